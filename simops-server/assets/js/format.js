@@ -1,0 +1,86 @@
+/** How figures, times and names are written. Times are UTC; the local time is for titles. */
+
+import { attr, h, text } from './dom.js';
+
+const pad = (n) => String(n).padStart(2, '0');
+const integer = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const decimal = new Intl.NumberFormat('en-US', { maximumFractionDigits: 3 });
+
+/** 12,345 */
+export const count = (n) => (Number.isFinite(n) ? integer.format(n) : '–');
+
+/** 0.35 */
+export const number = (n) => (Number.isFinite(n) ? decimal.format(n) : '–');
+
+/** $0.0123; cents are enough from ten dollars on. */
+export const usd = (n) => (Number.isFinite(n) ? `$${n.toFixed(n >= 10 ? 2 : 4)}` : '–');
+
+/** 42 % */
+export const percent = (n) => (Number.isFinite(n) ? `${(n * 100).toFixed(n < 0.1 ? 1 : 0)} %` : '–');
+
+/** 2026-03-01 */
+const day = (date) => `${date.getUTCFullYear()}-${pad(date.getUTCMonth() + 1)}-${pad(date.getUTCDate())}`;
+
+/** 12:00:05 */
+const clock = (date) => `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}:${pad(date.getUTCSeconds())}`;
+
+const parse = (iso) => {
+  const date = new Date(iso ?? NaN);
+  return Number.isNaN(date.getTime()) ? null : date;
+};
+
+/** 12:00:05, with the date in front when it is not today (UTC). */
+export function shortTime(iso) {
+  const date = parse(iso);
+  if (!date) return '–';
+  return day(date) === day(new Date()) ? clock(date) : `${day(date)} ${clock(date)}`;
+}
+
+/** 2026-03-01 12:00:05 UTC */
+export function fullTime(iso) {
+  const date = parse(iso);
+  return date ? `${day(date)} ${clock(date)} UTC` : '–';
+}
+
+/** Writes a time into a `<time>` element, with the local time as its title. */
+export function setTime(node, iso, write = shortTime) {
+  const date = parse(iso);
+  text(node, write(iso));
+  attr(node, 'datetime', date ? date.toISOString() : null);
+  attr(node, 'title', date ? `${fullTime(iso)}\n${date.toLocaleString()} local` : null);
+  return node;
+}
+
+/** A `<time>` element. */
+export const time = (iso, write) => setTime(h('time'), iso, write);
+
+/** 45 s, 12 min, 3 h 05 min, 2 d 4 h */
+export function duration(ms) {
+  if (!Number.isFinite(ms)) return '–';
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${pad(minutes % 60)} min`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** hard_budget_exceeded becomes Hard budget exceeded. */
+export function words(name) {
+  const plain = String(name ?? '').replaceAll('_', ' ').trim();
+  return plain.charAt(0).toUpperCase() + plain.slice(1);
+}
+
+/** A setting's or an audit row's value, short and without doubt about what is empty. */
+export function value(any) {
+  if (any === null || any === undefined) return 'none';
+  if (any === '') return '(empty)';
+  return typeof any === 'object' ? JSON.stringify(any) : String(any);
+}
+
+/** yes or no */
+export const yesNo = (flag) => (flag ? 'yes' : 'no');
+
+/** 1 host, 2 hosts */
+export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? '' : 's'}`;

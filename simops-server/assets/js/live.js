@@ -1,0 +1,122 @@
+/** Keeps the page live: a stream, reconnected with backoff; polling when streams do not last. */
+
+import { readEvents } from './sse.js';
+
+const SILENCE_MS = 15_000;
+const POLL_MS = 3_000;
+const POLLS_BEFORE_STREAM = 10;
+const TRIES_BEFORE_POLLING = 3;
+const LASTED_MS = 10_000;
+/** Nothing but new credentials or another server setting can help against these. */
+const FINAL = [401, 403, 404];
+
+/** `onState({state, detail})` says how live the page is, `onEnd(error)` that the session is over. */
+export function createLive({ api, feeds, store, onState, onEnd }) {
+  let session = null;
+  let wake = () => {};
+
+  const sleep = (ms, signal) =>
+    new Promise((done) => {
+      const timer = setTimeout(done, ms);
+      wake = () => {
+        clearTimeout(timer);
+        done();
+      };
+      signal.addEventListener('abort', wake, { once: true });
+    });
+
+  /** Reads one stream to its end; the error that ended it. */
+  async function stream(signal) {
+    const silence = new AbortController();
+    const both = AbortSignal.any([signal, silence.signal]);
+    let timer = 0;
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => silence.abort(), SILENCE_MS);
+    };
+    alive();
+    try {
+      const response = await api.stream('stream', both);
+      let open = false;
+      await readEvents(response.body, {
+        onBytes() {
+          alive();
+          store.heard();
+          if (open) return;
+          open = true;
+          onState({ state: 'live', detail: '' });
+          // What happened while nobody listened is not on the stream.
+          feeds.refreshRest();
+        },
+        onEvent({ type, data }) {
+          feeds.onStream(type, JSON.parse(data));
+        },
+      });
+      return new Error('The server closed the stream.');
+    } catch (error) {
+      return silence.signal.aborted ? new Error('Nothing was heard from the server for 15 s.') : error;
+    } finally {
+      clearTimeout(timer);
+      silence.abort();
+    }
+  }
+
+  /** Polls for a while; back early when a server that was away answers again. */
+  async function poll(signal) {
+    let away = false;
+    for (let round = 0; round < POLLS_BEFORE_STREAM && !signal.aborted; round += 1) {
+      const error = await feeds.refresh('status');
+      if (signal.aborted) return null;
+      if (error && FINAL.includes(error.status)) return error;
+      if (!error && away) return null;
+      away = Boolean(error);
+      onState(error ? lost(error) : { state: 'polling', detail: 'The live stream does not last; asking every 3 s.' });
+      if (!error) feeds.refreshRest();
+      await sleep(Math.max(POLL_MS, (error?.retryAfter ?? 0) * 1000), signal);
+    }
+    return null;
+  }
+
+  function lost(error) {
+    if (error.status === 429) {
+      const wait = error.retryAfter ? ` Trying again in ${error.retryAfter} s.` : '';
+      return { state: 'locked', detail: `${error.message}${wait}` };
+    }
+    return { state: 'offline', detail: error.message };
+  }
+
+  async function run(signal) {
+    let failures = 0;
+    onState({ state: 'connecting', detail: '' });
+    while (!signal.aborted) {
+      const begun = Date.now();
+      let error = await stream(signal);
+      if (signal.aborted) return;
+      failures = Date.now() - begun > LASTED_MS && error.status === undefined ? 1 : failures + 1;
+      if ([401, 403].includes(error.status)) return void onEnd(error);
+      if (error.status === 429 || error.status === 503) onState(lost(error));
+      else onState({ state: 'reconnecting', detail: error.message });
+      if (failures <= TRIES_BEFORE_POLLING) {
+        const backoff = 250 * 2 ** failures * (0.75 + Math.random() / 2);
+        await sleep(Math.max(backoff, (error.retryAfter ?? 0) * 1000), signal);
+        continue;
+      }
+      error = await poll(signal);
+      if (error && !signal.aborted) return void onEnd(error);
+    }
+  }
+
+  return {
+    start() {
+      session?.abort();
+      session = new AbortController();
+      run(session.signal);
+    },
+    stop() {
+      session?.abort();
+      session = null;
+    },
+    /** Tries again now: the network or the tab has come back. */
+    wake: () => wake(),
+  };
+}

@@ -1,0 +1,1 @@
+//! The simops store on SQLite.

@@ -1,0 +1,156 @@
+//! A decided change: the next state, and everything that must be stored with it or not at all.
+
+use serde_json::Value;
+
+use super::{AuditRow, Context, ControlState};
+use crate::event::NewEvent;
+use crate::run::RunRecord;
+use crate::settings::{Effective, key};
+
+/// The audit key of a change of world.
+pub const WORLD_EPOCH: &str = "WORLD_EPOCH";
+
+/// What one commit makes true.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The generation it was decided on; the commit is refused on any other.
+    pub expected_generation: u64,
+    /// The state after it.
+    pub next: ControlState,
+    /// The registry row to insert or replace, if it changed.
+    pub run: Option<RunRecord>,
+    /// The rows that say what changed, chained.
+    pub audit: Vec<AuditRow>,
+    /// The events that tell it.
+    pub events: Vec<NewEvent>,
+}
+
+impl Change {
+    /// Whether everything is already as it was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.next.generation == self.expected_generation
+    }
+}
+
+/// A change while it is being decided.
+pub(super) struct Draft<'a> {
+    before: &'a ControlState,
+    context: &'a Context<'a>,
+    next: ControlState,
+    run: Option<RunRecord>,
+    events: Vec<NewEvent>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(before: &'a ControlState, context: &'a Context<'a>) -> Self {
+        Self { before, context, next: before.clone(), run: None, events: Vec::new() }
+    }
+
+    pub(super) fn next(&self) -> &ControlState {
+        &self.next
+    }
+
+    /// Sets a setting. A value that is effective already stays as it is, default or override.
+    pub(super) fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
+        if *self.next.effective(self.context.registry).get(key) != value {
+            self.next.overrides.insert(key.to_owned(), value);
+        }
+    }
+
+    /// Sets a setting back to what it is without an override.
+    pub(super) fn set_default(&mut self, key: &str) {
+        if let Some(spec) = self.context.registry.get(key) {
+            self.set(key, spec.default.clone());
+        }
+    }
+
+    /// Makes `run` the current one and stores its row.
+    pub(super) fn put_run(&mut self, run: RunRecord) {
+        self.next.run = Some(run.clone());
+        self.run = Some(run);
+    }
+
+    /// Shows no run any more; the registry keeps the row.
+    pub(super) fn detach_run(&mut self) {
+        self.next.run = None;
+        self.set(key::RUN_ID, "");
+        self.set_default(key::CONDITION_NAME);
+        self.set_default(key::SEASON_NUMBER);
+    }
+
+    pub(super) fn switch_world(&mut self, epoch: i64) {
+        self.next.world_epoch = Some(epoch);
+    }
+
+    /// An event of `event_type` in the current run, with who and why.
+    pub(super) fn event(&self, event_type: &str, description: impl Into<String>) -> NewEvent {
+        let run = self.next.run.as_ref().or(self.before.run.as_ref());
+        NewEvent::new(event_type, description, self.context.now)
+            .in_run(run.map(|run| run.run_id.as_str()))
+            .with("actor", self.context.actor)
+            .with("reason", self.context.reason)
+    }
+
+    pub(super) fn tell(&mut self, event: NewEvent) {
+        self.events.push(event);
+    }
+
+    /// The settings that this draft changes: name, old value, new value.
+    pub(super) fn changed(&self) -> Vec<(String, Value, Value)> {
+        let old = self.before.effective(self.context.registry);
+        let new = self.next.effective(self.context.registry);
+        changed_values(&old, &new)
+    }
+
+    /// The change, with its audit rows chained and its generation counted. Without any difference
+    /// it is empty, and its events are dropped: nothing happened.
+    pub(super) fn finish(mut self) -> Change {
+        let mut values = self.changed();
+        if self.before.world_epoch != self.next.world_epoch {
+            values.push((
+                WORLD_EPOCH.to_owned(),
+                self.before.world_epoch.into(),
+                self.next.world_epoch.into(),
+            ));
+        }
+        let expected_generation = self.before.generation;
+        if values.is_empty() && self.run.is_none() {
+            let next = self.before.clone();
+            return Change { expected_generation, next, run: None, audit: vec![], events: vec![] };
+        }
+        let moves_gate = values.iter().any(|(key, ..)| {
+            [key::ACTIVE, key::PAUSED, key::RUN_ID, WORLD_EPOCH].contains(&key.as_str())
+        });
+        self.next.generation += 1;
+        if moves_gate {
+            self.next.gate_generation = self.next.generation;
+        }
+        let mut audit = Vec::with_capacity(values.len());
+        for (key, old_value, new_value) in values {
+            let row = AuditRow {
+                id: 0,
+                key,
+                old_value,
+                new_value,
+                changed_by: self.context.actor.to_owned(),
+                environment: self.context.environment.as_str().to_owned(),
+                reason: self.context.reason.map(str::to_owned),
+                created_at: self.context.now,
+                hash: String::new(),
+            }
+            .chained(&self.next.audit_head);
+            self.next.audit_head = row.head();
+            audit.push(row);
+        }
+        Change { expected_generation, next: self.next, run: self.run, audit, events: self.events }
+    }
+}
+
+fn changed_values(old: &Effective, new: &Effective) -> Vec<(String, Value, Value)> {
+    let names = new.values().iter();
+    names
+        .filter(|(key, value)| old.get(key) != *value)
+        .map(|(key, value)| (key.clone(), old.get(key).clone(), value.clone()))
+        .collect()
+}

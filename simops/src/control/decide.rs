@@ -1,0 +1,301 @@
+//! The run rules: (state, command, time) becomes a change or a rejection.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::change::{Change, Draft};
+use super::{ControlState, Environment};
+use crate::event::kind;
+use crate::run::rules::RunPlan;
+use crate::run::{EndedBy, RunMode};
+use crate::settings::{Overrides, Registry, key};
+use crate::{Error, Result};
+
+/// What a person, a script or simops itself asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Start a run.
+    Start(Box<Start>),
+    /// End the current run; pauses in any case.
+    Stop {
+        /// Show no run afterwards.
+        clear_run_id: bool,
+    },
+    /// Hold still.
+    Pause,
+    /// Go on after a pause, or after a guardrail's stop.
+    Resume,
+    /// Send calls to the cheapest route, or no longer.
+    Degrade(bool),
+    /// Change the mode that is shown while no run is open.
+    SetMode(RunMode),
+    /// Change settings; already checked one by one.
+    Patch(Overrides),
+    /// Show a world that was just built; ends an open run.
+    ResetWorld {
+        /// The new epoch.
+        epoch: i64,
+    },
+    /// Show the first world, unless there is one.
+    AdoptWorld {
+        /// The new epoch.
+        epoch: i64,
+    },
+    /// End the run because a stop condition tripped.
+    GuardrailStop {
+        /// The condition.
+        reason: String,
+        /// The figures it was decided on.
+        details: Map<String, Value>,
+    },
+}
+
+/// A start with what only the store knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// The request, in form.
+    pub plan: RunPlan,
+    /// The run's name: the one asked for, or a free one.
+    pub run_id: String,
+    /// Whether a run of that name exists.
+    pub taken: bool,
+    /// Whether the parent exists; true when none is named.
+    pub parent_exists: bool,
+    /// The world built for it, when one was asked for.
+    pub new_epoch: Option<i64>,
+}
+
+/// Who asks, when, where and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The settings known.
+    pub registry: &'a Registry,
+    /// Where this deployment stands.
+    pub environment: Environment,
+    /// Who.
+    pub actor: &'a str,
+    /// Why, if it was said.
+    pub reason: Option<&'a str>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The change that `command` means in `state`; empty when all is as asked for already.
+///
+/// Pausing, stopping and degrading never refuse: whatever the state, the safe side can be reached.
+///
+/// # Errors
+/// `Conflict` naming the run or control in the way, `Rejected` for a missing parent, `Forbidden`
+/// for a reset in production.
+pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) -> Result<Change> {
+    let mut draft = Draft::new(state, context);
+    match command {
+        Command::Start(start) => begin(&mut draft, state, start, context)?,
+        Command::Stop { clear_run_id } => stop(&mut draft, state, *clear_run_id, context),
+        Command::Pause => pause(&mut draft, state),
+        Command::Resume => resume(&mut draft, state)?,
+        Command::Degrade(on) => {
+            draft.set(key::FORCE_CHEAPEST_ROUTE, *on);
+            let event = draft.event(kind::SETTINGS_CHANGED, degrade_text(*on));
+            draft.tell(event.with(key::FORCE_CHEAPEST_ROUTE, *on));
+        }
+        Command::SetMode(mode) => set_mode(&mut draft, state, *mode)?,
+        Command::Patch(updates) => super::patch::patch(&mut draft, state, updates, context)?,
+        Command::ResetWorld { epoch } => reset(&mut draft, state, *epoch, context)?,
+        Command::AdoptWorld { epoch } => {
+            if state.world_epoch.is_none() {
+                draft.switch_world(*epoch);
+                let event = draft.event(kind::WORLD_RESET, "The first world was built");
+                draft.tell(event.with("epoch", *epoch));
+            }
+        }
+        Command::GuardrailStop { reason, details } => {
+            guardrail_stop(&mut draft, state, reason, details, context);
+        }
+    }
+    Ok(draft.finish())
+}
+
+/// Whether a reset may happen at all.
+///
+/// # Errors
+/// `Forbidden` in production.
+pub fn check_reset_allowed(environment: Environment) -> Result<()> {
+    match environment {
+        Environment::Development => Ok(()),
+        Environment::Production => Err(Error::forbidden("World reset is blocked in production")),
+    }
+}
+
+fn begin(
+    draft: &mut Draft<'_>,
+    state: &ControlState,
+    start: &Start,
+    context: &Context<'_>,
+) -> Result<()> {
+    if start.plan.reset_world {
+        check_reset_allowed(context.environment)?;
+    }
+    if let Some(open) = state.open_run() {
+        return Err(Error::conflict(format!(
+            "run {} has not ended; stop it before starting another",
+            open.run_id
+        )));
+    }
+    if start.taken {
+        return Err(Error::conflict(format!(
+            "run {} exists already; a record is never overwritten, choose another run_id",
+            start.run_id
+        )));
+    }
+    if let Some(parent) = start.plan.parent_run_id.as_deref().filter(|_| !start.parent_exists) {
+        return Err(Error::rejected(format!("parent run {parent} does not exist")));
+    }
+    let mut plan = start.plan.clone();
+    draft.detach_run();
+    // What the request leaves open is the deployment's default, never the previous run's value.
+    let settings = draft.next().effective(context.registry);
+    let default_condition = settings.text(key::CONDITION_NAME);
+    plan.condition_name = plan
+        .condition_name
+        .or_else(|| Some(default_condition.to_owned()).filter(|name| !name.is_empty()));
+    let default_season = settings.int(key::SEASON_NUMBER);
+    plan.season_number = plan.season_number.or(Some(default_season).filter(|n| *n > 0));
+
+    if let Some(epoch) = start.new_epoch {
+        draft.switch_world(epoch);
+    }
+    let world = draft.next().world_epoch;
+    let run = plan.record(start.run_id.clone(), context.now, context.actor, context.reason, world);
+    draft.set(key::RUN_MODE, run.mode.as_str());
+    draft.set(key::RUN_ID, run.run_id.as_str());
+    draft.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
+    draft.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
+    draft.set(key::ACTIVE, true);
+    draft.set(key::PAUSED, false);
+    let text = format!("Run {} started in mode {}", run.run_id, run.mode.as_str());
+    let row = serde_json::to_value(&run).unwrap_or_default();
+    draft.put_run(run);
+    if let Some(epoch) = start.new_epoch {
+        let event = draft.event(kind::WORLD_RESET, "A new world was built for the run");
+        draft.tell(event.with("epoch", epoch));
+    }
+    let event = draft.event(kind::RUN_STARTED, text).with("run", row);
+    draft.tell(event);
+    Ok(())
+}
+
+fn stop(draft: &mut Draft<'_>, state: &ControlState, clear: bool, context: &Context<'_>) {
+    draft.set(key::ACTIVE, false);
+    draft.set(key::PAUSED, true);
+    if let Some(run) = state.open_run() {
+        let reason = context.reason.unwrap_or("stopped by operator");
+        draft.put_run(run.ended(context.now, EndedBy::Operator, reason));
+        let text = format!("Run {} was stopped: {reason}", run.run_id);
+        let event = draft.event(kind::RUN_STOPPED, text);
+        draft.tell(event);
+    }
+    if clear {
+        draft.detach_run();
+    }
+}
+
+pub(super) fn pause(draft: &mut Draft<'_>, state: &ControlState) {
+    draft.set(key::PAUSED, true);
+    if let Some(run) = state.open_run() {
+        let event = draft.event(kind::RUN_PAUSED, format!("Run {} was paused", run.run_id));
+        draft.tell(event);
+    }
+}
+
+pub(super) fn resume(draft: &mut Draft<'_>, state: &ControlState) -> Result<()> {
+    let Some(run) = &state.run else {
+        return Err(Error::conflict("there is no run to resume; start one with control/run/start"));
+    };
+    if !run.is_open() && !run.is_resumable() {
+        return Err(Error::conflict(format!(
+            "run {} has ended and cannot be resumed; start another with control/run/start",
+            run.run_id
+        )));
+    }
+    draft.set(key::PAUSED, false);
+    let event = draft.event(kind::RUN_RESUMED, format!("Run {} goes on", run.run_id));
+    if run.is_open() {
+        draft.tell(event);
+    } else {
+        reopen(draft, state);
+    }
+    Ok(())
+}
+
+/// Opens the row of a run that a guardrail ended; its event keeps when and why it had ended.
+pub(super) fn reopen(draft: &mut Draft<'_>, state: &ControlState) {
+    let Some(run) = &state.run else { return };
+    let previous = json!({ "ended_at": run.ended_at, "end_reason": run.end_reason });
+    draft.set(key::ACTIVE, true);
+    draft.put_run(run.reopened());
+    let text = format!("Run {} goes on after a guardrail had stopped it", run.run_id);
+    let event = draft.event(kind::RUN_RESUMED, text).with("previous_end", previous);
+    draft.tell(event);
+}
+
+fn set_mode(draft: &mut Draft<'_>, state: &ControlState, mode: RunMode) -> Result<()> {
+    if let Some(run) = state.run.as_ref().filter(|run| run.mode != mode) {
+        if run.is_open() {
+            return Err(Error::conflict(format!(
+                "run {} has mode {} and has not ended; stop it first",
+                run.run_id,
+                run.mode.as_str()
+            )));
+        }
+        draft.detach_run();
+    }
+    draft.set(key::RUN_MODE, mode.as_str());
+    let event = draft.event(kind::SETTINGS_CHANGED, format!("Run mode is {}", mode.as_str()));
+    draft.tell(event.with(key::RUN_MODE, mode.as_str()));
+    Ok(())
+}
+
+fn reset(
+    draft: &mut Draft<'_>,
+    state: &ControlState,
+    epoch: i64,
+    context: &Context<'_>,
+) -> Result<()> {
+    check_reset_allowed(context.environment)?;
+    draft.set(key::ACTIVE, false);
+    draft.set(key::PAUSED, true);
+    if let Some(run) = state.open_run() {
+        let reason = context.reason.unwrap_or("the world was reset");
+        draft.put_run(run.ended(context.now, EndedBy::WorldReset, reason));
+        let text = format!("Run {} ended: {reason}", run.run_id);
+        let event = draft.event(kind::RUN_STOPPED, text);
+        draft.tell(event);
+    }
+    draft.switch_world(epoch);
+    let event = draft.event(kind::WORLD_RESET, "The world was reset");
+    draft.tell(event.with("epoch", epoch));
+    Ok(())
+}
+
+fn guardrail_stop(
+    draft: &mut Draft<'_>,
+    state: &ControlState,
+    reason: &str,
+    details: &Map<String, Value>,
+    context: &Context<'_>,
+) {
+    // However many workers see it, only the first finds the run open.
+    let Some(run) = state.open_run() else { return };
+    draft.set(key::ACTIVE, false);
+    draft.set(key::PAUSED, true);
+    draft.put_run(run.ended(context.now, EndedBy::Guardrail, reason));
+    let text = format!("Run {} was stopped by a guardrail: {reason}", run.run_id);
+    let mut event = draft.event(kind::STOPPED_BY_GUARDRAIL, text).with("reason", reason);
+    event = event.with("details", details.clone());
+    draft.tell(event);
+}
+
+fn degrade_text(on: bool) -> &'static str {
+    if on { "Calls go to the cheapest route" } else { "Calls go to their usual routes again" }
+}

@@ -1,0 +1,66 @@
+//! `PATCH config`: settings change freely, run state only as far as registry and settings agree.
+
+use serde_json::{Map, Value};
+
+use super::change::Draft;
+use super::decide::reopen;
+use super::{Context, ControlState};
+use crate::event::kind;
+use crate::settings::{Effective, Overrides, key, validate};
+use crate::{Error, Result};
+
+pub(super) fn patch(
+    draft: &mut Draft<'_>,
+    state: &ControlState,
+    updates: &Overrides,
+    context: &Context<'_>,
+) -> Result<()> {
+    for (key, value) in updates {
+        if let Some(spec) = context.registry.get(key) {
+            draft.set(key, spec.canonical(value));
+        }
+    }
+    let before = state.effective(context.registry);
+    let after = draft.next().effective(context.registry);
+    validate::check_together(&after)?;
+
+    let enabled = !before.flag(key::ACTIVE) && after.flag(key::ACTIVE);
+    if enabled && state.run.as_ref().is_some_and(|run| run.is_resumable()) {
+        reopen(draft, state);
+    }
+    if let Some(key) = draft.next().disagreement(context.registry) {
+        return Err(Error::conflict(instead(key, &after)));
+    }
+    let changed = draft.changed();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    if state.open_run().is_some() && before.flag(key::PAUSED) != after.flag(key::PAUSED) {
+        let (event, text) = if after.flag(key::PAUSED) {
+            (kind::RUN_PAUSED, "The run was paused")
+        } else {
+            (kind::RUN_RESUMED, "The run goes on")
+        };
+        let event = draft.event(event, text);
+        draft.tell(event);
+    }
+    let names: Vec<_> = changed.iter().map(|(key, ..)| key.as_str()).collect();
+    let text = format!("Settings changed: {}", names.join(", "));
+    let values: Map<String, Value> =
+        changed.iter().map(|(key, _, new)| (key.clone(), new.clone())).collect();
+    let event = draft.event(kind::SETTINGS_CHANGED, text).with("settings", values);
+    draft.tell(event);
+    Ok(())
+}
+
+/// Which control moves `key`, as a sentence.
+fn instead(key: &str, after: &Effective) -> String {
+    let control = match key {
+        key::ACTIVE if after.flag(key::ACTIVE) => "control/run/start",
+        key::ACTIVE => "control/run/stop",
+        key::PAUSED => "control/resume (or control/run/start for another run)",
+        key::RUN_MODE => "control/run-mode (or control/run/stop first while a run is open)",
+        _ => "control/run/start",
+    };
+    format!("{key} would no longer agree with the run registry; use {control}")
+}

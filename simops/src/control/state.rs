@@ -1,0 +1,109 @@
+//! What is: settings overrides, the current run, the world, the audit head, one generation for all.
+
+use serde::{Deserialize, Serialize};
+
+use super::AuditHead;
+use crate::run::RunRecord;
+use crate::settings::{Effective, Overrides, Registry, key};
+
+/// Where this deployment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Everything is allowed.
+    Development,
+    /// The world is never reset; writes are closed unless opened.
+    Production,
+}
+
+impl Environment {
+    /// The environment's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// The aggregate that every control command reads and replaces.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ControlState {
+    /// Counts the commits. A commit names the generation it was decided on.
+    pub generation: u64,
+    /// The generation of the last change that opened, closed or moved the gate for turns: a start,
+    /// stop, pause, resume or reset. Work stamped with an older generation is refused.
+    pub gate_generation: u64,
+    /// Settings that differ from their defaults, by name.
+    pub overrides: Overrides,
+    /// The run that `SIMULATION_RUN_ID` names, open or ended.
+    pub run: Option<RunRecord>,
+    /// The epoch of the world that is shown; `None` before a host has built one.
+    pub world_epoch: Option<i64>,
+    /// The last audit row.
+    pub audit_head: AuditHead,
+}
+
+/// Whether hosts may take turns, and in which world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// No run, or the run has ended.
+    Closed,
+    /// A run that holds still.
+    Paused,
+    /// Turns may begin.
+    Open,
+}
+
+impl ControlState {
+    /// Every setting's value.
+    pub fn effective(&self, registry: &Registry) -> Effective {
+        Effective::of(registry, &self.overrides)
+    }
+
+    /// Whether hosts may take turns.
+    pub fn gate(&self, registry: &Registry) -> Gate {
+        let settings = self.effective(registry);
+        let open = self.run.as_ref().is_some_and(RunRecord::is_open);
+        match (open && settings.flag(key::ACTIVE), settings.flag(key::PAUSED)) {
+            (false, _) => Gate::Closed,
+            (true, true) => Gate::Paused,
+            (true, false) => Gate::Open,
+        }
+    }
+
+    /// The current run while it has not ended.
+    pub fn open_run(&self) -> Option<&RunRecord> {
+        self.run.as_ref().filter(|run| run.is_open())
+    }
+
+    /// The setting whose value contradicts the registry, if any: the invariant of every commit.
+    pub fn disagreement(&self, registry: &Registry) -> Option<&'static str> {
+        let settings = self.effective(registry);
+        let Some(run) = &self.run else {
+            return [
+                (key::RUN_ID, settings.text(key::RUN_ID).is_empty()),
+                (key::ACTIVE, !settings.flag(key::ACTIVE)),
+            ]
+            .into_iter()
+            .find_map(|(key, agrees)| (!agrees).then_some(key));
+        };
+        [
+            (key::RUN_ID, settings.text(key::RUN_ID) == run.run_id),
+            (key::RUN_MODE, settings.text(key::RUN_MODE) == run.mode.as_str()),
+            (
+                key::CONDITION_NAME,
+                settings.text(key::CONDITION_NAME) == run.condition_name.as_deref().unwrap_or(""),
+            ),
+            (
+                key::SEASON_NUMBER,
+                settings.int(key::SEASON_NUMBER) == run.season_number.unwrap_or_default(),
+            ),
+            (key::ACTIVE, settings.flag(key::ACTIVE) == run.is_open()),
+            (key::PAUSED, run.is_open() || settings.flag(key::PAUSED)),
+        ]
+        .into_iter()
+        .find_map(|(key, agrees)| (!agrees).then_some(key))
+    }
+}

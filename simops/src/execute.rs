@@ -1,0 +1,240 @@
+//! From an intent to a commit: load, decide, commit, and once more when somebody was faster.
+//!
+//! The one place where control state is changed. An idempotency key's first answer, success or
+//! refusal, is stored with the change it belongs to and repeated from then on.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::control::decide::Start;
+use crate::control::{Change, Command, Context, ControlState, Environment, decide};
+use crate::run::rules::RunPlan;
+use crate::settings::Registry;
+use crate::store::{Commit, IdempotencyKey, Recorded, RunStore};
+use crate::{Clock, Error, ErrorKind, FieldError, Result};
+
+/// How often a decision is made anew before the caller is told to come back.
+const MAX_ATTEMPTS: usize = 64;
+
+/// Who asks and why.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Caller {
+    /// The actor's name.
+    pub actor: String,
+    /// Why, checked by [`crate::run::rules::check_reason`].
+    pub reason: Option<String>,
+    /// The caller's name for this write, if it may be repeated.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl Caller {
+    /// A part of simops itself: `system:NAME`.
+    pub fn system(name: &str) -> Self {
+        Self { actor: format!("system:{name}"), ..Self::default() }
+    }
+}
+
+/// What is asked for, before the store's facts are known.
+#[derive(Debug, Clone)]
+pub enum Intent {
+    /// Start a run, in a world just built if there is one.
+    Start(Box<RunPlan>, Option<i64>),
+    /// A command that needs no facts.
+    Command(Command),
+}
+
+/// Decides and commits.
+pub struct Executor {
+    store: Arc<dyn RunStore>,
+    registry: Arc<Registry>,
+    environment: Environment,
+    clock: Arc<dyn Clock>,
+    // Writers of this process take turns, so that they do not outdate each other's decisions.
+    turn: Mutex<()>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Done(Value),
+    Refused { kind: ErrorKind, detail: String, fields: Vec<FieldError> },
+}
+
+impl Executor {
+    /// An executor on `store`.
+    pub fn new(
+        store: Arc<dyn RunStore>,
+        registry: Arc<Registry>,
+        environment: Environment,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, registry, environment, clock, turn: Mutex::new(()) }
+    }
+
+    /// Makes `intent` true and answers with what `answer` says of the state before and after it.
+    ///
+    /// # Errors
+    /// What [`decide`] refuses; `Invalid` for a key used with another request; `Unavailable` when
+    /// the store is away (the outcome may be unknown: repeat with the same key) or too many others
+    /// write.
+    pub async fn execute<A: Serialize + DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        answer: impl Fn(&ControlState, &ControlState) -> A,
+    ) -> Result<A> {
+        let _turn = self.turn.lock().await;
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(first) = self.replay(caller).await? {
+                return first;
+            }
+            let state = self.store.load().await?;
+            let decided = self.decide(&state, caller, intent).await;
+            let result = match &decided {
+                Ok(change) => Ok(answer(&state, &change.next)),
+                Err(error) if is_verdict(error) => Err(error),
+                Err(_) => return decided.and_then(|_| Err(Error::internal("no verdict"))),
+            };
+            let commit = self.store_answer(caller, decided.as_ref().ok(), &result).await?;
+            if commit == Commit::Done {
+                return match result {
+                    Ok(answer) => Ok(answer),
+                    Err(_) => decided.and_then(|_| Err(Error::internal("no verdict"))),
+                };
+            }
+        }
+        Err(Error::unavailable("too many others change the control state at once; try again"))
+    }
+
+    /// Whether `intent` would be granted now, without doing it.
+    ///
+    /// # Errors
+    /// As [`Executor::execute`].
+    pub async fn rehearse(&self, caller: &Caller, intent: &Intent) -> Result<()> {
+        let state = self.store.load().await?;
+        self.decide(&state, caller, intent).await.map(drop)
+    }
+
+    /// The answer given earlier under the caller's key.
+    ///
+    /// # Errors
+    /// `Invalid` when the key was used with another request.
+    pub async fn replay<A: DeserializeOwned>(&self, caller: &Caller) -> Result<Option<Result<A>>> {
+        let Some(key) = &caller.idempotency else { return Ok(None) };
+        let Some(recorded) = self.store.recorded(&key.key).await? else { return Ok(None) };
+        if recorded.fingerprint != key.fingerprint {
+            return Err(Error::invalid("Idempotency-Key", "was used with another request"));
+        }
+        let unreadable =
+            |error| Error::internal("a recorded answer is unreadable").with_source(error);
+        match serde_json::from_value(recorded.answer).map_err(unreadable)? {
+            Answer::Done(body) => Ok(Some(serde_json::from_value(body).map_err(unreadable))),
+            Answer::Refused { fields, .. } if !fields.is_empty() => {
+                Ok(Some(Err(Error::invalid_fields(fields))))
+            }
+            Answer::Refused { kind, detail, .. } => Ok(Some(Err(Error::new(kind, detail)))),
+        }
+    }
+
+    async fn decide(
+        &self,
+        state: &ControlState,
+        caller: &Caller,
+        intent: &Intent,
+    ) -> Result<Change> {
+        let now = self.clock.now();
+        let context = Context {
+            registry: &self.registry,
+            environment: self.environment,
+            actor: &caller.actor,
+            reason: caller.reason.as_deref(),
+            now,
+        };
+        match intent {
+            Intent::Command(command) => decide(state, command, &context),
+            Intent::Start(plan, epoch) => {
+                let start = self.start_facts(plan, *epoch, now).await?;
+                decide(state, &Command::Start(Box::new(start)), &context)
+            }
+        }
+    }
+
+    async fn start_facts(
+        &self,
+        plan: &RunPlan,
+        new_epoch: Option<i64>,
+        now: jiff::Timestamp,
+    ) -> Result<Start> {
+        let (run_id, taken) = match &plan.run_id {
+            Some(run_id) => (run_id.clone(), self.store.run(run_id).await?.is_some()),
+            None => (self.free_run_id(&plan.default_run_id(now)).await?, false),
+        };
+        let parent_exists = match &plan.parent_run_id {
+            Some(parent) => self.store.run(parent).await?.is_some(),
+            None => true,
+        };
+        Ok(Start { plan: plan.clone(), run_id, taken, parent_exists, new_epoch })
+    }
+
+    /// `base`, or `base-2`, `base-3`, … when runs were started in the same second.
+    async fn free_run_id(&self, base: &str) -> Result<String> {
+        let mut candidate = base.to_owned();
+        let mut next = 2_u32;
+        while self.store.run(&candidate).await?.is_some() {
+            candidate = format!("{base}-{next}");
+            next += 1;
+        }
+        Ok(candidate)
+    }
+
+    async fn store_answer<A: Serialize>(
+        &self,
+        caller: &Caller,
+        change: Option<&Change>,
+        result: &Result<A, &Error>,
+    ) -> Result<Commit> {
+        let recorded = match &caller.idempotency {
+            None => None,
+            Some(key) => Some((key, self.recorded(key, result)?)),
+        };
+        let answer = recorded.as_ref().map(|(key, recorded)| (*key, recorded));
+        match (change.filter(|change| !change.is_empty()), answer) {
+            (Some(change), answer) => self.store.commit(change, answer).await,
+            (None, Some((key, recorded))) => self.store.record(key, recorded).await,
+            (None, None) => Ok(Commit::Done),
+        }
+    }
+
+    fn recorded<A: Serialize>(
+        &self,
+        key: &IdempotencyKey,
+        result: &Result<A, &Error>,
+    ) -> Result<Recorded> {
+        let unwritable = |error| Error::internal("an answer cannot be stored").with_source(error);
+        let answer = match result {
+            Ok(body) => Answer::Done(serde_json::to_value(body).map_err(unwritable)?),
+            Err(error) => Answer::Refused {
+                kind: error.kind(),
+                detail: error.detail().to_owned(),
+                fields: error.fields().to_vec(),
+            },
+        };
+        Ok(Recorded {
+            fingerprint: key.fingerprint.clone(),
+            answer: serde_json::to_value(answer).map_err(unwritable)?,
+            created_at: self.clock.now(),
+        })
+    }
+}
+
+/// Whether the error is the decision itself, rather than a failure to reach one.
+fn is_verdict(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Invalid | ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Forbidden
+    )
+}

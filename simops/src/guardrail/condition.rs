@@ -1,0 +1,104 @@
+//! The stop conditions as a pure function of observed figures and settings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Effective, key};
+use crate::usage::NanoUsd;
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Observed {
+    /// Today's cost.
+    pub cost_today: NanoUsd,
+    /// Failed calls of the run in the trailing window.
+    pub failed_calls: i64,
+    /// All calls of the run in the trailing window.
+    pub window_calls: i64,
+    /// Share of the database connections in use, 0 to 1.
+    pub pool_utilization: f64,
+    /// Checks in a row that found the pool at or over its threshold.
+    pub pool_checks: i64,
+}
+
+/// One stop condition with its figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Condition {
+    /// The reason a stop by it carries.
+    pub condition: String,
+    /// The figure that is compared: USD, failed calls, share of connections.
+    pub observed: f64,
+    /// The figure at which it trips, in the same unit.
+    pub threshold: f64,
+    /// `threshold - observed`; 0 or less: reached.
+    pub distance: f64,
+    /// Share of failed calls (0 to 1) or checks in a row: the second figure, where there is one.
+    pub second_observed: Option<f64>,
+    /// What the second figure must also reach.
+    pub second_threshold: Option<f64>,
+    /// Whether a stop by it is switched on.
+    pub enabled: bool,
+    /// Whether its figures have reached their thresholds.
+    pub tripped: bool,
+}
+
+/// Every stop condition at `observed`.
+pub fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Condition> {
+    let enforced = settings.flag(key::STOP_ENABLED);
+    let hard = settings.float(key::BUDGET_HARD);
+    let failures = as_float(observed.failed_calls);
+    let rate =
+        if observed.window_calls > 0 { failures / as_float(observed.window_calls) } else { 0.0 };
+    let budget = Condition {
+        enabled: enforced && hard > 0.0,
+        tripped: hard > 0.0 && observed.cost_today >= NanoUsd::from_dollars(hard),
+        ..single("hard_budget_exceeded", observed.cost_today.dollars(), hard)
+    };
+    let provider = paired(
+        single(
+            "provider_failures_repeated",
+            failures,
+            as_float(settings.int(key::STOP_FAILURE_THRESHOLD)),
+        ),
+        (rate, settings.float(key::STOP_FAILURE_RATE)),
+        enforced,
+    );
+    let pool = paired(
+        single(
+            "db_pool_pressure",
+            observed.pool_utilization,
+            settings.float(key::STOP_POOL_UTILIZATION),
+        ),
+        (as_float(observed.pool_checks), as_float(settings.int(key::STOP_POOL_CHECKS))),
+        enforced,
+    );
+    vec![budget, provider, pool]
+}
+
+fn single(condition: &str, observed: f64, threshold: f64) -> Condition {
+    Condition {
+        condition: condition.to_owned(),
+        observed,
+        threshold,
+        distance: threshold - observed,
+        second_observed: None,
+        second_threshold: None,
+        enabled: false,
+        tripped: false,
+    }
+}
+
+fn paired(first: Condition, (observed, threshold): (f64, f64), enabled: bool) -> Condition {
+    Condition {
+        tripped: first.observed >= first.threshold && observed >= threshold,
+        second_observed: Some(observed),
+        second_threshold: Some(threshold),
+        enabled,
+        ..first
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn as_float(count: i64) -> f64 {
+    count as f64
+}

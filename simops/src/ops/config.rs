@@ -1,0 +1,144 @@
+//! Reading and changing runtime settings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Caller, Ops};
+use crate::Result;
+use crate::control::{Command, Environment};
+use crate::execute::Intent;
+use crate::run::rules::check_reason;
+use crate::settings::validate::check_updates;
+use crate::settings::{Effective, Overrides, SettingKind, SettingSpec};
+
+/// What a setting is and what it allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MutableKey {
+    /// `bool`, `int`, `float` or `str`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it does.
+    pub description: String,
+    /// Smallest value of a number.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub min: Option<serde_json::Number>,
+    /// Greatest value of a number, greatest length of a text.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub max: Option<serde_json::Number>,
+    /// The words allowed, when only some are.
+    pub allowed_values: Option<Vec<String>>,
+}
+
+/// `GET config`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ConfigAnswer {
+    /// Values without overrides.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub defaults: BTreeMap<String, Value>,
+    /// Values that replace defaults.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub overrides: Overrides,
+    /// Values in force.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub effective: BTreeMap<String, Value>,
+    /// What may be changed, and how.
+    pub mutable_keys: BTreeMap<String, MutableKey>,
+    /// Whether operators may write here.
+    pub admin_write_enabled: bool,
+    /// Where this deployment stands.
+    pub environment: Environment,
+}
+
+/// `PATCH config`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PatchConfig {
+    /// New values by name.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub updates: Overrides,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What a `PATCH config` changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PatchedConfig {
+    /// The settings whose value is another than before.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub applied: Map<String, Value>,
+    /// Values in force.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub effective: BTreeMap<String, Value>,
+}
+
+impl Ops {
+    /// The settings: defaults, overrides, values in force, and what may be changed how.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn config(&self) -> Result<ConfigAnswer> {
+        let state = self.store.load().await?;
+        let registry = &self.options.registry;
+        Ok(ConfigAnswer {
+            defaults: registry.specs().map(|s| (s.key.to_owned(), s.default.clone())).collect(),
+            effective: state.effective(registry).values().clone(),
+            mutable_keys: registry.specs().map(|s| (s.key.to_owned(), s.into())).collect(),
+            overrides: state.overrides,
+            admin_write_enabled: self.options.write_enabled,
+            environment: self.options.environment,
+        })
+    }
+
+    /// Changes settings, all or none.
+    ///
+    /// # Errors
+    /// `Invalid` for values that are not allowed, `Rejected` for unknown names, `Conflict` naming
+    /// the control that moves what the patch would tear from the run registry.
+    pub async fn patch_config(&self, caller: &Caller, patch: PatchConfig) -> Result<PatchedConfig> {
+        self.check_writable()?;
+        let registry = &self.options.registry;
+        let reason = check_reason(patch.reason.as_deref())?;
+        check_updates(registry, &patch.updates)?;
+        let caller = Caller { reason, ..caller.clone() };
+        let intent = Intent::Command(Command::Patch(patch.updates));
+        self.executor
+            .execute(&caller, &intent, |before, after| {
+                let (before, after) = (before.effective(registry), after.effective(registry));
+                PatchedConfig {
+                    applied: applied(&before, &after),
+                    effective: after.values().clone(),
+                }
+            })
+            .await
+    }
+}
+
+fn applied(before: &Effective, after: &Effective) -> Map<String, Value> {
+    let changed = after.values().iter().filter(|(key, value)| before.get(key) != *value);
+    changed.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+impl From<&SettingSpec> for MutableKey {
+    fn from(spec: &SettingSpec) -> Self {
+        let number = serde_json::Number::from_f64;
+        let (kind, min, max) = match spec.kind {
+            SettingKind::Bool => ("bool", None, None),
+            SettingKind::Int { min, max } => ("int", Some(min.into()), Some(max.into())),
+            SettingKind::Float { min, max } => ("float", number(min), number(max)),
+            SettingKind::Choice(_) => ("str", None, None),
+            SettingKind::Name { max_chars } => ("str", None, Some(max_chars.into())),
+        };
+        let allowed_values = match spec.kind {
+            SettingKind::Choice(words) => Some(words.iter().map(|w| (*w).to_owned()).collect()),
+            _ => None,
+        };
+        let description = spec.description.to_owned();
+        Self { kind: kind.to_owned(), description, min, max, allowed_values }
+    }
+}

@@ -1,0 +1,117 @@
+//! The use cases: what server, command line and embedders call, and nothing beside it.
+//!
+//! Each write checks its input, is decided by [`crate::control::decide`], and is one commit. Each
+//! answer is the JSON of the admin API.
+
+mod config;
+pub mod metrics;
+mod records;
+mod reset;
+mod runs;
+pub mod status;
+
+use std::sync::Arc;
+
+use crate::control::Environment;
+use crate::execute::Executor;
+use crate::settings::Registry;
+use crate::store::RunStore;
+use crate::{Clock, Error, Result};
+
+pub use crate::execute::Caller;
+pub use crate::run::StartRun;
+pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
+pub use metrics::RunMetrics;
+pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
+pub use reset::ResetResult;
+pub use runs::{
+    Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
+    WorldWasReset,
+};
+pub use status::{Counter, StatusView, ViewerOps};
+
+/// What a deployment allows.
+#[derive(Debug, Clone)]
+pub struct OpsOptions {
+    /// Where it stands.
+    pub environment: Environment,
+    /// Whether operators may write.
+    pub write_enabled: bool,
+    /// The settings known, with this deployment's defaults.
+    pub registry: Arc<Registry>,
+}
+
+impl OpsOptions {
+    /// A deployment in `environment` with built-in settings: writable in development only.
+    pub fn of(environment: Environment) -> Self {
+        Self {
+            environment,
+            write_enabled: environment == Environment::Development,
+            registry: Arc::new(Registry::builtin()),
+        }
+    }
+}
+
+/// The use cases on one store.
+pub struct Ops {
+    store: Arc<dyn RunStore>,
+    clock: Arc<dyn Clock>,
+    options: OpsOptions,
+    executor: Executor,
+}
+
+impl Ops {
+    /// The use cases on `store`.
+    pub fn new(store: Arc<dyn RunStore>, clock: Arc<dyn Clock>, options: OpsOptions) -> Self {
+        let executor = Executor::new(
+            Arc::clone(&store),
+            Arc::clone(&options.registry),
+            options.environment,
+            Arc::clone(&clock),
+        );
+        Self { store, clock, options, executor }
+    }
+
+    /// The store beneath.
+    pub fn store(&self) -> &Arc<dyn RunStore> {
+        &self.store
+    }
+
+    /// What this deployment allows.
+    pub fn options(&self) -> &OpsOptions {
+        &self.options
+    }
+
+    /// The clock in use.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Whether operators may write here.
+    ///
+    /// # Errors
+    /// `Forbidden` when the write gate is closed.
+    pub fn check_writable(&self) -> Result<()> {
+        if self.options.write_enabled {
+            return Ok(());
+        }
+        Err(Error::forbidden("Admin write controls are disabled in this environment"))
+    }
+}
+
+/// The place a cursor from outside stands for.
+fn place(cursor: Option<&str>) -> Result<Option<i64>> {
+    let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else { return Ok(None) };
+    match cursor.parse::<i64>() {
+        Ok(place) if place > 0 => Ok(Some(place)),
+        _ => Err(Error::invalid("cursor", "must be a next_cursor of an earlier answer")),
+    }
+}
+
+/// `limit` if it lies within 1 to `max`.
+fn bounded(field: &str, limit: i64, max: i64) -> Result<usize> {
+    usize::try_from(limit)
+        .ok()
+        .filter(|_| (1..=max).contains(&limit))
+        .ok_or_else(|| Error::invalid(field, format!("must be between 1 and {max}")))
+}

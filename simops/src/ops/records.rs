@@ -1,0 +1,172 @@
+//! Reading the records: audit trail, events, run registry.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ops, bounded, place};
+use crate::control::audit::{Tampered, Verifier};
+use crate::control::{AuditHead, AuditRow};
+use crate::event::Event;
+use crate::run::RunRecord;
+use crate::store::EventFilter;
+use crate::{Error, Result};
+
+/// Greatest page of any listing.
+const MAX_PAGE: i64 = 500;
+/// Rows read at a time while the trail is verified.
+const VERIFY_BATCH: usize = 1_000;
+
+/// `GET audit`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuditAnswer {
+    /// All rows there are.
+    pub count: i64,
+    /// Rows asked for.
+    pub limit: i64,
+    /// Rows left out at the newest end.
+    pub offset: i64,
+    /// The rows, newest first.
+    pub items: Vec<AuditRow>,
+}
+
+/// `GET events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventsAnswer {
+    /// The events, newest first.
+    pub items: Vec<Event>,
+    /// Pass it as `cursor` for those before; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// `GET runs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunsAnswer {
+    /// The runs, newest start first.
+    pub items: Vec<RunRecord>,
+    /// Pass it as `cursor` for those before; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventsQuery {
+    /// Only of this run.
+    pub run_id: Option<String>,
+    /// Only of this type.
+    pub event_type: Option<String>,
+    /// Where an earlier page ended.
+    pub cursor: Option<String>,
+    /// 1 to 500.
+    pub limit: i64,
+}
+
+/// A trail that holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VerifiedAudit {
+    /// True.
+    pub ok: bool,
+    /// Rows verified.
+    pub rows: i64,
+    /// The trail's end: remember it elsewhere, and pass it to the next verification.
+    pub head: AuditHead,
+}
+
+impl Ops {
+    /// A page of the audit trail.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside 1 to 500 or a negative offset.
+    pub async fn audit(&self, limit: i64, offset: i64) -> Result<AuditAnswer> {
+        let rows = bounded("limit", limit, MAX_PAGE)?;
+        let skipped =
+            usize::try_from(offset).map_err(|_| Error::invalid("offset", "must be at least 0"))?;
+        let page = self.store.audit(rows, skipped).await?;
+        Ok(AuditAnswer { count: page.count, limit, offset, items: page.items })
+    }
+
+    /// Audit rows after `id`, newest first, at most a page.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn audit_since(&self, id: i64) -> Result<Vec<AuditRow>> {
+        let mut rows = self.store.audit_after(id, 100).await?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// Recomputes the whole trail's hashes and compares its end with the control state and with
+    /// `remembered`.
+    ///
+    /// # Errors
+    /// `Unusable` naming the first row that does not hold.
+    pub async fn verify_audit(&self, remembered: Option<AuditHead>) -> Result<VerifiedAudit> {
+        // The head is read first, so rows written meanwhile lie beyond it and only extend it.
+        let head = self.store.load().await?.audit_head;
+        let heads = remembered.into_iter().chain(Some(head)).filter(|head| head.id > 0);
+        let mut verifier = Verifier::remembering(heads);
+        let tampered = |fault: Tampered| {
+            Error::new(
+                crate::ErrorKind::Unusable,
+                format!("the audit trail does not hold: {fault}"),
+            )
+        };
+        let mut last = 0;
+        loop {
+            let rows = self.store.audit_after(last, VERIFY_BATCH).await?;
+            verifier.check(&rows).map_err(tampered)?;
+            match rows.last() {
+                Some(row) => last = row.id,
+                None => break,
+            }
+        }
+        let head = verifier.finish().map_err(tampered)?;
+        Ok(VerifiedAudit { ok: true, rows: head.id, head })
+    }
+
+    /// A page of the event log.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    pub async fn events(&self, query: &EventsQuery) -> Result<EventsAnswer> {
+        let filter = EventFilter {
+            run_id: query.run_id.clone().filter(|text| !text.is_empty()),
+            event_type: query.event_type.clone().filter(|text| !text.is_empty()),
+            before: place(query.cursor.as_deref())?,
+            limit: bounded("limit", query.limit, MAX_PAGE)?,
+        };
+        let page = self.store.events(&filter).await?;
+        let next_cursor = page.next.map(|place| place.to_string());
+        Ok(EventsAnswer { items: page.items, next_cursor })
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn event(&self, id: i64) -> Result<Event> {
+        let event = self.store.event(id).await?;
+        event.ok_or_else(|| Error::not_found(format!("there is no event {id}")))
+    }
+
+    /// A page of the run registry.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<RunsAnswer> {
+        let page = self.store.runs(place(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
+        let next_cursor = page.next.map(|place| place.to_string());
+        Ok(RunsAnswer { items: page.items, next_cursor })
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn run(&self, run_id: &str) -> Result<RunRecord> {
+        let run = self.store.run(run_id).await?;
+        run.ok_or_else(|| Error::not_found(format!("there is no run {run_id:?}")))
+    }
+}

@@ -1,0 +1,24 @@
+//! Who is there.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::Result;
+use crate::control::HostReport;
+
+/// What hosts report of themselves.
+#[async_trait]
+pub trait HostStore: Send + Sync {
+    /// Keeps a host's latest report. Moves the watched revision when its state or generation is
+    /// new, not for a mere sign of life.
+    async fn report(&self, report: &HostReport) -> Result<()>;
+
+    /// Forgets a host that has left.
+    async fn leave(&self, host_id: &str) -> Result<()>;
+
+    /// Every host that has reported since `since`, by name.
+    async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>>;
+
+    /// Forgets hosts that have not reported since `before`.
+    async fn forget_hosts(&self, before: Timestamp) -> Result<()>;
+}

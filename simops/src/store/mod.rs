@@ -1,0 +1,39 @@
+//! What a store does, one role per concern, and [`RunStore`], their sum.
+//!
+//! # Contract of every role
+//! - A call that returns `Ok` is durable: a crash right after it loses nothing.
+//! - A call that returns an error changed nothing, except `Unavailable` from a write, whose
+//!   outcome may be unknown. Every write carries an id, a uid or a generation, so repeating it is
+//!   safe and tells.
+//! - Dropping the future of a write may or may not abandon it; it is never half done.
+//! - A clone or another handle of the same database sees a write once it has returned.
+//! - Stores hold no rules: they keep what the pure layer decided.
+//!
+//! # Errors
+//! `Unavailable` (away, locked, full, worth a retry), `Unusable` (corrupt, or written by a newer
+//! version), and those that a method names.
+
+pub mod control;
+pub mod events;
+pub mod hosts;
+pub mod page;
+pub mod usage;
+pub mod world;
+
+pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
+pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
+pub use hosts::HostStore;
+pub use page::Page;
+pub use usage::{FailureWindow, UsageStore};
+pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
+
+/// Everything simops keeps.
+pub trait RunStore:
+    ControlStore + EventStore + HostStore + UsageStore + WorldStore + Send + Sync + 'static
+{
+}
+
+impl<S> RunStore for S where
+    S: ControlStore + EventStore + HostStore + UsageStore + WorldStore + Send + Sync + 'static
+{
+}

@@ -1,0 +1,1 @@
+//! Tools to test hosts and stores with.

@@ -1,0 +1,51 @@
+//! The usage ledger's row: one per model call made, written once.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use super::NanoUsd;
+
+/// A call to a model, as it was made and paid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsageRow {
+    /// Written once however often it is recorded.
+    pub id: Uuid,
+    /// The UTC day it counts for.
+    pub day: Date,
+    /// The run it was made for, if any.
+    pub run_id: Option<String>,
+    /// The agent it was made for, if any.
+    pub agent_id: Option<i64>,
+    /// The agent's checkpoint, counted from 1, if any.
+    pub checkpoint: Option<i64>,
+    /// The provider's name in lower case: `openrouter`, `groq`, `gemini`, …
+    pub provider: String,
+    /// The model asked for.
+    pub model_requested: String,
+    /// The model that answered, when the provider says so.
+    pub model_resolved: Option<String>,
+    /// Tokens sent.
+    pub input_tokens: i64,
+    /// Tokens received.
+    pub output_tokens: i64,
+    /// What it cost.
+    pub cost: NanoUsd,
+    /// Whether it answered.
+    pub success: bool,
+    /// Whether it was degraded or took a later route.
+    pub fallback_used: bool,
+    /// How long it took, in milliseconds.
+    pub latency_ms: i64,
+    /// What failed, when it did not answer.
+    pub error_type: Option<String>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+impl UsageRow {
+    /// Whether the call went over a free route, which has a cap of its own.
+    pub fn is_openrouter_free(&self) -> bool {
+        self.model_requested.ends_with(":free")
+    }
+}

@@ -1,0 +1,40 @@
+//! Money as whole nano-dollars: sums are exact, in any order.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+/// An amount in billionths of a US dollar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct NanoUsd(pub i64);
+
+const PER_DOLLAR: f64 = 1e9;
+
+impl NanoUsd {
+    /// The amount nearest to `dollars`; what is no number is nothing.
+    pub fn from_dollars(dollars: f64) -> Self {
+        // `as` saturates at the bounds and takes NaN for 0.
+        #[expect(clippy::cast_possible_truncation, reason = "rounded and saturated on purpose")]
+        Self((dollars * PER_DOLLAR).round() as i64)
+    }
+
+    /// The amount as a JSON number of dollars.
+    pub fn dollars(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "only for showing")]
+        let nanos = self.0 as f64;
+        nanos / PER_DOLLAR
+    }
+}
+
+impl Add for NanoUsd {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sum for NanoUsd {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), Add::add)
+    }
+}
