@@ -194,6 +194,9 @@ fn stop(draft: &mut Draft<'_>, state: &ControlState, clear: bool, context: &Cont
         let text = format!("Run {} was stopped: {reason}", run.run_id);
         let event = draft.event(kind::RUN_STOPPED, text);
         draft.tell(event);
+    } else {
+        let event = draft.event(kind::SETTINGS_CHANGED, "Turns hold still; no run was open");
+        draft.tell(event);
     }
     if clear {
         draft.detach_run();
@@ -202,10 +205,12 @@ fn stop(draft: &mut Draft<'_>, state: &ControlState, clear: bool, context: &Cont
 
 pub(super) fn pause(draft: &mut Draft<'_>, state: &ControlState) {
     draft.set(key::PAUSED, true);
-    if let Some(run) = state.open_run() {
-        let event = draft.event(kind::RUN_PAUSED, format!("Run {} was paused", run.run_id));
-        draft.tell(event);
-    }
+    let text = match state.open_run() {
+        Some(run) => format!("Run {} was paused", run.run_id),
+        None => "Turns hold still; no run is open".to_owned(),
+    };
+    let event = draft.event(kind::RUN_PAUSED, text);
+    draft.tell(event);
 }
 
 pub(super) fn resume(draft: &mut Draft<'_>, state: &ControlState) -> Result<()> {

@@ -1,0 +1,6 @@
+//! Property tests of the pure layer, and the reference store's conformance.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod audit;
+mod run_rules;
+mod settings;
