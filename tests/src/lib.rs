@@ -1,1 +1,9 @@
-//! Helpers.
+//! What black-box tests share: real processes on free ports in fresh folders, a client, deadlines.
+
+pub mod client;
+pub mod process;
+pub mod wait;
+
+pub use client::{Answer, Client};
+pub use process::{Server, ServerBuilder, cli, program};
+pub use wait::eventually;

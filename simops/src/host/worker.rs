@@ -39,10 +39,13 @@ pub struct WorkerOptions {
     pub speed: f64,
     /// A decision that takes longer is dropped.
     pub turn_timeout: Duration,
+    /// Where this deployment stands, as the worker's audit rows say.
+    pub environment: Environment,
 }
 
 impl WorkerOptions {
-    /// Four turns at once, ten times real pace, a minute for a turn; a name that starts with `name`.
+    /// Four turns at once, ten times real pace, a minute for a turn, in development; a name that
+    /// starts with `name`.
     pub fn named(name: &str) -> Self {
         let unique = Uuid::now_v7().simple().to_string();
         Self {
@@ -50,6 +53,7 @@ impl WorkerOptions {
             concurrency: 4,
             speed: 10.0,
             turn_timeout: Duration::from_secs(60),
+            environment: Environment::Development,
         }
     }
 }
@@ -88,12 +92,10 @@ impl Worker {
         clock: Arc<dyn Clock>,
         options: WorkerOptions,
     ) -> Self {
-        // A worker adopts first worlds and enforces guardrails; it never resets, so the
-        // environment only names its audit rows.
         let executor = Executor::new(
             Arc::clone(&store),
             Arc::clone(&registry),
-            Environment::Development,
+            options.environment,
             Arc::clone(&clock),
         );
         Self { store, host, registry, clock, executor, options }

@@ -1,0 +1,99 @@
+//! How long a pause takes to reach a host: from the operator's call to the host's confirmation in
+//! the store, on SQLite, with a host that takes turns as fast as it can.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use simops::control::{Environment, HostState};
+use simops::event::{NewEvent, RuntimeMode};
+use simops::host::{Outcome, Seeded, SimulationHost, Turn, Worker, WorkerOptions};
+use simops::ops::{Caller, Ops, OpsOptions, StartRun, WithReason};
+use simops::settings::Registry;
+use simops::store::{RunStore, World};
+use simops::{Result, SystemClock, async_trait};
+use simops_sqlite::SqliteStore;
+
+struct Busy;
+
+#[async_trait]
+impl SimulationHost for Busy {
+    fn name(&self) -> &str {
+        "busy"
+    }
+
+    async fn seed(&self) -> Result<Seeded> {
+        Ok(Seeded { documents: Default::default(), result: Value::Null })
+    }
+
+    fn agents(&self, _world: &World) -> Result<Vec<i64>> {
+        Ok((1..=50).collect())
+    }
+
+    fn act(&self, turn: &Turn, _decision: Value) -> Result<Outcome> {
+        let event = NewEvent::new("work", "An agent works", turn.now)
+            .in_run(Some(&turn.run.run_id))
+            .of_agent(turn.agent_id)
+            .as_action(RuntimeMode::DeterministicFallback);
+        let documents = [("count".to_owned(), json!(turn.world.version))].into();
+        Ok(Outcome { documents, events: vec![event] })
+    }
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite://{}", dir.path().join("gate.db").display());
+    let store: Arc<dyn RunStore> = Arc::new(SqliteStore::open(&url).await.expect("a store"));
+    let options = WorkerOptions { speed: 1e6, ..WorkerOptions::named("busy") };
+    let worker = Worker::with(
+        Arc::clone(&store),
+        Arc::new(Busy),
+        Arc::new(Registry::builtin()),
+        Arc::new(SystemClock),
+        options,
+    );
+    let (leave, left) = tokio::sync::oneshot::channel::<()>();
+    let worker = tokio::spawn(worker.run(async move {
+        let _ = left.await;
+    }));
+    let ops = Ops::new(
+        Arc::clone(&store),
+        Arc::new(SystemClock),
+        OpsOptions::of(Environment::Development),
+    );
+    let caller = Caller { actor: "bench".to_owned(), ..Caller::default() };
+    let none = WithReason::default();
+    let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
+    ops.start_run(&caller, &start).await.expect("a run");
+    until(&store, HostState::Running).await;
+
+    let mut times = Vec::new();
+    for _ in 0..500 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let began = Instant::now();
+        ops.pause(&caller, &none).await.expect("a pause");
+        until(&store, HostState::Paused).await;
+        times.push(began.elapsed());
+        ops.resume(&caller, &none).await.expect("a resume");
+        until(&store, HostState::Running).await;
+    }
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() - 1) * share / 100];
+    println!("pause called to confirmed by the host: p50 {:?}, p99 {:?}, max {:?}", at(50), at(99), at(100));
+    let _ = leave.send(());
+    let _ = worker.await;
+}
+
+async fn until(store: &Arc<dyn RunStore>, wanted: HostState) {
+    let mut revision = store.watch();
+    loop {
+        revision.mark_unchanged();
+        let gate = store.load().await.expect("a state").gate_generation;
+        let hosts = store.hosts(jiff::Timestamp::UNIX_EPOCH).await.expect("hosts");
+        if hosts.iter().any(|host| host.generation >= gate && host.state == wanted) {
+            return;
+        }
+        let _ = tokio::time::timeout(Duration::from_millis(100), revision.changed()).await;
+    }
+}

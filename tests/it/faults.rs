@@ -1,0 +1,107 @@
+//! What goes wrong around the server: one clear line, or 503 until the cause is gone.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+use simops_tests::{ServerBuilder, eventually};
+
+async fn fails_with_one_line(builder: &ServerBuilder, parts: &[&str]) {
+    let output: Output = tokio::time::timeout(Duration::from_secs(20), builder.command().output())
+        .await
+        .expect("it ends by itself")
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    for part in parts {
+        assert!(said.contains(part), "{said:?} lacks {part:?}");
+    }
+}
+
+fn server(dir: &Path) -> ServerBuilder {
+    ServerBuilder::new(dir)
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    fails_with_one_line(&server(dir.path()).env("SIMOPS_LISTEN", &address), &[&address]).await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("simops.db"), "this is no database, but long enough".repeat(50))
+        .unwrap();
+    fails_with_one_line(&server(dir.path()), &["simops.db"]).await;
+
+    let missing = server(dir.path()).env("DATABASE_URL", "sqlite:///nowhere/at/all/simops.db");
+    fails_with_one_line(&missing, &["/nowhere/at/all/simops.db"]).await;
+
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path()).start().await.kill().await;
+    let db = rusqlite::Connection::open(dir.path().join("simops.db")).unwrap();
+    db.pragma_update(None, "user_version", 9_999).unwrap();
+    drop(db);
+    fails_with_one_line(&server(dir.path()), &["newer", "9999"]).await;
+}
+
+#[tokio::test]
+async fn an_invalid_value_stops_the_start_with_name_value_and_what_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, value, allowed) in [
+        ("ENVIRONMENT", "staging", "production"),
+        ("SIMOPS_LISTEN", "nowhere", "SIMOPS_LISTEN"),
+        ("ADMIN_IP_ALLOWLIST", "10.0.0.0/99", "ADMIN_IP_ALLOWLIST"),
+        ("TRUSTED_PROXIES", "proxy.local", "TRUSTED_PROXIES"),
+        ("ADMIN_WRITE_ENABLED", "perhaps", "true"),
+        ("SIMOPS_WORLD_SPEED", "-3", "SIMOPS_WORLD_SPEED"),
+        ("AGENT_LOOP_DELAY_SECONDS", "59", "900"),
+        ("LLM_DAILY_BUDGET_USD_HARD", "0.1", "LLM_DAILY_BUDGET_USD_SOFT"),
+        ("DATABASE_URL", "mysql://localhost/x", "sqlite://"),
+    ] {
+        fails_with_one_line(&server(dir.path()).env(name, value), &[name, value, allowed]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_database_answers_503_until_it_is_free_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path()).start().await;
+    let other = rusqlite::Connection::open(dir.path().join("simops.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let began = Instant::now();
+    let request = server.client.request(Method::POST, "control/pause");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    other.execute_batch("ROLLBACK").unwrap();
+    eventually("writes work again", Duration::from_secs(10), async || {
+        let answer = server.client.post("control/pause", &json!({})).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn termination_ends_open_streams_and_a_running_world_within_ten_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path()).start().await;
+    server.client.post("control/run/start", &json!({"mode": "test"})).await.ok();
+    server.until_state("running").await;
+    let stream = server.client.request(Method::GET, "stream").send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    let database = dir.path().join("simops.db");
+    assert!(server.terminate().await);
+    drop(stream);
+    let db = rusqlite::Connection::open(database).unwrap();
+    let hosts: i64 = db.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0)).unwrap();
+    assert_eq!(hosts, 0, "the host did not say that it left");
+}

@@ -1,0 +1,8 @@
+//! Black-box tests of the real binaries.
+#![allow(missing_docs)]
+
+mod crash;
+mod faults;
+mod operator;
+mod races;
+mod tidy;

@@ -1,0 +1,151 @@
+//! What an operator sees of the real server: a run started, acting, held, stopped, reset.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use simops_tests::{Server, ServerBuilder, cli, eventually};
+
+async fn event_types(server: &Server) -> Vec<String> {
+    let events = server.client.get("events?limit=500").await.ok();
+    let items = events["items"].as_array().unwrap();
+    items.iter().map(|event| event["event_type"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn newest_event(server: &Server) -> i64 {
+    let events = server.client.get("events?limit=1").await.ok();
+    events["items"][0]["id"].as_i64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_starts_a_run_sees_a_society_act_and_stops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::new(dir.path()).without("ADMIN_API_TOKEN").start().await;
+    // Without a token one is generated and printed once, with the address.
+    let token = server
+        .printed
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .find(|word| word.len() >= 32 && !word.contains('/'))
+        .map(str::to_owned);
+    drop(server);
+    assert!(token.is_some() || cfg!(unix));
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::new(dir.path()).env("SIMOPS_WORLD_SPEED", "10").start().await;
+    let body = json!({"mode": "test", "reset_world": true, "reason": "first look"});
+    let started = server.client.post("control/run/start", &body).await.ok();
+    assert_eq!(started["simulation_active"], true);
+    assert_eq!(started["reset_world"], true);
+    server.until_state("running").await;
+    // At the default pace a person sees a society within 20 s.
+    let wanted = ["proposal_created", "vote_cast", "forum_post"];
+    eventually("proposals, votes and forum posts", Duration::from_secs(20), async || {
+        let seen = event_types(&server).await;
+        wanted.iter().all(|kind| seen.iter().any(|type_| type_ == kind)).then_some(())
+    })
+    .await;
+    let metrics = server.client.get("run/metrics").await.ok();
+    assert_eq!(metrics["run_id"], started["run_id"]);
+    for (group, field) in [
+        ("activity", "deterministic_actions"),
+        ("activity", "forum_messages"),
+        ("activity", "vote_actions"),
+        ("governance", "proposals_created"),
+        ("governance", "votes_cast"),
+    ] {
+        assert!(metrics[group][field].as_i64().unwrap() > 0, "{group}.{field}: {metrics}");
+    }
+    assert_eq!(metrics["activity"]["checkpoint_actions"], 0);
+    let stopped = server.client.post("control/run/stop", &json!({})).await.ok();
+    assert_eq!(stopped["simulation_paused"], true);
+    server.until_state("stopped").await;
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pause_is_acknowledged_nothing_happens_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::new(dir.path()).start().await;
+    server.client.post("control/run/start", &json!({"mode": "test"})).await.ok();
+    server.until_state("running").await;
+    for _ in 0..5 {
+        let begun = newest_event(&server).await;
+        eventually("turns", Duration::from_secs(10), async || {
+            (newest_event(&server).await > begun + 3).then_some(())
+        })
+        .await;
+        server.client.post("control/pause", &json!({})).await.ok();
+        // The store refuses work of an older generation: not one event follows the pause.
+        let paused = newest_event(&server).await;
+        server.until_state("paused").await;
+        assert_eq!(newest_event(&server).await, paused);
+        server.client.post("control/resume", &json!({})).await.ok();
+        server.until_state("running").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_process_follows_the_server_over_the_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::new(dir.path()).arg("--host").arg("none").start().await;
+    let reset = server.client.post("control/run/reset-dev", &json!({})).await;
+    assert_eq!(reset.status, 409, "a reset without a host: {reset:?}");
+
+    let mut worker = tokio::process::Command::new(simops_tests::program("simops-cli"))
+        .args(["worker", "--speed", "100"])
+        .current_dir(dir.path())
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    eventually("the worker reports", Duration::from_secs(20), async || {
+        let status = server.client.get("status").await.ok();
+        (!status["hosts"].as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let body = json!({"mode": "test", "reset_world": true});
+    server.client.post("control/run/start", &body).await.ok();
+    server.until_state("running").await;
+    eventually("the worker's agents act", Duration::from_secs(20), async || {
+        let seen = event_types(&server).await;
+        (seen.iter().filter(|type_| *type_ == "vote_cast").count() > 2).then_some(())
+    })
+    .await;
+    server.client.post("control/run/stop", &json!({})).await.ok();
+    server.until_state("stopped").await;
+
+    let pid = worker.id().unwrap().to_string();
+    let sent = tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+    assert!(sent.success());
+    let ended = tokio::time::timeout(Duration::from_secs(10), worker.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
+    let status = server.client.get("status").await.ok();
+    assert_eq!(status["hosts"], json!([]), "a host that left is still shown");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_says_the_same_on_the_database_and_on_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::new(dir.path()).start().await;
+    server.client.post("control/run/start", &json!({"mode": "test", "run_id": "both"})).await.ok();
+    let url = ["--url", &server.base, "--token", simops_tests::process::TOKEN];
+    for command in [
+        vec!["run", "show", "both"],
+        vec!["config", "get"],
+        vec!["audit", "list"],
+        vec!["audit", "verify"],
+    ] {
+        let direct = cli(dir.path(), &command).await;
+        assert!(direct.status.success(), "{command:?}: {direct:?}");
+        let remote = cli(dir.path(), &[&command[..], &url[..]].concat()).await;
+        assert!(remote.status.success(), "{command:?}: {remote:?}");
+        let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        assert_eq!(parse(&direct.stdout), parse(&remote.stdout), "{command:?}");
+    }
+    let refused = cli(dir.path(), &["run", "status", "--url", &server.base, "--token", "wrong"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("Invalid admin credentials"), "{said}");
+    assert!(!said.contains("wrong"), "the token was echoed: {said}");
+}
