@@ -94,8 +94,10 @@ impl Model {
             Step::Degrade(on) => Command::Degrade(*on),
             Step::SetMode(real) => Command::SetMode(mode(*real)),
             Step::Patch(updates) => {
-                let updates: Overrides =
-                    updates.iter().map(|(n, value)| (PATCHED[*n].to_owned(), value.clone())).collect();
+                let updates: Overrides = updates
+                    .iter()
+                    .map(|(n, value)| (PATCHED[*n].to_owned(), value.clone()))
+                    .collect();
                 simops::settings::validate::check_updates(&self.registry, &updates).ok()?;
                 Command::Patch(updates)
             }
@@ -128,7 +130,8 @@ impl Model {
         let change = match self.decide(&command) {
             Ok(change) => change,
             Err(error) => {
-                let safe = matches!(command, Command::Pause | Command::Stop { .. } | Command::Degrade(_));
+                let safe =
+                    matches!(command, Command::Pause | Command::Stop { .. } | Command::Degrade(_));
                 prop_assert!(!safe, "the safe side refused: {error}");
                 prop_assert!(!error.detail().is_empty());
                 return Ok(());
@@ -149,7 +152,9 @@ impl Model {
         prop_assert_eq!(change.expected_generation, self.state.generation);
         if change.is_empty() {
             prop_assert_eq!(&change.next, &self.state);
-            prop_assert!(change.audit.is_empty() && change.events.is_empty() && change.run.is_none());
+            prop_assert!(
+                change.audit.is_empty() && change.events.is_empty() && change.run.is_none()
+            );
             return Ok(());
         }
         prop_assert_eq!(change.next.generation, self.state.generation + 1);
@@ -188,7 +193,8 @@ impl Model {
                 prop_assert!(run.is_open());
                 let told = change.events.iter().any(|event| {
                     event.metadata.get("previous_end").is_some_and(|end| {
-                        end["end_reason"] == json!(old.end_reason) && end["ended_at"] == json!(old.ended_at)
+                        end["end_reason"] == json!(old.end_reason)
+                            && end["ended_at"] == json!(old.ended_at)
                     })
                 });
                 prop_assert!(told, "when and why it had ended was lost");
@@ -302,7 +308,9 @@ proptest! {
 }
 
 fn started(model: &mut Model) {
-    model.take(&Step::Start { real: false, name: Some(1), season: 0, parent: None, reset: false }).unwrap();
+    model
+        .take(&Step::Start { real: false, name: Some(1), season: 0, parent: None, reset: false })
+        .unwrap();
 }
 
 fn refusal(model: &mut Model, step: &Step) -> simops::Error {
