@@ -43,6 +43,8 @@ pub enum Command {
     },
     /// End the run because a stop condition tripped.
     GuardrailStop {
+        /// The run it was decided on; another run is left alone.
+        run_id: String,
         /// The condition.
         reason: String,
         /// The figures it was decided on.
@@ -109,8 +111,8 @@ pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) ->
                 draft.tell(event.with("epoch", *epoch));
             }
         }
-        Command::GuardrailStop { reason, details } => {
-            guardrail_stop(&mut draft, state, reason, details, context);
+        Command::GuardrailStop { run_id, reason, details } => {
+            guardrail_stop(&mut draft, state, (run_id, reason), details, context);
         }
     }
     Ok(draft.finish())
@@ -286,12 +288,12 @@ fn reset(
 fn guardrail_stop(
     draft: &mut Draft<'_>,
     state: &ControlState,
-    reason: &str,
+    (run_id, reason): (&str, &str),
     details: &Map<String, Value>,
     context: &Context<'_>,
 ) {
     // However many workers see it, only the first finds the run open.
-    let Some(run) = state.open_run() else { return };
+    let Some(run) = state.open_run().filter(|run| run.run_id == run_id) else { return };
     draft.set(key::ACTIVE, false);
     draft.set(key::PAUSED, true);
     draft.put_run(run.ended(context.now, EndedBy::Guardrail, reason));

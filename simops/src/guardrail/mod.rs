@@ -1,5 +1,9 @@
-//! Stop conditions: what each observes, its threshold, and how far away it is.
+//! Stop conditions: what each observes, its threshold, how far away it is, and the stop itself.
 
 pub mod condition;
+mod enforce;
+mod observe;
 
 pub use condition::{Condition, Observed, evaluate};
+pub use enforce::enforce;
+pub use observe::Observer;

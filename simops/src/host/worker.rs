@@ -17,12 +17,15 @@ use super::{SimulationHost, Turn, seeding};
 use crate::control::presence::FORGOTTEN_AFTER;
 use crate::control::{ControlState, Environment, Gate, HostState};
 use crate::execute::Executor;
+use crate::guardrail::{Observer, enforce};
 use crate::settings::{Effective, Registry};
 use crate::store::{RunStore, World};
 use crate::{Clock, ErrorKind, Result, SystemClock};
 
 /// Control state is read at least so often, should a notification get lost.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Stop conditions are checked so often while turns are taken.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// A turn in flight is waited for so long when the worker leaves.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -65,6 +68,7 @@ pub struct Worker {
     registry: Arc<Registry>,
     clock: Arc<dyn Clock>,
     executor: Executor,
+    observer: Observer,
     options: WorkerOptions,
 }
 
@@ -98,7 +102,7 @@ impl Worker {
             options.environment,
             Arc::clone(&clock),
         );
-        Self { store, host, registry, clock, executor, options }
+        Self { store, host, registry, clock, executor, observer: Observer::default(), options }
     }
 
     /// Follows the operator until `shutdown` completes, then lets turns in flight end, tells the
@@ -145,6 +149,7 @@ impl Worker {
         let mut view = self.look(None).await?;
         let mut next_turn = Instant::now();
         let mut next_look = Instant::now() + LOOK_EVERY;
+        let mut next_check = Instant::now();
         info!(host = id, world = self.host.name(), "host follows control state");
         loop {
             gate_sender.send_if_modified(|seen| {
@@ -178,6 +183,10 @@ impl Worker {
                 () = sleep_until(next_look) => {
                     view = self.look(Some(view)).await?;
                     next_look = Instant::now() + LOOK_EVERY;
+                }
+                () = sleep_until(next_check), if view.gate == Gate::Open => {
+                    self.check_guardrails(&view).await?;
+                    next_check = Instant::now() + CHECK_EVERY;
                 }
                 () = sleep_until(beat.due()) => {
                     view.share = self.share().await?;
@@ -218,6 +227,14 @@ impl Worker {
                 Ok(View { state, settings, gate, world: Arc::new(world), share })
             }
         }
+    }
+
+    /// Ends the run when a stop condition has tripped. The commit moves the watched revision, so
+    /// the loop closes the gate as it would for an operator's stop.
+    async fn check_guardrails(&self, view: &View) -> Result<()> {
+        let (store, registry, clock) = (&*self.store, &*self.registry, &*self.clock);
+        enforce(store, &self.executor, &self.observer, &view.state, registry, clock).await?;
+        Ok(())
     }
 
     async fn share(&self) -> Result<Share> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::control::Environment;
 use crate::execute::Executor;
+use crate::guardrail::Observer;
 use crate::settings::Registry;
 use crate::store::RunStore;
 use crate::{Clock, Error, Result};
@@ -58,6 +59,7 @@ pub struct Ops {
     clock: Arc<dyn Clock>,
     options: OpsOptions,
     executor: Executor,
+    observer: Observer,
 }
 
 impl Ops {
@@ -69,7 +71,7 @@ impl Ops {
             options.environment,
             Arc::clone(&clock),
         );
-        Self { store, clock, options, executor }
+        Self { store, clock, options, executor, observer: Observer::default() }
     }
 
     /// The store beneath.

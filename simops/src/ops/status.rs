@@ -1,17 +1,16 @@
 //! What is going on, at a glance.
 
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::Ops;
+use crate::Result;
 use crate::clock::day_of;
 use crate::control::presence::{FORGOTTEN_AFTER, run_state};
-use crate::control::{ControlState, Environment, HostReport, RunState};
-use crate::guardrail::{Condition, Observed, evaluate};
+use crate::control::{Environment, HostReport, RunState};
+use crate::guardrail::{Condition, evaluate};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 use crate::usage::Budget;
-use crate::{Error, Result};
 
 /// The settings that say what runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +85,7 @@ impl Ops {
         let hosts = self.store.hosts(now - FORGOTTEN_AFTER).await?;
         let day = day_of(now);
         let totals = self.store.day_totals(day).await?;
-        let observed = self.observe(&state, &settings, totals.cost).await?;
+        let observed = self.observer.observe(&*self.store, &state, &settings, now).await?;
         Ok(StatusView {
             environment: self.options.environment,
             admin_write_enabled: self.options.write_enabled,
@@ -112,31 +111,6 @@ impl Ops {
     /// `Unavailable` or `Unusable` when it cannot.
     pub async fn ready(&self) -> Result<()> {
         self.store.ping().await
-    }
-
-    async fn observe(
-        &self,
-        state: &ControlState,
-        settings: &Effective,
-        cost_today: crate::usage::NanoUsd,
-    ) -> Result<Observed> {
-        let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
-        let since = self.clock.now().checked_sub(window).map_err(|error| {
-            Error::internal("the failure window has no begin").with_source(error)
-        })?;
-        let failures = match &state.run {
-            Some(run) => self.store.failure_window(&run.run_id, since).await?,
-            None => Default::default(),
-        };
-        let pool_utilization = self.store.pool_utilization();
-        let pressed = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
-        Ok(Observed {
-            cost_today,
-            failed_calls: failures.failed,
-            window_calls: failures.calls,
-            pool_utilization,
-            pool_checks: i64::from(pressed),
-        })
     }
 }
 

@@ -106,6 +106,7 @@ impl Model {
                 Command::ResetWorld { epoch: self.next_epoch }
             }
             Step::Guardrail => Command::GuardrailStop {
+                run_id: self.state.run.as_ref()?.run_id.clone(),
                 reason: "hard_budget_exceeded".to_owned(),
                 details: Map::new(),
             },
@@ -300,8 +301,7 @@ proptest! {
             model.take(step)?;
         }
         model.take(&last)?;
-        let command = model.command(&last).unwrap();
-        if let Ok(change) = model.decide(&command) {
+        if let Some(Ok(change)) = model.command(&last).map(|command| model.decide(&command)) {
             prop_assert!(change.is_empty(), "{change:?}");
         }
     }
@@ -357,6 +357,17 @@ fn a_run_that_a_guardrail_stopped_goes_on_by_resume_and_by_patch() {
         assert_eq!(model.state.gate(&model.registry), Gate::Open);
         assert!(model.runs["run-1"].is_open());
     }
+}
+
+#[test]
+fn a_guardrail_that_tripped_on_an_earlier_run_leaves_the_next_one_alone() {
+    let mut model = Model::new(Environment::Development);
+    started(&mut model);
+    let late = model.command(&Step::Guardrail).unwrap();
+    model.take(&Step::Stop { clear: false }).unwrap();
+    let next = Step::Start { real: false, name: Some(2), season: 0, parent: None, reset: false };
+    model.take(&next).unwrap();
+    assert!(model.decide(&late).unwrap().is_empty());
 }
 
 #[test]

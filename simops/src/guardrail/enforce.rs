@@ -1,0 +1,47 @@
+//! The stop: one commit, by whichever worker is first.
+
+use serde_json::{Map, json};
+use tracing::warn;
+
+use super::{Condition, Observer, evaluate};
+use crate::control::{Command, ControlState};
+use crate::execute::{Caller, Executor, Intent};
+use crate::settings::Registry;
+use crate::store::RunStore;
+use crate::{Clock, Result};
+
+/// Ends the open run if a stop condition has tripped; its reason.
+///
+/// # Errors
+/// Of the store.
+pub async fn enforce(
+    store: &dyn RunStore,
+    executor: &Executor,
+    observer: &Observer,
+    state: &ControlState,
+    registry: &Registry,
+    clock: &dyn Clock,
+) -> Result<Option<String>> {
+    let Some(run) = state.open_run() else { return Ok(None) };
+    let settings = state.effective(registry);
+    let observed = observer.observe(store, state, &settings, clock.now()).await?;
+    let conditions = evaluate(&observed, &settings);
+    let Some(tripped) = conditions.iter().find(|condition| condition.trips()) else {
+        return Ok(None);
+    };
+    let reason = tripped.condition.clone();
+    let details = Map::from_iter([("conditions".to_owned(), json!(conditions))]);
+    let run_id = run.run_id.clone();
+    warn!(run = run_id, reason, "a stop condition tripped");
+    let stop = Command::GuardrailStop { run_id, reason: reason.clone(), details };
+    let caller = Caller { reason: Some(reason.clone()), ..Caller::system("guardrail") };
+    executor.execute(&caller, &Intent::Command(stop), |_, _| ()).await?;
+    Ok(Some(reason))
+}
+
+impl Condition {
+    /// Whether it ends a run now.
+    pub fn trips(&self) -> bool {
+        self.enabled && self.tripped
+    }
+}

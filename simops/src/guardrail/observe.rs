@@ -1,0 +1,87 @@
+//! Reading the figures that stop conditions compare.
+
+use std::sync::Mutex;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Observed;
+use crate::clock::day_of;
+use crate::control::ControlState;
+use crate::settings::{Effective, key};
+use crate::store::RunStore;
+use crate::{Error, Result};
+
+/// Observations closer together count as one check of the pool.
+const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// Observes, and remembers how many checks in a row found the pool under pressure.
+#[derive(Debug, Default)]
+pub struct Observer {
+    pool: Mutex<Streak>,
+}
+
+#[derive(Debug, Default)]
+struct Streak {
+    checked_at: Option<Timestamp>,
+    pressed: i64,
+}
+
+impl Observer {
+    /// The figures at `now`.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn observe(
+        &self,
+        store: &dyn RunStore,
+        state: &ControlState,
+        settings: &Effective,
+        now: Timestamp,
+    ) -> Result<Observed> {
+        let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
+        let since = now.checked_sub(window).map_err(|error| {
+            Error::internal("the failure window has no begin").with_source(error)
+        })?;
+        let failures = match &state.run {
+            Some(run) => store.failure_window(&run.run_id, since).await?,
+            None => Default::default(),
+        };
+        let pool_utilization = store.pool_utilization();
+        let pressed = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
+        Ok(Observed {
+            cost_today: store.day_totals(day_of(now)).await?.cost,
+            failed_calls: failures.failed,
+            window_calls: failures.calls,
+            pool_utilization,
+            pool_checks: self.count(pressed, now),
+        })
+    }
+
+    fn count(&self, pressed: bool, now: Timestamp) -> i64 {
+        // A panic elsewhere while it is locked leaves a plain number behind: go on with it.
+        let mut streak = self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = streak.checked_at.is_none_or(|at| now.duration_since(at) >= CHECK_EVERY);
+        if !pressed {
+            *streak = Streak { checked_at: Some(now), pressed: 0 };
+        } else if due {
+            *streak = Streak { checked_at: Some(now), pressed: streak.pressed + 1 };
+        }
+        streak.pressed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_checks_in_a_row_and_a_second_apart_add_up() {
+        let observer = Observer::default();
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+        assert_eq!(observer.count(true, at(0)), 1);
+        assert_eq!(observer.count(true, at(500)), 1);
+        assert_eq!(observer.count(true, at(1_000)), 2);
+        assert_eq!(observer.count(false, at(1_500)), 0);
+        assert_eq!(observer.count(true, at(2_500)), 1);
+    }
+}

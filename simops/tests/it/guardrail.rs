@@ -1,0 +1,83 @@
+//! Stop conditions: exact at their boundaries, monotone, off when switched off.
+
+use proptest::prelude::*;
+use serde_json::json;
+use simops::guardrail::{Observed, evaluate};
+use simops::settings::{Effective, Overrides, Registry, key};
+use simops::usage::NanoUsd;
+
+fn settings(overrides: &[(&str, serde_json::Value)]) -> Effective {
+    let overrides: Overrides =
+        overrides.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    Effective::of(&Registry::builtin(), &overrides)
+}
+
+fn trips(observed: &Observed, settings: &Effective) -> Vec<String> {
+    let conditions = evaluate(observed, settings);
+    conditions.into_iter().filter(|c| c.trips()).map(|c| c.condition).collect()
+}
+
+#[test]
+fn each_condition_trips_exactly_at_its_threshold() {
+    let settings = settings(&[]);
+    let below = Observed { cost_today: NanoUsd(999_999_999), ..Observed::default() };
+    assert!(trips(&below, &settings).is_empty());
+    let at = Observed { cost_today: NanoUsd(1_000_000_000), ..Observed::default() };
+    assert_eq!(trips(&at, &settings), ["hard_budget_exceeded"]);
+
+    let failures = |failed, calls| Observed {
+        failed_calls: failed,
+        window_calls: calls,
+        ..Observed::default()
+    };
+    assert!(trips(&failures(24, 24), &settings).is_empty());
+    assert!(trips(&failures(25, 51), &settings).is_empty());
+    assert_eq!(trips(&failures(25, 50), &settings), ["provider_failures_repeated"]);
+
+    let pool = |share, checks| Observed {
+        pool_utilization: share,
+        pool_checks: checks,
+        ..Observed::default()
+    };
+    assert!(trips(&pool(0.95, 2), &settings).is_empty());
+    assert!(trips(&pool(0.94, 3), &settings).is_empty());
+    assert_eq!(trips(&pool(0.95, 3), &settings), ["db_pool_pressure"]);
+}
+
+#[test]
+fn a_budget_of_zero_and_enforcement_switched_off_stop_nothing() {
+    let ruin = Observed {
+        cost_today: NanoUsd(i64::MAX),
+        failed_calls: 900,
+        window_calls: 900,
+        ..Observed::default()
+    };
+    let no_budget = settings(&[(key::BUDGET_HARD, json!(0.0))]);
+    assert_eq!(trips(&ruin, &no_budget), ["provider_failures_repeated"]);
+    assert!(trips(&ruin, &settings(&[(key::STOP_ENABLED, json!(false))])).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn worse_figures_never_untrip_a_condition(
+        cost in 0..2_000_000_000_i64, failed in 0..60_i64, fine in 0..60_i64,
+        share in 0.0..1.0_f64, checks in 0..6_i64,
+        (more_cost, more_failed, more_share, more_checks) in (0..1_000_000_000_i64, 0..60_i64, 0.0..1.0_f64, 0..6_i64),
+    ) {
+        let observed = |cost, failed, share, checks| Observed {
+            cost_today: NanoUsd(cost),
+            failed_calls: failed,
+            window_calls: failed + fine,
+            pool_utilization: share,
+            pool_checks: checks,
+        };
+        let settings = settings(&[]);
+        let before = trips(&observed(cost, failed, share, checks), &settings);
+        let worse = observed(cost + more_cost, failed + more_failed, f64::min(share + more_share, 1.0), checks + more_checks);
+        let after = trips(&worse, &settings);
+        prop_assert!(before.iter().all(|reason| after.contains(reason)), "{before:?} {after:?}");
+        for condition in evaluate(&worse, &settings) {
+            prop_assert_eq!(condition.distance, condition.threshold - condition.observed);
+        }
+    }
+}
