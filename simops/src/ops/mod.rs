@@ -29,7 +29,8 @@ pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
     WorldWasReset,
 };
-pub use status::{Counter, StatusView, ViewerOps};
+pub use crate::usage::Counter;
+pub use status::{StatusView, ViewerOps};
 
 /// What a deployment allows.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use crate::control::{Environment, HostReport, RunState};
 use crate::guardrail::{Condition, evaluate};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
-use crate::usage::Budget;
+use crate::usage::{Budget, Counter};
 
 /// The settings that say what runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,20 +30,6 @@ pub struct ViewerOps {
     pub simulation_paused: bool,
     /// Whether calls go to the cheapest route.
     pub force_cheapest_route: bool,
-}
-
-/// Where calls are counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Counter {
-    /// `sqlite`, `postgres` or `redis`.
-    pub backend: String,
-    /// Whether another backend stands in.
-    pub degraded: bool,
-    /// Since when.
-    pub since: Option<String>,
-    /// Why.
-    pub last_error: Option<String>,
 }
 
 /// `GET status` without what differs per request: the server's time and the actor.
@@ -91,12 +77,7 @@ impl Ops {
             admin_write_enabled: self.options.write_enabled,
             viewer_ops: ViewerOps::of(&settings),
             llm_budget: Budget::of(day, &totals, &settings),
-            counter: Counter {
-                backend: self.store.backend().to_owned(),
-                degraded: false,
-                since: None,
-                last_error: None,
-            },
+            counter: Counter::healthy(self.store.backend()),
             guardrails: evaluate(&observed, &settings),
             generation: state.generation,
             run_state: run_state(&state, registry, &hosts, now),

@@ -1,8 +1,10 @@
 //! What a day has used, and of what.
 
+use std::ops::Add;
+
 use serde::{Deserialize, Serialize};
 
-use super::NanoUsd;
+use super::{NanoUsd, UsageRow};
 use crate::settings::{Effective, key};
 
 /// A day's calls and cost, summed over the ledger.
@@ -18,6 +20,93 @@ pub struct DayTotals {
     pub calls_gemini: i64,
     /// What they cost.
     pub cost: NanoUsd,
+}
+
+impl DayTotals {
+    /// What one call adds to its day.
+    pub fn of(row: &UsageRow) -> Self {
+        Self::of_call(&row.provider, &row.model_requested, row.cost)
+    }
+
+    /// What a call to `model` that costs `cost` adds to its day.
+    pub fn of_call(provider: &str, model: &str, cost: NanoUsd) -> Self {
+        Self {
+            calls_total: 1,
+            calls_openrouter_free: i64::from(model.ends_with(":free")),
+            calls_groq: i64::from(provider == "groq"),
+            calls_gemini: i64::from(provider == "gemini"),
+            cost,
+        }
+    }
+}
+
+impl Add for DayTotals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            calls_total: self.calls_total.saturating_add(other.calls_total),
+            calls_openrouter_free: self
+                .calls_openrouter_free
+                .saturating_add(other.calls_openrouter_free),
+            calls_groq: self.calls_groq.saturating_add(other.calls_groq),
+            calls_gemini: self.calls_gemini.saturating_add(other.calls_gemini),
+            cost: self.cost + other.cost,
+        }
+    }
+}
+
+/// Calls summed over the ledger, exactly: what stores keep of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallTotals {
+    /// Calls made.
+    pub calls: i64,
+    /// Calls that answered.
+    pub success_calls: i64,
+    /// Calls that were degraded or took a later route.
+    pub fallback_calls: i64,
+    /// Tokens sent and received.
+    pub total_tokens: i64,
+    /// What they cost.
+    pub cost: NanoUsd,
+}
+
+impl CallTotals {
+    /// What one call adds to its run.
+    pub fn of(row: &UsageRow) -> Self {
+        Self {
+            calls: 1,
+            success_calls: i64::from(row.success),
+            fallback_calls: i64::from(row.fallback_used),
+            total_tokens: row.input_tokens.saturating_add(row.output_tokens),
+            cost: row.cost,
+        }
+    }
+
+    /// The totals as they are shown.
+    pub fn shown(self) -> LlmTotals {
+        LlmTotals {
+            calls: self.calls,
+            success_calls: self.success_calls,
+            fallback_calls: self.fallback_calls,
+            total_tokens: self.total_tokens,
+            estimated_cost_usd: self.cost.dollars(),
+        }
+    }
+}
+
+impl Add for CallTotals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            success_calls: self.success_calls.saturating_add(other.success_calls),
+            fallback_calls: self.fallback_calls.saturating_add(other.fallback_calls),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            cost: self.cost + other.cost,
+        }
+    }
 }
 
 /// A run's calls, summed over the ledger.

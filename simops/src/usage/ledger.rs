@@ -27,10 +27,16 @@ pub struct UsageRow {
     pub model_resolved: Option<String>,
     /// Tokens sent.
     pub input_tokens: i64,
-    /// Tokens received.
+    /// Those of the tokens sent that the provider had cached.
+    pub cached_input_tokens: i64,
+    /// Tokens received, reasoning included.
     pub output_tokens: i64,
+    /// Those of the tokens received that were reasoning.
+    pub reasoning_tokens: i64,
     /// What it cost.
     pub cost: NanoUsd,
+    /// Whether the price book knew the model; false: charged at the fallback price.
+    pub priced: bool,
     /// Whether it answered.
     pub success: bool,
     /// Whether it was degraded or took a later route.
@@ -41,11 +47,4 @@ pub struct UsageRow {
     pub error_type: Option<String>,
     /// When it was recorded.
     pub created_at: Timestamp,
-}
-
-impl UsageRow {
-    /// Whether the call went over a free route, which has a cap of its own.
-    pub fn is_openrouter_free(&self) -> bool {
-        self.model_requested.ends_with(":free")
-    }
 }

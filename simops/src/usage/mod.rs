@@ -1,11 +1,21 @@
-//! Model calls and what they cost: the [`ledger`] row, exact [`money`], the [`price`] book, the day's [`budget`].
+//! Model calls and what they cost.
+//!
+//! A call is reserved ([`lease`]) against the day's caps ([`admission`]), made, and settled as a row
+//! of the [`ledger`], which is the truth; a [`counter`] does the first and the last. [`money`] is
+//! exact, the [`price`] book says what a call costs, and [`budget`] is what a day looks like.
 
+pub mod admission;
 pub mod budget;
+pub mod counter;
+pub mod lease;
 pub mod ledger;
 pub mod money;
 pub mod price;
 
+pub use admission::{Admission, Caps, DayUse, Refused, admit};
 pub use budget::{Budget, DayTotals};
+pub use counter::{Counter, UsageCounter};
+pub use lease::Lease;
 pub use ledger::UsageRow;
 pub use money::NanoUsd;
 pub use price::{Price, PriceBook, Quote, Tokens, UnpricedPolicy};

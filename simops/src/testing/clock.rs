@@ -1,0 +1,44 @@
+//! A clock that stands still until it is told.
+
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::Clock;
+use crate::clock::whole_micros;
+
+/// A clock that stands still until it is told.
+#[derive(Debug)]
+pub struct ManualClock(Mutex<Timestamp>);
+
+impl ManualClock {
+    /// A clock at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(Mutex::new(whole_micros(now)))
+    }
+
+    /// Sets it, forward or back.
+    pub fn set(&self, now: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = whole_micros(now);
+    }
+
+    /// Moves it on; at the end of time it stays there. The time after.
+    pub fn advance(&self, by: SignedDuration) -> Timestamp {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = whole_micros(now.checked_add(by).unwrap_or(Timestamp::MAX));
+        *now
+    }
+}
+
+impl Default for ManualClock {
+    /// At the beginning of 2026: any fixed day will do.
+    fn default() -> Self {
+        Self::at(Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,242 @@
+//! A store with outages on demand.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::control::{AuditRow, Change, ControlState, HostReport};
+use crate::event::{Event, NewEvent};
+use crate::run::RunRecord;
+use crate::store::{
+    ActivityScope, AuditPage, Commit, ControlStore, Documents, EventCount, EventFilter, EventStore,
+    FailureWindow, HostStore, IdempotencyKey, Page, Recorded, RunStore, TurnCommit, UsageStore,
+    World, WorldEpoch, WorldStore,
+};
+use crate::usage::budget::LlmTotals;
+use crate::usage::{DayTotals, UsageRow};
+use crate::{Error, Result};
+
+/// When a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Before it is done: nothing changed.
+    Before,
+    /// After it was done: the outcome is unknown to the caller.
+    After,
+}
+
+/// A store that forwards every call to another, and fails those it is told to as `Unavailable`.
+///
+/// Calls are counted from 0 over all methods; those that answer at once without a `Result` are
+/// neither counted nor failed.
+pub struct FaultyStore {
+    inner: Arc<dyn RunStore>,
+    calls: AtomicU64,
+    plan: Mutex<Option<(Range<u64>, Fault)>>,
+}
+
+impl FaultyStore {
+    /// A store that does not fail yet.
+    pub fn new(inner: Arc<dyn RunStore>) -> Self {
+        Self { inner, calls: AtomicU64::new(0), plan: Mutex::new(None) }
+    }
+
+    /// Fails the calls with these numbers, and no others from now on. `n..n + 1` is one call,
+    /// `n..u64::MAX` an outage without end.
+    pub fn fail(&self, calls: Range<u64>, fault: Fault) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, fault));
+    }
+
+    /// Fails no call from now on.
+    pub fn recover(&self) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How many calls there were: the number of the next one.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn forward<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
+        let fault = {
+            let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+            plan.as_ref().filter(|(calls, _)| calls.contains(&number)).map(|(_, fault)| *fault)
+        };
+        if fault == Some(Fault::Before) {
+            return Err(Error::unavailable("the store fails on purpose, before the call"));
+        }
+        let done = call.await;
+        if fault == Some(Fault::After) {
+            return Err(Error::unavailable("the store fails on purpose, after the call"));
+        }
+        done
+    }
+}
+
+#[async_trait]
+impl ControlStore for FaultyStore {
+    async fn load(&self) -> Result<ControlState> {
+        self.forward(self.inner.load()).await
+    }
+
+    async fn commit(
+        &self,
+        change: &Change,
+        answer: Option<(&IdempotencyKey, &Recorded)>,
+    ) -> Result<Commit> {
+        self.forward(self.inner.commit(change, answer)).await
+    }
+
+    async fn recorded(&self, key: &str) -> Result<Option<Recorded>> {
+        self.forward(self.inner.recorded(key)).await
+    }
+
+    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit> {
+        self.forward(self.inner.record(key, answer)).await
+    }
+
+    async fn forget_recorded(&self, before: Timestamp) -> Result<u64> {
+        self.forward(self.inner.forget_recorded(before)).await
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.watch()
+    }
+
+    async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
+        self.forward(self.inner.run(run_id)).await
+    }
+
+    async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
+        self.forward(self.inner.runs(before, limit)).await
+    }
+
+    async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {
+        self.forward(self.inner.audit(limit, offset)).await
+    }
+
+    async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>> {
+        self.forward(self.inner.audit_after(after, limit)).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.forward(self.inner.ping()).await
+    }
+
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    fn pool_utilization(&self) -> f64 {
+        self.inner.pool_utilization()
+    }
+}
+
+#[async_trait]
+impl EventStore for FaultyStore {
+    async fn append(&self, events: &[NewEvent]) -> Result<()> {
+        self.forward(self.inner.append(events)).await
+    }
+
+    async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
+        self.forward(self.inner.events(filter)).await
+    }
+
+    async fn event(&self, id: i64) -> Result<Option<Event>> {
+        self.forward(self.inner.event(id)).await
+    }
+
+    async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
+        self.forward(self.inner.count_events(scope)).await
+    }
+}
+
+#[async_trait]
+impl HostStore for FaultyStore {
+    async fn report(&self, report: &HostReport) -> Result<()> {
+        self.forward(self.inner.report(report)).await
+    }
+
+    async fn leave(&self, host_id: &str) -> Result<()> {
+        self.forward(self.inner.leave(host_id)).await
+    }
+
+    async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
+        self.forward(self.inner.hosts(since)).await
+    }
+
+    async fn forget_hosts(&self, before: Timestamp) -> Result<()> {
+        self.forward(self.inner.forget_hosts(before)).await
+    }
+}
+
+#[async_trait]
+impl UsageStore for FaultyStore {
+    async fn record_usage(&self, rows: &[UsageRow]) -> Result<()> {
+        self.forward(self.inner.record_usage(rows)).await
+    }
+
+    async fn day_totals(&self, day: Date) -> Result<DayTotals> {
+        self.forward(self.inner.day_totals(day)).await
+    }
+
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
+        self.forward(self.inner.llm_totals(scope)).await
+    }
+
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
+        self.forward(self.inner.failure_window(run_id, since)).await
+    }
+}
+
+#[async_trait]
+impl WorldStore for FaultyStore {
+    async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
+        self.forward(self.inner.request_epoch(now)).await
+    }
+
+    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
+        self.forward(self.inner.requested_epochs(since)).await
+    }
+
+    async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool> {
+        self.forward(self.inner.claim_epoch(epoch, host_id)).await
+    }
+
+    async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()> {
+        self.forward(self.inner.finish_epoch(epoch, documents, result)).await
+    }
+
+    async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()> {
+        self.forward(self.inner.fail_epoch(epoch, reason)).await
+    }
+
+    async fn epoch(&self, epoch: i64) -> Result<Option<WorldEpoch>> {
+        self.forward(self.inner.epoch(epoch)).await
+    }
+
+    async fn forget_epochs(
+        &self,
+        before: Timestamp,
+        keep: usize,
+        shown: Option<i64>,
+    ) -> Result<u64> {
+        self.forward(self.inner.forget_epochs(before, keep, shown)).await
+    }
+
+    async fn world(&self, epoch: i64) -> Result<World> {
+        self.forward(self.inner.world(epoch)).await
+    }
+
+    async fn commit_turn(&self, turn: &TurnCommit) -> Result<i64> {
+        self.forward(self.inner.commit_turn(turn)).await
+    }
+}

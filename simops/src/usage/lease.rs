@@ -1,0 +1,69 @@
+//! A reservation: one call that may be made, and what it may cost at most.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use super::{DayTotals, NanoUsd, UsageRow};
+
+/// The error type of a row whose call was never heard of again.
+pub const LEASE_EXPIRED: &str = "lease_expired";
+
+/// A reservation. Its id is the id of the ledger row it ends in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Names the lease, and later the row.
+    pub id: Uuid,
+    /// The UTC day it was made, and counts for, whenever it settles.
+    pub day: Date,
+    /// The run it was made for, if any.
+    pub run_id: Option<String>,
+    /// The agent it was made for, if any.
+    pub agent_id: Option<i64>,
+    /// The agent's checkpoint, if any.
+    pub checkpoint: Option<i64>,
+    /// The provider's name in lower case.
+    pub provider: String,
+    /// The model asked for.
+    pub model: String,
+    /// What the call costs at most.
+    pub upper_bound: NanoUsd,
+    /// Whether the price book knows the model.
+    pub priced: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it becomes a row with the reserved cost, should nobody settle or release it.
+    pub expires_at: Timestamp,
+}
+
+impl Lease {
+    /// What it adds to the day's reserved totals.
+    pub fn totals(&self) -> DayTotals {
+        DayTotals::of_call(&self.provider, &self.model, self.upper_bound)
+    }
+
+    /// The row it becomes when its holder is never heard of again.
+    pub fn expired(&self, now: Timestamp) -> UsageRow {
+        UsageRow {
+            id: self.id,
+            day: self.day,
+            run_id: self.run_id.clone(),
+            agent_id: self.agent_id,
+            checkpoint: self.checkpoint,
+            provider: self.provider.clone(),
+            model_requested: self.model.clone(),
+            model_resolved: None,
+            input_tokens: 0,
+            cached_input_tokens: 0,
+            output_tokens: 0,
+            reasoning_tokens: 0,
+            cost: self.upper_bound,
+            priced: self.priced,
+            success: false,
+            fallback_used: false,
+            latency_ms: now.duration_since(self.created_at).as_millis().try_into().unwrap_or(0),
+            error_type: Some(LEASE_EXPIRED.to_owned()),
+            created_at: now,
+        }
+    }
+}
