@@ -79,6 +79,12 @@ export function value(any) {
   return typeof any === 'object' ? JSON.stringify(any) : String(any);
 }
 
+/** A name like `LLM_MAX_CALLS` that breaks at its underscores when space is short. */
+export const breakable = (name) => name.split(/(?<=_)/).flatMap((part) => [part, h('wbr')]).slice(0, -1);
+
+/** A message that ends like a sentence, so that another may follow. */
+export const sentence = (message) => (/[.!?]$/.test(message) ? message : `${message}.`);
+
 /** yes or no */
 export const yesNo = (flag) => (flag ? 'yes' : 'no');
 

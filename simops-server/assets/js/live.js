@@ -1,5 +1,6 @@
 /** Keeps the page live: a stream, reconnected with backoff; polling when streams do not last. */
 
+import { sentence } from './format.js';
 import { readEvents } from './sse.js';
 
 const SILENCE_MS = 15_000;
@@ -17,12 +18,14 @@ export function createLive({ api, feeds, store, onState, onEnd }) {
 
   const sleep = (ms, signal) =>
     new Promise((done) => {
-      const timer = setTimeout(done, ms);
-      wake = () => {
+      const end = () => {
         clearTimeout(timer);
+        signal.removeEventListener('abort', end);
         done();
       };
-      signal.addEventListener('abort', wake, { once: true });
+      const timer = setTimeout(end, ms);
+      signal.addEventListener('abort', end);
+      wake = end;
     });
 
   /** Reads one stream to its end; the error that ended it. */
@@ -80,7 +83,7 @@ export function createLive({ api, feeds, store, onState, onEnd }) {
   function lost(error) {
     if (error.status === 429) {
       const wait = error.retryAfter ? ` Trying again in ${error.retryAfter} s.` : '';
-      return { state: 'locked', detail: `${error.message}${wait}` };
+      return { state: 'locked', detail: `${sentence(error.message)}${wait}` };
     }
     return { state: 'offline', detail: error.message };
   }

@@ -1,0 +1,69 @@
+/** Which run controls may be used now; for the others, the reason a person is given. */
+
+const isOpen = (run) => Boolean(run) && !run.ended_at;
+
+/** Whether a live host could build a world; hosts that do not say count as able. */
+export function canReset(status) {
+  return (status.hosts ?? []).some((host) => host.state !== 'lost' && host.owns_world !== false);
+}
+
+/** A reason per control, null where it is allowed. `form` is {clear, resetWorld}. */
+export function whyNot(status, form) {
+  const run = status.run_metadata;
+  const open = isOpen(run);
+  const ops = status.viewer_ops;
+  const paused = ops.simulation_paused;
+  const production = status.environment === 'production';
+  const reasons = {};
+  const say = (control, reason) => {
+    reasons[control] ??= reason;
+  };
+
+  if (!status.admin_write_enabled) {
+    const reason = 'Read-only: write controls are disabled in this environment.';
+    for (const control of ['start-test', 'start-real', 'pause', 'resume', 'stop', 'reset', 'degrade']) {
+      say(control, reason);
+    }
+  }
+
+  if (open) {
+    const reason = `Run ${run.run_id} has not ended; stop it first.`;
+    say('start-test', reason);
+    say('start-real', reason);
+    if (paused) say('pause', 'The run is paused already.');
+    else say('resume', 'The run is not paused.');
+  } else {
+    const none = run ? `Run ${run.run_id} has ended.` : 'No run has been started.';
+    say('pause', none);
+    if (!run) say('resume', none);
+    else if (run.ended_by !== 'guardrail') say('resume', `Run ${run.run_id} has ended and cannot go on.`);
+    if (!(run && form.clear)) say('stop', none);
+  }
+
+  const noHost = 'No live host owns a world; start a worker first.';
+  if (form.resetWorld && !canReset(status)) say('start-test', `${noHost} Or start without a reset.`);
+  if (production) say('reset', 'World reset is blocked in production.');
+  if (!canReset(status)) say('reset', noHost);
+  return reasons;
+}
+
+/** What the hosts have not confirmed yet, as a sentence; empty when all is confirmed. */
+export function progress(status) {
+  const live = (status.hosts ?? []).filter((host) => host.state !== 'lost');
+  const calls = live.reduce((sum, host) => sum + (host.in_flight_calls ?? 0), 0);
+  const open = isOpen(status.run_metadata);
+  const wanted = !open ? 'idle' : status.viewer_ops.simulation_paused ? 'paused' : 'running';
+  const behind = live.filter((host) => host.state !== wanted).length;
+  const waiting = `waiting for ${behind || live.length} of ${live.length} host${live.length === 1 ? '' : 's'}`;
+  const inFlight = calls ? `, ${calls} call${calls === 1 ? '' : 's'} in flight` : '';
+  switch (status.run_state) {
+    case 'starting':
+      return live.length ? `Starting: ${waiting}.` : 'Starting: no host is live. Start a worker.';
+    case 'pausing':
+      return `Pausing: ${waiting}${inFlight}.`;
+    case 'stopping':
+      return `Stopping: ${waiting}${inFlight}.`;
+    default:
+      return '';
+  }
+}

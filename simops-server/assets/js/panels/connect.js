@@ -1,0 +1,117 @@
+/** Asks for the token and the actor's name, and says plainly why a connection failed. */
+
+import { attr, button, h, show, text } from '../dom.js';
+import { sentence } from '../format.js';
+import { headerText } from '../session.js';
+
+const HELP = {
+  0: 'Check that simops-server is running and that this address reaches it.',
+  401: 'The token is printed once when the server starts in development; elsewhere it is ADMIN_API_TOKEN.',
+  403: 'Ask for your address to be added to ADMIN_IP_ALLOWLIST.',
+  404: 'The admin API is switched off on this server (ADMIN_ENABLED).',
+  429: 'Too many wrong tokens came from your address.',
+};
+
+/** The card; `onConnect` tries the session that was entered. */
+export function connectCard(app, onConnect) {
+  const { session } = app;
+  const token = h('input', {
+    id: 'token', type: 'password', autocomplete: 'off', spellcheck: 'false', required: true,
+    'data-testid': 'token', 'aria-describedby': 'token-hint',
+  });
+  const actor = h('input', {
+    id: 'actor', type: 'text', autocomplete: 'username', spellcheck: 'false', maxlength: 120,
+    placeholder: 'admin', 'data-testid': 'actor', 'aria-describedby': 'actor-hint',
+  });
+  const remember = h('input', { id: 'remember', type: 'checkbox', 'data-testid': 'remember' });
+  const submit = h('button', { type: 'submit', class: 'primary', 'data-testid': 'connect' }, 'Connect');
+  const reveal = button('Show', { class: 'quiet', 'aria-pressed': 'false', 'aria-label': 'Show the token' });
+  const recorded = h('p', { id: 'actor-hint', class: 'hint' });
+  const kept = h('p', { id: 'token-hint', class: 'hint' });
+  const failure = h('p', { class: 'failure', role: 'alert', 'data-testid': 'connect-error', hidden: true });
+  const form = h(
+    'form',
+    { novalidate: true },
+    h('label', { for: 'token' }, 'Admin token'),
+    h('div', { class: 'joined' }, token, reveal),
+    kept,
+    h('label', { for: 'actor' }, 'Your name'),
+    actor,
+    recorded,
+    h('label', { class: 'check' }, remember, h('span', null, 'Remember the token on this device')),
+    failure,
+    h('div', { class: 'actions' }, submit),
+  );
+  const card = h(
+    'main',
+    { class: 'connect', id: 'connect', 'aria-labelledby': 'connect-title' },
+    h('h2', { id: 'connect-title' }, 'Connect to simops'),
+    h('p', { class: 'hint' }, 'The console controls simulation runs. Everything you change is recorded under your name.'),
+    form,
+  );
+
+  function say(message) {
+    text(failure, message);
+    show(failure, Boolean(message));
+  }
+
+  function nameHint() {
+    const name = headerText(actor.value);
+    const typed = actor.value.trim();
+    text(recorded, typed && name !== typed ? `Will be recorded as “${name}”.` : 'Written into the audit trail.');
+  }
+
+  async function tryIt() {
+    const given = token.value.trim() || session.token;
+    if (!given) {
+      say('Enter the admin token.');
+      return token.focus();
+    }
+    if (/[^\x21-\x7e]/.test(given)) {
+      say('A token has only printable ASCII characters and no spaces.');
+      return token.focus();
+    }
+    say('');
+    attr(submit, 'disabled', true);
+    text(submit, 'Connecting…');
+    session.open({ token: given, actor: actor.value.trim(), remember: remember.checked });
+    await onConnect();
+    attr(submit, 'disabled', null);
+    text(submit, 'Connect');
+  }
+
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    tryIt();
+  });
+  const keptHint = () => text(kept, remember.checked ? 'Kept on this device until you disconnect.' : 'Kept for this tab only.');
+  actor.addEventListener('input', nameHint);
+  remember.addEventListener('change', keptHint);
+  reveal.addEventListener('click', () => {
+    const shown = token.type === 'text';
+    token.type = shown ? 'password' : 'text';
+    attr(reveal, 'aria-pressed', String(!shown));
+    text(reveal, shown ? 'Show' : 'Hide');
+  });
+  actor.value = session.actor;
+  remember.checked = session.remembered;
+  nameHint();
+  keptHint();
+
+  return {
+    card,
+    submit: tryIt,
+    focus: () => token.focus(),
+    fail(error) {
+      say([sentence(error.message), HELP[error.status]].filter(Boolean).join(' '));
+      if (!card.hidden) token.focus();
+    },
+    clear() {
+      say('');
+      token.value = '';
+      token.type = 'password';
+      text(reveal, 'Show');
+      attr(reveal, 'aria-pressed', 'false');
+    },
+  };
+}

@@ -1,0 +1,89 @@
+/** What is set and what the hosts have confirmed: clock, mode, run and its metadata, counter. */
+
+import { h, show, text } from '../dom.js';
+import { duration, fullTime, setTime, words, yesNo } from '../format.js';
+import { panel } from '../panel.js';
+import { facts } from '../parts.js';
+
+const NOW = [
+  ['server_time', 'Server time'],
+  ['confirmed', 'Confirmed state'],
+  ['mode', 'Mode'],
+  ['active', 'Active'],
+  ['paused', 'Paused'],
+  ['route', 'Cheapest route'],
+  ['generation', 'Generation'],
+  ['counter', 'Usage counter'],
+];
+const RUN = [
+  ['run_id', 'Run', 'mono'],
+  ['started_at', 'Started'],
+  ['started_by', 'Started by'],
+  ['start_reason', 'Start reason'],
+  ['ended_at', 'Ended'],
+  ['end_reason', 'End reason'],
+  ['ended_by', 'Ended by'],
+  ['run_class', 'Run class'],
+  ['condition_name', 'Condition', 'mono'],
+  ['hypothesis_id', 'Hypothesis', 'mono'],
+  ['season', 'Season'],
+  ['parent_run_id', 'Parent run', 'mono'],
+  ['protocol_version', 'Protocol', 'mono'],
+  ['transfer_policy_version', 'Transfer policy', 'mono'],
+  ['epoch_id', 'Epoch ID', 'mono'],
+  ['world_epoch', 'World epoch'],
+];
+
+/** The panel. */
+export function statusPanel(app) {
+  return panel(app, { id: 'status', title: 'Status', topic: 'status', also: ['tick'] }, (body) => {
+    const now = facts(NOW);
+    const run = facts(RUN);
+    now.list.classList.add('pairs');
+    const clock = h('time');
+    const started = h('time');
+    const ended = h('time');
+    now.node('server_time').append(clock);
+    run.node('started_at').append(started);
+    run.node('ended_at').append(ended);
+    const warning = h('p', { class: 'warning', role: 'status', hidden: true });
+    const runTitle = h('h3', null, 'Current run');
+    body.append(warning, now.list, runTitle, run.list);
+
+    return (status) => {
+      const ops = status.viewer_ops;
+      const stale = app.store.staleness('status') > 0;
+      const at = stale ? status.server_time_utc : new Date(app.store.now()).toISOString();
+      setTime(clock, at, fullTime);
+      now.set('confirmed', words(status.run_state));
+      now.set('mode', ops.run_mode);
+      now.set('active', yesNo(ops.simulation_active));
+      now.set('paused', yesNo(ops.simulation_paused));
+      now.set('route', ops.force_cheapest_route ? 'forced (degraded)' : 'no');
+      now.set('generation', status.generation);
+      const counter = status.counter ?? {};
+      now.set('counter', counter.degraded ? `${counter.backend} (degraded)` : counter.backend);
+      show(warning, Boolean(counter.degraded));
+      if (counter.degraded) {
+        const since = counter.since ? ` since ${fullTime(counter.since)}` : '';
+        text(warning, `The usage counter is degraded${since}; counting goes on in the database. ${counter.last_error ?? ''}`);
+      }
+
+      const row = status.run_metadata;
+      show(runTitle, Boolean(row));
+      show(run.list, Boolean(row));
+      if (!row) return;
+      for (const [key] of RUN) {
+        if (!['started_at', 'ended_at', 'season'].includes(key)) run.set(key, row[key]);
+        // Only what was said is shown; the run's name and start always are.
+        const said = key === 'season' ? row.season_id ?? row.season_number : row[key];
+        show(run.node(key).parentElement, said !== null && said !== undefined && said !== '');
+      }
+      run.set('season', [row.season_id, row.season_number && `no. ${row.season_number}`].filter(Boolean).join(', '));
+      setTime(started, row.started_at, fullTime);
+      setTime(ended, row.ended_at, (iso) => {
+        return iso ? `${fullTime(iso)} (after ${duration(Date.parse(iso) - Date.parse(row.started_at))})` : '–';
+      });
+    };
+  });
+}

@@ -1,0 +1,64 @@
+/** The form of a start request's fields, checked before the server does. */
+
+const NAME = /^[A-Za-z0-9:_-]+$/;
+
+/** The fields, in the order of the form: name, label, greatest length, example. */
+export const FIELDS = [
+  { name: 'run_id', label: 'Run ID', max: 64, hint: 'automatic' },
+  { name: 'run_class', label: 'Run class', options: ['standard_72h', 'deep_96h', 'special_exploratory'] },
+  { name: 'condition_name', label: 'Condition', max: 120 },
+  { name: 'hypothesis_id', label: 'Hypothesis', max: 120 },
+  { name: 'season_id', label: 'Season ID', max: 64 },
+  { name: 'season_number', label: 'Season number', number: true },
+  { name: 'parent_run_id', label: 'Parent run', max: 64 },
+  { name: 'protocol_version', label: 'Protocol version', max: 64, hint: 'protocol_v1' },
+  { name: 'transfer_policy_version', label: 'Transfer policy', max: 64 },
+  { name: 'epoch_id', label: 'Epoch ID', max: 64 },
+];
+
+/** The greatest length of a reason. */
+export const MAX_REASON = 500;
+
+function wrongName(text, max) {
+  if (text.length > max) return `At most ${max} characters.`;
+  return NAME.test(text) ? null : 'Only letters, digits, “_”, “:” and “-”.';
+}
+
+/** Messages by field name for what is out of form. `values` are trimmed texts. */
+export function check(values) {
+  const wrong = {};
+  for (const { name, max, number } of FIELDS) {
+    const text = values[name];
+    if (!text) continue;
+    if (number) {
+      if (!/^\d{1,4}$/.test(text)) wrong[name] = 'A whole number from 0 to 9999.';
+    } else if (max) {
+      const message = wrongName(text, max);
+      if (message) wrong[name] = message;
+    }
+  }
+  if (values.season_id && !(Number(values.season_number) >= 1)) {
+    wrong.season_number ??= 'At least 1 when a season ID is given.';
+  }
+  if (values.run_id && values.run_id === values.parent_run_id) {
+    wrong.parent_run_id ??= 'A run cannot be its own parent.';
+  }
+  return wrong;
+}
+
+/** What is wrong with a reason, or null. */
+export function checkReason(text) {
+  if (text.length > MAX_REASON) return `At most ${MAX_REASON} characters.`;
+  return /\p{Cc}/u.test(text) ? 'No control characters.' : null;
+}
+
+/** The body of a start request: empty fields are left out. */
+export function startBody(values, mode, resetWorld, reason) {
+  const body = { mode };
+  for (const { name, number } of FIELDS) {
+    if (values[name]) body[name] = number ? Number(values[name]) : values[name];
+  }
+  if (mode === 'test') body.reset_world = resetWorld;
+  if (reason) body.reason = reason;
+  return body;
+}
