@@ -17,22 +17,17 @@ use crate::{Error, ErrorKind, Result};
 /// How often a turn is acted on anew because another host changed the world meanwhile.
 const MAX_ATTEMPTS: usize = 16;
 
-/// The turns of one gate generation.
+/// The turns that have begun and not been acted on.
 pub(super) struct Turns {
     host: Arc<dyn SimulationHost>,
-    store: Arc<dyn RunStore>,
     timeout: Duration,
     deciding: FuturesOrdered<BoxFuture<'static, (Turn, Result<Value>)>>,
     agents: Vec<i64>,
 }
 
 impl Turns {
-    pub(super) fn new(
-        host: Arc<dyn SimulationHost>,
-        store: Arc<dyn RunStore>,
-        timeout: Duration,
-    ) -> Self {
-        Self { host, store, timeout, deciding: FuturesOrdered::new(), agents: Vec::new() }
+    pub(super) fn new(host: Arc<dyn SimulationHost>, timeout: Duration) -> Self {
+        Self { host, timeout, deciding: FuturesOrdered::new(), agents: Vec::new() }
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -69,63 +64,63 @@ impl Turns {
             None => std::future::pending().await,
         }
     }
+}
 
-    /// Acts on a decision and commits what it changes; the world after it.
-    ///
-    /// # Errors
-    /// `Stale` when the gate has moved; what the store reports. A defect of the host costs only
-    /// its turn.
-    pub(super) async fn act(
-        &self,
-        mut turn: Turn,
-        decision: Result<Value>,
-        epoch: i64,
-        generation: u64,
-        world: &Arc<World>,
-    ) -> Result<Arc<World>> {
-        turn.world = Arc::clone(world);
-        let decision = match decision {
-            Ok(decision) => decision,
-            Err(error) => {
-                warn!(agent = turn.agent_id, %error, "a turn was dropped");
+/// Acts on a decision and commits what it changes; the world after it.
+///
+/// # Errors
+/// `Stale` when the gate has moved; what the store reports. A defect of the host costs only
+/// its turn.
+pub(super) async fn act(
+    (host, store): (&dyn SimulationHost, &dyn RunStore),
+    mut turn: Turn,
+    decision: Result<Value>,
+    epoch: i64,
+    generation: u64,
+    world: &Arc<World>,
+) -> Result<Arc<World>> {
+    turn.world = Arc::clone(world);
+    let decision = match decision {
+        Ok(decision) => decision,
+        Err(error) => {
+            warn!(agent = turn.agent_id, %error, "a turn was dropped");
+            return Ok(turn.world);
+        }
+    };
+    for _ in 0..MAX_ATTEMPTS {
+        let acting = AssertUnwindSafe(|| host.act(&turn, decision.clone()));
+        let outcome = match catch_unwind(acting) {
+            Ok(Ok(outcome)) => outcome,
+            failed => {
+                let reason = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "the host panicked".to_owned(),
+                };
+                warn!(agent = turn.agent_id, reason, "a turn was dropped");
                 return Ok(turn.world);
             }
         };
-        for _ in 0..MAX_ATTEMPTS {
-            let acting = AssertUnwindSafe(|| self.host.act(&turn, decision.clone()));
-            let outcome = match catch_unwind(acting) {
-                Ok(Ok(outcome)) => outcome,
-                failed => {
-                    let reason = match failed {
-                        Ok(Err(error)) => error.to_string(),
-                        _ => "the host panicked".to_owned(),
-                    };
-                    warn!(agent = turn.agent_id, reason, "a turn was dropped");
-                    return Ok(turn.world);
+        let commit = TurnCommit {
+            generation,
+            epoch,
+            expected_version: turn.world.version,
+            documents: outcome.documents,
+            events: outcome.events,
+        };
+        match store.commit_turn(&commit).await {
+            Ok(version) => return Ok(Arc::new(after(&turn.world, commit, version))),
+            Err(error) if error.kind() != ErrorKind::Stale => return Err(error),
+            Err(error) => {
+                let fresh = store.world(epoch).await?;
+                if fresh.version == turn.world.version {
+                    return Err(error);
                 }
-            };
-            let commit = TurnCommit {
-                generation,
-                epoch,
-                expected_version: turn.world.version,
-                documents: outcome.documents,
-                events: outcome.events,
-            };
-            match self.store.commit_turn(&commit).await {
-                Ok(version) => return Ok(Arc::new(after(&turn.world, commit, version))),
-                Err(error) if error.kind() != ErrorKind::Stale => return Err(error),
-                Err(error) => {
-                    let fresh = self.store.world(epoch).await?;
-                    if fresh.version == turn.world.version {
-                        return Err(error);
-                    }
-                    debug!(agent = turn.agent_id, "another host moved the world; acting anew");
-                    turn.world = Arc::new(fresh);
-                }
+                debug!(agent = turn.agent_id, "another host moved the world; acting anew");
+                turn.world = Arc::new(fresh);
             }
         }
-        Err(Error::unavailable("other hosts keep changing the world"))
     }
+    Err(Error::unavailable("other hosts keep changing the world"))
 }
 
 /// `world` with the turn's documents in it.

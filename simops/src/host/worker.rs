@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::beat::Beat;
 use super::pace::{Share, between_turns};
 use super::turns::Turns;
-use super::{SimulationHost, Turn, seeding};
+use super::{SimulationHost, Turn, seeding, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
 use crate::control::{ControlState, Environment, Gate, HostState};
 use crate::execute::Executor;
@@ -138,8 +138,7 @@ impl Worker {
         let mut leave_at: Option<Instant> = None;
         let mut revision = self.store.watch();
         let (gate_sender, gate) = watch::channel(0);
-        let mut turns =
-            Turns::new(Arc::clone(&self.host), Arc::clone(&self.store), self.options.turn_timeout);
+        let mut turns = Turns::new(Arc::clone(&self.host), self.options.turn_timeout);
         let mut beat = Beat::new(self.options.host_id.clone());
         let clock = &*self.clock;
         let id = &self.options.host_id;
@@ -192,7 +191,7 @@ impl Worker {
                     view.share = self.share().await?;
                 }
                 (turn, decision) = turns.decided() => {
-                    view.world = self.act(&turns, &view, turn, decision).await?;
+                    view.world = self.act(&view, turn, decision).await?;
                 }
                 () = sleep_until(next_turn), if may_begin => {
                     let agents = view.share.of_agents(&self.agents(&view.world));
@@ -274,7 +273,6 @@ impl Worker {
     /// Acts on a decision if its turn still counts; the world after it.
     async fn act(
         &self,
-        turns: &Turns,
         view: &View,
         turn: Turn,
         decision: Result<serde_json::Value>,
@@ -284,7 +282,8 @@ impl Worker {
             return Ok(Arc::clone(&view.world));
         };
         let generation = turn.gate_generation;
-        match turns.act(turn, decision, epoch, generation, &view.world).await {
+        let parts = (&*self.host, &*self.store);
+        match turns::act(parts, turn, decision, epoch, generation, &view.world).await {
             Err(error) if error.kind() == ErrorKind::Stale => {
                 debug!("the store refused a turn begun before the gate moved");
                 Ok(Arc::clone(&view.world))
@@ -308,4 +307,16 @@ fn activity(gate: Gate, in_flight: usize) -> HostState {
 fn jittered(backoff: Duration) -> Duration {
     let share = f64::from(Uuid::now_v7().as_bytes()[15]) / 255.0;
     backoff.mul_f64(0.5 + share / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An embedder spawns the worker: its future must be able to move between threads.
+    #[allow(dead_code)]
+    fn a_worker_can_be_spawned(worker: Worker) {
+        fn spawned(_: impl Send) {}
+        spawned(worker.run(async {}));
+    }
 }

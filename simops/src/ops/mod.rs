@@ -21,6 +21,7 @@ use crate::{Clock, Error, Result};
 
 pub use crate::execute::Caller;
 pub use crate::run::StartRun;
+pub use crate::usage::Counter;
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
@@ -29,7 +30,6 @@ pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
     WorldWasReset,
 };
-pub use crate::usage::Counter;
 pub use status::{StatusView, ViewerOps};
 
 /// What a deployment allows.

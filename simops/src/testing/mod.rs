@@ -5,11 +5,11 @@
 //! that stands still.
 
 mod clock;
-// pub mod conformance;
+pub mod conformance;
 mod faulty;
 mod memory;
 
 pub use clock::ManualClock;
-// pub use conformance::StoreBuilder;
+pub use conformance::StoreBuilder;
 pub use faulty::{Fault, FaultyStore};
 pub use memory::MemoryStore;

@@ -4,6 +4,7 @@
 mod admission;
 mod audit;
 mod guardrail;
+mod memory_store;
 mod price;
 mod run_rules;
 mod settings;

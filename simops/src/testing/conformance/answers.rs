@@ -1,0 +1,57 @@
+//! Answers to idempotency keys.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::samples::{answer, at};
+use super::{joined, present};
+use crate::Result;
+use crate::store::{Commit, Recorded, RunStore};
+
+/// The first answer stays.
+pub async fn an_answer_is_recorded_once(store: Arc<dyn RunStore>) -> Result<()> {
+    let (key, first) = answer("key", json!({ "first": [1, null] }));
+    assert_eq!(store.record(&key, &first).await?, Commit::Done);
+    let (_, second) = answer("key", json!("second"));
+    assert_eq!(store.record(&key, &second).await?, Commit::Outdated);
+    assert_eq!(store.recorded("key").await?, Some(first));
+    assert_eq!(store.recorded("KEY").await?, None);
+    Ok(())
+}
+
+/// Of many that answer one key at once, one does.
+pub async fn of_concurrent_answers_to_one_key_one_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut rivals = Vec::new();
+    for number in 0..16 {
+        let (store, (key, recorded)) = (Arc::clone(&store), answer("key", json!(number)));
+        rivals.push(tokio::spawn(async move {
+            Result::Ok((store.record(&key, &recorded).await?, recorded))
+        }));
+    }
+    let mut kept = Vec::new();
+    for rival in rivals {
+        let (outcome, recorded) = joined(rival).await??;
+        if outcome == Commit::Done {
+            kept.push(recorded);
+        }
+    }
+    assert_eq!(kept, [present(store.recorded("key").await?)?]);
+    Ok(())
+}
+
+/// Those given before a time go, one given at that time stays; a forgotten key is free again.
+pub async fn answers_are_forgotten_by_age(store: Arc<dyn RunStore>) -> Result<()> {
+    for (name, seconds) in [("old", 0), ("at", 10), ("new", 20)] {
+        let (key, recorded) = answer(name, json!(name));
+        store.record(&key, &Recorded { created_at: at(seconds), ..recorded }).await?;
+    }
+    assert_eq!(store.forget_recorded(at(10)).await?, 1);
+    assert_eq!(store.forget_recorded(at(10)).await?, 0);
+    assert_eq!(store.recorded("old").await?, None);
+    assert!(store.recorded("at").await?.is_some());
+    assert!(store.recorded("new").await?.is_some());
+    let (key, again) = answer("old", json!("again"));
+    assert_eq!(store.record(&key, &again).await?, Commit::Done);
+    Ok(())
+}

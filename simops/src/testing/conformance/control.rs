@@ -1,0 +1,201 @@
+//! Control state, and all that one commit changes with it.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::samples::{answer, at, change, commit, commit_run, day, event, run};
+use super::{joined, present};
+use crate::control::ControlState;
+use crate::run::EndedBy;
+use crate::settings::key;
+use crate::store::{ActivityScope, Commit, EventFilter, RunStore, World};
+use crate::usage::DayTotals;
+use crate::{ErrorKind, Result};
+
+/// A new store has generation 0 and nothing else, and answers a ping.
+pub async fn a_new_store_is_empty(store: Arc<dyn RunStore>) -> Result<()> {
+    assert_eq!(store.load().await?, ControlState::default());
+    assert_eq!(store.recorded("key").await?, None);
+    assert_eq!(store.runs(None, 10).await?.items, []);
+    assert_eq!(store.audit(10, 0).await?.count, 0);
+    assert_eq!(store.audit_after(0, 10).await?, []);
+    let all = EventFilter { limit: 10, ..EventFilter::default() };
+    assert_eq!(store.events(&all).await?.items, []);
+    assert_eq!(store.count_events(&ActivityScope::Since(at(0))).await?, []);
+    assert_eq!(store.hosts(at(0)).await?, []);
+    assert_eq!(store.day_totals(day()).await?, DayTotals::default());
+    assert_eq!(store.epoch(1).await?, None);
+    assert_eq!(store.requested_epochs(at(0)).await?, []);
+    assert_eq!(store.world(1).await?, World::default());
+    store.ping().await?;
+    assert!(!store.backend().is_empty());
+    assert!((0.0..=1.0).contains(&store.pool_utilization()));
+    Ok(())
+}
+
+/// State, registry row, audit rows, events and answer appear together.
+pub async fn a_commit_shows_everything_it_carries(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut change = change(&store.load().await?);
+    change.next.gate_generation = 1;
+    change.next.world_epoch = Some(4);
+    change.next.overrides.insert(key::RUN_ID.to_owned(), json!("run-1"));
+    change.next.overrides.insert(key::BUDGET_SOFT.to_owned(), json!(0.25));
+    change.next.run = Some(run("run-1"));
+    change.run = Some(run("run-1"));
+    change.events = vec![event(Some("run-1"), "run_started"), event(Some("run-1"), "other")];
+    let (key, recorded) = answer("key-1", json!({ "ok": true }));
+    assert_eq!(store.commit(&change, Some((&key, &recorded))).await?, Commit::Done);
+
+    assert_eq!(store.load().await?, change.next);
+    assert_eq!(store.run("run-1").await?, change.run);
+    assert_eq!(store.audit(10, 0).await?.items, change.audit);
+    let events = store.events(&EventFilter { limit: 10, ..EventFilter::default() }).await?.items;
+    let types: Vec<_> = events.iter().rev().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(types, ["run_started", "other"]);
+    assert_eq!(store.recorded("key-1").await?, Some(recorded));
+    Ok(())
+}
+
+/// A commit on a generation that has passed, or is still to come, leaves nothing behind.
+pub async fn a_commit_on_another_generation_changes_nothing(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let stale = change(&ControlState::default());
+    let now = commit(&*store, |_| {}).await?.next;
+    for expected_generation in [0, 2, 99] {
+        let mut refused = stale.clone();
+        refused.expected_generation = expected_generation;
+        refused.next.generation = expected_generation + 1;
+        refused.run = Some(run("refused"));
+        refused.events = vec![event(None, "refused")];
+        let (key, recorded) = answer("refused", json!(1));
+        let outcome = store.commit(&refused, Some((&key, &recorded))).await?;
+        assert_eq!(outcome, Commit::Outdated);
+    }
+    assert_eq!(store.load().await?, now);
+    assert_nothing_refused(&*store).await
+}
+
+/// A commit whose idempotency key has an answer leaves nothing behind.
+pub async fn a_commit_under_an_answered_key_changes_nothing(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let (key, first) = answer("key", json!("first"));
+    assert_eq!(store.record(&key, &first).await?, Commit::Done);
+    let now = commit(&*store, |_| {}).await?.next;
+    let mut refused = change(&now);
+    refused.run = Some(run("refused"));
+    refused.events = vec![event(None, "refused")];
+    let (_, second) = answer("key", json!("second"));
+    assert_eq!(store.commit(&refused, Some((&key, &second))).await?, Commit::Outdated);
+
+    assert_eq!(store.load().await?, now);
+    assert_eq!(store.recorded("key").await?, Some(first));
+    assert_nothing_refused(&*store).await
+}
+
+async fn assert_nothing_refused(store: &dyn RunStore) -> Result<()> {
+    assert_eq!(store.run("refused").await?, None);
+    assert_eq!(store.recorded("refused").await?, None);
+    assert_eq!(store.audit(10, 0).await?.count, 1);
+    let all = EventFilter { limit: 10, ..EventFilter::default() };
+    assert_eq!(store.events(&all).await?.items, []);
+    Ok(())
+}
+
+/// Whoever decides on a generation first wins; the others are told and change nothing.
+pub async fn of_concurrent_commits_on_one_generation_one_is_done(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let before = store.load().await?;
+    let mut rivals = Vec::new();
+    for number in 0..64 {
+        let (store, mut change) = (Arc::clone(&store), change(&before));
+        change.run = Some(run(&format!("run-{number}")));
+        change.events = vec![event(None, "started")];
+        rivals.push(tokio::spawn(async move { store.commit(&change, None).await }));
+    }
+    let mut done = 0;
+    for rival in rivals {
+        done += usize::from(joined(rival).await?? == Commit::Done);
+    }
+    assert_eq!(done, 1);
+    assert_eq!(store.load().await?.generation, 1);
+    assert_eq!(store.runs(None, 100).await?.items.len(), 1);
+    assert_eq!(store.audit(100, 0).await?.count, 1);
+    let all = EventFilter { limit: 100, ..EventFilter::default() };
+    assert_eq!(store.events(&all).await?.items.len(), 1);
+    Ok(())
+}
+
+/// Whoever is outdated and decides anew gets through; no commit is lost, the trail has no gap.
+pub async fn concurrent_commits_that_decide_anew_are_all_done(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let mut rivals = Vec::new();
+    for _ in 0..8 {
+        let store = Arc::clone(&store);
+        rivals.push(tokio::spawn(async move {
+            loop {
+                let change = change(&store.load().await?);
+                if store.commit(&change, None).await? == Commit::Done {
+                    return Result::Ok(());
+                }
+            }
+        }));
+    }
+    for rival in rivals {
+        joined(rival).await??;
+    }
+    let state = store.load().await?;
+    assert_eq!(state.generation, 8);
+    let rows = store.audit_after(0, 100).await?;
+    let verified = crate::control::audit::verify(&rows, [state.audit_head.clone()]);
+    assert_eq!(verified, Ok(state.audit_head));
+    Ok(())
+}
+
+/// The state's run is looked up by `SIMULATION_RUN_ID`, in its latest form.
+pub async fn the_run_shown_is_the_one_that_the_setting_names(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    commit_run(&*store, &run("run-1")).await?;
+    let ended = run("run-1").ended(at(60), EndedBy::Operator, "enough");
+    commit(&*store, |change| change.run = Some(ended.clone())).await?;
+    assert_eq!(store.load().await?.run, Some(ended));
+
+    commit_run(&*store, &run("run-2")).await?;
+    assert_eq!(present(store.load().await?.run)?.run_id, "run-2");
+    commit(&*store, |change| {
+        change.next.overrides.remove(key::RUN_ID);
+    })
+    .await?;
+    assert_eq!(store.load().await?.run, None);
+    commit(&*store, |change| {
+        change.next.overrides.insert(key::RUN_ID.to_owned(), json!("no such run"));
+    })
+    .await?;
+    assert_eq!(store.load().await?.run, None);
+    Ok(())
+}
+
+/// Even if a rule failed, a store keeps no two runs that have not ended.
+pub async fn a_second_open_run_is_refused(store: Arc<dyn RunStore>) -> Result<()> {
+    let first = commit_run(&*store, &run("run-1")).await?;
+    let mut second = change(&first.next);
+    second.run = Some(run("run-2"));
+    let refused = store.commit(&second, None).await;
+    assert!(refused.is_err_and(|error| error.kind() == ErrorKind::Internal));
+    assert_eq!(store.load().await?, first.next);
+    assert_eq!(store.run("run-2").await?, None);
+
+    let ended = run("run-1").ended(at(60), EndedBy::Operator, "enough");
+    commit_run(&*store, &ended).await?;
+    commit_run(&*store, &run("run-2")).await?;
+    let mut reopened = change(&store.load().await?);
+    reopened.run = Some(ended.reopened());
+    assert!(store.commit(&reopened, None).await.is_err());
+    assert_eq!(store.run("run-1").await?, Some(ended));
+    Ok(())
+}

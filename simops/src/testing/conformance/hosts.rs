@@ -1,0 +1,62 @@
+//! What hosts report of themselves.
+
+use std::sync::Arc;
+
+use super::samples::{at, host};
+use crate::Result;
+use crate::control::{HostReport, HostState};
+use crate::store::RunStore;
+
+async fn names(store: &dyn RunStore, since: i64) -> Result<Vec<String>> {
+    Ok(store.hosts(at(since)).await?.into_iter().map(|host| host.id).collect())
+}
+
+/// Every field is that of the latest report.
+pub async fn a_report_replaces_the_one_before(store: Arc<dyn RunStore>) -> Result<()> {
+    store.report(&host("host", 0)).await?;
+    let states = [HostState::Idle, HostState::Running, HostState::Quiescing, HostState::Paused];
+    for (seconds, state) in (1..).zip(states) {
+        let report = HostReport {
+            id: "host".to_owned(),
+            version: format!("2.0.{seconds}"),
+            last_seen: at(seconds),
+            generation: 8,
+            state,
+            in_flight_calls: u32::MAX,
+            owns_world: false,
+        };
+        store.report(&report).await?;
+        assert_eq!(store.hosts(at(0)).await?, [report]);
+    }
+    Ok(())
+}
+
+/// A host that reported at that very time is in.
+pub async fn hosts_are_listed_by_name_since_a_time(store: Arc<dyn RunStore>) -> Result<()> {
+    for (id, seen) in [("c", 10), ("a", 20), ("B", 30), ("d", 9)] {
+        store.report(&host(id, seen)).await?;
+    }
+    assert_eq!(names(&*store, 10).await?, ["B", "a", "c"]);
+    assert_eq!(names(&*store, 31).await?, [""; 0]);
+    Ok(())
+}
+
+/// A host that has left is gone; leaving again is no fault.
+pub async fn a_host_that_leaves_is_forgotten(store: Arc<dyn RunStore>) -> Result<()> {
+    store.report(&host("stays", 0)).await?;
+    store.report(&host("leaves", 0)).await?;
+    store.leave("leaves").await?;
+    store.leave("leaves").await?;
+    assert_eq!(names(&*store, 0).await?, ["stays"]);
+    Ok(())
+}
+
+/// Those seen before the time go, one seen at that time stays.
+pub async fn silent_hosts_are_forgotten(store: Arc<dyn RunStore>) -> Result<()> {
+    for (id, seen) in [("old", 9), ("at", 10), ("new", 11)] {
+        store.report(&host(id, seen)).await?;
+    }
+    store.forget_hosts(at(10)).await?;
+    assert_eq!(names(&*store, 0).await?, ["at", "new"]);
+    Ok(())
+}

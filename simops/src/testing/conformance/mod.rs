@@ -1,0 +1,190 @@
+//! The suite that every store passes: one named case per promise of [`crate::store`].
+//!
+//! Write a [`StoreBuilder`] for your store and one line:
+//!
+//! ```
+//! use simops::testing::{MemoryStore, StoreBuilder};
+//! use simops::{Result, async_trait};
+//!
+//! struct Memory;
+//!
+//! #[async_trait]
+//! impl StoreBuilder for Memory {
+//!     type Store = MemoryStore;
+//!     type Guard = MemoryStore;
+//!
+//!     async fn build(&self) -> Result<(MemoryStore, Self::Guard)> {
+//!         let store = MemoryStore::new();
+//!         Ok((store.clone(), store))
+//!     }
+//!
+//!     async fn open_again(&self, guard: &Self::Guard) -> Result<Option<MemoryStore>> {
+//!         Ok(Some(guard.clone()))
+//!     }
+//! }
+//!
+//! mod memory_store {
+//!     simops::store_conformance!(super::Memory);
+//! }
+//! ```
+
+pub mod answers;
+pub mod audit;
+pub mod control;
+pub mod events;
+pub mod handles;
+pub mod hosts;
+pub mod runs;
+mod samples;
+pub mod usage;
+pub mod values;
+pub mod watching;
+pub mod worlds;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::store::RunStore;
+use crate::{Error, Result};
+
+/// Makes stores to be tested.
+#[async_trait]
+pub trait StoreBuilder: Send + Sync {
+    /// The store.
+    type Store: RunStore;
+    /// What must outlive a store: a temporary folder, a database to drop, nothing.
+    type Guard: Send + Sync;
+
+    /// A new, empty store.
+    async fn build(&self) -> Result<(Self::Store, Self::Guard)>;
+
+    /// Another handle on the content of the store that came with `guard`, which may be closed by
+    /// now. `None`, as given, when the content cannot be reached by a second handle.
+    async fn open_again(&self, guard: &Self::Guard) -> Result<Option<Self::Store>> {
+        let _ = guard;
+        Ok(None)
+    }
+}
+
+/// Runs a case on a new store.
+#[doc(hidden)]
+pub async fn check<B: StoreBuilder, F: Future<Output = Result<()>>>(
+    builder: &B,
+    case: impl FnOnce(Arc<dyn RunStore>) -> F,
+) -> Result<()> {
+    let (store, guard) = builder.build().await?;
+    let checked = case(Arc::new(store)).await;
+    drop(guard);
+    checked
+}
+
+/// What a case needs to go on.
+fn present<T>(value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::internal("the store holds nothing where something was written"))
+}
+
+/// The end of a task that a case began.
+async fn joined<T>(task: tokio::task::JoinHandle<T>) -> Result<T> {
+    task.await.map_err(|error| Error::internal("a task of the case failed").with_source(error))
+}
+
+/// Tests a store: expands to one `#[tokio::test]` per case, under the case's name.
+///
+/// Takes an expression for a [`StoreBuilder`](crate::testing::StoreBuilder). Put it into a module
+/// of its own. The crate that uses it needs `tokio` with `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! store_conformance {
+    ($builder:expr) => {
+        $crate::store_conformance! { @on_a_store $builder;
+            control:
+                a_new_store_is_empty,
+                a_commit_shows_everything_it_carries,
+                a_commit_on_another_generation_changes_nothing,
+                a_commit_under_an_answered_key_changes_nothing,
+                of_concurrent_commits_on_one_generation_one_is_done,
+                concurrent_commits_that_decide_anew_are_all_done,
+                the_run_shown_is_the_one_that_the_setting_names,
+                a_second_open_run_is_refused;
+            answers:
+                an_answer_is_recorded_once,
+                of_concurrent_answers_to_one_key_one_is_kept,
+                answers_are_forgotten_by_age;
+            runs:
+                every_field_of_a_run_is_kept,
+                runs_are_listed_newest_first_in_pages,
+                a_replaced_run_keeps_its_place,
+                an_unknown_run_is_none;
+            audit:
+                audit_rows_are_paged_newest_first,
+                audit_rows_are_read_on_oldest_first,
+                the_stored_trail_verifies;
+            watching:
+                a_commit_moves_the_watch,
+                a_host_moves_the_watch_by_news_but_not_by_a_sign_of_life,
+                every_step_of_an_epoch_moves_the_watch,
+                turns_events_and_usage_do_not_move_the_watch;
+            events:
+                events_are_appended_in_order,
+                an_event_is_appended_once,
+                events_are_filtered_by_run_and_type,
+                pages_of_events_show_each_once,
+                an_unknown_event_is_none,
+                events_of_a_run_are_counted_by_type_and_mode,
+                events_since_a_time_are_counted,
+                concurrent_appends_are_all_kept;
+            hosts:
+                a_report_replaces_the_one_before,
+                hosts_are_listed_by_name_since_a_time,
+                a_host_that_leaves_is_forgotten,
+                silent_hosts_are_forgotten;
+            usage:
+                a_day_is_summed_by_provider,
+                a_row_is_recorded_once,
+                a_run_is_summed,
+                calls_since_a_time_are_summed,
+                money_is_exact,
+                sums_stop_at_the_greatest_number,
+                failures_are_counted_in_the_trailing_window,
+                concurrent_rows_are_all_counted;
+            worlds:
+                an_epoch_is_asked_for_claimed_and_finished,
+                an_epoch_that_fails_says_why,
+                of_concurrent_claims_one_wins,
+                only_an_epoch_that_is_being_built_can_end,
+                epochs_asked_for_lately_are_listed_oldest_first,
+                old_epochs_are_forgotten_but_for_the_newest_and_the_shown,
+                an_unknown_epoch_is_an_empty_world,
+                a_turn_changes_documents_and_events_together,
+                a_turn_of_an_older_gate_is_stale,
+                a_turn_in_another_epoch_is_stale,
+                a_turn_on_a_moved_version_is_stale,
+                of_concurrent_turns_on_one_version_one_is_done;
+            values:
+                odd_text_is_kept,
+                times_are_kept_to_the_microsecond,
+                great_integers_are_kept,
+                json_is_kept_to_the_last_bit;
+        }
+        $crate::store_conformance! { @on_a_builder $builder;
+            handles:
+                another_handle_sees_what_was_written,
+                another_handle_is_told_of_changes,
+                handles_do_not_outdate_each_other_unseen,
+                what_was_written_survives_reopening;
+        }
+    };
+    (@on_a_store $builder:expr; $($role:ident: $($case:ident),+;)+) => { $($(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() -> $crate::Result<()> {
+            use $crate::testing::conformance::{check, $role};
+            check(&$builder, $role::$case).await
+        }
+    )+)+ };
+    (@on_a_builder $builder:expr; $($role:ident: $($case:ident),+;)+) => { $($(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() -> $crate::Result<()> {
+            $crate::testing::conformance::$role::$case(&$builder).await
+        }
+    )+)+ };
+}

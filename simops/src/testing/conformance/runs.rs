@@ -1,0 +1,94 @@
+//! The run registry.
+
+use std::sync::Arc;
+
+use super::samples::{at, commit, commit_run, run};
+use crate::Result;
+use crate::run::{EndedBy, RunClass, RunMode, RunRecord};
+use crate::store::RunStore;
+
+/// A row comes back as it was written.
+pub async fn every_field_of_a_run_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
+    let text = |text: &str| Some(text.to_owned());
+    let full = RunRecord {
+        run_id: "full".to_owned(),
+        mode: RunMode::Real,
+        protocol_version: "protocol_v2".to_owned(),
+        condition_name: text("condition"),
+        hypothesis_id: text("hypothesis"),
+        season_id: text("season"),
+        season_number: Some(3),
+        parent_run_id: text("parent"),
+        transfer_policy_version: text("policy"),
+        epoch_id: text("epoch"),
+        run_class: RunClass::SpecialExploratory,
+        world_epoch: Some(12),
+        started_at: at(1),
+        started_by: "ada".to_owned(),
+        start_reason: text("to see"),
+        ended_at: Some(at(2)),
+        end_reason: text("seen"),
+        ended_by: Some(EndedBy::WorldReset),
+    };
+    for run in [
+        full.clone(),
+        RunRecord {
+            run_id: "deep".to_owned(),
+            run_class: RunClass::Deep96h,
+            ended_by: Some(EndedBy::Operator),
+            ..full.clone()
+        },
+        RunRecord { run_id: "guarded".to_owned(), ended_by: Some(EndedBy::Guardrail), ..full },
+        run("bare"),
+    ] {
+        commit_run(&*store, &run).await?;
+        assert_eq!(store.run(&run.run_id).await?.as_ref(), Some(&run));
+        assert_eq!(store.load().await?.run, Some(run));
+    }
+    Ok(())
+}
+
+/// Pages follow each other without gap or repetition, newest start first.
+pub async fn runs_are_listed_newest_first_in_pages(store: Arc<dyn RunStore>) -> Result<()> {
+    for number in 0..5 {
+        let run = run(&format!("run-{number}")).ended(at(1), EndedBy::Operator, "");
+        commit_run(&*store, &run).await?;
+    }
+    let mut listed = Vec::new();
+    let mut place = None;
+    loop {
+        let page = store.runs(place, 2).await?;
+        assert!(page.items.len() <= 2);
+        listed.extend(page.items.into_iter().map(|run| run.run_id));
+        match page.next {
+            Some(next) => place = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(listed, ["run-4", "run-3", "run-2", "run-1", "run-0"]);
+    let whole = store.runs(None, 5).await?;
+    assert_eq!((whole.items.len(), whole.next), (5, None));
+    Ok(())
+}
+
+/// A row that is replaced stays where it was.
+pub async fn a_replaced_run_keeps_its_place(store: Arc<dyn RunStore>) -> Result<()> {
+    for name in ["first", "second"] {
+        commit_run(&*store, &run(name).ended(at(1), EndedBy::Guardrail, "")).await?;
+    }
+    let reopened = run("first");
+    commit(&*store, |change| change.run = Some(reopened.clone())).await?;
+    let page = store.runs(None, 10).await?;
+    assert_eq!(page.items.iter().map(|run| &run.run_id).collect::<Vec<_>>(), ["second", "first"]);
+    assert_eq!(store.run("first").await?, Some(reopened));
+    Ok(())
+}
+
+/// A name nobody gave, or spelled otherwise, is no run.
+pub async fn an_unknown_run_is_none(store: Arc<dyn RunStore>) -> Result<()> {
+    commit_run(&*store, &run("run")).await?;
+    for name in ["", "RUN", "run ", "ru", "run%"] {
+        assert_eq!(store.run(name).await?, None, "{name:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! The usage ledger.
+
+use std::sync::Arc;
+
+use jiff::ToSpan;
+
+use super::joined;
+use super::samples::{at, call, day};
+use crate::Result;
+use crate::store::{ActivityScope, FailureWindow, RunStore};
+use crate::usage::budget::LlmTotals;
+use crate::usage::{DayTotals, NanoUsd, UsageRow};
+
+fn of_run(run_id: &str) -> ActivityScope {
+    ActivityScope::Run(run_id.to_owned())
+}
+
+/// Free routes by the end of the model's name, Groq and Gemini by provider; other days apart.
+pub async fn a_day_is_summed_by_provider(store: Arc<dyn RunStore>) -> Result<()> {
+    let tomorrow = day().saturating_add(1.day());
+    let next_day = UsageRow { day: tomorrow, ..call(None, "groq", "m", 1_000) };
+    store
+        .record_usage(&[
+            call(None, "openrouter", "a/b:free", 1),
+            call(None, "openrouter", "a/b:freed", 2),
+            call(Some("run"), "groq", "llama", 4),
+            call(Some("run"), "gemini", "flash:free", 8),
+            call(None, "mistral", "groq", 16),
+            next_day,
+        ])
+        .await?;
+    let expected = DayTotals {
+        calls_total: 5,
+        calls_openrouter_free: 2,
+        calls_groq: 1,
+        calls_gemini: 1,
+        cost: NanoUsd(31),
+    };
+    assert_eq!(store.day_totals(day()).await?, expected);
+    assert_eq!(store.day_totals(tomorrow).await?.cost, NanoUsd(1_000));
+    assert_eq!(store.day_totals(day().saturating_sub(1.day())).await?, DayTotals::default());
+    Ok(())
+}
+
+/// A row's id counts once, whether it is repeated later or in the same call.
+pub async fn a_row_is_recorded_once(store: Arc<dyn RunStore>) -> Result<()> {
+    let (first, second) = (call(Some("run"), "groq", "m", 5), call(Some("run"), "groq", "m", 7));
+    store.record_usage(std::slice::from_ref(&first)).await?;
+    let changed = UsageRow { cost: NanoUsd(1_000), ..first.clone() };
+    store.record_usage(&[changed, second.clone(), second, first]).await?;
+    store.record_usage(&[]).await?;
+    let totals = store.day_totals(day()).await?;
+    assert_eq!((totals.calls_total, totals.cost), (2, NanoUsd(12)));
+    assert_eq!(store.llm_totals(&of_run("run")).await?.calls, 2);
+    let since = store.llm_totals(&ActivityScope::Since(at(0))).await?;
+    assert_eq!((since.calls, since.total_tokens), (2, 240));
+    Ok(())
+}
+
+/// Calls, answers, degraded calls, tokens and cost of the run alone.
+pub async fn a_run_is_summed(store: Arc<dyn RunStore>) -> Result<()> {
+    let failed = UsageRow {
+        success: false,
+        error_type: Some("timeout".to_owned()),
+        output_tokens: 0,
+        ..call(Some("one"), "groq", "m", 0)
+    };
+    let degraded = UsageRow { fallback_used: true, ..call(Some("one"), "groq", "m", 250_000_000) };
+    store
+        .record_usage(&[
+            call(Some("one"), "groq", "m", 500_000_000),
+            call(Some("two"), "groq", "m", 1),
+            call(None, "groq", "m", 1),
+        ])
+        .await?;
+    store.record_usage(&[failed, degraded]).await?;
+    let expected = LlmTotals {
+        calls: 3,
+        success_calls: 2,
+        fallback_calls: 1,
+        total_tokens: 340,
+        estimated_cost_usd: 0.75,
+    };
+    assert_eq!(store.llm_totals(&of_run("one")).await?, expected);
+    assert_eq!(store.llm_totals(&of_run("three")).await?, LlmTotals::default());
+    Ok(())
+}
+
+/// Of any run or none, from that time on, whatever day they count for.
+pub async fn calls_since_a_time_are_summed(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut rows = Vec::new();
+    for (seconds, run_id) in [(0, Some("one")), (10, Some("two")), (20, None)] {
+        rows.push(UsageRow { created_at: at(seconds), ..call(run_id, "groq", "m", 1_000_000) });
+    }
+    store.record_usage(&rows).await?;
+    let totals = store.llm_totals(&ActivityScope::Since(at(10))).await?;
+    let expected = LlmTotals {
+        calls: 2,
+        success_calls: 2,
+        fallback_calls: 0,
+        total_tokens: 240,
+        estimated_cost_usd: 0.002,
+    };
+    assert_eq!(totals, expected);
+    assert_eq!(store.llm_totals(&ActivityScope::Since(at(21))).await?, LlmTotals::default());
+    Ok(())
+}
+
+/// Sums no float could hold.
+pub async fn money_is_exact(store: Arc<dyn RunStore>) -> Result<()> {
+    // 2^53 + 1 is the first whole number that a float skips.
+    let odd = 9_007_199_254_740_993;
+    store.record_usage(&[call(None, "p", "m", odd), call(None, "p", "m", 1)]).await?;
+    store.record_usage(&[call(None, "p", "m", 1)]).await?;
+    assert_eq!(store.day_totals(day()).await?.cost, NanoUsd(odd + 2));
+    Ok(())
+}
+
+/// A provider that reports nonsense spoils no ledger.
+pub async fn sums_stop_at_the_greatest_number(store: Arc<dyn RunStore>) -> Result<()> {
+    for _ in 0..2 {
+        let absurd = UsageRow {
+            input_tokens: i64::MAX,
+            output_tokens: i64::MAX,
+            ..call(Some("run"), "p", "m", i64::MAX)
+        };
+        store.record_usage(&[absurd]).await?;
+    }
+    let totals = store.day_totals(day()).await?;
+    assert_eq!((totals.calls_total, totals.cost), (2, NanoUsd(i64::MAX)));
+    for scope in [of_run("run"), ActivityScope::Since(at(0))] {
+        let totals = store.llm_totals(&scope).await?;
+        assert_eq!((totals.calls, totals.total_tokens), (2, i64::MAX));
+    }
+    Ok(())
+}
+
+/// The run's calls after a time, those at that very time left out, and how many failed.
+pub async fn failures_are_counted_in_the_trailing_window(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut rows = Vec::new();
+    for (seconds, run_id, success) in [
+        (0, Some("one"), false),
+        (10, Some("one"), false),
+        (11, Some("one"), false),
+        (12, Some("one"), true),
+        (13, Some("two"), false),
+        (14, None, false),
+    ] {
+        rows.push(UsageRow { created_at: at(seconds), success, ..call(run_id, "groq", "m", 0) });
+    }
+    store.record_usage(&rows).await?;
+    let window = |failed, calls| FailureWindow { failed, calls };
+    assert_eq!(store.failure_window("one", at(10)).await?, window(1, 2));
+    assert_eq!(store.failure_window("one", at(-1)).await?, window(3, 4));
+    assert_eq!(store.failure_window("one", at(12)).await?, window(0, 0));
+    assert_eq!(store.failure_window("three", at(0)).await?, window(0, 0));
+    Ok(())
+}
+
+/// No call is lost or counted twice, though each is written by two.
+pub async fn concurrent_rows_are_all_counted(store: Arc<dyn RunStore>) -> Result<()> {
+    let rows: Vec<_> = (0..32).map(|_| call(Some("run"), "gemini", "m", 3)).collect();
+    let mut writers = Vec::new();
+    for pair in rows.windows(2) {
+        let (store, pair) = (Arc::clone(&store), pair.to_vec());
+        writers.push(tokio::spawn(async move { store.record_usage(&pair).await }));
+    }
+    for writer in writers {
+        joined(writer).await??;
+    }
+    let totals = store.day_totals(day()).await?;
+    assert_eq!((totals.calls_total, totals.calls_gemini, totals.cost), (32, 32, NanoUsd(96)));
+    assert_eq!(store.llm_totals(&of_run("run")).await?.calls, 32);
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What wakes those who watch.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::samples::{at, call, commit, event, host};
+use crate::Result;
+use crate::control::{HostReport, HostState};
+use crate::store::{Documents, RunStore, TurnCommit};
+
+/// A commit is told, with the state it left already to be read.
+pub async fn a_commit_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut watch = store.watch();
+    for generation in 1..=3 {
+        watch.mark_unchanged();
+        commit(&*store, |_| {}).await?;
+        assert!(watch.has_changed().unwrap_or_default());
+        assert_eq!(store.load().await?.generation, generation);
+    }
+    Ok(())
+}
+
+/// A new state or generation, a first report and a leave are news; the time and the calls in
+/// flight are not.
+pub async fn a_host_moves_the_watch_by_news_but_not_by_a_sign_of_life(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let mut watch = store.watch();
+    let first = host("host", 0);
+    let sign_of_life = HostReport { last_seen: at(2), in_flight_calls: 9, ..first.clone() };
+    let other_state = HostReport { state: HostState::Quiescing, ..sign_of_life.clone() };
+    let other_generation = HostReport { generation: 8, ..other_state.clone() };
+    for (report, news) in [
+        (&first, true),
+        (&first, false),
+        (&sign_of_life, false),
+        (&other_state, true),
+        (&other_state, false),
+        (&other_generation, true),
+    ] {
+        watch.mark_unchanged();
+        store.report(report).await?;
+        assert_eq!(watch.has_changed().unwrap_or_default(), news, "{report:?}");
+    }
+    watch.mark_unchanged();
+    store.leave("host").await?;
+    assert!(watch.has_changed().unwrap_or_default());
+    watch.mark_unchanged();
+    store.leave("host").await?;
+    assert!(!watch.has_changed().unwrap_or_default());
+    Ok(())
+}
+
+/// Asked for, claimed, finished, failed: each is told once.
+pub async fn every_step_of_an_epoch_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut watch = store.watch();
+    let mut moved = || {
+        let moved = watch.has_changed().unwrap_or_default();
+        watch.mark_unchanged();
+        moved
+    };
+    let built = store.request_epoch(at(0)).await?;
+    assert!(moved());
+    assert!(store.claim_epoch(built, "host").await?);
+    assert!(moved());
+    assert!(!store.claim_epoch(built, "other").await?);
+    assert!(!moved());
+    store.finish_epoch(built, &Documents::new(), &json!({})).await?;
+    assert!(moved());
+    store.finish_epoch(built, &Documents::new(), &json!({})).await?;
+    assert!(!moved());
+
+    let failed = store.request_epoch(at(0)).await?;
+    store.claim_epoch(failed, "host").await?;
+    assert!(moved());
+    store.fail_epoch(failed, "no seed").await?;
+    assert!(moved());
+    Ok(())
+}
+
+/// What happens many times a second wakes nobody.
+pub async fn turns_events_and_usage_do_not_move_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
+    let epoch = store.request_epoch(at(0)).await?;
+    store.claim_epoch(epoch, "host").await?;
+    store.finish_epoch(epoch, &Documents::new(), &json!({})).await?;
+    commit(&*store, |change| change.next.world_epoch = Some(epoch)).await?;
+    let mut watch = store.watch();
+    watch.mark_unchanged();
+    let turn = TurnCommit {
+        generation: 1,
+        epoch,
+        expected_version: 0,
+        documents: Documents::new(),
+        events: vec![event(None, "work")],
+    };
+    store.commit_turn(&turn).await?;
+    store.append(&[event(None, "work")]).await?;
+    store.record_usage(&[call(None, "groq", "m", 1)]).await?;
+    assert!(!watch.has_changed().unwrap_or_default());
+    Ok(())
+}
