@@ -1,2 +1,53 @@
-//! .
-fn main() {}
+//! The simops server as a program.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use simops_server::config::{Args, Config};
+use simops_server::{Signals, logs, start};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = format!("{error:#}").replace(['\n', '\r'], " ");
+            let _ = writeln!(std::io::stderr(), "simops-server: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    // Before any thread begins, because it sets variables.
+    read_env_file(Path::new(".env"))?;
+    let config = Config::resolve(&Args::parse(), |name| std::env::var(name).ok())?;
+    logs::begin(&config.log, config.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("no threads can be started")?.block_on(async {
+        let mut signals = Signals::new().context("signals cannot be listened for")?;
+        start(config, std::io::stdout(), async move {
+            signals.next().await;
+            // Whoever asks twice will not wait.
+            tokio::spawn(async move {
+                signals.next().await;
+                std::process::exit(130);
+            });
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+/// Adds what the file sets and the environment does not.
+fn read_env_file(path: &Path) -> anyhow::Result<()> {
+    match dotenvy::from_path(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        // The line itself may hold a secret.
+        Err(dotenvy::Error::LineParse(..)) => bail!(".env has a line that is not NAME=value"),
+        Err(error) => Err(error).context(".env cannot be read"),
+    }
+}

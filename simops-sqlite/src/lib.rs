@@ -1,1 +1,38 @@
-//! The simops store on SQLite.
+//! The simops store on SQLite: one writer with group commit, readers beside it.
+//!
+//! [`SqliteStore`] implements every role of [`simops::store`], one module per role under the same
+//! name. Beneath them, `writer` and `reader` are the threads, `watch` follows other processes,
+//! `connection` opens and replaces connections, `migrate` keeps the schema.
+//!
+//! ```
+//! # async fn example() -> simops::Result<()> {
+//! use simops::store::ControlStore;
+//! use simops_sqlite::SqliteStore;
+//!
+//! let store = SqliteStore::open("sqlite::memory:").await?;
+//! assert_eq!(store.load().await?.generation, 0);
+//! # Ok(())
+//! # }
+//! ```
+
+mod codec;
+mod connection;
+mod control;
+mod error;
+mod events;
+mod hosts;
+mod job;
+mod location;
+mod migrate;
+mod options;
+mod queue;
+mod reader;
+mod runs;
+mod store;
+mod usage;
+mod watch;
+mod world;
+mod writer;
+
+pub use options::SqliteOptions;
+pub use store::SqliteStore;

@@ -1,6 +1,7 @@
 //! Black-box tests of the real binaries.
 #![allow(missing_docs)]
 
+mod console;
 mod crash;
 mod faults;
 mod operator;

@@ -1,5 +1,6 @@
 //! What black-box tests share: real processes on free ports in fresh folders, a client, deadlines.
 
+pub mod browser;
 pub mod client;
 pub mod process;
 pub mod wait;

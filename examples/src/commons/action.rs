@@ -1,0 +1,66 @@
+//! What an agent may do in its turn; also the JSON that a model answers with.
+
+use serde::{Deserialize, Serialize};
+
+use super::law::Rule;
+use super::stock::Resource;
+
+/// One action. Whether it is possible is for `rules` to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub(super) enum Action {
+    Work { resource: Resource },
+    Trade(Offer),
+    Gift { to: i64, resource: Resource, amount: u32 },
+    ForumPost { title: String, text: String },
+    ForumReply { thread: i64, text: String },
+    DirectMessage { to: i64, text: String },
+    Propose { title: String, law: Rule },
+    Vote { proposal: i64, vote: Vote },
+    Sanction { agent: i64, reason: String },
+    Rest {},
+}
+
+/// An offer to trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Offer {
+    pub(super) with: i64,
+    pub(super) give: Resource,
+    pub(super) give_amount: u32,
+    pub(super) want: Resource,
+    pub(super) want_amount: u32,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Vote {
+    Yes,
+    No,
+}
+
+impl Vote {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+        }
+    }
+}
+
+impl Action {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Work { .. } => "work",
+            Self::Trade(_) => "trade",
+            Self::Gift { .. } => "gift",
+            Self::ForumPost { .. } => "forum_post",
+            Self::ForumReply { .. } => "forum_reply",
+            Self::DirectMessage { .. } => "direct_message",
+            Self::Propose { .. } => "propose",
+            Self::Vote { .. } => "vote",
+            Self::Sanction { .. } => "sanction",
+            Self::Rest {} => "rest",
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What came of asking: a model's action, or that the rule decides once the turn is acted on.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use simops::event::RuntimeMode;
+use simops::{Error, Result};
+
+use super::action::Action;
+
+/// A decision, as the worker carries it from `decide` to `act`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub(super) enum Decision {
+    /// A model chose.
+    Model { action: Action, calls: Calls },
+    /// The rule chooses, on the world as it is then.
+    Rule { reason: String, calls: Option<Calls> },
+}
+
+/// The calls that a decision took.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Calls {
+    pub(super) provider: String,
+    pub(super) model: String,
+    pub(super) calls: u32,
+    pub(super) input_tokens: i64,
+    pub(super) output_tokens: i64,
+}
+
+impl Decision {
+    pub(super) fn rule(reason: impl Into<String>) -> Self {
+        Self::Rule { reason: reason.into(), calls: None }
+    }
+
+    /// A decision from JSON; what is none leaves it to the rule.
+    pub(super) fn read(value: Value) -> Self {
+        serde_json::from_value(value).unwrap_or_else(|_| Self::rule("the decision is unreadable"))
+    }
+
+    pub(super) fn to_value(&self) -> Result<Value> {
+        serde_json::to_value(self)
+            .map_err(|error| Error::internal("the decision cannot be written").with_source(error))
+    }
+
+    pub(super) fn mode(&self) -> RuntimeMode {
+        match self {
+            Self::Model { .. } => RuntimeMode::Checkpoint,
+            Self::Rule { .. } => RuntimeMode::DeterministicFallback,
+        }
+    }
+
+    pub(super) fn calls(&self) -> Option<&Calls> {
+        match self {
+            Self::Model { calls, .. } => Some(calls),
+            Self::Rule { calls, .. } => calls.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! One turn on request, for `simops-cli agent once`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use simops::control::{ControlState, Gate};
+use simops::event::NewEvent;
+use simops::host::{SimulationHost, Turn};
+use simops::run::{RunClass, RunMode, RunRecord};
+use simops::settings::Registry;
+use simops::store::{RunStore, TurnCommit, World};
+use simops::{Clock, Error, ErrorKind, Result, SystemClock};
+
+use super::Commons;
+use super::society::Society;
+
+/// How often the turn is acted on anew because a worker changed the world meanwhile.
+const MAX_ATTEMPTS: usize = 16;
+/// The run that a dry run without a run pretends to be in.
+const NO_RUN: &str = "dry-run";
+
+/// What came of a turn on request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OnceReport {
+    /// Whose turn it was.
+    pub agent_id: i64,
+    /// The open run; null for a dry run without one.
+    pub run_id: Option<String>,
+    /// Whether nothing was stored.
+    pub dry_run: bool,
+    /// What the agent wanted, and who decided it.
+    pub decision: Value,
+    /// What happened, or would have.
+    pub events: Vec<NewEvent>,
+    /// The documents that changed, or would have, by name.
+    pub documents_changed: Vec<String>,
+}
+
+/// Takes one turn of `agent` in the world that is shown, beside any worker. A dry run stores
+/// nothing, needs no run, and builds a world in memory when none is shown.
+///
+/// # Errors
+/// `Conflict` when no run is open, it is paused, or it was paused or stopped before the turn was
+/// done; also when the agent is dead. `NotFound` for an agent that there is not. What the store
+/// reports.
+pub async fn once(
+    store: &dyn RunStore,
+    commons: &Commons,
+    registry: &Registry,
+    agent: i64,
+    dry_run: bool,
+) -> Result<OnceReport> {
+    let state = store.load().await?;
+    if !dry_run {
+        check_open(&state, registry)?;
+    }
+    let shown = match state.world_epoch {
+        Some(epoch) => Some(store.world(epoch).await?),
+        None => None,
+    };
+    let world = match shown {
+        Some(world) => world,
+        None if dry_run => World { version: 0, documents: commons.seed().await?.documents },
+        None => return Err(Error::conflict("no world is shown; start a worker, which builds one")),
+    };
+    let now = SystemClock.now();
+    let run = state.open_run();
+    let run_id = run.map(|run| run.run_id.clone());
+    let run = run.cloned().unwrap_or_else(|| pretended(now));
+    let mut turn = Turn::detached(agent, run, world, state.effective(registry), now);
+    check_living(&turn.world, agent)?;
+    let decision = commons.decide(&turn).await?;
+    for _ in 0..MAX_ATTEMPTS {
+        check_living(&turn.world, agent)?;
+        let outcome = commons.act(&turn, decision.clone())?;
+        let documents_changed = outcome.documents.keys().cloned().collect();
+        let events = outcome.events.clone();
+        if !dry_run {
+            let commit = TurnCommit {
+                generation: state.gate_generation,
+                epoch: state.world_epoch.unwrap_or_default(),
+                expected_version: turn.world.version,
+                documents: outcome.documents,
+                events: outcome.events,
+            };
+            match store.commit_turn(&commit).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Stale => {
+                    turn = again(store, &state, registry, turn).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        return Ok(OnceReport {
+            agent_id: agent,
+            run_id,
+            dry_run,
+            decision,
+            events,
+            documents_changed,
+        });
+    }
+    Err(Error::unavailable("workers keep changing the world"))
+}
+
+fn check_open(state: &ControlState, registry: &Registry) -> Result<()> {
+    let why_not = match state.gate(registry) {
+        Gate::Open => return Ok(()),
+        Gate::Paused => "the run is paused; resume it",
+        Gate::Closed => "no run is open; start one",
+    };
+    Err(Error::conflict(format!("{why_not}, or use a dry run")))
+}
+
+fn check_living(world: &World, number: i64) -> Result<()> {
+    let society = Society::load(&world.documents)?;
+    match society.agents.get(&number) {
+        None => Err(Error::not_found(format!("there is no agent {number}"))),
+        Some(agent) if agent.is_dead() => {
+            Err(Error::conflict(format!("agent {number} is dead and takes no turns")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The same turn on the newest world, if the gate has not moved since `before`.
+async fn again(
+    store: &dyn RunStore,
+    before: &ControlState,
+    registry: &Registry,
+    mut turn: Turn,
+) -> Result<Turn> {
+    let state = store.load().await?;
+    check_open(&state, registry)?;
+    let epoch = state.world_epoch.filter(|_| state.gate_generation == before.gate_generation);
+    let Some(epoch) = epoch else {
+        return Err(Error::conflict("the run was stopped, paused or reset during the turn"));
+    };
+    turn.world = Arc::new(store.world(epoch).await?);
+    Ok(turn)
+}
+
+fn pretended(now: Timestamp) -> RunRecord {
+    RunRecord {
+        run_id: NO_RUN.to_owned(),
+        mode: RunMode::Test,
+        protocol_version: String::new(),
+        condition_name: None,
+        hypothesis_id: None,
+        season_id: None,
+        season_number: None,
+        parent_run_id: None,
+        transfer_policy_version: None,
+        epoch_id: None,
+        run_class: RunClass::default(),
+        world_epoch: None,
+        started_at: now,
+        started_by: String::new(),
+        start_reason: None,
+        ended_at: None,
+        end_reason: None,
+        ended_by: None,
+    }
+}

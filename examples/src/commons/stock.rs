@@ -1,0 +1,98 @@
+//! What can be owned: whole units, never fewer than none.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::Refusal;
+
+/// A kind of good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Resource {
+    /// Eaten, one a day.
+    Food,
+    /// Spent by living and working.
+    Energy,
+    /// Tools, for better harvests.
+    Materials,
+}
+
+impl Resource {
+    pub(super) const ALL: [Self; 3] = [Self::Food, Self::Energy, Self::Materials];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Food => "food",
+            Self::Energy => "energy",
+            Self::Materials => "materials",
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an agent, or the common pool, owns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stock {
+    pub(super) food: u32,
+    pub(super) energy: u32,
+    pub(super) materials: u32,
+}
+
+impl Stock {
+    pub(super) fn get(&self, resource: Resource) -> u32 {
+        match resource {
+            Resource::Food => self.food,
+            Resource::Energy => self.energy,
+            Resource::Materials => self.materials,
+        }
+    }
+
+    fn slot(&mut self, resource: Resource) -> &mut u32 {
+        match resource {
+            Resource::Food => &mut self.food,
+            Resource::Energy => &mut self.energy,
+            Resource::Materials => &mut self.materials,
+        }
+    }
+
+    /// All goods together.
+    pub(super) fn total(&self) -> u64 {
+        Resource::ALL.into_iter().map(|resource| u64::from(self.get(resource))).sum()
+    }
+
+    pub(super) fn add(&mut self, resource: Resource, amount: u32) {
+        let slot = self.slot(resource);
+        *slot = slot.saturating_add(amount);
+    }
+
+    /// Takes exactly `amount`, or refuses.
+    pub(super) fn take(&mut self, resource: Resource, amount: u32) -> Result<(), Refusal> {
+        let slot = self.slot(resource);
+        let had = *slot;
+        *slot = had.checked_sub(amount).ok_or_else(|| {
+            Refusal::because(format!("it takes {amount} {resource}, and there are only {had}"))
+        })?;
+        Ok(())
+    }
+
+    /// Takes `amount`, or what there is; how much that was.
+    pub(super) fn take_up_to(&mut self, resource: Resource, amount: u32) -> u32 {
+        let slot = self.slot(resource);
+        let taken = amount.min(*slot);
+        *slot -= taken;
+        taken
+    }
+
+    /// Moves everything there is into `other`.
+    pub(super) fn pour_into(&mut self, other: &mut Self) {
+        for resource in Resource::ALL {
+            other.add(resource, self.take_up_to(resource, u32::MAX));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A world without a worker: turns are taken one after the other, in memory.
+
+mod history;
+mod invariants;
+mod models;
+mod once;
+mod possible;
+mod survey;
+mod worker;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use simops::event::NewEvent;
+use simops::host::{SimulationHost, Turn};
+use simops::run::{RunClass, RunMode, RunRecord};
+use simops::settings::{Effective, Overrides, Registry};
+use simops::store::{Documents, World};
+
+use super::action::Action;
+use super::decision::Decision;
+use super::society::Society;
+use super::stock::Resource;
+use super::{Commons, CommonsOptions};
+
+/// A world and all that happened in it.
+struct Play {
+    commons: Commons,
+    world: World,
+    events: Vec<NewEvent>,
+}
+
+impl Play {
+    fn new(agents: u32, seed: u64) -> Self {
+        let society = Society::founded(agents, seed);
+        let world = World { version: 0, documents: society.documents().unwrap() };
+        let commons = Commons::new(CommonsOptions { agents, seed });
+        Self { commons, world, events: Vec::new() }
+    }
+
+    fn society(&self) -> Society {
+        Society::load(&self.world.documents).unwrap()
+    }
+
+    /// Changes the world by hand.
+    fn edit(&mut self, edit: impl FnOnce(&mut Society)) {
+        let mut society = self.society();
+        edit(&mut society);
+        self.world.documents = society.documents().unwrap();
+    }
+
+    fn turn_of(&self, agent: i64) -> Turn {
+        turn_in(&self.world, agent)
+    }
+
+    /// The next agent's turn, decided by the rule.
+    fn step(&mut self) -> Vec<NewEvent> {
+        let agent = self.commons.agents(&self.world).unwrap()[0];
+        self.decide(agent, Decision::rule("test").to_value().unwrap())
+    }
+
+    /// A turn in which a model chose `action`.
+    fn act(&mut self, agent: i64, action: Action) -> Vec<NewEvent> {
+        let calls = super::decision::Calls::default();
+        self.decide(agent, Decision::Model { action, calls }.to_value().unwrap())
+    }
+
+    /// A turn with any decision.
+    fn decide(&mut self, agent: i64, decision: Value) -> Vec<NewEvent> {
+        let outcome = self.commons.act(&self.turn_of(agent), decision).unwrap();
+        for (name, document) in outcome.documents {
+            assert_ne!(self.world.documents.get(&name), Some(&document), "{name} is unchanged");
+            if document.is_null() {
+                self.world.documents.remove(&name);
+            } else {
+                self.world.documents.insert(name, document);
+            }
+        }
+        self.world.version += 1;
+        self.events.extend(outcome.events.clone());
+        outcome.events
+    }
+
+    fn live_days(&mut self, days: i64) {
+        let until = self.society().common.day + days;
+        while self.society().common.day < until {
+            self.step();
+        }
+    }
+
+    fn count(&self, event_type: &str) -> usize {
+        self.events.iter().filter(|event| event.event_type == event_type).count()
+    }
+}
+
+fn turn_in(world: &World, agent: i64) -> Turn {
+    let settings = Effective::of(&Registry::builtin(), &Overrides::new());
+    let now = epoch() + SignedDuration::from_secs(world.version);
+    Turn::detached(agent, run(), world.clone(), settings, now)
+}
+
+fn epoch() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn run() -> RunRecord {
+    RunRecord {
+        run_id: "run-1".to_owned(),
+        mode: RunMode::Test,
+        protocol_version: "protocol_v1".to_owned(),
+        condition_name: None,
+        hypothesis_id: None,
+        season_id: None,
+        season_number: None,
+        parent_run_id: None,
+        transfer_policy_version: None,
+        epoch_id: None,
+        run_class: RunClass::default(),
+        world_epoch: Some(1),
+        started_at: epoch(),
+        started_by: "test".to_owned(),
+        start_reason: None,
+        ended_at: None,
+        end_reason: None,
+        ended_by: None,
+    }
+}
+
+/// Everything owned, by resource: by agents and the pool.
+fn owned(society: &Society) -> [u64; 3] {
+    Resource::ALL.map(|resource| {
+        let agents = society.agents.values().map(|agent| u64::from(agent.has(resource)));
+        agents.sum::<u64>() + u64::from(society.common.pool.get(resource))
+    })
+}
+
+/// What an event says, without its id and time.
+fn said(event: &NewEvent) -> Value {
+    json!([event.run_id, event.agent_id, event.event_type, event.description, event.metadata])
+}
+
+fn history(documents: &Documents, events: &[NewEvent]) -> (Documents, Vec<Value>) {
+    (documents.clone(), events.iter().map(said).collect())
+}

@@ -1,0 +1,179 @@
+//! Arguments and environment, resolved: flags win over the environment, the environment over
+//! `.env`, and an empty variable counts as unset.
+
+use std::path::Path;
+
+use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use simops::control::Environment;
+
+use crate::commands::Command;
+use crate::exit::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  simops-cli run status
+  simops-cli run start --mode test --reset-world --reason 'first try'
+  simops-cli --url https://sim.example.org run pause --reason 'cost check'
+  simops-cli config set AGENT_LOOP_DELAY_SECONDS=120
+  simops-cli worker --speed 20
+
+A command works on the database of --database-url, or on the server of --url if one is given.
+Answers are JSON on stdout, messages go to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+A .env file in the working directory is read; the real environment wins over it.";
+
+/// Operate simops: run controls, settings, audit trail, events, agents and workers.
+#[derive(Parser)]
+#[command(name = "simops-cli", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes. Texts that may hold a secret are checked later, where the message
+/// does not quote them.
+#[derive(Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct Globals {
+    /// The database to work on: sqlite://PATH
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "sqlite://simops.db"
+    )]
+    pub(crate) database_url: String,
+
+    /// Work on this server instead of a database
+    #[arg(long, global = true, env = "SIMOPS_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    /// The server's admin token
+    #[arg(long, global = true, env = "ADMIN_API_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+
+    /// Who acts, for the audit trail [default: the OS user name]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+
+    /// Where a database that is worked on directly stands: development or production
+    #[arg(
+        long,
+        global = true,
+        env = "ENVIRONMENT",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_name = "ENVIRONMENT",
+        default_value = "development",
+        value_parser = PossibleValuesParser::new(["development", "production"]).map(environment)
+    )]
+    pub(crate) environment: Environment,
+
+    /// Whether such a database may be written: true or false [default: true in development]
+    #[arg(
+        long,
+        global = true,
+        env = "ADMIN_WRITE_ENABLED",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_name = "BOOL",
+        value_parser = PossibleValuesParser::new(["true", "false"])
+            .map(|text| text.eq_ignore_ascii_case("true")),
+        ignore_case = true
+    )]
+    pub(crate) admin_write_enabled: Option<bool>,
+
+    /// Whether `url` stands on the command line rather than in the environment.
+    #[arg(skip)]
+    pub(crate) url_is_explicit: bool,
+}
+
+/// A command and what it works on.
+pub(crate) struct Invocation {
+    pub(crate) globals: Globals,
+    pub(crate) command: Command,
+}
+
+/// Reads `.env` of the working directory. To be called before any thread starts.
+pub(crate) fn read_dotenv() -> Result<(), Failure> {
+    match dotenvy::from_path(Path::new(".env")) {
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(dotenvy::Error::Io(error)) => Err(Failure::new(format!("cannot read .env: {error}"))),
+        // The error quotes the line, which may hold a secret.
+        Err(_) => Err(Failure::new("cannot read .env: a line is not of the form NAME=VALUE")),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The arguments of this process. Help and wrong usage end it here.
+pub(crate) fn parse() -> Result<Invocation, Failure> {
+    let matches = command().get_matches();
+    let Cli { mut globals, command } =
+        Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
+    globals.url_is_explicit = matches.value_source("url") == Some(ValueSource::CommandLine);
+    Ok(Invocation { globals, command })
+}
+
+/// The command line's definition, without variables that are set but empty.
+pub(crate) fn command() -> clap::Command {
+    without_empty_variables(Cli::command())
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.to_string_lossy().trim().is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that clap's `map` wants")]
+fn environment(name: String) -> Environment {
+    if name == Environment::Production.as_str() {
+        Environment::Production
+    } else {
+        Environment::Development
+    }
+}
+
+impl Globals {
+    /// Whether operators may write a database that is worked on directly.
+    pub(crate) fn write_enabled(&self) -> bool {
+        self.admin_write_enabled.unwrap_or(self.environment == Environment::Development)
+    }
+
+    /// Who acts.
+    pub(crate) fn actor(&self) -> Result<String, Failure> {
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().count() <= 120 && !name.chars().any(char::is_control)
+        };
+        match self.actor.as_deref().map(str::trim) {
+            Some(name) if is_name(name) => Ok(name.to_owned()),
+            Some(_) => Err(Failure::usage(
+                "--actor must be 1 to 120 characters without control characters",
+            )),
+            None => {
+                let mut names = ["USER", "LOGNAME", "USERNAME"]
+                    .into_iter()
+                    .filter_map(|name| std::env::var(name).ok().map(|name| name.trim().to_owned()));
+                let name = names.find(|name| is_name(name));
+                Ok(name.unwrap_or_else(|| "admin".to_owned()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_defined() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,46 @@
+//! `agent`: turns of the reference world on request.
+
+use clap::{Args, Subcommand};
+use simops_examples::commons::{self, Commons};
+
+use crate::args::Globals;
+use crate::commands::on_database_only;
+use crate::exit::Failure;
+use crate::print;
+use crate::target::Direct;
+
+/// `agent …`.
+#[derive(Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Let one agent take one turn in the current run
+    #[command(after_help = "\
+Examples:
+  simops-cli agent once --agent 7 --dry-run    (shows what it would do, changes nothing)
+  simops-cli agent once --agent 7")]
+    Once(OnceArgs),
+}
+
+/// `agent once`.
+#[derive(Args)]
+pub(crate) struct OnceArgs {
+    /// The agent's number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    agent: i64,
+    /// Only show what it would do
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs `agent …`.
+pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), Failure> {
+    let AgentCommand::Once(args) = command;
+    on_database_only(globals, "agent once")?;
+    let direct = Direct::open(globals).await?;
+    if !args.dry_run {
+        direct.ops().check_writable()?;
+    }
+    let (store, registry) = (direct.ops().store(), &direct.ops().options().registry);
+    let commons = Commons::default();
+    let report = commons::once(&**store, &commons, registry, args.agent, args.dry_run).await?;
+    print::json(&report)
+}

@@ -1,0 +1,76 @@
+//! The commands, each with its arguments.
+
+mod agent;
+mod audit;
+mod completions;
+mod config;
+mod events;
+mod run;
+mod worker;
+
+use clap::Subcommand;
+
+use crate::args::{Globals, Invocation};
+use crate::exit::Failure;
+use crate::print;
+use crate::request::Request;
+use crate::target::Target;
+
+/// The commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Look at runs and control them
+    #[command(subcommand)]
+    Run(run::RunCommand),
+    /// Read and change runtime settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Read and verify the audit trail
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Read the event log
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Let agents of the reference world act
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Run the reference world under run control, until SIGTERM or SIGINT
+    Worker(worker::WorkerArgs),
+    /// Print a shell's completion script
+    Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Whether it runs until it is told to end.
+    pub(crate) fn is_long_running(&self) -> bool {
+        matches!(self, Self::Worker(_))
+    }
+}
+
+/// Runs a command.
+pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
+    let Invocation { globals, command } = invocation;
+    match command {
+        Command::Run(command) => ask(&globals, &command.into()).await,
+        Command::Config(command) => config::run(&globals, command).await,
+        Command::Audit(command) => audit::run(&globals, command).await,
+        Command::Events(command) => ask(&globals, &command.into()).await,
+        Command::Agent(command) => agent::run(&globals, command).await,
+        Command::Worker(args) => worker::run(&globals, args).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Asks the target and prints its answer.
+async fn ask(globals: &Globals, request: &Request) -> Result<(), Failure> {
+    print::json(&Target::of(globals).await?.ask(request).await?)
+}
+
+/// Refuses a server where only a database will do. A `SIMOPS_URL` that is merely there is ignored.
+fn on_database_only(globals: &Globals, command: &str) -> Result<(), Failure> {
+    if globals.url_is_explicit {
+        let message = format!("{command} works on a database: use --database-url, not --url");
+        return Err(Failure::usage(message));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `worker`: the reference world under run control, as a process of its own.
+
+use std::sync::Arc;
+
+use clap::Args;
+use simops::SystemClock;
+use simops::host::{Worker, WorkerOptions};
+use simops::settings::validate::is_name;
+use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
+
+use crate::args::Globals;
+use crate::commands::on_database_only;
+use crate::exit::Failure;
+use crate::{database, print, signal};
+
+/// `worker`.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  simops-cli worker
+  simops-cli worker --database-url sqlite:///var/lib/simops/simops.db --speed 1
+  simops-cli worker --agents 200 --seed 7 --concurrency 8
+
+It creates the database if there is none, builds the first world, and takes turns while a run is
+active and not paused. It waits for a database that is away, and leaves within 10 seconds of
+SIGTERM or SIGINT. Several workers share the agents of one database.")]
+pub(crate) struct WorkerArgs {
+    /// How many times faster than AGENT_LOOP_DELAY_SECONDS the world runs
+    #[arg(
+        long,
+        env = "SIMOPS_WORLD_SPEED",
+        hide_env_values = true,
+        default_value_t = 10.0,
+        value_parser = speed
+    )]
+    speed: f64,
+    /// Agents of a world that is built
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
+    agents: u32,
+    /// What decides how a world that is built turns out
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Its name in `run status` [default: one that is unique]
+    #[arg(long, value_name = "ID", value_parser = host_id)]
+    host_id: Option<String>,
+    /// Turns in flight at once
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    concurrency: u16,
+}
+
+/// Runs until the process is asked to end.
+pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failure> {
+    on_database_only(globals, "worker")?;
+    // Both see a signal that arrives from now on.
+    let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
+    let registry = database::registry()?;
+    let url = &globals.database_url;
+    let Some(store) = database::open_patiently(url, given_up).await? else {
+        return Ok(());
+    };
+    let commons = Commons::new(CommonsOptions { agents: args.agents, seed: args.seed });
+    let defaults = WorkerOptions::named("worker");
+    let options = WorkerOptions {
+        host_id: args.host_id.unwrap_or(defaults.host_id),
+        concurrency: usize::from(args.concurrency),
+        speed: args.speed,
+        ..defaults
+    };
+    print::note(&format!("worker {} follows run control; Ctrl-C ends it", options.host_id));
+    Worker::with(store, Arc::new(commons), registry, Arc::new(SystemClock), options)
+        .run(shutdown)
+        .await;
+    Ok(())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.trim().parse::<f64>().ok();
+    speed
+        .filter(|speed| (0.001..=100_000.0).contains(speed))
+        .ok_or_else(|| "must be a number between 0.001 and 100000".to_owned())
+}
+
+fn host_id(text: &str) -> Result<String, String> {
+    if text.is_empty() || !is_name(text, 64) {
+        return Err("must be 1 to 64 characters of letters, digits, '_', ':', '-'".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,80 @@
+//! Opening a database: at once and only if it exists for commands, patiently for workers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use simops::settings::Registry;
+use simops::store::RunStore;
+use simops_sqlite::SqliteStore;
+
+use crate::exit::Failure;
+use crate::print;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Opens a database that exists.
+pub(crate) async fn open(url: &str) -> Result<Arc<dyn RunStore>, Failure> {
+    not_in_memory(url)?;
+    if let Some(path) = path_of(url)
+        && matches!(Path::new(path).try_exists(), Ok(false))
+    {
+        return Err(Failure::new(format!(
+            "there is no database {path}: simops-server and `simops-cli worker` create one; \
+             --database-url names another, --url a server"
+        )));
+    }
+    Ok(Arc::new(SqliteStore::open(url).await?))
+}
+
+/// Opens a database, creates it if it is missing, and waits while it is away. `None` when
+/// `shutdown` completes first.
+pub(crate) async fn open_patiently(
+    url: &str,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Option<Arc<dyn RunStore>>, Failure> {
+    not_in_memory(url)?;
+    let opened = async {
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            match SqliteStore::open(url).await {
+                Ok(store) => return Ok(store),
+                Err(error) if error.is_retryable() => {
+                    if backoff == FIRST_BACKOFF {
+                        let detail = Failure::from(error);
+                        print::note(&format!("the database is away, waiting for it: {detail}"));
+                    }
+                }
+                Err(error) => return Err(Failure::from(error)),
+            }
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+    };
+    tokio::select! {
+        store = opened => Ok(Some(Arc::new(store?))),
+        () = shutdown => Ok(None),
+    }
+}
+
+/// The built-in settings with the defaults of this environment.
+pub(crate) fn registry() -> Result<Arc<Registry>, Failure> {
+    Ok(Arc::new(Registry::builtin().with_defaults_from(|name| std::env::var(name).ok())?))
+}
+
+fn not_in_memory(url: &str) -> Result<(), Failure> {
+    if path_of(url) == Some(":memory:") {
+        return Err(Failure::new(
+            "a database in memory belongs to one process alone: use sqlite://PATH, or --url for \
+             the server that holds it",
+        ));
+    }
+    Ok(())
+}
+
+/// The file that a URL of SQLite names; what else is wrong with it is the store's to say.
+fn path_of(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("sqlite:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest)).filter(|path| !path.is_empty())
+}

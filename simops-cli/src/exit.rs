@@ -1,0 +1,82 @@
+//! How a command fails: what to say, and with which exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use simops::FieldError;
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    detail: String,
+    fields: Vec<FieldError>,
+}
+
+impl Failure {
+    /// It was tried and failed: exit code 1.
+    pub(crate) fn new(detail: impl Into<String>) -> Self {
+        Self { code: 1, detail: detail.into(), fields: Vec::new() }
+    }
+
+    /// It was asked for in a way that makes no sense: exit code 2.
+    pub(crate) fn usage(detail: impl Into<String>) -> Self {
+        Self { code: 2, ..Self::new(detail) }
+    }
+
+    /// The same failure with the fields out of their form.
+    pub(crate) fn with_fields(self, fields: Vec<FieldError>) -> Self {
+        Self { fields, ..self }
+    }
+
+    /// The process's exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+
+    /// The lines for stderr: the detail, and the fields it does not name already.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let fields = self.fields.iter().map(|f| format!("{}: {}", f.field, f.message));
+        let unsaid = fields.filter(|field| !self.detail.contains(field.as_str()));
+        let unsaid: Vec<_> = unsaid.map(|field| format!("  {field}")).collect();
+        [vec![format!("error: {}", self.detail)], unsaid].concat()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl From<simops::Error> for Failure {
+    fn from(error: simops::Error) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let detail = match cause.filter(|cause| !error.detail().contains(cause.as_str())) {
+            Some(cause) => format!("{} ({cause})", error.detail()),
+            None => error.detail().to_owned(),
+        };
+        Self::new(detail).with_fields(error.fields().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_the_detail_names_are_not_repeated() {
+        let failure = Failure::from(simops::Error::invalid("mode", "must be one of test, real"));
+        assert_eq!(failure.lines(), ["error: mode: must be one of test, real"]);
+    }
+
+    #[test]
+    fn other_fields_follow_one_per_line() {
+        let field = FieldError { field: "limit".into(), message: "must be at least 1".into() };
+        let failure = Failure::new("The request is out of form.").with_fields(vec![field]);
+        assert_eq!(
+            failure.lines(),
+            ["error: The request is out of form.", "  limit: must be at least 1"]
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! What can be asked of a target: the operations of the admin API that the CLI has commands for.
+
+use simops::control::AuditHead;
+use simops::ops::{EventsQuery, PatchConfig, StartRun, StopRun, WithReason};
+
+/// One question or order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Request {
+    Status,
+    Start(Box<StartRun>),
+    Stop(StopRun),
+    Pause(WithReason),
+    Resume(WithReason),
+    Reset(WithReason),
+    Degrade(WithReason),
+    ClearDegrade(WithReason),
+    Runs { limit: i64, cursor: Option<String> },
+    Run { run_id: String },
+    Metrics { run_id: Option<String>, hours_fallback: i64 },
+    Config,
+    PatchConfig(PatchConfig),
+    Audit { limit: i64, offset: i64 },
+    VerifyAudit(Option<AuditHead>),
+    Events(EventsQuery),
+}

@@ -1,0 +1,88 @@
+//! A database as the target: the library's use cases, in this process.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use simops::control::AuditHead;
+use simops::ops::{Caller, Ops, OpsOptions};
+use simops::{ErrorKind, SystemClock};
+
+use crate::args::Globals;
+use crate::database;
+use crate::exit::Failure;
+use crate::request::Request;
+
+/// The use cases on a database.
+pub(crate) struct Direct {
+    ops: Ops,
+    caller: Caller,
+}
+
+impl Direct {
+    /// The database that `globals` names, under the rules of their environment.
+    pub(crate) async fn open(globals: &Globals) -> Result<Self, Failure> {
+        let caller = Caller { actor: globals.actor()?, ..Caller::default() };
+        let options = OpsOptions {
+            environment: globals.environment,
+            write_enabled: globals.write_enabled(),
+            registry: database::registry()?,
+        };
+        let store = database::open(&globals.database_url).await?;
+        Ok(Self { ops: Ops::new(store, Arc::new(SystemClock), options), caller })
+    }
+
+    /// The use cases.
+    pub(crate) fn ops(&self) -> &Ops {
+        &self.ops
+    }
+
+    /// The answer to `request`.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
+        let (ops, caller) = (&self.ops, &self.caller);
+        match request {
+            Request::Status => self.status().await,
+            Request::Start(start) => value(ops.start_run(caller, start).await?),
+            Request::Stop(stop) => value(ops.stop_run(caller, stop).await?),
+            Request::Pause(body) => value(ops.pause(caller, body).await?),
+            Request::Resume(body) => value(ops.resume(caller, body).await?),
+            Request::Reset(body) => value(ops.reset_world(caller, body).await?),
+            Request::Degrade(body) => value(ops.degrade(caller, body, true).await?),
+            Request::ClearDegrade(body) => value(ops.degrade(caller, body, false).await?),
+            Request::Runs { limit, cursor } => value(ops.runs(*limit, cursor.as_deref()).await?),
+            Request::Run { run_id } => value(ops.run(run_id).await?),
+            Request::Metrics { run_id, hours_fallback } => {
+                value(ops.run_metrics(run_id.as_deref(), *hours_fallback).await?)
+            }
+            Request::Config => value(ops.config().await?),
+            Request::PatchConfig(patch) => value(ops.patch_config(caller, patch.clone()).await?),
+            Request::Audit { limit, offset } => value(ops.audit(*limit, *offset).await?),
+            Request::VerifyAudit(head) => self.verify_audit(head.clone()).await,
+            Request::Events(query) => value(ops.events(query).await?),
+        }
+    }
+
+    /// As a server's: with the time and the actor.
+    async fn status(&self) -> Result<Value, Failure> {
+        let mut status = value(self.ops.status().await?)?;
+        status["server_time_utc"] = json!(self.ops.clock().now());
+        status["actor"] = json!({ "id": self.caller.actor, "ip": null });
+        Ok(status)
+    }
+
+    /// A trail that does not hold is an answer, not a failure to give one.
+    async fn verify_audit(&self, head: Option<AuditHead>) -> Result<Value, Failure> {
+        match self.ops.verify_audit(head).await {
+            Ok(verified) => value(verified),
+            Err(error) if error.kind() == ErrorKind::Unusable => {
+                Ok(json!({ "ok": false, "detail": error.detail() }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn value(answer: impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(answer)
+        .map_err(|error| Failure::new(format!("the answer cannot be written: {error}")))
+}

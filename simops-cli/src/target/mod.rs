@@ -1,0 +1,41 @@
+//! What commands work on: a database or a server. Both give the same answers.
+
+mod direct;
+mod retry;
+mod route;
+mod server;
+
+use serde_json::Value;
+
+pub(crate) use direct::Direct;
+use server::Server;
+
+use crate::args::Globals;
+use crate::exit::Failure;
+use crate::request::Request;
+
+/// Answers requests with the JSON of the admin API.
+pub(crate) enum Target {
+    /// A database, through the library.
+    Direct(Box<Direct>),
+    /// A server, through its admin API.
+    Server(Box<Server>),
+}
+
+impl Target {
+    /// The server if one is named, else the database.
+    pub(crate) async fn of(globals: &Globals) -> Result<Self, Failure> {
+        match &globals.url {
+            Some(url) => Ok(Self::Server(Box::new(Server::new(url, globals)?))),
+            None => Ok(Self::Direct(Box::new(Direct::open(globals).await?))),
+        }
+    }
+
+    /// The answer to `request`.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
+        match self {
+            Self::Direct(direct) => direct.ask(request).await,
+            Self::Server(server) => server.ask(request).await,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Where the admin API takes a request.
+
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::exit::Failure;
+use crate::request::Request;
+
+/// A request in the terms of HTTP.
+pub(super) struct Route {
+    pub(super) method: Method,
+    /// Segments below `/api/admin`.
+    pub(super) path: Vec<String>,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Value>,
+}
+
+impl Route {
+    /// The route of `request`.
+    pub(super) fn of(request: &Request) -> Result<Self, Failure> {
+        let route = match request {
+            Request::Status => get("status"),
+            Request::Start(body) => post("control/run/start", body)?,
+            Request::Stop(body) => post("control/run/stop", body)?,
+            Request::Pause(body) => post("control/pause", body)?,
+            Request::Resume(body) => post("control/resume", body)?,
+            Request::Reset(body) => post("control/run/reset-dev", body)?,
+            Request::Degrade(body) => post("control/degrade", body)?,
+            Request::ClearDegrade(body) => post("control/degrade/clear", body)?,
+            Request::Runs { limit, cursor } => {
+                get("runs").with("limit", Some(limit)).with("cursor", cursor.as_ref())
+            }
+            Request::Run { run_id } => get("runs").at(run_id),
+            Request::Metrics { run_id, hours_fallback } => get("run/metrics")
+                .with("run_id", run_id.as_ref())
+                .with("hours_fallback", Some(hours_fallback)),
+            Request::Config => get("config"),
+            Request::PatchConfig(body) => Self { method: Method::PATCH, ..post("config", body)? },
+            Request::Audit { limit, offset } => {
+                get("audit").with("limit", Some(limit)).with("offset", Some(offset))
+            }
+            Request::VerifyAudit(head) => get("audit/verify")
+                .with("head_id", head.as_ref().map(|head| head.id))
+                .with("head_hash", head.as_ref().map(|head| &head.hash)),
+            Request::Events(query) => get("events")
+                .with("run_id", query.run_id.as_ref())
+                .with("type", query.event_type.as_ref())
+                .with("cursor", query.cursor.as_ref())
+                .with("limit", Some(query.limit)),
+        };
+        Ok(route)
+    }
+
+    /// Whether it changes something.
+    pub(super) fn is_write(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    fn at(mut self, segment: &str) -> Self {
+        self.path.push(segment.to_owned());
+        self
+    }
+}
+
+fn get(path: &str) -> Route {
+    let path = path.split('/').map(str::to_owned).collect();
+    Route { method: Method::GET, path, query: Vec::new(), body: None }
+}
+
+fn post(path: &str, body: &impl Serialize) -> Result<Route, Failure> {
+    let body = serde_json::to_value(body)
+        .map_err(|error| Failure::new(format!("the request cannot be written: {error}")))?;
+    Ok(Route { method: Method::POST, body: Some(body), ..get(path) })
+}

@@ -1,0 +1,230 @@
+//! A server as the target: its admin API over HTTP.
+//!
+//! A write carries an idempotency key and is sent again with it when the server could not be
+//! reached or said to come back, so that it happens once however often it was sent.
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::Value;
+use simops::FieldError;
+use uuid::Uuid;
+
+use super::retry::{Retry, asked_for};
+use super::route::Route;
+use crate::args::Globals;
+use crate::exit::Failure;
+use crate::print;
+use crate::request::Request;
+
+/// A command is answered within this, with every try.
+const LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const ACTOR: HeaderName = HeaderName::from_static("x-admin-user");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A server.
+pub(crate) struct Server {
+    client: Client,
+    base: Url,
+    has_token: bool,
+}
+
+/// What a problem document says.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+}
+
+/// What came of one try.
+enum Tried {
+    Answered(Value),
+    Failed(Failure),
+    /// Nothing happened, or what happened is kept under the key.
+    Away(Failure, Duration),
+}
+
+impl Server {
+    /// The server at `url`, with the credentials of `globals`.
+    pub(crate) fn new(url: &str, globals: &Globals) -> Result<Self, Failure> {
+        let base = base(url)?;
+        let token = globals.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
+        let client = client(&base, headers(token, &globals.actor()?)?)?;
+        Ok(Self { client, base, has_token: token.is_some() })
+    }
+
+    /// The answer to `request`.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
+        let route = Route::of(request)?;
+        let key = Uuid::now_v7().to_string();
+        let deadline = Instant::now() + LIMIT;
+        let mut retry = Retry::new();
+        loop {
+            match self.once(&route, &key, deadline).await {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Failed(failure) => return Err(failure),
+                Tried::Away(failure, wished) => {
+                    let pause = retry
+                        .pause(wished)
+                        .filter(|pause| route.is_write() && Instant::now() + *pause < deadline);
+                    let Some(pause) = pause else { return Err(failure) };
+                    if retry.is_first() {
+                        print::note(&format!("{failure}; trying again"));
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn once(&self, route: &Route, key: &str, deadline: Instant) -> Tried {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut request = self.client.request(route.method.clone(), self.address(route));
+        if route.is_write() {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        if let Some(body) = &route.body {
+            request = request.json(body);
+        }
+        let response = match request.timeout(left).send().await {
+            Ok(response) => response,
+            Err(error) => return self.unanswered(&error, route),
+        };
+        let (status, wished) =
+            (response.status(), asked_for(response.status(), response.headers()));
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(error) => return self.unanswered(&error, route),
+        };
+        if status.is_success() {
+            return match serde_json::from_slice(&body) {
+                Ok(answer) => Tried::Answered(answer),
+                Err(_) => Tried::Failed(Failure::new(format!(
+                    "the answer of {} is no JSON: is it a simops server?",
+                    self.name()
+                ))),
+            };
+        }
+        let failure = self.refused(status, &body);
+        match wished {
+            Some(wished) => Tried::Away(failure, wished),
+            None => Tried::Failed(failure),
+        }
+    }
+
+    fn address(&self, route: &Route) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["api", "admin"]).extend(&route.path);
+        }
+        if !route.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&route.query);
+        }
+        url
+    }
+
+    /// No answer arrived.
+    fn unanswered(&self, error: &reqwest::Error, route: &Route) -> Tried {
+        let name = self.name();
+        if error.is_timeout() && !error.is_connect() {
+            let unknown = "; whether it was done is not known: look at `simops-cli run status`";
+            return Tried::Failed(Failure::new(format!(
+                "{name} did not answer within {} s{}",
+                LIMIT.as_secs(),
+                if route.is_write() { unknown } else { "" }
+            )));
+        }
+        let failed = if error.is_connect() { "cannot be reached" } else { "broke off" };
+        let failure = Failure::new(format!("{name} {failed}: {}", cause(error)));
+        Tried::Away(failure, Duration::ZERO)
+    }
+
+    /// The server said no.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+        let detail = problem.detail.or(problem.title).unwrap_or_else(|| {
+            let hint =
+                if status.is_redirection() { "; use the address it redirects to" } else { "" };
+            format!("{} answered {status}{hint}", self.name())
+        });
+        let detail = match status {
+            StatusCode::UNAUTHORIZED if !self.has_token => {
+                format!("{detail} (no token given: use --token or ADMIN_API_TOKEN)")
+            }
+            _ => detail,
+        };
+        Failure::new(detail).with_fields(problem.errors)
+    }
+
+    fn name(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+}
+
+/// The address of a server. A refused one is not quoted: it may hold a password.
+fn base(url: &str) -> Result<Url, Failure> {
+    Url::parse(url.trim())
+        .ok()
+        .filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        })
+        .ok_or_else(|| {
+            Failure::usage(
+                "--url (SIMOPS_URL) must be http://HOST[:PORT] or https://HOST[:PORT], without \
+                 user, query or fragment",
+            )
+        })
+}
+
+fn headers(token: Option<&str>, actor: &str) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            Failure::usage("--token (ADMIN_API_TOKEN) has characters that no header can carry")
+        })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let actor = HeaderValue::from_bytes(actor.as_bytes())
+        .map_err(|_| Failure::usage("--actor has characters that no header can carry"))?;
+    headers.insert(ACTOR, actor);
+    Ok(headers)
+}
+
+fn client(base: &Url, headers: HeaderMap) -> Result<Client, Failure> {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .user_agent(concat!("simops-cli/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_LIMIT);
+    // The machine's certificates are read only where they are needed: it may have none.
+    let builder = match base.scheme() {
+        "https" => builder.https_only(true),
+        _ => builder.tls_certs_only([]),
+    };
+    builder
+        .build()
+        .map_err(|error| Failure::new(format!("connections cannot be made: {}", cause(&error))))
+}
+
+/// The innermost reason, which is the one that tells.
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

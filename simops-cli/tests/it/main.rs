@@ -1,0 +1,10 @@
+//! The real binary on databases of its own, as an operator or a script uses it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod audit;
+mod config;
+mod run;
+mod server;
+mod support;
+mod usage;
+mod worker;

@@ -1,0 +1,148 @@
+//! A server as the target, played by a script: what is sent, and what is made of the answers.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+use crate::support::Place;
+
+/// What a request said: its first line, its headers in lower case, its body.
+struct Heard {
+    line: String,
+    headers: Vec<String>,
+    body: String,
+}
+
+impl Heard {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// A server that answers its connections with `answers`, in order; its URL and what it hears.
+fn server(answers: &[&str]) -> (String, JoinHandle<Vec<Heard>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
+    let heard = std::thread::spawn(move || {
+        answers.iter().map(|answer| serve(listener.accept().unwrap().0, answer)).collect()
+    });
+    (url, heard)
+}
+
+fn serve(mut stream: TcpStream, answer: &str) -> Heard {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        match line.trim_end() {
+            "" => break,
+            line => head.push(line.to_owned()),
+        }
+    }
+    let mut heard = Heard { line: head.remove(0), headers: Vec::new(), body: String::new() };
+    heard.headers = head
+        .iter()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| format!("{}: {value}", name.to_lowercase()))
+        .collect();
+    let length = heard.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    heard.body = String::from_utf8(body).unwrap();
+    stream.write_all(answer.as_bytes()).unwrap();
+    heard
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    )
+}
+
+#[test]
+fn a_read_goes_to_the_admin_api_with_token_and_actor() {
+    let (url, heard) = server(&[&answer("200 OK", "", r#"{"items":[]}"#)]);
+    let place = Place::empty();
+    let list = ["events", "list", "--run-id", "r 1", "--type", "vote_cast", "--limit", "5"];
+    let said =
+        place.ok(&[&list[..], &["--url", &url, "--token", "t0k", "--actor", "Zoë"]].concat());
+    assert_eq!(said, serde_json::json!({"items": []}));
+    let heard = heard.join().unwrap().remove(0);
+    assert_eq!(heard.line, "GET /api/admin/events?run_id=r+1&type=vote_cast&limit=5 HTTP/1.1");
+    assert_eq!(heard.header("authorization"), Some("Bearer t0k"));
+    assert_eq!(heard.header("x-admin-user"), Some("Zoë"));
+    assert_eq!(heard.header("idempotency-key"), None);
+}
+
+#[test]
+fn a_write_is_sent_again_with_the_same_key_when_the_server_says_so() {
+    let away = answer("503 Service Unavailable", "retry-after: 0\r\n", r#"{"detail":"away"}"#);
+    let done = answer("200 OK", "", r#"{"ok":true}"#);
+    // The second connection breaks off without an answer.
+    let (url, heard) = server(&[&away, "", &done]);
+    let place = Place::empty();
+    let said = place.run(&["run", "start", "--mode", "test", "--reset-world", "--url", &url]);
+    assert_eq!((said.code, said.json()["ok"].as_bool()), (0, Some(true)));
+    assert_eq!(said.stderr, "away; trying again\n");
+    let heard = heard.join().unwrap();
+    for heard in &heard {
+        assert_eq!(heard.line, "POST /api/admin/control/run/start HTTP/1.1");
+        assert_eq!(heard.body, r#"{"mode":"test","reset_world":true}"#);
+    }
+    let keys: Vec<_> = heard.iter().map(|heard| heard.header("idempotency-key").unwrap()).collect();
+    assert!(!keys[0].is_empty() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+}
+
+#[test]
+fn a_problem_is_told_with_its_fields_and_is_final() {
+    let problem = r#"{"title":"Unprocessable Content","status":422,"detail":"Not allowed.",
+        "errors":[{"field":"reason","message":"must be\u001b[2J short"}]}"#;
+    let (url, heard) = server(&[&answer("422 Unprocessable Content", "", problem)]);
+    let said = Place::empty().fails(&["run", "pause", "--reason", "x", "--url", &url]);
+    let shown = "error: Not allowed.\n  reason: must be\u{FFFD}[2J short\n";
+    assert_eq!(said, (1, shown.to_owned()));
+    heard.join().unwrap();
+}
+
+#[test]
+fn a_missing_token_a_redirect_and_a_stranger_are_told_apart() {
+    for (given, told) in [
+        (
+            answer("401 Unauthorized", "", r#"{"detail":"Invalid admin credentials"}"#),
+            "no token given",
+        ),
+        (answer("302 Found", "location: https://example.org\r\n", ""), "redirect"),
+        (answer("200 OK", "", "<html>"), "is it a simops server?"),
+    ] {
+        let (url, heard) = server(&[&given]);
+        let (code, error) = Place::empty().fails(&["run", "status", "--url", &url]);
+        assert_eq!((code, error.contains(told)), (1, true), "{error}");
+        heard.join().unwrap();
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_one_clear_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let (code, error) = Place::empty().fails(&["run", "status", "--url", &url]);
+    assert_eq!(code, 1);
+    assert!(error.starts_with(&format!("error: {url} cannot be reached: Connection refused")));
+    assert_eq!(error.lines().count(), 1);
+}
+
+#[test]
+fn a_verification_that_fails_on_the_server_fails_here() {
+    let body = r#"{"ok":false,"detail":"the audit trail does not hold: row 3 is missing"}"#;
+    let (url, heard) = server(&[&answer("200 OK", "", body)]);
+    let head = format!("7:{}", "ab".repeat(32));
+    let said = Place::empty().run(&["audit", "verify", "--head", &head, "--url", &url]);
+    assert_eq!((said.code, said.json()["ok"].as_bool()), (1, Some(false)));
+    assert_eq!(said.stderr, "error: the audit trail does not hold: row 3 is missing\n");
+    let line = heard.join().unwrap().remove(0).line;
+    assert!(line.contains("audit/verify?head_id=7&head_hash=abab"), "{line}");
+}

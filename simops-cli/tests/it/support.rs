@@ -1,0 +1,131 @@
+//! A folder with a database, and the binary run in it.
+
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder of its own; the database in it is the default one, `simops.db`.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+/// What a command said.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    /// An empty folder.
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A folder with a new database.
+    pub(crate) fn with_database() -> Self {
+        let place = Self::empty();
+        let url = format!("sqlite://{}", place.path().join("simops.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { drop(simops_sqlite::SqliteStore::open(&url).await.unwrap()) });
+        place
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The binary in this folder, with nothing of this process's environment.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simops-cli"));
+        command.args(args).current_dir(self.path()).env_clear().env("USER", "ada");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        Said::of(self.command(args).output().unwrap())
+    }
+
+    /// Runs a command that must succeed; its answer.
+    pub(crate) fn ok(&self, args: &[&str]) -> Value {
+        let said = self.run(args);
+        assert_eq!(said.code, 0, "{args:?}: {}", said.stderr);
+        said.json()
+    }
+
+    /// Runs a command that must fail; its code and what it said.
+    pub(crate) fn fails(&self, args: &[&str]) -> (i32, String) {
+        let said = self.run(args);
+        assert_ne!(said.code, 0, "{args:?}: {}", said.stdout);
+        (said.code, said.stderr)
+    }
+
+    /// A worker in this folder.
+    pub(crate) fn worker(&self, args: &[&str]) -> Worker {
+        let args = [&["worker"], args].concat();
+        let stderr = std::fs::File::create(self.path().join("worker.log")).unwrap();
+        let child = self.command(&args).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Worker { child }
+    }
+
+    /// What the worker has logged so far.
+    pub(crate) fn worker_log(&self) -> String {
+        std::fs::read_to_string(self.path().join("worker.log")).unwrap()
+    }
+}
+
+impl Said {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+/// A worker process, ended when it goes out of scope.
+pub(crate) struct Worker {
+    child: Child,
+}
+
+impl Worker {
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Its exit status, which must be there in time.
+    pub(crate) fn exits_within(&mut self, limit: Duration) -> ExitStatus {
+        until(limit, "the worker to exit", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What `look` sees once it sees something.
+pub(crate) fn until<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

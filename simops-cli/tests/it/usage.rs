@@ -1,0 +1,141 @@
+//! The command line itself: exit codes, environment, what is never shown, what is never created.
+
+use std::process::Stdio;
+
+use crate::support::{Place, Said};
+
+#[test]
+fn wrong_usage_exits_2_with_a_hint() {
+    let place = Place::with_database();
+    for args in [
+        &["run", "start"][..],
+        &["run", "start", "--mode", "serious"],
+        &["run", "fly"],
+        &["config", "set", "NO_VALUE"],
+        &["config", "set", "LLM_ACTION_MAX_TOKENS=100", "LLM_ACTION_MAX_TOKENS=200"],
+        &["audit", "verify", "--head", "12"],
+        &["agent", "once", "--agent", "0"],
+        &["--environment", "staging", "run", "status"],
+        &["--url", "ftp://example.org", "run", "status"],
+        &["--url", "http://example.org", "worker"],
+        &["--actor", " ", "run", "status"],
+        &[],
+    ] {
+        let said = place.run(args);
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(!said.stderr.is_empty());
+    }
+}
+
+#[test]
+fn nothing_but_a_worker_creates_a_database() {
+    let place = Place::empty();
+    for args in [
+        &["run", "status"][..],
+        &["run", "start", "--mode", "test"],
+        &["config", "set", "LLM_ACTION_MAX_TOKENS=100"],
+        &["audit", "verify"],
+        &["agent", "once", "--agent", "1", "--dry-run"],
+    ] {
+        let (code, error) = place.fails(args);
+        assert_eq!((code, error.contains("there is no database simops.db")), (1, true), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let place = Place::empty();
+    for command in [
+        "run status",
+        "run start",
+        "run stop",
+        "run pause",
+        "run resume",
+        "run reset",
+        "run degrade",
+        "run list",
+        "run show",
+        "run metrics",
+        "config get",
+        "config set",
+        "audit list",
+        "audit verify",
+        "events list",
+        "agent once",
+        "worker",
+        "completions",
+    ] {
+        let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = place.run(&args);
+        assert_eq!(help.code, 0);
+        assert!(help.stdout.contains(&format!("Examples:\n  simops-cli {command}")), "{command}");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    let place = Place::empty();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = place.run(&["completions", shell]);
+        assert_eq!(said.code, 0);
+        assert!(said.stdout.contains("simops-cli"), "{shell}");
+    }
+}
+
+#[test]
+fn dotenv_is_read_the_environment_wins_and_an_empty_value_is_none() {
+    let place = Place::with_database();
+    std::fs::write(place.path().join(".env"), "ENVIRONMENT=production\nLLM_ACTION_MAX_TOKENS=99\n")
+        .unwrap();
+    assert_eq!(place.ok(&["run", "status"])["environment"], "production");
+    let max = place.ok(&["config", "get", "LLM_ACTION_MAX_TOKENS"]);
+    assert_eq!(max, 99);
+
+    let status = |value: &str| {
+        let mut command = place.command(&["run", "status"]);
+        command.env("ENVIRONMENT", value).env("SIMOPS_URL", "").env("DATABASE_URL", "");
+        command.env("ADMIN_WRITE_ENABLED", "").env("LLM_ACTION_MAX_TOKENS", "");
+        Said::of(command.output().unwrap())
+    };
+    for value in ["development", ""] {
+        let said = status(value);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert_eq!(said.json()["environment"], "development");
+    }
+}
+
+#[test]
+fn a_secret_in_the_environment_or_in_dotenv_is_never_shown() {
+    let place = Place::with_database();
+    let shows = |args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("ADMIN_API_TOKEN", "top-secret-1\u{7f}");
+        command.env("DATABASE_URL", "postgres://simops:top-secret-2@db/simops");
+        command.env("SIMOPS_URL", "https://ada:top-secret-3@sim.example.org");
+        let said = Said::of(command.output().unwrap());
+        [said.stdout, said.stderr].concat()
+    };
+    for args in [
+        &["--help"][..],
+        &["run", "status"],
+        &["run", "status", "--url", "http://127.0.0.1:1"],
+        &["worker"],
+    ] {
+        let shown = shows(args);
+        assert!(!shown.is_empty() && !shown.contains("top-secret"), "{args:?}: {shown}");
+    }
+    std::fs::write(place.path().join(".env"), "ADMIN_API_TOKEN top-secret-4\n").unwrap();
+    let (code, error) = place.fails(&["run", "status"]);
+    assert_eq!((code, error.contains("top-secret")), (1, false), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_gone_away_is_no_failure() {
+    let place = Place::with_database();
+    let mut command = place.command(&["config", "get"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let said = Said::of(child.wait_with_output().unwrap());
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+}

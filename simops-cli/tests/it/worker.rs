@@ -1,0 +1,122 @@
+//! Workers: they act while a run is open, wait for their database, and leave when told to.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::support::{Place, until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_worker_acts_from_start_to_stop_and_leaves_on_sigterm() {
+    let place = Place::empty();
+    let mut worker = place.worker(&["--speed", "100", "--agents", "10", "--host-id", "w1"]);
+    until(SOON, "the worker", || {
+        let status = place.run(&["run", "status"]);
+        (status.code == 0 && status.json()["hosts"][0]["id"] == "w1").then_some(())
+    });
+    let started = place.ok(&["run", "start", "--mode", "test", "--reset-world", "--run-id", "r1"]);
+    assert_eq!(started["reset_result"]["world"]["agents"], 10);
+    until(SOON, "events of agents", || {
+        let metrics = place.ok(&["run", "metrics"]);
+        (metrics["activity"]["deterministic_actions"].as_i64() > Some(3)).then_some(())
+    });
+    assert_eq!(place.ok(&["run", "status"])["run_state"], "running");
+    let events = place.ok(&["events", "list", "--run-id", "r1", "--limit", "500"]);
+    let acted = events["items"].as_array().unwrap().iter().any(|e| e["agent_id"].is_i64());
+    assert!(acted, "{events}");
+
+    place.ok(&["run", "stop"]);
+    until(SOON, "the worker to confirm the stop", || {
+        (place.ok(&["run", "status"])["run_state"] == "stopped").then_some(())
+    });
+    worker.terminate();
+    assert!(worker.exits_within(Duration::from_secs(10)).success(), "{}", place.worker_log());
+    assert_eq!(place.ok(&["run", "status"])["hosts"].as_array().unwrap().len(), 0, "it has left");
+    assert_eq!(place.ok(&["audit", "verify"])["ok"], true);
+}
+
+#[test]
+fn a_worker_in_the_middle_of_a_run_leaves_within_ten_seconds() {
+    let place = Place::empty();
+    let mut worker = place.worker(&["--speed", "100"]);
+    until(SOON, "the worker", || place.worker_log().contains("host follows").then_some(()));
+    place.ok(&["run", "start", "--mode", "test"]);
+    until(SOON, "the run", || {
+        (place.ok(&["run", "status"])["run_state"] == "running").then_some(())
+    });
+    worker.terminate();
+    assert!(worker.exits_within(Duration::from_secs(10)).success(), "{}", place.worker_log());
+    assert_eq!(place.ok(&["run", "status"])["run_state"], "starting", "the run waits for a host");
+}
+
+#[test]
+fn a_worker_waits_for_a_database_that_is_away_and_says_so_once() {
+    let place = Place::empty();
+    let mut worker = place.worker(&["--database-url", "sqlite://later/simops.db"]);
+    let waiting = "the database is away";
+    until(SOON, "a word about it", || place.worker_log().contains(waiting).then_some(()));
+    std::fs::create_dir(place.path().join("later")).unwrap();
+    until(SOON, "the worker", || place.worker_log().contains("host follows").then_some(()));
+    assert_eq!(place.worker_log().matches(waiting).count(), 1, "{}", place.worker_log());
+    worker.terminate();
+    assert!(worker.exits_within(Duration::from_secs(10)).success());
+}
+
+#[test]
+fn a_worker_that_waits_for_its_database_leaves_at_once() {
+    let place = Place::empty();
+    let mut worker = place.worker(&["--database-url", "sqlite://never/simops.db"]);
+    until(SOON, "a word about it", || place.worker_log().contains("is away").then_some(()));
+    worker.terminate();
+    assert!(worker.exits_within(Duration::from_secs(2)).success());
+}
+
+#[test]
+fn a_newer_or_a_foreign_database_ends_a_worker() {
+    let newer = Place::with_database();
+    let database = Connection::open(newer.path().join("simops.db")).unwrap();
+    database.pragma_update(None, "user_version", 9_999).unwrap();
+    let (code, error) = newer.fails(&["worker"]);
+    assert_eq!((code, error.contains("newer simops")), (1, true), "{error}");
+
+    let foreign = Place::empty();
+    std::fs::write(
+        foreign.path().join("simops.db"),
+        "not a database at all, but long enough to be \
+        looked at: a header of SQLite has a hundred bytes and begins with its name",
+    )
+    .unwrap();
+    let (code, error) = foreign.fails(&["worker"]);
+    assert_eq!((code, error.contains("no SQLite database")), (1, true), "{error}");
+}
+
+#[test]
+fn a_dry_turn_shows_what_an_agent_would_do_and_stores_nothing() {
+    let place = Place::with_database();
+    let report = place.ok(&["agent", "once", "--agent", "7", "--dry-run"]);
+    assert_eq!((&report["agent_id"], &report["dry_run"]), (&7.into(), &true.into()));
+    assert!(!report["events"].as_array().unwrap().is_empty());
+    assert_eq!(place.ok(&["events", "list"])["items"].as_array().unwrap().len(), 0);
+
+    let (code, error) = place.fails(&["agent", "once", "--agent", "7"]);
+    assert_eq!(code, 1, "no run is open: {error}");
+    let (code, error) = place.fails(&["agent", "once", "--agent", "7000", "--dry-run"]);
+    assert_eq!((code, error.contains("7000")), (1, true), "{error}");
+}
+
+#[test]
+fn a_turn_on_request_is_stored_in_the_open_run() {
+    let place = Place::empty();
+    let mut worker = place.worker(&[]);
+    until(SOON, "a world", || place.worker_log().contains("host follows").then_some(()));
+    worker.terminate();
+    worker.exits_within(Duration::from_secs(10));
+    place.ok(&["run", "start", "--mode", "test", "--run-id", "r1"]);
+    let report = place.ok(&["agent", "once", "--agent", "7"]);
+    assert_eq!(report["run_id"], "r1");
+    let events = place.ok(&["events", "list", "--run-id", "r1"]);
+    let of_agent = |event: &&serde_json::Value| event["agent_id"] == 7;
+    assert!(events["items"].as_array().unwrap().iter().filter(of_agent).count() > 0, "{events}");
+}

@@ -1,0 +1,80 @@
+//! The application: every route, and what they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use simops::ops::Ops;
+
+use crate::access::{Access, AccessOptions};
+use crate::assets::Assets;
+use crate::edge::edge;
+use crate::fresh::Fresh;
+use crate::meters::Meters;
+use crate::problem::Problem;
+use crate::request_id::RequestIds;
+use crate::snapshot::Snapshots;
+use crate::stream::Streams;
+use crate::{openapi, routes};
+
+/// Whether the store answers is asked at most so often.
+const READY_FOR: Duration = Duration::from_millis(250);
+
+/// What routes share.
+pub(crate) type App = Arc<Shared>;
+
+pub(crate) struct Shared {
+    pub(crate) ops: Arc<Ops>,
+    pub(crate) access: Access,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) ready: Fresh<()>,
+    pub(crate) meters: Meters,
+    pub(crate) assets: Assets,
+    pub(crate) openapi: Bytes,
+    pub(crate) request_ids: RequestIds,
+}
+
+/// The application, to be served. Requests need an extension [`Peer`](crate::Peer).
+pub struct Application {
+    /// Every route.
+    pub router: Router,
+    /// The open streams, to be closed before the server can end.
+    pub streams: Arc<Streams>,
+}
+
+/// The application on `ops`.
+///
+/// # Errors
+/// When the description of the API cannot be written: a defect.
+pub fn app(ops: Arc<Ops>, access: AccessOptions) -> simops::Result<Application> {
+    let options = ops.options();
+    let access = Access::new(access, options.environment, options.write_enabled);
+    let snapshots = Arc::new(Snapshots::new(&ops));
+    let streams = Arc::new(Streams::new(Arc::clone(&ops), Arc::clone(&snapshots)));
+    let (admin, description) = routes::admin().split_for_parts();
+    let shared = Arc::new(Shared {
+        ops,
+        access,
+        snapshots,
+        streams: Arc::clone(&streams),
+        ready: Fresh::new(READY_FOR),
+        meters: Meters::new(),
+        assets: Assets::new(),
+        openapi: openapi::finish(&description)?,
+        request_ids: RequestIds::new(),
+    });
+    let router = admin
+        .merge(routes::public())
+        .fallback(async || Problem::no_such_path())
+        .method_not_allowed_fallback(async || {
+            let detail = "This path exists, but not with this method; see the Allow header";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        })
+        .layer(from_fn_with_state(Arc::clone(&shared), edge))
+        .with_state(shared);
+    Ok(Application { router, streams })
+}

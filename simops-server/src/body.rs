@@ -1,0 +1,130 @@
+//! Reading a request's body: JSON of a bounded size within a bounded time.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use simops::ops::Caller;
+use simops::store::IdempotencyKey;
+
+use crate::access::Actor;
+use crate::problem::Problem;
+
+/// Greatest size of a body.
+pub(crate) const MAX_BYTES: usize = 1024 * 1024;
+/// A body must be there within this.
+const WITHIN: Duration = Duration::from_secs(10);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const MAX_KEY_CHARS: usize = 255;
+
+/// A write: who asks for it, under which idempotency key, and what for.
+pub(crate) struct Write<T> {
+    pub(crate) caller: Caller,
+    pub(crate) body: T,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Write<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let actor = Actor::from_request_parts(&mut parts, state).await?;
+        let key = idempotency_key(&parts.headers)?;
+        check_type(&parts.headers, &body)?;
+        let bytes = read(body).await?;
+        let idempotency = key.map(|key| IdempotencyKey {
+            key,
+            fingerprint: fingerprint(parts.method.as_str(), parts.uri.path(), &bytes),
+        });
+        let caller = Caller { actor: actor.id, reason: None, idempotency };
+        Ok(Self { caller, body: parse(&bytes)? })
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = std::str::from_utf8(value.as_bytes()).ok();
+    let key = key.filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()));
+    match key.filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic())) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => Err(Problem::invalid(
+            "Idempotency-Key",
+            "must be 1 to 255 visible ASCII characters, without spaces",
+        )),
+    }
+}
+
+/// A body that is not empty must say that it is JSON.
+fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
+    if body.is_end_stream() || body.size_hint().exact() == Some(0) {
+        return Ok(());
+    }
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = text.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let essence = essence.to_ascii_lowercase();
+    let is_json = essence == "application/json"
+        || essence.strip_prefix("application/").is_some_and(|rest| rest.ends_with("+json"));
+    if is_json {
+        return Ok(());
+    }
+    let detail = "The body must be JSON, with Content-Type: application/json";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    if body.size_hint().lower() > MAX_BYTES as u64 {
+        return Err(too_large());
+    }
+    let collected = Limited::new(body, MAX_BYTES).collect();
+    match tokio::time::timeout(WITHIN, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => {
+            let detail = "The body did not arrive whole";
+            Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+        }
+        Err(_) => {
+            let detail = "The body did not arrive within 10 seconds";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MiB")
+}
+
+/// `bytes` as an object, then as a `T`; nothing at all is an empty object.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let value: Value = if bytes.trim_ascii().is_empty() {
+        Value::Object(Map::new())
+    } else {
+        serde_json::from_slice(bytes)
+            .map_err(|error| Problem::invalid("body", &format!("must be JSON: {error}")))?
+    };
+    if !value.is_object() {
+        return Err(Problem::invalid("body", "must be a JSON object"));
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        let missing = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`'));
+        match missing {
+            Some(field) => Problem::invalid(field, "is required"),
+            None => Problem::invalid(&path, &format!("must have the right type: {message}")),
+        }
+    })
+}
+
+/// What was asked for, as a digest.
+fn fingerprint(method: &str, path: &str, body: &[u8]) -> String {
+    let mut digest = Sha256::new();
+    for part in [method.as_bytes(), b"\n", path.as_bytes(), b"\n", body] {
+        digest.update(part);
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,146 @@
+//! The server's configuration: read once at start, checked as a whole before anything begins.
+
+mod args;
+mod value;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use simops::control::Environment;
+use simops::settings::{Registry, key};
+use simops::{Error, Result};
+use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
+
+pub use args::Args;
+use value::Value;
+
+use crate::access::{AccessOptions, Token};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a machine: one object per line.
+    Json,
+}
+
+/// Which simulation runs in the server's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostKind {
+    /// The reference world.
+    Commons,
+    /// None: workers are processes of their own.
+    None,
+}
+
+/// Everything the server is told at start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where this deployment stands.
+    pub environment: Environment,
+    /// The database.
+    pub database_url: String,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Who is let in.
+    pub access: AccessOptions,
+    /// Whether operators may write.
+    pub write_enabled: bool,
+    /// Which simulation runs in-process.
+    pub host: HostKind,
+    /// How many times faster than real pace it runs.
+    pub speed: f64,
+    /// How a new world of it begins.
+    pub world: CommonsOptions,
+    /// The settings known, with this deployment's defaults.
+    pub registry: Arc<Registry>,
+    /// What is logged.
+    pub log: String,
+    /// How it looks.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// The configuration that flags and environment spell; `lookup` finds further variables.
+    ///
+    /// # Errors
+    /// `Invalid` or `Rejected` naming the variable, its value unless it is a secret, and what is
+    /// allowed.
+    pub fn resolve(args: &Args, lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let of = |name, text| Value::of(name, Option::as_ref(text));
+        let environments =
+            [Environment::Development, Environment::Production].map(|e| (e.as_str(), e));
+        let environment =
+            of("ENVIRONMENT", &args.environment).word(&environments, Environment::Development)?;
+        let in_development = environment == Environment::Development;
+        let hosts = [("commons", HostKind::Commons), ("none", HostKind::None)];
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let world = CommonsOptions::default();
+        Ok(Self {
+            environment,
+            database_url: database_url(&of("DATABASE_URL", &args.database_url))?,
+            listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
+            access: AccessOptions {
+                enabled: of("ADMIN_ENABLED", &args.admin_enabled).flag(true)?,
+                token: token(&of("ADMIN_API_TOKEN", &args.admin_api_token))?,
+                allowlist: of("ADMIN_IP_ALLOWLIST", &args.admin_ip_allowlist).networks()?,
+                trusted_proxies: of("TRUSTED_PROXIES", &args.trusted_proxies).networks()?,
+            },
+            write_enabled: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled)
+                .flag(in_development)?,
+            host: of("--host", &args.host).word(&hosts, HostKind::Commons)?,
+            speed: of("SIMOPS_WORLD_SPEED", &args.simops_world_speed)
+                .number(0.01..=10_000.0, 10.0)?,
+            world: CommonsOptions {
+                agents: of("--world-agents", &args.world_agents)
+                    .number(1..=MAX_AGENTS, world.agents)?,
+                seed: of("--world-seed", &args.world_seed).number(0..=u64::MAX, world.seed)?,
+            },
+            registry: Arc::new(registry(lookup)?),
+            log: of("SIMOPS_LOG", &args.log).text().unwrap_or("info").to_owned(),
+            log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,
+        })
+    }
+}
+
+fn database_url(value: &Value<'_>) -> Result<String> {
+    let url = value.text().unwrap_or("sqlite://simops.db");
+    let scheme = url.split(':').next().unwrap_or_default();
+    match scheme {
+        "sqlite" => Ok(url.to_owned()),
+        // The rest of such a URL holds a password.
+        "postgres" | "postgresql" => Err(Error::invalid(
+            "DATABASE_URL",
+            "postgres://… is not supported by this version; use sqlite://PATH or sqlite::memory:",
+        )),
+        _ => Err(Error::invalid("DATABASE_URL", "must be sqlite://PATH or sqlite::memory:")),
+    }
+}
+
+fn token(value: &Value<'_>) -> Result<Option<Token>> {
+    let Some(text) = value.text() else { return Ok(None) };
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "is set to something (not shown) with characters that no header carries; \
+                       must be visible ASCII without spaces";
+        return Err(Error::invalid("ADMIN_API_TOKEN", message));
+    }
+    Ok(Some(Token::new(text)))
+}
+
+/// The settings, with defaults from the environment. Run state is moved by the run controls, so
+/// the environment cannot begin with a run.
+fn registry(lookup: impl Fn(&str) -> Option<String>) -> Result<Registry> {
+    let registry = Registry::builtin().with_defaults_from(lookup)?;
+    for (name, idle) in [(key::ACTIVE, "false"), (key::RUN_ID, "empty")] {
+        let text = registry.get(name).map(|spec| spec.default.to_string()).unwrap_or_default();
+        if !matches!(text.as_str(), "false" | "\"\"") {
+            let message = format!(
+                "{text} is not allowed; it holds the state of a run and must be {idle} at start: \
+                 start runs in the console or with control/run/start"
+            );
+            return Err(Error::invalid(name, message));
+        }
+    }
+    Ok(registry)
+}

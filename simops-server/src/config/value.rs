@@ -1,0 +1,80 @@
+//! From text to values: an empty one is unset, a wrong one names itself and what is allowed.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
+
+use simops::{Error, Result};
+
+use crate::access::Networks;
+
+/// A variable's name and text, if it is set.
+pub(super) struct Value<'a> {
+    name: &'a str,
+    text: Option<&'a str>,
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn of(name: &'a str, text: Option<&'a String>) -> Self {
+        let text = text.map(|text| text.trim()).filter(|text| !text.is_empty());
+        Self { name, text }
+    }
+
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.text
+    }
+
+    /// `true` or `false`, in any case.
+    pub(super) fn flag(&self, default: bool) -> Result<bool> {
+        let Some(text) = self.text else { return Ok(default) };
+        let parsed = text.to_ascii_lowercase().parse();
+        parsed.map_err(|_| self.not_allowed("must be true or false"))
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)], default: T) -> Result<T> {
+        let Some(text) = self.text else { return Ok(default) };
+        let known = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        known.map(|(_, value)| *value).ok_or_else(|| {
+            let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            self.not_allowed(&format!("must be {}", names.join(" or ")))
+        })
+    }
+
+    /// A number within bounds, both included.
+    pub(super) fn number<T>(&self, bounds: RangeInclusive<T>, default: T) -> Result<T>
+    where
+        T: std::str::FromStr + PartialOrd + std::fmt::Display,
+    {
+        let Some(text) = self.text else { return Ok(default) };
+        text.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+            let allowed =
+                format!("must be a number between {} and {}", bounds.start(), bounds.end());
+            self.not_allowed(&allowed)
+        })
+    }
+
+    /// A list of networks.
+    pub(super) fn networks(&self) -> Result<Networks> {
+        Networks::parse(self.text.unwrap_or_default()).map_err(|entry| {
+            let allowed =
+                format!("{entry:?} is neither an IP address nor a CIDR such as 10.0.0.0/8");
+            self.not_allowed(&allowed)
+        })
+    }
+
+    /// The addresses of a host and port.
+    pub(super) fn addresses(&self, default: &str) -> Result<Vec<SocketAddr>> {
+        let found = self.text.unwrap_or(default).to_socket_addrs();
+        let found = found.map(Iterator::collect).unwrap_or_default();
+        if Vec::is_empty(&found) {
+            return Err(self.not_allowed("must be ADDRESS:PORT, such as 127.0.0.1:8080"));
+        }
+        Ok(found)
+    }
+
+    /// The error of a value that is no secret.
+    pub(super) fn not_allowed(&self, allowed: &str) -> Error {
+        let text = self.text.unwrap_or_default();
+        Error::invalid(self.name, format!("{text:?} is not allowed; {allowed}"))
+    }
+}

@@ -1,0 +1,141 @@
+//! What every request passes, in one step: name, access, time limit, panics, headers, figures, log.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tracing::{debug, error, info, warn};
+
+use crate::access::{Actor, is_admin, is_write};
+use crate::app::App;
+use crate::problem::{Cause, Problem};
+use crate::request_id::REQUEST_ID;
+
+/// The address of the connection a request came on.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// No handler takes longer than this; a reset's world has 8 s.
+const WITHIN: Duration = Duration::from_secs(30);
+const RESET: &str = "/api/admin/control/run/reset-dev";
+
+const CSP: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; \
+     frame-ancestors 'none'",
+);
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = app.request_ids.of(request.headers());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+
+    // A server that does not say who the peer is lets nobody pass for somebody.
+    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |p| p.0);
+    let client = app.access.client_ip(peer, request.headers());
+    let admitted = admit(&app, client, &mut request);
+    let actor = admitted.as_ref().ok().cloned().flatten();
+    let mut response = match admitted {
+        Ok(_) => guarded(next, request).await,
+        Err(problem) => problem.into_response(),
+    };
+
+    decorate(response.headers_mut(), &id);
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    app.meters.observe(&method, route, response.status(), started.elapsed());
+    let line = Line { method: &method, uri: &uri, client, actor: actor.as_ref(), id: &id };
+    line.log(&response, started.elapsed());
+    response
+}
+
+/// Lets the request in, with its actor if it goes to the admin API.
+fn admit(app: &App, client: IpAddr, request: &mut Request) -> Result<Option<Actor>, Problem> {
+    if !is_admin(request.uri().path()) {
+        return Ok(None);
+    }
+    app.access.check(client, request.method(), request.headers())?;
+    if is_write(request.method()) && request.uri().path() == RESET {
+        app.ops.check_reset_allowed()?;
+    }
+    let actor = Actor::named_in(request.headers(), client)?;
+    request.extensions_mut().insert(actor.clone());
+    Ok(Some(actor))
+}
+
+/// The route's answer, or a problem when it panics or takes too long.
+async fn guarded(next: Next, request: Request) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(WITHIN, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            Problem::internal(format!("a handler panicked: {}", said.unwrap_or("?")))
+                .into_response()
+        }
+        Err(_) => {
+            let detail = "No answer within 30 seconds; whether it took effect shows in the status";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+            problem.retry_after(Duration::from_secs(5)).into_response()
+        }
+    }
+}
+
+fn decorate(headers: &mut HeaderMap, id: &HeaderValue) {
+    headers.reserve(8);
+    headers.insert(header::CONTENT_SECURITY_POLICY, CSP);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(header::REFERRER_POLICY, NO_REFERRER);
+    headers.insert(OPENER_POLICY, SAME_ORIGIN);
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+    headers.insert(REQUEST_ID, id.clone());
+}
+
+/// One line per request. The query is left out, as are all headers but the id: no secret gets here.
+struct Line<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    client: IpAddr,
+    actor: Option<&'a Actor>,
+    id: &'a HeaderValue,
+}
+
+impl Line<'_> {
+    /// Reads that went well, and the noise of a guesser, are for those who look for them.
+    fn log(&self, response: &Response, took: Duration) {
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    method = self.method.as_str(),
+                    path = self.uri.path(),
+                    status = response.status().as_u16(),
+                    ms = (took.as_secs_f64() * 1e6).round() / 1e3,
+                    request = self.id.to_str().unwrap_or_default(),
+                    client = %self.client,
+                    actor = self.actor.map(|actor| &*actor.id),
+                    cause = response.extensions().get::<Cause>().map(|cause| &*cause.0),
+                    "request"
+                )
+            };
+        }
+        match response.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => line!(error),
+            status if status.is_server_error() => line!(warn),
+            StatusCode::TOO_MANY_REQUESTS => line!(debug),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => line!(info),
+            _ if is_write(self.method) => line!(info),
+            _ => line!(debug),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Query parameters, each checked by name. Unknown ones are ignored.
+
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use crate::problem::Problem;
+
+/// The parameters of a request.
+pub(crate) struct Query(BTreeMap<String, String>);
+
+impl Query {
+    /// A whole number, or `default` when absent.
+    pub(crate) fn int(&self, name: &str, default: i64) -> Result<i64, Problem> {
+        match self.0.get(name) {
+            None => Ok(default),
+            Some(text) => {
+                text.parse().map_err(|_| Problem::invalid(name, "must be a whole number"))
+            }
+        }
+    }
+
+    /// A text; an empty one is absent.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut parameters = BTreeMap::new();
+        let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        for (name, value) in pairs {
+            if name.chars().chain(value.chars()).any(char::is_control) {
+                let name = name.replace(char::is_control, "\u{fffd}");
+                return Err(Problem::invalid(&name, "must not contain control characters"));
+            }
+            if parameters.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Problem::invalid(&name, "must be given once"));
+            }
+        }
+        Ok(Self(parameters))
+    }
+}

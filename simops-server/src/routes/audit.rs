@@ -1,0 +1,74 @@
+//! Who changed what.
+
+use axum::extract::State;
+use serde::Serialize;
+use simops::ErrorKind;
+use simops::control::AuditHead;
+use simops::ops::AuditAnswer;
+
+use crate::access::Actor;
+use crate::answer::{Answer, Json};
+use crate::app::App;
+use crate::problem::Problem;
+use crate::query::Query;
+
+/// What came of a verification.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AuditVerification {
+    /// Whether the trail holds.
+    ok: bool,
+    /// Rows verified; null when it does not hold.
+    rows: Option<i64>,
+    /// The trail's end, to be remembered elsewhere; null when it does not hold.
+    head: Option<AuditHead>,
+    /// The first thing that is wrong.
+    detail: Option<String>,
+}
+
+/// The audit trail, newest first.
+#[utoipa::path(get, path = "/api/admin/audit", tag = "records",
+    params(
+        ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
+        ("offset" = Option<i64>, Query, description = "Rows to leave out at the newest end."),
+    ),
+    responses((status = OK, body = AuditAnswer)))]
+pub(crate) async fn audit(State(app): State<App>, _: Actor, query: Query) -> Answer<AuditAnswer> {
+    let (limit, offset) = (query.int("limit", 50)?, query.int("offset", 0)?);
+    Ok(Json(app.ops.audit(limit, offset).await?))
+}
+
+/// Recomputes the hashes of the whole trail, and compares them with a head remembered elsewhere.
+#[utoipa::path(get, path = "/api/admin/audit/verify", tag = "records",
+    params(
+        ("head_id" = Option<i64>, Query, description = "The id of a remembered head."),
+        ("head_hash" = Option<String>, Query, description = "Its hash."),
+    ),
+    responses((status = OK, body = AuditVerification)))]
+pub(crate) async fn verify(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> Answer<AuditVerification> {
+    let remembered = match (query.int("head_id", 0)?, query.text("head_hash")) {
+        (0, None) => None,
+        (id, Some(hash)) if id > 0 => Some(AuditHead { id, hash: hash.to_owned() }),
+        (0, Some(_)) => return Err(Problem::invalid("head_id", "must be given with head_hash")),
+        (id, None) if id > 0 => {
+            return Err(Problem::invalid("head_hash", "must be given with head_id"));
+        }
+        _ => return Err(Problem::invalid("head_id", "must be at least 1")),
+    };
+    match app.ops.verify_audit(remembered).await {
+        Ok(verified) => Ok(Json(AuditVerification {
+            ok: verified.ok,
+            rows: Some(verified.rows),
+            head: Some(verified.head),
+            detail: None,
+        })),
+        Err(error) if error.kind() == ErrorKind::Unusable => {
+            let detail = Some(error.detail().to_owned());
+            Ok(Json(AuditVerification { ok: false, rows: None, head: None, detail }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

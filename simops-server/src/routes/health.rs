@@ -1,0 +1,71 @@
+//! How the process is: for load balancers and for Prometheus.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use simops::control::HostState;
+
+use crate::answer::{self, Answer, Json};
+use crate::app::App;
+use crate::meters::Exposition;
+use crate::snapshot::Snapshot;
+
+const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+const RUN_STATES: [&str; 7] =
+    ["idle", "starting", "running", "pausing", "paused", "stopping", "stopped"];
+
+/// The process answers.
+pub(crate) async fn healthz() -> Json<Value> {
+    Json(json!({ "ok": true }))
+}
+
+/// Its store answers.
+pub(crate) async fn readyz(State(app): State<App>) -> Answer<Value> {
+    app.ready.get(|| 0, async || Ok(app.ops.ready().await?)).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+pub(crate) async fn openapi(State(app): State<App>) -> Response {
+    answer::json(app.openapi.clone())
+}
+
+/// Figures. They are there while the store is away; those that it holds are not.
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let mut text = Exposition::default();
+    let status = app.snapshots.now(&app.ops).await;
+    text.gauge("simops_store_up", "Whether the store answers.", u8::from(status.is_ok()));
+    if let Ok(status) = status {
+        write_status(&mut text, &status);
+    }
+    text.gauge("simops_streams", "Server-sent event streams open.", app.streams.open());
+    let started = app.meters.started_seconds();
+    text.gauge("process_start_time_seconds", "When this process began, in Unix time.", started);
+    app.meters.write(&mut text);
+    ([(header::CONTENT_TYPE, PROMETHEUS)], text.into_text()).into_response()
+}
+
+fn write_status(text: &mut Exposition, status: &Snapshot) {
+    let view = &status.view;
+    let name = "simops_run_state";
+    text.family(name, "gauge", "1 for the state that hosts have confirmed.");
+    let now = json!(view.run_state);
+    for state in RUN_STATES {
+        text.sample(name, &[("state", state)], u8::from(now == state));
+    }
+    let ops = &view.viewer_ops;
+    let active = u8::from(ops.simulation_active);
+    text.gauge("simops_simulation_active", "Whether hosts are asked to take turns.", active);
+    let paused = u8::from(ops.simulation_paused);
+    text.gauge("simops_simulation_paused", "Whether hosts are asked to hold still.", paused);
+    text.gauge("simops_generation", "Changes of control state so far.", view.generation);
+    let lost = view.hosts.iter().filter(|host| host.state == HostState::Lost).count();
+    let name = "simops_hosts";
+    text.family(name, "gauge", "Hosts by whether they have reported lately.");
+    text.sample(name, &[("state", "live")], view.hosts.len() - lost);
+    text.sample(name, &[("state", "lost")], lost);
+    let budget = &view.llm_budget;
+    let cost = budget.estimated_cost_usd;
+    text.gauge("simops_day_cost_usd", "What model calls have cost this UTC day.", cost);
+    text.gauge("simops_day_calls", "Model calls this UTC day.", budget.calls_total);
+}

@@ -1,0 +1,66 @@
+//! The routes, a file per subject.
+
+mod audit;
+mod config;
+mod console;
+mod control;
+mod events;
+mod health;
+mod runs;
+mod status;
+mod stream;
+
+use axum::Router;
+use axum::extract::RawPathParams;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::problem::ProblemBody;
+
+#[derive(OpenApi)]
+#[openapi(components(schemas(ProblemBody<'_>)))]
+struct Description;
+
+/// The admin API, with its description.
+pub(crate) fn admin() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::status))
+        .routes(routes!(config::config, config::patch))
+        .routes(routes!(audit::audit))
+        .routes(routes!(audit::verify))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+        .routes(routes!(control::degrade))
+        .routes(routes!(control::clear))
+        .routes(routes!(control::run_mode))
+        .routes(routes!(control::start))
+        .routes(routes!(control::stop))
+        .routes(routes!(control::reset))
+        .routes(routes!(runs::metrics))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::one))
+        .routes(routes!(events::list))
+        .routes(routes!(events::one))
+        .routes(routes!(stream::stream))
+}
+
+/// What needs no token.
+pub(crate) fn public() -> Router<App> {
+    Router::new()
+        .route("/", get(console::root))
+        .route("/ops", get(console::page))
+        .route("/ops/", get(console::slash))
+        .route("/ops/assets/{version}/{*name}", get(console::asset))
+        .route("/api/openapi.json", get(health::openapi))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+}
+
+/// The one parameter of a path. One that is no text names nothing.
+fn named(path: Option<&RawPathParams>) -> Option<&str> {
+    path?.iter().next().map(|(_, value)| value)
+}

@@ -1,0 +1,89 @@
+//! The status as many see it at once: computed when something changed, written out once, and
+//! completed per request with what differs.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use simops::ops::{Ops, StatusView};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+use crate::access::Actor;
+use crate::fresh::Fresh;
+use crate::problem::Problem;
+
+/// What no revision tells (costs, signs of life) is at most so old.
+const MAX_AGE: Duration = Duration::from_millis(100);
+
+/// The status for everybody.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// What it says.
+    pub(crate) view: StatusView,
+    /// The same as JSON, without the closing brace.
+    json: Vec<u8>,
+}
+
+/// The latest status.
+pub(crate) struct Snapshots {
+    fresh: Fresh<Arc<Snapshot>>,
+    revision: watch::Receiver<u64>,
+}
+
+/// What differs per request.
+#[derive(Serialize)]
+struct Rest<'a> {
+    server_time_utc: Timestamp,
+    actor: &'a Actor,
+}
+
+impl Snapshots {
+    pub(crate) fn new(ops: &Ops) -> Self {
+        Self { fresh: Fresh::new(MAX_AGE), revision: ops.store().watch() }
+    }
+
+    /// The status now. A write of this process that has been answered is in it: the revision moved
+    /// before the answer.
+    pub(crate) async fn now(&self, ops: &Ops) -> Result<Arc<Snapshot>, Problem> {
+        let revision = || *self.revision.borrow();
+        self.fresh.get(revision, async || Snapshot::of(ops.status().await?)).await
+    }
+}
+
+impl Snapshot {
+    fn of(view: StatusView) -> Result<Arc<Self>, Problem> {
+        let mut json =
+            serde_json::to_vec(&view).map_err(|error| Problem::internal(error.to_string()))?;
+        json.pop();
+        Ok(Arc::new(Self { view, json }))
+    }
+
+    /// Whether both say the same.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
+
+    /// The whole status, as `actor` sees it at `now`, after `prefix` and before `suffix`.
+    pub(crate) fn seen_by(
+        &self,
+        actor: &Actor,
+        now: Timestamp,
+        (prefix, suffix): (&[u8], &[u8]),
+    ) -> Result<Bytes, Problem> {
+        let mut json = Vec::with_capacity(self.json.len() + 320);
+        json.extend_from_slice(prefix);
+        json.extend_from_slice(&self.json);
+        let brace = json.len();
+        let rest = Rest { server_time_utc: now, actor };
+        serde_json::to_writer(&mut json, &rest)
+            .map_err(|error| Problem::internal(error.to_string()))?;
+        // Its opening brace continues the object before it.
+        if let Some(brace) = json.get_mut(brace) {
+            *brace = b',';
+        }
+        json.extend_from_slice(suffix);
+        Ok(json.into())
+    }
+}

@@ -1,0 +1,127 @@
+//! A piece of work that a caller awaits and a thread does.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use simops::{Error, Result};
+use tokio::sync::oneshot;
+
+use crate::error::{Failure, Work};
+
+/// The transaction that a job works in.
+pub(crate) struct Tx<'c> {
+    connection: &'c Connection,
+    moved: Cell<bool>,
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        Self { connection, moved: Cell::new(false) }
+    }
+
+    /// Tells watchers once the transaction is durable.
+    pub(crate) fn tell_watchers(&self) {
+        self.moved.set(true);
+    }
+
+    /// Whether there is something to tell them.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.get()
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+/// Work to do in a transaction.
+pub(crate) trait Job: Send {
+    /// Whether somebody still waits for the answer.
+    fn is_awaited(&self) -> bool;
+
+    /// Does the work and keeps its result. The failure, if any, is for the thread to look at.
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure>;
+
+    /// Answers with the result, or with `overruled` when the thread could not make it true.
+    fn answer(self: Box<Self>, overruled: Option<Error>);
+}
+
+struct Task<W, T> {
+    work: Option<W>,
+    result: Option<Work<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+/// A job that does `work`, and where its result will arrive.
+pub(crate) fn job<T, W>(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    W: FnOnce(&Tx<'_>) -> Work<T> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Task { work: Some(work), result: None, reply }), answer)
+}
+
+impl<T, W> Job for Task<W, T>
+where
+    T: Send,
+    W: FnOnce(&Tx<'_>) -> Work<T> + Send,
+{
+    fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure> {
+        if let Some(work) = self.work.take() {
+            // A defect costs its caller an error, never the thread that serves everybody.
+            let done = catch_unwind(AssertUnwindSafe(|| work(tx)));
+            self.result = Some(done.unwrap_or_else(|panic| Err(panicked(&*panic).into())));
+        }
+        match &self.result {
+            Some(Err(failure)) => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    fn answer(self: Box<Self>, overruled: Option<Error>) {
+        let result = match (self.result, overruled) {
+            // A work that failed by itself keeps its own error.
+            (Some(Err(failure)), _) => Err(failure.into_error()),
+            (_, Some(error)) => Err(error),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(Error::internal("a job was answered before it was done")),
+        };
+        // Who no longer listens does not need it.
+        let _ = self.reply.send(result);
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(panic = said, "a job of the store panicked");
+    Error::internal("a call of the store failed by a defect of simops")
+}
+
+/// The answer, unless it takes longer than `patience`.
+pub(crate) async fn await_answer<T>(
+    answer: oneshot::Receiver<Result<T>>,
+    patience: Duration,
+) -> Result<T> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::unavailable("the store is closed")),
+        Err(_) => Err(Error::unavailable("the database does not answer in time")),
+    }
+}

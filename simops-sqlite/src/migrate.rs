@@ -1,0 +1,80 @@
+//! The schema: which database is ours, how old it is, and how it is brought up to date.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use simops::{Error, ErrorKind};
+
+use crate::error::Work;
+
+/// Says in the file's header that a database is simops's: "SiOp".
+const APPLICATION_ID: i32 = 0x5369_4f70;
+
+/// Each brings the schema from its index to the next version. Append only.
+const MIGRATIONS: [&str; 4] = [
+    include_str!("../migrations/0001_control.sql"),
+    include_str!("../migrations/0002_events.sql"),
+    include_str!("../migrations/0003_usage.sql"),
+    include_str!("../migrations/0004_world.sql"),
+];
+
+/// Refuses a database that is not simops's or of a newer version, and tells the version of one
+/// that may be used; 0 for an empty one. Reads only: a stranger's file is left as it is.
+pub(crate) fn identify(connection: &Connection, path: &Path) -> Work<usize> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (id, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    let path = path.display();
+    let refuse = |detail: String| Err(Error::new(ErrorKind::Unusable, detail).into());
+    match (id, usize::try_from(version)) {
+        (APPLICATION_ID, Ok(version)) if version > MIGRATIONS.len() => refuse(format!(
+            "{path} was written by a newer simops: its schema has version {version}, this simops \
+             {} knows up to {}; upgrade simops or use another database",
+            simops::VERSION,
+            MIGRATIONS.len()
+        )),
+        (APPLICATION_ID, Ok(version)) => Ok(version),
+        (0, Ok(0)) if tables == 0 => Ok(0),
+        _ => refuse(format!("{path} is a database of another program; name another file")),
+    }
+}
+
+/// Brings the schema up to date.
+///
+/// The version is read again under the write lock, so of several processes that start at once one
+/// migrates and the others find it done. A crash leaves the old schema or the new one.
+pub(crate) fn migrate(connection: &Connection, path: &Path) -> Work<()> {
+    if identify(connection, path)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let migrated = apply(connection, path);
+    if !connection.is_autocommit() {
+        connection.execute_batch(if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    }
+    migrated
+}
+
+fn apply(connection: &Connection, path: &Path) -> Work<()> {
+    let version = identify(connection, path)?;
+    for migration in MIGRATIONS.iter().skip(version) {
+        connection.execute_batch(migration)?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(0))?;
+    Ok(())
+}
+
+/// Refuses what cannot be used as it is: another program's, a newer one, an older one, an empty one.
+pub(crate) fn check_current(connection: &Connection, path: &Path) -> Work<()> {
+    let version = identify(connection, path)?;
+    if version == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} was replaced by a database of schema version {version}; restart simops to migrate it",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::Unusable, detail).into())
+}

@@ -1,0 +1,93 @@
+//! Work that waits for a thread: bounded, so that a slow disk is answered with a refusal and not
+//! with ever more memory.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use simops::Error;
+
+/// Work that waits for one of some threads.
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    arrived: Condvar,
+    capacity: usize,
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    in_hand: usize,
+    closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), in_hand: 0, closed: false };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), capacity: capacity.max(1) }
+    }
+
+    /// Puts `item` at the end.
+    ///
+    /// # Errors
+    /// `Unavailable` when too much waits already, or when the store is closed.
+    pub(crate) fn push(&self, item: T) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::unavailable("the store is closed"));
+        }
+        if state.waiting.len() >= self.capacity {
+            return Err(Error::unavailable("too many calls wait for the database"));
+        }
+        state.waiting.push_back(item);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Takes up to `limit` items in hand, waiting for the first. `None` once the queue is closed
+    /// and empty.
+    pub(crate) fn take(&self, limit: usize) -> Option<Vec<T>> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let count = state.waiting.len().min(limit);
+        state.in_hand += count;
+        Some(state.waiting.drain(..count).collect())
+    }
+
+    /// Takes whatever waits in hand, now.
+    pub(crate) fn take_rest(&self) -> Vec<T> {
+        let mut state = self.lock();
+        state.in_hand += state.waiting.len();
+        state.waiting.drain(..).collect()
+    }
+
+    /// Says that so many items are no longer in hand.
+    pub(crate) fn done(&self, count: usize) {
+        let mut state = self.lock();
+        state.in_hand = state.in_hand.saturating_sub(count);
+    }
+
+    /// Refuses what comes; what waits is still taken.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// What waits or is in hand, as a share of what may be.
+    pub(crate) fn utilization(&self) -> f64 {
+        let state = self.lock();
+        let used = state.waiting.len() + state.in_hand;
+        #[expect(clippy::cast_precision_loss, reason = "a share, not a count")]
+        let share = used as f64 / self.capacity as f64;
+        share.min(1.0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // No code that can panic runs under the lock, so what a poisoned one guards is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,44 @@
+//! The threads that read, each with a connection of its own.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::connection::Slot;
+use crate::error::Work;
+use crate::job::{Job, Tx};
+use crate::queue::Queue;
+
+/// Reads until the queue is closed and empty.
+pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>) {
+    while let Some(jobs) = queue.take(1) {
+        for mut job in jobs {
+            let outcome = if job.is_awaited() {
+                slot.get().and_then(|connection| read(connection, job.as_mut()))
+            } else {
+                Ok(())
+            };
+            let overruled = outcome.err().map(|failure| {
+                slot.after(&failure);
+                let error = failure.into_error();
+                tracing::warn!(%error, cause = ?std::error::Error::source(&error), "a read failed");
+                error
+            });
+            queue.done(1);
+            job.answer(overruled);
+        }
+    }
+}
+
+/// Does `job` in one transaction, so that all its statements see the same moment.
+fn read(connection: &Connection, job: &mut dyn Job) -> Work<()> {
+    connection.prepare_cached("BEGIN")?.execute([])?;
+    let spoiled = match job.run(&Tx::new(connection)) {
+        Err(failure) if failure.spoils_connection() => Err(failure.again()),
+        _ => Ok(()),
+    };
+    if !connection.is_autocommit() {
+        connection.prepare_cached("COMMIT")?.execute([])?;
+    }
+    spoiled
+}

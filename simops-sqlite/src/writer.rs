@@ -1,0 +1,93 @@
+//! The one thread that writes, with group commit.
+//!
+//! It takes every write that waits, does each in a savepoint of one transaction, makes them durable
+//! by one sync of the disk, and answers them all. A write that fails takes back only itself; a
+//! commit that fails fails every write in it.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::connection::Slot;
+use crate::error::{Failure, Work, copy};
+use crate::job::{Job, Tx};
+use crate::queue::Queue;
+use crate::watch::{count_up, publish};
+
+/// Most writes in one transaction: enough to share a sync, few enough to answer soon.
+const BATCH: usize = 512;
+
+/// Writes until the queue is closed and empty.
+pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &watch::Sender<u64>) {
+    while let Some(jobs) = queue.take(BATCH) {
+        let taken = jobs.len();
+        let mut jobs: Vec<_> = jobs.into_iter().filter(|job| job.is_awaited()).collect();
+        let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
+        let overruled = match committed {
+            Ok(moved) => {
+                if let Some(now) = moved {
+                    publish(revision, now);
+                }
+                None
+            }
+            Err(failure) => {
+                slot.after(&failure);
+                // Who waited for the same lock need not wait for it once more.
+                let rest = if failure.is_locked() { queue.take_rest() } else { Vec::new() };
+                queue.done(rest.len());
+                jobs.extend(rest);
+                let error = failure.into_error();
+                warn!(%error, cause = ?std::error::Error::source(&error), "writes failed");
+                Some(error)
+            }
+        };
+        // Before the answers, so that who has one finds the queue as short as it is.
+        queue.done(taken);
+        for job in jobs {
+            job.answer(overruled.as_ref().map(copy));
+        }
+    }
+}
+
+/// Does `jobs` in one transaction; the new revision, if watchers are to be told of one.
+fn commit(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
+    if jobs.is_empty() {
+        return Ok(None);
+    }
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let done = run_all(connection, jobs).and_then(|moved| {
+        execute(connection, "COMMIT")?;
+        Ok(moved)
+    });
+    // Whatever failed, the next batch finds no transaction open.
+    if !connection.is_autocommit() {
+        execute(connection, "ROLLBACK")?;
+    }
+    done
+}
+
+fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
+    let mut moved = false;
+    for job in jobs {
+        let tx = Tx::new(connection);
+        execute(connection, "SAVEPOINT job")?;
+        if let Err(failure) = job.run(&tx) {
+            // SQLite takes back the whole transaction when the disk is full or fails.
+            if connection.is_autocommit() || failure.spoils_connection() {
+                return Err(failure.again());
+            }
+            execute(connection, "ROLLBACK TO job")?;
+        } else {
+            moved |= tx.has_moved();
+        }
+        execute(connection, "RELEASE job")?;
+    }
+    if moved { count_up(connection).map(Some) } else { Ok(None) }
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), Failure> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}

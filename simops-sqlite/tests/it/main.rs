@@ -1,0 +1,8 @@
+//! The SQLite store: the conformance suite, and what only SQLite has.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod conformance;
+mod faults;
+mod opening;
+mod support;
+mod writing;

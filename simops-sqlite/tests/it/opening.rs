@@ -1,0 +1,115 @@
+//! Which databases are opened, and what is said of those that are not.
+
+use std::time::{Duration, Instant};
+
+use simops::ErrorKind;
+use simops::store::ControlStore;
+use simops_sqlite::SqliteStore;
+
+use crate::support::{assert_unavailable, change, path_in, refusal, stranger, url_in};
+
+#[tokio::test]
+async fn a_url_of_another_kind_is_invalid_and_not_quoted() {
+    for url in ["postgres://user:secret@host/db", "simops.db", "sqlite://", "sqlite://a.db?x=1"] {
+        let error = refusal(SqliteStore::open(url).await);
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{url}");
+        assert!(error.detail().contains("DATABASE_URL"), "{error}");
+        assert!(!error.detail().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let url = format!("sqlite://{}/simops.db", missing.display());
+    let opened = SqliteStore::open(&url).await;
+    assert_unavailable(opened, &format!("the folder {} does not exist", missing.display()));
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
+    stranger(&folder).pragma_update(None, "user_version", 4711).unwrap();
+    let before = std::fs::read(path_in(&folder)).unwrap();
+
+    let error = refusal(SqliteStore::open(&url_in(&folder)).await);
+    assert_eq!(error.kind(), ErrorKind::Unusable);
+    assert!(error.detail().contains("version 4711"), "{error}");
+    assert!(error.detail().contains("knows up to"), "{error}");
+    assert_eq!(std::fs::read(path_in(&folder)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_as_it_is() {
+    for sql in [
+        "CREATE TABLE users (name)",
+        "PRAGMA application_id = 77",
+        "PRAGMA user_version = 3",
+        "PRAGMA application_id = 77; CREATE TABLE control (generation)",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        stranger(&folder).execute_batch(sql).unwrap();
+        let before = std::fs::read(path_in(&folder)).unwrap();
+        let error = refusal(SqliteStore::open(&url_in(&folder)).await);
+        assert_eq!(error.kind(), ErrorKind::Unusable, "{sql}");
+        assert!(error.detail().contains("another program"), "{error}");
+        assert_eq!(std::fs::read(path_in(&folder)).unwrap(), before, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(path_in(&folder), "dear diary, ".repeat(1_000)).unwrap();
+    let error = refusal(SqliteStore::open(&url_in(&folder)).await);
+    assert_eq!(error.kind(), ErrorKind::Unusable);
+    assert!(error.detail().contains("no SQLite database"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_cut_in_half_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
+    let whole = std::fs::read(path_in(&folder)).unwrap();
+    std::fs::write(path_in(&folder), &whole[..whole.len() / 2]).unwrap();
+    let error = refusal(SqliteStore::open(&url_in(&folder)).await);
+    assert_eq!(error.kind(), ErrorKind::Unusable, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_open_a_new_database_at_once_migrate_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut openers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let url = url_in(&folder);
+        openers.spawn(async move { SqliteStore::open(&url).await });
+    }
+    let stores: Vec<_> = openers.join_all().await.into_iter().map(Result::unwrap).collect();
+    for store in &stores {
+        let state = store.load().await.unwrap();
+        store.commit(&change(&state), None).await.unwrap();
+    }
+    assert_eq!(stores[0].load().await.unwrap().generation, 8);
+}
+
+#[tokio::test]
+async fn a_closed_store_leaves_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&url_in(&folder)).await.unwrap();
+    store.commit(&change(&store.load().await.unwrap()), None).await.unwrap();
+    drop(store);
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+}
+
+#[tokio::test]
+async fn a_store_on_a_database_that_exists_is_open_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
+    let started = Instant::now();
+    let store = SqliteStore::open(&url_in(&folder)).await.unwrap();
+    store.ping().await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+}
