@@ -27,12 +27,13 @@ impl SimulationHost for Counters {
         Ok(Seeded { documents, result: json!({ "agents": 3 }) })
     }
 
-    fn agents(&self, _world: &World) -> Result<Vec<i64>> {
-        Ok(vec![1, 2, 3])
+    fn agents(&self, world: &World) -> Result<Vec<i64>> {
+        let next = count(world) % 3;
+        Ok((0..3).map(|place| 1 + (next + place) % 3).collect())
     }
 
     fn act(&self, turn: &Turn, _decision: Value) -> Result<Outcome> {
-        let count = turn.world.documents.get("count").and_then(Value::as_i64).unwrap_or(0) + 1;
+        let count = count(&turn.world) + 1;
         let event = NewEvent::new("count", format!("Somebody counts to {count}."), turn.now)
             .in_run(Some(&turn.run.run_id))
             .of_agent(turn.agent_id)
@@ -40,6 +41,10 @@ impl SimulationHost for Counters {
         let documents = Documents::from([("count".to_owned(), json!(count))]);
         Ok(Outcome { documents, events: vec![event] })
     }
+}
+
+fn count(world: &World) -> i64 {
+    world.documents.get("count").and_then(Value::as_i64).unwrap_or(0)
 }
 
 #[tokio::main]

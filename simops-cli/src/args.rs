@@ -3,13 +3,15 @@
 
 use std::path::Path;
 
-use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use simops::control::Environment;
+use tracing_subscriber::filter::Targets;
 
 use crate::commands::Command;
 use crate::exit::Failure;
+use crate::logs::LogFormat;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,10 +69,9 @@ pub(crate) struct Globals {
         global = true,
         env = "ENVIRONMENT",
         hide_env_values = true,
-        hide_possible_values = true,
         value_name = "ENVIRONMENT",
         default_value = "development",
-        value_parser = PossibleValuesParser::new(["development", "production"]).map(environment)
+        value_parser = environment
     )]
     pub(crate) environment: Environment,
 
@@ -80,13 +81,34 @@ pub(crate) struct Globals {
         global = true,
         env = "ADMIN_WRITE_ENABLED",
         hide_env_values = true,
-        hide_possible_values = true,
         value_name = "BOOL",
-        value_parser = PossibleValuesParser::new(["true", "false"])
-            .map(|text| text.eq_ignore_ascii_case("true")),
-        ignore_case = true
+        value_parser = flag
     )]
     pub(crate) admin_write_enabled: Option<bool>,
+
+    /// What is logged to stderr: error, info, TARGET=LEVEL,… [default: info for a worker, else error]
+    #[arg(
+        long,
+        global = true,
+        env = "SIMOPS_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        help_heading = "Logs"
+    )]
+    pub(crate) log: Option<Targets>,
+
+    /// How it is logged: text or json
+    #[arg(
+        long,
+        global = true,
+        env = "SIMOPS_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        help_heading = "Logs",
+        default_value = "text",
+        ignore_case = true
+    )]
+    pub(crate) log_format: LogFormat,
 
     /// Whether `url` stands on the command line rather than in the environment.
     #[arg(skip)]
@@ -134,13 +156,15 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_empty_variables)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature that clap's `map` wants")]
-fn environment(name: String) -> Environment {
-    if name == Environment::Production.as_str() {
-        Environment::Production
-    } else {
-        Environment::Development
-    }
+fn environment(text: &str) -> Result<Environment, String> {
+    let known = [Environment::Development, Environment::Production];
+    let named = known.into_iter().find(|known| text.trim().eq_ignore_ascii_case(known.as_str()));
+    named.ok_or_else(|| "must be development or production".to_owned())
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    let flag = text.trim().to_ascii_lowercase().parse();
+    flag.map_err(|_| "must be true or false".to_owned())
 }
 
 impl Globals {

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod database;
 mod exit;
+mod logs;
 mod print;
 mod request;
 mod signal;
@@ -15,9 +16,6 @@ mod target;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
-use crate::args::Invocation;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
@@ -33,7 +31,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     args::read_dotenv()?;
     let invocation = args::parse()?;
-    log_to_stderr(&invocation);
+    logs::begin(&invocation);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -42,16 +40,4 @@ fn run() -> Result<(), Failure> {
     let result = runtime.block_on(commands::run(invocation));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
-}
-
-/// A worker tells what it does; other commands only what is wrong. `RUST_LOG` changes both.
-fn log_to_stderr(invocation: &Invocation) {
-    let level = if invocation.command.is_long_running() { "info" } else { "error" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .log_internal_errors(false)
-        .init();
 }

@@ -18,6 +18,14 @@ pub(crate) fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            // Whoever asks twice will not wait.
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                std::process::exit(130);
+            });
         })
     }
     #[cfg(not(unix))]

@@ -1,5 +1,6 @@
 //! Where a database lies: `sqlite://PATH`, `sqlite:PATH` or `sqlite::memory:`.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use simops::{Error, Result};
@@ -34,6 +35,15 @@ impl Location {
             return Err(wrong("takes no options after the path, and a path has no '?'"));
         }
         Ok(Self::File(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Memory => f.write_str("the database in memory"),
+        }
     }
 }
 

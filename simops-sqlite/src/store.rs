@@ -64,7 +64,10 @@ impl SqliteStore {
             writer: None,
         };
         let opened = store.start_writer(&location, &options)?;
-        opened.await.map_err(|_| Error::internal("the writer did not start"))??;
+        opened
+            .await
+            .map_err(|_| Error::internal("the writer did not start"))?
+            .map_err(|error| error.about(&location))?;
         if location != Location::Memory {
             store.start_readers(&location, &options)?;
             store.start_watcher(&location, &options)?;

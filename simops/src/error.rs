@@ -123,6 +123,12 @@ impl Error {
         Self { source: Some(source.into()), ..self }
     }
 
+    /// The same error, its sentence led by what it is about: `simops.db: the disk is full`.
+    #[must_use]
+    pub fn about(self, what: impl fmt::Display) -> Self {
+        Self { detail: format!("{what}: {}", self.detail), ..self }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -119,6 +119,23 @@ impl Executor {
         self.decide(&state, caller, intent).await.map(drop)
     }
 
+    /// Answers with `refusal`, and remembers it as the answer to the caller's key if it is a verdict
+    /// rather than a failure to reach one. An answer given meanwhile stands.
+    ///
+    /// # Errors
+    /// Always, unless the key was answered with a success meanwhile.
+    pub async fn refuse<A: DeserializeOwned>(&self, caller: &Caller, refusal: Error) -> Result<A> {
+        if is_verdict(&refusal) {
+            let refused = Err::<(), _>(&refusal);
+            if self.store_answer(caller, None, &refused).await? == Commit::Outdated
+                && let Some(first) = self.replay(caller).await?
+            {
+                return first;
+            }
+        }
+        Err(refusal)
+    }
+
     /// The answer given earlier under the caller's key.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ async fn production_is_read_only_and_a_wrong_token_is_refused() {
     let server = ServerBuilder::new(dir.path()).env("ENVIRONMENT", "production").start().await;
     let browser = Browser::open(1400, 1000).await;
     browser.client.goto(&format!("{}/ops", server.base)).await.unwrap();
-    browser.type_into("token", "not the token").await;
+    browser.type_into("token", "not-the-token").await;
     browser.click("connect").await;
     browser.until_text("connect-error", "Invalid admin credentials").await;
     browser.type_into("token", TOKEN).await;

@@ -63,10 +63,15 @@ async fn an_invalid_value_stops_the_start_with_name_value_and_what_is_allowed() 
         ("SIMOPS_WORLD_SPEED", "-3", "SIMOPS_WORLD_SPEED"),
         ("AGENT_LOOP_DELAY_SECONDS", "59", "900"),
         ("LLM_DAILY_BUDGET_USD_HARD", "0.1", "LLM_DAILY_BUDGET_USD_SOFT"),
-        ("DATABASE_URL", "mysql://localhost/x", "sqlite://"),
     ] {
         fails_with_one_line(&server(dir.path()).env(name, value), &[name, value, allowed]).await;
     }
+    // What follows the scheme may hold a password.
+    let url = "mysql://ada:lovelace@localhost/x";
+    let builder = server(dir.path()).env("DATABASE_URL", url);
+    fails_with_one_line(&builder, &["DATABASE_URL", "mysql", "sqlite://"]).await;
+    let said = builder.command().output().await.unwrap();
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("lovelace"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -120,8 +120,11 @@ async fn a_worker_process_follows_the_server_over_the_database() {
     assert!(sent.success());
     let ended = tokio::time::timeout(Duration::from_secs(10), worker.wait()).await;
     assert!(ended.unwrap().unwrap().success());
-    let status = server.client.get("status").await.ok();
-    assert_eq!(status["hosts"], json!([]), "a host that left is still shown");
+    eventually("the host that left is not shown", Duration::from_secs(2), async || {
+        let status = server.client.get("status").await.ok();
+        (status["hosts"] == json!([])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,6 +39,8 @@ pub(super) struct Agent {
     pub(super) days_hungry: u32,
     /// Days in a row dormant.
     pub(super) days_dormant: u32,
+    /// Awake since its last turn, and not yet itself.
+    pub(super) drowsy: bool,
     /// Turns taken.
     pub(super) turns: i64,
     /// The day it died.
@@ -59,6 +61,7 @@ impl Agent {
             skill: Stock { food: between(1, 4), energy: between(2, 4), materials: between(2, 5) },
             days_hungry: 0,
             days_dormant: 0,
+            drowsy: false,
             turns,
             died_on: None,
             letters: Vec::new(),
@@ -67,6 +70,13 @@ impl Agent {
 
     pub(super) fn is_alive(&self) -> bool {
         self.state == Condition::Alive
+    }
+
+    /// Whether it can decide for itself, so that a model is asked. The first turn after waking
+    /// follows the rule: a turn may begin before the day ends and be acted on after, and its
+    /// history must not depend on which.
+    pub(super) fn is_lucid(&self) -> bool {
+        self.is_alive() && !self.drowsy
     }
 
     pub(super) fn is_dead(&self) -> bool {

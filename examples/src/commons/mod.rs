@@ -51,8 +51,8 @@ use model::Model;
 pub use once::{OnceReport, once};
 use society::Society;
 
-/// The largest society that can be asked for.
-pub const MAX_AGENTS: u32 = 10_000;
+/// The largest society that can be asked for. Every turn reads all of it.
+pub const MAX_AGENTS: u32 = 1_000;
 
 /// How a world begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,8 +34,8 @@ impl Model {
     /// What the agent of `turn` does; the rule when the model does not say.
     pub(super) async fn decide(&self, turn: &Turn, society: &Society) -> Decision {
         let me = society.living().find(|agent| agent.number == turn.agent_id);
-        let Some(me) = me.filter(|agent| agent.is_alive()) else {
-            return Decision::rule("an agent that is dormant is not asked");
+        let Some(me) = me.filter(|agent| agent.is_lucid()) else {
+            return Decision::rule("a model is not asked for who is dormant or just awake");
         };
         let mut calls = Calls {
             provider: self.provider.name().to_owned(),

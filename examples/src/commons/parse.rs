@@ -20,6 +20,7 @@ fn without_fence(answer: &str) -> &str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::stock::Resource;
     use super::*;

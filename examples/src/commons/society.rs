@@ -193,9 +193,12 @@ impl Society {
     /// Today's weather.
     pub(super) fn weather(&self) -> Weather {
         let period = self.common.day.div_euclid(WEATHER_LASTS);
-        match Chance::of(self.common.seed, Purpose::Weather, period, 0).below(4) {
-            0 => Weather::Drought,
-            1 => Weather::Plenty,
+        let drawn = |at| Chance::of(self.common.seed, Purpose::Weather, at, 0).below(3);
+        match (drawn(period), drawn(period - 1)) {
+            // Two droughts in a row would be a famine.
+            (0, 0) => Weather::Fair,
+            (0, _) => Weather::Drought,
+            (1, _) => Weather::Plenty,
             _ => Weather::Fair,
         }
     }

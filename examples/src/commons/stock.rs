@@ -61,11 +61,6 @@ impl Stock {
         }
     }
 
-    /// All goods together.
-    pub(super) fn total(&self) -> u64 {
-        Resource::ALL.into_iter().map(|resource| u64::from(self.get(resource))).sum()
-    }
-
     pub(super) fn add(&mut self, resource: Resource, amount: u32) {
         let slot = self.slot(resource);
         *slot = slot.saturating_add(amount);

@@ -23,6 +23,7 @@ pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     };
     let mut chance = Chance::of(society.common.seed, Purpose::Turn, agent.number, agent.turns);
     let telling = Telling::of(turn, society.common.day);
+    let decision = if agent.is_lucid() { decision } else { Decision::rule("not lucid") };
     let mode = decision.mode();
     let calls = decision.calls().cloned();
     let action = match decision {
@@ -37,6 +38,7 @@ pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     }
     if let Some(agent) = society.agents.get_mut(&turn.agent_id) {
         agent.turns += 1;
+        agent.drowsy = false;
     }
     society.common.turns_today += 1;
     if day::is_over(&society) {

@@ -49,7 +49,10 @@ pub(crate) async fn run(globals: &Globals, command: AuditCommand) -> Result<(), 
         }
         AuditCommand::Verify { head } => {
             let target = Target::of(globals).await?;
-            let answer = target.ask(&Request::VerifyAudit(head)).await?;
+            let mut answer = target.ask(&Request::VerifyAudit(head)).await?;
+            if let Some(fields) = answer.as_object_mut() {
+                fields.retain(|_, value| !value.is_null());
+            }
             print::json(&answer)?;
             if answer["ok"] == true {
                 return Ok(());

@@ -35,10 +35,16 @@ pub(crate) struct WorkerArgs {
     )]
     speed: f64,
     /// Agents of a world that is built
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
+    #[arg(long, env = "SIMOPS_WORLD_AGENTS", hide_env_values = true, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
     agents: u32,
     /// What decides how a world that is built turns out
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(
+        long,
+        env = "SIMOPS_WORLD_SEED",
+        hide_env_values = true,
+        value_name = "N",
+        default_value_t = 42
+    )]
     seed: u64,
     /// Its name in `run status` [default: one that is unique]
     #[arg(long, value_name = "ID", value_parser = host_id)]
@@ -64,6 +70,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
         host_id: args.host_id.unwrap_or(defaults.host_id),
         concurrency: usize::from(args.concurrency),
         speed: args.speed,
+        environment: globals.environment,
         ..defaults
     };
     print::note(&format!("worker {} follows run control; Ctrl-C ends it", options.host_id));
@@ -76,8 +83,8 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
 fn speed(text: &str) -> Result<f64, String> {
     let speed = text.trim().parse::<f64>().ok();
     speed
-        .filter(|speed| (0.001..=100_000.0).contains(speed))
-        .ok_or_else(|| "must be a number between 0.001 and 100000".to_owned())
+        .filter(|speed| (0.01..=10_000.0).contains(speed))
+        .ok_or_else(|| "must be a number between 0.01 and 10000".to_owned())
 }
 
 fn host_id(text: &str) -> Result<String, String> {

@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
+use simops::settings::validate::is_name;
 
 use crate::exit::Failure;
 use crate::request::Request;
@@ -30,6 +31,10 @@ impl Route {
             Request::ClearDegrade(body) => post("control/degrade/clear", body)?,
             Request::Runs { limit, cursor } => {
                 get("runs").with("limit", Some(limit)).with("cursor", cursor.as_ref())
+            }
+            // Such a name could lead to another path, and no run has it.
+            Request::Run { run_id } if run_id.is_empty() || !is_name(run_id, 64) => {
+                return Err(Failure::new(format!("there is no run {run_id:?}")));
             }
             Request::Run { run_id } => get("runs").at(run_id),
             Request::Metrics { run_id, hours_fallback } => get("run/metrics")

@@ -137,12 +137,22 @@ fn a_server_that_is_not_there_is_one_clear_line() {
 
 #[test]
 fn a_verification_that_fails_on_the_server_fails_here() {
-    let body = r#"{"ok":false,"detail":"the audit trail does not hold: row 3 is missing"}"#;
+    let body = r#"{"ok":false,"rows":null,"head":null,
+        "detail":"the audit trail does not hold: row 3 is missing"}"#;
     let (url, heard) = server(&[&answer("200 OK", "", body)]);
     let head = format!("7:{}", "ab".repeat(32));
     let said = Place::empty().run(&["audit", "verify", "--head", &head, "--url", &url]);
     assert_eq!((said.code, said.json()["ok"].as_bool()), (1, Some(false)));
+    assert!(said.json().get("rows").is_none());
     assert_eq!(said.stderr, "error: the audit trail does not hold: row 3 is missing\n");
     let line = heard.join().unwrap().remove(0).line;
     assert!(line.contains("audit/verify?head_id=7&head_hash=abab"), "{line}");
+}
+
+#[test]
+fn a_name_that_could_lead_elsewhere_is_not_asked_for() {
+    for name in ["..", "", "a/b"] {
+        let said = Place::empty().fails(&["run", "show", name, "--url", "http://127.0.0.1:1"]);
+        assert_eq!(said, (1, format!("error: there is no run {name:?}\n")));
+    }
 }

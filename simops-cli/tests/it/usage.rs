@@ -16,6 +16,8 @@ fn wrong_usage_exits_2_with_a_hint() {
         &["audit", "verify", "--head", "12"],
         &["agent", "once", "--agent", "0"],
         &["--environment", "staging", "run", "status"],
+        &["--admin-write-enabled", "maybe", "run", "status"],
+        &["--log", "info=loud", "run", "status"],
         &["--url", "ftp://example.org", "run", "status"],
         &["--url", "http://example.org", "worker"],
         &["--actor", " ", "run", "status"],
@@ -98,7 +100,7 @@ fn dotenv_is_read_the_environment_wins_and_an_empty_value_is_none() {
         command.env("ADMIN_WRITE_ENABLED", "").env("LLM_ACTION_MAX_TOKENS", "");
         Said::of(command.output().unwrap())
     };
-    for value in ["development", ""] {
+    for value in ["development", " Development ", ""] {
         let said = status(value);
         assert_eq!(said.code, 0, "{}", said.stderr);
         assert_eq!(said.json()["environment"], "development");

@@ -109,10 +109,13 @@ fn a_dry_turn_shows_what_an_agent_would_do_and_stores_nothing() {
 #[test]
 fn a_turn_on_request_is_stored_in_the_open_run() {
     let place = Place::empty();
-    let mut worker = place.worker(&[]);
+    let mut worker = place.worker(&["--log-format", "json"]);
     until(SOON, "a world", || place.worker_log().contains("host follows").then_some(()));
     worker.terminate();
     worker.exits_within(Duration::from_secs(10));
+    let log = place.worker_log();
+    let told = log.lines().find(|line| line.contains("host follows")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(told).unwrap()["level"], "INFO");
     place.ok(&["run", "start", "--mode", "test", "--run-id", "r1"]);
     let report = place.ok(&["agent", "once", "--agent", "7"]);
     assert_eq!(report["run_id"], "r1");

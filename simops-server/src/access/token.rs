@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn is_found_in_either_header() {
-        let of = |pairs| presented(&headers(pairs)).map(|token| token.to_vec());
+        let of = |pairs: &[_]| presented(&headers(pairs)).map(|token| token.to_vec());
         assert_eq!(of(&[("authorization", "Bearer abc")]).unwrap(), b"abc");
         assert_eq!(of(&[("authorization", "bEARER  abc ")]).unwrap(), b"abc");
         assert_eq!(of(&[("x-admin-token", "abc")]).unwrap(), b"abc");

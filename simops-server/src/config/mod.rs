@@ -114,7 +114,10 @@ fn database_url(value: &Value<'_>) -> Result<String> {
             "DATABASE_URL",
             "postgres://… is not supported by this version; use sqlite://PATH or sqlite::memory:",
         )),
-        _ => Err(Error::invalid("DATABASE_URL", "must be sqlite://PATH or sqlite::memory:")),
+        _ => Err(Error::invalid(
+            "DATABASE_URL",
+            format!("\"{scheme}:…\" is not allowed; must be sqlite://PATH or sqlite::memory:"),
+        )),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::app::App;
 use crate::meters::Exposition;
 use crate::snapshot::Snapshot;
 
-const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const RUN_STATES: [&str; 7] =
     ["idle", "starting", "running", "pausing", "paused", "stopping", "stopped"];
 

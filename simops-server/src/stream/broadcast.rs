@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use simops::control::RunState;
 use simops::event::Event;
 use simops::ops::EventsQuery;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, warn};
 
@@ -59,15 +60,14 @@ impl Streams {
     }
 
     /// Tells news until nobody listens, the store stays away, or the server shuts down.
-    pub(super) async fn work(self: Arc<Self>) {
-        if AssertUnwindSafe(self.follow()).catch_unwind().await.is_err() {
+    pub(super) async fn work(self: Arc<Self>, revision: watch::Receiver<u64>) {
+        if AssertUnwindSafe(self.follow(revision)).catch_unwind().await.is_err() {
             error!("the broadcaster of streams panicked; the streams end");
             self.end().await;
         }
     }
 
-    async fn follow(&self) {
-        let mut revision = self.ops.store().watch();
+    async fn follow(&self, mut revision: watch::Receiver<u64>) {
         let mut closed = self.closed.subscribe();
         let (mut pause, mut failures) = (LOOK_EVERY, 0);
         loop {

@@ -66,8 +66,10 @@ impl Streams {
         match told.as_mut() {
             Some(told) => self.tell_news(told).await?,
             None => {
+                // Watched from before the first words: what changes right after them is noticed.
+                let revision = self.ops.store().watch();
                 *told = Some(self.begin().await?);
-                tokio::spawn(Arc::clone(self).work());
+                tokio::spawn(Arc::clone(self).work(revision));
             }
         }
         let first = told.as_ref().map(Told::first_words).unwrap_or_default();

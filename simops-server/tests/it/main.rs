@@ -1,1 +1,14 @@
+//! The server as its callers see it: in-process, on the reference store.
 
+mod access;
+mod config;
+mod console;
+mod controls;
+mod malformed;
+mod openapi;
+mod operation;
+mod outages;
+mod records;
+mod serving;
+mod stream;
+mod support;

@@ -1,7 +1,40 @@
-//! Models: the [`provider`] trait, and a [`scripted`] provider for tests and offline use.
+//! Models: asking them, and never for more than the day may cost.
+//!
+//! A world asks the [`router`] with a [`context`]. The router goes down its [`route`]s; each
+//! [`attempt`] waits for a place ([`limits`]), passes the [`breaker`], is reserved at its upper
+//! [`bound`], made under a time-out, and booked by the [`till`]. [`retry`] says when to ask again,
+//! [`refusals`] remembers runs whose budget ran out. A [`provider`] is what answers: `openai` over
+//! HTTP (feature `http`, from a [`config`]), [`scripted`] without a network.
 
+mod attempt;
+pub mod bound;
+pub mod breaker;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod limits;
+#[cfg(feature = "http")]
+pub mod openai;
+pub mod options;
 pub mod provider;
+pub mod refusals;
+pub mod retry;
+pub mod route;
+pub mod router;
 pub mod scripted;
+pub mod secret;
+mod till;
 
+pub use config::ProviderConfig;
+pub use context::CallContext;
+pub use error::{CallError, LlmError, LlmErrorKind, Spent};
+pub use limits::Limits;
+#[cfg(feature = "http")]
+pub use openai::{OpenAi, OpenAiOptions};
+pub use options::RouterOptions;
 pub use provider::{ChatRequest, ChatResponse, LlmProvider};
+pub use refusals::BudgetRefusals;
+pub use route::Route;
+pub use router::{Answer, Router, RouterBuilder};
 pub use scripted::ScriptedProvider;
+pub use secret::Secret;

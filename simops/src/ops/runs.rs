@@ -137,8 +137,16 @@ impl Ops {
             return first;
         }
         let built = if plan.reset_world {
-            self.executor.rehearse(&caller, &Intent::Start(plan.clone(), None)).await?;
-            Some(self.build_world().await?)
+            let rehearsed =
+                self.executor.rehearse(&caller, &Intent::Start(plan.clone(), None)).await;
+            let built = match rehearsed {
+                Ok(()) => self.build_world().await,
+                Err(refusal) => Err(refusal),
+            };
+            match built {
+                Ok(built) => Some(built),
+                Err(refusal) => return self.executor.refuse(&caller, refusal).await,
+            }
         } else {
             None
         };
@@ -247,7 +255,10 @@ impl Ops {
         if let Some(first) = self.executor.replay(&caller).await? {
             return first;
         }
-        let built = self.build_world().await?;
+        let built = match self.build_world().await {
+            Ok(built) => built,
+            Err(refusal) => return self.executor.refuse(&caller, refusal).await,
+        };
         let intent = Intent::Command(Command::ResetWorld { epoch: built.epoch });
         self.executor
             .execute(&caller, &intent, |_, after| WorldWasReset {

@@ -73,6 +73,7 @@ pub(super) fn settle(society: &mut Society, telling: Telling<'_>, told: &mut Vec
         if energy >= WAKES_WITH && agent.days_hungry == 0 {
             agent.state = Condition::Alive;
             agent.days_dormant = 0;
+            agent.drowsy = true;
             let description = format!("Agent {number} wakes up.");
             told.push(struck(telling, kind::AGENT_AWOKE, agent, description));
         } else if agent.days_dormant >= DIES_AFTER {

@@ -51,9 +51,6 @@ type Told = Result<Vec<NewEvent>, Refusal>;
 
 /// Makes an action true.
 pub(super) fn apply(scene: &mut Scene<'_>, action: &Action) -> Told {
-    if !matches!(action, Action::Rest {}) && !scene.society.agent(scene.agent)?.is_alive() {
-        return Err(Refusal::because("who is dormant can only rest"));
-    }
     match action {
         Action::Work { resource } => work::work(scene, *resource),
         Action::Rest {} => work::rest(scene),

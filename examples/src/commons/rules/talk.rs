@@ -84,6 +84,7 @@ fn next_post(scene: &mut Scene<'_>) -> i64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

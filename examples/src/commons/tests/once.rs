@@ -1,1 +1,153 @@
+//! One turn on request.
 
+use std::sync::{Arc, Barrier};
+
+use simops::control::Environment;
+use simops::llm::ScriptedProvider;
+use simops::ops::{Caller, Ops, OpsOptions, StartRun, WithReason};
+use simops::store::{EventFilter, EventStore, RunStore, WorldStore};
+use simops::testing::MemoryStore;
+use simops::{ErrorKind, SystemClock};
+
+use super::super::{OnceReport, once};
+use super::*;
+
+/// A world whose model says that its agent rests, after it has met somebody `meetings` times.
+fn waiting(barrier: &Arc<Barrier>, meetings: usize) -> Commons {
+    let barrier = Arc::clone(barrier);
+    let provider = ScriptedProvider::new(move |_| {
+        for _ in 0..meetings {
+            barrier.wait();
+        }
+        Ok(r#"{"action":"rest"}"#.to_owned())
+    });
+    Commons::default().with_provider(Arc::new(provider), "waiting")
+}
+
+struct Desk {
+    store: Arc<MemoryStore>,
+    commons: Commons,
+    registry: Registry,
+    ops: Ops,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let shared: Arc<dyn RunStore> = store.clone();
+        let options = OpsOptions::of(Environment::Development);
+        Self {
+            store,
+            commons: Commons::default(),
+            registry: Registry::builtin(),
+            ops: Ops::new(shared, Arc::new(SystemClock), options),
+        }
+    }
+
+    async fn once(&self, agent: i64, dry_run: bool) -> simops::Result<OnceReport> {
+        once(&*self.store, &self.commons, &self.registry, agent, dry_run).await
+    }
+
+    async fn refused(&self, agent: i64, dry_run: bool) -> (ErrorKind, String) {
+        let error = self.once(agent, dry_run).await.unwrap_err();
+        (error.kind(), error.detail().to_owned())
+    }
+
+    async fn start(&self) {
+        let request = StartRun {
+            mode: Some("test".to_owned()),
+            run_id: Some("run-7".to_owned()),
+            ..StartRun::default()
+        };
+        self.ops.start_run(&Caller::default(), &request).await.unwrap();
+    }
+
+    /// Shows a world, as a worker does when it starts.
+    async fn show_world(&self) {
+        super::worker::until_idle(&self.store).await;
+    }
+
+    async fn events_of_agents(&self) -> usize {
+        let filter = EventFilter { limit: 500, ..EventFilter::default() };
+        let events = self.store.events(&filter).await.unwrap().items;
+        events.iter().filter(|event| event.agent_id.is_some()).count()
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_works_on_an_empty_database_and_stores_nothing() {
+    let desk = Desk::new();
+    let report = desk.once(7, true).await.unwrap();
+    assert_eq!((report.agent_id, report.run_id.as_deref(), report.dry_run), (7, None, true));
+    assert_eq!(report.decision["source"], "rule");
+    assert_eq!(report.events[0].agent_id, Some(7));
+    assert!(report.documents_changed.contains(&"agent/007".to_owned()));
+    assert_eq!(desk.events_of_agents().await, 0);
+    assert_eq!(serde_json::to_value(&report).unwrap()["run_id"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_real_turn_needs_an_open_run_that_is_not_paused() {
+    let desk = Desk::new();
+    let (kind, detail) = desk.refused(1, false).await;
+    assert_eq!(kind, ErrorKind::Conflict);
+    assert!(detail.contains("no run is open"), "{detail}");
+
+    desk.show_world().await;
+    desk.start().await;
+    desk.ops.pause(&Caller::default(), &WithReason::default()).await.unwrap();
+    let (kind, detail) = desk.refused(1, false).await;
+    assert_eq!(kind, ErrorKind::Conflict);
+    assert!(detail.contains("paused"), "{detail}");
+    assert!(desk.once(1, true).await.is_ok());
+    assert_eq!(desk.events_of_agents().await, 0);
+
+    desk.ops.resume(&Caller::default(), &WithReason::default()).await.unwrap();
+    let report = desk.once(1, false).await.unwrap();
+    assert_eq!(report.run_id.as_deref(), Some("run-7"));
+    assert_eq!(desk.events_of_agents().await, 1);
+    let epoch = desk.ops.store().load().await.unwrap().world_epoch.unwrap();
+    let world = desk.store.world(epoch).await.unwrap();
+    assert_eq!(Society::load(&world.documents).unwrap().agents[&1].turns, 1);
+}
+
+#[tokio::test]
+async fn an_agent_that_there_is_not_is_refused_even_dry() {
+    let desk = Desk::new();
+    for agent in [0, -1, 51] {
+        let (kind, detail) = desk.refused(agent, true).await;
+        assert_eq!(kind, ErrorKind::NotFound);
+        assert!(detail.contains(&agent.to_string()), "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turns_that_meet_are_both_taken() {
+    let barrier = Arc::new(Barrier::new(2));
+    let desk = Arc::new(Desk { commons: waiting(&barrier, 1), ..Desk::new() });
+    desk.show_world().await;
+    desk.start().await;
+    let both = [1, 2].map(|agent| {
+        let desk = Arc::clone(&desk);
+        tokio::spawn(async move { desk.once(agent, false).await })
+    });
+    for (turn, agent) in both.into_iter().zip([1, 2]) {
+        assert_eq!(turn.await.unwrap().unwrap().events[0].agent_id, Some(agent));
+    }
+    assert_eq!(desk.events_of_agents().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_during_the_turn_refuses_it() {
+    let barrier = Arc::new(Barrier::new(2));
+    let desk = Arc::new(Desk { commons: waiting(&barrier, 2), ..Desk::new() });
+    desk.show_world().await;
+    desk.start().await;
+    let deciding = Arc::clone(&desk);
+    let turn = tokio::spawn(async move { deciding.refused(1, false).await });
+    barrier.wait();
+    desk.ops.pause(&Caller::default(), &WithReason::default()).await.unwrap();
+    barrier.wait();
+    assert_eq!(turn.await.unwrap().0, ErrorKind::Conflict);
+    assert_eq!(desk.events_of_agents().await, 0);
+}

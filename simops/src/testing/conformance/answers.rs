@@ -26,7 +26,7 @@ pub async fn of_concurrent_answers_to_one_key_one_is_kept(store: Arc<dyn RunStor
     for number in 0..16 {
         let (store, (key, recorded)) = (Arc::clone(&store), answer("key", json!(number)));
         rivals.push(tokio::spawn(async move {
-            Result::Ok((store.record(&key, &recorded).await?, recorded))
+            Ok::<_, crate::Error>((store.record(&key, &recorded).await?, recorded))
         }));
     }
     let mut kept = Vec::new();

@@ -140,7 +140,7 @@ pub async fn concurrent_commits_that_decide_anew_are_all_done(
             loop {
                 let change = change(&store.load().await?);
                 if store.commit(&change, None).await? == Commit::Done {
-                    return Result::Ok(());
+                    return Ok::<_, crate::Error>(());
                 }
             }
         }));

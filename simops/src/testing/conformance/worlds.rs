@@ -94,7 +94,7 @@ pub async fn of_concurrent_claims_one_wins(store: Arc<dyn RunStore>) -> Result<(
     for number in 0..16 {
         let (store, host_id) = (Arc::clone(&store), format!("host-{number}"));
         rivals.push(tokio::spawn(async move {
-            Result::Ok((store.claim_epoch(epoch, &host_id).await?, host_id))
+            Ok::<_, crate::Error>((store.claim_epoch(epoch, &host_id).await?, host_id))
         }));
     }
     let mut winners = Vec::new();

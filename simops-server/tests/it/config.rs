@@ -1,0 +1,125 @@
+//! Runtime settings by `PATCH config`, and the server's own configuration at start.
+
+use axum::http::Method;
+use clap::Parser;
+use serde_json::json;
+use simops_server::config::{Args, Config};
+
+use crate::support::TestApp;
+
+#[tokio::test]
+async fn a_patch_applies_what_changed_and_says_so() {
+    let app = TestApp::new();
+    let answer =
+        app.patch(json!({ "LLM_ACTION_MAX_TOKENS": 400, "OPENROUTER_RPM_LIMIT": 6 })).await;
+    let answer = answer.ok();
+    assert_eq!(answer["applied"], json!({ "LLM_ACTION_MAX_TOKENS": 400 }));
+    assert_eq!(answer["effective"]["LLM_ACTION_MAX_TOKENS"], 400);
+
+    let config = app.get("config").await.ok();
+    assert_eq!(config["overrides"], json!({ "LLM_ACTION_MAX_TOKENS": 400 }));
+    assert_eq!(config["defaults"]["LLM_ACTION_MAX_TOKENS"], 350);
+    let key = &config["mutable_keys"]["LLM_ACTION_MAX_TOKENS"];
+    assert_eq!((&key["type"], &key["min"], &key["max"]), (&json!("int"), &json!(64), &json!(2048)));
+
+    let audit = app.get("audit").await.ok();
+    assert_eq!(audit["count"], 1);
+    assert_eq!(audit["items"][0]["old_value"], 350);
+    assert_eq!(audit["items"][0]["changed_by"], "admin");
+}
+
+#[tokio::test]
+async fn a_patch_is_all_or_nothing() {
+    let app = TestApp::new();
+    let both = json!({ "LLM_ACTION_MAX_TOKENS": 400, "OPENROUTER_RPM_LIMIT": 0 });
+    app.patch(both).await.names("OPENROUTER_RPM_LIMIT");
+    app.patch(json!({ "LLM_ACTION_MAX_TOKENS": 400, "NO_SUCH_KEY": 1 })).await.problem(400);
+    app.patch(json!({ "LLM_ACTION_MAX_TOKENS": "400" })).await.names("LLM_ACTION_MAX_TOKENS");
+    app.patch(json!({ "LLM_ACTION_MAX_TOKENS": 1e300 })).await.names("LLM_ACTION_MAX_TOKENS");
+    let budgets = json!({ "LLM_DAILY_BUDGET_USD_SOFT": 5, "LLM_DAILY_BUDGET_USD_HARD": 2 });
+    app.patch(budgets).await.names("LLM_DAILY_BUDGET_USD_HARD");
+    assert_eq!(app.get("config").await.ok()["overrides"], json!({}));
+}
+
+#[tokio::test]
+async fn run_state_is_left_to_the_run_controls() {
+    let app = TestApp::new();
+    let answer = app.patch(json!({ "SIMULATION_ACTIVE": true })).await;
+    assert!(answer.problem(409).contains("control/run/start"));
+    app.post("control/run/start", json!({ "mode": "test" })).await.ok();
+    app.patch(json!({ "SIMULATION_PAUSED": true })).await.ok();
+    app.patch(json!({ "SIMULATION_PAUSED": false })).await.ok();
+    let answer = app.patch(json!({ "SIMULATION_RUN_ID": "other" })).await;
+    assert!(answer.problem(409).contains("control/run/start"));
+}
+
+/// The configuration of flags and a made-up environment, both as `name=value`.
+fn resolved(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, String> {
+    let args =
+        Args::try_parse_from([&["simops-server"], flags].concat()).map_err(|e| e.to_string())?;
+    let lookup = |name: &str| {
+        let found = environment.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    Config::resolve(&args, lookup).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_wrong_value_is_named_with_what_is_allowed() {
+    let cases: [(&[&str], &[&str]); 12] = [
+        (&["--environment=staging"], &["ENVIRONMENT", "\"staging\"", "production"]),
+        (&["--admin-enabled=maybe"], &["ADMIN_ENABLED", "\"maybe\"", "true or false"]),
+        (&["--admin-write-enabled=1"], &["ADMIN_WRITE_ENABLED", "\"1\"", "true or false"]),
+        (&["--admin-ip-allowlist=10.0.0.0/8,x"], &["ADMIN_IP_ALLOWLIST", "\"x\"", "CIDR"]),
+        (&["--trusted-proxies=::/129"], &["TRUSTED_PROXIES", "::/129", "CIDR"]),
+        (&["--simops-listen=8080"], &["SIMOPS_LISTEN", "\"8080\"", "ADDRESS:PORT"]),
+        (&["--simops-world-speed=0"], &["SIMOPS_WORLD_SPEED", "\"0\"", "between 0.01 and 10000"]),
+        (&["--simops-world-speed=NaN"], &["SIMOPS_WORLD_SPEED", "between"]),
+        (&["--world-agents=0"], &["--world-agents", "between 1 and"]),
+        (&["--host=mars"], &["--host", "\"mars\"", "commons or none"]),
+        (&["--log-format=xml"], &["--log-format", "text or json"]),
+        (&["--database-url=mysql://u:hidden@h/d"], &["DATABASE_URL", "sqlite://PATH"]),
+    ];
+    for (flags, expected) in cases {
+        let error = resolved(flags, &[]).unwrap_err();
+        for part in expected {
+            assert!(error.contains(part), "{flags:?}: {error}");
+        }
+        assert!(!error.contains('\n') && !error.contains("hidden"), "{error}");
+    }
+    let error = resolved(&["--database-url=postgres://u:hidden@h/d"], &[]).unwrap_err();
+    assert!(error.contains("not supported") && !error.contains("hidden"), "{error}");
+    let error = resolved(&["--admin-api-token=hidden token"], &[]).unwrap_err();
+    assert!(error.contains("ADMIN_API_TOKEN") && !error.contains("hidden token"), "{error}");
+}
+
+#[test]
+fn settings_in_the_environment_replace_defaults_but_no_run_begins_there() {
+    let of = |name, value| resolved(&[], &[(name, value)]);
+    let config = of("LLM_ACTION_MAX_TOKENS", "512").unwrap();
+    assert_eq!(config.registry.get("LLM_ACTION_MAX_TOKENS").unwrap().default, 512);
+    let error = of("LLM_ACTION_MAX_TOKENS", "5").unwrap_err();
+    assert!(error.contains("LLM_ACTION_MAX_TOKENS") && error.contains("between 64 and 2048"));
+    assert!(of("SIMULATION_ACTIVE", "true").unwrap_err().contains("SIMULATION_ACTIVE"));
+    assert!(of("SIMULATION_RUN_ID", "r1").unwrap_err().contains("SIMULATION_RUN_ID"));
+    of("SIMULATION_ACTIVE", "false").unwrap();
+    of("SIMULATION_RUN_ID", "").unwrap();
+    of("SIMULATION_RUN_MODE", "real").unwrap();
+}
+
+#[test]
+fn production_is_closed_unless_opened_and_empty_is_unset() {
+    let config = resolved(&["--environment=production"], &[]).unwrap();
+    assert!(!config.write_enabled && config.access.token.is_none());
+    let config = resolved(&["--environment=", "--admin-write-enabled=", "--log="], &[]).unwrap();
+    assert!(config.write_enabled);
+    let config = resolved(&["--admin-api-token=very-secret"], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("very-secret"));
+}
+
+#[tokio::test]
+async fn a_patch_needs_its_updates() {
+    let app = TestApp::new();
+    app.call(Method::PATCH, "config").send().await.names("updates");
+    assert_eq!(app.patch(json!({})).await.ok()["applied"], json!({}));
+}

@@ -1,0 +1,150 @@
+//! The description of the API, against the API.
+
+use std::collections::BTreeSet;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+async fn description(app: &TestApp) -> Value {
+    app.bare(Method::GET, "/api/openapi.json").send().await.ok()
+}
+
+#[tokio::test]
+async fn every_route_of_the_contract_is_described() {
+    let described = description(&TestApp::new()).await;
+    let mut found = BTreeSet::new();
+    for (path, item) in described["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            found.insert(format!("{method} {}", path.strip_prefix("/api/admin/").unwrap()));
+            for status in ["200", "401", "403", "429", "503"] {
+                assert!(operation["responses"][status].is_object(), "{method} {path} {status}");
+            }
+            let writes = method != "get";
+            assert_eq!(operation["responses"]["409"].is_object(), writes, "{method} {path}");
+            assert_eq!(operation["requestBody"].is_object(), writes, "{method} {path}");
+        }
+    }
+    let contract = [
+        "get audit",
+        "get audit/verify",
+        "get config",
+        "get events",
+        "get events/{id}",
+        "get run/metrics",
+        "get runs",
+        "get runs/{run_id}",
+        "get status",
+        "get stream",
+        "patch config",
+        "post control/degrade",
+        "post control/degrade/clear",
+        "post control/pause",
+        "post control/resume",
+        "post control/run-mode",
+        "post control/run/reset-dev",
+        "post control/run/start",
+        "post control/run/stop",
+    ];
+    assert_eq!(found, contract.map(str::to_owned).into());
+    assert!(described["components"]["securitySchemes"]["bearer"].is_object());
+}
+
+#[tokio::test]
+async fn every_reference_leads_somewhere() {
+    let described = description(&TestApp::new()).await;
+    let text = described.to_string();
+    let names: BTreeSet<_> = text
+        .split("\"#/components/schemas/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert!(names.len() > 20);
+    for name in names {
+        assert!(described["components"]["schemas"][name].is_object(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_as_described() {
+    let app = TestApp::new().with_host().await;
+    let described = description(&app).await;
+    let calls = [
+        ("get", "config", "config", json!(null)),
+        (
+            "post",
+            "control/run/start",
+            "control/run/start",
+            json!({ "mode": "test", "run_id": "r1", "reset_world": true }),
+        ),
+        ("get", "status", "status", json!(null)),
+        ("get", "runs", "runs", json!(null)),
+        ("get", "runs/{run_id}", "runs/r1", json!(null)),
+        ("get", "run/metrics", "run/metrics", json!(null)),
+        ("get", "events", "events", json!(null)),
+        ("get", "events/{id}", "events/1", json!(null)),
+        ("get", "audit", "audit", json!(null)),
+        ("get", "audit/verify", "audit/verify", json!(null)),
+        ("patch", "config", "config", json!({ "updates": { "OPENROUTER_RPM_LIMIT": 7 } })),
+        ("post", "control/pause", "control/pause", json!({})),
+        ("post", "control/resume", "control/resume", json!({})),
+        ("post", "control/degrade", "control/degrade", json!({})),
+        ("post", "control/degrade/clear", "control/degrade/clear", json!({})),
+        ("post", "control/run/stop", "control/run/stop", json!({})),
+        ("post", "control/run-mode", "control/run-mode", json!({ "mode": "real" })),
+        ("post", "control/run/reset-dev", "control/run/reset-dev", json!({})),
+    ];
+    for (method, route, path, body) in calls {
+        let operation = &described["paths"][format!("/api/admin/{route}")][method];
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let call = app.call(method, path);
+        let answer = if body.is_null() { call } else { call.json(&body) }.send().await.ok();
+        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{route}");
+        check(&described, schema, &answer, route);
+    }
+    let problem = app.get("nope").await.json;
+    check(&described, &json!({ "$ref": "#/components/schemas/Problem" }), &problem, "problem");
+}
+
+/// Checks types, required fields, and that nothing is answered that is not described.
+fn check(all: &Value, schema: &Value, found: &Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        return check(all, &all["components"]["schemas"][name], found, place);
+    }
+    if let Some(parts) = schema["allOf"].as_array() {
+        return parts.iter().for_each(|part| check(all, part, found, place));
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let choice = choices.iter().find(|choice| (choice["type"] == "null") == found.is_null());
+        return check(all, choice.unwrap_or_else(|| panic!("{place}: {found}")), found, place);
+    }
+    let allowed: Vec<_> = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        single => single.as_str().into_iter().collect(),
+    };
+    let kind = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) if allowed.contains(&"number") => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(allowed.is_empty() || allowed.contains(&kind), "{place}: {found} is no {allowed:?}");
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(found.get(name.as_str().unwrap()).is_some(), "{place}: {name} is missing");
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if let Some(value) = found.get(name) {
+            check(all, property, value, &format!("{place}.{name}"));
+        }
+    }
+    for item in found.as_array().into_iter().flatten() {
+        check(all, &schema["items"], item, &format!("{place}[]"));
+    }
+}

@@ -1,0 +1,148 @@
+//! A real listener: connections, their time limits, and the end.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use simops_server::config::{Args, Config};
+use simops_server::start;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::support::TOKEN;
+
+/// What a server says.
+#[derive(Clone, Default)]
+struct Out(Arc<Mutex<String>>);
+
+impl std::io::Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().push_str(std::str::from_utf8(bytes).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Server {
+    address: String,
+    said: String,
+    end: oneshot::Sender<()>,
+    ended: JoinHandle<simops::Result<()>>,
+}
+
+async fn serve(flags: &[&str]) -> Result<Server, simops::Error> {
+    let memory = ["--database-url=sqlite::memory:"];
+    let database =
+        if flags.iter().any(|f| f.starts_with("--database")) { &[][..] } else { &memory };
+    let base = ["simops-server", "--listen=127.0.0.1:0"];
+    let args = Args::try_parse_from([&base, database, flags].concat()).unwrap();
+    let config = Config::resolve(&args, |_| None).unwrap();
+    let (end, ending) = oneshot::channel();
+    let out = Out::default();
+    let server = start(config, out.clone(), async {
+        let _ = ending.await;
+    });
+    let mut ended = tokio::spawn(server);
+    loop {
+        let said = out.0.lock().unwrap().clone();
+        if let Some(rest) = said.split("http://").nth(1) {
+            let address = rest.split("/ops").next().unwrap().to_owned();
+            return Ok(Server { address, said, end, ended });
+        }
+        tokio::select! {
+            early = &mut ended => return Err(early.unwrap().unwrap_err()),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+}
+
+impl Server {
+    /// Sends raw bytes, and reads until the connection is closed.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn get(&self, path: &str, token: &str) -> String {
+        let head = "Host: x\r\nConnection: close\r\n";
+        self.raw(&format!("GET {path} HTTP/1.1\r\n{head}X-Admin-Token: {token}\r\n\r\n")).await
+    }
+
+    async fn finish(self) -> Duration {
+        let begun = Instant::now();
+        self.end.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+        begun.elapsed()
+    }
+}
+
+#[tokio::test]
+async fn a_development_server_makes_a_token_and_says_it_once() {
+    let server = serve(&[]).await.unwrap();
+    let token = server.said.split("Token").nth(1).unwrap().trim();
+    assert!(token.len() >= 32, "{}", server.said);
+    let status = server.get("/api/admin/status", token).await;
+    assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+    assert!(status.contains("\"ip\":\"127.0.0.1\""), "{status}");
+    assert!(!status.contains(token));
+    let page = server.get("/ops", "").await;
+    assert!(page.contains("<!doctype html>"), "{page}");
+    assert!(server.finish().await < Duration::from_secs(2));
+
+    let flag = format!("--admin-api-token={TOKEN}");
+    let server = serve(&[&flag, "--host=none"]).await.unwrap();
+    assert!(!server.said.contains("Token") && !server.said.contains(TOKEN));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn the_end_comes_soon_though_streams_and_idle_connections_are_open() {
+    let flag = format!("--admin-api-token={TOKEN}");
+    let server = serve(&[&flag]).await.unwrap();
+    let idle = TcpStream::connect(&server.address).await.unwrap();
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    let head =
+        format!("GET /api/admin/stream HTTP/1.1\r\nHost: x\r\nX-Admin-Token: {TOKEN}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 64];
+    stream.read_exact(&mut first).await.unwrap();
+    let took = server.finish().await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(b"0\r\n\r\n"), "the stream ends in order");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_in_one_line() {
+    let server = serve(&["--host=none"]).await.unwrap();
+    let listen = format!("--listen={}", server.address);
+    let base = ["simops-server", &listen, "--database-url=sqlite::memory:"];
+    let config = Config::resolve(&Args::try_parse_from(base).unwrap(), |_| None).unwrap();
+    let error = start(config, Out::default(), async {}).await.unwrap_err().to_string();
+    assert!(error.contains("SIMOPS_LISTEN") && error.contains("in use"), "{error}");
+    assert!(error.contains(&server.address) && !error.contains('\n'), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_is_said_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broken.db");
+    std::fs::write(&file, "this is no database, and it is long enough to be none".repeat(20))
+        .unwrap();
+    let url = format!("--database-url=sqlite://{}", file.display());
+    let missing = format!("--database-url=sqlite://{}/none/x.db", folder.path().display());
+    for flag in [url, missing] {
+        let Err(error) = serve(&[&flag, "--host=none"]).await else { panic!("it serves") };
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Tokens as providers report them, made to agree.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::usage::Tokens;
+
+/// A count above this is no count.
+const MOST: i64 = 100_000_000;
+
+/// Tokens as a provider reports them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Usage {
+    tokens: Tokens,
+    reasoning: i64,
+}
+
+#[derive(Deserialize)]
+struct Reported {
+    prompt_tokens: Option<i64>,
+    completion_tokens: Option<i64>,
+    total_tokens: Option<i64>,
+    prompt_tokens_details: Option<InputDetails>,
+    completion_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Deserialize)]
+struct InputDetails {
+    cached_tokens: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct OutputDetails {
+    reasoning_tokens: Option<i64>,
+}
+
+impl Usage {
+    /// Reads a usage object; `None` for what can be no count. A wrong usage does not spoil an
+    /// answer: it counts as not reported.
+    pub(super) fn read(value: Value) -> Option<Self> {
+        let reported: Reported = serde_json::from_value(value).ok()?;
+        let count = |count: Option<i64>| match count.unwrap_or(0) {
+            count @ 0..=MOST => Some(count),
+            _ => None,
+        };
+        let input = count(reported.prompt_tokens)?;
+        let completion = count(reported.completion_tokens)?;
+        let total = count(reported.total_tokens)?;
+        let cached = reported.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let reasoning =
+            reported.completion_tokens_details.and_then(|details| details.reasoning_tokens);
+        let (cached, reasoning) = (count(cached)?, count(reasoning)?);
+        // Gemini and others leave reasoning out of the completion and count it in the total: what
+        // the total has beyond the prompt is output.
+        let output = completion.max(total - input).max(reasoning);
+        let tokens = Tokens { input, cached_input: cached.min(input), output };
+        let usage = Self { tokens, reasoning: reasoning.max(output - completion) };
+        (input > 0 || output > 0).then_some(usage)
+    }
+
+    /// The tokens that are paid for.
+    pub(super) fn tokens(&self) -> Tokens {
+        self.tokens
+    }
+
+    /// Those of the output tokens that were reasoning.
+    pub(super) fn reasoning(&self) -> i64 {
+        self.reasoning
+    }
+}

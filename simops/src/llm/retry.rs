@@ -1,0 +1,50 @@
+//! When a failed attempt is repeated on the same route.
+
+use std::time::Duration;
+
+use super::LlmError;
+
+/// How often, and after which pauses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts on one route, the first included; at least 1.
+    pub attempts: u32,
+    /// The pause before the second attempt; it doubles from one to the next.
+    pub base: Duration,
+    /// The longest pause, but for what a provider asks for.
+    pub cap: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 3, base: Duration::from_millis(500), cap: Duration::from_secs(8) }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause before the next attempt after `made` attempts failed, the last one with `error`;
+    /// `None` when this route is not tried again: the error is final, the attempts are used up, or
+    /// the pause would not end within `left`.
+    ///
+    /// The pause lies between half and all of the doubled base, at random by `entropy`, and is
+    /// never shorter than what the provider asks for; the jitter then comes on top.
+    pub fn pause(
+        &self,
+        made: u32,
+        error: &LlmError,
+        entropy: u32,
+        left: Duration,
+    ) -> Option<Duration> {
+        if !error.kind.is_retryable() || made >= self.attempts.max(1) {
+            return None;
+        }
+        let doublings = made.saturating_sub(1).min(31);
+        let whole = self.base.saturating_mul(1 << doublings).min(self.cap);
+        let jitter = (whole / 2).mul_f64(f64::from(entropy) / f64::from(u32::MAX));
+        let pause = match error.retry_after {
+            Some(asked) => asked.saturating_add(jitter).max(whole / 2 + jitter),
+            None => whole / 2 + jitter,
+        };
+        (pause < left).then_some(pause)
+    }
+}
