@@ -20,6 +20,7 @@ need() { # need PROGRAM PACKAGE...
 }
 
 need cc gcc libc6-dev
+need pkill procps
 need chromium chromium
 need chromedriver chromium-driver
 

@@ -2,3 +2,8 @@
 //! package's `examples` folder.
 
 pub mod commons;
+
+/// The host in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

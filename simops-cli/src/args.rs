@@ -7,6 +7,7 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use simops::control::Environment;
+use simops::execute::actor_name;
 use tracing_subscriber::filter::Targets;
 
 use crate::commands::Command;
@@ -175,22 +176,12 @@ impl Globals {
 
     /// Who acts.
     pub(crate) fn actor(&self) -> Result<String, Failure> {
-        let is_name = |name: &str| {
-            !name.is_empty() && name.chars().count() <= 120 && !name.chars().any(char::is_control)
-        };
-        match self.actor.as_deref().map(str::trim) {
-            Some(name) if is_name(name) => Ok(name.to_owned()),
-            Some(_) => Err(Failure::usage(
-                "--actor must be 1 to 120 characters without control characters",
-            )),
-            None => {
-                let mut names = ["USER", "LOGNAME", "USERNAME"]
-                    .into_iter()
-                    .filter_map(|name| std::env::var(name).ok().map(|name| name.trim().to_owned()));
-                let name = names.find(|name| is_name(name));
-                Ok(name.unwrap_or_else(|| "admin".to_owned()))
-            }
-        }
+        let given = self.actor.clone().or_else(|| {
+            let mut names = ["USER", "LOGNAME", "USERNAME"].into_iter();
+            names.find_map(|name| std::env::var(name).ok().filter(|name| !name.trim().is_empty()))
+        });
+        actor_name("--actor", &given.unwrap_or_default())
+            .map_err(|error| Failure::usage(error.detail()))
     }
 }
 

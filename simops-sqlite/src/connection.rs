@@ -93,9 +93,9 @@ fn keep_log(connection: &Connection) -> Work<()> {
     let deadline = Instant::now() + CREATE_WITHIN;
     loop {
         // SQLite does not wait by itself for the lock that this change takes.
-        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
-            row.get::<_, String>(0)
-        }) {
+        match connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
+        {
             Err(error) => {
                 let failure = Failure::from(error);
                 if !failure.is_locked() || Instant::now() > deadline {

@@ -127,7 +127,11 @@ fn load(connection: &Connection) -> Work<ControlState> {
     Ok(state)
 }
 
-fn commit(tx: &Tx<'_>, change: &Change, answer: Option<&(IdempotencyKey, Recorded)>) -> Work<Commit> {
+fn commit(
+    tx: &Tx<'_>,
+    change: &Change,
+    answer: Option<&(IdempotencyKey, Recorded)>,
+) -> Work<Commit> {
     if let Some((key, _)) = answer
         && is_answered(tx, &key.key)?
     {
@@ -214,10 +218,7 @@ fn is_answered(connection: &Connection, key: &str) -> Work<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM answers WHERE key = ?1")?.exists([key])?)
 }
 
-fn put_answer(
-    connection: &Connection,
-    (key, recorded): &(IdempotencyKey, Recorded),
-) -> Work<()> {
+fn put_answer(connection: &Connection, (key, recorded): &(IdempotencyKey, Recorded)) -> Work<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO answers (key, fingerprint, answer, created_at) VALUES (?1, ?2, ?3, ?4)",
     )?;

@@ -125,3 +125,25 @@ pub(crate) async fn await_answer<T>(
         Err(_) => Err(Error::unavailable("the database does not answer in time")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used, reason = "a test of panics")]
+mod tests {
+    use simops::ErrorKind;
+    use simops::store::ControlStore;
+
+    use crate::SqliteStore;
+
+    #[tokio::test]
+    async fn a_panic_costs_its_caller_an_error_and_nobody_else_anything() {
+        let store = SqliteStore::open("sqlite::memory:").await.unwrap();
+        let panicked = store.write::<(), _>(|tx| {
+            tx.execute("UPDATE control SET generation = 99", [])?;
+            panic!("a defect")
+        });
+        let (panicked, beside) = tokio::join!(panicked, store.write(|_| Ok(7)));
+        assert!(panicked.is_err_and(|error| error.kind() == ErrorKind::Internal));
+        assert_eq!(beside.unwrap(), 7);
+        assert_eq!(store.load().await.unwrap().generation, 0);
+    }
+}

@@ -25,6 +25,7 @@ mod job;
 mod location;
 mod migrate;
 mod options;
+mod outage;
 mod queue;
 mod reader;
 mod runs;

@@ -19,6 +19,14 @@ struct State<T> {
     closed: bool,
 }
 
+impl<T> State<T> {
+    fn take(&mut self, limit: usize) -> Vec<T> {
+        let count = self.waiting.len().min(limit);
+        self.in_hand += count;
+        self.waiting.drain(..count).collect()
+    }
+}
+
 impl<T> Queue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
         let state = State { waiting: VecDeque::new(), in_hand: 0, closed: false };
@@ -53,16 +61,12 @@ impl<T> Queue<T> {
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let count = state.waiting.len().min(limit);
-        state.in_hand += count;
-        Some(state.waiting.drain(..count).collect())
+        Some(state.take(limit))
     }
 
-    /// Takes whatever waits in hand, now.
-    pub(crate) fn take_rest(&self) -> Vec<T> {
-        let mut state = self.lock();
-        state.in_hand += state.waiting.len();
-        state.waiting.drain(..).collect()
+    /// Takes up to `limit` items in hand that wait now.
+    pub(crate) fn take_now(&self, limit: usize) -> Vec<T> {
+        self.lock().take(limit)
     }
 
     /// Says that so many items are no longer in hand.

@@ -7,23 +7,31 @@ use rusqlite::Connection;
 use crate::connection::Slot;
 use crate::error::Work;
 use crate::job::{Job, Tx};
+use crate::outage::Outage;
 use crate::queue::Queue;
 
 /// Reads until the queue is closed and empty.
 pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>) {
+    let mut outage = Outage::none("reads");
     while let Some(jobs) = queue.take(1) {
         for mut job in jobs {
-            let outcome = if job.is_awaited() {
+            let done = if job.is_awaited() {
                 slot.get().and_then(|connection| read(connection, job.as_mut()))
             } else {
                 Ok(())
             };
-            let overruled = outcome.err().map(|failure| {
-                slot.after(&failure);
-                let error = failure.into_error();
-                tracing::warn!(%error, cause = ?std::error::Error::source(&error), "a read failed");
-                error
-            });
+            let overruled = match done {
+                Ok(()) => {
+                    outage.is_over();
+                    None
+                }
+                Err(failure) => {
+                    slot.after(&failure);
+                    let error = failure.into_error();
+                    outage.goes_on(&error);
+                    Some(error)
+                }
+            };
             queue.done(1);
             job.answer(overruled);
         }

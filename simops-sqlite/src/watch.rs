@@ -19,8 +19,8 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// Counts the revision up in the transaction that is open; the new one.
 pub(crate) fn count_up(connection: &Connection) -> Work<u64> {
-    let mut statement =
-        connection.prepare_cached("UPDATE control SET revision = revision + 1 RETURNING revision")?;
+    let mut statement = connection
+        .prepare_cached("UPDATE control SET revision = revision + 1 RETURNING revision")?;
     let revision: i64 = statement.query_row([], |row| row.get(0))?;
     Ok(revision.cast_unsigned())
 }

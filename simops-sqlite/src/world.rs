@@ -18,8 +18,10 @@ use crate::job::Tx;
 impl WorldStore for SqliteStore {
     async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
         self.write(move |tx| {
-            tx.prepare_cached("INSERT INTO epochs (status, requested_at) VALUES ('requested', ?1)")?
-                .execute([Micros(now)])?;
+            tx.prepare_cached(
+                "INSERT INTO epochs (status, requested_at) VALUES ('requested', ?1)",
+            )?
+            .execute([Micros(now)])?;
             tx.tell_watchers();
             Ok(tx.last_insert_rowid())
         })
@@ -115,7 +117,8 @@ fn end_building(
         tx.tell_watchers();
         return Ok(true);
     }
-    let mut statement = tx.prepare_cached("SELECT 1 FROM epochs WHERE epoch = ?1 AND status = ?2")?;
+    let mut statement =
+        tx.prepare_cached("SELECT 1 FROM epochs WHERE epoch = ?1 AND status = ?2")?;
     if statement.exists(params![epoch, status])? {
         return Ok(false);
     }
@@ -148,8 +151,9 @@ fn commit_turn(tx: &Tx<'_>, turn: &TurnCommit) -> Work<i64> {
 }
 
 fn put_documents(connection: &Connection, epoch: i64, documents: &Documents) -> Work<()> {
-    let mut put = connection
-        .prepare_cached("INSERT OR REPLACE INTO documents (epoch, name, body) VALUES (?1, ?2, ?3)")?;
+    let mut put = connection.prepare_cached(
+        "INSERT OR REPLACE INTO documents (epoch, name, body) VALUES (?1, ?2, ?3)",
+    )?;
     let mut remove =
         connection.prepare_cached("DELETE FROM documents WHERE epoch = ?1 AND name = ?2")?;
     for (name, body) in documents {

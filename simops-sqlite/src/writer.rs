@@ -5,28 +5,41 @@
 //! commit that fails fails every write in it.
 
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
-use tracing::warn;
 
 use crate::connection::Slot;
 use crate::error::{Failure, Work, copy};
 use crate::job::{Job, Tx};
+use crate::outage::Outage;
 use crate::queue::Queue;
 use crate::watch::{count_up, publish};
 
 /// Most writes in one transaction: enough to share a sync, few enough to answer soon.
 const BATCH: usize = 512;
 
+/// How long to wait for writers that come back: a small part of what a sync of the disk takes.
+const GATHER: Duration = Duration::from_micros(100);
+
 /// Writes until the queue is closed and empty.
 pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &watch::Sender<u64>) {
-    while let Some(jobs) = queue.take(BATCH) {
-        let taken = jobs.len();
+    let (mut taken, mut outage) = (0, Outage::none("writes"));
+    while let Some(mut jobs) = queue.take(BATCH) {
+        // Those just answered are about to write again. Without this moment the first of them
+        // would have a sync of the disk for itself, and all others would wait for the next one.
+        if taken > 1 && jobs.len() < taken {
+            sleep(GATHER);
+            jobs.append(&mut queue.take_now(BATCH));
+        }
+        taken = jobs.len();
         let mut jobs: Vec<_> = jobs.into_iter().filter(|job| job.is_awaited()).collect();
         let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
         let overruled = match committed {
             Ok(moved) => {
+                outage.is_over();
                 if let Some(now) = moved {
                     publish(revision, now);
                 }
@@ -35,11 +48,12 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &w
             Err(failure) => {
                 slot.after(&failure);
                 // Who waited for the same lock need not wait for it once more.
-                let rest = if failure.is_locked() { queue.take_rest() } else { Vec::new() };
+                let rest =
+                    if failure.is_locked() { queue.take_now(usize::MAX) } else { Vec::new() };
                 queue.done(rest.len());
                 jobs.extend(rest);
                 let error = failure.into_error();
-                warn!(%error, cause = ?std::error::Error::source(&error), "writes failed");
+                outage.goes_on(&error);
                 Some(error)
             }
         };

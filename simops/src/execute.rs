@@ -34,8 +34,31 @@ pub struct Caller {
 impl Caller {
     /// A part of simops itself: `system:NAME`.
     pub fn system(name: &str) -> Self {
-        Self { actor: format!("system:{name}"), ..Self::default() }
+        Self { actor: format!("{SYSTEM}{name}"), ..Self::default() }
     }
+}
+
+/// The longest actor name, in characters; what is longer is cut.
+const MAX_ACTOR_CHARS: usize = 120;
+/// Names that begin so are simops's own.
+const SYSTEM: &str = "system:";
+
+/// The actor that somebody outside gives as a name: trimmed, cut to 120 characters, `admin` when
+/// nothing is left.
+///
+/// # Errors
+/// `Invalid` for `field` when the name has control characters, or would pass for simops itself.
+pub fn actor_name(field: &str, given: &str) -> Result<String> {
+    let name = given.trim();
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid(field, "must not contain control characters"));
+    }
+    if name.get(..SYSTEM.len()).is_some_and(|start| start.eq_ignore_ascii_case(SYSTEM)) {
+        return Err(Error::invalid(field, "must not begin with system:, which is simops itself"));
+    }
+    let name: String = name.chars().take(MAX_ACTOR_CHARS).collect();
+    let name = name.trim_end();
+    Ok(if name.is_empty() { "admin" } else { name }.to_owned())
 }
 
 /// What is asked for, before the store's facts are known.
@@ -254,4 +277,20 @@ fn is_verdict(error: &Error) -> bool {
         error.kind(),
         ErrorKind::Invalid | ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Forbidden
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_trimmed_cut_and_never_simops_itself() {
+        let name = |given: &str| actor_name("X-Admin-User", given).ok();
+        assert_eq!(name("  ada "), Some("ada".to_owned()));
+        assert_eq!(name(" "), Some("admin".to_owned()));
+        assert_eq!(name(&"é".repeat(200)), Some("é".repeat(120)));
+        assert_eq!(name("a\tb"), None);
+        assert_eq!(name("System:guardrail"), None);
+        assert_eq!(name("systém:x"), Some("systém:x".to_owned()));
+    }
 }

@@ -80,7 +80,12 @@ async fn main() {
     }
     times.sort_unstable();
     let at = |share: usize| times[(times.len() - 1) * share / 100];
-    println!("pause called to confirmed by the host: p50 {:?}, p99 {:?}, max {:?}", at(50), at(99), at(100));
+    println!(
+        "pause called to confirmed by the host: p50 {:?}, p99 {:?}, max {:?}",
+        at(50),
+        at(99),
+        at(100)
+    );
     let _ = leave.send(());
     let _ = worker.await;
 }

@@ -54,7 +54,11 @@ async fn another_operators_change_shows_without_a_reload() {
     let server = ServerBuilder::new(dir.path()).start().await;
     let browser = Browser::open(1400, 1000).await;
     connect(&browser, &server).await;
-    server.client.post("control/run/start", &json!({"mode": "real", "run_id": "elsewhere"})).await.ok();
+    server
+        .client
+        .post("control/run/start", &json!({"mode": "real", "run_id": "elsewhere"}))
+        .await
+        .ok();
     browser.until_text("run-state", "running").await;
     browser.until_text("panel-status", "elsewhere").await;
 }
@@ -70,9 +74,11 @@ async fn the_keyboard_alone_starts_and_stops_a_run_on_a_phone() {
     browser.until_text("live-state", "live").await;
     for (button, state) in [("start-test", "running"), ("stop", "stopped")] {
         let wanted = format!("[data-testid=\"{button}\"]");
-        simops_tests::eventually("the button is enabled", std::time::Duration::from_secs(15), async || {
-            browser.find(button).await.is_enabled().await.ok().filter(|enabled| *enabled)
-        })
+        simops_tests::eventually(
+            "the button is enabled",
+            std::time::Duration::from_secs(15),
+            async || browser.find(button).await.is_enabled().await.ok().filter(|enabled| *enabled),
+        )
         .await;
         // Tab from where the focus is until the button has it: everything can be reached.
         let mut reached = false;
@@ -87,11 +93,16 @@ async fn the_keyboard_alone_starts_and_stops_a_run_on_a_phone() {
         }
         assert!(reached, "{button} cannot be reached by keyboard");
         browser.client.active_element().await.unwrap().send_keys("\u{e007}").await.unwrap();
-        let confirm = "return document.querySelector('dialog[open]')?.contains(document.activeElement)";
-        simops_tests::eventually("the confirmation", std::time::Duration::from_secs(15), async || {
-            let open = browser.client.execute(confirm, vec![]).await.ok()?;
-            (open == json!(true)).then_some(())
-        })
+        let confirm =
+            "return document.querySelector('dialog[open]')?.contains(document.activeElement)";
+        simops_tests::eventually(
+            "the confirmation",
+            std::time::Duration::from_secs(15),
+            async || {
+                let open = browser.client.execute(confirm, vec![]).await.ok()?;
+                (open == json!(true)).then_some(())
+            },
+        )
         .await;
         for _ in 0..5 {
             let script = "return document.activeElement.dataset.testid";
@@ -104,7 +115,11 @@ async fn the_keyboard_alone_starts_and_stops_a_run_on_a_phone() {
         browser.until_text("run-state", state).await;
     }
     let script = "return document.documentElement.scrollWidth <= window.innerWidth";
-    assert_eq!(browser.client.execute(script, vec![]).await.unwrap(), json!(true), "it scrolls sideways");
+    assert_eq!(
+        browser.client.execute(script, vec![]).await.unwrap(),
+        json!(true),
+        "it scrolls sideways"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
@@ -29,7 +30,8 @@ fn order(dice: &mut Dice, number: usize) -> Order {
         0 | 1 => {
             let run_id = format!("run-{number}");
             let reset = dice.roll(2) == 0;
-            let body = json!({"mode": "test", "run_id": run_id, "reset_world": reset, "reason": reason});
+            let body =
+                json!({"mode": "test", "run_id": run_id, "reset_world": reset, "reason": reason});
             (Method::POST, "control/run/start", body)
         }
         2 | 3 => (Method::POST, "control/run/stop", json!({ "reason": reason })),
@@ -64,7 +66,10 @@ async fn check_agreement(client: &Client) {
         assert_eq!(ops["run_id"], open["run_id"]);
         assert_eq!(&status["run_metadata"], *open);
     } else {
-        assert_eq!(ops["simulation_paused"].as_bool(), Some(ops["run_id"] != "" || ops["simulation_paused"] == true));
+        assert_eq!(
+            ops["simulation_paused"].as_bool(),
+            Some(ops["run_id"] != "" || ops["simulation_paused"] == true)
+        );
     }
     let verified = client.get("audit/verify").await.ok();
     assert_eq!(verified["ok"], true, "{verified}");
@@ -102,7 +107,11 @@ async fn check_order(client: &Client, order: &Order, answer: &Answer) {
     }
 }
 
-fn of_reason<'a>(items: &'a Value, field: impl Fn(&Value) -> &Value, reason: &str) -> Vec<&'a Value> {
+fn of_reason<'a>(
+    items: &'a Value,
+    field: impl Fn(&Value) -> &Value,
+    reason: &str,
+) -> Vec<&'a Value> {
     items.as_array().unwrap().iter().filter(|item| *field(item) == json!(reason)).collect()
 }
 

@@ -146,7 +146,8 @@ async fn the_command_line_says_the_same_on_the_database_and_on_the_server() {
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
         assert_eq!(parse(&direct.stdout), parse(&remote.stdout), "{command:?}");
     }
-    let refused = cli(dir.path(), &["run", "status", "--url", &server.base, "--token", "wrong"]).await;
+    let refused =
+        cli(dir.path(), &["run", "status", "--url", &server.base, "--token", "wrong"]).await;
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("Invalid admin credentials"), "{said}");

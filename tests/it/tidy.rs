@@ -62,7 +62,9 @@ fn nothing_is_left_for_later() {
 #[test]
 fn the_console_has_nothing_inline_and_asks_nobody_else() {
     for (path, text) in sources(&[".html", ".js", ".css"]) {
-        for word in ["style=\"", "onclick=", "javascript:", "eval(", "innerHTML", "//cdn", "fetch(\"http"] {
+        for word in
+            ["style=\"", "onclick=", "javascript:", "eval(", "innerHTML", "//cdn", "fetch(\"http"]
+        {
             assert!(!text.contains(word), "{} holds {word}", path.display());
         }
     }

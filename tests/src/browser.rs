@@ -19,7 +19,16 @@ pub struct Browser {
     /// The WebDriver client.
     pub client: Client,
     _driver: Child,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Killing the driver leaves its browser behind, also when a test fails. The profile's path
+        // is in the arguments of this browser's processes and of no others.
+        let profile = self.profile.path().display().to_string();
+        let _ = std::process::Command::new("pkill").args(["-KILL", "-f", &profile]).status();
+    }
 }
 
 impl Browser {
@@ -66,7 +75,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a browser session");
-        Self { client, _driver: driver, _profile: profile }
+        Self { client, _driver: driver, profile }
     }
 
     /// The element with that test id, once it is there.

@@ -25,7 +25,7 @@ const AGENT: &str = "agent/";
 const PROPOSAL: &str = "proposal/";
 
 /// How long a kind of weather lasts, in days.
-const WEATHER_LASTS: i64 = 4;
+const WEATHER_LASTS: i64 = 3;
 
 /// How the fields do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,6 @@ fn wrong_usage_exits_2_with_a_hint() {
         &["--log", "info=loud", "run", "status"],
         &["--url", "ftp://example.org", "run", "status"],
         &["--url", "http://example.org", "worker"],
-        &["--actor", " ", "run", "status"],
         &[],
     ] {
         let said = place.run(args);

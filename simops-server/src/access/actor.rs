@@ -6,11 +6,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use serde::Serialize;
+use simops::execute::actor_name;
 
 use crate::problem::Problem;
 
 const ADMIN_USER: HeaderName = HeaderName::from_static("x-admin-user");
-const MAX_CHARS: usize = 120;
 
 /// Who acts. Only requests that were let in have one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -26,7 +26,7 @@ impl Actor {
     /// The actor that `headers` name.
     ///
     /// # Errors
-    /// A name with control characters.
+    /// A name with control characters, or one of simops itself.
     pub(crate) fn named_in(headers: &HeaderMap, ip: IpAddr) -> Result<Self, Problem> {
         let Some(value) = headers.get(ADMIN_USER) else {
             return Ok(Self { id: "admin".to_owned(), ip });
@@ -36,13 +36,7 @@ impl Actor {
             Ok(name) => name.to_owned(),
             Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
         };
-        let name = name.trim();
-        if name.chars().any(char::is_control) {
-            return Err(Problem::invalid("X-Admin-User", "must not contain control characters"));
-        }
-        let name: String = name.chars().take(MAX_CHARS).collect();
-        let name = name.trim_end();
-        Ok(Self { id: if name.is_empty() { "admin" } else { name }.to_owned(), ip })
+        Ok(Self { id: actor_name("X-Admin-User", &name)?, ip })
     }
 }
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use simops::store::{
-    Commit, ControlStore, EventFilter, EventStore, IdempotencyKey, Recorded, TurnCommit, WorldStore,
-};
-use simops::{ErrorKind, async_trait};
+use simops::ErrorKind;
+use simops::store::{Commit, ControlStore, EventFilter, EventStore, TurnCommit, WorldStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
 use tokio::task::JoinSet;
 

@@ -9,6 +9,8 @@
 mod attempt;
 pub mod bound;
 pub mod breaker;
+mod builder;
+mod chain;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -25,6 +27,7 @@ pub mod scripted;
 pub mod secret;
 mod till;
 
+pub use builder::RouterBuilder;
 pub use config::ProviderConfig;
 pub use context::CallContext;
 pub use error::{CallError, LlmError, LlmErrorKind, Spent};
@@ -35,6 +38,6 @@ pub use options::RouterOptions;
 pub use provider::{ChatRequest, ChatResponse, LlmProvider};
 pub use refusals::BudgetRefusals;
 pub use route::Route;
-pub use router::{Answer, Router, RouterBuilder};
+pub use router::{Answer, Router};
 pub use scripted::ScriptedProvider;
 pub use secret::Secret;

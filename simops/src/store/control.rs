@@ -59,6 +59,9 @@ pub trait ControlStore: Send + Sync {
     /// Makes `change` true in one transaction: the state, the registry row, the audit rows, the
     /// events, and the answer to an idempotency key. [`Commit::Outdated`], and nothing changed,
     /// when the generation is not the expected one or the key has an answer.
+    ///
+    /// # Errors
+    /// `Internal`, and nothing changed, when a second run would be open: the rules never ask for it.
     async fn commit(
         &self,
         change: &Change,
@@ -75,13 +78,15 @@ pub trait ControlStore: Send + Sync {
     async fn forget_recorded(&self, before: Timestamp) -> Result<u64>;
 
     /// A revision that moves whenever a commit, a host's state or an epoch's status changes, in
-    /// this process or another: look again when it does. Its value means nothing else.
+    /// this process or another: look again when it does. Turns, events and usage do not move it.
+    /// Its value means nothing else.
     fn watch(&self) -> watch::Receiver<u64>;
 
     /// The registry row of that name.
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>>;
 
-    /// Registry rows, newest start first; those before the place `before`, if given.
+    /// Registry rows, newest start first; those before the place `before`, if given. A row that is
+    /// replaced keeps its place.
     async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>>;
 
     /// Audit rows, newest first, without the first `offset`.

@@ -25,7 +25,7 @@ pub struct EventFilter {
 pub enum ActivityScope {
     /// Those of a run.
     Run(String),
-    /// Those since a time, of any run.
+    /// Those at a time or later, of any run or none.
     Since(Timestamp),
 }
 

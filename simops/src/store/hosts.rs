@@ -13,10 +13,10 @@ pub trait HostStore: Send + Sync {
     /// new, not for a mere sign of life.
     async fn report(&self, report: &HostReport) -> Result<()>;
 
-    /// Forgets a host that has left.
+    /// Forgets a host that has left. Moves the watched revision if it was known.
     async fn leave(&self, host_id: &str) -> Result<()>;
 
-    /// Every host that has reported since `since`, by name.
+    /// Every host that has reported at `since` or later, by name.
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>>;
 
     /// Forgets hosts that have not reported since `before`.

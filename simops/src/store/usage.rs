@@ -25,12 +25,12 @@ pub trait UsageStore: Send + Sync {
     /// write may be repeated.
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()>;
 
-    /// What a day has used.
+    /// What a day has used. Sums stop at the greatest number there is.
     async fn day_totals(&self, day: Date) -> Result<DayTotals>;
 
     /// The calls of a run, or since a time.
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals>;
 
-    /// A run's calls recorded after `since`.
+    /// A run's calls recorded after `since`, not at it.
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow>;
 }

@@ -75,25 +75,33 @@ pub struct TurnCommit {
 /// Worlds.
 #[async_trait]
 pub trait WorldStore: Send + Sync {
-    /// Asks for a new epoch; its number.
+    /// Asks for a new epoch; its number, which is never given again.
     async fn request_epoch(&self, now: Timestamp) -> Result<i64>;
 
-    /// Epochs asked for since `since` and claimed by nobody, oldest first.
+    /// Epochs asked for at `since` or later and claimed by nobody, oldest first.
     async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>>;
 
     /// Makes `host_id` the one builder of an epoch. False when another was faster.
     async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool>;
 
-    /// Writes a claimed epoch's documents and makes it ready, in one transaction.
+    /// Writes a claimed epoch's documents, but for nulls, and makes it ready, in one transaction.
+    /// Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// `Conflict` when the epoch was not claimed, has failed, or is unknown.
     async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()>;
 
-    /// Says that a claimed epoch cannot be built.
+    /// Says that a claimed epoch cannot be built. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// `Conflict` when the epoch was not claimed, is ready, or is unknown.
     async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()>;
 
     /// One epoch.
     async fn epoch(&self, epoch: i64) -> Result<Option<WorldEpoch>>;
 
-    /// Drops epochs asked for before `before` but for the `keep` newest; never one in `shown`.
+    /// Drops epochs asked for before `before` but for the `keep` newest; how many. Never the one in
+    /// `shown`, nor the one that the control state shows by now.
     async fn forget_epochs(
         &self,
         before: Timestamp,

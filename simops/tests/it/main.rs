@@ -4,6 +4,12 @@
 mod admission;
 mod audit;
 mod guardrail;
+mod llm_books;
+mod llm_http;
+mod llm_peer;
+mod llm_pure;
+mod llm_router;
+mod llm_scene;
 mod memory_store;
 mod price;
 mod run_rules;

@@ -9,7 +9,7 @@ use super::super::stock::Resource;
 use super::super::telling::{Category, Telling, kind};
 
 /// What a day without food costs, in energy, beside what every day costs.
-const HUNGER_COSTS: u32 = 2;
+const HUNGER_COSTS: u32 = 1;
 /// After so many days without food an agent is dormant.
 const DORMANT_AFTER: u32 = 3;
 /// So much energy wakes a dormant agent that is not hungry.

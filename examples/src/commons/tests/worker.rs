@@ -125,10 +125,13 @@ async fn history_of(commons: Commons, concurrency: usize) -> Vec<Value> {
         events.iter().filter(|event| event.metadata.contains_key("runtime")).count() >= TURNS
     };
     work_until(&store, commons, concurrency, enough).await;
-    let said = actions()
-        .await
-        .into_iter()
-        .map(|event| json!([event.agent_id, event.event_type, event.description, event.metadata]));
+    let said = actions().await.into_iter().map(|mut event| {
+        // How long a prompt is depends on the world that its agent saw, and so on the pace.
+        if let Some(Value::Object(runtime)) = event.metadata.get_mut("runtime") {
+            runtime.remove("calls");
+        }
+        json!([event.agent_id, event.event_type, event.description, event.metadata])
+    });
     said.take(TURNS).collect()
 }
 

@@ -1,0 +1,122 @@
+//! Control state, run registry, audit trail and idempotent answers.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{Data, MemoryStore, page, place_after};
+use crate::control::{AuditRow, Change, ControlState};
+use crate::run::RunRecord;
+use crate::settings::key;
+use crate::store::{AuditPage, Commit, ControlStore, IdempotencyKey, Page, Recorded};
+use crate::{Error, Result};
+
+#[async_trait]
+impl ControlStore for MemoryStore {
+    async fn load(&self) -> Result<ControlState> {
+        let data = self.data();
+        let run_id = data.state.overrides.get(key::RUN_ID).and_then(Value::as_str);
+        let run = run_id.and_then(|run_id| data.run(run_id)).cloned();
+        Ok(ControlState { run, ..data.state.clone() })
+    }
+
+    async fn commit(
+        &self,
+        change: &Change,
+        answer: Option<(&IdempotencyKey, &Recorded)>,
+    ) -> Result<Commit> {
+        let mut data = self.data();
+        let answered = answer.is_some_and(|(key, _)| data.answers.contains_key(&key.key));
+        if answered || data.state.generation != change.expected_generation {
+            return Ok(Commit::Outdated);
+        }
+        if let Some(run) = &change.run {
+            let open = data.runs.iter().any(|known| known.is_open() && known.run_id != run.run_id);
+            if run.is_open() && open {
+                return Err(Error::internal("a second run would be open"));
+            }
+            data.put_run(run);
+        }
+        data.state = ControlState { run: None, ..change.next.clone() };
+        data.audit.extend_from_slice(&change.audit);
+        data.append(&change.events);
+        if let Some((key, recorded)) = answer {
+            data.answers.insert(key.key.clone(), recorded.clone());
+        }
+        drop(data);
+        self.tell_watchers();
+        Ok(Commit::Done)
+    }
+
+    async fn recorded(&self, key: &str) -> Result<Option<Recorded>> {
+        Ok(self.data().answers.get(key).cloned())
+    }
+
+    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit> {
+        let mut data = self.data();
+        if data.answers.contains_key(&key.key) {
+            return Ok(Commit::Outdated);
+        }
+        data.answers.insert(key.key.clone(), answer.clone());
+        Ok(Commit::Done)
+    }
+
+    async fn forget_recorded(&self, before: Timestamp) -> Result<u64> {
+        let answers = &mut self.data().answers;
+        let known = answers.len();
+        answers.retain(|_, answer| answer.created_at >= before);
+        Ok((known - answers.len()) as u64)
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
+        Ok(self.data().run(run_id).cloned())
+    }
+
+    async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
+        let data = self.data();
+        let rows = data.runs.iter().enumerate();
+        Ok(page(rows.map(|(index, run)| (place_after(index), run.clone())), before, limit))
+    }
+
+    async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {
+        let rows = &self.data().audit;
+        let items = rows.iter().rev().skip(offset).take(limit).cloned().collect();
+        Ok(AuditPage { count: place_after(rows.len()) - 1, items })
+    }
+
+    async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>> {
+        let data = self.data();
+        let later = data.audit.iter().filter(|row| row.id > after);
+        Ok(later.take(limit).cloned().collect())
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn backend(&self) -> &'static str {
+        "memory"
+    }
+
+    fn pool_utilization(&self) -> f64 {
+        0.0
+    }
+}
+
+impl Data {
+    fn run(&self, run_id: &str) -> Option<&RunRecord> {
+        self.runs.iter().find(|run| run.run_id == run_id)
+    }
+
+    fn put_run(&mut self, run: &RunRecord) {
+        match self.runs.iter_mut().find(|known| known.run_id == run.run_id) {
+            Some(known) => *known = run.clone(),
+            None => self.runs.push(run.clone()),
+        }
+    }
+}

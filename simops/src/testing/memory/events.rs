@@ -1,0 +1,74 @@
+//! The event log.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{Data, MemoryStore, page, place_after};
+use crate::Result;
+use crate::event::{Event, NewEvent};
+use crate::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(&self, events: &[NewEvent]) -> Result<()> {
+        self.data().append(events);
+        Ok(())
+    }
+
+    async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
+        let data = self.data();
+        let wanted = |wanted: &Option<String>, value: Option<&String>| {
+            wanted.is_none() || wanted.as_ref() == value
+        };
+        let found = data.events.iter().map(|(.., event)| event).filter(|event| {
+            wanted(&filter.run_id, event.run_id.as_ref())
+                && wanted(&filter.event_type, Some(&event.event_type))
+        });
+        Ok(page(found.map(|event| (event.id, event.clone())), filter.before, filter.limit))
+    }
+
+    async fn event(&self, id: i64) -> Result<Option<Event>> {
+        let data = self.data();
+        Ok(data.events.iter().map(|(.., event)| event).find(|event| event.id == id).cloned())
+    }
+
+    async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
+        let data = self.data();
+        let mut counts = BTreeMap::<_, i64>::new();
+        for (_, mode, event) in &data.events {
+            let counted = match scope {
+                ActivityScope::Run(run_id) => event.run_id.as_ref() == Some(run_id),
+                ActivityScope::Since(since) => event.created_at >= *since,
+            };
+            if counted {
+                *counts.entry((event.event_type.clone(), *mode)).or_default() += 1;
+            }
+        }
+        let counts = counts.into_iter();
+        Ok(counts
+            .map(|((event_type, mode), count)| EventCount { event_type, mode, count })
+            .collect())
+    }
+}
+
+impl Data {
+    /// Appends events in order, leaving out those that are stored already.
+    pub(super) fn append(&mut self, events: &[NewEvent]) {
+        for new in events {
+            if self.events.iter().any(|(uid, ..)| *uid == new.uid) {
+                continue;
+            }
+            let event = Event {
+                id: place_after(self.events.len()),
+                run_id: new.run_id.clone(),
+                agent_id: new.agent_id,
+                event_type: new.event_type.clone(),
+                description: new.description.clone(),
+                metadata: new.metadata.clone(),
+                created_at: new.created_at,
+            };
+            self.events.push((new.uid, new.runtime_mode(), event));
+        }
+    }
+}

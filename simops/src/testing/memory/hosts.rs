@@ -1,0 +1,39 @@
+//! What hosts report of themselves.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::MemoryStore;
+use crate::Result;
+use crate::control::HostReport;
+use crate::store::HostStore;
+
+#[async_trait]
+impl HostStore for MemoryStore {
+    async fn report(&self, report: &HostReport) -> Result<()> {
+        let before = self.data().hosts.insert(report.id.clone(), report.clone());
+        let said = |report: &HostReport| (report.state, report.generation);
+        if before.as_ref().map(said) != Some(said(report)) {
+            self.tell_watchers();
+        }
+        Ok(())
+    }
+
+    async fn leave(&self, host_id: &str) -> Result<()> {
+        let known = self.data().hosts.remove(host_id);
+        if known.is_some() {
+            self.tell_watchers();
+        }
+        Ok(())
+    }
+
+    async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
+        let data = self.data();
+        Ok(data.hosts.values().filter(|host| host.last_seen >= since).cloned().collect())
+    }
+
+    async fn forget_hosts(&self, before: Timestamp) -> Result<()> {
+        self.data().hosts.retain(|_, host| host.last_seen >= before);
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! The reference store: naive, in memory, easy to check by reading.
+//!
+//! One lock over plain lists, so every call is a transaction by itself. Lists are searched from end
+//! to end: what a faster store answers must equal what this one does.
+
+mod control;
+mod events;
+mod hosts;
+mod usage;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::control::{AuditRow, ControlState, HostReport};
+use crate::event::{Event, NewEvent, RuntimeMode};
+use crate::run::RunRecord;
+use crate::store::{Page, Recorded, World, WorldEpoch};
+use crate::usage::UsageRow;
+
+/// A store in memory. Clones share their content, which lives as long as the last of them.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    data: Arc<Mutex<Data>>,
+    revision: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Data {
+    // Its `run` is left empty: the registry has it.
+    state: ControlState,
+    runs: Vec<RunRecord>,
+    audit: Vec<AuditRow>,
+    answers: BTreeMap<String, Recorded>,
+    events: Vec<(Uuid, Option<RuntimeMode>, Event)>,
+    hosts: BTreeMap<String, HostReport>,
+    usage: Vec<UsageRow>,
+    epochs: BTreeMap<i64, Epoch>,
+    last_epoch: i64,
+}
+
+#[derive(Debug)]
+struct Epoch {
+    row: WorldEpoch,
+    world: World,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_watchers(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+}
+
+/// The place, from 1, that follows `count` others.
+fn place_after(count: usize) -> i64 {
+    i64::try_from(count).map_or(i64::MAX, |count| count + 1)
+}
+
+/// The page of what comes before the place `before`, newest first, out of `items`, oldest first.
+fn page<T>(
+    items: impl DoubleEndedIterator<Item = (i64, T)>,
+    before: Option<i64>,
+    limit: usize,
+) -> Page<T> {
+    let older = items.rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
+    let cut = Page::cut(older.take(limit.saturating_add(1)).collect(), limit, |(place, _)| *place);
+    Page { items: cut.items.into_iter().map(|(_, item)| item).collect(), next: cut.next }
+}

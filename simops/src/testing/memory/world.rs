@@ -1,0 +1,134 @@
+//! Worlds: epochs and their documents.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Data, Epoch, MemoryStore};
+use crate::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
+use crate::{Error, Result};
+
+#[async_trait]
+impl WorldStore for MemoryStore {
+    async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
+        let mut data = self.data();
+        data.last_epoch += 1;
+        let epoch = data.last_epoch;
+        let row = WorldEpoch { epoch, status: EpochStatus::Requested, requested_at: now };
+        data.epochs.insert(epoch, Epoch { row, world: World::default() });
+        drop(data);
+        self.tell_watchers();
+        Ok(epoch)
+    }
+
+    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
+        let data = self.data();
+        let rows = data.epochs.values().map(|epoch| &epoch.row);
+        Ok(rows
+            .filter(|row| row.status == EpochStatus::Requested && row.requested_at >= since)
+            .cloned()
+            .collect())
+    }
+
+    async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool> {
+        let mut data = self.data();
+        let Some(known) = data.epochs.get_mut(&epoch) else { return Ok(false) };
+        if known.row.status != EpochStatus::Requested {
+            return Ok(false);
+        }
+        known.row.status = EpochStatus::Building { host_id: host_id.to_owned() };
+        drop(data);
+        self.tell_watchers();
+        Ok(true)
+    }
+
+    async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()> {
+        let mut world = World::default();
+        put_documents(&mut world.documents, documents);
+        let ready = EpochStatus::Ready { result: result.clone() };
+        if self.data().end_building(epoch, ready, world)? {
+            self.tell_watchers();
+        }
+        Ok(())
+    }
+
+    async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()> {
+        let failed = EpochStatus::Failed { reason: reason.to_owned() };
+        if self.data().end_building(epoch, failed, World::default())? {
+            self.tell_watchers();
+        }
+        Ok(())
+    }
+
+    async fn epoch(&self, epoch: i64) -> Result<Option<WorldEpoch>> {
+        Ok(self.data().epochs.get(&epoch).map(|epoch| epoch.row.clone()))
+    }
+
+    async fn forget_epochs(
+        &self,
+        before: Timestamp,
+        keep: usize,
+        shown: Option<i64>,
+    ) -> Result<u64> {
+        let data = &mut *self.data();
+        let kept: Vec<i64> = data.epochs.keys().rev().take(keep).copied().collect();
+        let known = data.epochs.len();
+        data.epochs.retain(|number, epoch| {
+            epoch.row.requested_at >= before
+                || kept.contains(number)
+                || [shown, data.state.world_epoch].contains(&Some(*number))
+        });
+        Ok((known - data.epochs.len()) as u64)
+    }
+
+    async fn world(&self, epoch: i64) -> Result<World> {
+        Ok(self.data().epochs.get(&epoch).map(|epoch| epoch.world.clone()).unwrap_or_default())
+    }
+
+    async fn commit_turn(&self, turn: &TurnCommit) -> Result<i64> {
+        let data = &mut *self.data();
+        if turn.generation < data.state.gate_generation {
+            return Err(Error::stale("the run was paused, stopped or reset since"));
+        }
+        if data.state.world_epoch != Some(turn.epoch) {
+            return Err(Error::stale("another epoch of the world is shown"));
+        }
+        let world = data.epochs.get_mut(&turn.epoch).map(|epoch| &mut epoch.world);
+        let Some(world) = world.filter(|world| world.version == turn.expected_version) else {
+            return Err(Error::stale("the world has changed since"));
+        };
+        put_documents(&mut world.documents, &turn.documents);
+        world.version += 1;
+        let version = world.version;
+        data.append(&turn.events);
+        Ok(version)
+    }
+}
+
+impl Data {
+    /// Ends the building of an epoch; false when it has ended so before.
+    fn end_building(&mut self, epoch: i64, ended: EpochStatus, world: World) -> Result<bool> {
+        let not_built = || Error::conflict(format!("epoch {epoch} is not being built"));
+        let known = self.epochs.get_mut(&epoch).ok_or_else(not_built)?;
+        let same = std::mem::discriminant(&known.row.status) == std::mem::discriminant(&ended);
+        match known.row.status {
+            EpochStatus::Building { .. } => {
+                known.row.status = ended;
+                known.world = world;
+                Ok(true)
+            }
+            _ if same => Ok(false),
+            _ => Err(not_built()),
+        }
+    }
+}
+
+fn put_documents(world: &mut Documents, documents: &Documents) {
+    for (name, body) in documents {
+        if body.is_null() {
+            world.remove(name);
+        } else {
+            world.insert(name.clone(), body.clone());
+        }
+    }
+}
