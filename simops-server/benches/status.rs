@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p simops-server --bench status`. Servers and clients share the machine, so the
 //! figures are lower than those of a load generator elsewhere; the ratio is what counts.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,12 +1,14 @@
 //! The application: every route, and what they share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::{BoxError, Router};
+use hyper_util::service::TowerToHyperService;
 use simops::ops::Ops;
 
 use crate::access::{Access, AccessOptions};
@@ -14,6 +16,7 @@ use crate::assets::Assets;
 use crate::edge::edge;
 use crate::fresh::Fresh;
 use crate::meters::Meters;
+use crate::patterns::Patterns;
 use crate::problem::Problem;
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshots;
@@ -35,15 +38,30 @@ pub(crate) struct Shared {
     pub(crate) meters: Meters,
     pub(crate) assets: Assets,
     pub(crate) openapi: Bytes,
+    pub(crate) patterns: Patterns,
     pub(crate) request_ids: RequestIds,
 }
 
-/// The application, to be served. Requests need an extension [`Peer`](crate::Peer).
+/// The application, to be served. A clone shares everything.
+#[derive(Clone)]
 pub struct Application {
-    /// Every route.
-    pub router: Router,
+    routes: TowerToHyperService<Router>,
+    shared: App,
+}
+
+impl Application {
+    /// The answer to a request that came on a connection from `peer`.
+    pub async fn answer<B>(&self, peer: IpAddr, request: Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        edge(&self.shared, &self.routes, peer, request.map(Body::new)).await
+    }
+
     /// The open streams, to be closed before the server can end.
-    pub streams: Arc<Streams>,
+    pub fn streams(&self) -> &Arc<Streams> {
+        &self.shared.streams
+    }
 }
 
 /// The application on `ops`.
@@ -54,17 +72,18 @@ pub fn app(ops: Arc<Ops>, access: AccessOptions) -> simops::Result<Application> 
     let options = ops.options();
     let access = Access::new(access, options.environment, options.write_enabled);
     let snapshots = Arc::new(Snapshots::new(&ops));
-    let streams = Arc::new(Streams::new(Arc::clone(&ops), Arc::clone(&snapshots)));
+    let streams = Streams::new(Arc::clone(&ops), Arc::clone(&snapshots));
     let (admin, description) = routes::admin().split_for_parts();
     let shared = Arc::new(Shared {
         ops,
         access,
         snapshots,
-        streams: Arc::clone(&streams),
+        streams: Arc::new(streams),
         ready: Fresh::new(READY_FOR),
         meters: Meters::new(),
         assets: Assets::new(),
         openapi: openapi::finish(&description)?,
+        patterns: Patterns::of(&description),
         request_ids: RequestIds::new(),
     });
     let router = admin
@@ -74,7 +93,6 @@ pub fn app(ops: Arc<Ops>, access: AccessOptions) -> simops::Result<Application> 
             let detail = "This path exists, but not with this method; see the Allow header";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
         })
-        .layer(from_fn_with_state(Arc::clone(&shared), edge))
-        .with_state(shared);
-    Ok(Application { router, streams })
+        .with_state(Arc::clone(&shared));
+    Ok(Application { routes: TowerToHyperService::new(router), shared })
 }

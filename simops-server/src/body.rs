@@ -41,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Write<T> {
             key,
             fingerprint: fingerprint(parts.method.as_str(), parts.uri.path(), &bytes),
         });
-        let caller = Caller { actor: actor.id, reason: None, idempotency };
+        let caller = Caller { actor: actor.id.into_owned(), reason: None, idempotency };
         Ok(Self { caller, body: parse(&bytes)? })
     }
 }

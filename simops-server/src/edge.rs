@@ -1,24 +1,24 @@
 //! What every request passes, in one step: name, access, time limit, panics, headers, figures, log.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use crate::access::{Actor, is_admin, is_write};
 use crate::app::App;
 use crate::problem::{Cause, Problem};
 use crate::request_id::REQUEST_ID;
-
-/// The address of the connection a request came on.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
 
 /// No handler takes longer than this; a reset's world has 8 s.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -35,27 +35,28 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// Everything between a connection and the routes.
+pub(crate) async fn edge(
+    app: &App,
+    routes: &TowerToHyperService<Router>,
+    peer: IpAddr,
+    mut request: Request,
+) -> Response {
     let started = Instant::now();
     let id = app.request_ids.of(request.headers());
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-
-    // A server that does not say who the peer is lets nobody pass for somebody.
-    let peer = request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |p| p.0);
     let client = app.access.client_ip(peer, request.headers());
-    let admitted = admit(&app, client, &mut request);
+    let admitted = admit(app, client, &mut request);
     let actor = admitted.as_ref().ok().cloned().flatten();
     let mut response = match admitted {
-        Ok(_) => guarded(next, request).await,
+        Ok(_) => guarded(routes, request).await,
         Err(problem) => problem.into_response(),
     };
 
-    decorate(response.headers_mut(), &id);
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    app.meters.observe(&method, route, response.status(), started.elapsed());
-    let line = Line { method: &method, uri: &uri, client, actor: actor.as_ref(), id: &id };
-    line.log(&response, started.elapsed());
+    decorate(response.headers_mut(), id);
+    let took = started.elapsed();
+    app.meters.observe(&method, app.patterns.of_path(uri.path()), response.status(), took);
+    Line { method: &method, uri: &uri, client, actor: actor.as_ref() }.log(&response, took);
     response
 }
 
@@ -74,9 +75,15 @@ fn admit(app: &App, client: IpAddr, request: &mut Request) -> Result<Option<Acto
 }
 
 /// The route's answer, or a problem when it panics or takes too long.
-async fn guarded(next: Next, request: Request) -> Response {
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(WITHIN, answer).await {
+async fn guarded(routes: &TowerToHyperService<Router>, request: Request) -> Response {
+    let answer = AssertUnwindSafe(async { routes.call(request).await.into_response() });
+    let mut answer = pin!(answer.catch_unwind());
+    // Most answers are there at once, and need no timer.
+    let answered = match answer.as_mut().now_or_never() {
+        Some(answered) => Ok(answered),
+        None => timeout(WITHIN, answer).await,
+    };
+    match answered {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
             let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -92,14 +99,14 @@ async fn guarded(next: Next, request: Request) -> Response {
     }
 }
 
-fn decorate(headers: &mut HeaderMap, id: &HeaderValue) {
+fn decorate(headers: &mut HeaderMap, id: HeaderValue) {
     headers.reserve(8);
     headers.insert(header::CONTENT_SECURITY_POLICY, CSP);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
     headers.insert(OPENER_POLICY, SAME_ORIGIN);
     headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
-    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(REQUEST_ID, id);
 }
 
 /// One line per request. The query is left out, as are all headers but the id: no secret gets here.
@@ -108,7 +115,6 @@ struct Line<'a> {
     uri: &'a Uri,
     client: IpAddr,
     actor: Option<&'a Actor>,
-    id: &'a HeaderValue,
 }
 
 impl Line<'_> {
@@ -121,7 +127,7 @@ impl Line<'_> {
                     path = self.uri.path(),
                     status = response.status().as_u16(),
                     ms = (took.as_secs_f64() * 1e6).round() / 1e3,
-                    request = self.id.to_str().unwrap_or_default(),
+                    request = request_id(response),
                     client = %self.client,
                     actor = self.actor.map(|actor| &*actor.id),
                     cause = response.extensions().get::<Cause>().map(|cause| &*cause.0),
@@ -138,4 +144,9 @@ impl Line<'_> {
             _ => line!(debug),
         }
     }
+}
+
+fn request_id(response: &Response) -> &str {
+    let id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    id.unwrap_or_default()
 }

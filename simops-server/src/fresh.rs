@@ -59,7 +59,7 @@ impl<T: Clone> Fresh<T> {
         let good = match entry.value {
             // A computation that began after the question answers it, however long it took.
             Ok(_) if entry.taken >= asked => true,
-            Ok(_) => entry.revision == revision() && entry.taken.elapsed() < self.max_age,
+            Ok(_) => entry.revision == revision() && asked - entry.taken < self.max_age,
             Err(_) => entry.taken >= asked,
         };
         good.then(|| entry.value.clone())

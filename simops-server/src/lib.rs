@@ -15,6 +15,7 @@ mod fresh;
 pub mod logs;
 mod meters;
 mod openapi;
+mod patterns;
 mod problem;
 mod query;
 mod request_id;
@@ -28,7 +29,6 @@ mod worker;
 
 pub use access::{AccessOptions, Networks, Token};
 pub use app::{Application, app};
-pub use edge::Peer;
 pub use serve::serve;
 pub use signals::Signals;
 pub use start::start;

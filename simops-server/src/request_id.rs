@@ -34,8 +34,9 @@ impl RequestIds {
             return given.clone();
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number:06x}", self.process);
-        HeaderValue::from_str(&name).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        let mut name = String::with_capacity(24);
+        let _ = write!(name, "{}-{number:06x}", self.process);
+        HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("none"))
     }
 }
 

@@ -1,21 +1,21 @@
 //! Connections: accepted until a signal, then drained within a bounded time.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
 use crate::app::Application;
-use crate::edge::Peer;
 
 /// A request's head must be there within this; an idle connection is closed after it.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
         };
         match accepted {
             Ok((stream, peer)) => {
-                let service = service(app.router.clone(), Peer(peer.ip()));
+                let service = service(app.clone(), peer.ip());
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "a connection was gone before it was served");
                     continue;
@@ -59,25 +59,19 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
         }
     }
     drop(listener);
-    app.streams.close();
+    app.streams().close();
     if tokio::time::timeout(DRAIN_WITHIN, connections.shutdown()).await.is_err() {
         warn!("some requests were not answered in time");
     }
 }
 
-/// The routes, told who the peer is.
+/// The application, told who the peer is.
 fn service(
-    router: Router,
-    peer: Peer,
-) -> impl Service<
-    Request<Incoming>,
-    Response = axum::response::Response,
-    Error = std::convert::Infallible,
-    Future: Send,
-> {
-    let routes = TowerToHyperService::new(router);
-    service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        routes.call(request)
+    app: Application,
+    peer: IpAddr,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok(app.answer(peer, request).await) }
     })
 }

@@ -1,5 +1,6 @@
 //! Who acts: the name in `X-Admin-User`, and where the request came from.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
@@ -16,7 +17,8 @@ const ADMIN_USER: HeaderName = HeaderName::from_static("x-admin-user");
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Actor {
     /// The name given in `X-Admin-User`; `admin` when none was.
-    pub(crate) id: String,
+    #[schema(value_type = String)]
+    pub(crate) id: Cow<'static, str>,
     /// The client's address.
     #[schema(value_type = String)]
     pub(crate) ip: IpAddr,
@@ -29,14 +31,14 @@ impl Actor {
     /// A name with control characters, or one of simops itself.
     pub(crate) fn named_in(headers: &HeaderMap, ip: IpAddr) -> Result<Self, Problem> {
         let Some(value) = headers.get(ADMIN_USER) else {
-            return Ok(Self { id: "admin".to_owned(), ip });
+            return Ok(Self { id: Cow::Borrowed("admin"), ip });
         };
         // Header values have no charset; what is no UTF-8 was meant as latin-1.
         let name = match std::str::from_utf8(value.as_bytes()) {
             Ok(name) => name.to_owned(),
             Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
         };
-        Ok(Self { id: actor_name("X-Admin-User", &name)?, ip })
+        Ok(Self { id: actor_name("X-Admin-User", &name)?.into(), ip })
     }
 }
 

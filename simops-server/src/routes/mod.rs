@@ -47,13 +47,18 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(stream::stream))
 }
 
+/// The paths of [`public`].
+pub(crate) const PUBLIC: &[&str] =
+    &["/", "/ops", "/ops/", ASSET, "/api/openapi.json", "/healthz", "/readyz", "/metrics"];
+const ASSET: &str = "/ops/assets/{version}/{*name}";
+
 /// What needs no token.
 pub(crate) fn public() -> Router<App> {
     Router::new()
         .route("/", get(console::root))
         .route("/ops", get(console::page))
         .route("/ops/", get(console::slash))
-        .route("/ops/assets/{version}/{*name}", get(console::asset))
+        .route(ASSET, get(console::asset))
         .route("/api/openapi.json", get(health::openapi))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

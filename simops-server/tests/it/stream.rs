@@ -130,14 +130,14 @@ async fn streams_are_counted_limited_and_ended() {
     for _ in 0..simops_server::MAX_STREAMS {
         open.push(Events::open(&app).await);
     }
-    assert_eq!(app.streams.open(), simops_server::MAX_STREAMS);
+    assert_eq!(app.app.streams().open(), simops_server::MAX_STREAMS);
     let refused = app.get("stream").await;
     refused.problem(503);
     assert_eq!(refused.header("retry-after"), "5");
     let mut last = open.pop().unwrap();
     open.clear();
-    assert_eq!(app.streams.open(), 1);
-    app.streams.close();
+    assert_eq!(app.app.streams().open(), 1);
+    app.app.streams().close();
     let ends = async { while last.next().await.is_some() {} };
     tokio::time::timeout(Duration::from_secs(1), ends).await.expect("the stream ends");
     app.get("stream").await.problem(503);

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
@@ -15,15 +14,13 @@ use simops::settings::Registry;
 use simops::store::{Documents, RunStore, World};
 use simops::testing::MemoryStore;
 use simops::{Result, SystemClock};
-use simops_server::{AccessOptions, Networks, Peer, Streams, app};
-use tower::ServiceExt;
+use simops_server::{AccessOptions, Application, Networks, app};
 
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
 
 /// An application on a store of its own.
 pub(crate) struct TestApp {
-    pub(crate) router: Router,
-    pub(crate) streams: Arc<Streams>,
+    pub(crate) app: Application,
     pub(crate) store: Arc<dyn RunStore>,
 }
 
@@ -56,7 +53,7 @@ impl Setup {
         let clock = Arc::new(SystemClock);
         let ops = Arc::new(Ops::new(Arc::clone(&self.store), clock, self.ops));
         let app = app(ops, self.access).unwrap();
-        TestApp { router: app.router, streams: app.streams, store: self.store }
+        TestApp { app, store: self.store }
     }
 }
 
@@ -171,8 +168,7 @@ impl Call<'_> {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        let request = request.extension(Peer(self.peer)).body(self.body).unwrap();
-        self.app.router.clone().oneshot(request).await.unwrap()
+        self.app.app.answer(self.peer, request.body(self.body).unwrap()).await
     }
 
     pub(crate) async fn send(self) -> Answer {

@@ -46,7 +46,8 @@ pub trait SimulationHost: Send + Sync + 'static {
     /// The reason is shown to the operator, and the old world stays.
     async fn seed(&self) -> Result<Seeded>;
 
-    /// The agents that may act, in the order in which they should.
+    /// The agents that may act, in the order in which they should. The first that is not in a turn
+    /// is next, so put those that have waited longest first: a fixed order starves the last.
     ///
     /// # Errors
     /// The worker logs it and asks again a turn later.

@@ -199,8 +199,10 @@ impl Worker {
                         debug!(agent = turn.agent_id, "turn begins");
                         turns.begin(turn);
                     }
-                    next_turn = Instant::now()
-                        + between_turns(&view.settings, self.options.speed, agents.len());
+                    let pause = between_turns(&view.settings, self.options.speed, agents.len());
+                    // Without an agent there is no pace: ask again soon.
+                    let pause = if agents.is_empty() { pause.min(LOOK_EVERY) } else { pause };
+                    next_turn = Instant::now() + pause;
                 }
             }
         }

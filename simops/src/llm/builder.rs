@@ -53,6 +53,22 @@ impl RouterBuilder {
         self
     }
 
+    /// Adds each configured provider, and behind the routes added before one to its model.
+    ///
+    /// # Errors
+    /// Of [`OpenAi::new`](super::OpenAi::new).
+    #[cfg(feature = "http")]
+    pub fn configured(
+        self,
+        configs: &[super::ProviderConfig],
+        options: super::OpenAiOptions,
+    ) -> Result<Self> {
+        configs.iter().try_fold(self, |builder, config| {
+            let provider = Arc::new(super::OpenAi::new(config, options)?);
+            Ok(builder.provider(provider, Limits::default()).route(&config.name, &config.model))
+        })
+    }
+
     /// Notes refused runs in `refusals`, which others read.
     #[must_use]
     pub fn refusals(self, refusals: Arc<BudgetRefusals>) -> Self {

@@ -17,6 +17,25 @@ use crate::Clock;
 use crate::usage::{NanoUsd, PriceBook, UsageCounter};
 
 /// An ordered chain of routes. Clones share limits, breakers and unbooked rows.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use simops::{SystemClock, host::Turn, llm::*, usage::{PriceBook, UsageCounter}};
+/// # async fn ask(counter: Arc<dyn UsageCounter>, turn: &Turn, request: ChatRequest) -> simops::Result<()> {
+/// let scripted = ScriptedProvider::new(|_| Ok("work".to_owned())).named("groq");
+/// let router = Router::builder(counter, Arc::new(PriceBook::shipped()?), Arc::new(SystemClock))
+///     .provider(Arc::new(scripted), Limits::default())
+///     .route("groq", "llama-3.1-8b-instant")
+///     .build()?;
+/// let gate = turn.clone();
+/// let context = CallContext::new(Arc::clone(&turn.settings))
+///     .for_run(&turn.run.run_id)
+///     .for_agent(turn.agent_id, None)
+///     .while_current(move || gate.is_current());
+/// let answer = router.chat(&context, &request).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Router(pub(super) Arc<Chain>);
 
@@ -72,7 +91,8 @@ impl Router {
         self.0.till.unbooked()
     }
 
-    /// Waits until every attempt has ended and is in the ledger: before the process ends.
+    /// Waits until every attempt has ended and is in the ledger: before the process ends. Nothing
+    /// new begins while it waits.
     ///
     /// # Errors
     /// How many were not after `patience`; their leases will expire into rows.

@@ -240,3 +240,32 @@ impl WorldStore for FaultyStore {
         self.forward(self.inner.commit_turn(turn)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::testing::MemoryStore;
+
+    #[tokio::test]
+    async fn the_calls_named_fail_and_only_they() -> Result<()> {
+        let inner = MemoryStore::new();
+        let store = FaultyStore::new(Arc::new(inner.clone()));
+        let event = || NewEvent::new("tick", "", Timestamp::UNIX_EPOCH);
+        store.fail(1..2, Fault::Before);
+        store.append(&[event()]).await?;
+        let failed = store.append(&[event()]).await;
+        assert!(failed.is_err_and(|error| error.kind() == ErrorKind::Unavailable));
+        assert_eq!(inner.event(2).await?, None);
+
+        store.fail(2..u64::MAX, Fault::After);
+        assert!(store.append(&[event()]).await.is_err());
+        assert!(inner.event(2).await?.is_some(), "an unknown outcome: it was done");
+        assert!(store.load().await.is_err());
+
+        store.recover();
+        store.load().await?;
+        assert_eq!(store.calls(), 5);
+        Ok(())
+    }
+}

@@ -54,7 +54,8 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..80),
     ) {
         let limits = [caps.total, caps.openrouter_free, caps.groq, caps.gemini];
-        let (mut open, mut settled): (Vec<(usize, i64)>, Vec<(usize, i64)>) = Default::default();
+        let mut open = Vec::<(usize, i64)>::new();
+        let mut settled = Vec::<(usize, i64)>::new();
         for step in steps {
             match step {
                 Step::Reserve { provider, bound } => {

@@ -17,7 +17,6 @@ pub(crate) enum Step {
     Send(String),
     /// The same text so many times, or until nobody listens.
     Repeat(String, usize),
-    Pause(Duration),
     Hang,
 }
 
@@ -95,10 +94,6 @@ async fn serve(mut socket: TcpStream, script: Vec<Step>, seen: Arc<Mutex<Vec<Str
                     }
                 }
                 sent
-            }
-            Step::Pause(pause) => {
-                tokio::time::sleep(pause).await;
-                Ok(())
             }
             Step::Hang => std::future::pending().await,
         };

@@ -23,3 +23,19 @@ impl StoreBuilder for Memory {
 mod conformance {
     simops::store_conformance!(super::Memory);
 }
+
+#[test]
+fn every_case_of_the_suite_is_in_its_list() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/conformance");
+    let list = std::fs::read_to_string(format!("{folder}/mod.rs")).unwrap();
+    let list = list.split("macro_rules! store_conformance").nth(1).unwrap();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for case in text.split("\npub async fn ").skip(1) {
+            let name = case.split(['(', '<']).next().unwrap();
+            let listed = list.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
+            assert!(listed || name == "check", "{name} of {} is never run", path.display());
+        }
+    }
+}

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::control::{AuditRow, ControlState, HostReport};
-use crate::event::{Event, NewEvent, RuntimeMode};
+use crate::event::{Event, RuntimeMode};
 use crate::run::RunRecord;
 use crate::store::{Page, Recorded, World, WorldEpoch};
 use crate::usage::UsageRow;
