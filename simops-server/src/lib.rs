@@ -1,8 +1,8 @@
 //! The simops server: thin. It reads its configuration, puts the library's use cases behind HTTP,
 //! carries the console, and runs the reference world in-process.
 //!
-//! A request passes [`edge`] (name, access, headers, figures, log) and reaches a route, which calls
-//! one use case of [`simops::ops::Ops`]. Every refusal is a [`problem`].
+//! A request passes `edge` (name, access, headers, figures, log) and reaches a route, which calls
+//! one use case of [`simops::ops::Ops`]. Every refusal is a `problem`.
 
 mod access;
 mod answer;

@@ -37,17 +37,13 @@ pub(crate) fn create(location: &Location, options: &SqliteOptions) -> Work<Conne
             options,
         )?,
     };
-    let path = match location {
-        Location::Memory => Path::new(":memory:"),
-        Location::File(path) => path,
-    };
     // A stranger's database is refused before anything of it is changed, its journal mode too.
-    migrate::identify(&connection, path)?;
+    migrate::identify(&connection)?;
     if *location != Location::Memory {
         keep_log(&connection)?;
     }
     prepare_writer(&connection, options)?;
-    migrate::migrate(&connection, path)?;
+    migrate::migrate(&connection)?;
     Ok(connection)
 }
 
@@ -59,7 +55,7 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let connection = open_file(path, flags, options)?;
-    migrate::check_current(&connection, path)?;
+    migrate::check_current(&connection)?;
     if role == Role::Writer {
         keep_log(&connection)?;
         prepare_writer(&connection, options)?;
@@ -77,13 +73,10 @@ fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Con
 }
 
 fn cannot_open(path: &Path, error: rusqlite::Error) -> Failure {
-    let shown = path.display();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let detail = match folder {
-        Some(folder) if !folder.exists() => {
-            format!("cannot open {shown}: the folder {} does not exist", folder.display())
-        }
-        _ => format!("cannot open {shown}: check that the file and its folder may be written"),
+        Some(folder) if !folder.exists() => "the database's folder does not exist",
+        _ => "the database cannot be opened: check that the file and its folder may be written",
     };
     Error::unavailable(detail).with_source(error).into()
 }

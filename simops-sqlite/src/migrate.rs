@@ -1,7 +1,5 @@
 //! The schema: which database is ours, how old it is, and how it is brought up to date.
 
-use std::path::Path;
-
 use rusqlite::Connection;
 use simops::{Error, ErrorKind};
 
@@ -20,23 +18,25 @@ const MIGRATIONS: [&str; 4] = [
 
 /// Refuses a database that is not simops's or of a newer version, and tells the version of one
 /// that may be used; 0 for an empty one. Reads only: a stranger's file is left as it is.
-pub(crate) fn identify(connection: &Connection, path: &Path) -> Work<usize> {
+pub(crate) fn identify(connection: &Connection) -> Work<usize> {
+    // All of one moment, or a database that another process just makes looks like a stranger's.
+    let moment = connection.is_autocommit().then(|| connection.unchecked_transaction());
+    let moment = moment.transpose()?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (id, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    let path = path.display();
-    let refuse = |detail: String| Err(Error::new(ErrorKind::Unusable, detail).into());
+    drop(moment);
     match (id, usize::try_from(version)) {
         (APPLICATION_ID, Ok(version)) if version > MIGRATIONS.len() => refuse(format!(
-            "{path} was written by a newer simops: its schema has version {version}, this simops \
-             {} knows up to {}; upgrade simops or use another database",
+            "written by a newer simops: its schema has version {version}, this simops {} knows up \
+             to {}; upgrade simops or use another database",
             simops::VERSION,
             MIGRATIONS.len()
         )),
         (APPLICATION_ID, Ok(version)) => Ok(version),
         (0, Ok(0)) if tables == 0 => Ok(0),
-        _ => refuse(format!("{path} is a database of another program; name another file")),
+        _ => refuse("the database of another program; name another file".to_owned()),
     }
 }
 
@@ -44,20 +44,20 @@ pub(crate) fn identify(connection: &Connection, path: &Path) -> Work<usize> {
 ///
 /// The version is read again under the write lock, so of several processes that start at once one
 /// migrates and the others find it done. A crash leaves the old schema or the new one.
-pub(crate) fn migrate(connection: &Connection, path: &Path) -> Work<()> {
-    if identify(connection, path)? == MIGRATIONS.len() {
+pub(crate) fn migrate(connection: &Connection) -> Work<()> {
+    if identify(connection)? == MIGRATIONS.len() {
         return Ok(());
     }
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    let migrated = apply(connection, path);
+    let migrated = apply(connection);
     if !connection.is_autocommit() {
         connection.execute_batch(if migrated.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
     }
     migrated
 }
 
-fn apply(connection: &Connection, path: &Path) -> Work<()> {
-    let version = identify(connection, path)?;
+fn apply(connection: &Connection) -> Work<()> {
+    let version = identify(connection)?;
     for migration in MIGRATIONS.iter().skip(version) {
         connection.execute_batch(migration)?;
     }
@@ -67,14 +67,16 @@ fn apply(connection: &Connection, path: &Path) -> Work<()> {
 }
 
 /// Refuses what cannot be used as it is: another program's, a newer one, an older one, an empty one.
-pub(crate) fn check_current(connection: &Connection, path: &Path) -> Work<()> {
-    let version = identify(connection, path)?;
+pub(crate) fn check_current(connection: &Connection) -> Work<()> {
+    let version = identify(connection)?;
     if version == MIGRATIONS.len() {
         return Ok(());
     }
-    let detail = format!(
-        "{} was replaced by a database of schema version {version}; restart simops to migrate it",
-        path.display()
-    );
+    refuse(format!(
+        "the database was replaced by one of schema version {version}; restart simops to migrate it"
+    ))
+}
+
+fn refuse<T>(detail: String) -> Work<T> {
     Err(Error::new(ErrorKind::Unusable, detail).into())
 }

@@ -101,7 +101,7 @@ impl Executor {
     /// Makes `intent` true and answers with what `answer` says of the state before and after it.
     ///
     /// # Errors
-    /// What [`decide`] refuses; `Invalid` for a key used with another request; `Unavailable` when
+    /// What [`decide()`] refuses; `Invalid` for a key used with another request; `Unavailable` when
     /// the store is away (the outcome may be unknown: repeat with the same key) or too many others
     /// write.
     pub async fn execute<A: Serialize + DeserializeOwned>(

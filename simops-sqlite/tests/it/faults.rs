@@ -91,8 +91,8 @@ async fn a_database_that_is_moved_away_is_missed_and_found_again() {
     for file in files {
         std::fs::rename(folder.path().join(file), away.join(file)).unwrap();
     }
-    assert_unavailable(store.append(&[event("lost")]).await, "cannot open");
-    assert_unavailable(store.load().await, "cannot open");
+    assert_unavailable(store.append(&[event("lost")]).await, "cannot be opened");
+    assert_unavailable(store.load().await, "cannot be opened");
     assert!(!path_in(&folder).exists(), "an empty database was made in its place");
 
     for file in files {

@@ -1,6 +1,6 @@
 //! Control state: one small aggregate with a generation.
 //!
-//! [`state`] is what is, [`decide`] turns (state, command, time) into a [`change::Change`] or a
+//! [`state`] is what is, [`decide()`] turns (state, command, time) into a [`change::Change`] or a
 //! rejection, [`audit`] chains the rows that say who changed what, and [`presence`] derives what
 //! hosts have confirmed. All of it is pure; a store makes a change true in one commit.
 

@@ -1,8 +1,8 @@
 //! Models: asking them, and never for more than the day may cost.
 //!
 //! A world asks the [`router`] with a [`context`]. The router goes down its [`route`]s; each
-//! [`attempt`] waits for a place ([`limits`]), passes the [`breaker`], is reserved at its upper
-//! [`bound`], made under a time-out, and booked by the [`till`]. [`retry`] says when to ask again,
+//! `attempt` waits for a place ([`limits`]), passes the [`breaker`], is reserved at its upper
+//! [`bound`], made under a time-out, and booked by the `till`. [`retry`] says when to ask again,
 //! [`refusals`] remembers runs whose budget ran out. A [`provider`] is what answers: `openai` over
 //! HTTP (feature `http`, from a [`config`]), [`scripted`] without a network.
 

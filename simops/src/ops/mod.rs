@@ -1,6 +1,6 @@
 //! The use cases: what server, command line and embedders call, and nothing beside it.
 //!
-//! Each write checks its input, is decided by [`crate::control::decide`], and is one commit. Each
+//! Each write checks its input, is decided by [`crate::control::decide()`], and is one commit. Each
 //! answer is the JSON of the admin API.
 
 mod config;

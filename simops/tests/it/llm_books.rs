@@ -75,6 +75,18 @@ async fn without_a_counter_no_call_is_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reservation_whose_answer_is_lost_is_released() {
+    let (counter, fake) = (counter(), slow());
+    let router = router(&counter, &[&fake]);
+    *counter.reserving.lock().unwrap() = 5 * SECOND;
+    let error = router.chat(&context(&[]), &request()).await.unwrap_err();
+    assert!(matches!(error, CallError::Uncounted(_)), "{error:?}");
+    assert_eq!(counter.leases().len(), 1);
+    router.flush(10 * SECOND).await.unwrap();
+    assert_eq!((fake.asked().len(), counter.rows().len(), counter.leases().len()), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_of_the_store_holds_up_no_place_and_costs_bounded_memory() {
     let (counter, fake) = (counter(), slow());
     let options = RouterOptions { max_unbooked: 3, ..RouterOptions::default() };

@@ -11,6 +11,15 @@ use tokio::task::JoinHandle;
 /// The key that must show nowhere.
 pub(crate) const KEY: &str = "sk-hush-0123456789";
 
+/// Longer than a busy machine takes to answer.
+pub(crate) const PATIENT: OpenAiOptions = OpenAiOptions {
+    stream: false,
+    connect_timeout: Duration::from_secs(20),
+    timeout: Duration::from_secs(20),
+    idle_timeout: Duration::from_secs(20),
+    max_body: 64 * 1024,
+};
+
 /// What the peer does with a request, step by step; then it hangs up.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
@@ -49,25 +58,18 @@ impl Peer {
         self.seen.lock().unwrap().clone()
     }
 
-    /// A provider of that name that asks this peer, with the key and short patience.
+    /// A provider of that name that asks this peer, with the key.
     pub(crate) fn provider(&self, name: &str, stream: bool) -> OpenAi {
-        provider_at(&self.url, name, stream)
+        provider_at(&self.url, name, OpenAiOptions { stream, ..PATIENT })
     }
 }
 
-pub(crate) fn provider_at(url: &str, name: &str, stream: bool) -> OpenAi {
+pub(crate) fn provider_at(url: &str, name: &str, options: OpenAiOptions) -> OpenAi {
     let config = ProviderConfig {
         name: name.to_owned(),
         base_url: url.to_owned(),
         key: Some(Secret::new(KEY)),
         model: "m".to_owned(),
-    };
-    let options = OpenAiOptions {
-        stream,
-        connect_timeout: Duration::from_secs(2),
-        timeout: Duration::from_millis(1_500),
-        idle_timeout: Duration::from_millis(300),
-        max_body: 64 * 1024,
     };
     OpenAi::new(&config, options).unwrap()
 }

@@ -102,9 +102,11 @@ async fn retry_after_is_honoured_within_the_calls_time_and_otherwise_the_route_i
 
     let fake = Fake::listed("groq", vec![asked(3_600), Ok(answer(1, 1))]);
     let router = router(&counter, &[&fake]);
+    let began = tokio::time::Instant::now();
     let error = router.chat(&context(&[]), &request()).await.unwrap_err();
     let CallError::Failed { attempts: 1, error, .. } = error else { panic!("{error:?}") };
     assert_eq!(error.retry_after, Some(3_600 * SECOND));
+    assert!(began.elapsed() < SECOND, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,6 +231,15 @@ async fn a_refusal_by_calls_in_flight_says_when_to_ask_again_and_is_not_remember
     assert!(error.is_retryable());
     assert!(!router.refusals().contains("r", day_of(ManualClock::default().now())));
     first.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_the_caps_refuse_leaves_the_failure_as_the_answer() {
+    let (counter, fake) = (counter(), Fake::listed("groq", vec![fails(LlmErrorKind::ServerError)]));
+    let context = context(&[(key::MAX_CALLS_TOTAL, json!(1))]);
+    let error = router(&counter, &[&fake]).chat(&context, &request()).await.unwrap_err();
+    assert!(matches!(error, CallError::Failed { attempts: 1, .. }), "{error:?}");
+    assert_eq!(counter.outcomes(), ["server_error"]);
 }
 
 #[tokio::test(start_paused = true)]

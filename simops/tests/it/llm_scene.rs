@@ -29,7 +29,7 @@ pub(crate) struct Naive {
     pub(crate) away: AtomicBool,
     /// Ends fail; reservations do not.
     pub(crate) ends_away: AtomicBool,
-    /// How long a reservation takes.
+    /// How long the answer to a reservation that is counted takes.
     pub(crate) reserving: Mutex<Duration>,
     /// No call is ever answered.
     pub(crate) hangs: AtomicBool,
@@ -93,12 +93,17 @@ impl Naive {
 impl UsageCounter for Naive {
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
         self.ready(false).await?;
+        let verdict = {
+            let mut state = self.state.lock().unwrap();
+            let verdict = admit(caps, &state.day_use(lease.day), &lease.totals());
+            if matches!(verdict, Admission::Admitted { .. }) {
+                state.leases.insert(lease.id, lease.clone());
+            }
+            verdict
+        };
         let takes = *self.reserving.lock().unwrap();
-        tokio::time::sleep(takes).await;
-        let mut state = self.state.lock().unwrap();
-        let verdict = admit(caps, &state.day_use(lease.day), &lease.totals());
-        if matches!(verdict, Admission::Admitted { .. }) {
-            state.leases.insert(lease.id, lease.clone());
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
         }
         Ok(verdict)
     }
