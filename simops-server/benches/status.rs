@@ -20,8 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 const CONNECTIONS: usize = 32;
 const WARM_UP: Duration = Duration::from_secs(1);
-const ROUND: Duration = Duration::from_secs(3);
-const ROUNDS: usize = 5;
+// Short rounds in turn, so that whatever else the machine does hits both alike.
+const ROUND: Duration = Duration::from_millis(500);
+const ROUNDS: usize = 25;
 const WANTED: f64 = 0.70;
 
 #[tokio::main]
@@ -29,16 +30,19 @@ async fn main() {
     let (bare, status) = (start_bare().await, start_simops().await);
     measure(bare, "/", WARM_UP).await;
     measure(status, "/api/admin/status", WARM_UP).await;
-    let (mut bares, mut statuses) = (Vec::new(), Vec::new());
+    let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        bares.push(measure(bare, "/", ROUND).await);
-        statuses.push(measure(status, "/api/admin/status", ROUND).await);
+        let bare = measure(bare, "/", ROUND).await;
+        rounds.push((bare, measure(status, "/api/admin/status", ROUND).await));
     }
-    let (bare, status) = (median(bares), median(statuses));
-    println!("bare axum JSON   {bare:>9.0} requests/s (median of {ROUNDS})");
-    println!("GET status       {status:>9.0} requests/s (median of {ROUNDS})");
-    println!("ratio            {:>9.2} (wanted: at least {WANTED:.2})", status / bare);
-    assert!(status / bare >= WANTED, "GET status is slower than promised");
+    let bare = median(rounds.iter().map(|(bare, _)| *bare));
+    let status = median(rounds.iter().map(|(_, status)| *status));
+    let ratio = median(rounds.iter().map(|(bare, status)| status / bare));
+    println!("bare axum JSON   {bare:>9.0} requests/s");
+    println!("GET status       {status:>9.0} requests/s");
+    println!("ratio            {ratio:>9.2} (wanted: at least {WANTED:.2})");
+    println!("medians of {ROUNDS} rounds in turn, {CONNECTIONS} connections");
+    assert!(ratio >= WANTED, "GET status is slower than promised");
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {
@@ -111,7 +115,8 @@ fn length(answer: &[u8]) -> Option<usize> {
     Some(head + body.parse::<usize>().unwrap())
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<_> = figures.collect();
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }

@@ -19,6 +19,10 @@ use crate::problem::Problem;
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 /// A body must be there within this.
 const WITHIN: Duration = Duration::from_secs(10);
+/// So much of a refused body is taken and thrown away.
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
+/// For so long at most.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_CHARS: usize = 255;
 
@@ -35,7 +39,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Write<T> {
         let (mut parts, body) = request.into_parts();
         let actor = Actor::from_request_parts(&mut parts, state).await?;
         let key = idempotency_key(&parts.headers)?;
-        check_type(&parts.headers, &body)?;
+        if let Err(problem) = check_type(&parts.headers, &body) {
+            drain(body).await;
+            return Err(problem);
+        }
         let bytes = read(body).await?;
         let idempotency = key.map(|key| IdempotencyKey {
             key,
@@ -76,14 +83,18 @@ fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
+async fn read(mut body: Body) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
+        drain(body).await;
         return Err(too_large());
     }
-    let collected = Limited::new(body, MAX_BYTES).collect();
+    let collected = Limited::new(&mut body, MAX_BYTES).collect();
     match tokio::time::timeout(WITHIN, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(too_large())
+        }
         Ok(Err(_)) => {
             let detail = "The body did not arrive whole";
             Err(Problem::new(StatusCode::BAD_REQUEST, detail))
@@ -93,6 +104,21 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
         }
     }
+}
+
+/// Takes what is still being sent and throws it away, within bounds: a client that meets a closed
+/// connection while it sends never sees the answer.
+async fn drain(mut body: Body) {
+    let taking = async {
+        let mut left = DRAIN_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let taken = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(taken) else { break };
+            left = rest;
+        }
+    };
+    // What is not there in time is left to the closing of the connection.
+    let _ = tokio::time::timeout(DRAIN_WITHIN, taking).await;
 }
 
 fn too_large() -> Problem {

@@ -46,7 +46,7 @@ pub(crate) async fn edge(
     let id = app.request_ids.of(request.headers());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let client = app.access.client_ip(peer, request.headers());
-    let admitted = admit(app, client, &mut request);
+    let admitted = admit(app, client, &mut request, started);
     let actor = admitted.as_ref().ok().cloned().flatten();
     let mut response = match admitted {
         Ok(_) => guarded(routes, request).await,
@@ -61,11 +61,16 @@ pub(crate) async fn edge(
 }
 
 /// Lets the request in, with its actor if it goes to the admin API.
-fn admit(app: &App, client: IpAddr, request: &mut Request) -> Result<Option<Actor>, Problem> {
+fn admit(
+    app: &App,
+    client: IpAddr,
+    request: &mut Request,
+    now: Instant,
+) -> Result<Option<Actor>, Problem> {
     if !is_admin(request.uri().path()) {
         return Ok(None);
     }
-    app.access.check(client, request.method(), request.headers())?;
+    app.access.check(client, request.method(), request.headers(), now)?;
     if is_write(request.method()) && request.uri().path() == RESET {
         app.ops.check_reset_allowed()?;
     }

@@ -37,9 +37,22 @@ impl<T: Clone> Fresh<T> {
         F: Future<Output = Result<T, Problem>>,
     {
         let asked = Instant::now();
-        if let Some(Ok(value)) = self.usable(&revision, asked) {
-            return Ok(value);
+        match self.usable(&revision, asked) {
+            Some(Ok(value)) => Ok(value),
+            // Boxed, so that those who find a value do not carry the room to compute it.
+            _ => Box::pin(self.renew(asked, revision, compute)).await,
         }
+    }
+
+    async fn renew<F>(
+        &self,
+        asked: Instant,
+        revision: impl Fn() -> u64,
+        compute: impl FnOnce() -> F,
+    ) -> Result<T, Problem>
+    where
+        F: Future<Output = Result<T, Problem>>,
+    {
         let _turn = self.turn.lock().await;
         if let Some(value) = self.usable(&revision, asked) {
             return value;

@@ -110,3 +110,31 @@ async fn termination_ends_open_streams_and_a_running_world_within_ten_seconds() 
     let hosts: i64 = db.query_row("SELECT count(*) FROM hosts", [], |row| row.get(0)).unwrap();
     assert_eq!(hosts, 0, "the host did not say that it left");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_still_sending_sees_why_its_body_is_refused() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path()).start().await;
+    let address = server.base.trim_start_matches("http://").to_owned();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let body = vec![b' '; 8 * 1024 * 1024];
+        let token = simops_tests::process::TOKEN;
+        let head = format!(
+            "POST /api/admin/control/pause HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    })
+    .await
+    .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+}

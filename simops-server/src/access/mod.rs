@@ -76,6 +76,7 @@ impl Access {
         client: IpAddr,
         method: &Method,
         headers: &HeaderMap,
+        now: Instant,
     ) -> Result<(), Problem> {
         let options = &self.options;
         if !options.enabled {
@@ -88,7 +89,7 @@ impl Access {
         if !options.allowlist.is_empty() && !options.allowlist.contains(client) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "Admin IP not allowed"));
         }
-        self.check_token(client, token, headers)?;
+        self.check_token(client, token, headers, now)?;
         if is_write(method) {
             self.check_write()?;
         }
@@ -100,8 +101,8 @@ impl Access {
         client: IpAddr,
         token: &Token,
         headers: &HeaderMap,
+        now: Instant,
     ) -> Result<(), Problem> {
-        let now = Instant::now();
         let verdict = match token::presented(headers) {
             Some(presented) => self.lockout.judge(client, token.is(presented), now),
             // No token is no guess.
