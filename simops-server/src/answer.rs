@@ -27,7 +27,7 @@ pub(crate) fn json(body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     // Room for those that the edge adds.
-    headers.reserve(8);
+    headers.reserve(7);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

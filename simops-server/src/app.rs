@@ -38,7 +38,6 @@ pub(crate) struct Shared {
     pub(crate) meters: Meters,
     pub(crate) assets: Assets,
     pub(crate) openapi: Bytes,
-    pub(crate) patterns: Patterns,
     pub(crate) request_ids: RequestIds,
 }
 
@@ -80,10 +79,9 @@ pub fn app(ops: Arc<Ops>, access: AccessOptions) -> simops::Result<Application> 
         snapshots,
         streams: Arc::new(streams),
         ready: Fresh::new(READY_FOR),
-        meters: Meters::new(),
+        meters: Meters::new(Patterns::of(&description)),
         assets: Assets::new(),
         openapi: openapi::finish(&description)?,
-        patterns: Patterns::of(&description),
         request_ids: RequestIds::new(),
     });
     let router = admin

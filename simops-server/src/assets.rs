@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -17,6 +17,7 @@ const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/assets.rs"))
 const PAGE: &str = "index.html";
 /// Where the page finds its files: replaced by a name that changes with any of them.
 const PLACEHOLDER: &str = "{{assets}}";
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_FIRST: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -50,7 +51,9 @@ impl Assets {
 
     /// The console's page.
     pub(crate) fn page(&self, headers: &HeaderMap) -> Response {
-        self.send(PAGE, headers, ASK_FIRST)
+        let mut response = self.send(PAGE, headers, ASK_FIRST);
+        response.headers_mut().insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+        response
     }
 
     /// A file the page refers to. Another version's files are gone.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use hyper::service::Service;
@@ -31,9 +31,7 @@ const CSP: HeaderValue = HeaderValue::from_static(
 );
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
-const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// Everything between a connection and the routes.
 pub(crate) async fn edge(
@@ -55,7 +53,7 @@ pub(crate) async fn edge(
 
     decorate(response.headers_mut(), id);
     let took = started.elapsed();
-    app.meters.observe(&method, app.patterns.of_path(uri.path()), response.status(), took);
+    app.meters.observe(&method, uri.path(), response.status(), took);
     Line { method: &method, uri: &uri, client, actor: actor.as_ref() }.log(&response, took);
     response
 }
@@ -105,11 +103,9 @@ async fn guarded(routes: &TowerToHyperService<Router>, request: Request) -> Resp
 }
 
 fn decorate(headers: &mut HeaderMap, id: HeaderValue) {
-    headers.reserve(8);
     headers.insert(header::CONTENT_SECURITY_POLICY, CSP);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
-    headers.insert(OPENER_POLICY, SAME_ORIGIN);
     headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
     headers.insert(REQUEST_ID, id);
 }

@@ -1,23 +1,28 @@
 //! Figures about requests, and their text form for Prometheus.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use jiff::Timestamp;
 
+use crate::patterns::Patterns;
+
 /// Upper bounds of the duration histogram, in seconds.
 const BOUNDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
 
-type Routes = HashMap<Box<str>, Arc<Mutex<Series>>>;
+/// Methods by name; those that anybody may invent are one.
+const METHODS: [&str; 8] = ["other", "GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"];
 
-/// Requests by method and route.
+/// Requests by route and method.
 #[derive(Debug)]
 pub(crate) struct Meters {
-    methods: RwLock<HashMap<&'static str, Routes>>,
+    patterns: Patterns,
+    /// By number of the pattern, then of the method.
+    series: Vec<[Mutex<Series>; METHODS.len()]>,
     started: Timestamp,
 }
 
@@ -30,8 +35,9 @@ struct Series {
 }
 
 impl Meters {
-    pub(crate) fn new() -> Self {
-        Self { methods: RwLock::default(), started: Timestamp::now() }
+    pub(crate) fn new(patterns: Patterns) -> Self {
+        let series = patterns.all().iter().map(|_| Default::default()).collect();
+        Self { patterns, series, started: Timestamp::now() }
     }
 
     /// When this process began.
@@ -40,9 +46,11 @@ impl Meters {
         self.started.as_millisecond() as f64 / 1e3
     }
 
-    /// Counts one request; `route` is a pattern, so that there are few.
-    pub(crate) fn observe(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
-        let series = self.series(known(method), route);
+    /// Counts one request.
+    pub(crate) fn observe(&self, method: &Method, path: &str, status: StatusCode, took: Duration) {
+        let method = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or_default();
+        let of_route = self.series.get(self.patterns.number_of(path));
+        let Some(series) = of_route.and_then(|of_route| of_route.get(method)) else { return };
         let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = took.as_secs_f64();
         *series.by_status.entry(status.as_u16()).or_default() += 1;
@@ -53,60 +61,40 @@ impl Meters {
         series.seconds += seconds;
     }
 
-    fn series(&self, method: &'static str, route: &str) -> Arc<Mutex<Series>> {
-        let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(series) = methods.get(method).and_then(|routes| routes.get(route)) {
-            return Arc::clone(series);
-        }
-        drop(methods);
-        let mut methods = self.methods.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(methods.entry(method).or_default().entry(route.into()).or_default())
-    }
-
     /// Writes the figures about requests.
     pub(crate) fn write(&self, text: &mut Exposition) {
-        let methods = self.methods.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all = BTreeMap::new();
-        for (method, routes) in methods.iter() {
-            for (route, series) in routes {
+        let mut all = Vec::new();
+        for (route, of_route) in self.patterns.all().iter().zip(&self.series) {
+            for (method, series) in METHODS.iter().zip(of_route) {
                 let series = series.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                all.insert((*method, route.clone()), series);
+                if series.count > 0 {
+                    all.push(([("method", *method), ("route", route.as_str())], series));
+                }
             }
         }
-        drop(methods);
-
         let name = "simops_http_requests_total";
         text.family(name, "counter", "Requests answered.");
-        for ((method, route), series) in &all {
+        for ([method, route], series) in &all {
             for (status, count) in &series.by_status {
-                let status = status.to_string();
-                let labels = [("method", *method), ("route", route), ("status", &status)];
-                text.sample(name, &labels, count);
+                text.sample(name, &[*method, *route, ("status", &status.to_string())], count);
             }
         }
         let name = "simops_http_request_duration_seconds";
         text.family(name, "histogram", "Time from a request's head to its answer's head.");
-        for ((method, route), series) in &all {
-            let labels = [("method", *method), ("route", &**route)];
+        for (labels, series) in &all {
+            let [method, route] = *labels;
             let mut below = 0;
             for (bound, count) in BOUNDS.iter().zip(series.buckets) {
                 below += count;
-                let bound = bound.to_string();
-                let labels = [labels[0], labels[1], ("le", bound.as_str())];
+                let labels = [method, route, ("le", &bound.to_string())];
                 text.sample(&format!("{name}_bucket"), &labels, below);
             }
-            let labels_of_all = [labels[0], labels[1], ("le", "+Inf")];
+            let labels_of_all = [method, route, ("le", "+Inf")];
             text.sample(&format!("{name}_bucket"), &labels_of_all, series.count);
-            text.sample(&format!("{name}_sum"), &labels, series.seconds);
-            text.sample(&format!("{name}_count"), &labels, series.count);
+            text.sample(&format!("{name}_sum"), labels, series.seconds);
+            text.sample(&format!("{name}_count"), labels, series.count);
         }
     }
-}
-
-/// Methods anybody may invent are one.
-fn known(method: &Method) -> &'static str {
-    let all = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"];
-    all.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
 /// Text in the Prometheus exposition format.

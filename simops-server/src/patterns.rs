@@ -1,6 +1,6 @@
 //! From a path to its route's pattern, for figures: few, however many paths are asked for.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use utoipa::openapi::OpenApi;
 
@@ -9,26 +9,34 @@ use crate::routes::PUBLIC;
 /// What a path that is no route counts as.
 const UNMATCHED: &str = "unmatched";
 
-/// The patterns of all routes.
+/// The patterns of all routes, by number.
+#[derive(Debug)]
 pub(crate) struct Patterns {
-    fixed: HashSet<String>,
-    with_parameters: Vec<String>,
+    all: Vec<String>,
+    without_parameters: HashMap<String, usize>,
 }
 
 impl Patterns {
     /// Those of the API described and the public ones.
     pub(crate) fn of(description: &OpenApi) -> Self {
-        let admin = description.paths.paths.keys().cloned();
-        let all = admin.chain(PUBLIC.iter().map(|path| (*path).to_owned()));
-        let (with_parameters, fixed): (Vec<_>, Vec<_>) = all.partition(|p| p.contains('{'));
-        Self { fixed: fixed.into_iter().collect(), with_parameters }
+        let admin = description.paths.paths.keys().map(String::as_str);
+        let all = [UNMATCHED].into_iter().chain(admin).chain(PUBLIC.iter().copied());
+        let all: Vec<_> = all.map(str::to_owned).collect();
+        let numbered = all.iter().cloned().zip(0..);
+        let without_parameters = numbered.filter(|(pattern, _)| !pattern.contains('{')).collect();
+        Self { all, without_parameters }
     }
 
-    /// The pattern that `path` matches.
-    pub(crate) fn of_path(&self, path: &str) -> &str {
-        let known = self.fixed.get(path);
-        let known = known.or_else(|| self.with_parameters.iter().find(|p| matches(p, path)));
-        known.map_or(UNMATCHED, String::as_str)
+    /// The patterns, in the order of their numbers.
+    pub(crate) fn all(&self) -> &[String] {
+        &self.all
+    }
+
+    /// The number of the pattern that `path` matches.
+    pub(crate) fn number_of(&self, path: &str) -> usize {
+        let known = self.without_parameters.get(path).copied();
+        let found = || self.all.iter().position(|p| p.contains('{') && matches(p, path));
+        known.or_else(found).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,5 @@
 //! A name for every request, so that an answer and its log line find each other.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,22 +8,26 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_CHARS: usize = 128;
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Digits of a name: some of the process, then those of the request's number.
+const DIGITS: usize = 24;
+const NUMBER: usize = 12;
+
 /// Gives names that no other request of this process has, nor likely one of another process.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
-    process: String,
+    process: Box<[u8; DIGITS]>,
     next: AtomicU64,
 }
 
 impl RequestIds {
     pub(crate) fn new() -> Self {
-        let mut process = [0; 6];
+        let mut process = Box::new([0; DIGITS]);
         // Without randomness the names are less unique, which hurts nobody.
-        let _ = getrandom::fill(&mut process);
-        let process = process.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let _ = getrandom::fill(&mut *process);
+        for digit in process.iter_mut() {
+            *digit = HEX[usize::from(*digit & 15)];
+        }
         Self { process, next: AtomicU64::new(1) }
     }
 
@@ -33,10 +36,12 @@ impl RequestIds {
         if let Some(given) = headers.get(REQUEST_ID).filter(|given| is_plain(given.as_bytes())) {
             return given.clone();
         }
+        let mut name = *self.process;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut name = String::with_capacity(24);
-        let _ = write!(name, "{}-{number:06x}", self.process);
-        HeaderValue::try_from(name).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        for (place, digit) in name.iter_mut().rev().take(NUMBER).enumerate() {
+            *digit = HEX[(number >> (4 * place)) as usize & 15];
+        }
+        HeaderValue::from_bytes(&name).unwrap_or_else(|_| HeaderValue::from_static("none"))
     }
 }
 

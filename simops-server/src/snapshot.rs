@@ -1,13 +1,13 @@
 //! The status as many see it at once: computed when something changed, written out once, and
 //! completed per request with what differs.
 
+use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
 use simops::ops::{Ops, StatusView};
-use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::access::Actor;
@@ -30,13 +30,6 @@ pub(crate) struct Snapshot {
 pub(crate) struct Snapshots {
     fresh: Fresh<Arc<Snapshot>>,
     revision: watch::Receiver<u64>,
-}
-
-/// What differs per request.
-#[derive(Serialize)]
-struct Rest<'a> {
-    server_time_utc: Timestamp,
-    actor: &'a Actor,
 }
 
 impl Snapshots {
@@ -75,14 +68,10 @@ impl Snapshot {
         let mut json = Vec::with_capacity(self.json.len() + 320);
         json.extend_from_slice(prefix);
         json.extend_from_slice(&self.json);
-        let brace = json.len();
-        let rest = Rest { server_time_utc: now, actor };
-        serde_json::to_writer(&mut json, &rest)
-            .map_err(|error| Problem::internal(error.to_string()))?;
-        // Its opening brace continues the object before it.
-        if let Some(brace) = json.get_mut(brace) {
-            *brace = b',';
-        }
+        let unwritable = |error: std::io::Error| Problem::internal(error.to_string());
+        write!(json, ",\"server_time_utc\":\"{now}\",\"actor\":").map_err(unwritable)?;
+        serde_json::to_writer(&mut json, actor).map_err(|error| unwritable(error.into()))?;
+        json.push(b'}');
         json.extend_from_slice(suffix);
         Ok(json.into())
     }
