@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use simops::Result;
-use simops::store::{ActivityScope, FailureWindow, UsageStore};
+use simops::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
 use simops::usage::budget::{CallTotals, LlmTotals};
+use simops::usage::recount::Recount;
 use simops::usage::{DayTotals, NanoUsd, UsageRow};
+use uuid::Uuid;
 
-use crate::SqliteStore;
-use crate::codec::Micros;
+use crate::codec::{Micros, one_more};
+use crate::days::{change, date, day_use};
 use crate::error::Work;
+use crate::{SqliteStore, recount};
 
 #[async_trait]
 impl UsageStore for SqliteStore {
@@ -23,7 +26,7 @@ impl UsageStore for SqliteStore {
     }
 
     async fn day_totals(&self, day: Date) -> Result<DayTotals> {
-        self.read(move |connection| day_totals(connection, day)).await
+        self.read(move |connection| Ok(day_use(connection, day)?.settled)).await
     }
 
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
@@ -52,44 +55,93 @@ impl UsageStore for SqliteStore {
         })
         .await
     }
+
+    async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
+        let filter = filter.clone();
+        self.read(move |connection| rows(connection, &filter, limit)).await
+    }
+
+    async fn recount(&self) -> Result<Recount> {
+        self.read(recount::recount).await
+    }
+
+    async fn rebuild_usage(&self) -> Result<Recount> {
+        self.write(|tx| recount::rebuild(tx)).await
+    }
 }
 
+pub(crate) const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, \
+     model_requested, model_resolved, input_tokens, cached_input_tokens, output_tokens, \
+     reasoning_tokens, cost, priced, success, fallback_used, latency_ms, error_type, created_at";
+
 fn record(connection: &Connection, rows: &[UsageRow]) -> Work<()> {
-    let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
+    let mut days: BTreeMap<Date, (DayTotals, u64)> = BTreeMap::new();
     for row in rows {
-        if !insert(connection, row)? {
-            continue;
-        }
-        let day: &mut DayTotals = days.entry(row.day).or_default();
-        *day = *day + DayTotals::of(row);
-        if let Some(run_id) = &row.run_id {
-            let run: &mut CallTotals = runs.entry(run_id).or_default();
-            *run = *run + CallTotals::of(row);
+        if let Some(more) = book(connection, row)? {
+            let (sum, changes) = days.entry(row.day).or_default();
+            (*sum, *changes) = (*sum + more, *changes + 1);
         }
     }
-    // Added here and not in SQL, where a sum that is too great would turn into a float.
-    for (day, used) in days {
-        put_day_totals(connection, day, day_totals(connection, day)? + used)?;
-    }
-    for (run_id, used) in runs {
-        put_run_totals(connection, run_id, run_totals(connection, run_id)? + used)?;
+    for (day, (sum, changes)) in days {
+        change(connection, day, |day| {
+            day.settled = day.settled + sum;
+            day.version += changes;
+        })?;
     }
     Ok(())
 }
 
+/// Writes a row and adds it to its run; what it adds to its day, where it is not stored already. A
+/// row takes the place of that of its expired lease.
+pub(crate) fn book(connection: &Connection, row: &UsageRow) -> Work<Option<DayTotals>> {
+    let (mut day, mut run) = (DayTotals::of(row), CallTotals::of(row));
+    if !insert(connection, row)? {
+        match stored(connection, row.id)? {
+            Some(old) if yields(&old, row) => {
+                replace(connection, row)?;
+                day = day - DayTotals::of(&old);
+                run = run - CallTotals::of(&old);
+            }
+            _ => return Ok(None),
+        }
+    }
+    if let Some(run_id) = &row.run_id {
+        put_run_totals(connection, run_id, run_totals(connection, run_id)? + run)?;
+    }
+    Ok(Some(day))
+}
+
+/// Whether `old` stands for the same call as `new` and does not know what came of it.
+fn yields(old: &UsageRow, new: &UsageRow) -> bool {
+    old.is_expired() && !new.is_expired() && old.day == new.day && old.run_id == new.run_id
+}
+
 /// False when the row is stored already.
 fn insert(connection: &Connection, row: &UsageRow) -> Work<bool> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO usage (id, day, run_id, agent_id, checkpoint, provider, model_requested, \
-             model_resolved, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, \
-             cost, priced, success, fallback_used, latency_ms, error_type, created_at) \
+    write(connection, "ON CONFLICT (id) DO NOTHING", row)
+}
+
+fn replace(connection: &Connection, row: &UsageRow) -> Work<bool> {
+    // An update, and no replacement, keeps the row's place.
+    let update = "ON CONFLICT (id) DO UPDATE SET model_resolved = :model_resolved, \
+         input_tokens = :input_tokens, cached_input_tokens = :cached_input_tokens, \
+         output_tokens = :output_tokens, reasoning_tokens = :reasoning_tokens, cost = :cost, \
+         priced = :priced, success = :success, fallback_used = :fallback_used, \
+         latency_ms = :latency_ms, error_type = :error_type, created_at = :created_at, \
+         provider = :provider, model_requested = :model_requested, agent_id = :agent_id, \
+         checkpoint = :checkpoint";
+    write(connection, update, row)
+}
+
+fn write(connection: &Connection, on_conflict: &str, row: &UsageRow) -> Work<bool> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO usage ({COLUMNS}) \
          VALUES (:id, :day, :run_id, :agent_id, :checkpoint, :provider, :model_requested, \
              :model_resolved, :input_tokens, :cached_input_tokens, :output_tokens, \
              :reasoning_tokens, :cost, :priced, :success, :fallback_used, :latency_ms, \
-             :error_type, :created_at) \
-         ON CONFLICT (id) DO NOTHING",
-    )?;
-    let inserted = statement.execute(named_params! {
+             :error_type, :created_at) {on_conflict}"
+    ))?;
+    let written = statement.execute(named_params! {
         ":id": row.id.as_bytes(),
         ":day": row.day.to_string(),
         ":run_id": row.run_id,
@@ -110,41 +162,62 @@ fn insert(connection: &Connection, row: &UsageRow) -> Work<bool> {
         ":error_type": row.error_type,
         ":created_at": Micros(row.created_at),
     })?;
-    Ok(inserted == 1)
+    Ok(written == 1)
 }
 
-fn day_totals(connection: &Connection, day: Date) -> Work<DayTotals> {
-    let mut statement = connection.prepare_cached(
-        "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, cost \
-         FROM usage_days WHERE day = ?1",
-    )?;
-    let totals = statement.query_row([day.to_string()], |row| {
-        Ok(DayTotals {
-            calls_total: row.get(0)?,
-            calls_openrouter_free: row.get(1)?,
-            calls_groq: row.get(2)?,
-            calls_gemini: row.get(3)?,
-            cost: NanoUsd(row.get(4)?),
-        })
-    });
-    Ok(totals.optional()?.unwrap_or_default())
+pub(crate) fn exists(connection: &Connection, id: Uuid) -> Work<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM usage WHERE id = ?1")?;
+    Ok(statement.exists([id.as_bytes()])?)
 }
 
-fn put_day_totals(connection: &Connection, day: Date, totals: DayTotals) -> Work<()> {
-    let mut statement = connection
-        .prepare_cached("INSERT OR REPLACE INTO usage_days VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    statement.execute(params![
-        day.to_string(),
-        totals.calls_total,
-        totals.calls_openrouter_free,
-        totals.calls_groq,
-        totals.calls_gemini,
-        totals.cost.0,
-    ])?;
-    Ok(())
+fn stored(connection: &Connection, id: Uuid) -> Work<Option<UsageRow>> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM usage WHERE id = ?1"))?;
+    Ok(statement.query_row([id.as_bytes()], row).optional()?)
 }
 
-fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTotals> {
+/// A row of [`COLUMNS`].
+pub(crate) fn row(row: &Row<'_>) -> rusqlite::Result<UsageRow> {
+    Ok(UsageRow {
+        id: Uuid::from_bytes(row.get(0)?),
+        day: date(row, 1)?,
+        run_id: row.get(2)?,
+        agent_id: row.get(3)?,
+        checkpoint: row.get(4)?,
+        provider: row.get(5)?,
+        model_requested: row.get(6)?,
+        model_resolved: row.get(7)?,
+        input_tokens: row.get(8)?,
+        cached_input_tokens: row.get(9)?,
+        output_tokens: row.get(10)?,
+        reasoning_tokens: row.get(11)?,
+        cost: NanoUsd(row.get(12)?),
+        priced: row.get(13)?,
+        success: row.get(14)?,
+        fallback_used: row.get(15)?,
+        latency_ms: row.get(16)?,
+        error_type: row.get(17)?,
+        created_at: row.get::<_, Micros>(18)?.0,
+    })
+}
+
+fn rows(connection: &Connection, filter: &UsageFilter, limit: usize) -> Work<Page<UsageRow>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, rowid FROM usage \
+         WHERE rowid > ?1 AND created_at >= ?2 AND (?3 IS NULL OR run_id = ?3) \
+         ORDER BY rowid LIMIT ?4"
+    ))?;
+    let after = filter.after.unwrap_or(0);
+    let since = filter.since.unwrap_or(Timestamp::MIN);
+    let found = statement
+        .query_map(params![after, Micros(since), filter.run_id, one_more(limit)], |found| {
+            Ok((found.get::<_, i64>(19)?, row(found)?))
+        })?;
+    let cut = Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |(place, _)| *place);
+    Ok(Page { items: cut.items.into_iter().map(|(_, row)| row).collect(), next: cut.next })
+}
+
+pub(crate) fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTotals> {
     let mut statement = connection.prepare_cached(
         "SELECT calls, success_calls, fallback_calls, total_tokens, cost FROM usage_runs \
          WHERE run_id = ?1",
@@ -161,7 +234,11 @@ fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTotals> {
     Ok(totals.optional()?.unwrap_or_default())
 }
 
-fn put_run_totals(connection: &Connection, run_id: &str, totals: CallTotals) -> Work<()> {
+pub(crate) fn put_run_totals(
+    connection: &Connection,
+    run_id: &str,
+    totals: CallTotals,
+) -> Work<()> {
     let mut statement = connection
         .prepare_cached("INSERT OR REPLACE INTO usage_runs VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     statement.execute(params![

@@ -14,6 +14,7 @@
 //! version), and those that a method names.
 
 pub mod control;
+pub mod counting;
 pub mod events;
 pub mod hosts;
 pub mod page;
@@ -21,19 +22,40 @@ pub mod usage;
 pub mod world;
 
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
+pub use counting::FenceStore;
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use page::Page;
-pub use usage::{FailureWindow, UsageStore};
+pub use usage::{FailureWindow, UsageFilter, UsageStore};
 pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 
-/// Everything simops keeps.
+use crate::usage::UsageCounter;
+
+/// Everything simops keeps. It is a [`UsageCounter`], too: it counts calls in its own transactions.
 pub trait RunStore:
-    ControlStore + EventStore + HostStore + UsageStore + WorldStore + Send + Sync + 'static
+    ControlStore
+    + EventStore
+    + HostStore
+    + UsageStore
+    + UsageCounter
+    + FenceStore
+    + WorldStore
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<S> RunStore for S where
-    S: ControlStore + EventStore + HostStore + UsageStore + WorldStore + Send + Sync + 'static
+    S: ControlStore
+        + EventStore
+        + HostStore
+        + UsageStore
+        + UsageCounter
+        + FenceStore
+        + WorldStore
+        + Send
+        + Sync
+        + 'static
 {
 }

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::ActivityScope;
+use super::{ActivityScope, Page};
 use crate::Result;
 use crate::usage::budget::LlmTotals;
+use crate::usage::recount::Recount;
 use crate::usage::{DayTotals, UsageRow};
 
 /// A run's calls in a trailing window.
@@ -18,11 +19,22 @@ pub struct FailureWindow {
     pub calls: i64,
 }
 
+/// Which rows of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UsageFilter {
+    /// Only those of this run.
+    pub run_id: Option<String>,
+    /// Only those recorded at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only those after this place: the `next` of an earlier page.
+    pub after: Option<i64>,
+}
+
 /// The usage ledger.
 #[async_trait]
 pub trait UsageStore: Send + Sync {
     /// Writes ledger rows in one transaction. A row whose id is stored already is left out, so a
-    /// write may be repeated.
+    /// write may be repeated; except that it replaces one of an expired lease.
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()>;
 
     /// What a day has used. Sums stop at the greatest number there is.
@@ -33,4 +45,13 @@ pub trait UsageStore: Send + Sync {
 
     /// A run's calls recorded after `since`, not at it.
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow>;
+
+    /// Rows in the order in which they were first written, at most `limit`.
+    async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>>;
+
+    /// Counts the ledger and the open leases anew, all at one moment.
+    async fn recount(&self) -> Result<Recount>;
+
+    /// Counts anew and puts every sum right in the same transaction; what it found.
+    async fn rebuild_usage(&self) -> Result<Recount>;
 }

@@ -10,17 +10,21 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::Value;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::control::{AuditRow, Change, ControlState, HostReport};
 use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, Commit, ControlStore, Documents, EventCount, EventFilter, EventStore,
-    FailureWindow, HostStore, IdempotencyKey, Page, Recorded, RunStore, TurnCommit, UsageStore,
-    World, WorldEpoch, WorldStore,
+    FailureWindow, FenceStore, HostStore, IdempotencyKey, Page, Recorded, RunStore, TurnCommit,
+    UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
-use crate::usage::{DayTotals, UsageRow};
+use crate::usage::recount::Recount;
+use crate::usage::{
+    Admission, Caps, Counter, DayTotals, DayUse, Fence, Lease, Member, UsageCounter, UsageRow,
+};
 use crate::{Error, Result};
 
 /// When a call fails.
@@ -194,6 +198,68 @@ impl UsageStore for FaultyStore {
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
         self.forward(self.inner.failure_window(run_id, since)).await
+    }
+
+    async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
+        self.forward(self.inner.usage_rows(filter, limit)).await
+    }
+
+    async fn recount(&self) -> Result<Recount> {
+        self.forward(self.inner.recount()).await
+    }
+
+    async fn rebuild_usage(&self) -> Result<Recount> {
+        self.forward(self.inner.rebuild_usage()).await
+    }
+}
+
+#[async_trait]
+impl UsageCounter for FaultyStore {
+    async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
+        self.forward(self.inner.reserve(lease, caps)).await
+    }
+
+    async fn settle(&self, row: &UsageRow) -> Result<()> {
+        self.forward(self.inner.settle(row)).await
+    }
+
+    async fn release(&self, lease_id: Uuid) -> Result<()> {
+        self.forward(self.inner.release(lease_id)).await
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<u64> {
+        self.forward(self.inner.expire(now)).await
+    }
+
+    async fn day_use(&self, day: Date) -> Result<DayUse> {
+        self.forward(self.inner.day_use(day)).await
+    }
+
+    fn health(&self) -> Counter {
+        self.inner.health()
+    }
+}
+
+#[async_trait]
+impl FenceStore for FaultyStore {
+    async fn fence(&self) -> Result<Fence> {
+        self.forward(self.inner.fence()).await
+    }
+
+    async fn move_fence(&self, from: u64, to: &Fence) -> Result<bool> {
+        self.forward(self.inner.move_fence(from, to)).await
+    }
+
+    async fn confirm(&self, member: &Member, open: &[Lease]) -> Result<Fence> {
+        self.forward(self.inner.confirm(member, open)).await
+    }
+
+    async fn forget_member(&self, id: Uuid) -> Result<()> {
+        self.forward(self.inner.forget_member(id)).await
+    }
+
+    async fn members(&self) -> Result<Vec<Member>> {
+        self.forward(self.inner.members()).await
     }
 }
 

@@ -10,6 +10,6 @@ mod faulty;
 mod memory;
 
 pub use clock::ManualClock;
-pub use conformance::StoreBuilder;
+pub use conformance::{CounterBuilder, Counting, StoreBuilder};
 pub use faulty::{Fault, FaultyStore};
 pub use memory::MemoryStore;

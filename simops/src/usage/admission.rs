@@ -37,6 +37,8 @@ pub struct DayUse {
     pub settled: DayTotals,
     /// Calls in flight and their upper bounds: the sum of the open leases.
     pub reserved: DayTotals,
+    /// Counts the changes of what is settled, so that of two copies the newer one is known.
+    pub version: u64,
 }
 
 /// Why a call was refused.
@@ -121,7 +123,7 @@ impl Caps {
             calls_openrouter_free: 1,
             calls_groq: 1,
             calls_gemini: 1,
-            cost: NanoUsd(0),
+            ..DayTotals::default()
         };
         let near = |(cap, settled, reserved, _): (Option<i64>, i64, i64, Refused)| {
             cap.is_some_and(|cap| (settled + reserved) * SOFT_SHARE.1 >= cap * SOFT_SHARE.0)

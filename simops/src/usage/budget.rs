@@ -1,13 +1,14 @@
 //! What a day has used, and of what.
 
-use std::ops::Add;
+use std::iter::Sum;
+use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
 use super::{NanoUsd, UsageRow};
 use crate::settings::{Effective, key};
 
-/// A day's calls and cost, summed over the ledger.
+/// Calls and their cost, summed: those of a day's ledger, or of its open leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayTotals {
     /// All calls.
@@ -18,6 +19,8 @@ pub struct DayTotals {
     pub calls_groq: i64,
     /// Calls to Gemini.
     pub calls_gemini: i64,
+    /// Calls to models that the price book does not know.
+    pub calls_unpriced: i64,
     /// What they cost.
     pub cost: NanoUsd,
 }
@@ -25,34 +28,66 @@ pub struct DayTotals {
 impl DayTotals {
     /// What one call adds to its day.
     pub fn of(row: &UsageRow) -> Self {
-        Self::of_call(&row.provider, &row.model_requested, row.cost)
+        Self::of_call(&row.provider, &row.model_requested, row.priced, row.cost)
     }
 
     /// What a call to `model` that costs `cost` adds to its day.
-    pub fn of_call(provider: &str, model: &str, cost: NanoUsd) -> Self {
+    pub fn of_call(provider: &str, model: &str, priced: bool, cost: NanoUsd) -> Self {
         Self {
             calls_total: 1,
             calls_openrouter_free: i64::from(model.ends_with(":free")),
             calls_groq: i64::from(provider == "groq"),
             calls_gemini: i64::from(provider == "gemini"),
+            calls_unpriced: i64::from(!priced),
             cost,
         }
     }
+
+    /// Each total of `self` and `other`, put together by `join`.
+    fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
+        let Self { calls_total, calls_openrouter_free, calls_groq, .. } = self;
+        Self {
+            calls_total: join(calls_total, other.calls_total),
+            calls_openrouter_free: join(calls_openrouter_free, other.calls_openrouter_free),
+            calls_groq: join(calls_groq, other.calls_groq),
+            calls_gemini: join(self.calls_gemini, other.calls_gemini),
+            calls_unpriced: join(self.calls_unpriced, other.calls_unpriced),
+            cost: NanoUsd(join(self.cost.0, other.cost.0)),
+        }
+    }
+
+    /// The greater of each total.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        self.zip(other, Ord::max)
+    }
+
+    /// Whether no total is greater than that of `other`.
+    pub fn fits(self, other: Self) -> bool {
+        self.max(other) == other
+    }
 }
 
+/// Sums stop at the greatest number there is.
 impl Add for DayTotals {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            calls_total: self.calls_total.saturating_add(other.calls_total),
-            calls_openrouter_free: self
-                .calls_openrouter_free
-                .saturating_add(other.calls_openrouter_free),
-            calls_groq: self.calls_groq.saturating_add(other.calls_groq),
-            calls_gemini: self.calls_gemini.saturating_add(other.calls_gemini),
-            cost: self.cost + other.cost,
-        }
+        self.zip(other, i64::saturating_add)
+    }
+}
+
+impl Sub for DayTotals {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, i64::saturating_sub)
+    }
+}
+
+impl Sum for DayTotals {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
     }
 }
 
@@ -95,17 +130,38 @@ impl CallTotals {
     }
 }
 
+impl CallTotals {
+    fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
+        Self {
+            calls: join(self.calls, other.calls),
+            success_calls: join(self.success_calls, other.success_calls),
+            fallback_calls: join(self.fallback_calls, other.fallback_calls),
+            total_tokens: join(self.total_tokens, other.total_tokens),
+            cost: NanoUsd(join(self.cost.0, other.cost.0)),
+        }
+    }
+}
+
+/// Sums stop at the greatest number there is.
 impl Add for CallTotals {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            calls: self.calls.saturating_add(other.calls),
-            success_calls: self.success_calls.saturating_add(other.success_calls),
-            fallback_calls: self.fallback_calls.saturating_add(other.fallback_calls),
-            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
-            cost: self.cost + other.cost,
-        }
+        self.zip(other, i64::saturating_add)
+    }
+}
+
+impl Sub for CallTotals {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, i64::saturating_sub)
+    }
+}
+
+impl Sum for CallTotals {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
     }
 }
 
@@ -139,6 +195,8 @@ pub struct Budget {
     pub calls_groq: i64,
     /// Calls to Gemini.
     pub calls_gemini: i64,
+    /// Calls to models that the price book does not know, charged at the fallback price.
+    pub unpriced_calls: i64,
     /// What they cost, in USD.
     pub estimated_cost_usd: f64,
     /// USD after which calls are degraded; 0 = off.
@@ -156,6 +214,7 @@ impl Budget {
             calls_openrouter_free: totals.calls_openrouter_free,
             calls_groq: totals.calls_groq,
             calls_gemini: totals.calls_gemini,
+            unpriced_calls: totals.calls_unpriced,
             estimated_cost_usd: totals.cost.dollars(),
             soft_cap_usd: settings.float(key::BUDGET_SOFT),
             hard_cap_usd: settings.float(key::BUDGET_HARD),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{DayTotals, NanoUsd, UsageRow};
@@ -10,7 +11,7 @@ use super::{DayTotals, NanoUsd, UsageRow};
 pub const LEASE_EXPIRED: &str = "lease_expired";
 
 /// A reservation. Its id is the id of the ledger row it ends in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Names the lease, and later the row.
     pub id: Uuid,
@@ -39,7 +40,7 @@ pub struct Lease {
 impl Lease {
     /// What it adds to the day's reserved totals.
     pub fn totals(&self) -> DayTotals {
-        DayTotals::of_call(&self.provider, &self.model, self.upper_bound)
+        DayTotals::of_call(&self.provider, &self.model, self.priced, self.upper_bound)
     }
 
     /// The row it becomes when its holder is never heard of again.

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::NanoUsd;
+use super::lease::LEASE_EXPIRED;
 
 /// A call to a model, as it was made and paid.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,4 +48,11 @@ pub struct UsageRow {
     pub error_type: Option<String>,
     /// When it was recorded.
     pub created_at: Timestamp,
+}
+
+impl UsageRow {
+    /// Whether it stands for a call that was never heard of again, and yields to its real figures.
+    pub fn is_expired(&self) -> bool {
+        self.error_type.as_deref() == Some(LEASE_EXPIRED)
+    }
 }

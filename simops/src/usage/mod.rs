@@ -7,14 +7,17 @@
 pub mod admission;
 pub mod budget;
 pub mod counter;
+pub mod fence;
 pub mod lease;
 pub mod ledger;
 pub mod money;
 pub mod price;
+pub mod recount;
 
 pub use admission::{Admission, Caps, DayUse, Refused, admit};
 pub use budget::{Budget, DayTotals};
 pub use counter::{Counter, UsageCounter};
+pub use fence::{CountedIn, Fence, Member};
 pub use lease::Lease;
 pub use ledger::UsageRow;
 pub use money::NanoUsd;

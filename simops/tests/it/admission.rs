@@ -39,7 +39,7 @@ fn caps() -> impl Strategy<Value = Caps> {
 fn sum(calls: &[(usize, i64)]) -> DayTotals {
     calls.iter().fold(DayTotals::default(), |sum, (provider, cost)| {
         let (provider, model) = PROVIDERS[*provider];
-        sum + DayTotals::of_call(provider, model, NanoUsd(*cost))
+        sum + DayTotals::of_call(provider, model, true, NanoUsd(*cost))
     })
 }
 
@@ -59,7 +59,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Reserve { provider, bound } => {
-                    let day = DayUse { settled: sum(&settled), reserved: sum(&open) };
+                    let day = DayUse { settled: sum(&settled), reserved: sum(&open), version: 0 };
                     let ask = sum(&[(provider, bound)]);
                     let verdict = admit(&caps, &day, &ask);
                     // The rule once more, in the plainest words.
@@ -104,13 +104,13 @@ proptest! {
 #[test]
 fn a_refusal_tells_reservations_from_a_spent_cap() {
     let caps = Caps { total: Some(2), ..Caps::default() };
-    let one = DayTotals::of_call("groq", "m", NanoUsd(0));
+    let one = DayTotals::of_call("groq", "m", true, NanoUsd(0));
     let two = one + one;
-    let day = DayUse { settled: one, reserved: one };
+    let day = DayUse { settled: one, reserved: one, version: 0 };
     let refused =
         |in_flight| Admission::Refused { reason: Refused::MaxCallsTotalReached, in_flight };
     assert_eq!(admit(&caps, &day, &one), refused(true));
-    let spent = DayUse { settled: two, reserved: DayTotals::default() };
+    let spent = DayUse { settled: two, ..DayUse::default() };
     assert_eq!(admit(&caps, &spent, &one), refused(false));
 }
 
@@ -118,7 +118,7 @@ fn a_refusal_tells_reservations_from_a_spent_cap() {
 fn calls_are_degraded_from_85_percent_of_a_cap_and_from_the_soft_budget_on() {
     let calls = |n| DayTotals { calls_total: n, ..DayTotals::default() };
     let caps = Caps { total: Some(100), soft: Some(NanoUsd(50)), ..Caps::default() };
-    let day = |settled, reserved| DayUse { settled, reserved };
+    let day = |settled, reserved| DayUse { settled, reserved, version: 0 };
     assert!(!caps.soft_reached(&day(calls(60), calls(24))));
     assert!(caps.soft_reached(&day(calls(60), calls(25))));
     let cost = |n| DayTotals { cost: NanoUsd(n), ..DayTotals::default() };

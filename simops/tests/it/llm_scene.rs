@@ -50,6 +50,7 @@ impl State {
         DayUse {
             settled: rows.fold(DayTotals::default(), sum),
             reserved: leases.fold(DayTotals::default(), sum),
+            version: 0,
         }
     }
 }

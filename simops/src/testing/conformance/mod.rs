@@ -31,7 +31,9 @@
 pub mod answers;
 pub mod audit;
 pub mod control;
+pub mod counting;
 pub mod events;
+pub mod fences;
 pub mod handles;
 pub mod hosts;
 pub mod runs;
@@ -44,6 +46,8 @@ pub mod worlds;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
+pub use counting::Counting;
 
 use crate::store::RunStore;
 use crate::{Error, Result};
@@ -75,6 +79,43 @@ pub async fn check<B: StoreBuilder, F: Future<Output = Result<()>>>(
 ) -> Result<()> {
     let (store, guard) = builder.build().await?;
     let checked = case(Arc::new(store)).await;
+    drop(guard);
+    checked
+}
+
+/// Makes counters to be tested.
+#[async_trait]
+pub trait CounterBuilder: Send + Sync {
+    /// What must outlive a counter.
+    type Guard: Send + Sync;
+
+    /// A new counter with an empty ledger.
+    async fn build(&self) -> Result<(Counting, Self::Guard)>;
+}
+
+/// A store as the counter that it is.
+#[doc(hidden)]
+pub struct AsCounter<B>(pub B);
+
+#[async_trait]
+impl<B: StoreBuilder> CounterBuilder for AsCounter<B> {
+    type Guard = B::Guard;
+
+    async fn build(&self) -> Result<(Counting, B::Guard)> {
+        let (store, guard) = self.0.build().await?;
+        let store = Arc::new(store);
+        Ok((Counting { counter: Arc::clone(&store) as _, store }, guard))
+    }
+}
+
+/// Runs a case on a new counter.
+#[doc(hidden)]
+pub async fn check_counter<B: CounterBuilder, F: Future<Output = Result<()>>>(
+    builder: &B,
+    case: impl FnOnce(Counting) -> F,
+) -> Result<()> {
+    let (counting, guard) = builder.build().await?;
+    let checked = case(counting).await;
     drop(guard);
     checked
 }
@@ -146,7 +187,15 @@ macro_rules! store_conformance {
                 money_is_exact,
                 sums_stop_at_the_greatest_number,
                 failures_are_counted_in_the_trailing_window,
-                concurrent_rows_are_all_counted;
+                concurrent_rows_are_all_counted,
+                rows_are_listed_in_pages;
+            fences:
+                a_fence_is_kept,
+                of_concurrent_moves_one_is_done,
+                a_move_moves_the_watch,
+                calls_counted_elsewhere_are_not_admitted_here,
+                leases_are_handed_over_once,
+                a_member_that_is_behind_counts_with_its_promise;
             worlds:
                 an_epoch_is_asked_for_claimed_and_finished,
                 an_epoch_that_fails_says_why,
@@ -173,6 +222,7 @@ macro_rules! store_conformance {
                 handles_do_not_outdate_each_other_unseen,
                 what_was_written_survives_reopening;
         }
+        $crate::counter_conformance!($crate::testing::conformance::AsCounter($builder));
     };
     (@on_a_store $builder:expr; $($role:ident: $($case:ident),+;)+) => { $($(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,4 +237,35 @@ macro_rules! store_conformance {
             $crate::testing::conformance::$role::$case(&$builder).await
         }
     )+)+ };
+}
+
+/// Tests a counter: expands to one `#[tokio::test]` per case, under the case's name.
+///
+/// Takes an expression for a [`CounterBuilder`](crate::testing::CounterBuilder). Stores are counters,
+/// too: [`store_conformance!`](crate::store_conformance) includes this suite.
+#[macro_export]
+macro_rules! counter_conformance {
+    ($builder:expr) => {
+        $crate::counter_conformance! { @ $builder;
+            a_lease_counts_until_its_row_does,
+            a_released_lease_counts_no_more,
+            repeated_steps_count_once,
+            each_call_cap_refuses_its_calls,
+            the_hard_budget_is_held_at_upper_bounds,
+            calls_beyond_the_soft_cap_are_degraded,
+            an_expired_lease_becomes_a_row,
+            a_late_settle_replaces_the_expired_row,
+            a_row_without_a_lease_is_booked,
+            midnight_is_crossed_by_open_leases,
+            concurrent_reservations_never_cross_a_cap,
+            a_random_history_counts_as_the_plain_one_does,
+        }
+    };
+    (@ $builder:expr; $($case:ident),+ $(,)?) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() -> $crate::Result<()> {
+            use $crate::testing::conformance::{check_counter, counting};
+            check_counter(&$builder, counting::$case).await
+        }
+    )+ };
 }

@@ -11,7 +11,7 @@ use crate::event::NewEvent;
 use crate::run::{RunClass, RunMode, RunRecord};
 use crate::settings::key;
 use crate::store::{Commit, IdempotencyKey, Recorded, RunStore};
-use crate::usage::{NanoUsd, UsageRow};
+use crate::usage::{Lease, NanoUsd, UsageRow};
 use crate::{Error, Result};
 
 /// So many seconds after a fixed moment that has microseconds.
@@ -84,6 +84,18 @@ pub(super) fn call(run_id: Option<&str>, provider: &str, model: &str, nanos: i64
         latency_ms: 250,
         error_type: None,
         created_at: at(0),
+    }
+}
+
+/// The row of a call that was made under `lease` and cost so much.
+pub(super) fn settled(lease: &Lease, nanos: i64) -> UsageRow {
+    UsageRow {
+        id: lease.id,
+        day: lease.day,
+        agent_id: lease.agent_id,
+        checkpoint: lease.checkpoint,
+        priced: lease.priced,
+        ..call(lease.run_id.as_deref(), &lease.provider, &lease.model, nanos)
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::ToSpan;
 use super::joined;
 use super::samples::{at, call, day};
 use crate::Result;
-use crate::store::{ActivityScope, FailureWindow, RunStore};
+use crate::store::{ActivityScope, FailureWindow, RunStore, UsageFilter};
 use crate::usage::budget::LlmTotals;
 use crate::usage::{DayTotals, NanoUsd, UsageRow};
 
@@ -34,6 +34,7 @@ pub async fn a_day_is_summed_by_provider(store: Arc<dyn RunStore>) -> Result<()>
         calls_openrouter_free: 2,
         calls_groq: 1,
         calls_gemini: 1,
+        calls_unpriced: 0,
         cost: NanoUsd(31),
     };
     assert_eq!(store.day_totals(day()).await?, expected);
@@ -171,5 +172,28 @@ pub async fn concurrent_rows_are_all_counted(store: Arc<dyn RunStore>) -> Result
     let totals = store.day_totals(day()).await?;
     assert_eq!((totals.calls_total, totals.calls_gemini, totals.cost), (32, 32, NanoUsd(96)));
     assert_eq!(store.llm_totals(&of_run("run")).await?.calls, 32);
+    Ok(())
+}
+
+/// In the order in which they were written, those asked for, each once.
+pub async fn rows_are_listed_in_pages(store: Arc<dyn RunStore>) -> Result<()> {
+    let of = |run_id, seconds| UsageRow { created_at: at(seconds), ..call(run_id, "groq", "m", 1) };
+    let rows = [of(Some("one"), 0), of(Some("two"), 1), of(Some("one"), 2), of(None, 3)];
+    store.record_usage(&rows).await?;
+    let mut filter = UsageFilter::default();
+    let mut listed = Vec::new();
+    loop {
+        let page = store.usage_rows(&filter, 3).await?;
+        listed.extend(page.items);
+        filter.after = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, rows);
+    let since = UsageFilter { since: Some(at(2)), ..UsageFilter::default() };
+    assert_eq!(store.usage_rows(&since, 9).await?.items, rows[2..]);
+    let one = UsageFilter { run_id: Some("one".to_owned()), ..since };
+    assert_eq!(store.usage_rows(&one, 9).await?.items, rows[2..3]);
     Ok(())
 }

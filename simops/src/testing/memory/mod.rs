@@ -4,7 +4,9 @@
 //! to end: what a faster store answers must equal what this one does.
 
 mod control;
+mod counter;
 mod events;
+mod fence;
 mod hosts;
 mod usage;
 mod world;
@@ -12,6 +14,8 @@ mod world;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -19,7 +23,7 @@ use crate::control::{AuditRow, ControlState, HostReport};
 use crate::event::{Event, RuntimeMode};
 use crate::run::RunRecord;
 use crate::store::{Page, Recorded, World, WorldEpoch};
-use crate::usage::UsageRow;
+use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
 
 /// A store in memory. Clones share their content, which lives as long as the last of them.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +32,7 @@ pub struct MemoryStore {
     revision: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Data {
     // Its `run` is left empty: the registry has it.
     state: ControlState,
@@ -38,8 +42,40 @@ struct Data {
     events: Vec<(Uuid, Option<RuntimeMode>, Event)>,
     hosts: BTreeMap<String, HostReport>,
     usage: Vec<UsageRow>,
+    leases: BTreeMap<Uuid, Lease>,
+    // Settles and replacements per day.
+    settled: BTreeMap<Date, u64>,
+    fence: Fence,
+    members: BTreeMap<Uuid, Member>,
     epochs: BTreeMap<i64, Epoch>,
     last_epoch: i64,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            state: ControlState::default(),
+            runs: Vec::new(),
+            audit: Vec::new(),
+            answers: BTreeMap::new(),
+            events: Vec::new(),
+            hosts: BTreeMap::new(),
+            usage: Vec::new(),
+            leases: BTreeMap::new(),
+            settled: BTreeMap::new(),
+            fence: Fence {
+                generation: 0,
+                counted_in: CountedIn::Database,
+                namespace: Uuid::now_v7().simple().to_string(),
+                redis: None,
+                since: Timestamp::UNIX_EPOCH,
+                reason: None,
+            },
+            members: BTreeMap::new(),
+            epochs: BTreeMap::new(),
+            last_epoch: 0,
+        }
+    }
 }
 
 #[derive(Debug)]

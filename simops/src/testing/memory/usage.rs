@@ -1,31 +1,28 @@
 //! The usage ledger.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::MemoryStore;
 use crate::Result;
-use crate::store::{ActivityScope, FailureWindow, UsageStore};
+use crate::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
 use crate::usage::budget::{CallTotals, LlmTotals};
+use crate::usage::recount::{Pair, Recount};
 use crate::usage::{DayTotals, UsageRow};
 
 #[async_trait]
 impl UsageStore for MemoryStore {
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()> {
-        let usage = &mut self.data().usage;
-        for row in rows {
-            if !usage.iter().any(|known| known.id == row.id) {
-                usage.push(row.clone());
-            }
-        }
+        let mut data = self.data();
+        rows.iter().for_each(|row| data.settle(row));
         Ok(())
     }
 
     async fn day_totals(&self, day: Date) -> Result<DayTotals> {
-        let data = self.data();
-        let calls = data.usage.iter().filter(|row| row.day == day);
-        Ok(calls.map(DayTotals::of).fold(DayTotals::default(), |sum, call| sum + call))
+        Ok(self.data().day_use(day).settled)
     }
 
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
@@ -34,7 +31,7 @@ impl UsageStore for MemoryStore {
             ActivityScope::Run(run_id) => row.run_id.as_ref() == Some(run_id),
             ActivityScope::Since(since) => row.created_at >= *since,
         });
-        Ok(calls.map(CallTotals::of).fold(CallTotals::default(), |sum, call| sum + call).shown())
+        Ok(calls.map(CallTotals::of).sum::<CallTotals>().shown())
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
@@ -47,5 +44,47 @@ impl UsageStore for MemoryStore {
             failed: window.failed + i64::from(!row.success),
             calls: window.calls + 1,
         }))
+    }
+
+    async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
+        let data = self.data();
+        let placed = data.usage.iter().zip(1..);
+        let wanted = placed.filter(|(row, place)| {
+            (filter.run_id.is_none() || filter.run_id == row.run_id)
+                && filter.since.is_none_or(|since| row.created_at >= since)
+                && filter.after.is_none_or(|after| *place > after)
+        });
+        let rows = wanted.take(limit.saturating_add(1)).collect();
+        let cut = Page::cut(rows, limit, |(_, place)| *place);
+        Ok(Page {
+            items: cut.items.into_iter().map(|(row, _)| row.clone()).collect(),
+            next: cut.next,
+        })
+    }
+
+    /// Nothing is kept as a sum here, so every sum is right.
+    async fn recount(&self) -> Result<Recount> {
+        let data = self.data();
+        let (mut days, mut runs) = (BTreeSet::new(), BTreeMap::new());
+        for row in &data.usage {
+            days.insert(row.day);
+            if let Some(run_id) = &row.run_id {
+                let run: &mut CallTotals = runs.entry(run_id.clone()).or_default();
+                *run = *run + CallTotals::of(row);
+            }
+        }
+        days.extend(data.leases.values().map(|lease| lease.day));
+        let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
+        let day = |day| (day, Pair::of(data.day_use(day)));
+        Ok(Recount {
+            rows: number(data.usage.len()),
+            leases: number(data.leases.len()),
+            days: days.into_iter().map(day).collect(),
+            runs: runs.into_iter().map(|(run_id, sum)| (run_id, Pair::of(sum))).collect(),
+        })
+    }
+
+    async fn rebuild_usage(&self) -> Result<Recount> {
+        self.recount().await
     }
 }

@@ -1,0 +1,83 @@
+//! What a day has used and reserved: one row per day.
+
+use jiff::civil::Date;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use simops::usage::{DayTotals, DayUse, NanoUsd};
+
+use crate::error::Work;
+
+/// The sums of `day`. Whoever adds to them does it here in Rust and not in SQL, where a sum that is
+/// too great would turn into a float.
+pub(crate) fn day_use(connection: &Connection, day: Date) -> Work<DayUse> {
+    let mut statement = connection.prepare_cached(
+        "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost, \
+             reserved_calls_total, reserved_calls_openrouter_free, reserved_calls_groq, \
+             reserved_calls_gemini, reserved_calls_unpriced, reserved_cost, version \
+         FROM usage_days WHERE day = ?1",
+    )?;
+    let day_use = statement.query_row([day.to_string()], |row| {
+        Ok(DayUse { settled: totals(row, 0)?, reserved: totals(row, 6)?, version: row.get(12)? })
+    });
+    Ok(day_use.optional()?.unwrap_or_default())
+}
+
+pub(crate) fn put_day_use(connection: &Connection, day: Date, day_use: &DayUse) -> Work<()> {
+    let DayUse { settled, reserved, version } = day_use;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO usage_days (day, calls_total, calls_openrouter_free, calls_groq, \
+             calls_gemini, calls_unpriced, cost, reserved_calls_total, \
+             reserved_calls_openrouter_free, reserved_calls_groq, reserved_calls_gemini, \
+             reserved_calls_unpriced, reserved_cost, version) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
+    statement.execute(params![
+        day.to_string(),
+        settled.calls_total,
+        settled.calls_openrouter_free,
+        settled.calls_groq,
+        settled.calls_gemini,
+        settled.calls_unpriced,
+        settled.cost.0,
+        reserved.calls_total,
+        reserved.calls_openrouter_free,
+        reserved.calls_groq,
+        reserved.calls_gemini,
+        reserved.calls_unpriced,
+        reserved.cost.0,
+        version,
+    ])?;
+    Ok(())
+}
+
+/// Changes the sums of `day`.
+pub(crate) fn change(
+    connection: &Connection,
+    day: Date,
+    change: impl FnOnce(&mut DayUse),
+) -> Work<()> {
+    let mut day_use = day_use(connection, day)?;
+    change(&mut day_use);
+    put_day_use(connection, day, &day_use)
+}
+
+/// Six sums in the order of the columns, from `first` on.
+pub(crate) fn totals(row: &Row<'_>, first: usize) -> rusqlite::Result<DayTotals> {
+    Ok(DayTotals {
+        calls_total: row.get(first)?,
+        calls_openrouter_free: row.get(first + 1)?,
+        calls_groq: row.get(first + 2)?,
+        calls_gemini: row.get(first + 3)?,
+        calls_unpriced: row.get(first + 4)?,
+        cost: NanoUsd(row.get(first + 5)?),
+    })
+}
+
+/// The days of a query's first column.
+pub(crate) fn date(row: &Row<'_>, column: usize) -> rusqlite::Result<Date> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: jiff::Error| {
+        let kind = Value::Text(text).data_type();
+        rusqlite::Error::FromSqlConversionFailure(column, kind, error.into())
+    })
+}
