@@ -4,15 +4,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 use simops::Result;
-use simops::store::FenceStore;
-use simops::usage::{DayTotals, Fence, Lease, Member};
+use simops::usage::{DayTotals, Fence, FenceStore, Lease, Member};
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::codec::{Micros, Word};
 use crate::days::totals;
 use crate::error::Work;
-use crate::leases::hand_over;
+use crate::leases::{self, hand_over};
 
 #[async_trait]
 impl FenceStore for SqliteStore {
@@ -65,6 +64,10 @@ impl FenceStore for SqliteStore {
 
     async fn members(&self) -> Result<Vec<Member>> {
         self.read(members).await
+    }
+
+    async fn open_leases(&self) -> Result<Vec<Lease>> {
+        self.read(leases::all).await
     }
 }
 

@@ -14,7 +14,6 @@
 //! version), and those that a method names.
 
 pub mod control;
-pub mod counting;
 pub mod events;
 pub mod hosts;
 pub mod page;
@@ -22,23 +21,22 @@ pub mod usage;
 pub mod world;
 
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
-pub use counting::FenceStore;
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use page::Page;
 pub use usage::{FailureWindow, UsageFilter, UsageStore};
 pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 
-use crate::usage::UsageCounter;
+use crate::usage::CountingStore;
 
-/// Everything simops keeps. It is a [`UsageCounter`], too: it counts calls in its own transactions.
+/// Everything simops keeps. It is a [`UsageCounter`](crate::usage::UsageCounter), too, that counts in its
+/// own transactions.
 pub trait RunStore:
     ControlStore
     + EventStore
     + HostStore
     + UsageStore
-    + UsageCounter
-    + FenceStore
+    + CountingStore
     + WorldStore
     + Send
     + Sync
@@ -51,8 +49,7 @@ impl<S> RunStore for S where
         + EventStore
         + HostStore
         + UsageStore
-        + UsageCounter
-        + FenceStore
+        + CountingStore
         + WorldStore
         + Send
         + Sync

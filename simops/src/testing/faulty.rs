@@ -17,13 +17,14 @@ use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, Commit, ControlStore, Documents, EventCount, EventFilter, EventStore,
-    FailureWindow, FenceStore, HostStore, IdempotencyKey, Page, Recorded, RunStore, TurnCommit,
-    UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
+    FailureWindow, HostStore, IdempotencyKey, Page, Recorded, RunStore, TurnCommit, UsageFilter,
+    UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
 use crate::usage::{
-    Admission, Caps, Counter, DayTotals, DayUse, Fence, Lease, Member, UsageCounter, UsageRow,
+    Admission, Caps, Counter, DayTotals, DayUse, Fence, FenceStore, Lease, Member, UsageCounter,
+    UsageRow,
 };
 use crate::{Error, Result};
 
@@ -260,6 +261,10 @@ impl FenceStore for FaultyStore {
 
     async fn members(&self) -> Result<Vec<Member>> {
         self.forward(self.inner.members()).await
+    }
+
+    async fn open_leases(&self) -> Result<Vec<Lease>> {
+        self.forward(self.inner.open_leases()).await
     }
 }
 

@@ -12,11 +12,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::DayTotals;
+use super::{DayTotals, Lease, UsageCounter};
 use crate::{Error, Result};
 
 /// Where calls are counted.
@@ -107,3 +108,32 @@ impl Fence {
         behind.map(|member| member.promise).sum()
     }
 }
+
+/// Keeps the fence and its members.
+#[async_trait]
+pub trait FenceStore: Send + Sync {
+    /// The fence.
+    async fn fence(&self) -> Result<Fence>;
+
+    /// Moves the fence from `from`, a generation, to `to`. False when it has moved meanwhile.
+    /// Moves the watched revision.
+    async fn move_fence(&self, from: u64, to: &Fence) -> Result<bool>;
+
+    /// Writes down `member` in the place of what it said before, and its open leases beside those
+    /// of the database, except what has ended in a row. The fence, as of that moment.
+    async fn confirm(&self, member: &Member, open: &[Lease]) -> Result<Fence>;
+
+    /// Forgets a member that holds no leases any more.
+    async fn forget_member(&self, id: Uuid) -> Result<()>;
+
+    /// All members by id, those that are long over, too.
+    async fn members(&self) -> Result<Vec<Member>>;
+
+    /// The open leases that the database knows, by id.
+    async fn open_leases(&self) -> Result<Vec<Lease>>;
+}
+
+/// A store that counts, and says who does.
+pub trait CountingStore: UsageCounter + FenceStore {}
+
+impl<S: UsageCounter + FenceStore + ?Sized> CountingStore for S {}

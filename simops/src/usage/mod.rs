@@ -13,11 +13,15 @@ pub mod ledger;
 pub mod money;
 pub mod price;
 pub mod recount;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+pub mod tiered;
 
 pub use admission::{Admission, Caps, DayUse, Refused, admit};
 pub use budget::{Budget, DayTotals};
 pub use counter::{Counter, UsageCounter};
-pub use fence::{CountedIn, Fence, Member};
+pub use fence::{CountedIn, CountingStore, Fence, FenceStore, Member};
 pub use lease::Lease;
 pub use ledger::UsageRow;
 pub use money::NanoUsd;

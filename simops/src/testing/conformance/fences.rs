@@ -118,6 +118,7 @@ pub async fn leases_are_handed_over_once(store: Arc<dyn RunStore>) -> Result<()>
         let seen = store.confirm(&member, &[open.clone(), ended.clone()]).await?;
         assert_eq!(seen, fence);
     }
+    assert_eq!(store.open_leases().await?, std::slice::from_ref(&open));
     let day_use = store.day_use(day()).await?;
     assert_eq!((day_use.reserved.calls_total, day_use.reserved.cost), (1, NanoUsd(5)));
     assert_eq!((day_use.settled.calls_total, day_use.settled.cost), (1, NanoUsd(6)));

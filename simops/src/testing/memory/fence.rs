@@ -5,8 +5,7 @@ use uuid::Uuid;
 
 use super::MemoryStore;
 use crate::Result;
-use crate::store::FenceStore;
-use crate::usage::{Fence, Lease, Member};
+use crate::usage::{Fence, FenceStore, Lease, Member};
 
 #[async_trait]
 impl FenceStore for MemoryStore {
@@ -43,5 +42,9 @@ impl FenceStore for MemoryStore {
 
     async fn members(&self) -> Result<Vec<Member>> {
         Ok(self.data().members.values().cloned().collect())
+    }
+
+    async fn open_leases(&self) -> Result<Vec<Lease>> {
+        Ok(self.data().leases.values().cloned().collect())
     }
 }

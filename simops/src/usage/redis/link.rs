@@ -1,0 +1,181 @@
+//! The connection to Redis: one, shared, and only to the server that is meant.
+//!
+//! It is made anew by hand and never by itself: behind a new connection may be another server, and
+//! who that is must be known before it is believed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
+};
+
+use crate::{Error, Result};
+
+const CONNECT_WITHIN: Duration = Duration::from_millis(500);
+const ANSWER_WITHIN: Duration = Duration::from_millis(300);
+
+/// A connection, and whom it leads to.
+struct Connected {
+    connection: MultiplexedConnection,
+    server: String,
+}
+
+pub(crate) struct Link {
+    client: Client,
+    address: String,
+    config: AsyncConnectionConfig,
+    current: Mutex<Option<Arc<Connected>>>,
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        // The URL may hold a password: it is not repeated.
+        let unfit = |_| {
+            Error::invalid(
+                "REDIS_URL",
+                "must be redis://[[user]:password@]host[:port][/database], or rediss:// for TLS",
+            )
+        };
+        let info = url.into_connection_info().map_err(unfit)?;
+        let address = info.addr().to_string();
+        // Both are there only if a caller chose another one before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::open(info).map_err(unfit)?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(Some(ANSWER_WITHIN));
+        let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { client, address, config, current, connecting })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The server that answers now: a connection of its own tells.
+    pub(super) async fn server(&self) -> Result<String> {
+        self.forget();
+        Ok(self.connected().await?.server.clone())
+    }
+
+    /// Whether `server` answers, and is still in the place it was.
+    pub(super) async fn check(&self, server: &str) -> Result<()> {
+        let connected = self.to(server).await?;
+        let now = identify(&mut connected.connection.clone()).await;
+        match now {
+            Ok(now) if now == server => Ok(()),
+            Ok(_) => Err(self.another()),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Runs a script on `server`. A connection that fails is replaced once.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        server: &str,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T> {
+        let mut again = true;
+        loop {
+            let connected = self.to(server).await?;
+            match call.invoke_async(&mut connected.connection.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    let failed = self.failed(&error);
+                    if !std::mem::take(&mut again) || !is_of_connection(&error) {
+                        return Err(failed);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn to(&self, server: &str) -> Result<Arc<Connected>> {
+        let connected = self.connected().await?;
+        if connected.server == server { Ok(connected) } else { Err(self.another()) }
+    }
+
+    async fn connected(&self) -> Result<Arc<Connected>> {
+        if let Some(connected) = self.current() {
+            return Ok(connected);
+        }
+        let _one_at_a_time = self.connecting.lock().await;
+        if let Some(connected) = self.current() {
+            return Ok(connected);
+        }
+        let connecting = async {
+            let connecting = self.client.get_multiplexed_async_connection_with_config(&self.config);
+            let mut connection = connecting.await?;
+            let server = identify(&mut connection).await?;
+            Ok(Arc::new(Connected { connection, server }))
+        };
+        let connected = connecting.await.map_err(|error: RedisError| self.failed(&error))?;
+        *self.locked() = Some(Arc::clone(&connected));
+        Ok(connected)
+    }
+
+    fn current(&self) -> Option<Arc<Connected>> {
+        self.locked().clone()
+    }
+
+    fn forget(&self) {
+        *self.locked() = None;
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Option<Arc<Connected>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn another(&self) -> Error {
+        self.forget();
+        let address = &self.address;
+        Error::unavailable(format!("Redis at {address} was restarted, or another one took over"))
+    }
+
+    fn failed(&self, error: &RedisError) -> Error {
+        if is_of_connection(error) {
+            self.forget();
+        }
+        let (address, why) = (&self.address, why(error));
+        Error::unavailable(format!("Redis at {address} {why}"))
+    }
+}
+
+/// Whether another connection may do better.
+fn is_of_connection(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+fn why(error: &RedisError) -> String {
+    if error.is_timeout() {
+        return "does not answer in time".to_owned();
+    }
+    if error.is_connection_refusal() {
+        return "refuses connections".to_owned();
+    }
+    if is_of_connection(error) {
+        return format!("was cut off: {error}");
+    }
+    format!("fails: {error}")
+}
+
+/// Names a server by what changes when it is restarted, or when a replica takes over.
+async fn identify(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
+    let mut ask = ::redis::pipe();
+    ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    let (server, replication): (String, String) = ask.query_async(connection).await?;
+    let field = |text: &str, name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().trim().to_owned()
+    };
+    let role = field(&replication, "role");
+    if role != "master" {
+        let text = "it is a replica, which cannot be written";
+        return Err((::redis::ErrorKind::InvalidClientConfig, text).into());
+    }
+    Ok(format!("{}.{}", field(&server, "run_id"), field(&replication, "master_replid")))
+}
