@@ -6,9 +6,12 @@ mod completions;
 mod config;
 mod events;
 mod run;
+mod usage;
 mod worker;
 
 use clap::Subcommand;
+use jiff::Timestamp;
+use simops::{Clock, SystemClock};
 
 use crate::args::{Globals, Invocation};
 use crate::exit::Failure;
@@ -31,6 +34,9 @@ pub(crate) enum Command {
     /// Read the event log
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Read the usage ledger, and check what is summed up from it
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
     /// Let agents of the reference world act
     #[command(subcommand)]
     Agent(agent::AgentCommand),
@@ -55,6 +61,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Config(command) => config::run(&globals, command).await,
         Command::Audit(command) => audit::run(&globals, command).await,
         Command::Events(command) => ask(&globals, &command.into()).await,
+        Command::Usage(command) => usage::run(&globals, command).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Completions(args) => completions::run(&args),
@@ -73,4 +80,11 @@ fn on_database_only(globals: &Globals, command: &str) -> Result<(), Failure> {
         return Err(Failure::usage(message));
     }
     Ok(())
+}
+
+/// The moment that an argument like `7d` or `2026-03-01` names.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let moment = simops::ops::since(text, SystemClock.now());
+    // clap names the argument already.
+    moment.map_err(|error| error.fields().iter().map(|field| field.message.as_str()).collect())
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod config;
+mod ledger;
 mod run;
 mod server;
 mod support;

@@ -20,6 +20,8 @@ fn wrong_usage_exits_2_with_a_hint() {
         &["--log", "info=loud", "run", "status"],
         &["--url", "ftp://example.org", "run", "status"],
         &["--url", "http://example.org", "worker"],
+        &["--url", "http://example.org", "usage", "verify"],
+        &["usage", "list", "--since", "yesterday"],
         &[],
     ] {
         let said = place.run(args);
@@ -36,6 +38,7 @@ fn nothing_but_a_worker_creates_a_database() {
         &["run", "start", "--mode", "test"],
         &["config", "set", "LLM_ACTION_MAX_TOKENS=100"],
         &["audit", "verify"],
+        &["usage", "rebuild"],
         &["agent", "once", "--agent", "1", "--dry-run"],
     ] {
         let (code, error) = place.fails(args);
@@ -63,6 +66,9 @@ fn every_command_has_help_with_examples() {
         "audit list",
         "audit verify",
         "events list",
+        "usage list",
+        "usage verify",
+        "usage rebuild",
         "agent once",
         "worker",
         "completions",

@@ -8,7 +8,9 @@ pub mod metrics;
 mod records;
 mod reset;
 mod runs;
+mod since;
 pub mod status;
+mod usage;
 
 use std::sync::Arc;
 
@@ -30,7 +32,9 @@ pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
     WorldWasReset,
 };
+pub use since::since;
 pub use status::{StatusView, ViewerOps};
+pub use usage::{Counted, RebuiltUsage, UsageAnswer, UsageItem, UsageQuery, VerifiedUsage};
 
 /// What a deployment allows.
 #[derive(Debug, Clone)]
