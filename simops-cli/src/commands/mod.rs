@@ -5,6 +5,7 @@ mod audit;
 mod completions;
 mod config;
 mod events;
+mod guardrail;
 mod run;
 mod usage;
 mod worker;
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Read the usage ledger, and check what is summed up from it
     #[command(subcommand)]
     Usage(usage::UsageCommand),
+    /// Try stop conditions on past runs
+    #[command(subcommand)]
+    Guardrail(guardrail::GuardrailCommand),
     /// Let agents of the reference world act
     #[command(subcommand)]
     Agent(agent::AgentCommand),
@@ -62,6 +66,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(&globals, command).await,
         Command::Events(command) => ask(&globals, &command.into()).await,
         Command::Usage(command) => usage::run(&globals, command).await,
+        Command::Guardrail(command) => guardrail::run(&globals, command).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Completions(args) => completions::run(&args),

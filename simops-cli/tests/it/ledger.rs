@@ -1,52 +1,13 @@
 //! The usage ledger: it lists, its sums verify, and wrong ones are found and put right.
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
-use simops::store::UsageStore;
-use simops::usage::{NanoUsd, UsageRow};
-use simops_sqlite::SqliteStore;
-use uuid::Uuid;
+use simops::usage::UsageRow;
 
-use crate::support::Place;
-
-/// A call of the run `r1` on 1 March 2026 that cost `nanos`.
-pub(crate) fn call(at: &str, nanos: i64) -> UsageRow {
-    UsageRow {
-        id: Uuid::now_v7(),
-        day: "2026-03-01".parse().unwrap(),
-        run_id: Some("r1".into()),
-        agent_id: Some(7),
-        checkpoint: Some(3),
-        provider: "groq".into(),
-        model_requested: "m".into(),
-        model_resolved: None,
-        input_tokens: 100,
-        cached_input_tokens: 0,
-        output_tokens: 20,
-        reasoning_tokens: 0,
-        cost: NanoUsd(nanos),
-        priced: true,
-        success: true,
-        fallback_used: false,
-        latency_ms: 12,
-        error_type: None,
-        created_at: at.parse().unwrap(),
-    }
-}
-
-/// A folder whose database has these rows in its ledger.
-pub(crate) fn with_ledger(rows: &[UsageRow]) -> Place {
-    let place = Place::with_database();
-    let url = format!("sqlite://{}", place.path().join("simops.db").display());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        SqliteStore::open(&url).await.unwrap().record_usage(rows).await.unwrap();
-    });
-    place
-}
+use crate::support::{Place, call};
 
 fn with_two_calls() -> Place {
-    with_ledger(&[
+    let place = Place::with_database();
+    place.record(&[
         call("2026-03-01T10:00:00Z", 1_500_000),
         UsageRow {
             success: false,
@@ -54,12 +15,8 @@ fn with_two_calls() -> Place {
             run_id: Some("r2".into()),
             ..call("2026-03-01T11:00:00Z", 250_000)
         },
-    ])
-}
-
-fn falsify(place: &Place, sql: &str) {
-    let database = Connection::open(place.path().join("simops.db")).unwrap();
-    assert!(database.execute(sql, []).unwrap() > 0);
+    ]);
+    place
 }
 
 fn costs(list: &Value) -> Vec<f64> {
@@ -77,8 +34,8 @@ fn sums_that_were_falsified_are_found_and_put_right() {
     let counted = "every sum equals the ledger: 2 rows, 0 open leases, 1 day, 2 runs\n";
     assert_eq!(said.stderr, counted);
 
-    falsify(&place, "UPDATE usage_days SET cost = 7");
-    falsify(&place, "UPDATE usage_runs SET calls = calls + 1 WHERE run_id = 'r2'");
+    place.tamper("UPDATE usage_days SET cost = 7");
+    place.tamper("UPDATE usage_runs SET calls = calls + 1 WHERE run_id = 'r2'");
     let said = place.run(&["usage", "verify"]);
     assert_eq!(said.code, 1);
     let wrong = json!([
@@ -98,7 +55,7 @@ fn sums_that_were_falsified_are_found_and_put_right() {
 #[test]
 fn a_closed_write_gate_refuses_to_rebuild_but_not_to_look() {
     let place = with_two_calls();
-    falsify(&place, "UPDATE usage_days SET calls_total = 9");
+    place.tamper("UPDATE usage_days SET calls_total = 9");
     let (code, error) = place.fails(&["--environment", "production", "usage", "rebuild"]);
     assert_eq!((code, error.contains("write controls are disabled")), (1, true), "{error}");
     let said = place.run(&["--environment", "production", "usage", "verify"]);

@@ -22,6 +22,8 @@ fn wrong_usage_exits_2_with_a_hint() {
         &["--url", "http://example.org", "worker"],
         &["--url", "http://example.org", "usage", "verify"],
         &["usage", "list", "--since", "yesterday"],
+        &["guardrail", "backtest"],
+        &["guardrail", "backtest", "--since", "7d", "--set", "NO_VALUE"],
         &[],
     ] {
         let said = place.run(args);
@@ -69,6 +71,7 @@ fn every_command_has_help_with_examples() {
         "usage list",
         "usage verify",
         "usage rebuild",
+        "guardrail backtest",
         "agent once",
         "worker",
         "completions",

@@ -3,6 +3,7 @@
 //! Each write checks its input, is decided by [`crate::control::decide()`], and is one commit. Each
 //! answer is the JSON of the admin API.
 
+mod backtest;
 mod config;
 pub mod metrics;
 mod records;
@@ -24,6 +25,7 @@ use crate::{Clock, Error, Result};
 pub use crate::execute::Caller;
 pub use crate::run::StartRun;
 pub use crate::usage::Counter;
+pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};

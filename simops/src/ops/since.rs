@@ -24,7 +24,7 @@ use crate::{Error, Result};
 /// ```
 pub fn since(text: &str, now: Timestamp) -> Result<Timestamp> {
     let text = text.trim();
-    let moment = text.parse().ok().or_else(|| begin_of(text)).or_else(|| before(text, now));
+    let moment = text.parse().ok().or_else(|| midnight(text)).or_else(|| before(text, now));
     moment.map(whole_micros).ok_or_else(|| {
         Error::invalid(
             "since",
@@ -33,10 +33,14 @@ pub fn since(text: &str, now: Timestamp) -> Result<Timestamp> {
     })
 }
 
-fn begin_of(date: &str) -> Option<Timestamp> {
+fn midnight(date: &str) -> Option<Timestamp> {
     // A longer text is a time without its offset: nobody can tell which moment that is.
-    let date: Date = date.parse().ok().filter(|_| date.len() == "2026-03-01".len())?;
-    Some(date.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
+    begin_of(date.parse().ok().filter(|_| date.len() == "2026-03-01".len())?)
+}
+
+/// The moment at which `day` begins.
+pub(super) fn begin_of(day: Date) -> Option<Timestamp> {
+    Some(day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 fn before(duration: &str, now: Timestamp) -> Option<Timestamp> {

@@ -1,13 +1,20 @@
 //! A backtest finds what looking every second would have found, and nothing earlier or later.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
 use simops::clock::day_of;
+use simops::control::Environment;
 use simops::guardrail::backtest::{Call, Outcome, Period, Trial, backtest};
 use simops::guardrail::{Condition, Observed, evaluate};
+use simops::ops::{BacktestQuery, Caller, Ops, OpsOptions, StartRun, StopRun};
 use simops::settings::{Effective, Overrides, Registry, key};
-use simops::usage::NanoUsd;
+use simops::store::UsageStore;
+use simops::testing::{ManualClock, MemoryStore};
+use simops::usage::{NanoUsd, UsageRow};
+use uuid::Uuid;
 
 /// Seconds after a moment shortly before midnight.
 fn second(second: i64) -> Timestamp {
@@ -148,4 +155,66 @@ fn what_is_switched_off_or_not_recorded_says_so() {
     assert_eq!(of("hard_budget_exceeded", &trials).outcome, Outcome::Disabled);
     let pool = of("db_pool_pressure", &trials);
     assert_eq!((pool.outcome, pool.observed), (Outcome::NotRecorded, None));
+}
+
+#[tokio::test]
+async fn a_ledger_of_many_pages_in_no_order_is_replayed_in_the_order_of_time() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::at(second(0))));
+    let ops = Ops::new(store.clone(), clock.clone(), OpsOptions::of(Environment::Development));
+    let start = |run_id: &str| StartRun {
+        mode: Some("test".into()),
+        run_id: Some(run_id.into()),
+        ..StartRun::default()
+    };
+    ops.start_run(&Caller::default(), &start("r1")).await.unwrap();
+    clock.set(second(3_000));
+    ops.stop_run(&Caller::default(), &StopRun::default()).await.unwrap();
+    clock.set(second(4_000));
+    ops.start_run(&Caller::default(), &start("r2")).await.unwrap();
+    clock.set(second(5_000));
+
+    // One call a second for a thousandth of a dollar, every other by a run that is not looked at.
+    let mut rows: Vec<_> = (0..2_600).map(|place| row(place, place % 2 == 0)).collect();
+    rows.reverse();
+    store.record_usage(&rows).await.unwrap();
+
+    let query = BacktestQuery { run_id: Some("r1".into()), ..BacktestQuery::default() };
+    let answer = ops.backtest(&query).await.unwrap();
+    let run = &answer.runs[0];
+    assert_eq!((answer.runs.len(), run.calls, run.cost_usd), (1, 1_300, 1.3));
+    // Midnight is at second 300; from then on 1000 calls cost a dollar, half of them the run's own.
+    let budget = of("hard_budget_exceeded", &run.conditions);
+    assert_eq!(budget.would_have_tripped_at, Some(second(1_299)));
+    assert_eq!((budget.calls_before, budget.observed), (Some(650), Some(1.0)));
+
+    let query = BacktestQuery { since: Some(second(3_500)), ..BacktestQuery::default() };
+    let answer = ops.backtest(&query).await.unwrap();
+    assert_eq!((answer.runs.len(), answer.runs[0].run_id.as_str()), (1, "r2"));
+    let budget = of("hard_budget_exceeded", &answer.runs[0].conditions);
+    assert_eq!(budget.would_have_tripped_at, Some(second(4_000)), "the day's budget was spent");
+}
+
+fn row(at: i64, own: bool) -> UsageRow {
+    let call = call(at, true);
+    UsageRow {
+        id: Uuid::now_v7(),
+        day: call.day,
+        run_id: own.then(|| "r1".to_owned()),
+        agent_id: None,
+        checkpoint: None,
+        provider: "groq".into(),
+        model_requested: "m".into(),
+        model_resolved: None,
+        input_tokens: 1,
+        cached_input_tokens: 0,
+        output_tokens: 1,
+        reasoning_tokens: 0,
+        cost: NanoUsd(1_000_000),
+        priced: true,
+        success: true,
+        fallback_used: false,
+        latency_ms: 1,
+        error_type: None,
+        created_at: call.at,
+    }
 }
