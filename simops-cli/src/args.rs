@@ -20,13 +20,14 @@ Examples:
   simops-cli run start --mode test --reset-world --reason 'first try'
   simops-cli --url https://sim.example.org run pause --reason 'cost check'
   simops-cli config set AGENT_LOOP_DELAY_SECONDS=120
+  simops-cli guardrail backtest --since 7d
   simops-cli worker --speed 20
 
 A command works on the database of --database-url, or on the server of --url if one is given.
 Answers are JSON on stdout, messages go to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
 A .env file in the working directory is read; the real environment wins over it.";
 
-/// Operate simops: run controls, settings, audit trail, events, agents and workers.
+/// Operate simops: run controls, settings, audit trail, events, usage, agents and workers.
 #[derive(Parser)]
 #[command(name = "simops-cli", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {

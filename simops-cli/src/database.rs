@@ -1,5 +1,7 @@
 //! Opening a database: at once and only if it exists for commands, patiently for workers.
 
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// Opens a database that exists.
 pub(crate) async fn open(url: &str) -> Result<Arc<dyn RunStore>, Failure> {
     not_in_memory(url)?;
-    if let Some(path) = path_of(url)
+    let path = path_of(url);
+    if let Some(path) = path
         && matches!(Path::new(path).try_exists(), Ok(false))
     {
         return Err(Failure::new(format!(
@@ -25,7 +28,22 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn RunStore>, Failure> {
              --database-url names another, --url a server"
         )));
     }
-    Ok(Arc::new(SqliteStore::open(url).await?))
+    match SqliteStore::open(url).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) if path.is_some_and(is_read_only) => Err(Failure::new(format!(
+            "{}; even to read it, a database that no other process has open must be writable: run \
+             this as its owner, work on a copy, or name a server with --url",
+            Failure::from(error)
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether this user may read the file but not write it.
+fn is_read_only(path: &str) -> bool {
+    let denied = |error: std::io::Error| error.kind() == ErrorKind::PermissionDenied;
+    let written = OpenOptions::new().append(true).open(path);
+    File::open(path).is_ok() && written.is_err_and(denied)
 }
 
 /// Opens a database, creates it if it is missing, and waits while it is away. `None` when

@@ -52,21 +52,27 @@ pub(crate) async fn run(globals: &Globals, command: ConfigCommand) -> Result<(),
             print::json(config["effective"].get(&key).ok_or_else(|| unknown(&key, &config))?)
         }
         ConfigCommand::Set(SetArgs { updates: texts, reason }) => {
-            let mut updates = Overrides::new();
-            for (key, text) in texts {
-                let kind =
-                    config["mutable_keys"].get(&key).ok_or_else(|| unknown(&key, &config))?;
-                let value = typed(kind["type"].as_str().unwrap_or_default(), &text);
-                if updates.insert(key.clone(), value).is_some() {
-                    return Err(Failure::usage(format!("{key} is given twice")));
-                }
-            }
+            let updates = updates(texts, &config)?;
             print::json(&target.ask(&Request::PatchConfig(PatchConfig { updates, reason })).await?)
         }
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+/// The values that `texts` spell for the settings of `config`.
+pub(super) fn updates(texts: Vec<(String, String)>, config: &Value) -> Result<Overrides, Failure> {
+    let mut updates = Overrides::new();
+    for (key, text) in texts {
+        let kind = config["mutable_keys"].get(&key).ok_or_else(|| unknown(&key, config))?;
+        let value = typed(kind["type"].as_str().unwrap_or_default(), &text);
+        if updates.insert(key.clone(), value).is_some() {
+            return Err(Failure::usage(format!("{key} is given twice")));
+        }
+    }
+    Ok(updates)
+}
+
+/// A setting and the text of its value.
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_owned(), value.trim().to_owned()))

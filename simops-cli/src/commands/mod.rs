@@ -5,10 +5,14 @@ mod audit;
 mod completions;
 mod config;
 mod events;
+mod guardrail;
 mod run;
+mod usage;
 mod worker;
 
 use clap::Subcommand;
+use jiff::Timestamp;
+use simops::{Clock, SystemClock};
 
 use crate::args::{Globals, Invocation};
 use crate::exit::Failure;
@@ -31,6 +35,12 @@ pub(crate) enum Command {
     /// Read the event log
     #[command(subcommand)]
     Events(events::EventsCommand),
+    /// Read the usage ledger, and check what is summed up from it
+    #[command(subcommand)]
+    Usage(usage::UsageCommand),
+    /// Try stop conditions on past runs
+    #[command(subcommand)]
+    Guardrail(guardrail::GuardrailCommand),
     /// Let agents of the reference world act
     #[command(subcommand)]
     Agent(agent::AgentCommand),
@@ -55,6 +65,8 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Config(command) => config::run(&globals, command).await,
         Command::Audit(command) => audit::run(&globals, command).await,
         Command::Events(command) => ask(&globals, &command.into()).await,
+        Command::Usage(command) => usage::run(&globals, command).await,
+        Command::Guardrail(command) => guardrail::run(&globals, command).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Completions(args) => completions::run(&args),
@@ -73,4 +85,11 @@ fn on_database_only(globals: &Globals, command: &str) -> Result<(), Failure> {
         return Err(Failure::usage(message));
     }
     Ok(())
+}
+
+/// The moment that an argument like `7d` or `2026-03-01` names.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let moment = simops::ops::since(text, SystemClock.now());
+    // clap names the argument already.
+    moment.map_err(|error| error.fields().iter().map(|field| field.message.as_str()).collect())
 }

@@ -1,6 +1,5 @@
 //! The audit trail: it verifies, and it does not once somebody has been at it.
 
-use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::support::Place;
@@ -16,11 +15,6 @@ fn with_a_trail() -> Place {
 fn head(verified: &Value) -> String {
     let head = &verified["head"];
     format!("{}:{}", head["id"], head["hash"].as_str().unwrap())
-}
-
-fn tamper(place: &Place, sql: &str) {
-    let database = Connection::open(place.path().join("simops.db")).unwrap();
-    assert!(database.execute(sql, []).unwrap() > 0);
 }
 
 fn does_not_hold(place: &Place, args: &[&str]) -> String {
@@ -49,7 +43,7 @@ fn an_empty_trail_verifies() {
 #[test]
 fn an_edited_row_is_found() {
     let place = with_a_trail();
-    tamper(&place, "UPDATE audit SET changed_by = 'nobody' WHERE id = 1");
+    place.tamper("UPDATE audit SET changed_by = 'nobody' WHERE id = 1");
     assert!(does_not_hold(&place, &[]).contains("row 1"));
 }
 
@@ -57,10 +51,9 @@ fn an_edited_row_is_found() {
 fn rows_cut_off_with_the_state_are_found_by_a_head_noted_earlier() {
     let place = with_a_trail();
     let noted = head(&place.ok(&["audit", "verify"]));
-    tamper(&place, "DELETE FROM audit WHERE id = 2");
+    place.tamper("DELETE FROM audit WHERE id = 2");
     assert!(does_not_hold(&place, &[]).contains("cut off"));
-    tamper(
-        &place,
+    place.tamper(
         "UPDATE control SET audit_head_id = 1,
          audit_head_hash = (SELECT hash FROM audit WHERE id = 1)",
     );

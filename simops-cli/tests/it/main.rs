@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod backtest;
 mod config;
+mod ledger;
 mod run;
 mod server;
 mod support;

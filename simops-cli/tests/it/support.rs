@@ -4,8 +4,13 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use serde_json::Value;
+use simops::store::UsageStore;
+use simops::usage::{NanoUsd, UsageRow};
+use simops_sqlite::SqliteStore;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// A folder of its own; the database in it is the default one, `simops.db`.
 pub(crate) struct Place {
@@ -28,10 +33,23 @@ impl Place {
     /// A folder with a new database.
     pub(crate) fn with_database() -> Self {
         let place = Self::empty();
-        let url = format!("sqlite://{}", place.path().join("simops.db").display());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { drop(simops_sqlite::SqliteStore::open(&url).await.unwrap()) });
+        place.record(&[]);
         place
+    }
+
+    /// Writes calls to the ledger of its database, as a host would.
+    pub(crate) fn record(&self, calls: &[UsageRow]) {
+        let url = format!("sqlite://{}", self.path().join("simops.db").display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            SqliteStore::open(&url).await.unwrap().record_usage(calls).await.unwrap();
+        });
+    }
+
+    /// Changes its database behind simops's back.
+    pub(crate) fn tamper(&self, sql: &str) {
+        let database = Connection::open(self.path().join("simops.db")).unwrap();
+        assert!(database.execute(sql, []).unwrap() > 0);
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -90,6 +108,31 @@ impl Said {
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+/// A call of the run `r1` on 1 March 2026 that answered and cost `nanos`.
+pub(crate) fn call(at: &str, nanos: i64) -> UsageRow {
+    UsageRow {
+        id: Uuid::now_v7(),
+        day: "2026-03-01".parse().unwrap(),
+        run_id: Some("r1".into()),
+        agent_id: Some(7),
+        checkpoint: Some(3),
+        provider: "groq".into(),
+        model_requested: "m".into(),
+        model_resolved: None,
+        input_tokens: 100,
+        cached_input_tokens: 0,
+        output_tokens: 20,
+        reasoning_tokens: 0,
+        cost: NanoUsd(nanos),
+        priced: true,
+        success: true,
+        fallback_used: false,
+        latency_ms: 12,
+        error_type: None,
+        created_at: at.parse().unwrap(),
     }
 }
 

@@ -20,6 +20,10 @@ fn wrong_usage_exits_2_with_a_hint() {
         &["--log", "info=loud", "run", "status"],
         &["--url", "ftp://example.org", "run", "status"],
         &["--url", "http://example.org", "worker"],
+        &["--url", "http://example.org", "usage", "verify"],
+        &["usage", "list", "--since", "yesterday"],
+        &["guardrail", "backtest"],
+        &["guardrail", "backtest", "--since", "7d", "--set", "NO_VALUE"],
         &[],
     ] {
         let said = place.run(args);
@@ -36,6 +40,7 @@ fn nothing_but_a_worker_creates_a_database() {
         &["run", "start", "--mode", "test"],
         &["config", "set", "LLM_ACTION_MAX_TOKENS=100"],
         &["audit", "verify"],
+        &["usage", "rebuild"],
         &["agent", "once", "--agent", "1", "--dry-run"],
     ] {
         let (code, error) = place.fails(args);
@@ -63,6 +68,10 @@ fn every_command_has_help_with_examples() {
         "audit list",
         "audit verify",
         "events list",
+        "usage list",
+        "usage verify",
+        "usage rebuild",
+        "guardrail backtest",
         "agent once",
         "worker",
         "completions",
@@ -139,4 +148,39 @@ fn a_reader_that_has_gone_away_is_no_failure() {
     drop(child.stdout.take());
     let said = Said::of(child.wait_with_output().unwrap());
     assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_that_may_only_be_read_is_refused_in_one_line_that_says_what_to_do() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+
+    let place = Place::with_database();
+    let binary = place.path().join("simops-cli");
+    // By another process: a file that this one has open for writing cannot be executed.
+    let copied = std::process::Command::new("cp")
+        .args([std::path::Path::new(env!("CARGO_BIN_EXE_simops-cli")), &binary])
+        .status();
+    assert!(copied.unwrap().success());
+    let is_root = metadata(place.path()).unwrap().uid() == 0;
+    let mode = |path: &std::path::Path, mode| {
+        set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&place.path().join("simops.db"), 0o444);
+    mode(place.path(), 0o555);
+    for args in [&["run", "status"][..], &["usage", "verify"], &["run", "pause"]] {
+        let mut command = std::process::Command::new(&binary);
+        command.args(args).current_dir(place.path()).env_clear().env("USER", "ada");
+        if is_root {
+            // Nothing is read-only for root.
+            command.uid(65_534);
+        }
+        let said = Said::of(command.output().unwrap());
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr.lines().count()), (1, "", 1));
+        assert!(said.stderr.starts_with("error: simops.db: the database cannot be written"));
+        assert!(said.stderr.contains("run this as its owner"), "{}", said.stderr);
+    }
+    mode(place.path(), 0o755);
 }

@@ -1,5 +1,6 @@
 //! Stop conditions: what each observes, its threshold, how far away it is, and the stop itself.
 
+pub mod backtest;
 pub mod condition;
 mod enforce;
 mod observe;

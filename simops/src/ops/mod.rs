@@ -3,12 +3,15 @@
 //! Each write checks its input, is decided by [`crate::control::decide()`], and is one commit. Each
 //! answer is the JSON of the admin API.
 
+mod backtest;
 mod config;
 pub mod metrics;
 mod records;
 mod reset;
 mod runs;
+mod since;
 pub mod status;
+mod usage;
 
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use crate::{Clock, Error, Result};
 pub use crate::execute::Caller;
 pub use crate::run::StartRun;
 pub use crate::usage::Counter;
+pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
@@ -30,7 +34,9 @@ pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
     WorldWasReset,
 };
+pub use since::since;
 pub use status::{StatusView, ViewerOps};
+pub use usage::{Counted, RebuiltUsage, UsageAnswer, UsageItem, UsageQuery, VerifiedUsage};
 
 /// What a deployment allows.
 #[derive(Debug, Clone)]

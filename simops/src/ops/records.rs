@@ -11,7 +11,7 @@ use crate::store::EventFilter;
 use crate::{Error, Result};
 
 /// Greatest page of any listing.
-const MAX_PAGE: i64 = 500;
+pub(super) const MAX_PAGE: i64 = 500;
 /// Rows read at a time while the trail is verified.
 const VERIFY_BATCH: usize = 1_000;
 

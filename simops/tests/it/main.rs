@@ -3,6 +3,7 @@
 
 mod admission;
 mod audit;
+mod backtest;
 mod guardrail;
 mod llm_books;
 mod llm_http;
