@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::beat::Beat;
 use super::pace::{Share, between_turns};
 use super::turns::Turns;
-use super::{SimulationHost, Turn, seeding, turns};
+use super::{SimulationHost, TURN_TIMEOUT, Turn, seeding, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
 use crate::control::{ControlState, Environment, Gate, HostState};
 use crate::execute::Executor;
@@ -55,7 +55,7 @@ impl WorkerOptions {
             host_id: format!("{name}-{}-{}", std::process::id(), &unique[unique.len() - 6..]),
             concurrency: 4,
             speed: 10.0,
-            turn_timeout: Duration::from_secs(60),
+            turn_timeout: TURN_TIMEOUT,
             environment: Environment::Development,
         }
     }
@@ -267,6 +267,7 @@ impl Worker {
             world: Arc::clone(&view.world),
             settings: Arc::clone(&view.settings),
             now: self.clock.now(),
+            timeout: self.options.turn_timeout,
             gate_generation: view.state.gate_generation,
             gate: gate.clone(),
         })
