@@ -10,7 +10,7 @@ use super::attempt::{Attempt, Ended, Leave};
 use super::route::{Lane, Route};
 use super::till::Till;
 use super::{
-    Answer, BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind,
+    Answer, BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind, Refusal,
     RouterOptions, bound,
 };
 use crate::clock::day_of;
@@ -67,6 +67,7 @@ impl Chain {
         let routes_left = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         let mut call = Call { context, request, begin_by, deadline, routes_left, attempts: 0 };
         let mut worst: Option<(&Candidate, CallError)> = None;
+        let mut too_dear: Option<NanoUsd> = None;
         for candidate in &candidates {
             let followed = self.follow(candidate, &mut call).await;
             call.routes_left = call.routes_left.saturating_sub(1);
@@ -74,6 +75,14 @@ impl Chain {
                 Ok(answer) => return Ok(answer),
                 Err(error @ (CallError::Overtaken | CallError::Uncounted(_))) => return Err(error),
                 Err(error) => {
+                    if let CallError::Refused {
+                        reason: Refused::HardBudgetReached,
+                        retry_after: None,
+                    } = &error
+                    {
+                        let bound = candidate.bound;
+                        too_dear = Some(too_dear.map_or(bound, |least| least.min(bound)));
+                    }
                     if worst.as_ref().is_none_or(|(_, worst)| tells_more(&error, worst)) {
                         worst = Some((candidate, error));
                     }
@@ -87,9 +96,11 @@ impl Chain {
         if let (
             CallError::Refused { reason: Refused::HardBudgetReached, retry_after: None },
             Some(run),
-        ) = (&error, &context.run_id)
+            Some(needed),
+            true,
+        ) = (&error, &context.run_id, too_dear, context.is_current())
         {
-            self.refusals.note(run, self.till.now());
+            self.refusals.note(run, Refusal { at: self.till.now(), needed });
         }
         Err(error)
     }

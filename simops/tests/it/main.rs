@@ -10,6 +10,7 @@ mod llm_peer;
 mod llm_pure;
 mod llm_router;
 mod llm_scene;
+mod llm_setup;
 mod memory_store;
 mod price;
 mod run_rules;
