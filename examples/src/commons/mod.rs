@@ -81,10 +81,11 @@ impl Commons {
         Self { options, model: None, said_no_model: AtomicBool::new(false) }
     }
 
-    /// The same world with agents that ask `router` what to do.
+    /// The same world with agents that ask `router` what to do; without one they follow the rule.
     #[must_use]
-    pub fn with_router(self, router: Router) -> Self {
-        Self { model: Some(router).filter(|router| !router.is_empty()).map(Model::new), ..self }
+    pub fn with_router(self, router: impl Into<Option<Router>>) -> Self {
+        let router = router.into().filter(|router| !router.is_empty());
+        Self { model: router.map(Model::new), ..self }
     }
 
     /// What the agent of `turn` does; model calls count for `run`.

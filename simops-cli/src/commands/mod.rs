@@ -8,13 +8,19 @@ mod events;
 mod run;
 mod worker;
 
+use std::time::Duration;
+
 use clap::Subcommand;
+use simops::llm::Router;
 
 use crate::args::{Globals, Invocation};
 use crate::exit::Failure;
 use crate::print;
 use crate::request::Request;
 use crate::target::Target;
+
+/// Model calls under way get so long to be booked; after that their leases expire into rows.
+const BOOK_WITHIN: Duration = Duration::from_secs(3);
 
 /// The commands.
 #[derive(Subcommand)]
@@ -64,6 +70,14 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
 /// Asks the target and prints its answer.
 async fn ask(globals: &Globals, request: &Request) -> Result<(), Failure> {
     print::json(&Target::of(globals).await?.ask(request).await?)
+}
+
+/// Waits a while for model calls under way.
+async fn book_the_rest(router: Option<&Router>) {
+    let Some(router) = router else { return };
+    if let Err(unbooked) = router.flush(BOOK_WITHIN).await {
+        print::note(&format!("{unbooked} model calls were not booked in time; they expire later"));
+    }
 }
 
 /// Refuses a server where only a database will do. A `SIMOPS_URL` that is merely there is ignored.

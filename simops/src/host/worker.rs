@@ -115,11 +115,13 @@ impl Worker {
     }
 
     /// The same worker, whose host asks `router`: its calls in flight are reported, and a run whose
-    /// budget cannot pay for a call is stopped.
+    /// budget cannot pay for a call is stopped. `None` for a host without models.
     #[must_use]
-    pub fn with_router(self, router: Router) -> Self {
-        let observer = Observer::with_refusals(Arc::clone(router.refusals()));
-        Self { observer, router: Some(router), ..self }
+    pub fn with_router(self, router: impl Into<Option<Router>>) -> Self {
+        let router = router.into();
+        let refusals = router.as_ref().map(|router| Arc::clone(router.refusals()));
+        let observer = refusals.map(Observer::with_refusals).unwrap_or_default();
+        Self { observer, router, ..self }
     }
 
     /// The same worker, which expires the leases of `counter` rather than the store's.
