@@ -11,7 +11,7 @@ use simops::usage::expiry::keep_expiring;
 use simops::usage::{NanoUsd, UsageCounter};
 use simops_sqlite::SqliteStore;
 use simops_tests::provider::{Provider, Reply};
-use simops_tests::{Server, ServerBuilder, eventually};
+use simops_tests::{Server, ServerBuilder, cli, eventually};
 
 const KEY: &str = "sk-hush-0123456789";
 const SOON: Duration = Duration::from_secs(20);
@@ -132,6 +132,41 @@ async fn a_budget_that_cannot_pay_for_a_call_stops_the_run_until_it_is_raised() 
     eventually("more calls", SOON, async || (calls(&server).await > before + 20).then_some(()))
         .await;
     assert_eq!(server.client.get("status").await.ok()["run_state"], "running");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_turn_and_a_worker_process_ask_the_provider_of_their_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(|_| Reply::action()).await;
+    let server = ServerBuilder::new(dir.path()).arg("--host=none").start().await;
+    let url = format!("--groq-base-url={}", provider.url);
+    let once = ["agent", "once", "--agent=1", "--dry-run", &url, "--llm-unpriced-policy=refuse"];
+    let output = cli(dir.path(), &once).await;
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["decision"]["source"], "model", "{report}");
+    assert_eq!(report["events"][0]["metadata"]["runtime"]["calls"]["provider"], "groq");
+    assert_eq!(calls(&server).await, 1, "the call of a dry run is booked");
+    let refused = cli(dir.path(), &[&once[..], &["--groq-model=unheard-of"]].concat()).await;
+    let report: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(report["decision"]["calls"]["refused"], "unpriced", "{report}");
+
+    let mut worker = tokio::process::Command::new(simops_tests::program("simops-cli"))
+        .args(["worker", "--speed", "100", &url])
+        .current_dir(dir.path())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    eventually("the worker reports", SOON, async || {
+        let status = server.client.get("status").await.ok();
+        (!status["hosts"].as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    start_run(&server, "r1").await;
+    eventually("calls of the worker", SOON, async || (calls(&server).await > 5).then_some(()))
+        .await;
+    worker.kill().await.unwrap();
 }
 
 /// An hour from now.

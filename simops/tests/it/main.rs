@@ -4,6 +4,7 @@
 mod admission;
 mod audit;
 mod guardrail;
+mod guardrail_stop;
 mod llm_books;
 mod llm_http;
 mod llm_peer;
