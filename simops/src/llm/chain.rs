@@ -75,11 +75,7 @@ impl Chain {
                 Ok(answer) => return Ok(answer),
                 Err(error @ (CallError::Overtaken | CallError::Uncounted(_))) => return Err(error),
                 Err(error) => {
-                    if let CallError::Refused {
-                        reason: Refused::HardBudgetReached,
-                        retry_after: None,
-                    } = &error
-                    {
+                    if is_too_dear(&error) {
                         let bound = candidate.bound;
                         too_dear = Some(too_dear.map_or(bound, |least| least.min(bound)));
                     }
@@ -93,13 +89,11 @@ impl Chain {
         if let CallError::CircuitOpen { .. } = &error {
             error = self.record_open(candidate, &mut call, error).await;
         }
-        if let (
-            CallError::Refused { reason: Refused::HardBudgetReached, retry_after: None },
-            Some(run),
-            Some(needed),
-            true,
-        ) = (&error, &context.run_id, too_dear, context.is_current())
+        if let Some(run) = &context.run_id
+            && is_too_dear(&error)
+            && context.is_current()
         {
+            let needed = too_dear.unwrap_or(candidate.bound);
             self.refusals.note(run, Refusal { at: self.till.now(), needed });
         }
         Err(error)
@@ -267,6 +261,12 @@ impl Ended {
             Self::Overtaken | Self::Answered { .. } | Self::Failed(_) => CallError::Overtaken,
         }
     }
+}
+
+/// Whether the rest of the day's budget cannot pay for the call, calls in flight aside.
+fn is_too_dear(error: &CallError) -> bool {
+    let reason = Refused::HardBudgetReached;
+    *error == CallError::Refused { reason, retry_after: None }
 }
 
 /// Whether `new` says more about why a call failed than `old`, from an earlier route.
