@@ -5,7 +5,7 @@ use simops::llm::LlmArgs;
 use simops_examples::commons::{self, Commons};
 
 use crate::args::Globals;
-use crate::commands::{book_the_rest, on_database_only};
+use crate::commands::{book_the_rest, models, on_database_only};
 use crate::database;
 use crate::exit::Failure;
 use crate::print;
@@ -41,7 +41,7 @@ pub(crate) struct OnceArgs {
 pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), Failure> {
     let AgentCommand::Once(args) = command;
     on_database_only(globals, "agent once")?;
-    let models = args.models.config()?;
+    let models = models(&args.models)?;
     let direct = Direct::open(globals).await?;
     if !args.dry_run {
         direct.ops().check_writable()?;

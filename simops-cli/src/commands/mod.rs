@@ -11,7 +11,7 @@ mod worker;
 use std::time::Duration;
 
 use clap::Subcommand;
-use simops::llm::Router;
+use simops::llm::{LlmArgs, LlmConfig, Router};
 
 use crate::args::{Globals, Invocation};
 use crate::exit::Failure;
@@ -70,6 +70,11 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
 /// Asks the target and prints its answer.
 async fn ask(globals: &Globals, request: &Request) -> Result<(), Failure> {
     print::json(&Target::of(globals).await?.ask(request).await?)
+}
+
+/// Which models may be asked; a wrong value is wrong usage.
+fn models(args: &LlmArgs) -> Result<LlmConfig, Failure> {
+    args.config().map_err(|error| Failure::usage(error.detail()))
 }
 
 /// Waits a while for model calls under way.

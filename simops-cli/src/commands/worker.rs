@@ -10,7 +10,7 @@ use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
 use crate::args::Globals;
-use crate::commands::{book_the_rest, on_database_only};
+use crate::commands::{book_the_rest, models, on_database_only};
 use crate::exit::Failure;
 use crate::{database, print, signal};
 
@@ -63,7 +63,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     on_database_only(globals, "worker")?;
     // Both see a signal that arrives from now on.
     let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
-    let (registry, models) = (database::registry()?, args.models.config()?);
+    let (registry, models) = (database::registry()?, models(&args.models)?);
     let url = &globals.database_url;
     let Some(store) = database::open_patiently(url, given_up).await? else {
         return Ok(());
