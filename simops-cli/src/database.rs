@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use simops::settings::Registry;
 use simops::store::RunStore;
+use simops::usage::UsageCounter;
 use simops_sqlite::SqliteStore;
 
 use crate::exit::Failure;
@@ -74,6 +75,11 @@ pub(crate) async fn open_patiently(
         store = opened => Ok(Some(Arc::new(store?))),
         () = shutdown => Ok(None),
     }
+}
+
+/// Where calls are counted.
+pub(crate) fn counter(store: &Arc<dyn RunStore>) -> Arc<dyn UsageCounter> {
+    store.clone()
 }
 
 /// The built-in settings with the defaults of this environment.

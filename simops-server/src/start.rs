@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simops::control::Environment;
+use simops::llm::Router;
 use simops::ops::{Ops, OpsOptions};
 use simops::store::RunStore;
-use simops::{Error, Result, SystemClock};
-use simops_examples::commons::Commons;
+use simops::usage::UsageCounter;
+use simops::usage::expiry::keep_expiring;
+use simops::{Clock, Error, Result, SystemClock};
 use simops_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,6 +24,8 @@ use crate::{app, worker};
 
 /// From the signal to the end, at most.
 const END_WITHIN: Duration = Duration::from_secs(9);
+/// Model calls under way get so long to be booked; after that their leases expire into rows.
+const BOOK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs a server until `shutdown` completes. Says on `out` where the console is.
 ///
@@ -37,22 +41,28 @@ pub async fn start(
         Error::unavailable("the address listened on is unknown").with_source(error)
     })?;
     let store: Arc<dyn RunStore> = Arc::new(SqliteStore::open(&config.database_url).await?);
+    // Where calls are counted.
+    let counter: Arc<dyn UsageCounter> = store.clone();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = OpsOptions {
         environment: config.environment,
         write_enabled: config.write_enabled,
         registry: Arc::clone(&config.registry),
     };
-    let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::new(SystemClock), options));
+    let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
     let generated = generated_token(&mut config)?;
     let app = app(ops, config.access.clone())?;
 
     let (leave, leaving) = watch::channel(false);
+    let router = match config.host {
+        HostKind::None => None,
+        HostKind::Commons => config.models.router(Arc::clone(&counter), Arc::clone(&clock))?,
+    };
     let worker = match config.host {
         HostKind::None => None,
         HostKind::Commons => {
-            let host = Arc::new(Commons::new(config.world));
-            let registry = Arc::clone(&config.registry);
-            Some(worker::spawn(store, host, registry, config.speed, leaving))
+            let made = worker::commons(&config, store, &counter, &clock, router.clone());
+            Some(worker::spawn(made, leaving))
         }
     };
     // Nobody may be there to read it.
@@ -70,12 +80,24 @@ pub async fn start(
         if let Some(worker) = worker {
             let _ = worker.await;
         }
+        if let Some(router) = router {
+            book_the_rest(&router).await;
+        }
     };
     tokio::select! {
         () = end => info!("ended"),
         () = too_late(ending) => warn!("the end took too long and was cut short"),
+        // Also without a worker here: those of other processes may die.
+        () = keep_expiring(&*counter, &*clock) => {}
     }
     Ok(())
+}
+
+/// Waits a while for model calls under way.
+async fn book_the_rest(router: &Router) {
+    if let Err(unbooked) = router.flush(BOOK_WITHIN).await {
+        warn!(unbooked, "model calls were not booked in time; their leases will expire");
+    }
 }
 
 async fn too_late(ending: tokio::sync::oneshot::Receiver<()>) {

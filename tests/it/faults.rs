@@ -63,6 +63,9 @@ async fn an_invalid_value_stops_the_start_with_name_value_and_what_is_allowed() 
         ("SIMOPS_WORLD_SPEED", "-3", "SIMOPS_WORLD_SPEED"),
         ("AGENT_LOOP_DELAY_SECONDS", "59", "900"),
         ("LLM_DAILY_BUDGET_USD_HARD", "0.1", "LLM_DAILY_BUDGET_USD_SOFT"),
+        ("LLM_UNPRICED_POLICY", "perhaps", "fallback or refuse"),
+        ("SIMOPS_PRICES", "/no/such/book.json", "price book"),
+        ("GROQ_BASE_URL", "ftp://models", "http"),
     ] {
         fails_with_one_line(&server(dir.path()).env(name, value), &[name, value, allowed]).await;
     }

@@ -4,6 +4,7 @@
 mod console;
 mod crash;
 mod faults;
+mod models;
 mod operator;
 mod races;
 mod tidy;

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod process;
+pub mod provider;
 pub mod wait;
 
 pub use client::{Answer, Client};

@@ -17,7 +17,7 @@ pub(super) enum Decision {
     Rule { reason: String, calls: Option<Calls> },
 }
 
-/// The calls that a decision took.
+/// The calls that a decision took, and from whom: the route of the last one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Calls {
     pub(super) provider: String,
@@ -25,6 +25,11 @@ pub(super) struct Calls {
     pub(super) calls: u32,
     pub(super) input_tokens: i64,
     pub(super) output_tokens: i64,
+    /// Whether a call was made smaller because the day's soft cap is reached.
+    pub(super) degraded: bool,
+    /// Why there is no action of a model, in one word: the cap, the error type, `no_action`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<String>,
 }
 
 impl Decision {

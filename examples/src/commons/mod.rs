@@ -36,12 +36,11 @@ mod telling;
 mod tests;
 mod turn;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use simops::host::{Outcome, Seeded, SimulationHost, Turn};
-use simops::llm::LlmProvider;
+use simops::llm::Router;
 use simops::store::World;
 use simops::{Error, Result, async_trait};
 use tracing::info;
@@ -82,10 +81,22 @@ impl Commons {
         Self { options, model: None, said_no_model: AtomicBool::new(false) }
     }
 
-    /// The same world with agents that ask `model` of `provider`.
+    /// The same world with agents that ask `router` what to do; without one they follow the rule.
     #[must_use]
-    pub fn with_provider(self, provider: Arc<dyn LlmProvider>, model: impl Into<String>) -> Self {
-        Self { model: Some(Model::new(provider, model.into())), ..self }
+    pub fn with_router(self, router: impl Into<Option<Router>>) -> Self {
+        let router = router.into().filter(|router| !router.is_empty());
+        Self { model: router.map(Model::new), ..self }
+    }
+
+    /// What the agent of `turn` does; model calls count for `run`.
+    async fn choose(&self, turn: &Turn, run: Option<&str>) -> Result<Decision> {
+        let Some(model) = &self.model else {
+            if !self.said_no_model.swap(true, Ordering::Relaxed) {
+                info!(world = self.name(), "no model provider; agents follow the rule");
+            }
+            return Ok(Decision::rule("no provider"));
+        };
+        Ok(model.decide(turn, run, &Society::load(&turn.world.documents)?).await)
     }
 }
 
@@ -116,16 +127,7 @@ impl SimulationHost for Commons {
     }
 
     async fn decide(&self, turn: &Turn) -> Result<Value> {
-        let decision = match &self.model {
-            Some(model) => model.decide(turn, &Society::load(&turn.world.documents)?).await,
-            None => {
-                if !self.said_no_model.swap(true, Ordering::Relaxed) {
-                    info!(world = self.name(), "no model provider; agents follow the rule");
-                }
-                Decision::rule("no provider")
-            }
-        };
-        decision.to_value()
+        self.choose(turn, Some(&turn.run.run_id)).await?.to_value()
     }
 
     fn act(&self, turn: &Turn, decision: Value) -> Result<Outcome> {

@@ -39,7 +39,8 @@ pub struct OnceReport {
 }
 
 /// Takes one turn of `agent` in the world that is shown, beside any worker. A dry run stores
-/// nothing, needs no run, and builds a world in memory when none is shown.
+/// nothing (but a call to a model is booked), needs no run, and builds a world in memory when none
+/// is shown.
 ///
 /// # Errors
 /// `Conflict` when no run is open, it is paused, or it was paused or stopped before the turn was
@@ -71,7 +72,9 @@ pub async fn once(
     let run = run.cloned().unwrap_or_else(|| pretended(now));
     let mut turn = Turn::detached(agent, run, world, state.effective(registry), now);
     check_living(&turn.world, agent)?;
-    let decision = commons.decide(&turn).await?;
+    // A call of a dry run is no call of the run, but it is paid for and booked like any other.
+    let counts_for = run_id.as_deref().filter(|_| !dry_run);
+    let decision = commons.choose(&turn, counts_for).await?.to_value()?;
     for _ in 0..MAX_ATTEMPTS {
         check_living(&turn.world, agent)?;
         let outcome = commons.act(&turn, decision.clone())?;

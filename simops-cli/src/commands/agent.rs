@@ -1,10 +1,12 @@
 //! `agent`: turns of the reference world on request.
 
 use clap::{Args, Subcommand};
+use simops::llm::LlmArgs;
 use simops_examples::commons::{self, Commons};
 
 use crate::args::Globals;
-use crate::commands::on_database_only;
+use crate::commands::{book_the_rest, models, on_database_only};
+use crate::database;
 use crate::exit::Failure;
 use crate::print;
 use crate::target::Direct;
@@ -16,7 +18,9 @@ pub(crate) enum AgentCommand {
     #[command(after_help = "\
 Examples:
   simops-cli agent once --agent 7 --dry-run    (shows what it would do, changes nothing)
-  simops-cli agent once --agent 7")]
+  simops-cli agent once --agent 7
+
+With a model provider the agent asks it. That call is paid for and booked in a dry run, too.")]
     Once(OnceArgs),
 }
 
@@ -29,18 +33,23 @@ pub(crate) struct OnceArgs {
     /// Only show what it would do
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    models: LlmArgs,
 }
 
 /// Runs `agent …`.
 pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), Failure> {
     let AgentCommand::Once(args) = command;
     on_database_only(globals, "agent once")?;
+    let models = models(&args.models)?;
     let direct = Direct::open(globals).await?;
     if !args.dry_run {
         direct.ops().check_writable()?;
     }
     let (store, registry) = (direct.ops().store(), &direct.ops().options().registry);
-    let commons = Commons::default();
-    let report = commons::once(&**store, &commons, registry, args.agent, args.dry_run).await?;
-    print::json(&report)
+    let router = models.router(database::counter(store), direct.ops().clock().clone())?;
+    let commons = Commons::default().with_router(router.clone());
+    let report = commons::once(&**store, &commons, registry, args.agent, args.dry_run).await;
+    book_the_rest(router.as_ref()).await;
+    print::json(&report?)
 }

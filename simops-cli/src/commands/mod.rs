@@ -10,15 +10,24 @@ mod run;
 mod usage;
 mod worker;
 
+use std::time::Duration;
+
 use clap::Subcommand;
+<<<<<<< HEAD
 use jiff::Timestamp;
 use simops::{Clock, SystemClock};
+=======
+use simops::llm::{LlmArgs, LlmConfig, Router};
+>>>>>>> d4f28148f3c725b40dcce13709e5cbf7492c1aef
 
 use crate::args::{Globals, Invocation};
 use crate::exit::Failure;
 use crate::print;
 use crate::request::Request;
 use crate::target::Target;
+
+/// Model calls under way get so long to be booked; after that their leases expire into rows.
+const BOOK_WITHIN: Duration = Duration::from_secs(3);
 
 /// The commands.
 #[derive(Subcommand)]
@@ -76,6 +85,19 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
 /// Asks the target and prints its answer.
 async fn ask(globals: &Globals, request: &Request) -> Result<(), Failure> {
     print::json(&Target::of(globals).await?.ask(request).await?)
+}
+
+/// Which models may be asked; a wrong value is wrong usage.
+fn models(args: &LlmArgs) -> Result<LlmConfig, Failure> {
+    args.config().map_err(|error| Failure::usage(error.detail()))
+}
+
+/// Waits a while for model calls under way.
+async fn book_the_rest(router: Option<&Router>) {
+    let Some(router) = router else { return };
+    if let Err(unbooked) = router.flush(BOOK_WITHIN).await {
+        print::note(&format!("{unbooked} model calls were not booked in time; they expire later"));
+    }
 }
 
 /// Refuses a server where only a database will do. A `SIMOPS_URL` that is merely there is ignored.

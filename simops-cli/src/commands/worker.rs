@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use clap::Args;
-use simops::SystemClock;
 use simops::host::{Worker, WorkerOptions};
+use simops::llm::LlmArgs;
 use simops::settings::validate::is_name;
+use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
 use crate::args::Globals;
-use crate::commands::on_database_only;
+use crate::commands::{book_the_rest, models, on_database_only};
 use crate::exit::Failure;
 use crate::{database, print, signal};
 
@@ -23,7 +24,8 @@ Examples:
 
 It creates the database if there is none, builds the first world, and takes turns while a run is
 active and not paused. It waits for a database that is away, and leaves within 10 seconds of
-SIGTERM or SIGINT. Several workers share the agents of one database.")]
+SIGTERM or SIGINT. Several workers share the agents of one database. With a model provider its
+agents ask that; without one, or while it is away, they follow a rule.")]
 pub(crate) struct WorkerArgs {
     /// How many times faster than AGENT_LOOP_DELAY_SECONDS the world runs
     #[arg(
@@ -52,6 +54,8 @@ pub(crate) struct WorkerArgs {
     /// Turns in flight at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     concurrency: u16,
+    #[command(flatten)]
+    models: LlmArgs,
 }
 
 /// Runs until the process is asked to end.
@@ -59,12 +63,15 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     on_database_only(globals, "worker")?;
     // Both see a signal that arrives from now on.
     let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
-    let registry = database::registry()?;
+    let (registry, models) = (database::registry()?, models(&args.models)?);
     let url = &globals.database_url;
     let Some(store) = database::open_patiently(url, given_up).await? else {
         return Ok(());
     };
-    let commons = Commons::new(CommonsOptions { agents: args.agents, seed: args.seed });
+    let (counter, clock): (_, Arc<dyn Clock>) = (database::counter(&store), Arc::new(SystemClock));
+    let router = models.router(Arc::clone(&counter), Arc::clone(&clock))?;
+    let world = CommonsOptions { agents: args.agents, seed: args.seed };
+    let commons = Commons::new(world).with_router(router.clone());
     let defaults = WorkerOptions::named("worker");
     let options = WorkerOptions {
         host_id: args.host_id.unwrap_or(defaults.host_id),
@@ -74,9 +81,12 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
         ..defaults
     };
     print::note(&format!("worker {} follows run control; Ctrl-C ends it", options.host_id));
-    Worker::with(store, Arc::new(commons), registry, Arc::new(SystemClock), options)
+    Worker::with(store, Arc::new(commons), registry, clock, options)
+        .with_counter(counter)
+        .with_router(router.clone())
         .run(shutdown)
         .await;
+    book_the_rest(router.as_ref()).await;
     Ok(())
 }
 

@@ -123,3 +123,17 @@ fn a_turn_on_request_is_stored_in_the_open_run() {
     let of_agent = |event: &&serde_json::Value| event["agent_id"] == 7;
     assert!(events["items"].as_array().unwrap().iter().filter(of_agent).count() > 0, "{events}");
 }
+
+#[test]
+fn a_wrong_model_setting_is_wrong_usage_and_a_key_is_never_shown() {
+    let place = Place::with_database();
+    for command in [&["worker"][..], &["agent", "once", "--agent", "1", "--dry-run"]] {
+        let (code, said) = place.fails(&[command, &["--llm-unpriced-policy=perhaps"]].concat());
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("LLM_UNPRICED_POLICY: \"perhaps\""), "{said}");
+        assert!(said.contains("fallback or refuse"), "{said}");
+        let (code, said) = place.fails(&[command, &["--groq-api-key=hidden key"]].concat());
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("GROQ_API_KEY") && !said.contains("hidden"), "{said}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Flags and environment variables, as they are written.
 
 use clap::Parser;
+use simops::llm::LlmArgs;
 
 /// The simops server: admin API, console, and the reference world in-process.
 ///
@@ -71,4 +72,7 @@ pub struct Args {
     /// `text` (default) or `json`; both on stderr.
     #[arg(long, env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
+
+    #[command(flatten)]
+    pub(super) models: LlmArgs,
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use simops::control::Environment;
+use simops::llm::LlmConfig;
 use simops::settings::{Registry, key};
 use simops::{Error, Result};
 use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
@@ -53,6 +54,8 @@ pub struct Config {
     pub speed: f64,
     /// How a new world of it begins.
     pub world: CommonsOptions,
+    /// Which models it may ask.
+    pub models: LlmConfig,
     /// The settings known, with this deployment's defaults.
     pub registry: Arc<Registry>,
     /// What is logged.
@@ -97,6 +100,7 @@ impl Config {
                     .number(1..=MAX_AGENTS, world.agents)?,
                 seed: of("--world-seed", &args.world_seed).number(0..=u64::MAX, world.seed)?,
             },
+            models: args.models.config()?,
             registry: Arc::new(registry(lookup)?),
             log: of("SIMOPS_LOG", &args.log).text().unwrap_or("info").to_owned(),
             log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,

@@ -66,7 +66,7 @@ fn resolved(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, Stri
 
 #[test]
 fn a_wrong_value_is_named_with_what_is_allowed() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 15] = [
         (&["--environment=staging"], &["ENVIRONMENT", "\"staging\"", "production"]),
         (&["--admin-enabled=maybe"], &["ADMIN_ENABLED", "\"maybe\"", "true or false"]),
         (&["--admin-write-enabled=1"], &["ADMIN_WRITE_ENABLED", "\"1\"", "true or false"]),
@@ -76,6 +76,9 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         (&["--simops-world-speed=0"], &["SIMOPS_WORLD_SPEED", "\"0\"", "between 0.01 and 10000"]),
         (&["--simops-world-speed=NaN"], &["SIMOPS_WORLD_SPEED", "between"]),
         (&["--world-agents=0"], &["--world-agents", "between 1 and"]),
+        (&["--llm-unpriced-policy=no"], &["LLM_UNPRICED_POLICY", "\"no\"", "fallback or refuse"]),
+        (&["--simops-prices=/no/book"], &["SIMOPS_PRICES", "/no/book", "price book"]),
+        (&["--groq-base-url=ftp://x"], &["GROQ_BASE_URL", "ftp://x", "http"]),
         (&["--host=mars"], &["--host", "\"mars\"", "commons or none"]),
         (&["--log-format=xml"], &["--log-format", "text or json"]),
         (&["--database-url=mysql://u:hidden@h/d"], &["DATABASE_URL", "sqlite://PATH"]),
@@ -113,7 +116,9 @@ fn production_is_closed_unless_opened_and_empty_is_unset() {
     assert!(!config.write_enabled && config.access.token.is_none());
     let config = resolved(&["--environment=", "--admin-write-enabled=", "--log="], &[]).unwrap();
     assert!(config.write_enabled);
-    let config = resolved(&["--admin-api-token=very-secret"], &[]).unwrap();
+    let secrets = ["--admin-api-token=very-secret", "--groq-api-key=very-secret"];
+    let config = resolved(&secrets, &[]).unwrap();
+    assert_eq!(config.models.providers.len(), 1);
     assert!(!format!("{config:?}").contains("very-secret"));
 }
 

@@ -10,6 +10,9 @@ use crate::usage::NanoUsd;
 pub struct Observed {
     /// Today's cost.
     pub cost_today: NanoUsd,
+    /// What a call of the run would have cost at most that was refused today because what was left
+    /// of the budget could not pay for it.
+    pub refused_call: Option<NanoUsd>,
     /// Failed calls of the run in the trailing window.
     pub failed_calls: i64,
     /// All calls of the run in the trailing window.
@@ -46,12 +49,16 @@ pub struct Condition {
 pub fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Condition> {
     let enforced = settings.flag(key::STOP_ENABLED);
     let hard = settings.float(key::BUDGET_HARD);
+    let cap = NanoUsd::from_dollars(hard);
+    // A refusal counts as long as the budget could not pay for that call now: not after the cap was
+    // raised.
+    let refused = observed.refused_call.is_some_and(|call| observed.cost_today + call > cap);
     let failures = as_float(observed.failed_calls);
     let rate =
         if observed.window_calls > 0 { failures / as_float(observed.window_calls) } else { 0.0 };
     let budget = Condition {
         enabled: enforced && hard > 0.0,
-        tripped: hard > 0.0 && observed.cost_today >= NanoUsd::from_dollars(hard),
+        tripped: hard > 0.0 && (observed.cost_today >= cap || refused),
         ..single("hard_budget_exceeded", observed.cost_today.dollars(), hard)
     };
     let provider = paired(

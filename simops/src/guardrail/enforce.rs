@@ -30,12 +30,16 @@ pub async fn enforce(
         return Ok(None);
     };
     let reason = tripped.condition.clone();
-    let details = Map::from_iter([("conditions".to_owned(), json!(conditions))]);
+    let mut details = Map::from_iter([("conditions".to_owned(), json!(conditions))]);
+    if let Some(call) = observed.refused_call {
+        details.insert("refused_call_usd".to_owned(), json!(call.dollars()));
+    }
     let run_id = run.run_id.clone();
     warn!(run = run_id, reason, "a stop condition tripped");
-    let stop = Command::GuardrailStop { run_id, reason: reason.clone(), details };
+    let stop = Command::GuardrailStop { run_id: run_id.clone(), reason: reason.clone(), details };
     let caller = Caller { reason: Some(reason.clone()), ..Caller::system("guardrail") };
     executor.execute(&caller, &Intent::Command(stop), |_, _| ()).await?;
+    observer.forget_refusal(&run_id);
     Ok(Some(reason))
 }
 

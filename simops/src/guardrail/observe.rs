@@ -1,12 +1,13 @@
 //! Reading the figures that stop conditions compare.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Observed;
 use crate::clock::day_of;
 use crate::control::ControlState;
+use crate::llm::BudgetRefusals;
 use crate::settings::{Effective, key};
 use crate::store::RunStore;
 use crate::{Error, Result};
@@ -18,6 +19,7 @@ const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Observer {
     pool: Mutex<Streak>,
+    refusals: Option<Arc<BudgetRefusals>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +29,18 @@ struct Streak {
 }
 
 impl Observer {
+    /// One that knows which runs' calls were refused in this process.
+    pub fn with_refusals(refusals: Arc<BudgetRefusals>) -> Self {
+        Self { refusals: Some(refusals), ..Self::default() }
+    }
+
+    /// A refused call of the run counts no more: the run was stopped for it, or its gate has moved.
+    pub(crate) fn forget_refusal(&self, run_id: &str) {
+        if let Some(refusals) = &self.refusals {
+            refusals.take(run_id);
+        }
+    }
+
     /// The figures at `now`.
     ///
     /// # Errors
@@ -48,7 +62,12 @@ impl Observer {
         };
         let pool_utilization = store.pool_utilization();
         let pressed = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
+        let refusal = match (&self.refusals, &state.run) {
+            (Some(refusals), Some(run)) => refusals.on(&run.run_id, day_of(now)),
+            _ => None,
+        };
         Ok(Observed {
+            refused_call: refusal.map(|refusal| refusal.needed),
             cost_today: store.day_totals(day_of(now)).await?.cost,
             failed_calls: failures.failed,
             window_calls: failures.calls,

@@ -11,6 +11,7 @@ mod turns;
 pub mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -24,6 +25,9 @@ use crate::settings::Effective;
 use crate::store::{Documents, World};
 
 pub use worker::{Worker, WorkerOptions};
+
+/// A decision may take so long unless a worker is told otherwise.
+pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A simulation under run control.
 ///
@@ -99,6 +103,8 @@ pub struct Turn {
     pub settings: Arc<Effective>,
     /// When it began.
     pub now: Timestamp,
+    /// A decision that takes longer is dropped.
+    pub timeout: Duration,
     /// The gate generation it was begun under.
     pub(crate) gate_generation: u64,
     /// The gate generation now.
@@ -120,6 +126,7 @@ impl Turn {
             world: Arc::new(world),
             settings: Arc::new(settings),
             now,
+            timeout: TURN_TIMEOUT,
             gate_generation: 0,
             gate: watch::channel(0).1,
         }
@@ -128,5 +135,14 @@ impl Turn {
     /// Whether the turn still counts. Once it does not, begin nothing new: no model call.
     pub fn is_current(&self) -> bool {
         *self.gate.borrow() == self.gate_generation
+    }
+
+    /// Completes once the turn no longer counts: whatever it waits for is in vain. Cancel safe.
+    pub async fn overtaken(&self) {
+        let mut gate = self.gate.clone();
+        // Without a worker nothing moves the gate.
+        if gate.wait_for(|generation| *generation != self.gate_generation).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -6,26 +6,31 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jiff::SignedDuration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::beat::Beat;
 use super::pace::{Share, between_turns};
 use super::turns::Turns;
-use super::{SimulationHost, Turn, seeding, turns};
+use super::{SimulationHost, TURN_TIMEOUT, Turn, seeding, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
 use crate::control::{ControlState, Environment, Gate, HostState};
 use crate::execute::Executor;
 use crate::guardrail::{Observer, enforce};
+use crate::llm::Router;
 use crate::settings::{Effective, Registry};
 use crate::store::{RunStore, World};
+use crate::usage::UsageCounter;
+use crate::usage::expiry::keep_expiring;
 use crate::{Clock, ErrorKind, Result, SystemClock};
 
 /// Control state is read at least so often, should a notification get lost.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Stop conditions are checked so often while turns are taken.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Calls in flight are counted so often once the gate has closed.
+const SETTLE_EVERY: Duration = Duration::from_millis(50);
 /// A turn in flight is waited for so long when the worker leaves.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
@@ -55,7 +60,7 @@ impl WorkerOptions {
             host_id: format!("{name}-{}-{}", std::process::id(), &unique[unique.len() - 6..]),
             concurrency: 4,
             speed: 10.0,
-            turn_timeout: Duration::from_secs(60),
+            turn_timeout: TURN_TIMEOUT,
             environment: Environment::Development,
         }
     }
@@ -69,6 +74,8 @@ pub struct Worker {
     clock: Arc<dyn Clock>,
     executor: Executor,
     observer: Observer,
+    counter: Arc<dyn UsageCounter>,
+    router: Option<Router>,
     options: WorkerOptions,
 }
 
@@ -102,12 +109,38 @@ impl Worker {
             options.environment,
             Arc::clone(&clock),
         );
-        Self { store, host, registry, clock, executor, observer: Observer::default(), options }
+        let counter: Arc<dyn UsageCounter> = store.clone();
+        let observer = Observer::default();
+        Self { store, host, registry, clock, executor, observer, counter, router: None, options }
+    }
+
+    /// The same worker, whose host asks `router`: its calls in flight are reported, and a run whose
+    /// budget cannot pay for a call is stopped. `None` for a host without models.
+    #[must_use]
+    pub fn with_router(self, router: impl Into<Option<Router>>) -> Self {
+        let router = router.into();
+        let refusals = router.as_ref().map(|router| Arc::clone(router.refusals()));
+        let observer = refusals.map(Observer::with_refusals).unwrap_or_default();
+        Self { observer, router, ..self }
+    }
+
+    /// The same worker, which expires the leases of `counter` rather than the store's.
+    #[must_use]
+    pub fn with_counter(self, counter: Arc<dyn UsageCounter>) -> Self {
+        Self { counter, ..self }
     }
 
     /// Follows the operator until `shutdown` completes, then lets turns in flight end, tells the
     /// store that the host has left, and returns. Store failures are waited out with backoff.
+    /// Leases of dead processes expire meanwhile.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.follow_until(shutdown) => {}
+            () = keep_expiring(&*self.counter, &*self.clock) => {}
+        }
+    }
+
+    async fn follow_until(&self, shutdown: impl Future<Output = ()>) {
         let shutdown = std::pin::pin!(shutdown);
         let shutdown = shutdown.shared();
         let mut backoff = FIRST_BACKOFF;
@@ -151,14 +184,21 @@ impl Worker {
         let mut next_check = Instant::now();
         info!(host = id, world = self.host.name(), "host follows control state");
         loop {
-            gate_sender.send_if_modified(|seen| {
+            let gate_moved = gate_sender.send_if_modified(|seen| {
                 std::mem::replace(seen, view.state.gate_generation) != view.state.gate_generation
             });
+            if let (true, Some(run)) = (gate_moved, &view.state.run) {
+                // Whoever opened the gate knew of it.
+                self.observer.forget_refusal(&run.run_id);
+            }
             if leave_at.is_some_and(|at| turns.in_flight() == 0 || Instant::now() >= at) {
                 return Ok(());
             }
-            let doing = activity(view.gate, turns.in_flight());
-            let in_flight = u32::try_from(turns.in_flight()).unwrap_or(u32::MAX);
+            // A call outlives a turn that was given up, and is waited for all the same.
+            let calls = self.router.as_ref().map_or(0, Router::in_flight);
+            let doing = activity(view.gate, turns.in_flight() + calls);
+            let in_flight = self.router.as_ref().map_or(turns.in_flight(), |_| calls);
+            let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
             let seen = view.state.generation;
             let report = beat.report(&*self.store, clock, (seen, doing, in_flight));
             report.await?;
@@ -183,6 +223,7 @@ impl Worker {
                     view = self.look(Some(view)).await?;
                     next_look = Instant::now() + LOOK_EVERY;
                 }
+                () = sleep(SETTLE_EVERY), if view.gate != Gate::Open && calls > 0 => {}
                 () = sleep_until(next_check), if view.gate == Gate::Open => {
                     self.check_guardrails(&view).await?;
                     next_check = Instant::now() + CHECK_EVERY;
@@ -267,6 +308,7 @@ impl Worker {
             world: Arc::clone(&view.world),
             settings: Arc::clone(&view.settings),
             now: self.clock.now(),
+            timeout: self.options.turn_timeout,
             gate_generation: view.state.gate_generation,
             gate: gate.clone(),
         })

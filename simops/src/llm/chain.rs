@@ -10,7 +10,7 @@ use super::attempt::{Attempt, Ended, Leave};
 use super::route::{Lane, Route};
 use super::till::Till;
 use super::{
-    Answer, BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind,
+    Answer, BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind, Refusal,
     RouterOptions, bound,
 };
 use crate::clock::day_of;
@@ -67,6 +67,7 @@ impl Chain {
         let routes_left = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         let mut call = Call { context, request, begin_by, deadline, routes_left, attempts: 0 };
         let mut worst: Option<(&Candidate, CallError)> = None;
+        let mut too_dear: Option<NanoUsd> = None;
         for candidate in &candidates {
             let followed = self.follow(candidate, &mut call).await;
             call.routes_left = call.routes_left.saturating_sub(1);
@@ -74,6 +75,10 @@ impl Chain {
                 Ok(answer) => return Ok(answer),
                 Err(error @ (CallError::Overtaken | CallError::Uncounted(_))) => return Err(error),
                 Err(error) => {
+                    if is_too_dear(&error) {
+                        let bound = candidate.bound;
+                        too_dear = Some(too_dear.map_or(bound, |least| least.min(bound)));
+                    }
                     if worst.as_ref().is_none_or(|(_, worst)| tells_more(&error, worst)) {
                         worst = Some((candidate, error));
                     }
@@ -84,12 +89,12 @@ impl Chain {
         if let CallError::CircuitOpen { .. } = &error {
             error = self.record_open(candidate, &mut call, error).await;
         }
-        if let (
-            CallError::Refused { reason: Refused::HardBudgetReached, retry_after: None },
-            Some(run),
-        ) = (&error, &context.run_id)
+        if let Some(run) = &context.run_id
+            && is_too_dear(&error)
+            && context.is_current()
         {
-            self.refusals.note(run, self.till.now());
+            let needed = too_dear.unwrap_or(candidate.bound);
+            self.refusals.note(run, Refusal { at: self.till.now(), needed });
         }
         Err(error)
     }
@@ -256,6 +261,12 @@ impl Ended {
             Self::Overtaken | Self::Answered { .. } | Self::Failed(_) => CallError::Overtaken,
         }
     }
+}
+
+/// Whether the rest of the day's budget cannot pay for the call, calls in flight aside.
+fn is_too_dear(error: &CallError) -> bool {
+    let reason = Refused::HardBudgetReached;
+    *error == CallError::Refused { reason, retry_after: None }
 }
 
 /// Whether `new` says more about why a call failed than `old`, from an earlier route.

@@ -86,6 +86,22 @@ impl ProviderConfig {
     }
 }
 
+/// Each variable of each provider, with what it is for.
+#[cfg(feature = "clap")]
+pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
+    KNOWN.iter().flat_map(|Known { name, base_url, model }| {
+        let prefix = name.to_uppercase();
+        let key = format!(
+            "The key of {name}. Better set in the environment: other users of this machine can \
+             see flags"
+        );
+        let url = format!("Where {name} is; alone it is enough for one without keys [{base_url}]");
+        let model = format!("The model of {name} [{model}]");
+        [("API_KEY", key), ("BASE_URL", url), ("MODEL", model)]
+            .map(|(suffix, help)| (format!("{prefix}_{suffix}"), help))
+    })
+}
+
 fn check_key(key: &str) -> Result<(), String> {
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(())

@@ -199,16 +199,40 @@ pub enum CallError {
 }
 
 fn refusal(reason: Refused, retry_after: Option<Duration>) -> String {
-    // The words that the admin API uses.
-    let word = serde_json::to_value(reason).ok();
-    let word = word.as_ref().and_then(|word| word.as_str()).unwrap_or_default().to_owned();
+    let word = word_of(reason);
     match retry_after {
         Some(wait) => format!("{word}, by calls in flight; ask again in {} s", wait.as_secs()),
         None => format!("{word}, for today"),
     }
 }
 
+/// The word that the admin API uses.
+fn word_of(reason: Refused) -> &'static str {
+    match reason {
+        Refused::HardBudgetReached => "hard_budget_reached",
+        Refused::MaxCallsTotalReached => "max_calls_total_reached",
+        Refused::MaxCallsOpenrouterFreeReached => "max_calls_openrouter_free_reached",
+        Refused::MaxCallsGroqReached => "max_calls_groq_reached",
+        Refused::MaxCallsGeminiReached => "max_calls_gemini_reached",
+    }
+}
+
 impl CallError {
+    /// One word for records: the cap that refused the call, the error type of the last attempt, or
+    /// what kept it from being made.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoProvider => "no_provider",
+            Self::Overtaken => "overtaken",
+            Self::Refused { reason, .. } => word_of(*reason),
+            Self::Unpriced(_) => "unpriced",
+            Self::Busy { .. } => "busy",
+            Self::CircuitOpen { .. } => LlmErrorKind::CircuitOpen.as_str(),
+            Self::Uncounted(_) => "uncounted",
+            Self::Failed { error, .. } => error.kind.as_str(),
+        }
+    }
+
     /// Whether the same call may succeed soon.
     pub fn is_retryable(&self) -> bool {
         match self {

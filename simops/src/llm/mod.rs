@@ -4,7 +4,8 @@
 //! `attempt` waits for a place ([`limits`]), passes the [`breaker`], is reserved at its upper
 //! [`bound`], made under a time-out, and booked by the `till`. [`retry`] says when to ask again,
 //! [`refusals`] remembers runs whose budget ran out. A [`provider`] is what answers: `openai` over
-//! HTTP (feature `http`, from a [`config`]), [`scripted`] without a network.
+//! HTTP (feature `http`, from a [`config`]), [`scripted`] without a network. [`setup`] puts all that
+//! the environment says together; with feature `clap`, its variables are flags, too.
 
 mod attempt;
 pub mod bound;
@@ -14,6 +15,8 @@ mod chain;
 pub mod config;
 pub mod context;
 pub mod error;
+#[cfg(feature = "clap")]
+pub mod flags;
 pub mod limits;
 #[cfg(feature = "http")]
 pub mod openai;
@@ -25,19 +28,23 @@ pub mod route;
 pub mod router;
 pub mod scripted;
 pub mod secret;
+pub mod setup;
 mod till;
 
 pub use builder::RouterBuilder;
 pub use config::ProviderConfig;
 pub use context::CallContext;
 pub use error::{CallError, LlmError, LlmErrorKind, Spent};
+#[cfg(feature = "clap")]
+pub use flags::LlmArgs;
 pub use limits::Limits;
 #[cfg(feature = "http")]
 pub use openai::{OpenAi, OpenAiOptions};
 pub use options::RouterOptions;
 pub use provider::{ChatRequest, ChatResponse, LlmProvider};
-pub use refusals::BudgetRefusals;
+pub use refusals::{BudgetRefusals, Refusal};
 pub use route::Route;
 pub use router::{Answer, Router};
 pub use scripted::ScriptedProvider;
 pub use secret::Secret;
+pub use setup::LlmConfig;

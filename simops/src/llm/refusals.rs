@@ -2,7 +2,8 @@
 //!
 //! The stop condition `hard_budget_exceeded` trips on them: such a run would otherwise idle below
 //! its hard cap for the rest of the day. Kept in memory: every process notes its own refusals, and
-//! each refused turn notes them anew.
+//! each refused turn notes them anew. A refusal tells what the call would have cost, so that it
+//! loses its force once the budget can pay for that.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,38 +12,54 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::clock::day_of;
+use crate::usage::NanoUsd;
 
 /// Runs remembered; the one refused longest ago is forgotten first.
 const MOST: usize = 64;
 
 /// Runs whose calls were refused because the day's budget cannot pay for them.
 #[derive(Debug, Default)]
-pub struct BudgetRefusals(Mutex<BTreeMap<String, Timestamp>>);
+pub struct BudgetRefusals(Mutex<BTreeMap<String, Refusal>>);
+
+/// A run's last refused call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// When it was refused.
+    pub at: Timestamp,
+    /// What it would have cost at most, on the cheapest route that the budget refused.
+    pub needed: NanoUsd,
+}
 
 impl BudgetRefusals {
-    /// Notes that a call of `run_id` was refused at `at`.
-    pub fn note(&self, run_id: &str, at: Timestamp) {
+    /// Notes a refused call of `run_id`.
+    pub fn note(&self, run_id: &str, refusal: Refusal) {
         self.with(|runs| {
-            runs.insert(run_id.to_owned(), at);
+            runs.insert(run_id.to_owned(), refusal);
             while runs.len() > MOST {
-                let oldest = runs.iter().min_by_key(|(_, at)| **at).map(|(run, _)| run.clone());
+                let oldest = runs.iter().min_by_key(|(_, refusal)| refusal.at);
+                let oldest = oldest.map(|(run, _)| run.clone());
                 let Some(oldest) = oldest else { break };
                 runs.remove(&oldest);
             }
         });
     }
 
-    /// Whether a call of `run_id` was refused on `day`.
-    pub fn contains(&self, run_id: &str, day: Date) -> bool {
-        self.with(|runs| runs.get(run_id).is_some_and(|at| day_of(*at) == day))
+    /// The last call of `run_id` that was refused on `day`.
+    pub fn on(&self, run_id: &str, day: Date) -> Option<Refusal> {
+        self.with(|runs| runs.get(run_id).copied().filter(|refusal| day_of(refusal.at) == day))
     }
 
-    /// Forgets the run; when its last call was refused.
-    pub fn take(&self, run_id: &str) -> Option<Timestamp> {
+    /// Whether a call of `run_id` was refused on `day`.
+    pub fn contains(&self, run_id: &str, day: Date) -> bool {
+        self.on(run_id, day).is_some()
+    }
+
+    /// Forgets the run; its last refusal.
+    pub fn take(&self, run_id: &str) -> Option<Refusal> {
         self.with(|runs| runs.remove(run_id))
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Timestamp>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Refusal>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

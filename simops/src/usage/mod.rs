@@ -1,12 +1,14 @@
 //! Model calls and what they cost.
 //!
 //! A call is reserved ([`lease`]) against the day's caps ([`admission`]), made, and settled as a row
-//! of the [`ledger`], which is the truth; a [`counter`] does the first and the last. [`money`] is
-//! exact, the [`price`] book says what a call costs, and [`budget`] is what a day looks like.
+//! of the [`ledger`], which is the truth; a [`counter`] does the first and the last. What is
+//! never heard of again ends by [`expiry`]. [`money`] is exact, the [`price`] book says what a call
+//! costs, and [`budget`] is what a day looks like.
 
 pub mod admission;
 pub mod budget;
 pub mod counter;
+pub mod expiry;
 pub mod fence;
 pub mod lease;
 pub mod ledger;

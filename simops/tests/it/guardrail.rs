@@ -57,15 +57,36 @@ fn a_budget_of_zero_and_enforcement_switched_off_stop_nothing() {
     assert!(trips(&ruin, &settings(&[(key::STOP_ENABLED, json!(false))])).is_empty());
 }
 
+#[test]
+fn a_refused_call_trips_the_budget_until_the_cap_can_pay_for_it() {
+    let observed = Observed {
+        cost_today: NanoUsd(990_000_000),
+        refused_call: Some(NanoUsd(10_000_001)),
+        ..Observed::default()
+    };
+    let cap = |hard: f64| settings(&[(key::BUDGET_HARD, json!(hard))]);
+    assert_eq!(trips(&observed, &cap(1.0)), ["hard_budget_exceeded"]);
+    let budget = &evaluate(&observed, &cap(1.0))[0];
+    assert!(budget.distance > 0.0, "the distance is to the cap: {budget:?}");
+    for raised in [1.01, 0.0] {
+        assert!(trips(&observed, &cap(raised)).is_empty());
+    }
+    assert!(trips(&Observed { refused_call: None, ..observed }, &cap(1.0)).is_empty());
+    let off = settings(&[(key::STOP_ENABLED, json!(false))]);
+    assert!(trips(&observed, &off).is_empty());
+}
+
 proptest! {
     #[test]
     fn worse_figures_never_untrip_a_condition(
         cost in 0..2_000_000_000_i64, failed in 0..60_i64, fine in 0..60_i64,
         share in 0.0..1.0_f64, checks in 0..6_i64,
+        refused in 0..300_000_000_i64,
         (more_cost, more_failed, more_share, more_checks) in (0..1_000_000_000_i64, 0..60_i64, 0.0..1.0_f64, 0..6_i64),
     ) {
         let observed = |cost, failed, share, checks| Observed {
             cost_today: NanoUsd(cost),
+            refused_call: Some(NanoUsd(refused)),
             failed_calls: failed,
             window_calls: failed + fine,
             pool_utilization: share,

@@ -210,6 +210,7 @@ async fn a_spent_hard_budget_refuses_and_the_run_is_remembered() {
     assert_eq!(simops::Error::from(error).kind(), ErrorKind::Rejected);
     assert!(router.refusals().contains("r", day) && !router.refusals().contains("q", day));
     assert!(!router.refusals().contains("r", day.tomorrow().unwrap()));
+    assert_eq!(router.refusals().on("r", day).unwrap().needed, NanoUsd(BOUND));
     assert!(router.refusals().take("r").is_some() && !router.refusals().contains("r", day));
     assert_eq!((counter.rows().len(), fake.asked().len()), (1, 1), "a refused call is not made");
 }

@@ -8,13 +8,19 @@ mod once;
 mod possible;
 mod worker;
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simops::event::NewEvent;
 use simops::host::{SimulationHost, Turn};
+use simops::llm::{ChatRequest, Limits, Router, ScriptedProvider};
 use simops::run::{RunClass, RunMode, RunRecord};
 use simops::settings::{Effective, Overrides, Registry};
 use simops::store::{Documents, World};
+use simops::testing::MemoryStore;
+use simops::usage::PriceBook;
+use simops::{Result, SystemClock};
 
 use super::action::Action;
 use super::decision::Decision;
@@ -96,6 +102,23 @@ fn turn_in(world: &World, agent: i64) -> Turn {
     let settings = Effective::of(&Registry::builtin(), &Overrides::new());
     let now = epoch() + SignedDuration::from_secs(world.version);
     Turn::detached(agent, run(), world.clone(), settings, now)
+}
+
+fn book() -> Arc<PriceBook> {
+    Arc::new(PriceBook::shipped().unwrap())
+}
+
+/// A router with one route, to a script, that counts in `store`.
+fn routed(
+    store: &Arc<MemoryStore>,
+    model: &str,
+    script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static,
+) -> Router {
+    Router::builder(store.clone(), book(), Arc::new(SystemClock))
+        .provider(Arc::new(ScriptedProvider::new(script)), Limits::default())
+        .route("scripted", model)
+        .build()
+        .unwrap()
 }
 
 fn epoch() -> Timestamp {

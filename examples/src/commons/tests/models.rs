@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use simops::event::RuntimeMode;
-use simops::llm::{ChatRequest, ScriptedProvider};
-use simops::{Error, Result};
+use simops::llm::{ChatRequest, ChatResponse, Limits, LlmError, LlmProvider, Router};
+use simops::settings::key;
+use simops::store::{UsageFilter, UsageStore};
+use simops::testing::MemoryStore;
+use simops::usage::UsageRow;
+use simops::{Error, Result, SystemClock};
 
 use super::super::telling::kind as told;
 use super::*;
@@ -13,9 +18,22 @@ use super::*;
 fn scripted(
     script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static,
 ) -> (Commons, World) {
+    let (commons, world, _) = booked(script);
+    (commons, world)
+}
+
+/// The same, and the store that has the ledger.
+fn booked(
+    script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static,
+) -> (Commons, World, Arc<MemoryStore>) {
     let play = Play::new(5, 1);
-    let provider = Arc::new(ScriptedProvider::new(script));
-    (play.commons.with_provider(provider, "tiny:free"), play.world)
+    let store = Arc::new(MemoryStore::new());
+    let router = routed(&store, "tiny:free", script);
+    (play.commons.with_router(router), play.world, store)
+}
+
+async fn ledger(store: &MemoryStore) -> Vec<UsageRow> {
+    store.usage_rows(&UsageFilter::default(), 100).await.unwrap().items
 }
 
 async fn taken(commons: &Commons, world: &World) -> NewEvent {
@@ -41,6 +59,8 @@ async fn a_model_sees_its_agent_and_its_answer_is_the_action() {
     assert_eq!(runtime["calls"]["provider"], "scripted");
     assert_eq!(runtime["calls"]["model"], "tiny:free");
     assert_eq!(runtime["calls"]["calls"], 1);
+    assert_eq!(runtime["calls"]["degraded"], false);
+    assert_eq!(runtime["calls"]["refused"], Value::Null);
     assert!(runtime["calls"]["input_tokens"].as_i64() > Some(0));
 }
 
@@ -48,7 +68,7 @@ async fn a_model_sees_its_agent_and_its_answer_is_the_action() {
 async fn an_answer_that_is_no_action_is_asked_for_again_with_the_reason() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let (commons, world) = scripted(move |request| {
+    let (commons, world, store) = booked(move |request| {
         Ok(match count.fetch_add(1, Ordering::Relaxed) {
             0 | 1 => "I would rather rest.".to_owned(),
             _ => {
@@ -61,6 +81,12 @@ async fn an_answer_that_is_no_action_is_asked_for_again_with_the_reason() {
     assert_eq!(event.event_type, told::REST);
     assert_eq!(event.metadata["runtime"]["calls"]["calls"], 3);
     assert_eq!(asked.load(Ordering::Relaxed), 3, "the first call and two retries");
+    let rows = ledger(&store).await;
+    assert_eq!(rows.len(), 3, "each attempt is booked: {rows:?}");
+    for row in rows {
+        assert_eq!((row.run_id.as_deref(), row.agent_id), (Some("run-1"), Some(1)));
+        assert_eq!((row.checkpoint, row.success), (Some(1), true));
+    }
 }
 
 #[tokio::test]
@@ -73,17 +99,22 @@ async fn a_model_that_never_makes_sense_leaves_the_turn_to_the_rule() {
     });
     let event = taken(&commons, &world).await;
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
+    assert_eq!(event.metadata["runtime"]["calls"]["refused"], "no_action");
     assert_eq!(asked.load(Ordering::Relaxed), 3);
 }
 
-#[tokio::test]
-async fn a_provider_that_is_away_leaves_the_turn_to_the_rule_at_once() {
-    let (commons, world) = scripted(|_| Err(Error::unavailable("the provider is away")));
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_away_leaves_the_turn_to_the_rule() {
+    let (commons, world, store) = booked(|_| Err(Error::unavailable("the provider is away")));
     let turn = turn_in(&world, 1);
     let decision = commons.decide(&turn).await.unwrap();
     assert_eq!(decision["source"], "rule");
-    assert_eq!(decision["reason"], "the provider is away");
-    assert_eq!(decision["calls"]["calls"], 1);
+    let reason = decision["reason"].as_str().unwrap();
+    assert!(reason.ends_with("the provider is away"), "{reason}");
+    assert_eq!(decision["calls"]["refused"], "server_error");
+    let rows = ledger(&store).await;
+    assert!(rows.iter().all(|row| !row.success) && rows.len() > 1, "tried again: {rows:?}");
+    assert_eq!(decision["calls"]["calls"], rows.len());
     let event = taken(&commons, &world).await;
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
     assert_ne!(event.event_type, told::INVALID_ACTION);
@@ -96,6 +127,71 @@ async fn an_action_that_is_not_possible_is_the_models_own_fault() {
     let event = taken(&commons, &world).await;
     assert_eq!(event.event_type, told::INVALID_ACTION);
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::Checkpoint));
+}
+
+#[tokio::test]
+async fn a_day_whose_budget_is_spent_leaves_the_turn_to_the_rule() {
+    let (commons, world, store) = booked(|_| panic!("a refused call is not made"));
+    let mut turn = turn_in(&world, 1);
+    let nothing = Overrides::from_iter([(key::BUDGET_HARD.to_owned(), json!(0.000_001))]);
+    turn.settings = Arc::new(Effective::of(&Registry::builtin(), &nothing));
+    let decision = commons.decide(&turn).await.unwrap();
+    let event = commons.act(&turn, decision).unwrap().events.remove(0);
+    assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
+    let calls = &event.metadata["runtime"]["calls"];
+    assert_eq!((&calls["calls"], &calls["refused"]), (&json!(0), &json!("hard_budget_reached")));
+    assert_eq!(calls["model"], "tiny:free");
+    assert_eq!(ledger(&store).await, []);
+}
+
+#[tokio::test]
+async fn once_the_soft_cap_is_reached_the_event_says_that_its_call_was_degraded() {
+    let asked = AtomicUsize::new(0);
+    let (commons, world, _) = booked(move |request| {
+        let wanted = if asked.fetch_add(1, Ordering::Relaxed) == 0 { 350 } else { 175 };
+        assert_eq!(request.max_tokens, wanted);
+        Ok(r#"{"action":"rest"}"#.to_owned())
+    });
+    let mut turn = turn_in(&world, 1);
+    let next_to_nothing = Overrides::from_iter([(key::BUDGET_SOFT.to_owned(), json!(0.000_001))]);
+    turn.settings = Arc::new(Effective::of(&Registry::builtin(), &next_to_nothing));
+    for degraded in [false, true] {
+        let decision = commons.decide(&turn).await.unwrap();
+        assert_eq!(decision["calls"]["degraded"], degraded, "{decision}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_leaves_time_for_the_rule() {
+    let play = Play::new(5, 1);
+    let store = Arc::new(MemoryStore::new());
+    let router = Router::builder(store.clone(), book(), Arc::new(SystemClock))
+        .provider(Arc::new(Hanging), Limits::default())
+        .route("hanging", "m")
+        .build()
+        .unwrap();
+    let commons = play.commons.with_router(router.clone());
+    let mut turn = turn_in(&play.world, 1);
+    turn.timeout = Duration::from_secs(4);
+    let decision = tokio::time::timeout(turn.timeout, commons.decide(&turn)).await;
+    let decision = decision.expect("the turn had time").unwrap();
+    assert_eq!(decision["calls"]["refused"], "timeout", "{decision}");
+    router.flush(Duration::from_secs(30)).await.unwrap();
+    assert_eq!(ledger(&store).await.len(), 1);
+}
+
+/// Never answers.
+struct Hanging;
+
+#[simops::async_trait]
+impl LlmProvider for Hanging {
+    fn name(&self) -> &str {
+        "hanging"
+    }
+
+    async fn chat(&self, _: &ChatRequest) -> std::result::Result<ChatResponse, LlmError> {
+        std::future::pending().await
+    }
 }
 
 #[test]

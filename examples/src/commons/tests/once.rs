@@ -3,25 +3,26 @@
 use std::sync::{Arc, Barrier};
 
 use simops::control::Environment;
-use simops::llm::ScriptedProvider;
 use simops::ops::{Caller, Ops, OpsOptions, StartRun, WithReason};
-use simops::store::{EventFilter, EventStore, RunStore, WorldStore};
+use simops::store::{EventFilter, EventStore, RunStore, UsageFilter, UsageStore, WorldStore};
 use simops::testing::MemoryStore;
 use simops::{ErrorKind, SystemClock};
 
 use super::super::{OnceReport, once};
 use super::*;
 
-/// A world whose model says that its agent rests, after it has met somebody `meetings` times.
-fn waiting(barrier: &Arc<Barrier>, meetings: usize) -> Commons {
+/// A desk whose model says that its agent rests, after it has met somebody `meetings` times.
+fn waiting(barrier: &Arc<Barrier>, meetings: usize) -> Desk {
     let barrier = Arc::clone(barrier);
-    let provider = ScriptedProvider::new(move |_| {
+    let mut desk = Desk::new();
+    let router = routed(&desk.store, "waiting", move |_| {
         for _ in 0..meetings {
             barrier.wait();
         }
         Ok(r#"{"action":"rest"}"#.to_owned())
     });
-    Commons::default().with_provider(Arc::new(provider), "waiting")
+    desk.commons = desk.commons.with_router(router);
+    desk
 }
 
 struct Desk {
@@ -121,10 +122,10 @@ async fn an_agent_that_there_is_not_is_refused_even_dry() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn turns_that_meet_are_both_taken() {
     let barrier = Arc::new(Barrier::new(2));
-    let desk = Arc::new(Desk { commons: waiting(&barrier, 1), ..Desk::new() });
+    let desk = Arc::new(waiting(&barrier, 1));
     desk.show_world().await;
     desk.start().await;
     let both = [1, 2].map(|agent| {
@@ -137,10 +138,10 @@ async fn turns_that_meet_are_both_taken() {
     assert_eq!(desk.events_of_agents().await, 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_pause_during_the_turn_refuses_it() {
     let barrier = Arc::new(Barrier::new(2));
-    let desk = Arc::new(Desk { commons: waiting(&barrier, 2), ..Desk::new() });
+    let desk = Arc::new(waiting(&barrier, 2));
     desk.show_world().await;
     desk.start().await;
     let deciding = Arc::clone(&desk);
@@ -150,4 +151,18 @@ async fn a_pause_during_the_turn_refuses_it() {
     barrier.wait();
     assert_eq!(turn.await.unwrap().0, ErrorKind::Conflict);
     assert_eq!(desk.events_of_agents().await, 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_pays_for_its_call_but_not_in_the_name_of_the_run() {
+    let mut desk = Desk::new();
+    let router = routed(&desk.store, "m", |_| Ok(r#"{"action":"rest"}"#.to_owned()));
+    desk.commons = desk.commons.with_router(router);
+    desk.show_world().await;
+    desk.start().await;
+    desk.once(1, true).await.unwrap();
+    desk.once(1, false).await.unwrap();
+    let rows = desk.store.usage_rows(&UsageFilter::default(), 9).await.unwrap().items;
+    let runs: Vec<_> = rows.iter().map(|row| row.run_id.as_deref()).collect();
+    assert_eq!(runs, [None, Some("run-7")]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use simops::control::Environment;
 use simops::host::{Outcome, Seeded, Worker, WorkerOptions};
-use simops::llm::{ChatRequest, ScriptedProvider};
+use simops::llm::ChatRequest;
 use simops::ops::{Caller, Ops, OpsOptions, StartRun};
 use simops::store::{ControlStore, EventFilter, EventStore, RunStore};
 use simops::testing::MemoryStore;
@@ -34,7 +34,8 @@ fn diary() -> Commons {
             _ => "no action at all".to_owned(),
         })
     };
-    Commons::default().with_provider(Arc::new(ScriptedProvider::new(script)), "diary")
+    let store = Arc::new(MemoryStore::new());
+    Commons::default().with_router(routed(&store, "diary", script))
 }
 
 /// The world, whose agents decide sooner or later.

@@ -1,0 +1,92 @@
+//! Models from the environment: which providers, at which prices, and the router of them.
+
+use std::sync::Arc;
+
+use super::ProviderConfig;
+use crate::usage::{PriceBook, UnpricedPolicy};
+use crate::{Error, Result};
+
+/// The file that replaces the shipped price book.
+pub const PRICES: &str = "SIMOPS_PRICES";
+/// What to do with a model that the book does not know.
+pub const UNPRICED: &str = "LLM_UNPRICED_POLICY";
+
+/// Which models a deployment may ask, and what they cost.
+#[derive(Debug, Clone)]
+pub struct LlmConfig {
+    /// The providers, in the order in which they are tried; none: no models.
+    pub providers: Vec<ProviderConfig>,
+    /// What they cost.
+    pub prices: Arc<PriceBook>,
+    /// What to do with a model that the book does not know.
+    pub unpriced: UnpricedPolicy,
+}
+
+impl LlmConfig {
+    /// What `lookup` (the environment) says: the variables of
+    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES` and `LLM_UNPRICED_POLICY`. An empty value is
+    /// none. Reads the price file.
+    ///
+    /// # Errors
+    /// `Invalid` naming the variable, its value unless it may hold a secret, and what is allowed.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let read = |name: &str| {
+            let value = lookup(name).map(|value| value.trim().to_owned());
+            value.filter(|value| !value.is_empty())
+        };
+        let prices = match read(PRICES) {
+            Some(path) => book(&path)?,
+            None => PriceBook::shipped()?,
+        };
+        let unpriced = match read(UNPRICED).as_deref() {
+            None => UnpricedPolicy::default(),
+            Some(text) => policy(text)?,
+        };
+        let providers = ProviderConfig::from_lookup(lookup)?;
+        Ok(Self { providers, prices: Arc::new(prices), unpriced })
+    }
+
+    /// The router of the providers, which counts with `counter`; `None` without a provider.
+    ///
+    /// # Errors
+    /// Of [`OpenAi::new`](super::OpenAi::new).
+    #[cfg(feature = "http")]
+    pub fn router(
+        &self,
+        counter: Arc<dyn crate::usage::UsageCounter>,
+        clock: Arc<dyn crate::Clock>,
+    ) -> Result<Option<super::Router>> {
+        if self.providers.is_empty() {
+            return Ok(None);
+        }
+        let options = super::RouterOptions { unpriced: self.unpriced, ..Default::default() };
+        let router = super::Router::builder(counter, Arc::clone(&self.prices), clock)
+            .configured(&self.providers, super::OpenAiOptions::default())?
+            .options(options)
+            .build()?;
+        for route in router.routes() {
+            tracing::info!(%route, prices = self.prices.source(), "models are asked");
+        }
+        Ok(Some(router))
+    }
+}
+
+fn book(path: &str) -> Result<PriceBook> {
+    let invalid = |why: &str| {
+        let allowed = "must be a price book in JSON, as in simops/src/usage/prices.json";
+        Error::invalid(PRICES, format!("{path:?} cannot be used ({why}); {allowed}"))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| invalid(&error.to_string()))?;
+    PriceBook::from_json(&text).map_err(|error| invalid(error.detail()))
+}
+
+fn policy(text: &str) -> Result<UnpricedPolicy> {
+    match text.to_ascii_lowercase().as_str() {
+        "fallback" => Ok(UnpricedPolicy::Fallback),
+        "refuse" => Ok(UnpricedPolicy::Refuse),
+        _ => {
+            let message = format!("{text:?} is not allowed; must be fallback or refuse");
+            Err(Error::invalid(UNPRICED, message))
+        }
+    }
+}
