@@ -13,12 +13,9 @@ mod worker;
 use std::time::Duration;
 
 use clap::Subcommand;
-<<<<<<< HEAD
 use jiff::Timestamp;
-use simops::{Clock, SystemClock};
-=======
 use simops::llm::{LlmArgs, LlmConfig, Router};
->>>>>>> d4f28148f3c725b40dcce13709e5cbf7492c1aef
+use simops::{Clock, SystemClock};
 
 use crate::args::{Globals, Invocation};
 use crate::exit::Failure;

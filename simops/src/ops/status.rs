@@ -77,7 +77,7 @@ impl Ops {
             admin_write_enabled: self.options.write_enabled,
             viewer_ops: ViewerOps::of(&settings),
             llm_budget: Budget::of(day, &totals, &settings),
-            counter: Counter::healthy(self.store.backend()),
+            counter: Counter::of(&self.store.fence().await?, self.store.backend()),
             guardrails: evaluate(&observed, &settings),
             generation: state.generation,
             run_state: run_state(&state, registry, &hosts, now),

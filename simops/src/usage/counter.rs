@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Admission, Caps, DayUse, Lease, UsageRow};
+use super::{Admission, Caps, CountedIn, DayUse, Fence, Lease, UsageRow};
 use crate::Result;
 
 /// How a counter is.
@@ -28,6 +28,18 @@ impl Counter {
     /// A counter in order.
     pub fn healthy(backend: &str) -> Self {
         Self { backend: backend.to_owned(), degraded: false, since: None, last_error: None }
+    }
+
+    /// As the fence of a store says; `backend` is the store.
+    pub fn of(fence: &Fence, backend: &str) -> Self {
+        let backend = if fence.counted_in == CountedIn::Redis { "redis" } else { backend };
+        let degraded = fence.reason.is_some();
+        Self {
+            degraded,
+            since: Some(fence.since).filter(|_| degraded),
+            last_error: fence.reason.clone(),
+            ..Self::healthy(backend)
+        }
     }
 }
 
