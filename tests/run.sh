@@ -21,6 +21,8 @@ need() { # need PROGRAM PACKAGE...
 
 need cc gcc libc6-dev
 need pkill procps
+need redis-server redis-server
+need redis-cli redis-tools
 need chromium chromium
 need chromedriver chromium-driver
 

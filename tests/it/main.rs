@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod console;
+mod counting;
 mod crash;
 mod faults;
 mod models;

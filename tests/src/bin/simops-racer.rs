@@ -1,0 +1,113 @@
+//! One of several processes that spend one day's budget as fast as they can.
+//!
+//! `simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SEED` runs 64 tasks that reserve and
+//! settle until the cap is spent, and prints how many calls it settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use simops::clock::day_of;
+use simops::usage::expiry::keep_expiring;
+use simops::usage::tiered::TieredCounter;
+use simops::usage::{Admission, Caps, Lease, NanoUsd, UsageCounter, UsageRow};
+use simops::{Clock, Result, SystemClock};
+use simops_sqlite::SqliteStore;
+use uuid::Uuid;
+
+const TASKS: u64 = 64;
+/// Costs lie below this.
+const DEAREST: u64 = 100;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [database, redis, kind, cap, seed] = arguments.as_slice() else {
+        panic!("usage: simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SEED");
+    };
+    let cap: i64 = cap.parse().expect("CAP is a number");
+    let seed: u64 = seed.parse().expect("SEED is a number");
+    let caps = match kind.as_str() {
+        "calls" => Caps { total: Some(cap), ..Caps::default() },
+        _ => Caps { hard: Some(NanoUsd(cap)), ..Caps::default() },
+    };
+    let store = Arc::new(SqliteStore::open(database).await.expect("the database opens"));
+    let clock = Arc::new(SystemClock);
+    let counter: Arc<dyn UsageCounter> = match redis.as_str() {
+        "-" => store,
+        url => Arc::new(TieredCounter::start(store, url, clock).await.expect("it starts")),
+    };
+    let expiring = Arc::clone(&counter);
+    tokio::spawn(async move { keep_expiring(&*expiring, &SystemClock).await });
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| tokio::spawn(spend(Arc::clone(&counter), caps, seed * TASKS + task + 1)))
+        .collect();
+    let mut settled = 0;
+    for task in tasks {
+        settled += task.await.expect("no task panics");
+    }
+    println!("{settled}");
+}
+
+/// Reserves and settles until the cap is spent; how often it settled.
+async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, mut random: u64) -> u64 {
+    let mut next = |below: u64| {
+        random = (random * 48_271 + 11) % 2_147_483_647;
+        random % below
+    };
+    let mut settled = 0;
+    loop {
+        let bound = i64::try_from(1 + next(DEAREST)).unwrap_or(1);
+        let (pause, outcome) = (next(4_000), next(10));
+        let lease = lease(bound);
+        let verdict = insist(|| counter.reserve(&lease, &caps)).await;
+        match verdict {
+            Admission::Refused { in_flight: false, .. } => return settled,
+            Admission::Refused { .. } => tokio::time::sleep(Duration::from_millis(5)).await,
+            Admission::Admitted { .. } => {
+                tokio::time::sleep(Duration::from_micros(pause)).await;
+                if outcome == 0 {
+                    insist(|| counter.release(lease.id)).await;
+                } else {
+                    let row = UsageRow {
+                        cost: NanoUsd(bound - bound / 3),
+                        success: true,
+                        error_type: None,
+                        ..lease.expired(SystemClock.now())
+                    };
+                    insist(|| counter.settle(&row)).await;
+                    settled += 1;
+                }
+            }
+        }
+    }
+}
+
+fn lease(bound: i64) -> Lease {
+    let now = SystemClock.now();
+    Lease {
+        id: Uuid::now_v7(),
+        day: day_of(now),
+        run_id: Some("race".to_owned()),
+        agent_id: None,
+        checkpoint: None,
+        provider: "groq".to_owned(),
+        model: "m".to_owned(),
+        upper_bound: NanoUsd(bound),
+        priced: true,
+        created_at: now,
+        expires_at: now + Duration::from_secs(10),
+    }
+}
+
+/// Again until it succeeds, with the same ids, as a router does with an end.
+async fn insist<T, F: Future<Output = Result<T>>>(step: impl Fn() -> F) -> T {
+    loop {
+        match step().await {
+            Ok(done) => return done,
+            Err(error) => {
+                eprintln!("{error}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
