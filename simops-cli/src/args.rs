@@ -53,6 +53,10 @@ pub(crate) struct Globals {
     )]
     pub(crate) database_url: String,
 
+    /// Count model calls in this Redis, as the other processes of the database do
+    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+
     /// Work on this server instead of a database
     #[arg(long, global = true, env = "SIMOPS_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) url: Option<String>,

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use simops::SystemClock;
 use simops::settings::Registry;
 use simops::store::RunStore;
-use simops::usage::UsageCounter;
+use simops::usage::{UsageCounter, open_counter};
 use simops_sqlite::SqliteStore;
 
+use crate::args::Globals;
 use crate::exit::Failure;
 use crate::print;
 
@@ -78,8 +80,12 @@ pub(crate) async fn open_patiently(
 }
 
 /// Where calls are counted.
-pub(crate) fn counter(store: &Arc<dyn RunStore>) -> Arc<dyn UsageCounter> {
-    store.clone()
+pub(crate) async fn counter(
+    store: &Arc<dyn RunStore>,
+    globals: &Globals,
+) -> Result<Arc<dyn UsageCounter>, Failure> {
+    let redis_url = globals.redis_url.as_deref();
+    Ok(open_counter(store.clone(), redis_url, Arc::new(SystemClock)).await?)
 }
 
 /// The built-in settings with the defaults of this environment.

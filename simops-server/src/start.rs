@@ -9,8 +9,8 @@ use simops::control::Environment;
 use simops::llm::Router;
 use simops::ops::{Ops, OpsOptions};
 use simops::store::RunStore;
-use simops::usage::UsageCounter;
 use simops::usage::expiry::keep_expiring;
+use simops::usage::open_counter;
 use simops::{Clock, Error, Result, SystemClock};
 use simops_sqlite::SqliteStore;
 use tokio::net::TcpListener;
@@ -41,9 +41,9 @@ pub async fn start(
         Error::unavailable("the address listened on is unknown").with_source(error)
     })?;
     let store: Arc<dyn RunStore> = Arc::new(SqliteStore::open(&config.database_url).await?);
-    // Where calls are counted.
-    let counter: Arc<dyn UsageCounter> = store.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let redis_url = config.redis_url.as_deref();
+    let counter = open_counter(store.clone(), redis_url, Arc::clone(&clock)).await?;
     let options = OpsOptions {
         environment: config.environment,
         write_enabled: config.write_enabled,
@@ -83,6 +83,7 @@ pub async fn start(
         if let Some(router) = router {
             book_the_rest(&router).await;
         }
+        counter.close().await;
     };
     tokio::select! {
         () = end => info!("ended"),

@@ -1,5 +1,7 @@
 //! `agent`: turns of the reference world on request.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use simops::llm::LlmArgs;
 use simops_examples::commons::{self, Commons};
@@ -47,9 +49,18 @@ pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), 
         direct.ops().check_writable()?;
     }
     let (store, registry) = (direct.ops().store(), &direct.ops().options().registry);
-    let router = models.router(database::counter(store), direct.ops().clock().clone())?;
+    let counter = match models.providers.is_empty() {
+        true => None,
+        false => Some(database::counter(store, globals).await?),
+    };
+    let clock = direct.ops().clock();
+    let router = counter.clone().map(|counter| models.router(counter, Arc::clone(clock)));
+    let router = router.transpose()?.flatten();
     let commons = Commons::default().with_router(router.clone());
     let report = commons::once(&**store, &commons, registry, args.agent, args.dry_run).await;
     book_the_rest(router.as_ref()).await;
+    if let Some(counter) = counter {
+        counter.close().await;
+    }
     print::json(&report?)
 }

@@ -68,7 +68,8 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     let Some(store) = database::open_patiently(url, given_up).await? else {
         return Ok(());
     };
-    let (counter, clock): (_, Arc<dyn Clock>) = (database::counter(&store), Arc::new(SystemClock));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let counter = database::counter(&store, globals).await?;
     let router = models.router(Arc::clone(&counter), Arc::clone(&clock))?;
     let world = CommonsOptions { agents: args.agents, seed: args.seed };
     let commons = Commons::new(world).with_router(router.clone());
@@ -82,11 +83,12 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     };
     print::note(&format!("worker {} follows run control; Ctrl-C ends it", options.host_id));
     Worker::with(store, Arc::new(commons), registry, clock, options)
-        .with_counter(counter)
+        .with_counter(Arc::clone(&counter))
         .with_router(router.clone())
         .run(shutdown)
         .await;
     book_the_rest(router.as_ref()).await;
+    counter.close().await;
     Ok(())
 }
 

@@ -23,6 +23,11 @@ pub struct Args {
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(super) database_url: Option<String>,
 
+    /// Count model calls in this Redis: redis://[[USER]:PASSWORD@]HOST[:PORT], or rediss:// for TLS;
+    /// default: in the database.
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub(super) redis_url: Option<String>,
+
     /// Where to listen, default 127.0.0.1:8080; port 0 takes a free one.
     #[arg(long, visible_alias = "listen", env = "SIMOPS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(super) simops_listen: Option<String>,

@@ -42,6 +42,8 @@ pub struct Config {
     pub environment: Environment,
     /// The database.
     pub database_url: String,
+    /// Where calls are counted; none: in the database.
+    pub redis_url: Option<String>,
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
     /// Who is let in.
@@ -83,6 +85,7 @@ impl Config {
         Ok(Self {
             environment,
             database_url: database_url(&of("DATABASE_URL", &args.database_url))?,
+            redis_url: of("REDIS_URL", &args.redis_url).text().map(str::to_owned),
             listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
             access: AccessOptions {
                 enabled: of("ADMIN_ENABLED", &args.admin_enabled).flag(true)?,

@@ -76,4 +76,8 @@ pub trait UsageCounter: Send + Sync {
 
     /// How the counter is.
     fn health(&self) -> Counter;
+
+    /// Says that this process counts no more. Without it the others are careful for a while, as
+    /// after a crash.
+    async fn close(&self) {}
 }

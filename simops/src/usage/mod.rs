@@ -6,6 +6,7 @@
 //! costs, and [`budget`] is what a day looks like.
 
 pub mod admission;
+pub mod assemble;
 pub mod budget;
 pub mod counter;
 pub mod expiry;
@@ -21,6 +22,7 @@ mod redis;
 pub mod tiered;
 
 pub use admission::{Admission, Caps, DayUse, Refused, admit};
+pub use assemble::counter as open_counter;
 pub use budget::{Budget, DayTotals};
 pub use counter::{Counter, UsageCounter};
 pub use fence::{CountedIn, CountingStore, Fence, FenceStore, Member};

@@ -86,6 +86,12 @@ impl Local {
         true
     }
 
+    /// Uses Redis no more until the database confirms again; whether no lease is open.
+    pub(super) fn leave(&mut self) -> bool {
+        self.confirmed = None;
+        self.open.is_empty()
+    }
+
     pub(super) fn open(&self) -> Vec<Lease> {
         self.open.values().cloned().collect()
     }

@@ -77,16 +77,6 @@ impl TieredCounter {
     pub fn address(&self) -> &str {
         self.shared.redis.address()
     }
-
-    /// Leaves the members, if no lease of this process is open; otherwise the last one's end does.
-    pub async fn leave(&self) {
-        let open = self.shared.local().open();
-        if open.is_empty()
-            && let Err(error) = self.shared.store.forget_member(self.shared.id).await
-        {
-            debug!(%error, "not left; the member will lapse");
-        }
-    }
 }
 
 impl Drop for TieredCounter {
@@ -147,6 +137,16 @@ impl UsageCounter for TieredCounter {
 
     fn health(&self) -> Counter {
         Counter::of(&self.shared.local().fence, &self.shared.store.health().backend)
+    }
+
+    async fn close(&self) {
+        self.keeper.abort();
+        let _nothing_is_confirmed = self.shared.confirming.lock().await;
+        // A lease that is still open keeps this process a member until it is over.
+        let is_empty = self.shared.local().leave();
+        if is_empty && let Err(error) = self.shared.store.forget_member(self.shared.id).await {
+            debug!(%error, "not left; the member will lapse");
+        }
     }
 }
 
