@@ -19,6 +19,7 @@ mod codec;
 mod connection;
 mod control;
 mod days;
+mod duties;
 mod error;
 mod events;
 mod fence;

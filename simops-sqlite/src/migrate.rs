@@ -9,12 +9,13 @@ use crate::error::Work;
 const APPLICATION_ID: i32 = 0x5369_4f70;
 
 /// Each brings the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
     include_str!("../migrations/0004_world.sql"),
     include_str!("../migrations/0005_counting.sql"),
+    include_str!("../migrations/0006_duties.sql"),
 ];
 
 /// Refuses a database that is not simops's or of a newer version, and tells the version of one

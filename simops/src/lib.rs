@@ -23,6 +23,7 @@ pub mod settings;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod timers;
 pub mod usage;
 
 pub use clock::{Clock, SystemClock};

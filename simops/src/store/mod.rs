@@ -14,6 +14,7 @@
 //! version), and those that a method names.
 
 pub mod control;
+pub mod duties;
 pub mod events;
 pub mod hosts;
 pub mod page;
@@ -21,6 +22,7 @@ pub mod usage;
 pub mod world;
 
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
+pub use duties::{DutyStore, Stamp, Tenure};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use page::Page;
@@ -33,6 +35,7 @@ use crate::usage::CountingStore;
 /// own transactions.
 pub trait RunStore:
     ControlStore
+    + DutyStore
     + EventStore
     + HostStore
     + UsageStore
@@ -46,6 +49,7 @@ pub trait RunStore:
 
 impl<S> RunStore for S where
     S: ControlStore
+        + DutyStore
         + EventStore
         + HostStore
         + UsageStore

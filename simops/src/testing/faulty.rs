@@ -16,9 +16,9 @@ use crate::control::{AuditRow, Change, ControlState, HostReport};
 use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
-    ActivityScope, AuditPage, Commit, ControlStore, Documents, EventCount, EventFilter, EventStore,
-    FailureWindow, HostStore, IdempotencyKey, Page, Recorded, RunStore, TurnCommit, UsageFilter,
-    UsageStore, World, WorldEpoch, WorldStore,
+    ActivityScope, AuditPage, Commit, ControlStore, Documents, DutyStore, EventCount, EventFilter,
+    EventStore, FailureWindow, HostStore, IdempotencyKey, Page, Recorded, RunStore, Tenure,
+    TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -142,6 +142,17 @@ impl ControlStore for FaultyStore {
 
     fn pool_utilization(&self) -> f64 {
         self.inner.pool_utilization()
+    }
+}
+
+#[async_trait]
+impl DutyStore for FaultyStore {
+    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>> {
+        self.forward(self.inner.tenure(duty)).await
+    }
+
+    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
+        self.forward(self.inner.move_tenure(seen, next)).await
     }
 }
 

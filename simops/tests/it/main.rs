@@ -17,3 +17,4 @@ mod memory_store;
 mod price;
 mod run_rules;
 mod settings;
+mod timers;

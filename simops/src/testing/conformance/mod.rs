@@ -32,6 +32,7 @@ pub mod answers;
 pub mod audit;
 pub mod control;
 pub mod counting;
+pub mod duties;
 pub mod events;
 pub mod fences;
 pub mod handles;
@@ -174,6 +175,10 @@ macro_rules! store_conformance {
                 events_of_a_run_are_counted_by_type_and_mode,
                 events_since_a_time_are_counted,
                 concurrent_appends_are_all_kept;
+            duties:
+                a_tenure_is_kept,
+                a_tenure_that_has_moved_is_not_replaced,
+                of_concurrent_takers_one_has_the_duty;
             hosts:
                 a_report_replaces_the_one_before,
                 hosts_are_listed_by_name_since_a_time,

@@ -5,6 +5,7 @@
 
 mod control;
 mod counter;
+mod duties;
 mod events;
 mod fence;
 mod hosts;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 use crate::control::{AuditRow, ControlState, HostReport};
 use crate::event::{Event, RuntimeMode};
 use crate::run::RunRecord;
-use crate::store::{Page, Recorded, World, WorldEpoch};
+use crate::store::{Page, Recorded, Tenure, World, WorldEpoch};
 use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
 
 /// A store in memory. Clones share their content, which lives as long as the last of them.
@@ -47,6 +48,7 @@ struct Data {
     settled: BTreeMap<Date, u64>,
     fence: Fence,
     members: BTreeMap<Uuid, Member>,
+    duties: BTreeMap<String, Tenure>,
     epochs: BTreeMap<i64, Epoch>,
     last_epoch: i64,
 }
@@ -72,6 +74,7 @@ impl Default for Data {
                 reason: None,
             },
             members: BTreeMap::new(),
+            duties: BTreeMap::new(),
             epochs: BTreeMap::new(),
             last_epoch: 0,
         }
