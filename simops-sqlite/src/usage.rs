@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use simops::Result;
 use simops::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
+use simops::usage::series::{Bucket, Series};
 use simops::usage::{DayTotals, NanoUsd, UsageRow};
 use uuid::Uuid;
 
@@ -54,6 +55,16 @@ impl UsageStore for SqliteStore {
             Ok(window)
         })
         .await
+    }
+
+    async fn usage_series(
+        &self,
+        run_id: Option<&str>,
+        since: Timestamp,
+        step: SignedDuration,
+    ) -> Result<Vec<Bucket>> {
+        let run_id = run_id.map(str::to_owned);
+        self.read(move |connection| series(connection, run_id.as_deref(), since, step)).await
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
@@ -215,6 +226,26 @@ fn rows(connection: &Connection, filter: &UsageFilter, limit: usize) -> Work<Pag
         })?;
     let cut = Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |(place, _)| *place);
     Ok(Page { items: cut.items.into_iter().map(|(_, row)| row).collect(), next: cut.next })
+}
+
+fn series(
+    connection: &Connection,
+    run_id: Option<&str>,
+    since: Timestamp,
+    step: SignedDuration,
+) -> Work<Vec<Bucket>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT created_at, provider, success, cost FROM usage \
+         WHERE created_at >= ?1 AND (?2 IS NULL OR run_id = ?2)",
+    )?;
+    let mut calls = statement.query(params![Micros(since), run_id])?;
+    let mut series = Series::of_steps(step);
+    while let Some(call) = calls.next()? {
+        let at = call.get::<_, Micros>(0)?.0;
+        let provider: String = call.get(1)?;
+        series.add(at, &provider, call.get(2)?, NanoUsd(call.get(3)?));
+    }
+    Ok(series.finish())
 }
 
 pub(crate) fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTotals> {

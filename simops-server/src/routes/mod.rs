@@ -9,6 +9,7 @@ mod health;
 mod runs;
 mod status;
 mod stream;
+mod usage;
 
 use axum::Router;
 use axum::extract::RawPathParams;
@@ -44,6 +45,7 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(runs::one))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
+        .routes(routes!(usage::series))
         .routes(routes!(stream::stream))
 }
 

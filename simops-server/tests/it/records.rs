@@ -58,3 +58,49 @@ async fn metrics_are_those_of_a_run_or_zeros() {
     assert_eq!(of_run["run_id"], "r1");
     assert_eq!(of_run["simulation_active"], false);
 }
+
+#[tokio::test]
+async fn calls_are_shown_along_time_with_a_forecast() {
+    let app = TestApp::new();
+    let rows: Vec<_> = [("groq", true), ("groq", false), ("gemini", true)]
+        .map(|(provider, success)| row(provider, success))
+        .into();
+    app.store.record_usage(&rows).await.unwrap();
+    let series = app.get("usage/series?since=1h").await.ok();
+    assert_eq!(series["step_seconds"], 60);
+    let sum = |provider: &str, figure: &str| -> i64 {
+        let items = series["items"].as_array().unwrap().iter();
+        items.filter(|i| i["provider"] == provider).map(|i| i[figure].as_i64().unwrap()).sum()
+    };
+    assert_eq!((sum("groq", "calls"), sum("groq", "failed"), sum("gemini", "calls")), (2, 1, 1));
+    assert!((series["forecast"]["usd_per_hour"].as_f64().unwrap() - 0.036).abs() < 1e-9);
+    assert_eq!(app.get("usage/series").await.ok()["step_seconds"], 600);
+    for since in ["yesterday", "9d", "2999-01-01"] {
+        app.get(&format!("usage/series?since={since}")).await.names("since");
+    }
+}
+
+fn row(provider: &str, success: bool) -> simops::usage::UsageRow {
+    let now = simops::clock::whole_micros(jiff::Timestamp::now());
+    simops::usage::UsageRow {
+        id: uuid::Uuid::now_v7(),
+        day: simops::clock::day_of(now),
+        run_id: None,
+        agent_id: None,
+        checkpoint: None,
+        provider: provider.to_owned(),
+        model_requested: "m".to_owned(),
+        model_resolved: None,
+        input_tokens: 100,
+        cached_input_tokens: 0,
+        output_tokens: 20,
+        reasoning_tokens: 0,
+        cost: simops::usage::NanoUsd(1_000_000),
+        priced: true,
+        success,
+        fallback_used: false,
+        latency_ms: 5,
+        error_type: (!success).then(|| "timeout".to_owned()),
+        created_at: now,
+    }
+}

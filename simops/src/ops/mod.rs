@@ -9,6 +9,7 @@ pub mod metrics;
 mod records;
 mod reset;
 mod runs;
+mod series;
 mod since;
 pub mod status;
 mod usage;
@@ -34,6 +35,7 @@ pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
     WorldWasReset,
 };
+pub use series::{UsageSeries, UsageStep};
 pub use since::since;
 pub use status::{StatusView, ViewerOps};
 pub use usage::{Counted, RebuiltUsage, UsageAnswer, UsageItem, UsageQuery, VerifiedUsage};

@@ -1,13 +1,14 @@
 //! The usage ledger.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{ActivityScope, Page};
 use crate::Result;
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
+use crate::usage::series::Bucket;
 use crate::usage::{DayTotals, UsageRow};
 
 /// A run's calls in a trailing window.
@@ -45,6 +46,17 @@ pub trait UsageStore: Send + Sync {
 
     /// A run's calls recorded after `since`, not at it.
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow>;
+
+    /// Calls recorded at or after `since`, of one run or of any and none, as [`Series`] counts them
+    /// in steps of `step`.
+    ///
+    /// [`Series`]: crate::usage::series::Series
+    async fn usage_series(
+        &self,
+        run_id: Option<&str>,
+        since: Timestamp,
+        step: SignedDuration,
+    ) -> Result<Vec<Bucket>>;
 
     /// Rows in the order in which they were first written, at most `limit`.
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>>;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ use crate::store::{
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
+use crate::usage::series::Bucket;
 use crate::usage::{
     Admission, Caps, Counter, DayTotals, DayUse, Fence, FenceStore, Lease, Member, UsageCounter,
     UsageRow,
@@ -210,6 +211,15 @@ impl UsageStore for FaultyStore {
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
         self.forward(self.inner.failure_window(run_id, since)).await
+    }
+
+    async fn usage_series(
+        &self,
+        run_id: Option<&str>,
+        since: Timestamp,
+        step: SignedDuration,
+    ) -> Result<Vec<Bucket>> {
+        self.forward(self.inner.usage_series(run_id, since, step)).await
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {

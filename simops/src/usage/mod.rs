@@ -3,7 +3,8 @@
 //! A call is reserved ([`lease`]) against the day's caps ([`admission`]), made, and settled as a row
 //! of the [`ledger`], which is the truth; a [`counter`] does the first and the last. What is
 //! never heard of again ends by [`expiry`]. [`money`] is exact, the [`price`] book says what a call
-//! costs, and [`budget`] is what a day looks like.
+//! costs, [`budget`] is what a day looks like, [`series`] what an hour does, and [`forecast`] when the
+//! day's caps will be reached.
 
 pub mod admission;
 pub mod assemble;
@@ -11,6 +12,7 @@ pub mod budget;
 pub mod counter;
 pub mod expiry;
 pub mod fence;
+pub mod forecast;
 pub mod lease;
 pub mod ledger;
 pub mod money;
@@ -18,6 +20,7 @@ pub mod price;
 pub mod recount;
 #[cfg(feature = "redis")]
 mod redis;
+pub mod series;
 #[cfg(feature = "redis")]
 pub mod tiered;
 

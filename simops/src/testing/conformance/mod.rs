@@ -192,6 +192,7 @@ macro_rules! store_conformance {
                 money_is_exact,
                 sums_stop_at_the_greatest_number,
                 failures_are_counted_in_the_trailing_window,
+                calls_are_counted_along_time,
                 concurrent_rows_are_all_counted,
                 rows_are_listed_in_pages;
             fences:

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use jiff::ToSpan;
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::joined;
 use super::samples::{at, call, day};
 use crate::Result;
 use crate::store::{ActivityScope, FailureWindow, RunStore, UsageFilter};
 use crate::usage::budget::LlmTotals;
+use crate::usage::series::Bucket;
 use crate::usage::{DayTotals, NanoUsd, UsageRow};
 
 fn of_run(run_id: &str) -> ActivityScope {
@@ -155,6 +156,48 @@ pub async fn failures_are_counted_in_the_trailing_window(store: Arc<dyn RunStore
     assert_eq!(store.failure_window("one", at(-1)).await?, window(3, 4));
     assert_eq!(store.failure_window("one", at(12)).await?, window(0, 0));
     assert_eq!(store.failure_window("three", at(0)).await?, window(0, 0));
+    Ok(())
+}
+
+/// Per provider and step, from that time on, of a run or of all; steps begin at whole multiples of their length.
+pub async fn calls_are_counted_along_time(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut rows = Vec::new();
+    for (seconds, provider, success, cost) in [
+        (-1, "groq", true, 1),
+        (0, "groq", true, 2),
+        (59, "groq", false, 4),
+        (60, "groq", true, 8),
+        (61, "gemini", false, 0),
+        (200, "groq", true, i64::MAX),
+        (201, "groq", true, i64::MAX),
+    ] {
+        let (created_at, run_id) = (at(seconds), (cost == 4).then_some("one"));
+        rows.push(UsageRow { created_at, success, ..call(run_id, provider, "m", cost) });
+    }
+    store.record_usage(&rows).await?;
+    let bucket = |seconds, provider: &str, calls, failed, cost| Bucket {
+        at: Timestamp::from_second(at(seconds).as_second()).unwrap_or_default(),
+        provider: provider.to_owned(),
+        calls,
+        failed,
+        cost: NanoUsd(cost),
+    };
+    let minute = SignedDuration::from_secs(60);
+    let minutes = store.usage_series(None, at(0), minute).await?;
+    let expected = [
+        bucket(0, "groq", 2, 1, 6),
+        bucket(60, "gemini", 1, 1, 0),
+        bucket(60, "groq", 1, 0, 8),
+        bucket(180, "groq", 2, 0, i64::MAX),
+    ];
+    assert_eq!(minutes, expected);
+    // What was recorded before `since` is left out even when its step is not.
+    let hour = SignedDuration::from_secs(3_600);
+    let late = store.usage_series(None, at(60), hour).await?;
+    assert_eq!(late, [bucket(0, "gemini", 1, 1, 0), bucket(0, "groq", 3, 0, i64::MAX)]);
+    let one = store.usage_series(Some("one"), at(0), minute).await?;
+    assert_eq!(one, [bucket(0, "groq", 1, 1, 4)]);
+    assert!(store.usage_series(None, at(202), minute).await?.is_empty());
     Ok(())
 }
 

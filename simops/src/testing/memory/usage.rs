@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use super::MemoryStore;
 use crate::Result;
 use crate::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
 use crate::usage::budget::{CallTotals, LlmTotals};
 use crate::usage::recount::{Pair, Recount};
+use crate::usage::series::{Bucket, Series};
 use crate::usage::{DayTotals, UsageRow};
 
 #[async_trait]
@@ -44,6 +45,21 @@ impl UsageStore for MemoryStore {
             failed: window.failed + i64::from(!row.success),
             calls: window.calls + 1,
         }))
+    }
+
+    async fn usage_series(
+        &self,
+        run_id: Option<&str>,
+        since: Timestamp,
+        step: SignedDuration,
+    ) -> Result<Vec<Bucket>> {
+        let mut series = Series::of_steps(step);
+        for row in self.data().usage.iter().filter(|row| row.created_at >= since) {
+            if run_id.is_none() || run_id == row.run_id.as_deref() {
+                series.add(row.created_at, &row.provider, row.success, row.cost);
+            }
+        }
+        Ok(series.finish())
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {

@@ -1,0 +1,107 @@
+//! What calls have done along time, and when the day's caps will be reached.
+
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use serde::{Deserialize, Serialize};
+
+use super::Ops;
+use super::since::{begin_of, since};
+use crate::clock::day_of;
+use crate::usage::Caps;
+use crate::usage::forecast::{Forecast, LATELY, forecast};
+use crate::usage::series::{Bucket, Series};
+use crate::{Error, Result};
+
+/// Lengths of a step that people read easily, in seconds.
+const STEPS: [i64; 6] = [60, 300, 600, 1_800, 3_600, 7_200];
+/// A series has at most about so many steps.
+const STEPS_SHOWN: i64 = 150;
+/// A series goes back at most so far.
+const LONGEST: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// `GET usage/series`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UsageSeries {
+    /// Calls recorded from here on are counted.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub since: Timestamp,
+    /// Up to here: the time of asking.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub until: Timestamp,
+    /// The length of a step, in seconds.
+    pub step_seconds: i64,
+    /// The steps in which there was a call, by time and provider.
+    pub items: Vec<UsageStep>,
+    /// When the day's caps will be reached if calls go on as lately, those of all runs.
+    pub forecast: Forecast,
+}
+
+/// What one provider was asked within one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UsageStep {
+    /// When the step began.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub at: Timestamp,
+    /// The provider.
+    pub provider: String,
+    /// Calls recorded.
+    pub calls: i64,
+    /// Those of them that failed.
+    pub failed: i64,
+    /// What they cost, in USD.
+    pub cost_usd: f64,
+}
+
+impl Ops {
+    /// The calls of a run, or all, recorded since `from` (a time, a date, or how long ago; see [`super::since()`]), in
+    /// steps that keep the answer short.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no time, lies ahead, or lies more than eight days back.
+    pub async fn usage_series(&self, from: &str, run_id: Option<&str>) -> Result<UsageSeries> {
+        let now = self.clock.now();
+        let from = since(from, now)?;
+        let span = now.duration_since(from);
+        if span.is_negative() || span > LONGEST {
+            return Err(Error::invalid("since", "must lie within the last 8 days"));
+        }
+        let step = step_for(span);
+        let minute = SignedDuration::from_mins(1);
+        let items = self.store.usage_series(run_id, from, step).await?;
+        // Whole minutes, so that the rate is taken from as long a time as it says.
+        let lately = Series::of_steps(minute).begin(now - LATELY) + minute;
+        let lately = self.store.usage_series(None, lately, minute).await?;
+
+        let day = day_of(now);
+        let day_ends_at = day.checked_add(1.day()).ok().and_then(begin_of);
+        let state = self.store.load().await?;
+        let caps = Caps::of(&state.effective(&self.options.registry));
+        let used = self.store.day_totals(day).await?;
+        Ok(UsageSeries {
+            since: from,
+            until: now,
+            step_seconds: step.as_secs(),
+            items: items.into_iter().map(UsageStep::from).collect(),
+            forecast: forecast(&lately, &used, &caps, now, day_ends_at.unwrap_or(Timestamp::MAX)),
+        })
+    }
+}
+
+/// The shortest step that does not make too many.
+fn step_for(span: SignedDuration) -> SignedDuration {
+    let fits = |step: &&i64| span.as_secs() <= **step * STEPS_SHOWN;
+    SignedDuration::from_secs(*STEPS.iter().find(fits).unwrap_or(&STEPS[STEPS.len() - 1]))
+}
+
+impl From<Bucket> for UsageStep {
+    fn from(bucket: Bucket) -> Self {
+        Self {
+            at: bucket.at,
+            provider: bucket.provider,
+            calls: bucket.calls,
+            failed: bucket.failed,
+            cost_usd: bucket.cost.dollars(),
+        }
+    }
+}
