@@ -180,7 +180,9 @@ impl Raw {
                 connection.execute_batch("BEGIN IMMEDIATE").unwrap();
                 batch.iter().for_each(|(insert, _)| insert.run(&connection));
                 connection.execute_batch("COMMIT").unwrap();
-                batch.into_iter().for_each(|(_, done): (_, oneshot::Sender<()>)| done.send(()).unwrap());
+                batch
+                    .into_iter()
+                    .for_each(|(_, done): (_, oneshot::Sender<()>)| done.send(()).unwrap());
             }
         });
         Self { queue }

@@ -4,6 +4,7 @@ mod agent;
 mod audit;
 mod completions;
 mod config;
+mod drill;
 mod events;
 mod guardrail;
 mod run;
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     Agent(agent::AgentCommand),
     /// Run the reference world under run control, until SIGTERM or SIGINT
     Worker(worker::WorkerArgs),
+    /// Stage a failure and check what is seen
+    #[command(subcommand)]
+    Drill(drill::DrillCommand),
     /// Print a shell's completion script
     Completions(completions::CompletionsArgs),
 }
@@ -75,6 +79,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Guardrail(command) => guardrail::run(&globals, command).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
+        Command::Drill(command) => drill::run(command).await,
         Command::Completions(args) => completions::run(&args),
     }
 }

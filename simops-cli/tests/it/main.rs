@@ -4,6 +4,7 @@
 mod audit;
 mod backtest;
 mod config;
+mod drills;
 mod ledger;
 mod run;
 mod server;

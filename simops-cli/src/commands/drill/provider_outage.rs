@@ -1,0 +1,131 @@
+//! The drill `provider-outage`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::json;
+use simops::control::RunState;
+
+use super::peer::{Answers, Peer};
+use super::report::Checks;
+use super::stage::{Stage, until};
+use crate::exit::Failure;
+
+const KEY: &str = "sk-drill-0123456789abcdef";
+/// Actions that show that agents act.
+const ENOUGH: i64 = 12;
+
+/// Stages it: without a provider, with a bad key, away, back.
+pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
+    let mut stage = Stage::set().await?;
+    without_a_provider(&mut stage, checks).await?;
+    let address = with_a_bad_key(&mut stage, checks).await?;
+    away(&mut stage, checks, address).await?;
+    back(&mut stage, checks, address).await?;
+    let verified = stage.ops().verify_usage().await?;
+    checks.when("the drill is over");
+    let differences = verified.differences.len();
+    checks.note("the sums kept of the ledger are what it holds", differences, verified.ok);
+    Ok(())
+}
+
+async fn without_a_provider(stage: &mut Stage, checks: &mut Checks) -> Result<(), Failure> {
+    checks.when("no provider is configured");
+    stage.worker(&[]).await?;
+    stage.start_run("drill-no-provider").await?;
+    let acted = stage.actions("drill-no-provider", ENOUGH).await?;
+    checks.note("agents act", acted, acted >= ENOUGH);
+    let activity = stage.metrics("drill-no-provider").await?.activity;
+    let by_models = activity.checkpoint_actions;
+    checks.note("no action is a model's", by_models, by_models == 0);
+    let rows = stage.ledger("drill-no-provider").await?.len();
+    checks.note("the ledger has no row", rows, rows == 0);
+    let said = stage.log().matches("no model provider").count();
+    checks.note("the log says it once", said, said == 1);
+    stage.stop_run().await
+}
+
+async fn with_a_bad_key(stage: &mut Stage, checks: &mut Checks) -> Result<SocketAddr, Failure> {
+    checks.when("the provider does not know the key");
+    let peer = Peer::start((Ipv4Addr::LOCALHOST, 0).into(), Answers::UnknownKey).await?;
+    // Only the outage that follows is to stop a run.
+    stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
+    stage.worker(&[("GROQ_BASE_URL", &peer.url()), ("GROQ_API_KEY", KEY)]).await?;
+    stage.start_run("drill-bad-key").await?;
+    let acted = stage.actions("drill-bad-key", ENOUGH).await?;
+    checks.note("agents act, by their rule", acted, acted >= ENOUGH);
+    until(async || {
+        let rows = stage.ledger("drill-bad-key").await.ok()?;
+        rows.iter().any(|row| row.error_type.as_deref() == Some("circuit_open")).then_some(())
+    })
+    .await;
+    stage.stop_run().await?;
+    // Then no call is under way.
+    stage.run_state(RunState::Stopped).await?;
+    let rows = stage.ledger("drill-bad-key").await?;
+    let of = |word: &str| rows.iter().filter(|r| r.error_type.as_deref() == Some(word)).count();
+    let (asked, refused, spared) = (peer.asked(), of("auth"), of("circuit_open"));
+    let seen = json!({ "asked": asked, "rows": refused });
+    checks.note("each refused call is a row", seen, refused > 0 && asked == refused);
+    checks.note("the breaker spares a provider that keeps refusing", spared, spared > 0);
+    let cost: f64 = rows.iter().map(|row| row.cost_usd).sum();
+    checks.note("a refused call costs nothing", cost, cost == 0.0);
+    let events = serde_json::Value::from(stage.events(None).await?).to_string();
+    let told = [stage.log(), events].iter().filter(|text| text.contains(KEY)).count();
+    checks.note("neither log nor events tell the key", told, told == 0);
+    let address = peer.address();
+    peer.end().await;
+    Ok(address)
+}
+
+async fn away(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<(), Failure> {
+    checks.when("the provider is away");
+    stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(20)).await?;
+    let url = format!("http://{at}/v1");
+    stage.worker(&[("GROQ_BASE_URL", &url), ("GROQ_API_KEY", KEY)]).await?;
+    stage.start_run("drill-away").await?;
+    let acted = stage.actions("drill-away", ENOUGH).await?;
+    checks.note("agents act, by their rule", acted, acted >= ENOUGH);
+    let state = stage.run_state(RunState::Stopped).await?;
+    checks.note(
+        "the failures stop the run, and the worker confirms it",
+        json!(state),
+        state == RunState::Stopped,
+    );
+    let stops = stage.events(Some("simulation_stopped_guardrail")).await?;
+    checks.note("one event tells of the stop", stops.len(), stops.len() == 1);
+    let stop = stops.first().cloned().unwrap_or_default();
+    let reason = stop["metadata"]["reason"].clone();
+    let right = reason == "provider_failures_repeated";
+    checks.note("its reason is provider_failures_repeated", reason, right);
+    let failures = stop["metadata"]["details"]["conditions"][1]["observed"].clone();
+    let enough = failures.as_f64() >= Some(20.0);
+    checks.note("it carries the failures that it was decided on", failures, enough);
+    let connection = stage.ledger("drill-away").await?;
+    let failed = connection.iter().filter(|row| !row.success).count();
+    checks.note("each failed call is a row", failed, failed >= 20);
+    Ok(())
+}
+
+async fn back(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<(), Failure> {
+    checks.when("the provider is back, and the run resumed above the failures of the window");
+    let peer = Peer::start(at, Answers::AnAction).await?;
+    stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
+    stage.resume().await?;
+    let models = until(async || {
+        let metrics = stage.metrics("drill-away").await.ok()?;
+        let enough = metrics.activity.checkpoint_actions >= ENOUGH;
+        enough.then_some(metrics.activity.checkpoint_actions)
+    })
+    .await;
+    checks.note("agents act by the model's answers", models, models.is_some());
+    let cost = stage.status().await?.llm_budget.estimated_cost_usd;
+    checks.note("calls cost something", cost, cost > 0.0);
+    stage.stop_run().await?;
+    let state = stage.run_state(RunState::Stopped).await?;
+    checks.note("the run stops when it is told to", json!(state), state == RunState::Stopped);
+    let rows = stage.ledger("drill-away").await?.iter().filter(|row| row.success).count();
+    let asked = peer.asked();
+    let seen = json!({ "asked": asked, "rows": rows });
+    checks.note("the ledger has a row for each call answered", seen, asked == rows);
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! What must be seen beside what was seen.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::exit::Failure;
+use crate::print;
+
+/// What a drill saw.
+#[derive(Serialize)]
+pub(super) struct Report {
+    drill: &'static str,
+    passed: bool,
+    seconds: f64,
+    pub(super) checks: Vec<Check>,
+}
+
+/// One thing that must be seen.
+#[derive(Serialize)]
+pub(super) struct Check {
+    /// What was staged.
+    when: &'static str,
+    must_be_seen: &'static str,
+    seen: Value,
+    passed: bool,
+}
+
+/// The checks of a drill under way; each is told on stderr as it is made.
+#[derive(Default)]
+pub(super) struct Checks {
+    when: &'static str,
+    made: Vec<Check>,
+}
+
+impl Report {
+    /// The report of a drill, from its beginning to its end.
+    pub(super) async fn of(
+        drill: &'static str,
+        stage: impl AsyncFnOnce(&mut Checks) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let mut checks = Checks::default();
+        stage(&mut checks).await?;
+        let checks = checks.made;
+        let passed = checks.iter().all(|check| check.passed);
+        let seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        Ok(Self { drill, passed, seconds, checks })
+    }
+
+    /// How many checks saw something else than they should.
+    pub(super) fn differing(&self) -> usize {
+        self.checks.iter().filter(|check| !check.passed).count()
+    }
+}
+
+impl Checks {
+    /// Says what is staged now.
+    pub(super) fn when(&mut self, when: &'static str) {
+        print::note(when);
+        self.when = when;
+    }
+
+    /// Notes what was seen, and whether it is what must be seen.
+    pub(super) fn note(
+        &mut self,
+        must_be_seen: &'static str,
+        seen: impl Into<Value>,
+        passed: bool,
+    ) {
+        let seen = seen.into();
+        let word = if passed { "seen" } else { "NOT SEEN" };
+        print::note(&format!("  {word}: {must_be_seen} ({seen})"));
+        self.made.push(Check { when: self.when, must_be_seen, seen, passed });
+    }
+}

@@ -1,0 +1,187 @@
+//! A folder with a database, and a worker process on it.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use simops::SystemClock;
+use simops::control::{Environment, RunState};
+use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, RunMetrics, UsageQuery};
+use simops::ops::{StartRun, StatusView, StopRun, UsageItem, WithReason};
+use simops_sqlite::SqliteStore;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::exit::Failure;
+
+/// Whatever must be seen is seen by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(50);
+const AGENTS: &str = "12";
+/// Turns at a pace at which a drill takes seconds.
+const SPEED: &str = "200";
+
+/// A world of its own, and who watches it.
+pub(super) struct Stage {
+    // Ends before its folder goes.
+    worker: Option<Child>,
+    ops: Ops,
+    dir: TempDir,
+    logs: u32,
+}
+
+impl Stage {
+    /// An empty database in a folder that goes with it.
+    pub(super) async fn set() -> Result<Self, Failure> {
+        let dir = tempfile::Builder::new().prefix("simops-drill-").tempdir();
+        let dir = dir.map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
+        let url = format!("sqlite://{}", dir.path().join("simops.db").display());
+        let store = Arc::new(SqliteStore::open(&url).await?);
+        let options = OpsOptions::of(Environment::Development);
+        let ops = Ops::new(store, Arc::new(SystemClock), options);
+        Ok(Self { worker: None, ops, dir, logs: 0 })
+    }
+
+    pub(super) fn ops(&self) -> &Ops {
+        &self.ops
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Starts this program as a worker that sees these variables and no other setting; the worker
+    /// before it ends first.
+    pub(super) async fn worker(&mut self, variables: &[(&str, &str)]) -> Result<(), Failure> {
+        self.end_worker().await;
+        self.logs += 1;
+        let cannot = |error: std::io::Error| Failure::new(format!("no worker starts: {error}"));
+        let log = File::create(self.log_path()).map_err(cannot)?;
+        let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+        command.args(["worker", "--agents", AGENTS, "--speed", SPEED, "--host-id"]);
+        command.arg(format!("drill-{}", self.logs));
+        command.env_clear().envs(variables.iter().copied()).current_dir(self.dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        self.worker = Some(command.spawn().map_err(cannot)?);
+        let is_there = async || {
+            let hosts = self.ops.status().await.ok()?.hosts;
+            hosts.iter().any(|host| host.id == format!("drill-{}", self.logs)).then_some(())
+        };
+        match until(is_there).await {
+            Some(()) => Ok(()),
+            None => Err(Failure::new(format!("the worker does not report: {}", self.log()))),
+        }
+    }
+
+    /// Ends the worker as a power cut would.
+    async fn end_worker(&mut self) {
+        if let Some(mut worker) = self.worker.take() {
+            // It may have ended by itself.
+            let _ = worker.kill().await;
+        }
+    }
+
+    /// What the worker has logged.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join(format!("worker-{}.log", self.logs))
+    }
+
+    /// Starts a run in a new world.
+    pub(super) async fn start_run(&self, run_id: &str) -> Result<(), Failure> {
+        let request = StartRun {
+            run_id: Some(run_id.to_owned()),
+            reset_world: Some(true),
+            mode: Some("test".to_owned()),
+            ..StartRun::default()
+        };
+        self.ops.start_run(&caller(), &request).await?;
+        Ok(())
+    }
+
+    pub(super) async fn stop_run(&self) -> Result<(), Failure> {
+        self.ops.stop_run(&caller(), &StopRun::default()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn resume(&self) -> Result<(), Failure> {
+        self.ops.resume(&caller(), &WithReason::default()).await?;
+        Ok(())
+    }
+
+    pub(super) async fn set_setting(&self, key: &str, value: Value) -> Result<(), Failure> {
+        let updates = [(key.to_owned(), value)].into_iter().collect();
+        self.ops.patch_config(&caller(), PatchConfig { updates, reason: None }).await?;
+        Ok(())
+    }
+
+    pub(super) async fn status(&self) -> Result<StatusView, Failure> {
+        Ok(self.ops.status().await?)
+    }
+
+    pub(super) async fn metrics(&self, run_id: &str) -> Result<RunMetrics, Failure> {
+        Ok(self.ops.run_metrics(Some(run_id), 1).await?)
+    }
+
+    /// The ledger, up to its first 500 rows.
+    pub(super) async fn ledger(&self, run_id: &str) -> Result<Vec<UsageItem>, Failure> {
+        let run_id = Some(run_id.to_owned());
+        let query = UsageQuery { run_id, limit: 500, ..UsageQuery::default() };
+        Ok(self.ops.usage(&query).await?.items)
+    }
+
+    /// The last events, of one type or all.
+    pub(super) async fn events(&self, event_type: Option<&str>) -> Result<Vec<Value>, Failure> {
+        let event_type = event_type.map(str::to_owned);
+        let query = EventsQuery { event_type, limit: 500, ..EventsQuery::default() };
+        let answer = serde_json::to_value(self.ops.events(&query).await?)
+            .map_err(|error| Failure::new(format!("events cannot be read: {error}")))?;
+        Ok(answer["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The state that hosts have confirmed, once it is `wanted` or patience ends.
+    pub(super) async fn run_state(&self, wanted: RunState) -> Result<RunState, Failure> {
+        let reached = async || {
+            let state = self.ops.status().await.ok()?.run_state;
+            (state == wanted).then_some(())
+        };
+        until(reached).await;
+        Ok(self.status().await?.run_state)
+    }
+
+    /// Waits until the run has `more` actions than now; how many more it has.
+    pub(super) async fn actions(&self, run_id: &str, more: i64) -> Result<i64, Failure> {
+        let count = async || {
+            let activity = self.ops.run_metrics(Some(run_id), 1).await.ok()?.activity;
+            Some(activity.checkpoint_actions + activity.deterministic_actions)
+        };
+        let before = count().await.unwrap_or_default();
+        until(async || count().await.filter(|now| now - before >= more)).await;
+        Ok(count().await.unwrap_or_default() - before)
+    }
+}
+
+/// Who acts in a drill.
+fn caller() -> Caller {
+    Caller { actor: "drill".to_owned(), ..Caller::default() }
+}
+
+/// What `look` finds before patience ends.
+pub(super) async fn until<T>(look: impl AsyncFn() -> Option<T>) -> Option<T> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return Some(found);
+        }
+        if began.elapsed() > PATIENCE {
+            return None;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
