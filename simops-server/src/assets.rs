@@ -17,6 +17,10 @@ const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/assets.rs"))
 const PAGE: &str = "index.html";
 /// Where the page finds its files: replaced by a name that changes with any of them.
 const PLACEHOLDER: &str = "{{assets}}";
+/// No module: it runs before anything is drawn.
+const FIRST: &str = "js/theme-first.js";
+/// Where the page asks for its modules ahead, so that they come at once and not one after another.
+const MODULES: &str = "{{modules}}";
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_FIRST: HeaderValue = HeaderValue::from_static("no-cache");
@@ -38,7 +42,7 @@ impl Assets {
         let version = version();
         let files = FILES.iter().map(|(name, content)| {
             let plain = if *name == PAGE {
-                let page = String::from_utf8_lossy(content);
+                let page = String::from_utf8_lossy(content).replace(MODULES, &preloads());
                 Bytes::from(page.replace(PLACEHOLDER, &format!("ops/assets/{version}/")))
             } else {
                 Bytes::from_static(content)
@@ -99,6 +103,14 @@ pub(crate) fn redirect(relative: &'static str) -> Response {
     Redirect::temporary(relative).into_response()
 }
 
+fn preloads() -> String {
+    let modules = FILES.iter().filter(|(name, _)| name.starts_with("js/") && *name != FIRST);
+    let link = |(name, _): &(&str, _)| {
+        format!("<link rel=\"modulepreload\" href=\"{PLACEHOLDER}{name}\">")
+    };
+    modules.map(link).collect::<Vec<_>>().join("\n")
+}
+
 fn version() -> String {
     let mut digest = Sha256::new();
     for (name, content) in FILES {
@@ -137,6 +149,7 @@ fn content_type(name: &str) -> HeaderValue {
         Some("ico") => "image/x-icon",
         Some("woff2") => "font/woff2",
         Some("json") => "application/json",
+        Some("md" | "LICENSE") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     })
 }

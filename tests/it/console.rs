@@ -27,10 +27,14 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     browser.click("start-test").await;
     browser.click("confirm-ok").await;
     browser.until_text("run-state", "running").await;
+    browser.until_text("panel-events", "_").await;
     // What was typed stays text wherever it is shown.
+    browser.until_text("panel-status", "<b>first</b> & \"look\"").await;
+    browser.click("nav-records").await;
     browser.until_text("panel-audit", "<b>first</b> & \"look\"").await;
     browser.until_text("panel-audit", "ada").await;
-    browser.until_text("panel-events", "_").await;
+    browser.until_text("audit-verified", "verified").await;
+    browser.click("nav-run").await;
     let metrics = browser.find("panel-metrics").await.text().await.unwrap();
     assert!(!metrics.is_empty());
 
@@ -45,7 +49,7 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     assert_eq!(server.client.get("audit?limit=1").await.ok()["count"], before, "cancelled");
     browser.click("reset").await;
     browser.click("confirm-ok").await;
-    browser.until_text("panel-audit", "WORLD_EPOCH").await;
+    browser.until_text("panel-events", "world_reset").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

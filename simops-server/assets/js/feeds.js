@@ -1,4 +1,4 @@
-/** Which request fills which topic, and what a stream event means for them. */
+/** Which request fills which topic and when it is asked again, and what a stream event means for them. */
 
 import { mergeById } from './store.js';
 
@@ -9,19 +9,37 @@ const INVALIDATE_MS = 150;
 /** A status a little older than the one shown overtook it on the way; a much older one is another clock. */
 const OVERTAKEN_MS = 5_000;
 
-const PATHS = {
-  status: 'status',
-  metrics: 'run/metrics',
-  audit: 'audit?limit=50',
-  events: 'events?limit=100',
-  config: 'config',
-  runs: 'runs?limit=20',
+const TRIPPED = 'simulation_stopped_guardrail';
+const today = (store) => new Date(store.now()).toISOString().slice(0, 10);
+const runNow = (store) => store.get('status')?.run_metadata?.run_id;
+
+/** `path` asks for a topic; `every` (ms) repeats that while one of `views` is seen. Without it the stream tells. */
+const TOPICS = {
+  status: { path: () => 'status' },
+  metrics: { path: () => 'run/metrics' },
+  audit: { path: () => 'audit?limit=50' },
+  events: { path: () => 'events?limit=100' },
+  config: { path: () => 'config' },
+  runs: { path: () => 'runs?limit=20' },
+  trip: { path: () => `events?type=${TRIPPED}&limit=1` },
+  spend: { path: (store) => `usage/series?since=${today(store)}`, every: 10_000, views: ['run'] },
+  calls: {
+    path: (store) => `usage/series?since=2h${runNow(store) ? `&run_id=${encodeURIComponent(runNow(store))}` : ''}`,
+    every: 10_000,
+    views: ['run'],
+  },
+  rollups: { path: (store) => `kpi/rollups?days=${store.get('days') ?? 30}`, every: 30_000, views: null },
 };
 
 /** The feeds of one session. */
-export function createFeeds(api, store) {
+export function createFeeds(app) {
+  const { api, store } = app;
   const timers = new Map();
   const lists = { audit: null, events: null };
+  const askedAt = new Map();
+  const seen = (views) => !views || views.includes(app.view());
+
+  for (const [topic, { every }] of Object.entries(TOPICS)) if (every) store.asked(topic, every);
 
   /** New rows of a list. */
   const push = (topic, rows) => store.put(topic, mergeById(store.get(topic), rows, lists[topic]?.kept ?? KEPT_ROWS));
@@ -52,18 +70,19 @@ export function createFeeds(api, store) {
       store.syncClock(data.server_time_utc);
       store.put('status', data);
     },
-    metrics: (data) => store.put('metrics', data),
     audit: (page, mark) => front('audit', page, mark),
     events: (page, mark) => front('events', page, mark),
-    config: (data) => store.put('config', data),
-    runs: (data) => store.put('runs', data),
   };
 
   /** Asks for a topic; a failure is kept with the topic and returned. */
   async function refresh(topic) {
     const mark = store.get(topic)?.[0]?.id;
+    const path = TOPICS[topic].path(store);
+    askedAt.set(topic, Date.now());
     try {
-      accept[topic](await api.get(PATHS[topic]), mark);
+      const data = await api.get(path);
+      // Meanwhile something else may be wanted: another run, another span of days.
+      if (path === TOPICS[topic].path(store)) (accept[topic] ?? ((any) => store.put(topic, any)))(data, mark);
       return null;
     } catch (error) {
       store.fail(topic, error);
@@ -77,8 +96,21 @@ export function createFeeds(api, store) {
     timers.set(topic, setTimeout(() => refresh(topic), INVALIDATE_MS));
   }
 
+  /** Asks again for what is seen and was asked long enough ago. */
+  function repeat() {
+    if (document.hidden || store.get('status') === null) return;
+    for (const [topic, { every, views }] of Object.entries(TOPICS)) {
+      const due = Date.now() - (askedAt.get(topic) ?? 0) >= every;
+      if (every && due && seen(views)) refresh(topic);
+    }
+  }
+
+  store.on('tick', repeat);
+  store.on('view', () => store.get('status') && repeat());
+
   return {
     refresh,
+    invalidate,
 
     /** Whether a list has rows before its oldest one. */
     hasOlder: (topic) => Boolean(lists[topic]?.more),
@@ -93,8 +125,13 @@ export function createFeeds(api, store) {
       push(topic, page.items);
     },
 
-    /** Asks for everything but the status; each on its own, so that one failure stays one. */
-    refreshRest: () => Promise.all(Object.keys(PATHS).filter((t) => t !== 'status').map(refresh)),
+    /** Asks for everything that is seen but the status; each on its own, so that one failure stays one. */
+    refreshRest: () =>
+      Promise.all(
+        Object.entries(TOPICS)
+          .filter(([topic, { views }]) => topic !== 'status' && seen(views))
+          .map(([topic]) => refresh(topic)),
+      ),
 
     /** Takes in one event of the stream. */
     onStream(type, data) {
@@ -102,10 +139,14 @@ export function createFeeds(api, store) {
         const before = store.get('status')?.run_metadata;
         accept.status(data);
         const after = data.run_metadata;
+        if (before?.run_id !== after?.run_id) invalidate('calls');
         if (before?.run_id !== after?.run_id || before?.ended_at !== after?.ended_at) invalidate('runs');
       }
-      if (type === 'metrics') accept.metrics(data);
-      if (type === 'events') push('events', data.items);
+      if (type === 'metrics') store.put('metrics', data);
+      if (type === 'events') {
+        push('events', data.items);
+        if (data.items.some((event) => event.event_type === TRIPPED)) invalidate('trip');
+      }
       if (type === 'audit') {
         push('audit', data.items);
         invalidate('config');

@@ -1,56 +1,40 @@
-/** Puts the console together: session, API, store, live feed, and the panels on the page. */
+/** Puts the console together: session, API, store, live feed, and the views on the page. */
 
 import { createApi } from './api.js';
 import { confirm } from './confirm.js';
-import { h, show } from './dom.js';
+import { show } from './dom.js';
 import { createFeeds } from './feeds.js';
 import { createLive } from './live.js';
-import { auditPanel } from './panels/audit.js';
 import { banner } from './panels/banner.js';
-import { budgetPanel } from './panels/budget.js';
-import { configPanel } from './panels/config.js';
 import { connectCard } from './panels/connect.js';
-import { controlsPanel } from './panels/controls.js';
-import { eventsPanel } from './panels/events.js';
-import { guardrailsPanel } from './panels/guardrails.js';
-import { hostsPanel } from './panels/hosts.js';
-import { metricsPanel } from './panels/metrics.js';
-import { runsPanel } from './panels/runs.js';
-import { statusPanel } from './panels/status.js';
 import { createSession } from './session.js';
 import { createStore } from './store.js';
 import { createToast } from './toast.js';
-
-const COLUMNS = [
-  [controlsPanel, configPanel],
-  [statusPanel, budgetPanel, guardrailsPanel, hostsPanel, metricsPanel],
-  [eventsPanel, auditPanel, runsPanel],
-];
+import { createViews } from './views.js';
 
 const session = createSession();
 const store = createStore();
 const api = createApi(session);
-const feeds = createFeeds(api, store);
 const toast = createToast();
-const app = { session, store, api, feeds, toast, confirm, disconnect: () => close(null) };
+const app = { session, store, api, toast, confirm, view: () => '', disconnect: () => close(null) };
+app.feeds = createFeeds(app);
 
 const live = createLive({
   api,
-  feeds,
+  feeds: app.feeds,
   store,
   onState: (state) => store.put('live', state),
   onEnd: close,
 });
 
 const connect = connectCard(app, open);
-const columns = COLUMNS.map((panels) => h('div', { class: 'column' }, panels.map((make) => make(app))));
-const board = h('main', { id: 'main', class: 'board', tabindex: '-1' }, columns);
-const top = banner(app);
-document.getElementById('app').append(top.bar, connect.card, board, top.notice, toast.region);
+const views = createViews(app);
+const top = banner(app, views.navigation());
+document.getElementById('app').append(top.bar, connect.card, views.main, top.notice, toast.region);
 
 /** Asks for the status with the session's token; the page opens only on an answer. */
 async function open() {
-  const error = await feeds.refresh('status');
+  const error = await app.feeds.refresh('status');
   if (error) {
     // A refused token is not kept; one that could not be tried is.
     if (error.status === 401) session.close();
@@ -59,7 +43,7 @@ async function open() {
   }
   connect.clear();
   view(true);
-  feeds.refreshRest();
+  app.feeds.refreshRest();
   live.start();
 }
 
@@ -74,16 +58,11 @@ function close(error) {
   connect.focus();
 }
 
-// On a narrow page the long settings come last; elsewhere they stand under the controls.
-const narrow = window.matchMedia('(max-width: 859px)');
-const placeSettings = () => columns[narrow.matches ? 2 : 0].append(document.getElementById('config'));
-narrow.addEventListener('change', placeSettings);
-placeSettings();
-
 function view(connected) {
   show(connect.card, !connected);
-  show(board, connected);
+  show(views.main, connected);
   top.connected(connected);
+  if (connected) views.follow();
 }
 
 view(false);

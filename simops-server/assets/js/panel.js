@@ -1,16 +1,17 @@
 /** The frame of a panel: title, age of stale data, and a failure that stays inside it. */
 
-import { h, show, text } from './dom.js';
+import { attr, h, show, text } from './dom.js';
 import { duration } from './format.js';
 
 const AWAY = ['reconnecting', 'offline', 'locked'];
 
 /**
  * A section fed by one topic of the store. `build(body, tools)` fills it once and returns the
- * function that patches it with the topic's data; `also` names topics that patch it too.
+ * function that patches it with the topic's data; `also` names topics that patch it too. What is
+ * not seen is not patched: a view that is opened shows what is known by then.
  */
 export function panel(app, { id, title, topic, also = [] }, build) {
-  const note = h('span', { class: 'panel-note', hidden: true });
+  const note = h('span', { class: 'panel-note', hidden: true, 'data-testid': `age-${id}` });
   const tools = h('div', { class: 'panel-tools' });
   const problem = h('p', { class: 'panel-problem', role: 'alert', hidden: true });
   const loading = h('p', { class: 'empty' }, 'Loading…');
@@ -25,18 +26,29 @@ export function panel(app, { id, title, topic, also = [] }, build) {
   );
 
   const patch = build(body, tools);
+  const seen = () => section.closest('.view')?.hidden === false;
 
   function age() {
+    if (!seen()) return;
     const ms = app.store.staleness(topic);
     show(note, ms > 0);
     if (ms > 0) text(note, `${duration(ms)} old`);
+    attr(body, 'data-stale', ms > 0 ? 'true' : null);
+  }
+
+  /** Why there is nothing new; empty when there is, or when the page as a whole says so. */
+  function failure(data, error) {
+    if (!error) return '';
+    // When nothing answers at all the page says so once; the panel's part is the age of what it shows.
+    if (data !== null && AWAY.includes(app.store.get('live')?.state)) return '';
+    if (error.status === 404) return `${title} is not available on this server: ${error.message}`;
+    return `${title} could not be loaded: ${error.message}`;
   }
 
   function render() {
+    if (!seen()) return;
     const { data, error } = app.store.slot(topic);
-    // When nothing answers at all the page says so once; the panel's part is the age of what it shows.
-    const everywhere = error && data !== null && AWAY.includes(app.store.get('live')?.state);
-    let message = error && !everywhere && `${title} could not be loaded: ${error.message}`;
+    let message = failure(data, error);
     show(body, data !== null);
     show(loading, data === null && !error);
     if (data !== null) {
@@ -48,11 +60,11 @@ export function panel(app, { id, title, topic, also = [] }, build) {
       }
     }
     show(problem, Boolean(message));
-    text(problem, message || '');
+    text(problem, message);
     age();
   }
 
-  for (const name of [topic, 'live', ...also]) app.store.on(name, render);
+  for (const name of [topic, 'live', 'view', ...also]) app.store.on(name, render);
   app.store.on('tick', age);
   return section;
 }

@@ -13,6 +13,7 @@ export function mergeById(known, fresh, cap) {
 export function createStore() {
   const slots = new Map();
   const listeners = new Map();
+  const polled = new Map();
   let heardAt = 0;
   let skew = 0;
 
@@ -40,7 +41,7 @@ export function createStore() {
 
     /** Forgets everything, at the end of a session. */
     clear() {
-      for (const topic of slots.keys()) set(topic, { data: null, at: 0, error: null });
+      for (const topic of slots.keys()) if (topic !== 'view') set(topic, { data: null, at: 0, error: null });
       heardAt = 0;
     },
 
@@ -49,11 +50,17 @@ export function createStore() {
       heardAt = Date.now();
     },
 
+    /** A topic that the stream tells nothing of: it is asked for every so many ms while it is seen. */
+    asked(topic, every) {
+      polled.set(topic, every);
+    },
+
     /** How old a topic's data is in ms when that is worth saying, else 0. */
     staleness(topic) {
       const { data, at, error } = slot(topic);
-      const age = Date.now() - (error ? at : Math.max(at, heardAt));
-      return data !== null && age > STALE_AFTER_MS ? age : 0;
+      const every = polled.get(topic);
+      const age = Date.now() - (error || every !== undefined ? at : Math.max(at, heardAt));
+      return data !== null && age > STALE_AFTER_MS + 2 * (every ?? 0) ? age : 0;
     },
 
     /** Takes the server's clock as the one ages are measured by. */

@@ -91,3 +91,19 @@ async fn other_ways_lead_to_the_page_below_any_path() {
     }
     get(&app, "/ops/assets/0000/js/main.js").await.problem(404);
 }
+
+#[tokio::test]
+async fn the_first_load_is_small_and_asks_for_every_module_at_once() {
+    let app = TestApp::new();
+    let page = get(&app, "/ops").await.text;
+    let files: Vec<_> = page.split('"').filter(|part| part.starts_with("ops/assets/")).collect();
+    let modules = files.iter().filter(|file| file.contains("/js/panels/")).count();
+    assert!(modules > 10, "{modules}");
+    let mut loaded = 0;
+    for path in files.iter().copied().chain(["ops"]) {
+        let call = app.bare(Method::GET, &format!("/{path}")).header("accept-encoding", "gzip");
+        let body = call.open().await.into_body();
+        loaded += axum::body::to_bytes(body, usize::MAX).await.unwrap().len();
+    }
+    assert!(loaded < 150_000, "{loaded} bytes");
+}

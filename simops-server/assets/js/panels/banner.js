@@ -3,6 +3,7 @@
 import { attr, button, h, show, text } from '../dom.js';
 import { duration, sentence, words } from '../format.js';
 import { pill, setPill } from '../parts.js';
+import { nextTheme, theme } from '../theme.js';
 
 const LIVE_WORDS = {
   connecting: 'Connecting…',
@@ -13,14 +14,25 @@ const LIVE_WORDS = {
   locked: 'Locked out',
 };
 const NOTICE_AFTER_MS = 2_500;
-const SECTIONS = [
-  ['controls', 'Controls'], ['config', 'Settings'], ['status', 'Status'], ['budget', 'Budget'],
-  ['guardrails', 'Guardrails'], ['hosts', 'Hosts'], ['metrics', 'Metrics'], ['events', 'Events'],
-  ['audit', 'Audit'], ['runs', 'Runs'],
-];
+const THEMES = { auto: 'as the system', light: 'light', dark: 'dark' };
+
+function themeButton() {
+  const node = button('', { class: 'quiet theme', 'data-testid': 'theme' });
+  const say = () => {
+    text(node, { auto: '◐', light: '○', dark: '●' }[theme()]);
+    attr(node, 'aria-label', `Colours: ${THEMES[theme()]}. Change`);
+    attr(node, 'title', `Colours: ${THEMES[theme()]}`);
+  };
+  node.addEventListener('click', () => {
+    nextTheme();
+    say();
+  });
+  say();
+  return node;
+}
 
 /** The banner, and the notice that explains why the page is not live. */
-export function banner(app) {
+export function banner(app, navigation) {
   const environment = h('strong', { class: 'environment', 'data-testid': 'banner-environment' });
   const write = h('span', { class: 'gate', 'data-testid': 'banner-write' });
   const run = pill({ role: 'status', 'aria-label': 'Run state', 'data-testid': 'run-state' });
@@ -28,21 +40,16 @@ export function banner(app) {
   const liveness = pill({ role: 'status', 'aria-label': 'Connection', 'data-testid': 'live-state' });
   const who = h('span', { class: 'who', 'data-testid': 'who' });
   const leave = button('Disconnect', { class: 'quiet', 'data-testid': 'disconnect', on: { click: app.disconnect } });
-  const here = h('div', { class: 'banner-group' }, environment, write);
-  const now = h('div', { class: 'banner-group grow' }, run, runId);
-  const nav = h(
-    'nav',
-    { class: 'sections', 'aria-label': 'Panels' },
-    SECTIONS.map(([id, label]) => h('a', { href: `#${id}` }, label)),
-  );
-  const me = h('div', { class: 'banner-row second' }, nav, who, leave);
+  const here = h('div', { class: 'banner-group here' }, environment, write);
+  const now = h('div', { class: 'banner-group now' }, run, runId);
+  const me = h('div', { class: 'banner-group me' }, liveness, who, leave);
   const bar = h(
     'header',
     { class: 'banner' },
-    h('div', { class: 'banner-row' }, h('h1', { class: 'logo' }, 'simops'), here, now, liveness),
-    me,
+    h('div', { class: 'banner-row' },
+      h('h1', { class: 'logo' }, 'simops'), here, navigation.node, now, me, themeButton()),
   );
-  const notice = h('p', { class: 'notice', hidden: true });
+  const notice = h('p', { class: 'notice', role: 'status', hidden: true, 'data-testid': 'notice' });
   let troubleSince = 0;
 
   app.store.on('status', ({ data }) => {
@@ -82,11 +89,20 @@ export function banner(app) {
   });
   app.store.on('tick', explain);
 
+  app.store.on('rollups', ({ data }) => {
+    const badge = navigation.badge('visitors');
+    const { critical = 0, warning = 0 } = data?.alerts?.counts ?? {};
+    show(badge, critical + warning > 0);
+    text(badge, critical + warning);
+    attr(badge, 'data-tone', critical > 0 ? 'bad' : 'warn');
+    attr(badge, 'title', `${critical} critical, ${warning} warning`);
+  });
+
   return {
     bar,
     notice,
     connected(yes) {
-      for (const group of [here, now, liveness, me]) show(group, yes);
+      for (const group of [here, navigation.node, now, me]) show(group, yes);
       if (yes) return;
       attr(bar, 'data-environment', null);
       document.title = 'simops console';

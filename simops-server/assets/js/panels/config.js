@@ -7,7 +7,7 @@ import { checkReason } from '../rules.js';
 import { settingRow } from './setting.js';
 
 const GROUPS = [
-  ['Budget and call caps', /^LLM_(DAILY_BUDGET|MAX_CALLS)/, true],
+  ['Budget and call caps', /^LLM_(DAILY_BUDGET|MAX_CALLS)/],
   ['Agents and models', /^(AGENT_|LLM_|OPENROUTER_|FORCE_)/],
   ['Stop conditions', /^STOP_/],
   ['Run state (moved by the run controls)', /^SIMULATION_/],
@@ -19,7 +19,7 @@ const HARD = 'LLM_DAILY_BUDGET_USD_HARD';
 
 /** The panel. */
 export function configPanel(app) {
-  return panel(app, { id: 'config', title: 'Settings', topic: 'config', also: ['status'] }, (body, tools) => {
+  return panel(app, { id: 'config', title: 'Mutable Config', topic: 'config', also: ['status'] }, (body, tools) => {
     const rows = new Map();
     const updates = new Map();
     const wrong = new Map();
@@ -68,11 +68,11 @@ export function configPanel(app) {
       const fresh = Object.keys(specs).filter((key) => !rows.has(key));
       if (!fresh.length) return;
       for (const key of fresh) rows.set(key, settingRow(key, specs[key], { moved: MOVED.test(key), onEdit }));
-      groups.replaceChildren(...GROUPS.map(([title, pattern, open], index) => {
+      groups.replaceChildren(...GROUPS.map(([title], index) => {
         const group = (key) => GROUPS.findIndex(([, other]) => other.test(key));
         const keys = [...rows.keys()].filter((key) => group(key) === index);
         if (!keys.length) return null;
-        return h('details', { open: Boolean(open) }, h('summary', null, title, h('span', { class: 'hint' }, ` ${keys.length}`)),
+        return h('details', { open: true }, h('summary', null, title, h('span', { class: 'hint' }, ` ${keys.length}`)),
           keys.map((key) => rows.get(key).row));
       }).filter(Boolean));
     }

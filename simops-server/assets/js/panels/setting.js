@@ -52,10 +52,11 @@ export function settingRow(key, spec, { moved, onEdit }) {
   const shared = { id, 'data-testid': id, 'aria-describedby': `${id}-note ${id}-message` };
   const input = moved ? h('output', { ...shared, class: 'mono' }) : editor(key, spec, shared);
   const back = button('Default', { class: 'quiet', hidden: true, 'aria-label': `Set ${key} to its default` });
+  const changed = h('span', { class: 'tag', hidden: true }, 'changed');
   const row = h(
     'div',
     { class: 'setting', 'data-setting': key },
-    h('div', null, h('label', { for: id, class: 'mono key' }, breakable(key)), h('p', { class: 'what' }, spec.description)),
+    h('div', null, h('label', { for: id, class: 'mono key' }, breakable(key)), ' ', changed, h('p', { class: 'what' }, spec.description)),
     input,
     h('div', { class: 'split' }, note, moved ? null : back),
     message,
@@ -73,6 +74,9 @@ export function settingRow(key, spec, { moved, onEdit }) {
   function mark() {
     attr(row, 'data-edited', edited ? 'true' : null);
     attr(row, 'data-overridden', current !== fallback ? 'true' : null);
+    show(changed, current !== fallback || edited);
+    text(changed, edited ? 'edited' : 'changed');
+    attr(changed, 'data-kind', edited ? 'warn' : 'system');
     const was = edited ? `; now ${value(current)}` : '';
     text(note, `${allowed(spec)}; default ${value(fallback)}${was}`);
     show(back, current !== fallback && !edited);

@@ -4,6 +4,7 @@ import { h, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words, yesNo } from '../format.js';
 import { panel } from '../panel.js';
 import { facts } from '../parts.js';
+import { hostsTable } from './hosts.js';
 
 const NOW = [
   ['server_time', 'Server time'],
@@ -48,7 +49,9 @@ export function statusPanel(app) {
     run.node('ended_at').append(ended);
     const warning = h('p', { class: 'warning', role: 'status', hidden: true });
     const runTitle = h('h3', null, 'Current run');
-    body.append(warning, now.list, runTitle, run.list);
+    const hosts = hostsTable(app);
+    run.list.classList.add('pairs');
+    body.append(warning, now.list, hosts.node, runTitle, run.list);
 
     return (status) => {
       const ops = status.viewer_ops;
@@ -69,6 +72,7 @@ export function statusPanel(app) {
         text(warning, `The usage counter is degraded${since}; counting goes on in the database. ${counter.last_error ?? ''}`);
       }
 
+      hosts.set(status);
       const row = status.run_metadata;
       show(runTitle, Boolean(row));
       show(run.list, Boolean(row));

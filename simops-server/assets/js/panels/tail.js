@@ -3,8 +3,8 @@
 import { button, h, keyed, show, text } from '../dom.js';
 import { plural } from '../format.js';
 
-/** The list of `topic`; `create(row)` makes an element, `match(row)` filters. */
-export function tail(app, { topic, label, noun, create, match = () => true, nothing }) {
+/** The list of `topic`; `create(row)` makes an element, `update(node, row)` patches it, `match(row)` filters. */
+export function tail(app, { topic, label, noun, create, update: patch, match = () => true, nothing }) {
   const list = h('ul', { class: 'rows' });
   const older = button('Show older', { class: 'quiet', on: { click: () => loadMore() } });
   const none = h('p', { class: 'empty' }, nothing);
@@ -26,7 +26,7 @@ export function tail(app, { topic, label, noun, create, match = () => true, noth
 
   function draw() {
     const visible = shown.filter(match);
-    keyed(list, visible, (row) => row.id, create);
+    keyed(list, visible, (row) => row.id, create, patch);
     show(none, visible.length === 0);
     show(older, app.feeds.hasOlder(topic));
   }
