@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::eventually;
+use crate::process::TOKEN;
 
 const WITHIN: Duration = Duration::from_secs(15);
 
@@ -18,6 +19,7 @@ const WITHIN: Duration = Duration::from_secs(15);
 pub struct Browser {
     /// The WebDriver client.
     pub client: Client,
+    driver: String,
     _driver: Child,
     profile: tempfile::TempDir,
 }
@@ -75,7 +77,81 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a browser session");
-        Self { client, _driver: driver, profile }
+        let address = format!("http://127.0.0.1:{port}");
+        let browser = Self { client, driver: address, _driver: driver, profile };
+        browser.resize(width, height).await;
+        browser
+    }
+
+    /// Gives the page so many pixels; a narrow one is a phone's.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let mobile = width < 700;
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}),
+        )
+        .await;
+    }
+
+    /// Has the system prefer `light` or `dark`.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn prefer(&self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// What WebDriver has no word for.
+    async fn devtools(&self, command: &str, parameters: Value) {
+        let session = self.client.session_id().await.expect("an answer").expect("a session");
+        let url = format!("{}/session/{session}/goog/cdp/execute", self.driver);
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let body = json!({ "cmd": command, "params": parameters });
+        let answer = reqwest::Client::new().post(url).json(&body).send().await.expect(command);
+        assert!(answer.status().is_success(), "{command}: {:?}", answer.text().await);
+    }
+
+    /// What a script returns.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.expect(script)
+    }
+
+    /// Waits until a script returns true.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn until(&self, what: &str, script: &str) {
+        eventually(what, WITHIN, async || {
+            (self.client.execute(script, vec![]).await.ok()? == json!(true)).then_some(())
+        })
+        .await;
+    }
+
+    /// What axe-core finds wrong with the page as it is shown now, a line each.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub async fn inaccessible(&self) -> Vec<String> {
+        const AXE: &str = include_str!("../vendor/axe-core/axe.min.js");
+        const CHECK: &str = r"
+            const done = arguments[arguments.length - 1];
+            axe.run(document).then(
+                ({ violations }) => done(violations.flatMap(({ id, nodes }) =>
+                    nodes.map((node) => `${id}: ${node.target.join(' ')}: ${node.failureSummary}`))),
+                (error) => done([String(error)]));";
+        if self.run("return typeof axe").await != json!("object") {
+            // The returned undefined keeps the library itself from being sent back.
+            self.client.execute(&format!("{AXE}; return null"), vec![]).await.expect("axe-core");
+        }
+        let found = self.client.execute_async(CHECK, vec![]).await.expect("axe-core");
+        serde_json::from_value(found).expect("lines")
     }
 
     /// The element with that test id, once it is there.
@@ -111,6 +187,27 @@ impl Browser {
         let field = self.find(id).await;
         field.clear().await.expect(id);
         field.send_keys(text).await.expect(id);
+    }
+
+    /// Opens the console at `base` and connects as `actor`.
+    ///
+    /// # Panics
+    /// When the console does not become live.
+    pub async fn connect(&self, base: &str, actor: &str) {
+        self.client.goto(&format!("{base}/ops")).await.expect("the console");
+        self.type_into("token", TOKEN).await;
+        self.type_into("actor", actor).await;
+        self.click("connect").await;
+        self.until_text("live-state", "live").await;
+    }
+
+    /// Clicks a control and agrees to what is asked.
+    ///
+    /// # Panics
+    /// When there is no such control, or nothing is asked.
+    pub async fn confirm(&self, id: &str) {
+        self.click(id).await;
+        self.click("confirm-ok").await;
     }
 
     /// Waits until an element's text holds `part`.

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod client;
 pub mod process;
 pub mod provider;
+pub mod proxy;
 pub mod redis;
 pub mod wait;
 

@@ -5,7 +5,7 @@ import { readEvents } from './sse.js';
 
 const SILENCE_MS = 15_000;
 const POLL_MS = 3_000;
-const POLLS_BEFORE_STREAM = 10;
+const POLLS_BEFORE_STREAM = 3;
 const TRIES_BEFORE_POLLING = 3;
 const LASTED_MS = 10_000;
 /** Nothing but new credentials or another server setting can help against these. */

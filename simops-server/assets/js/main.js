@@ -32,19 +32,20 @@ const views = createViews(app);
 const top = banner(app, views.navigation());
 document.getElementById('app').append(top.bar, connect.card, views.main, top.notice, toast.region);
 
-/** Asks for the status with the session's token; the page opens only on an answer. */
+/** Asks for the status with the session's token; the page opens only on an answer. The error, if any. */
 async function open() {
   const error = await app.feeds.refresh('status');
   if (error) {
     // A refused token is not kept; one that could not be tried is.
     if (error.status === 401) session.close();
     connect.fail(error);
-    return;
+    return error;
   }
   connect.clear();
   view(true);
   app.feeds.refreshRest();
   live.start();
+  return null;
 }
 
 /** Ends the session; `error` says why, when it was not the person's wish. */

@@ -1,7 +1,7 @@
 /** Asks for the token and the actor's name, and says plainly why a connection failed. */
 
 import { attr, button, h, show, text } from '../dom.js';
-import { sentence } from '../format.js';
+import { duration, sentence } from '../format.js';
 import { headerText } from '../session.js';
 
 const HELP = {
@@ -9,7 +9,6 @@ const HELP = {
   401: 'The token is printed once when the server starts in development; elsewhere it is ADMIN_API_TOKEN.',
   403: 'Ask for your address to be added to ADMIN_IP_ALLOWLIST.',
   404: 'The admin API is switched off on this server (ADMIN_ENABLED).',
-  429: 'Too many wrong tokens came from your address.',
 };
 
 /** The card; `onConnect` tries the session that was entered. */
@@ -50,7 +49,10 @@ export function connectCard(app, onConnect) {
     form,
   );
 
+  let counting = 0;
+
   function say(message) {
+    clearInterval(counting);
     text(failure, message);
     show(failure, Boolean(message));
   }
@@ -59,6 +61,22 @@ export function connectCard(app, onConnect) {
     const name = headerText(actor.value);
     const typed = actor.value.trim();
     text(recorded, typed && name !== typed ? `Will be recorded as “${name}”.` : 'Written into the audit trail.');
+  }
+
+  /** Counts down while this address is locked out; trying earlier would not help. */
+  function wait(message, seconds) {
+    const until = Date.now() + seconds * 1000;
+    clearInterval(counting);
+    const tell = () => {
+      const left = until - Date.now();
+      if (left <= 0) clearInterval(counting);
+      attr(submit, 'disabled', left > 0);
+      text(submit, left > 0 ? 'Locked out' : 'Connect');
+      text(failure, left > 0 ? `${sentence(message)} Try again in ${duration(left + 999)}.` : 'You may try again now.');
+    };
+    show(failure, true);
+    tell();
+    counting = setInterval(tell, 1_000);
   }
 
   async function tryIt() {
@@ -75,9 +93,13 @@ export function connectCard(app, onConnect) {
     attr(submit, 'disabled', true);
     text(submit, 'Connecting…');
     session.open({ token: given, actor: actor.value.trim(), remember: remember.checked });
-    await onConnect();
+    attr(card, 'aria-busy', 'true');
+    const error = await onConnect();
+    attr(card, 'aria-busy', null);
+    if (error?.status === 429) return undefined;
     attr(submit, 'disabled', null);
     text(submit, 'Connect');
+    return undefined;
   }
 
   form.addEventListener('submit', (event) => {
@@ -103,8 +125,10 @@ export function connectCard(app, onConnect) {
     submit: tryIt,
     focus: () => token.focus(),
     fail(error) {
+      if (error.status === 429 && error.retryAfter) return wait(error.message, error.retryAfter);
       say([sentence(error.message), HELP[error.status]].filter(Boolean).join(' '));
       if (!card.hidden) token.focus();
+      return undefined;
     },
     clear() {
       say('');

@@ -110,7 +110,7 @@ export function controlsPanel(app) {
         return `${kind}, open for ${since}${status.viewer_ops.simulation_paused ? ', paused' : ''}.`;
       }
       const by = { guardrail: 'was stopped by a guardrail', world_reset: 'ended with a reset of the world' };
-      const end = `${kind} ${by[run.ended_by] ?? 'was stopped'}: ${run.end_reason ?? 'no reason given'}.`;
+      const end = `${kind} ${by[run.ended_by] ?? 'was stopped'}: ${run.ended_by === 'guardrail' ? words(run.end_reason).toLowerCase() : run.end_reason ?? 'no reason given'}.`;
       return run.ended_by === 'guardrail' ? `${end} Resume continues it.` : end;
     }
 

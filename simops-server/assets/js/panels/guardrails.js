@@ -40,7 +40,7 @@ export function guardrailsPanel(app) {
   return panel(app, { id: 'guardrails', title: 'Guardrails', topic: 'status', also }, (body) => {
     const list = h('ul', { class: 'plain' });
     const none = h('p', { class: 'empty' }, 'The server reports no stop conditions.');
-    const trip = tripPart();
+    const trip = tripPart(app);
     const scope = h('span', { class: 'hint' });
     const providers = h('ul', { class: 'providers' });
     const failures = h('div', { class: 'block', 'data-testid': 'provider-failures' },

@@ -118,7 +118,7 @@ export function rollupsPanel(app) {
     const titles = ['Visitors', 'Rates', 'Retention'];
     const drawn = h('div', { class: 'chart-grid' }, charts.map((each, n) => h('div', null, h('h3', null, titles[n]), each.node)));
     const table = dayTable();
-    const none = h('p', { class: 'empty', hidden: true }, 'No day has been counted yet. Send events to POST /api/analytics/kpi/events.');
+    const none = h('p', { class: 'empty', hidden: true }, 'No event of a visitor in these days. Sites send them to POST /api/analytics/kpi/events.');
     const shown = h('div', { class: 'block-list' },
       h('div', { class: 'kpi-top' },
         h('div', null, h('h3', null, 'Latest day ', day, ' ', partial), funnel.list),
@@ -144,7 +144,8 @@ export function rollupsPanel(app) {
       const latest = answer.summary?.latest ?? items.at(-1) ?? null;
       mark();
       text(updated, answer.generated_at ? `as of ${shortTime(answer.generated_at)}` : '');
-      show(none, !latest);
+      const counted = items.some((row) => row.landing_views || row.run_detail_views || row.replay_starts || row.shared_link_opens || row.onboarding_shown);
+      show(none, !counted);
       show(shown, Boolean(latest));
       if (!latest) return;
       text(day, latest.day_key);

@@ -96,7 +96,12 @@ export function settingRow(key, spec, { moved, onEdit }) {
   }
 
   if (!moved) {
-    input.addEventListener('input', read);
+    // `change` too: what fills in forms for people may not type.
+    for (const kind of ['input', 'change']) input.addEventListener(kind, read);
+    // What changed on the server while the field had the focus shows when it is left.
+    input.addEventListener('blur', () => {
+      if (!edited && current !== undefined) input.value = String(current);
+    });
     back.addEventListener('click', () => {
       input.value = String(fallback);
       read();
@@ -114,7 +119,7 @@ export function settingRow(key, spec, { moved, onEdit }) {
       fallback = byDefault;
       if (moved) text(input, value(effective));
       else if (edited) return settle();
-      else if (input.value !== String(effective)) input.value = String(effective);
+      else if (input.value !== String(effective) && document.activeElement !== input) input.value = String(effective);
       mark();
     },
     /** Takes the server's value again. */

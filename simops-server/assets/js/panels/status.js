@@ -83,6 +83,7 @@ export function statusPanel(app) {
         const said = key === 'season' ? row.season_id ?? row.season_number : row[key];
         show(run.node(key).parentElement, said !== null && said !== undefined && said !== '');
       }
+      if (row.ended_by === 'guardrail') run.set('end_reason', words(row.end_reason));
       run.set('season', [row.season_id, row.season_number && `no. ${row.season_number}`].filter(Boolean).join(', '));
       setTime(started, row.started_at, fullTime);
       setTime(ended, row.ended_at, (iso) => {

@@ -1,0 +1,8 @@
+//! The console in a real Chromium, used as its operators use it.
+
+mod access;
+mod devices;
+mod flow;
+mod hostile;
+mod outages;
+mod proxied;
