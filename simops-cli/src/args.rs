@@ -1,7 +1,7 @@
 //! Arguments and environment, resolved: flags win over the environment, the environment over
 //! `.env`, and an empty variable counts as unset.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
@@ -21,6 +21,7 @@ Examples:
   simops-cli --url https://sim.example.org run pause --reason 'cost check'
   simops-cli config set AGENT_LOOP_DELAY_SECONDS=120
   simops-cli guardrail backtest --since 7d
+  simops-cli baseline --windows 24
   simops-cli worker --speed 20
 
 A command works on the database of --database-url, or on the server of --url if one is given.
@@ -91,6 +92,18 @@ pub(crate) struct Globals {
         value_parser = flag
     )]
     pub(crate) admin_write_enabled: Option<bool>,
+
+    /// The folder that baselines and digests are written to
+    #[arg(
+        long,
+        visible_alias = "output-dir",
+        global = true,
+        env = "SIMOPS_OUTPUT_DIR",
+        hide_env_values = true,
+        value_name = "FOLDER",
+        default_value = "output"
+    )]
+    pub(crate) simops_output_dir: PathBuf,
 
     /// What is logged to stderr: error, info, TARGET=LEVEL,… [default: info for a worker, else error]
     #[arg(

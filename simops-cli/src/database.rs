@@ -10,7 +10,7 @@ use simops::SystemClock;
 use simops::settings::Registry;
 use simops::store::RunStore;
 use simops::usage::{UsageCounter, open_counter};
-use simops_sqlite::SqliteStore;
+use simops_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::args::Globals;
 use crate::exit::Failure;
@@ -39,6 +39,21 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn RunStore>, Failure> {
             Failure::from(error)
         ))),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a database that exists for a command that only reads: one that may not be written is read
+/// as it is.
+pub(crate) async fn open_to_read(url: &str) -> Result<Arc<dyn RunStore>, Failure> {
+    let opened = open(url).await;
+    if opened.is_ok() || !path_of(url).is_some_and(|path| Path::new(path).exists()) {
+        return opened;
+    }
+    let options = SqliteOptions { read_only: true, ..SqliteOptions::default() };
+    match SqliteStore::open_with(url, options).await {
+        Ok(store) => Ok(Arc::new(store)),
+        // Why it cannot be opened as usual tells more.
+        Err(_) => opened,
     }
 }
 

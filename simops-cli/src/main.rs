@@ -9,6 +9,7 @@ mod database;
 mod exit;
 mod logs;
 mod print;
+mod progress;
 mod request;
 mod signal;
 mod target;

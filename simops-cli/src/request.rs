@@ -1,7 +1,7 @@
 //! What can be asked of a target: the operations of the admin API that the CLI has commands for.
 
 use simops::control::AuditHead;
-use simops::ops::{EventsQuery, PatchConfig, StartRun, StopRun, WithReason};
+use simops::ops::{BaselineOptions, EventsQuery, PatchConfig, StartRun, StopRun, WithReason};
 
 /// One question or order.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,4 +22,5 @@ pub(crate) enum Request {
     Audit { limit: i64, offset: i64 },
     VerifyAudit(Option<AuditHead>),
     Events(EventsQuery),
+    Baseline(BaselineOptions),
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use jiff::Timestamp;
+use simops::clock::whole_micros;
 
 use crate::problem::Problem;
 
@@ -19,6 +21,15 @@ impl Query {
                 text.parse().map_err(|_| Problem::invalid(name, "must be a whole number"))
             }
         }
+    }
+
+    /// A time; an empty one is absent.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let time = text.parse().map(whole_micros);
+        time.map(Some).map_err(|_| {
+            Problem::invalid(name, "must be a time in RFC 3339, such as 2026-03-01T12:00:00Z")
+        })
     }
 
     /// A text; an empty one is absent.

@@ -48,6 +48,7 @@ pub async fn start(
         environment: config.environment,
         write_enabled: config.write_enabled,
         registry: Arc::clone(&config.registry),
+        output_folder: config.output_folder.clone(),
     };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
     let generated = generated_token(&mut config)?;

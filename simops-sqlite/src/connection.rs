@@ -29,6 +29,9 @@ pub(crate) enum Role {
 
 /// Opens the connection that writes, creating and migrating the database.
 pub(crate) fn create(location: &Location, options: &SqliteOptions) -> Work<Connection> {
+    if let (Location::File(path), true) = (location, options.read_only) {
+        return read_only(path, options);
+    }
     let connection = match location {
         Location::Memory => Connection::open_in_memory()?,
         Location::File(path) => open_file(
@@ -50,6 +53,9 @@ pub(crate) fn create(location: &Location, options: &SqliteOptions) -> Work<Conne
 /// Opens a database that exists. Never creates one: an empty database in the place of one that
 /// went missing would look like lost records.
 fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> {
+    if options.read_only {
+        return read_only(path, options);
+    }
     let flags = match role {
         Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -61,6 +67,37 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
         prepare_writer(&connection, options)?;
     }
     Ok(connection)
+}
+
+/// Opens a database that may not be written, perhaps not even its folder.
+///
+/// Reading the write-ahead log takes a file beside it. Where that cannot be made and there is no log,
+/// the database is all in one file that nobody changes, and is read as such.
+fn read_only(path: &Path, options: &SqliteOptions) -> Work<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let opened = open_file(path, flags, options).and_then(|connection| {
+        migrate::check_current(&connection)?;
+        Ok(connection)
+    });
+    match opened {
+        Err(failure) if failure.spoils_connection() && !has_log(path) => {
+            let text = path.to_string_lossy();
+            let text = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let frozen = format!("file:{text}?immutable=1");
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            let connection = open_file(Path::new(&frozen), flags, options)?;
+            migrate::check_current(&connection)?;
+            Ok(connection)
+        }
+        opened => opened,
+    }
+}
+
+/// Whether commits wait in a write-ahead log beside the file.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
 }
 
 fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Connection> {

@@ -12,8 +12,10 @@ use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 use crate::SqliteStore;
 use crate::codec::{Json, Micros, one_more};
 use crate::error::Work;
+use crate::tally::Days;
 
-const COLUMNS: &str = "id, run_id, agent_id, event_type, description, metadata, created_at";
+pub(crate) const COLUMNS: &str =
+    "id, run_id, agent_id, event_type, description, metadata, created_at";
 
 #[async_trait]
 impl EventStore for SqliteStore {
@@ -45,11 +47,12 @@ impl EventStore for SqliteStore {
 pub(crate) fn append(connection: &Connection, events: &[NewEvent]) -> Work<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, \
-             created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (uid) DO NOTHING",
+             created_at, category, enforcement) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (uid) DO NOTHING",
     )?;
     // Folded first: a batch of one kind costs one update of its count.
     let mut counts = BTreeMap::<_, i64>::new();
+    let mut days = Days::default();
     for event in events {
         let mode = event.runtime_mode().map_or("", RuntimeMode::as_str);
         let inserted = statement.execute(params![
@@ -61,7 +64,12 @@ pub(crate) fn append(connection: &Connection, events: &[NewEvent]) -> Work<()> {
             event.description,
             Json(&event.metadata),
             Micros(event.created_at),
+            event.category(),
+            event.is_enforcement(),
         ])?;
+        if inserted == 1 {
+            days.add(event);
+        }
         if let (Some(run_id), 1) = (&event.run_id, inserted) {
             *counts.entry((run_id, &event.event_type, mode)).or_default() += 1;
         }
@@ -73,18 +81,32 @@ pub(crate) fn append(connection: &Connection, events: &[NewEvent]) -> Work<()> {
     for ((run_id, event_type, mode), count) in counts {
         statement.execute(params![run_id, event_type, mode, count])?;
     }
-    Ok(())
+    days.store(connection)
 }
 
 fn list(connection: &Connection, filter: &EventFilter) -> Work<Page<Event>> {
     let before = filter.before.unwrap_or(i64::MAX);
     let limit = one_more(filter.limit);
-    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE id < ?1");
+    let (after, until) = (filter.after.map(Micros), filter.until.map(Micros));
+    let of_any_kind = filter.run_id.is_none() && filter.event_type.is_none();
+    // By run and type the newest are found at once. A time alone is not followed through the whole
+    // log: what lies in it is sorted.
+    let by_time = of_any_kind && filter.after.is_some();
+    let index = if by_time { "INDEXED BY events_by_time" } else { "" };
+    let mut sql = format!("SELECT {COLUMNS} FROM events {index} WHERE id < ?1");
     let mut values: Vec<&dyn ToSql> = vec![&before];
-    for (column, wanted) in [("run_id", &filter.run_id), ("event_type", &filter.event_type)] {
+    let conditions: [(_, Option<&dyn ToSql>); 4] = [
+        ("run_id =", filter.run_id.as_ref().map(|value| value as _)),
+        ("event_type =", filter.event_type.as_ref().map(|value| value as _)),
+        ("created_at >", after.as_ref().map(|value| value as _)),
+        ("created_at <=", until.as_ref().map(|value| value as _)),
+    ];
+    for (condition, wanted) in conditions {
         if let Some(wanted) = wanted {
             values.push(wanted);
-            sql.push_str(&format!(" AND {column} = ?{}", values.len()));
+            // Without the plus a time would compete with run and type for the index.
+            let plus = if condition.starts_with("created_at") && !by_time { "+" } else { "" };
+            sql.push_str(&format!(" AND {plus}{condition} ?{}", values.len()));
         }
     }
     values.push(&limit);
@@ -117,7 +139,7 @@ fn count(connection: &Connection, scope: &ActivityScope) -> Work<Vec<EventCount>
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+pub(crate) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         id: row.get(0)?,
         run_id: row.get(1)?,

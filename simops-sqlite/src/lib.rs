@@ -35,6 +35,7 @@ mod reader;
 mod recount;
 mod runs;
 mod store;
+mod tally;
 mod usage;
 mod watch;
 mod world;

@@ -9,13 +9,14 @@ use crate::error::Work;
 const APPLICATION_ID: i32 = 0x5369_4f70;
 
 /// Each brings the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
     include_str!("../migrations/0004_world.sql"),
     include_str!("../migrations/0005_counting.sql"),
     include_str!("../migrations/0006_duties.sql"),
+    include_str!("../migrations/0007_tallies.sql"),
 ];
 
 /// Refuses a database that is not simops's or of a newer version, and tells the version of one
@@ -81,4 +82,62 @@ pub(crate) fn check_current(connection: &Connection) -> Work<()> {
 
 fn refuse<T>(detail: String) -> Work<T> {
     Err(Error::new(ErrorKind::Unusable, detail).into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    /// A database of an older simops: the first `version` migrations.
+    fn old(version: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        for migration in &MIGRATIONS[..version] {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+        connection
+    }
+
+    #[test]
+    fn events_of_an_older_database_are_classified_and_tallied() {
+        let connection = old(6);
+        for (uid, kind, agent, metadata, at) in [
+            (1, "sanction", Some(3), r#"{"category":"conflict","enforcement":true}"#, 0),
+            (
+                2,
+                "sanction",
+                Some(3),
+                r#"{"category":"conflict","enforcement":"yes"}"#,
+                86_399_999_999,
+            ),
+            (3, "vote_cast", Some(3), r#"{"category":7}"#, 86_400_000_000),
+            (4, "invalid_action", None, r#"{"category":""}"#, -1),
+            (5, "work", None, "{}", 1),
+            (6, "work", None, "{}", 2_i64),
+        ] {
+            let sql = "INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, \
+                       metadata, created_at) VALUES (?1, 'r', ?2, ?3, '', '', ?4, ?5)";
+            let uid = [u8::try_from(uid).unwrap()];
+            let values = rusqlite::params![uid.as_slice(), agent, kind, metadata, at];
+            connection.execute(sql, values).unwrap();
+        }
+        migrate(&connection).unwrap();
+        let sql = "SELECT day || ' ' || event_type || ' ' || category || ' ' || enforcement || ' ' \
+                   || count FROM event_days ORDER BY 1";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let rows: Vec<_> = rows.map(Result::unwrap).collect();
+        assert_eq!(
+            rows,
+            [
+                "1969-12-31 invalid_action invalid 0 1",
+                "1970-01-01 sanction conflict 0 1",
+                "1970-01-01 sanction conflict 1 1",
+                "1970-01-01 work  0 2",
+                "1970-01-02 vote_cast governance 0 1",
+            ]
+        );
+    }
 }

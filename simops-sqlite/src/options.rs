@@ -15,6 +15,8 @@ pub struct SqliteOptions {
     pub look_every: Duration,
     /// Calls that may wait for the writer, and as many for the readers; more are refused.
     pub waiting: usize,
+    /// Whether the database is only read: it is neither created nor migrated, and writes fail.
+    pub read_only: bool,
     /// The database grows no further than so many bytes; beyond, it is as if the disk were full.
     pub max_bytes: Option<u64>,
 }
@@ -27,6 +29,7 @@ impl Default for SqliteOptions {
             answer_within: Duration::from_secs(10),
             look_every: Duration::from_millis(50),
             waiting: 4096,
+            read_only: false,
             max_bytes: None,
         }
     }

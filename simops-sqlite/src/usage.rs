@@ -7,7 +7,9 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use simops::Result;
-use simops::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
+use simops::store::{
+    ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
+};
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
 use simops::usage::series::{Bucket, Series};
@@ -65,6 +67,15 @@ impl UsageStore for SqliteStore {
     ) -> Result<Vec<Bucket>> {
         let run_id = run_id.map(str::to_owned);
         self.read(move |connection| series(connection, run_id.as_deref(), since, step)).await
+    }
+
+    async fn tally_calls(
+        &self,
+        run_id: Option<&str>,
+        window: EventWindow,
+    ) -> Result<Vec<CallTally>> {
+        let run_id = run_id.map(str::to_owned);
+        self.read(move |connection| tally(connection, run_id.as_deref(), window)).await
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
@@ -210,6 +221,32 @@ pub(crate) fn row(row: &Row<'_>) -> rusqlite::Result<UsageRow> {
         error_type: row.get(17)?,
         created_at: row.get::<_, Micros>(18)?.0,
     })
+}
+
+fn tally(
+    connection: &Connection,
+    run_id: Option<&str>,
+    window: EventWindow,
+) -> Work<Vec<CallTally>> {
+    let of_run = if run_id.is_some() { "run_id = ?3" } else { "?3 IS NULL" };
+    let index = if run_id.is_some() { "usage_by_run" } else { "usage_by_time" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM usage INDEXED BY {index} \
+         WHERE created_at > ?1 AND created_at <= ?2 AND {of_run}"
+    ))?;
+    let calls = statement
+        .query_map(params![Micros(window.after), Micros(window.until), run_id], |found| {
+            Ok(CallTally::of(&row(found)?))
+        })?;
+    let mut tallies = BTreeMap::<_, CallTally>::new();
+    for call in calls {
+        let call = call?;
+        match tallies.get_mut(&call.class) {
+            Some(tally) => tally.add(&call),
+            None => drop(tallies.insert(call.class.clone(), call)),
+        }
+    }
+    Ok(tallies.into_values().collect())
 }
 
 fn rows(connection: &Connection, filter: &UsageFilter, limit: usize) -> Work<Page<UsageRow>> {

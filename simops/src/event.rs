@@ -2,6 +2,17 @@
 //!
 //! An *action* of an agent is an event whose metadata carries `runtime {mode, run_id}`; the names
 //! in [`kind`] are those that simops itself counts. A host may add any other.
+//!
+//! # What a host may tell simops about its world
+//! Figures of emergence (see [`crate::baseline`]) are read from events alone, so any host has them
+//! that keeps these conventions, however it stores its world:
+//!
+//! - `metadata.category`: what an event is about; the words in [`category`] are counted.
+//! - `metadata.enforcement`: true when the event makes somebody keep a rule.
+//! - [`kind::VOTE_CAST`] carries `proposal_id` and `vote`, both of any JSON type: agents vote alike
+//!   when their votes on one proposal of one run are equal.
+//! - [`kind::INVENTORY_SNAPSHOT`] carries `inventories [{agent_id, RESOURCE: amount, …}]`, one entry
+//!   for each living agent; every number beside `agent_id` is an amount that it owns.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +45,22 @@ pub mod kind {
     pub const PROPOSAL_CLOSED: &str = "proposal_closed";
     /// A vote on a proposal.
     pub const VOTE_CAST: &str = "vote_cast";
+    /// An agent tried what is not possible.
+    pub const INVALID_ACTION: &str = "invalid_action";
+    /// Who lives and what each owns.
+    pub const INVENTORY_SNAPSHOT: &str = "inventory_snapshot";
+}
+
+/// What events are about, where simops counts it. A host may use any other word, too.
+pub mod category {
+    /// Proposals, votes, laws.
+    pub const GOVERNANCE: &str = "governance";
+    /// Agents against each other.
+    pub const CONFLICT: &str = "conflict";
+    /// Agents for each other.
+    pub const COOPERATION: &str = "cooperation";
+    /// What was tried in vain.
+    pub const INVALID: &str = "invalid";
 }
 
 /// How an agent's action came about.
@@ -130,10 +157,35 @@ impl NewEvent {
         self.with("runtime", runtime)
     }
 
+    /// What it is about: `metadata.category`, or what its type implies; empty when nothing says.
+    pub fn category(&self) -> &str {
+        category_of(&self.event_type, &self.metadata)
+    }
+
+    /// Whether it makes somebody keep a rule.
+    pub fn is_enforcement(&self) -> bool {
+        enforces(&self.metadata)
+    }
+
     /// How the action came about; `None` for what is no action.
     pub fn runtime_mode(&self) -> Option<RuntimeMode> {
         RuntimeMode::parse(self.metadata.get("runtime")?.get("mode")?.as_str()?)
     }
+}
+
+/// What an event of that type and those details is about; empty when nothing says.
+pub(crate) fn category_of<'a>(event_type: &str, metadata: &'a Map<String, Value>) -> &'a str {
+    let said = metadata.get("category").and_then(Value::as_str);
+    said.filter(|word| !word.is_empty()).unwrap_or(match event_type {
+        kind::PROPOSAL_CREATED | kind::PROPOSAL_CLOSED | kind::VOTE_CAST => category::GOVERNANCE,
+        kind::INVALID_ACTION => category::INVALID,
+        _ => "",
+    })
+}
+
+/// Whether details say that an event makes somebody keep a rule.
+pub(crate) fn enforces(metadata: &Map<String, Value>) -> bool {
+    metadata.get("enforcement").and_then(Value::as_bool).unwrap_or_default()
 }
 
 /// A stored event.

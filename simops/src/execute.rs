@@ -159,6 +159,31 @@ impl Executor {
         Err(refusal)
     }
 
+    /// The answer to work that changes nothing of the control state: the first one again when the
+    /// caller's key has it, else that of `work`, which is then kept under the key.
+    ///
+    /// # Errors
+    /// Those of `work`, of which only verdicts are kept; `Invalid` for a key used with another
+    /// request.
+    pub async fn once<A: Serialize + DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        work: impl Future<Output = Result<A>>,
+    ) -> Result<A> {
+        if let Some(first) = self.replay(caller).await? {
+            return first;
+        }
+        let answer = match work.await {
+            Err(error) => return self.refuse(caller, error).await,
+            Ok(answer) => answer,
+        };
+        let commit = self.store_answer(caller, None, &Ok(&answer)).await?;
+        match self.replay(caller).await? {
+            Some(first) if commit == Commit::Outdated => first,
+            _ => Ok(answer),
+        }
+    }
+
     /// The answer given earlier under the caller's key.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! - Bring another database: implement [`store::RunStore`] and pass
 //!   [`store_conformance!`](crate::store_conformance) (feature `testing`).
 
+pub mod baseline;
 pub mod clock;
 pub mod control;
 pub mod error;
@@ -18,6 +19,8 @@ pub mod guardrail;
 pub mod host;
 pub mod llm;
 pub mod ops;
+pub mod output;
+pub mod progress;
 pub mod run;
 pub mod settings;
 pub mod store;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod audit;
+mod baseline;
 mod completions;
 mod config;
 mod drill;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     /// Try stop conditions on past runs
     #[command(subcommand)]
     Guardrail(guardrail::GuardrailCommand),
+    /// Take a baseline of what runs now, compare two, or draw one
+    Baseline(baseline::BaselineArgs),
     /// Let agents of the reference world act
     #[command(subcommand)]
     Agent(agent::AgentCommand),
@@ -77,6 +80,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Events(command) => ask(&globals, &command.into()).await,
         Command::Usage(command) => usage::run(&globals, command).await,
         Command::Guardrail(command) => guardrail::run(&globals, command).await,
+        Command::Baseline(args) => baseline::run(&globals, args).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Drill(command) => drill::run(command).await,

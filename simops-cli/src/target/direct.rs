@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use simops::control::AuditHead;
 use simops::ops::{Caller, Ops, OpsOptions};
+use simops::progress::UNWATCHED;
+use simops::store::RunStore;
 use simops::{ErrorKind, SystemClock};
 
 use crate::args::Globals;
@@ -22,13 +24,22 @@ pub(crate) struct Direct {
 impl Direct {
     /// The database that `globals` names, under the rules of their environment.
     pub(crate) async fn open(globals: &Globals) -> Result<Self, Failure> {
+        Self::on(database::open(&globals.database_url).await?, globals)
+    }
+
+    /// The same for commands that change nothing: a database that may only be read will do.
+    pub(crate) async fn open_to_read(globals: &Globals) -> Result<Self, Failure> {
+        Self::on(database::open_to_read(&globals.database_url).await?, globals)
+    }
+
+    fn on(store: Arc<dyn RunStore>, globals: &Globals) -> Result<Self, Failure> {
         let caller = Caller { actor: globals.actor()?, ..Caller::default() };
         let options = OpsOptions {
             environment: globals.environment,
             write_enabled: globals.write_enabled(),
             registry: database::registry()?,
+            output_folder: globals.simops_output_dir.clone(),
         };
-        let store = database::open(&globals.database_url).await?;
         Ok(Self { ops: Ops::new(store, Arc::new(SystemClock), options), caller })
     }
 
@@ -59,6 +70,7 @@ impl Direct {
             Request::Audit { limit, offset } => value(ops.audit(*limit, *offset).await?),
             Request::VerifyAudit(head) => self.verify_audit(head.clone()).await,
             Request::Events(query) => value(ops.events(query).await?),
+            Request::Baseline(options) => value(ops.baseline(options, UNWATCHED).await?),
         }
     }
 

@@ -42,6 +42,7 @@ impl Route {
                 .with("hours_fallback", Some(hours_fallback)),
             Request::Config => get("config"),
             Request::PatchConfig(body) => Self { method: Method::PATCH, ..post("config", body)? },
+            Request::Baseline(options) => post("baseline", options)?,
             Request::Audit { limit, offset } => {
                 get("audit").with("limit", Some(limit)).with("offset", Some(offset))
             }
@@ -51,6 +52,8 @@ impl Route {
             Request::Events(query) => get("events")
                 .with("run_id", query.run_id.as_ref())
                 .with("type", query.event_type.as_ref())
+                .with("after", query.after)
+                .with("until", query.until)
                 .with("cursor", query.cursor.as_ref())
                 .with("limit", Some(query.limit)),
         };

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backtest;
+mod baseline;
 mod config;
 mod drills;
 mod ledger;

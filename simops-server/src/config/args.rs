@@ -70,6 +70,10 @@ pub struct Args {
     #[arg(long, env = "SIMOPS_WORLD_SEED", value_name = "NUMBER")]
     pub(super) world_seed: Option<String>,
 
+    /// The folder that baselines and digests are written to; default `output`.
+    #[arg(long, visible_alias = "output-dir", env = "SIMOPS_OUTPUT_DIR", value_name = "FOLDER")]
+    pub(super) simops_output_dir: Option<String>,
+
     /// What is logged, e.g. `info` (default), `debug`, or `warn,simops_server=debug`.
     #[arg(long, env = "SIMOPS_LOG", value_name = "FILTER")]
     pub(super) log: Option<String>,

@@ -4,10 +4,12 @@ mod args;
 mod value;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use simops::control::Environment;
 use simops::llm::LlmConfig;
+use simops::output::DEFAULT_FOLDER;
 use simops::settings::{Registry, key};
 use simops::{Error, Result};
 use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
@@ -60,6 +62,8 @@ pub struct Config {
     pub models: LlmConfig,
     /// The settings known, with this deployment's defaults.
     pub registry: Arc<Registry>,
+    /// Where baselines and digests are written to.
+    pub output_folder: PathBuf,
     /// What is logged.
     pub log: String,
     /// How it looks.
@@ -105,6 +109,10 @@ impl Config {
             },
             models: args.models.config()?,
             registry: Arc::new(registry(lookup)?),
+            output_folder: of("SIMOPS_OUTPUT_DIR", &args.simops_output_dir)
+                .text()
+                .unwrap_or(DEFAULT_FOLDER)
+                .into(),
             log: of("SIMOPS_LOG", &args.log).text().unwrap_or("info").to_owned(),
             log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,
         })

@@ -17,6 +17,8 @@ use crate::query::Query;
     params(
         ("run_id" = Option<String>, Query, description = "Only of this run."),
         ("type" = Option<String>, Query, description = "Only of this type."),
+        ("after" = Option<String>, Query, description = "Only later than this time, not at it."),
+        ("until" = Option<String>, Query, description = "Only at this time or earlier."),
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
     ),
@@ -26,6 +28,8 @@ pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answ
     let wanted = EventsQuery {
         run_id: text("run_id"),
         event_type: text("type"),
+        after: query.time("after")?,
+        until: query.time("until")?,
         cursor: text("cursor"),
         limit: query.int("limit", 50)?,
     };

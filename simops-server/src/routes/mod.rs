@@ -1,6 +1,7 @@
 //! The routes, a file per subject.
 
 mod audit;
+mod baseline;
 mod config;
 mod console;
 mod control;
@@ -46,6 +47,7 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(events::list))
         .routes(routes!(events::one))
         .routes(routes!(usage::series))
+        .routes(routes!(baseline::take))
         .routes(routes!(stream::stream))
 }
 

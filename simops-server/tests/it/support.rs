@@ -15,6 +15,7 @@ use simops::store::{Documents, RunStore, World};
 use simops::testing::MemoryStore;
 use simops::{Result, SystemClock};
 use simops_server::{AccessOptions, Application, Networks, app};
+use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
 
@@ -22,6 +23,8 @@ pub(crate) const TOKEN: &str = "a-token-for-tests-only";
 pub(crate) struct TestApp {
     pub(crate) app: Application,
     pub(crate) store: Arc<dyn RunStore>,
+    /// Where it writes baselines and digests.
+    pub(crate) output: TempDir,
 }
 
 /// How it is set up.
@@ -50,10 +53,11 @@ impl Setup {
     }
 
     pub(crate) fn build(self) -> TestApp {
-        let clock = Arc::new(SystemClock);
-        let ops = Arc::new(Ops::new(Arc::clone(&self.store), clock, self.ops));
+        let (clock, output) = (Arc::new(SystemClock), tempfile::tempdir().unwrap());
+        let options = OpsOptions { output_folder: output.path().to_owned(), ..self.ops };
+        let ops = Arc::new(Ops::new(Arc::clone(&self.store), clock, options));
         let app = app(ops, self.access).unwrap();
-        TestApp { app, store: self.store }
+        TestApp { app, store: self.store, output }
     }
 }
 

@@ -4,6 +4,7 @@
 //! answer is the JSON of the admin API.
 
 mod backtest;
+mod baseline;
 mod config;
 pub mod metrics;
 mod records;
@@ -14,6 +15,7 @@ mod since;
 pub mod status;
 mod usage;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::control::Environment;
@@ -21,12 +23,13 @@ use crate::execute::Executor;
 use crate::guardrail::Observer;
 use crate::settings::Registry;
 use crate::store::RunStore;
-use crate::{Clock, Error, Result};
+use crate::{Clock, Error, Result, output};
 
 pub use crate::execute::Caller;
 pub use crate::run::StartRun;
 pub use crate::usage::Counter;
 pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
+pub use baseline::BaselineOptions;
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
@@ -49,6 +52,8 @@ pub struct OpsOptions {
     pub write_enabled: bool,
     /// The settings known, with this deployment's defaults.
     pub registry: Arc<Registry>,
+    /// Where baselines and digests are written to.
+    pub output_folder: PathBuf,
 }
 
 impl OpsOptions {
@@ -58,6 +63,7 @@ impl OpsOptions {
             environment,
             write_enabled: environment == Environment::Development,
             registry: Arc::new(Registry::builtin()),
+            output_folder: output::DEFAULT_FOLDER.into(),
         }
     }
 }
@@ -108,6 +114,14 @@ impl Ops {
         }
         Err(Error::forbidden("Admin write controls are disabled in this environment"))
     }
+}
+
+/// Work with files, which would hold up a thread of the runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::internal("work with files failed").with_source(error))?
 }
 
 /// The place a cursor from outside stands for.

@@ -1,5 +1,6 @@
 //! Reading the records: audit trail, events, run registry.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ops, bounded, place};
@@ -56,6 +57,10 @@ pub struct EventsQuery {
     pub run_id: Option<String>,
     /// Only of this type.
     pub event_type: Option<String>,
+    /// Only later than this, not at it.
+    pub after: Option<Timestamp>,
+    /// Only at this time or earlier.
+    pub until: Option<Timestamp>,
     /// Where an earlier page ended.
     pub cursor: Option<String>,
     /// 1 to 500.
@@ -134,6 +139,8 @@ impl Ops {
         let filter = EventFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             event_type: query.event_type.clone().filter(|text| !text.is_empty()),
+            after: query.after,
+            until: query.until,
             before: place(query.cursor.as_deref())?,
             limit: bounded("limit", query.limit, MAX_PAGE)?,
         };

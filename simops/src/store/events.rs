@@ -14,6 +14,10 @@ pub struct EventFilter {
     pub run_id: Option<String>,
     /// Only of this type.
     pub event_type: Option<String>,
+    /// Only later than this, not at it.
+    pub after: Option<Timestamp>,
+    /// Only at this time or earlier.
+    pub until: Option<Timestamp>,
     /// Only with ids below this.
     pub before: Option<i64>,
     /// At most so many.

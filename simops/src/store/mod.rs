@@ -18,6 +18,7 @@ pub mod duties;
 pub mod events;
 pub mod hosts;
 pub mod page;
+pub mod tally;
 pub mod usage;
 pub mod world;
 
@@ -26,7 +27,8 @@ pub use duties::{DutyStore, Stamp, Tenure};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use page::Page;
-pub use usage::{FailureWindow, UsageFilter, UsageStore};
+pub use tally::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
+pub use usage::{CallClass, CallTally, FailureWindow, UsageFilter, UsageStore};
 pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 
 use crate::usage::CountingStore;
@@ -37,6 +39,7 @@ pub trait RunStore:
     ControlStore
     + DutyStore
     + EventStore
+    + TallyStore
     + HostStore
     + UsageStore
     + CountingStore
@@ -51,6 +54,8 @@ impl<S> RunStore for S where
     S: ControlStore
         + DutyStore
         + EventStore
+        + TallyStore
+        + TallyStore
         + HostStore
         + UsageStore
         + CountingStore

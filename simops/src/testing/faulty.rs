@@ -16,9 +16,10 @@ use crate::control::{AuditRow, Change, ControlState, HostReport};
 use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
-    ActivityScope, AuditPage, Commit, ControlStore, Documents, DutyStore, EventCount, EventFilter,
-    EventStore, FailureWindow, HostStore, IdempotencyKey, Page, Recorded, RunStore, Tenure,
-    TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
+    ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, Documents, DutyStore,
+    EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
+    IdempotencyKey, Page, Recorded, RunStore, TallyStore, Tenure, TimePlace, TurnCommit,
+    UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -177,6 +178,27 @@ impl EventStore for FaultyStore {
 }
 
 #[async_trait]
+impl TallyStore for FaultyStore {
+    async fn tally(&self, window: EventWindow) -> Result<Vec<EventTally>> {
+        self.forward(self.inner.tally(window)).await
+    }
+
+    async fn tally_days(&self, first: Date, last: Date) -> Result<Vec<DayTally>> {
+        self.forward(self.inner.tally_days(first, last)).await
+    }
+
+    async fn events_in(
+        &self,
+        window: EventWindow,
+        event_type: &str,
+        after: Option<TimePlace>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.forward(self.inner.events_in(window, event_type, after, limit)).await
+    }
+}
+
+#[async_trait]
 impl HostStore for FaultyStore {
     async fn report(&self, report: &HostReport) -> Result<()> {
         self.forward(self.inner.report(report)).await
@@ -220,6 +242,14 @@ impl UsageStore for FaultyStore {
         step: SignedDuration,
     ) -> Result<Vec<Bucket>> {
         self.forward(self.inner.usage_series(run_id, since, step)).await
+    }
+
+    async fn tally_calls(
+        &self,
+        run_id: Option<&str>,
+        window: EventWindow,
+    ) -> Result<Vec<CallTally>> {
+        self.forward(self.inner.tally_calls(run_id, window)).await
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {

@@ -4,6 +4,7 @@
 mod admission;
 mod audit;
 mod backtest;
+mod baseline;
 mod forecast;
 mod guardrail;
 mod guardrail_stop;

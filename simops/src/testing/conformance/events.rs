@@ -100,6 +100,42 @@ pub async fn events_are_filtered_by_run_and_type(store: Arc<dyn RunStore>) -> Re
     Ok(())
 }
 
+/// Later than one time, not later than another, alone and together with run and type.
+pub async fn events_are_filtered_by_time(store: Arc<dyn RunStore>) -> Result<()> {
+    let timed = |seconds: i64, event_type: &str| NewEvent {
+        created_at: at(seconds),
+        ..named(Some("run"), event_type, &seconds.to_string())
+    };
+    let events = [timed(3, "work"), timed(1, "work"), timed(2, "trade"), timed(4, "work")];
+    store.append(&events).await?;
+    let (run, work) = (Some("run".to_owned()), Some("work".to_owned()));
+    for (after, until, run_id, event_type, expected) in [
+        (Some(1), None, None, None, vec!["4", "2", "3"]),
+        (None, Some(3), None, None, vec!["2", "1", "3"]),
+        (Some(1), Some(3), None, None, vec!["2", "3"]),
+        (Some(1), Some(3), None, work.clone(), vec!["3"]),
+        (Some(1), Some(3), run.clone(), None, vec!["2", "3"]),
+        (Some(0), Some(4), run.clone(), work, vec!["4", "1", "3"]),
+        (Some(3), Some(1), run, None, vec![]),
+    ] {
+        let filter = EventFilter {
+            run_id,
+            event_type,
+            after: after.map(at),
+            until: until.map(at),
+            ..any(10)
+        };
+        let page = store.events(&filter).await?;
+        assert_eq!(descriptions(&page.items), expected, "{filter:?}");
+        if let [newest, ..] = page.items.as_slice() {
+            let older = EventFilter { before: Some(newest.id), limit: 1, ..filter };
+            let older = store.events(&older).await?;
+            assert_eq!(descriptions(&older.items), expected[1..2.min(expected.len())]);
+        }
+    }
+    Ok(())
+}
+
 /// Pages follow each other without gap or repetition, also while events are appended.
 pub async fn pages_of_events_show_each_once(store: Arc<dyn RunStore>) -> Result<()> {
     for number in 0..5 {

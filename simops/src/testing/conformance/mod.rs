@@ -39,6 +39,7 @@ pub mod handles;
 pub mod hosts;
 pub mod runs;
 mod samples;
+pub mod tallies;
 pub mod usage;
 pub mod values;
 pub mod watching;
@@ -170,6 +171,7 @@ macro_rules! store_conformance {
                 events_are_appended_in_order,
                 an_event_is_appended_once,
                 events_are_filtered_by_run_and_type,
+                events_are_filtered_by_time,
                 pages_of_events_show_each_once,
                 an_unknown_event_is_none,
                 events_of_a_run_are_counted_by_type_and_mode,
@@ -179,6 +181,11 @@ macro_rules! store_conformance {
                 a_tenure_is_kept,
                 a_tenure_that_has_moved_is_not_replaced,
                 of_concurrent_takers_one_has_the_duty;
+            tallies:
+                a_window_leaves_out_its_begin_and_holds_its_end,
+                events_are_tallied_by_class,
+                days_are_tallied_as_events_come,
+                events_of_a_window_are_read_in_the_order_of_time;
             hosts:
                 a_report_replaces_the_one_before,
                 hosts_are_listed_by_name_since_a_time,
@@ -194,7 +201,8 @@ macro_rules! store_conformance {
                 failures_are_counted_in_the_trailing_window,
                 calls_are_counted_along_time,
                 concurrent_rows_are_all_counted,
-                rows_are_listed_in_pages;
+                rows_are_listed_in_pages,
+                calls_of_a_window_are_tallied_by_class;
             fences:
                 a_fence_is_kept,
                 of_concurrent_moves_one_is_done,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::joined;
 use super::samples::{at, call, day};
 use crate::Result;
-use crate::store::{ActivityScope, FailureWindow, RunStore, UsageFilter};
+use crate::store::{ActivityScope, CallTally, EventWindow, FailureWindow, RunStore, UsageFilter};
 use crate::usage::budget::LlmTotals;
 use crate::usage::series::Bucket;
 use crate::usage::{DayTotals, NanoUsd, UsageRow};
@@ -198,6 +198,51 @@ pub async fn calls_are_counted_along_time(store: Arc<dyn RunStore>) -> Result<()
     let one = store.usage_series(Some("one"), at(0), minute).await?;
     assert_eq!(one, [bucket(0, "groq", 1, 1, 4)]);
     assert!(store.usage_series(None, at(202), minute).await?.is_empty());
+    Ok(())
+}
+
+/// By provider, model and outcome, in (after, until], of a run or of any.
+pub async fn calls_of_a_window_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()> {
+    let made = |seconds: i64, run_id, provider: &str, cost| UsageRow {
+        created_at: at(seconds),
+        ..call(run_id, provider, "m", cost)
+    };
+    let failed = |row: UsageRow, what: &str| UsageRow {
+        success: false,
+        error_type: Some(what.to_owned()),
+        ..row
+    };
+    store
+        .record_usage(&[
+            made(1, Some("one"), "groq", 1),
+            made(2, Some("one"), "groq", 10),
+            UsageRow { fallback_used: true, ..made(3, Some("one"), "groq", 100) },
+            failed(made(3, Some("one"), "groq", 0), "timeout"),
+            UsageRow { priced: false, ..made(4, None, "gemini", 1_000) },
+            made(5, Some("one"), "groq", 10_000),
+            made(4, Some("two"), "groq", i64::MAX),
+        ])
+        .await?;
+    let window = |after, until| EventWindow { after: at(after), until: at(until) };
+    let shown = |tallies: Vec<CallTally>| {
+        let figures = |t: CallTally| {
+            (t.class.provider, t.class.error_type, t.calls, t.fallback_calls, t.cost.0)
+        };
+        tallies.into_iter().map(figures).collect::<Vec<_>>()
+    };
+    let groq = |error: Option<&str>, calls, fallback, cost| {
+        ("groq".to_owned(), error.map(str::to_owned), calls, fallback, cost)
+    };
+    let of_one = store.tally_calls(Some("one"), window(1, 4)).await?;
+    assert!(of_one.iter().all(|tally| tally.class.success == tally.class.error_type.is_none()));
+    assert_eq!(shown(of_one), [groq(Some("timeout"), 1, 0, 0), groq(None, 2, 1, 110)]);
+    let any = store.tally_calls(None, window(1, 4)).await?;
+    assert_eq!(any[0].unpriced_calls, 1);
+    let gemini = ("gemini".to_owned(), None, 1, 0, 1_000);
+    let expected = [gemini, groq(Some("timeout"), 1, 0, 0), groq(None, 3, 1, i64::MAX)];
+    assert_eq!(shown(any), expected);
+    assert_eq!(store.tally_calls(Some("three"), window(0, 9)).await?, []);
+    assert_eq!(store.tally_calls(None, window(4, 1)).await?, []);
     Ok(())
 }
 

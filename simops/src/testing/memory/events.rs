@@ -24,6 +24,8 @@ impl EventStore for MemoryStore {
         let found = data.events.iter().map(|(.., event)| event).filter(|event| {
             wanted(&filter.run_id, event.run_id.as_ref())
                 && wanted(&filter.event_type, Some(&event.event_type))
+                && filter.after.is_none_or(|after| event.created_at > after)
+                && filter.until.is_none_or(|until| event.created_at <= until)
         });
         Ok(page(found.map(|event| (event.id, event.clone())), filter.before, filter.limit))
     }

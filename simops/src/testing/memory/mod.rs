@@ -9,6 +9,7 @@ mod duties;
 mod events;
 mod fence;
 mod hosts;
+mod tally;
 mod usage;
 mod world;
 

@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::MemoryStore;
 use crate::Result;
-use crate::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
+use crate::store::{
+    ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
+};
 use crate::usage::budget::{CallTotals, LlmTotals};
 use crate::usage::recount::{Pair, Recount};
 use crate::usage::series::{Bucket, Series};
@@ -60,6 +62,24 @@ impl UsageStore for MemoryStore {
             }
         }
         Ok(series.finish())
+    }
+
+    async fn tally_calls(
+        &self,
+        run_id: Option<&str>,
+        window: EventWindow,
+    ) -> Result<Vec<CallTally>> {
+        let data = self.data();
+        let mut tallies = BTreeMap::<_, CallTally>::new();
+        for row in &data.usage {
+            let wanted = run_id.is_none_or(|run_id| row.run_id.as_deref() == Some(run_id));
+            if wanted && window.holds(row.created_at) {
+                let call = CallTally::of(row);
+                let known = tallies.entry(call.class.clone());
+                known.and_modify(|tally| tally.add(&call)).or_insert(call);
+            }
+        }
+        Ok(tallies.into_values().collect())
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {

@@ -1,0 +1,147 @@
+//! `baseline`: what a simulation looks like now, and what moved since.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use simops::baseline::{BaselineAnswer, compare, files, plot};
+use simops::ops::BaselineOptions;
+use simops::output;
+
+use crate::args::Globals;
+use crate::exit::Failure;
+use crate::print;
+use crate::progress::Bar;
+use crate::request::Request;
+use crate::target::{Direct, Target};
+
+/// `baseline …`.
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  simops-cli baseline
+  simops-cli baseline --windows 24 --window-minutes 10
+  simops-cli baseline compare output/baseline/baseline_20260301T120000Z.json latest
+  simops-cli baseline plot --out baseline.svg
+
+Without a command it takes one: thresholds, today's budget, recent provider failures, and figures of
+windows that end now. It writes OUTPUT/baseline/baseline_latest.json and
+OUTPUT/baseline/metrics/metrics_latest.json and .csv, with time-stamped copies. It changes nothing
+else, and needs neither Redis nor a database that may be written."
+)]
+pub(crate) struct BaselineArgs {
+    #[command(subcommand)]
+    command: Option<BaselineCommand>,
+    #[command(flatten)]
+    take: TakeArgs,
+}
+
+/// `baseline`.
+#[derive(Args)]
+struct TakeArgs {
+    /// How many windows, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true)]
+    windows: i64,
+    /// How long each is, 1 to 1440 minutes
+    #[arg(long, value_name = "MINUTES", default_value_t = 5, allow_negative_numbers = true)]
+    window_minutes: i64,
+}
+
+#[derive(Subcommand)]
+enum BaselineCommand {
+    /// Show what moved from one baseline to another, beyond what windows differ by anyway
+    #[command(after_help = "\
+Examples:
+  simops-cli baseline compare output/baseline/baseline_20260301T120000Z.json latest
+  simops-cli baseline compare before.json after.json --format json
+
+A figure has moved when the means of both sides' windows are further apart than the spread of the
+windows explains (Welch's t-test at 1 %).")]
+    Compare {
+        /// The file of a baseline, or latest
+        #[arg(value_name = "A")]
+        a: String,
+        /// The file of the other
+        #[arg(value_name = "B")]
+        b: String,
+        /// How to show it
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
+    /// Draw a baseline's windows as SVG
+    #[command(after_help = "\
+Examples:
+  simops-cli baseline plot
+  simops-cli baseline plot output/baseline/baseline_20260301T120000Z.json --out baseline.svg
+  simops-cli baseline plot --out - > baseline.svg")]
+    Plot {
+        /// The file of a baseline, or latest
+        #[arg(value_name = "FILE", default_value = "latest")]
+        file: String,
+        /// The file to draw to; - is stdout [default: OUTPUT/baseline/baseline_latest.svg]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Runs `baseline …`.
+pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Failure> {
+    let folder = &globals.simops_output_dir;
+    match args.command {
+        None => {
+            let TakeArgs { windows, window_minutes } = args.take;
+            let (windows, window_minutes) = (Some(windows), Some(window_minutes));
+            take(globals, BaselineOptions { windows, window_minutes }).await
+        }
+        Some(BaselineCommand::Compare { a, b, format }) => {
+            let compared = compare(&read(folder, &a)?, &read(folder, &b)?)?;
+            match format {
+                Format::Json => print::json(&compared),
+                Format::Table => print::raw(compared.table().as_bytes()),
+            }
+        }
+        Some(BaselineCommand::Plot { file, out }) => {
+            let svg = plot::svg(&read(folder, &file)?.metrics);
+            let out = out.unwrap_or_else(|| folder.join("baseline/baseline_latest.svg"));
+            if out.as_os_str() == "-" {
+                return print::raw(svg.as_bytes());
+            }
+            output::replace(&out, svg.as_bytes())?;
+            print::json(&serde_json::json!({ "svg_path": out.display().to_string() }))
+        }
+    }
+}
+
+async fn take(globals: &Globals, options: BaselineOptions) -> Result<(), Failure> {
+    let answer = match &globals.url {
+        Some(_) => {
+            let answer = Target::of(globals).await?.ask(&Request::Baseline(options)).await?;
+            serde_json::from_value(answer)
+                .map_err(|error| Failure::new(format!("the answer is no baseline: {error}")))?
+        }
+        None => {
+            let direct = Direct::open_to_read(globals).await?;
+            let bar = Bar::new("windows");
+            direct.ops().baseline(&options, &|done, all| bar.show(done, all)).await?
+        }
+    };
+    print::json(&files::write(&globals.simops_output_dir, answer)?)
+}
+
+fn read(folder: &Path, name: &str) -> Result<BaselineAnswer, Failure> {
+    let path = match name {
+        "latest" => folder.join("baseline/baseline_latest.json"),
+        path => PathBuf::from(path),
+    };
+    Ok(files::read(&path)?)
+}

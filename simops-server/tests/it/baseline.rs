@@ -1,0 +1,52 @@
+//! Baselines over the API.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+#[tokio::test]
+async fn a_baseline_is_answered_and_lies_in_the_output_folder() {
+    let app = TestApp::new();
+    let body = json!({ "windows": 3, "window_minutes": 1 });
+    let answer = app.post("baseline", body).await.ok();
+    assert_eq!(answer["metrics"]["rows"].as_array().unwrap().len(), 3);
+    let path = answer["metrics_path"].as_str().unwrap();
+    let written: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(written, answer["metrics"]);
+    assert!(path.starts_with(app.output.path().to_str().unwrap()), "{path}");
+    // Without a body it has the usual windows.
+    let usual = app.call(Method::POST, "baseline").send().await.ok();
+    assert_eq!(
+        (&usual["metrics"]["windows"], &usual["metrics"]["window_minutes"]),
+        (&json!(12), &json!(5))
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_baseline_is_taken_once() {
+    let app = TestApp::new();
+    let take = async |windows: i64| {
+        let call = app.call(Method::POST, "baseline").header("idempotency-key", "k1");
+        call.json(&json!({ "windows": windows })).send().await
+    };
+    let first = take(2).await.ok();
+    assert_eq!(take(2).await.ok(), first);
+    take(3).await.problem(422);
+    let copies = std::fs::read_dir(app.output.path().join("baseline")).unwrap();
+    assert_eq!(copies.count(), 3, "the latest, one copy, and the metrics");
+}
+
+#[tokio::test]
+async fn windows_out_of_bounds_are_named() {
+    let app = TestApp::new();
+    for (body, field) in [
+        (json!({ "windows": 0 }), "windows"),
+        (json!({ "windows": 1_001 }), "windows"),
+        (json!({ "window_minutes": -5 }), "window_minutes"),
+        (json!({ "window_minutes": 1_441 }), "window_minutes"),
+        (json!({ "windows": "many" }), "windows"),
+    ] {
+        app.post("baseline", body).await.names(field);
+    }
+}

@@ -1,0 +1,311 @@
+//! What moved between two baselines, beyond what windows differ by anyway.
+//!
+//! A figure is compared by its mean over the windows of each side. It has moved when the means are
+//! further apart than the windows' own spread explains: Welch's t-test at 1 %. Figures that exist
+//! once per baseline are shown side by side without a verdict: one value tells nothing of its noise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::window::float;
+use super::{BaselineAnswer, WindowRow};
+use crate::{Error, Result};
+
+/// Two baselines compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// When the first was taken.
+    pub a: Timestamp,
+    /// When the second was.
+    pub b: Timestamp,
+    /// How long the windows of both are.
+    pub window_minutes: i64,
+    /// How it is judged what moved.
+    pub method: String,
+    /// The names of the figures that moved.
+    pub moved: Vec<String>,
+    /// Settings that differ.
+    pub settings: Vec<Differing>,
+    /// Figures of the windows.
+    pub metrics: Vec<Compared>,
+    /// Figures of the latest window, which have no spread.
+    pub latest: Vec<SideBySide>,
+}
+
+/// A setting that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Differing {
+    /// The setting.
+    pub key: String,
+    /// Its value in the first.
+    pub a: Value,
+    /// Its value in the second.
+    pub b: Value,
+}
+
+/// A figure of the windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Its name.
+    pub metric: String,
+    /// Its mean in the first; null without a window that has it.
+    pub a_mean: Option<f64>,
+    /// Its mean in the second.
+    pub b_mean: Option<f64>,
+    /// The second mean minus the first.
+    pub change: Option<f64>,
+    /// The change over the first mean; null when that is 0.
+    pub change_ratio: Option<f64>,
+    /// A change up to this is noise; null with fewer than two windows on a side.
+    pub noise: Option<f64>,
+    /// Whether it moved; null when that cannot be told.
+    pub moved: Option<bool>,
+}
+
+/// A figure that exists once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SideBySide {
+    /// Its name.
+    pub metric: String,
+    /// In the first.
+    pub a: Value,
+    /// In the second.
+    pub b: Value,
+}
+
+/// What moved from `a` to `b`.
+///
+/// # Errors
+/// `Rejected` when their windows are of different length: such figures cannot be compared.
+pub fn compare(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Comparison> {
+    if a.metrics.window_minutes != b.metrics.window_minutes {
+        return Err(Error::rejected(format!(
+            "the windows are {} and {} minutes long; take both baselines with the same window",
+            a.metrics.window_minutes, b.metrics.window_minutes
+        )));
+    }
+    let metrics: Vec<_> = FIGURES
+        .iter()
+        .map(|(name, figure)| {
+            let values = |of: &BaselineAnswer| -> Vec<f64> {
+                of.metrics.rows.iter().filter_map(figure).collect()
+            };
+            compared(name, &values(a), &values(b))
+        })
+        .collect();
+    let moved = metrics.iter().filter(|metric| metric.moved == Some(true));
+    Ok(Comparison {
+        a: a.metrics.generated_at_utc,
+        b: b.metrics.generated_at_utc,
+        window_minutes: a.metrics.window_minutes,
+        method: "mean over the windows; Welch's t-test at 1 %".to_owned(),
+        moved: moved.map(|metric| metric.metric.clone()).collect(),
+        settings: settings(&a.baseline.thresholds, &b.baseline.thresholds),
+        metrics,
+        latest: latest(a, b)?,
+    })
+}
+
+type Figure = fn(&WindowRow) -> Option<f64>;
+
+const FIGURES: [(&str, Figure); 10] = [
+    ("total_events", |row| Some(float(row.total_events))),
+    ("total_actions", |row| Some(float(row.total_actions))),
+    ("unique_action_types", |row| Some(float(row.unique_action_types))),
+    ("action_entropy_bits", |row| (row.total_actions > 0).then_some(row.action_entropy_bits)),
+    ("top_action_share", |row| row.top_action_share),
+    ("top_agent_share", |row| row.top_agent_share),
+    ("agent_hhi", |row| row.agent_hhi),
+    ("governance_events", |row| Some(float(row.governance_events))),
+    ("enforcement_events", |row| Some(float(row.enforcement_events))),
+    ("invalid_actions", |row| Some(float(row.invalid_actions))),
+];
+
+fn compared(metric: &str, a: &[f64], b: &[f64]) -> Compared {
+    let (a, b) = (Sample::of(a), Sample::of(b));
+    let change = a.mean.zip(b.mean).map(|(a, b)| b - a);
+    let noise = noise(&a, &b);
+    Compared {
+        metric: metric.to_owned(),
+        a_mean: a.mean,
+        b_mean: b.mean,
+        change,
+        change_ratio: change
+            .zip(a.mean)
+            .and_then(|(change, a)| (a != 0.0).then(|| change / a.abs())),
+        noise,
+        moved: change.zip(noise).map(|(change, noise)| change.abs() > noise + ROUNDING),
+    }
+}
+
+/// Sums of floats differ by so much without meaning it.
+const ROUNDING: f64 = 1e-9;
+
+/// Count, mean and unbiased variance.
+struct Sample {
+    n: f64,
+    mean: Option<f64>,
+    variance: Option<f64>,
+}
+
+impl Sample {
+    fn of(values: &[f64]) -> Self {
+        let n = float(values.len().try_into().unwrap_or(i64::MAX));
+        let mean = (n > 0.0).then(|| values.iter().sum::<f64>() / n);
+        let variance = mean
+            .filter(|_| n > 1.0)
+            .map(|mean| values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0));
+        Self { n, mean, variance }
+    }
+}
+
+/// How far apart two means may be by chance.
+fn noise(a: &Sample, b: &Sample) -> Option<f64> {
+    let (a, b, va, vb) = (a, b, a.variance? / a.n, b.variance? / b.n);
+    let error = va + vb;
+    if error <= 0.0 {
+        return Some(0.0);
+    }
+    let freedom = error.powi(2) / (va.powi(2) / (a.n - 1.0) + vb.powi(2) / (b.n - 1.0));
+    Some(critical_t(freedom) * error.sqrt())
+}
+
+/// Two-sided 1 % points of Student's t; between two degrees of freedom the more careful one holds.
+fn critical_t(freedom: f64) -> f64 {
+    const POINTS: [(f64, f64); 16] = [
+        (1.0, 63.657),
+        (2.0, 9.925),
+        (3.0, 5.841),
+        (4.0, 4.604),
+        (5.0, 4.032),
+        (6.0, 3.707),
+        (7.0, 3.499),
+        (8.0, 3.355),
+        (9.0, 3.250),
+        (10.0, 3.169),
+        (12.0, 3.055),
+        (15.0, 2.947),
+        (20.0, 2.845),
+        (30.0, 2.750),
+        (60.0, 2.660),
+        (120.0, 2.617),
+    ];
+    let known = POINTS.iter().rev().find(|(degrees, _)| *degrees <= freedom);
+    known.map_or(POINTS[0].1, |(_, point)| *point)
+}
+
+fn settings(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> Vec<Differing> {
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let value = |of: &BTreeMap<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
+    let both = keys.into_iter().map(|key| Differing {
+        key: key.clone(),
+        a: value(a, key),
+        b: value(b, key),
+    });
+    both.filter(|setting| setting.a != setting.b).collect()
+}
+
+fn latest(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Vec<SideBySide>> {
+    let figures = |of: &BaselineAnswer| -> Result<BTreeMap<String, Value>> {
+        let mut figures = BTreeMap::new();
+        for part in [
+            serde_json::to_value(&of.metrics.emergence_metrics_latest_window),
+            serde_json::to_value(&of.metrics.resource_concentration_now),
+            serde_json::to_value(of.baseline.provider_failure_window),
+        ] {
+            let part = part.map_err(|error| {
+                Error::internal("a baseline cannot be written").with_source(error)
+            })?;
+            figures.extend(part.as_object().cloned().unwrap_or_default());
+        }
+        Ok(figures)
+    };
+    let (a, b) = (figures(a)?, figures(b)?);
+    let value =
+        |of: &BTreeMap<String, Value>, name: &str| of.get(name).cloned().unwrap_or_default();
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    Ok(names
+        .into_iter()
+        .filter(|name| *name != "window_minutes")
+        .map(|name| SideBySide { metric: name.clone(), a: value(&a, name), b: value(&b, name) })
+        .collect())
+}
+
+impl Comparison {
+    /// The comparison as a table for people.
+    pub fn table(&self) -> String {
+        let mut lines = vec![
+            format!("a  {}", self.a),
+            format!("b  {}", self.b),
+            format!("windows of {} minutes; {}", self.window_minutes, self.method),
+            String::new(),
+            format!(
+                "{:<22} {:>12} {:>12} {:>12} {:>9} {:>12}  verdict",
+                "figure", "a", "b", "change", "change %", "noise"
+            ),
+        ];
+        for metric in &self.metrics {
+            let verdict = match metric.moved {
+                Some(true) => "MOVED",
+                Some(false) => "noise",
+                None => "too few windows",
+            };
+            lines.push(format!(
+                "{:<22} {:>12} {:>12} {:>12} {:>9} {:>12}  {verdict}",
+                metric.metric,
+                number(metric.a_mean),
+                number(metric.b_mean),
+                number(metric.change),
+                metric
+                    .change_ratio
+                    .map_or("-".to_owned(), |ratio| format!("{:+.1}", ratio * 100.0)),
+                number(metric.noise),
+            ));
+        }
+        lines.push(String::new());
+        for figure in &self.latest {
+            lines.push(format!(
+                "{:<30} {:>20} {:>20}",
+                figure.metric,
+                short(&figure.a),
+                short(&figure.b)
+            ));
+        }
+        if !self.settings.is_empty() {
+            lines.push(String::new());
+        }
+        for setting in &self.settings {
+            lines.push(format!("{}: {} -> {}", setting.key, setting.a, setting.b));
+        }
+        lines.push(String::new());
+        lines.push(match self.moved.as_slice() {
+            [] => "Nothing moved beyond noise.".to_owned(),
+            moved => format!("Moved beyond noise: {}.", moved.join(", ")),
+        });
+        lines.join("\n") + "\n"
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Number(number) if number.is_f64() => number_of(number),
+        Value::Object(map) => {
+            let parts = map.iter().map(|(key, value)| format!("{key} {}", short(value)));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn number_of(number: &serde_json::Number) -> String {
+    let text = format!("{:.4}", number.as_f64().unwrap_or_default());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

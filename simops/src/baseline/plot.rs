@@ -1,0 +1,117 @@
+//! A picture of a baseline's windows: one small chart per figure, as SVG.
+
+use std::fmt::Write;
+
+use super::window::float;
+use super::{Metrics, WindowRow};
+
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 150.0;
+const COLUMNS: usize = 2;
+/// Room around a chart's lines for its title and numbers.
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 30.0;
+const BOTTOM: f64 = 26.0;
+const HEAD: f64 = 44.0;
+
+type Figure = fn(&WindowRow) -> Option<f64>;
+
+const FIGURES: [(&str, Figure); 10] = [
+    ("Events", |row| Some(float(row.total_events))),
+    ("Actions", |row| Some(float(row.total_actions))),
+    ("Action types", |row| Some(float(row.unique_action_types))),
+    ("Action entropy (bits)", |row| Some(row.action_entropy_bits)),
+    ("Top action's share", |row| row.top_action_share),
+    ("Top agent's share", |row| row.top_agent_share),
+    ("Agent Herfindahl index", |row| row.agent_hhi),
+    ("Governance events", |row| Some(float(row.governance_events))),
+    ("Enforcement events", |row| Some(float(row.enforcement_events))),
+    ("Invalid actions", |row| Some(float(row.invalid_actions))),
+];
+
+/// The windows of `metrics` as an SVG document. A window without a figure is a gap in its line.
+pub fn svg(metrics: &Metrics) -> String {
+    let lines = FIGURES.len().div_ceil(COLUMNS);
+    let (width, height) = (WIDTH * place(COLUMNS), HEAD + HEIGHT * place(lines));
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+         width=\"{width}\" height=\"{height}\" font-family=\"system-ui, sans-serif\" \
+         font-size=\"12\" fill=\"#1f2937\">\n<title>Baseline of {at}</title>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
+         <text x=\"16\" y=\"26\" font-size=\"15\" font-weight=\"600\">Baseline of {at}: \
+         {windows} windows of {minutes} minutes</text>\n",
+        at = metrics.generated_at_utc,
+        windows = metrics.windows,
+        minutes = metrics.window_minutes,
+    );
+    for (index, (title, figure)) in FIGURES.iter().enumerate() {
+        let x = place(index % COLUMNS) * WIDTH;
+        let y = HEAD + place(index / COLUMNS) * HEIGHT;
+        // Writing to a string cannot fail.
+        let _ = writeln!(svg, "<g transform=\"translate({x} {y})\">");
+        let values: Vec<_> = metrics.rows.iter().map(figure).collect();
+        chart(&mut svg, title, &values, metrics);
+        svg.push_str("</g>\n");
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metrics) {
+    let most = values.iter().flatten().copied().fold(0.0, f64::max);
+    // A line of nothing but zeros lies on the ground.
+    let scale = if most > 0.0 { most } else { 1.0 };
+    let (right, ground) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    let step = (right - LEFT) / place(values.len().saturating_sub(1).max(1));
+    let _ = write!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"18\" font-weight=\"600\">{title}</text>\n\
+         <line x1=\"{LEFT}\" y1=\"{ground}\" x2=\"{right}\" y2=\"{ground}\" stroke=\"#9ca3af\"/>\n\
+         <text x=\"{label}\" y=\"{top}\" text-anchor=\"end\" font-size=\"10\">{most}</text>\n\
+         <text x=\"{label}\" y=\"{ground}\" text-anchor=\"end\" font-size=\"10\">0</text>\n",
+        label = LEFT - 6.0,
+        top = TOP + 8.0,
+        most = rounded(most),
+    );
+    if let (Some(first), Some(last)) = (metrics.rows.first(), metrics.rows.last()) {
+        let below = ground + 14.0;
+        let time = |at: jiff::Timestamp| at.strftime("%H:%M").to_string();
+        let _ = write!(
+            svg,
+            "<text x=\"{LEFT}\" y=\"{below}\" font-size=\"10\">{}</text>\n\
+             <text x=\"{right}\" y=\"{below}\" text-anchor=\"end\" font-size=\"10\">{} UTC</text>\n",
+            time(first.window_end_utc),
+            time(last.window_end_utc),
+        );
+    }
+    let points: Vec<_> = values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let y = value.map(|value| ground - value / scale * (ground - TOP));
+            (LEFT + place(index) * step, y)
+        })
+        .collect();
+    for line in points.split(|(_, y)| y.is_none()).filter(|line| !line.is_empty()) {
+        let points: Vec<_> =
+            line.iter().filter_map(|(x, y)| y.map(|y| format!("{x:.1},{y:.1}"))).collect();
+        let points = points.join(" ");
+        let _ = writeln!(
+            svg,
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"#2563eb\" stroke-width=\"1.8\"/>"
+        );
+    }
+    for (x, y) in points.iter().filter_map(|(x, y)| y.map(|y| (x, y))) {
+        let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.2\" fill=\"#2563eb\"/>");
+    }
+}
+
+fn rounded(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn place(index: usize) -> f64 {
+    float(index.try_into().unwrap_or(i64::MAX))
+}

@@ -1,0 +1,205 @@
+//! Taking a baseline.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, Ops, blocking, bounded};
+use crate::baseline::votes::Votes;
+use crate::baseline::window::windows;
+use crate::baseline::{
+    Baseline, BaselineAnswer, Concentration, Emergence, FailureRate, Inventory, Metrics, WindowRow,
+    files,
+};
+use crate::clock::day_of;
+use crate::control::ControlState;
+use crate::event::kind;
+use crate::progress::Progress;
+use crate::settings::{Effective, key};
+use crate::store::{EventFilter, EventTally, EventWindow, TimePlace};
+use crate::usage::Budget;
+use crate::{Error, Result};
+
+/// Windows of a baseline, and how long each is.
+const WINDOWS: i64 = 12;
+const WINDOW_MINUTES: i64 = 5;
+const MOST_WINDOWS: i64 = 1_000;
+const MOST_MINUTES: i64 = 1_440;
+/// Votes read at a time.
+const BATCH: usize = 1_000;
+
+/// `POST baseline`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct BaselineOptions {
+    /// How many windows, 1 to 1000; 12 when absent.
+    pub windows: Option<i64>,
+    /// How long each is, 1 to 1440 minutes; 5 when absent.
+    pub window_minutes: Option<i64>,
+}
+
+impl Ops {
+    /// What the simulation looks like now: budget, thresholds, recent failures, and the figures of
+    /// windows that end now. Reads only those windows, and changes nothing.
+    ///
+    /// # Errors
+    /// `Invalid` for windows out of bounds; of the store.
+    pub async fn baseline(
+        &self,
+        options: &BaselineOptions,
+        progress: Progress<'_>,
+    ) -> Result<BaselineAnswer> {
+        let count = bounded("windows", options.windows.unwrap_or(WINDOWS), MOST_WINDOWS)?;
+        let minutes = options.window_minutes.unwrap_or(WINDOW_MINUTES);
+        bounded("window_minutes", minutes, MOST_MINUTES)?;
+        let now = self.clock.now();
+        let state = self.store.load().await?;
+        let settings = state.effective(&self.options.registry);
+        let day = day_of(now);
+        let totals = self.store.day_totals(day).await?;
+        let metrics = self.metrics(&state, now, (count, minutes), progress).await?;
+        let baseline = Baseline {
+            generated_at_utc: now,
+            thresholds: Baseline::thresholds(&settings),
+            budget_snapshot: Budget::of(day, &totals, &settings),
+            provider_failure_window: self.failure_rate(&settings, now).await?,
+            metrics_path: None,
+        };
+        Ok(BaselineAnswer { baseline, metrics })
+    }
+
+    /// Takes a baseline and writes it below the output folder.
+    ///
+    /// # Errors
+    /// As [`Ops::baseline`]; `Unavailable` naming the file that cannot be written.
+    pub async fn write_baseline(
+        &self,
+        caller: &Caller,
+        options: &BaselineOptions,
+        progress: Progress<'_>,
+    ) -> Result<BaselineAnswer> {
+        self.executor
+            .once(caller, async {
+                let answer = self.baseline(options, progress).await?;
+                let folder = self.options.output_folder.clone();
+                blocking(move || files::write(&folder, answer)).await
+            })
+            .await
+    }
+
+    async fn metrics(
+        &self,
+        state: &ControlState,
+        now: Timestamp,
+        (count, minutes): (usize, i64),
+        progress: Progress<'_>,
+    ) -> Result<Metrics> {
+        let length = SignedDuration::from_mins(minutes);
+        let windows = windows(now, count, length);
+        let steps = u64::try_from(windows.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let (mut rows, mut latest) = (Vec::with_capacity(count), Vec::new());
+        for (done, window) in (0..).zip(&windows) {
+            progress(done, steps);
+            latest = self.store.tally(*window).await?;
+            rows.push(WindowRow::of(*window, &latest));
+        }
+        progress(steps - 1, steps);
+        let last = windows.last().copied();
+        let owned = self.inventory_now(state, now).await?;
+        let emergence = match last {
+            Some(window) => self.emergence(window, &latest, owned.as_ref()).await?,
+            None => Emergence::default(),
+        };
+        progress(steps, steps);
+        Ok(Metrics {
+            generated_at_utc: now,
+            windows: rows.len().try_into().unwrap_or(i64::MAX),
+            window_minutes: minutes,
+            latest_window: rows.last().cloned(),
+            emergence_metrics_latest_window: emergence,
+            resource_concentration_now: owned
+                .map_or_else(Concentration::default, |owned| owned.concentration()),
+            rows,
+        })
+    }
+
+    /// The figures of a window, against the one of the same length before it.
+    pub(super) async fn emergence(
+        &self,
+        window: EventWindow,
+        tallies: &[EventTally],
+        owned: Option<&Inventory>,
+    ) -> Result<Emergence> {
+        let length = window.until.duration_since(window.after);
+        let begin = window
+            .after
+            .checked_sub(length)
+            .map_err(|error| Error::internal("the window has none before it").with_source(error))?;
+        let before = EventWindow { after: begin, until: window.after };
+        let coalitions = self.votes(window).await?.coalitions(&self.votes(before).await?);
+        let owned_before = self.inventory_at(window.after).await?;
+        Ok(Emergence::of(tallies, coalitions, owned, owned_before.as_ref()))
+    }
+
+    /// The votes cast in a window, read page by page.
+    async fn votes(&self, window: EventWindow) -> Result<Votes> {
+        let (mut votes, mut place) = (Votes::default(), None);
+        loop {
+            let page = self.store.events_in(window, kind::VOTE_CAST, place, BATCH).await?;
+            page.iter().for_each(|event| votes.add(event));
+            match page.last() {
+                Some(last) if page.len() == BATCH => {
+                    place = Some(TimePlace { at: last.created_at, id: last.id });
+                }
+                _ => return Ok(votes),
+            }
+        }
+    }
+
+    /// What the living own: by the documents of the world that is shown, or by the last event that
+    /// tells it.
+    async fn inventory_now(
+        &self,
+        state: &ControlState,
+        now: Timestamp,
+    ) -> Result<Option<Inventory>> {
+        if let Some(epoch) = state.world_epoch {
+            let world = self.store.world(epoch).await?;
+            if let Some(owned) = Inventory::of_documents(&world.documents) {
+                return Ok(Some(owned));
+            }
+        }
+        self.inventory_at(now).await
+    }
+
+    /// What the living owned at `at`, by the last event that tells it.
+    pub(super) async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventory>> {
+        let filter = EventFilter {
+            event_type: Some(kind::INVENTORY_SNAPSHOT.to_owned()),
+            until: Some(at),
+            limit: 1,
+            ..EventFilter::default()
+        };
+        let page = self.store.events(&filter).await?;
+        Ok(page.items.first().and_then(Inventory::of_event))
+    }
+
+    async fn failure_rate(&self, settings: &Effective, now: Timestamp) -> Result<FailureRate> {
+        let window_minutes = settings.int(key::STOP_FAILURE_WINDOW);
+        let after =
+            now.checked_sub(SignedDuration::from_mins(window_minutes)).map_err(|error| {
+                Error::internal("the failure window has no begin").with_source(error)
+            })?;
+        let calls = self.store.tally_calls(None, EventWindow { after, until: now }).await?;
+        let total = calls.iter().map(|tally| tally.calls).sum();
+        let failed = calls.iter().filter(|tally| !tally.class.success);
+        let failures = failed.map(|tally| tally.calls).sum();
+        Ok(FailureRate {
+            window_minutes,
+            successes: total - failures,
+            failures,
+            total,
+            failure_rate: crate::baseline::window::ratio(failures, total),
+        })
+    }
+}

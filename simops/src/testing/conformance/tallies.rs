@@ -1,0 +1,160 @@
+//! Events counted by what they are.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, ToSpan};
+
+use super::samples::{at, day, event};
+use crate::Result;
+use crate::event::{NewEvent, RuntimeMode, kind};
+use crate::store::{DayTally, EventClass, EventTally, EventWindow, RunStore, TimePlace};
+
+const MICRO: SignedDuration = SignedDuration::from_micros(1);
+
+fn timed(seconds: i64, event_type: &str) -> NewEvent {
+    NewEvent { created_at: at(seconds), ..event(Some("run"), event_type) }
+}
+
+fn window(after: i64, until: i64) -> EventWindow {
+    EventWindow { after: at(after), until: at(until) }
+}
+
+fn class(event_type: &str) -> EventClass {
+    EventClass {
+        event_type: event_type.to_owned(),
+        mode: None,
+        agent_id: None,
+        category: String::new(),
+        enforcement: false,
+    }
+}
+
+/// An event at the begin lies outside, one at the end inside, to the microsecond.
+pub async fn a_window_leaves_out_its_begin_and_holds_its_end(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let exact = |at, event_type: &str| NewEvent { created_at: at, ..event(None, event_type) };
+    store
+        .append(&[
+            exact(at(10), "at_begin"),
+            exact(at(10) + MICRO, "after_begin"),
+            exact(at(20) - MICRO, "before_end"),
+            exact(at(20), "at_end"),
+            exact(at(20) + MICRO, "after_end"),
+        ])
+        .await?;
+    let tallies = store.tally(window(10, 20)).await?;
+    let expected = ["after_begin", "at_end", "before_end"];
+    assert_eq!(tallies, expected.map(|name| EventTally { class: class(name), count: 1 }));
+    assert_eq!(store.tally(window(20, 10)).await?, []);
+    assert_eq!(store.tally(window(10, 10)).await?, []);
+    assert_eq!(store.tally(window(100, 200)).await?, []);
+    Ok(())
+}
+
+/// By type, mode, agent, category and enforcement; sorted.
+pub async fn events_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()> {
+    let (model, rule) = (RuntimeMode::Checkpoint, RuntimeMode::DeterministicFallback);
+    let work = || timed(1, "work").with("category", "economy");
+    let sanction = || timed(2, "sanction").of_agent(2).with("category", "conflict");
+    store
+        .append(&[
+            work().of_agent(2).as_action(rule),
+            work().of_agent(1).as_action(model),
+            work().of_agent(2).as_action(rule),
+            sanction().with("enforcement", true),
+            sanction().with("enforcement", "no word"),
+            sanction(),
+            timed(3, kind::VOTE_CAST).of_agent(-3),
+            timed(3, kind::INVALID_ACTION).with("category", ""),
+            timed(3, "day_ended").with("category", 7),
+        ])
+        .await?;
+    let tallies = store.tally(window(0, 10)).await?;
+    let economy = |agent_id, mode| EventClass {
+        agent_id: Some(agent_id),
+        mode: Some(mode),
+        category: "economy".to_owned(),
+        ..class("work")
+    };
+    let conflict = |enforcement| EventClass {
+        agent_id: Some(2),
+        category: "conflict".to_owned(),
+        enforcement,
+        ..class("sanction")
+    };
+    let named = |category: &str, event_type| EventClass {
+        category: category.to_owned(),
+        ..class(event_type)
+    };
+    let vote = EventClass { agent_id: Some(-3), ..named("governance", kind::VOTE_CAST) };
+    let expected = [
+        (class("day_ended"), 1),
+        (named("invalid", kind::INVALID_ACTION), 1),
+        (conflict(false), 2),
+        (conflict(true), 1),
+        (vote, 1),
+        (economy(1, model), 1),
+        (economy(2, rule), 2),
+    ];
+    assert_eq!(tallies, expected.map(|(class, count)| EventTally { class, count }));
+    Ok(())
+}
+
+/// By UTC day and run; what is appended later, twice, or for an earlier day counts where it belongs.
+pub async fn days_are_tallied_as_events_come(store: Arc<dyn RunStore>) -> Result<()> {
+    let day_before = at(0) - 24.hours();
+    let early = NewEvent { created_at: day_before, ..event(None, "early") };
+    let first = timed(0, "work");
+    store.append(std::slice::from_ref(&first)).await?;
+    store.append(&[first.clone(), timed(1, "work"), first, timed(2, "trade")]).await?;
+    store.append(&[early, timed(3, "work")]).await?;
+    let yesterday = day().yesterday().unwrap_or(day());
+    let of_run = |event_type, count| DayTally {
+        day: day(),
+        run_id: Some("run".to_owned()),
+        class: class(event_type),
+        count,
+    };
+    let expected = [
+        DayTally { day: yesterday, run_id: None, class: class("early"), count: 1 },
+        of_run("trade", 1),
+        of_run("work", 3),
+    ];
+    assert_eq!(store.tally_days(yesterday, day()).await?, expected);
+    assert_eq!(store.tally_days(day(), day()).await?, expected[1..]);
+    assert_eq!(store.tally_days(day(), yesterday).await?, []);
+    Ok(())
+}
+
+/// In the order of time, whatever the order they came in; pages show each once.
+pub async fn events_of_a_window_are_read_in_the_order_of_time(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let told = |seconds, text: &str| NewEvent {
+        description: text.to_owned(),
+        ..timed(seconds, kind::VOTE_CAST)
+    };
+    store
+        .append(&[
+            told(4, "d"),
+            told(2, "a"),
+            told(5, "too late"),
+            timed(3, "work"),
+            told(2, "b"),
+            told(3, "c"),
+            told(1, "too early"),
+        ])
+        .await?;
+    for limit in [1, 2, 3, 100] {
+        let (mut texts, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.events_in(window(1, 4), kind::VOTE_CAST, after, limit).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(TimePlace { at: last.created_at, id: last.id });
+            texts.extend(page.into_iter().map(|event| event.description));
+        }
+        assert_eq!(texts, ["a", "b", "c", "d"], "pages of {limit}");
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Events counted: every event looked at on each call.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+
+use super::{Data, MemoryStore};
+use crate::Result;
+use crate::clock::day_of;
+use crate::event::{Event, RuntimeMode, category_of, enforces};
+use crate::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
+
+#[async_trait]
+impl TallyStore for MemoryStore {
+    async fn tally(&self, window: EventWindow) -> Result<Vec<EventTally>> {
+        let mut counts = BTreeMap::<_, i64>::new();
+        for (event, class) in self.data().classified() {
+            if window.holds(event.created_at) {
+                *counts.entry(class).or_default() += 1;
+            }
+        }
+        Ok(counts.into_iter().map(|(class, count)| EventTally { class, count }).collect())
+    }
+
+    async fn tally_days(&self, first: Date, last: Date) -> Result<Vec<DayTally>> {
+        let mut counts = BTreeMap::<_, i64>::new();
+        for (event, class) in self.data().classified() {
+            let day = day_of(event.created_at);
+            if first <= day && day <= last {
+                *counts.entry((day, event.run_id.clone(), class)).or_default() += 1;
+            }
+        }
+        let counts = counts.into_iter();
+        Ok(counts
+            .map(|((day, run_id, class), count)| DayTally { day, run_id, class, count })
+            .collect())
+    }
+
+    async fn events_in(
+        &self,
+        window: EventWindow,
+        event_type: &str,
+        after: Option<TimePlace>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        let data = self.data();
+        let place = |event: &Event| TimePlace { at: event.created_at, id: event.id };
+        let found = data.events.iter().map(|(.., event)| event).filter(|event| {
+            window.holds(event.created_at)
+                && event.event_type == event_type
+                && after.is_none_or(|after| place(event) > after)
+        });
+        let mut found: Vec<_> = found.cloned().collect();
+        found.sort_by_key(place);
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
+impl Data {
+    fn classified(&self) -> Vec<(&Event, EventClass)> {
+        let class = |mode: &Option<RuntimeMode>, event: &Event| EventClass {
+            event_type: event.event_type.clone(),
+            mode: *mode,
+            agent_id: event.agent_id,
+            category: category_of(&event.event_type, &event.metadata).to_owned(),
+            enforcement: enforces(&event.metadata),
+        };
+        self.events.iter().map(|(_, mode, event)| (event, class(mode, event))).collect()
+    }
+}
