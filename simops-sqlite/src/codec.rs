@@ -1,10 +1,14 @@
 //! How values are stored: times as microseconds, JSON and words as text.
 
-use jiff::Timestamp;
+use jiff::civil::{Date, date};
+use jiff::{Timestamp, ToSpan, Unit};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use simops::{Error, ErrorKind};
+
+use crate::error::Work;
 
 /// A time as microseconds since 1970.
 pub(crate) struct Micros(pub(crate) Timestamp);
@@ -66,4 +70,20 @@ pub(crate) fn one_more(limit: usize) -> i64 {
 /// A count as SQLite takes it.
 pub(crate) fn count(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+const FIRST_DAY: Date = date(1970, 1, 1);
+
+/// A day as its number, counted from 1970.
+pub(crate) fn day_number(day: Date) -> i64 {
+    // Days have one length: this cannot fail.
+    FIRST_DAY.until((Unit::Day, day)).map_or(0, |span| span.get_days().into())
+}
+
+/// The day of a number.
+pub(crate) fn number_day(number: i64) -> Work<Date> {
+    let day = i32::try_from(number).ok().and_then(|days| FIRST_DAY.checked_add(days.days()).ok());
+    let unreadable =
+        || Error::new(ErrorKind::Unusable, "the database holds no day where one is due");
+    day.ok_or_else(|| unreadable().into())
 }

@@ -17,6 +17,9 @@ pub struct SqliteOptions {
     pub waiting: usize,
     /// Whether the database is only read: it is neither created nor migrated, and writes fail.
     pub read_only: bool,
+    /// So many visitors' events are remembered before they are folded into the trees on disk, and
+    /// as many may have to be read by a process that begins to record. At least 1.
+    pub kpi_tail: usize,
     /// The database grows no further than so many bytes; beyond, it is as if the disk were full.
     pub max_bytes: Option<u64>,
 }
@@ -30,6 +33,7 @@ impl Default for SqliteOptions {
             look_every: Duration::from_millis(50),
             waiting: 4096,
             read_only: false,
+            kpi_tail: 1 << 16,
             max_bytes: None,
         }
     }

@@ -1,7 +1,7 @@
 //! The store: its threads, and how a call reaches them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::error::{Failure, Work};
 use crate::job::{Job, Tx, await_answer, job};
+use crate::kpi_tail::Tail;
 use crate::location::Location;
 use crate::queue::Queue;
 use crate::{SqliteOptions, reader, writer};
@@ -31,6 +32,7 @@ pub struct SqliteStore {
     // None: a database in memory has one connection, the writer's.
     reads: Option<Arc<Queue<Box<dyn Job>>>>,
     pub(crate) revision: watch::Sender<u64>,
+    pub(crate) kpi_tail: Arc<Mutex<Tail>>,
     closed: Arc<AtomicBool>,
     answer_within: Duration,
     side_threads: Vec<JoinHandle<()>>,
@@ -58,6 +60,7 @@ impl SqliteStore {
             writes: Arc::new(Queue::new(options.waiting)),
             reads: None,
             revision: watch::Sender::new(0),
+            kpi_tail: Arc::new(Mutex::new(Tail::new(options.kpi_tail))),
             closed: Arc::new(AtomicBool::new(false)),
             answer_within: options.answer_within,
             side_threads: Vec::new(),

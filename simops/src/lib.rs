@@ -17,6 +17,7 @@ pub mod event;
 pub mod execute;
 pub mod guardrail;
 pub mod host;
+pub mod kpi;
 pub mod llm;
 pub mod ops;
 pub mod output;

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod faults;
+mod kpi;
 mod opening;
 mod support;
 mod writing;

@@ -17,6 +17,7 @@ pub mod control;
 pub mod duties;
 pub mod events;
 pub mod hosts;
+pub mod kpi;
 pub mod page;
 pub mod tally;
 pub mod usage;
@@ -26,6 +27,7 @@ pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
 pub use duties::{DutyStore, Stamp, Tenure};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
+pub use kpi::KpiStore;
 pub use page::Page;
 pub use tally::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
 pub use usage::{CallClass, CallTally, FailureWindow, UsageFilter, UsageStore};
@@ -41,6 +43,7 @@ pub trait RunStore:
     + EventStore
     + TallyStore
     + HostStore
+    + KpiStore
     + UsageStore
     + CountingStore
     + WorldStore
@@ -57,6 +60,7 @@ impl<S> RunStore for S where
         + TallyStore
         + TallyStore
         + HostStore
+        + KpiStore
         + UsageStore
         + CountingStore
         + WorldStore

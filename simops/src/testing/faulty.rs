@@ -14,11 +14,13 @@ use uuid::Uuid;
 
 use crate::control::{AuditRow, Change, ControlState, HostReport};
 use crate::event::{Event, NewEvent};
+use crate::kpi::summary::Days;
+use crate::kpi::{KpiEvent, KpiRecount};
 use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, Documents, DutyStore,
     EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
-    IdempotencyKey, Page, Recorded, RunStore, TallyStore, Tenure, TimePlace, TurnCommit,
+    IdempotencyKey, KpiStore, Page, Recorded, RunStore, TallyStore, Tenure, TimePlace, TurnCommit,
     UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
@@ -155,6 +157,25 @@ impl DutyStore for FaultyStore {
 
     async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
         self.forward(self.inner.move_tenure(seen, next)).await
+    }
+}
+
+#[async_trait]
+impl KpiStore for FaultyStore {
+    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
+        self.forward(self.inner.record_kpi(events)).await
+    }
+
+    async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
+        self.forward(self.inner.kpi_days(first, last)).await
+    }
+
+    async fn recount_kpi(&self) -> Result<KpiRecount> {
+        self.forward(self.inner.recount_kpi()).await
+    }
+
+    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
+        self.forward(self.inner.rebuild_kpi()).await
     }
 }
 

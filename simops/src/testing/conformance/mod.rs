@@ -37,6 +37,7 @@ pub mod events;
 pub mod fences;
 pub mod handles;
 pub mod hosts;
+pub mod kpi;
 pub mod runs;
 mod samples;
 pub mod tallies;
@@ -191,6 +192,13 @@ macro_rules! store_conformance {
                 hosts_are_listed_by_name_since_a_time,
                 a_host_that_leaves_is_forgotten,
                 silent_hosts_are_forgotten;
+            kpi:
+                a_day_is_summed_by_kind_and_visitor,
+                an_event_of_a_visitor_counts_once,
+                late_events_complete_returns_both_ways,
+                days_are_listed_within_a_range,
+                concurrent_days_of_a_visitor_see_each_other,
+                a_random_history_sums_as_the_plain_recount_does;
             usage:
                 a_day_is_summed_by_provider,
                 a_row_is_recorded_once,
@@ -235,6 +243,8 @@ macro_rules! store_conformance {
                 another_handle_is_told_of_changes,
                 handles_do_not_outdate_each_other_unseen,
                 what_was_written_survives_reopening;
+            kpi:
+                handles_count_a_visitors_events_together;
         }
         $crate::counter_conformance!($crate::testing::conformance::AsCounter($builder));
     };

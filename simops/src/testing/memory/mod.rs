@@ -9,6 +9,7 @@ mod duties;
 mod events;
 mod fence;
 mod hosts;
+mod kpi;
 mod tally;
 mod usage;
 mod world;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use crate::control::{AuditRow, ControlState, HostReport};
 use crate::event::{Event, RuntimeMode};
+use crate::kpi::KpiEvent;
 use crate::run::RunRecord;
 use crate::store::{Page, Recorded, Tenure, World, WorldEpoch};
 use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
@@ -50,6 +52,7 @@ struct Data {
     fence: Fence,
     members: BTreeMap<Uuid, Member>,
     duties: BTreeMap<String, Tenure>,
+    kpi: BTreeMap<Uuid, KpiEvent>,
     epochs: BTreeMap<i64, Epoch>,
     last_epoch: i64,
 }
@@ -76,6 +79,7 @@ impl Default for Data {
             },
             members: BTreeMap::new(),
             duties: BTreeMap::new(),
+            kpi: BTreeMap::new(),
             epochs: BTreeMap::new(),
             last_epoch: 0,
         }

@@ -1,0 +1,152 @@
+//! What visitors did: events appended, and the sums of their days moved in the same transaction.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+use simops::kpi::summary::Days;
+use simops::kpi::sums::{FIGURES, advance};
+use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
+use simops::store::KpiStore;
+use simops::{Error, Result};
+use uuid::Uuid;
+
+use crate::SqliteStore;
+use crate::codec::{Json, Micros, day_number, number_day};
+use crate::error::Work;
+use crate::kpi_recount::{rebuild, recount};
+use crate::kpi_tail::Tail;
+
+#[async_trait]
+impl KpiStore for SqliteStore {
+    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
+        let (events, tail) = (events.to_vec(), self.kpi_tail.clone());
+        self.write(move |tx| {
+            // Only the thread that writes takes it.
+            let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+            let recorded = tail.catch_up(tx).and_then(|()| record(tx, &mut tail, &events));
+            if recorded.is_err() {
+                tail.forget();
+            }
+            recorded
+        })
+        .await
+    }
+
+    async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
+        self.read(move |connection| days(connection, first, last)).await
+    }
+
+    async fn recount_kpi(&self) -> Result<KpiRecount> {
+        self.read(recount).await
+    }
+
+    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
+        let tail = self.kpi_tail.clone();
+        self.write(move |tx| {
+            tail.lock().unwrap_or_else(PoisonError::into_inner).forget();
+            rebuild(tx)
+        })
+        .await
+    }
+}
+
+fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work<u64> {
+    let mut moved: BTreeMap<Date, DaySums> = BTreeMap::new();
+    let mut seen: BTreeMap<(Uuid, Date), Steps> = BTreeMap::new();
+    let mut recorded = 0;
+    // The random half of an id.
+    let batch = Uuid::now_v7().as_u64_pair().1.cast_signed();
+    for event in events {
+        if !tail.is_new(connection, event.uid)? {
+            continue;
+        }
+        insert(connection, event, batch)?;
+        tail.appended(connection.last_insert_rowid(), batch, event.uid);
+        let day = event.day();
+        moved.entry(day).or_default().count(event.kind);
+        let steps = seen.entry((event.visitor, day)).or_default();
+        *steps = *steps | event.kind.step();
+        recorded += 1;
+    }
+    for ((visitor, day), steps) in seen {
+        let known = advance(
+            day,
+            steps,
+            |day| tail.steps(connection, visitor, day),
+            |day, change| change(moved.entry(day).or_default()),
+        )?;
+        tail.set_steps(visitor, day, known);
+    }
+    for (day, more) in moved {
+        put_sums(connection, day, &sums(connection, day)?.plus(&more))?;
+    }
+    tail.fold_if_long(connection)?;
+    Ok(recorded)
+}
+
+fn insert(connection: &Connection, event: &KpiEvent, batch: i64) -> Work<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO kpi_events (uid, batch, kind, visitor_id, session_id, run_id, event_id, \
+             surface, target, path, referrer, metadata, occurred_at, received_at) \
+         VALUES (:uid, :batch, :kind, :visitor_id, :session_id, :run_id, :event_id, :surface, \
+             :target, :path, :referrer, :metadata, :occurred_at, :received_at)",
+    )?;
+    statement.execute(named_params! {
+        ":uid": event.uid.as_bytes(),
+        ":batch": batch,
+        ":kind": event.kind.code(),
+        ":visitor_id": event.visitor_id,
+        ":session_id": event.session_id,
+        ":run_id": event.run_id,
+        ":event_id": event.event_id,
+        ":surface": event.surface,
+        ":target": event.target,
+        ":path": event.path,
+        ":referrer": event.referrer,
+        ":metadata": event.metadata.as_ref().map(Json),
+        ":occurred_at": Micros(event.occurred_at),
+        ":received_at": Micros(event.received_at),
+    })?;
+    Ok(())
+}
+
+fn days(connection: &Connection, first: Date, last: Date) -> Work<Days> {
+    let mut statement =
+        connection.prepare_cached("SELECT day, sums FROM kpi_days WHERE day BETWEEN ?1 AND ?2")?;
+    let rows = statement.query_map([day_number(first), day_number(last)], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Json<Vec<i64>>>(1)?.0))
+    })?;
+    rows.map(|row| {
+        let (day, figures) = row?;
+        Ok((number_day(day)?, of_figures(&figures)?))
+    })
+    .collect()
+}
+
+/// Every day that has sums.
+pub(crate) fn all_days(connection: &Connection) -> Work<Days> {
+    days(connection, Date::MIN, Date::MAX)
+}
+
+fn sums(connection: &Connection, day: Date) -> Work<DaySums> {
+    let mut statement = connection.prepare_cached("SELECT sums FROM kpi_days WHERE day = ?1")?;
+    let found = statement.query_row([day_number(day)], |row| row.get::<_, Json<Vec<i64>>>(0));
+    found.optional()?.map_or(Ok(DaySums::default()), |figures| of_figures(&figures.0))
+}
+
+pub(crate) fn put_sums(connection: &Connection, day: Date, sums: &DaySums) -> Work<()> {
+    let mut statement =
+        connection.prepare_cached("INSERT OR REPLACE INTO kpi_days (day, sums) VALUES (?1, ?2)")?;
+    statement.execute(params![day_number(day), Json(sums.figures().as_slice())])?;
+    Ok(())
+}
+
+fn of_figures(figures: &[i64]) -> Work<DaySums> {
+    let figures: &[i64; FIGURES] = figures.try_into().map_err(|_| {
+        Error::new(simops::ErrorKind::Unusable, "a day's sums cannot be read: rebuild them")
+    })?;
+    Ok(DaySums::of_figures(figures))
+}

@@ -1,0 +1,177 @@
+//! The end of the event log, in memory: what events say that the trees on disk do not yet.
+//!
+//! Whether an event is new, and what its visitor has done, must be known for each. On disk both are
+//! trees in random order, where each event would change a page or two of its own; so the newest
+//! events are kept here, and folded into the trees in order, many at a time. Nothing is at risk: the
+//! log itself is on disk, and whoever finds that the memory does not match its end reads it anew.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::civil::Date;
+use rusqlite::{Connection, OptionalExtension, params};
+use simops::kpi::event::key_of;
+use simops::kpi::{Kind, Steps};
+use uuid::Uuid;
+
+use crate::codec::{Micros, day_number};
+use crate::error::Work;
+
+/// What is remembered of the end of the log.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// So many events are remembered before they are folded into the trees.
+    long: usize,
+    /// The last event that the trees hold.
+    covered: i64,
+    /// The last event remembered, and the batch it came in.
+    last: i64,
+    batch: i64,
+    /// The uids of the events in between.
+    uids: HashSet<Uuid>,
+    /// What visitors have done, as far as it was asked for.
+    steps: HashMap<(Uuid, Date), Known>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    steps: Steps,
+    /// Whether the trees hold less.
+    fresh: bool,
+}
+
+impl Tail {
+    /// Remembers nothing yet, and never much more than `long` events.
+    pub(crate) fn new(long: usize) -> Self {
+        let (uids, steps) = (HashSet::new(), HashMap::new());
+        Self { long, covered: 0, last: 0, batch: 0, uids, steps }
+    }
+
+    /// Remembers nothing.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new(self.long);
+    }
+
+    /// Reads what other processes have appended; all of the tail if what is remembered is no longer
+    /// there, because a transaction was taken back or another process has folded.
+    pub(crate) fn catch_up(&mut self, connection: &Connection) -> Work<()> {
+        let covered = covered(connection)?;
+        if self.covered != covered || !self.is_there(connection)? {
+            self.forget();
+            (self.covered, self.last) = (covered, covered);
+        }
+        let mut statement = connection.prepare_cached(
+            "SELECT id, uid, batch, kind, visitor_id, occurred_at FROM kpi_events WHERE id > ?1 \
+             ORDER BY id",
+        )?;
+        let mut rows = statement.query([self.last])?;
+        while let Some(row) = rows.next()? {
+            (self.last, self.batch) = (row.get(0)?, row.get(2)?);
+            self.uids.insert(Uuid::from_bytes(row.get(1)?));
+            let visitor = key_of(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
+            let day = simops::clock::day_of(row.get::<_, Micros>(5)?.0);
+            let kind = Kind::of_code(row.get(3)?).map(Kind::step).unwrap_or_default();
+            let known = self.steps(connection, visitor, day)?;
+            self.set_steps(visitor, day, known | kind);
+        }
+        Ok(())
+    }
+
+    fn is_there(&self, connection: &Connection) -> Work<bool> {
+        if self.last == self.covered {
+            return Ok(true);
+        }
+        let mut statement =
+            connection.prepare_cached("SELECT batch FROM kpi_events WHERE id = ?1")?;
+        let batch: Option<i64> = statement.query_row([self.last], |row| row.get(0)).optional()?;
+        Ok(batch == Some(self.batch))
+    }
+
+    /// Whether no event of this uid is stored.
+    pub(crate) fn is_new(&self, connection: &Connection, uid: Uuid) -> Work<bool> {
+        if self.uids.contains(&uid) {
+            return Ok(false);
+        }
+        let mut statement = connection.prepare_cached("SELECT 1 FROM kpi_uids WHERE uid = ?1")?;
+        Ok(!statement.exists([uid.as_bytes()])?)
+    }
+
+    /// Remembers an event that was appended.
+    pub(crate) fn appended(&mut self, id: i64, batch: i64, uid: Uuid) {
+        (self.last, self.batch) = (id, batch);
+        self.uids.insert(uid);
+    }
+
+    /// What a visitor is known to have done on a day.
+    pub(crate) fn steps(
+        &mut self,
+        connection: &Connection,
+        visitor: Uuid,
+        day: Date,
+    ) -> Work<Steps> {
+        if let Some(known) = self.steps.get(&(visitor, day)) {
+            return Ok(known.steps);
+        }
+        let mut statement = connection
+            .prepare_cached("SELECT steps FROM kpi_steps WHERE visitor = ?1 AND day = ?2")?;
+        let stored = statement
+            .query_row(params![visitor.as_bytes(), day_number(day)], |row| row.get(0))
+            .optional()?;
+        let steps = Steps(stored.unwrap_or_default());
+        self.steps.insert((visitor, day), Known { steps, fresh: false });
+        Ok(steps)
+    }
+
+    /// Remembers what a visitor has done by now.
+    pub(crate) fn set_steps(&mut self, visitor: Uuid, day: Date, steps: Steps) {
+        let known = self.steps.entry((visitor, day)).or_insert(Known { steps, fresh: true });
+        if known.steps != steps {
+            *known = Known { steps, fresh: true };
+        }
+    }
+
+    /// Folds all of it into the trees, once there is much of it.
+    pub(crate) fn fold_if_long(&mut self, connection: &Connection) -> Work<()> {
+        if self.uids.len() < self.long && self.steps.len() / 4 < self.long {
+            return Ok(());
+        }
+        // In their order, so that each page is changed once.
+        let mut uids: Vec<_> = self.uids.drain().collect();
+        uids.sort_unstable();
+        let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO kpi_uids VALUES (?1)")?;
+        for uid in uids {
+            insert.execute([uid.as_bytes()])?;
+        }
+        let fresh = self.steps.drain().filter(|(_, known)| known.fresh);
+        let mut fresh: Vec<_> = fresh.collect();
+        fresh.sort_unstable_by_key(|(place, _)| *place);
+        for ((visitor, day), known) in fresh {
+            put_steps(connection, visitor, day, known.steps)?;
+        }
+        cover(connection, self.last)?;
+        self.covered = self.last;
+        Ok(())
+    }
+}
+
+/// The last event that the trees hold.
+pub(crate) fn covered(connection: &Connection) -> Work<i64> {
+    let mut statement = connection.prepare_cached("SELECT covered FROM kpi_progress")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+pub(crate) fn cover(connection: &Connection, last: i64) -> Work<()> {
+    connection.prepare_cached("UPDATE kpi_progress SET covered = ?1")?.execute([last])?;
+    Ok(())
+}
+
+pub(crate) fn put_steps(
+    connection: &Connection,
+    visitor: Uuid,
+    day: Date,
+    steps: Steps,
+) -> Work<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO kpi_steps VALUES (?1, ?2, ?3)")?
+        .execute(params![visitor.as_bytes(), day_number(day), steps.0])?;
+    Ok(())
+}

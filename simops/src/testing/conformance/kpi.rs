@@ -1,0 +1,238 @@
+//! What visitors do, and the sums kept of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, ToSpan};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::samples::{at, day};
+use super::{StoreBuilder, joined};
+use crate::kpi::event::key_of;
+use crate::kpi::recount::Recounter;
+use crate::kpi::summary::Days;
+use crate::kpi::{DaySums, Kind, KpiEvent};
+use crate::store::{KpiStore, RunStore};
+use crate::{Error, Result};
+
+/// An event of a visitor, so many days after the first one.
+fn event(kind: Kind, visitor: &str, days: i64) -> KpiEvent {
+    KpiEvent {
+        uid: Uuid::now_v7(),
+        kind,
+        visitor_id: visitor.to_owned(),
+        visitor: key_of(visitor),
+        session_id: Some("session".to_owned()),
+        run_id: None,
+        event_id: Some("7".to_owned()),
+        surface: Some("landing".to_owned()),
+        target: Some("\u{1f680} \"go\"".to_owned()),
+        path: Some("/runs/r?a=b".to_owned()),
+        referrer: None,
+        metadata: json!({ "a": [1, { "b": null }] }).as_object().cloned(),
+        occurred_at: at(0) + SignedDuration::from_hours(24 * days),
+        received_at: at(0),
+    }
+}
+
+fn on(days: i64) -> Result<Date> {
+    let failed = |error| Error::internal("no such day").with_source(error);
+    day().checked_add(days.days()).map_err(failed)
+}
+
+async fn sums(store: &dyn KpiStore, days: i64) -> Result<DaySums> {
+    let day = on(days)?;
+    Ok(store.kpi_days(day, day).await?.remove(&day).unwrap_or_default())
+}
+
+/// The kept sums are those of the plain definition, and so says the store's own recount.
+async fn check(store: &dyn KpiStore, recorded: &[KpiEvent]) -> Result<()> {
+    let mut plain = Recounter::default();
+    let mut uids = BTreeSet::new();
+    for event in recorded.iter().filter(|event| uids.insert(event.uid)) {
+        plain.count(event.kind, event.visitor, event.day());
+    }
+    let kept = store.kpi_days(Date::MIN, Date::MAX).await?;
+    assert_eq!(kept, plain.days());
+    let recount = store.recount_kpi().await?;
+    assert_eq!((recount.events, recount.wrong_steps), (uids.len() as u64, 0));
+    assert_eq!(recount.counted, kept);
+    assert_eq!(recount.differences(), []);
+    Ok(())
+}
+
+/// Events and distinct visitors of each kind, sharers by any of three ways, viewers by either of two.
+pub async fn a_day_is_summed_by_kind_and_visitor(store: Arc<dyn RunStore>) -> Result<()> {
+    let events = [
+        event(Kind::LandingView, "visitor-1", 0),
+        event(Kind::LandingView, "visitor-1", 0),
+        event(Kind::LandingView, "visitor-2", 0),
+        event(Kind::ShareCopied, "visitor-1", 0),
+        event(Kind::ShareClicked, "visitor-1", 0),
+        event(Kind::ReplayStart, "visitor-1", 0),
+        event(Kind::RunDetailView, "visitor-1", 0),
+        event(Kind::RunDetailView, "visitor-3", 0),
+    ];
+    assert_eq!(store.record_kpi(&events).await?, 8);
+    let day = sums(&*store, 0).await?;
+    let of = |kind| (day.events(kind), day.visitors(kind));
+    assert_eq!(of(Kind::LandingView), (3, 2));
+    assert_eq!(of(Kind::ShareCopied), (1, 1));
+    assert_eq!(of(Kind::RunDetailView), (2, 2));
+    assert_eq!(of(Kind::OnboardingShown), (0, 0));
+    assert_eq!((day.sharers, day.viewers, day.returned), (1, 2, [0, 0]));
+    check(&*store, &events).await
+}
+
+/// However often and wherever an event is sent, it counts once.
+pub async fn an_event_of_a_visitor_counts_once(store: Arc<dyn RunStore>) -> Result<()> {
+    let (one, two) = (event(Kind::LandingView, "visitor-1", 0), event(Kind::LandingView, "v-2", 0));
+    assert_eq!(store.record_kpi(&[one.clone(), one.clone()]).await?, 1);
+    assert_eq!(store.record_kpi(&[one.clone(), two.clone(), one.clone()]).await?, 1);
+    assert_eq!(store.record_kpi(&[]).await?, 0);
+    // The first one stands, also for its day.
+    let other = KpiEvent { uid: one.uid, ..event(Kind::ReplayStart, "visitor-9", 3) };
+    assert_eq!(store.record_kpi(&[other]).await?, 0);
+    check(&*store, &[one, two]).await
+}
+
+/// A viewer who is one again 1 or 7 days later has returned, whichever day was told first.
+pub async fn late_events_complete_returns_both_ways(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut all = Vec::new();
+    for (days, kind) in [(8, Kind::ReplayStart), (0, Kind::RunDetailView), (7, Kind::ReplayStart)] {
+        all.push(event(kind, "visitor-1", days));
+        store.record_kpi(&all[all.len() - 1..]).await?;
+    }
+    assert_eq!(sums(&*store, 0).await?.returned, [0, 1]);
+    assert_eq!(sums(&*store, 7).await?.returned, [1, 0]);
+    // What makes no viewer makes no return.
+    all.push(event(Kind::LandingView, "visitor-1", 1));
+    store.record_kpi(&all[3..]).await?;
+    assert_eq!(sums(&*store, 0).await?.returned, [0, 1]);
+    all.push(event(Kind::RunDetailView, "visitor-1", 1));
+    store.record_kpi(&all[4..]).await?;
+    assert_eq!(sums(&*store, 0).await?.returned, [1, 1]);
+    assert_eq!(sums(&*store, 1).await?.returned, [0, 1]);
+    check(&*store, &all).await
+}
+
+/// Both ends of a range are in it; days without events are not.
+pub async fn days_are_listed_within_a_range(store: Arc<dyn RunStore>) -> Result<()> {
+    let events: Vec<_> =
+        [-2, -1, 1, 2].map(|days| event(Kind::LandingView, "visitor-1", days)).into();
+    store.record_kpi(&events).await?;
+    let listed: Days = store.kpi_days(on(-1)?, on(1)?).await?;
+    assert_eq!(listed.into_keys().collect::<Vec<_>>(), [on(-1)?, on(1)?]);
+    Ok(())
+}
+
+/// One visitor on neighbouring days at once: the two see each other.
+pub async fn concurrent_days_of_a_visitor_see_each_other(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut all = Vec::new();
+    let mut writers = Vec::new();
+    for round in 0..12 {
+        let visitor = |number: i64| format!("visitor-{round}-{number}");
+        for days in [0, 1, 7, 8] {
+            // In opposite orders, which must not make them wait for each other for ever.
+            let mut batch: Vec<_> =
+                (0..4).map(|number| event(Kind::RunDetailView, &visitor(number), days)).collect();
+            if days % 2 == 1 {
+                batch.reverse();
+            }
+            all.extend(batch.clone());
+            let store = Arc::clone(&store);
+            writers.push(tokio::spawn(async move { store.record_kpi(&batch).await }));
+        }
+    }
+    for writer in writers {
+        assert_eq!(joined(writer).await??, 4);
+    }
+    assert_eq!(sums(&*store, 0).await?.returned, [48, 48]);
+    check(&*store, &all).await
+}
+
+/// A small generator of repeatable chance.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn random_batches(chance: &mut Chance, batches: u64) -> Vec<Vec<KpiEvent>> {
+    let mut sent: Vec<KpiEvent> = Vec::new();
+    (0..batches)
+        .map(|_| {
+            let mut batch = Vec::new();
+            for _ in 0..chance.below(30) {
+                // Some are sent again.
+                let again = chance.below(sent.len() as u64 + 4) as usize;
+                let kind = Kind::ALL[chance.below(13) as usize];
+                let visitor = format!("visitor-{}", chance.below(25));
+                let days = chance.below(20) as i64 - 10;
+                let fresh = event(kind, &visitor, days);
+                let event = sent.get(again).filter(|_| chance.0 % 5 == 0).cloned();
+                batch.push(event.unwrap_or(fresh));
+                sent.extend(batch.last().cloned());
+            }
+            batch
+        })
+        .collect()
+}
+
+/// Any order, duplicates, lateness and concurrency come to what the plain definition says.
+pub async fn a_random_history_sums_as_the_plain_recount_does(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let mut chance = Chance(0x5eed_0f51_3095_1234);
+    let mut all = Vec::new();
+    for _ in 0..6 {
+        let batches = random_batches(&mut chance, 12);
+        let mut writers = Vec::new();
+        for batch in batches {
+            all.extend(batch.clone());
+            let store = Arc::clone(&store);
+            writers.push(tokio::spawn(async move { store.record_kpi(&batch).await }));
+        }
+        for writer in writers {
+            joined(writer).await??;
+        }
+        check(&*store, &all).await?;
+    }
+    let found = store.rebuild_kpi().await?;
+    assert_eq!(found.differences(), []);
+    check(&*store, &all).await
+}
+
+/// Two handles record in turns and at once, the same events too.
+pub async fn handles_count_a_visitors_events_together<B: StoreBuilder>(builder: &B) -> Result<()> {
+    let (one, guard) = builder.build().await?;
+    let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
+    let mut chance = Chance(0x0123_4567_89ab_cdef);
+    let mut all = Vec::new();
+    for batch in random_batches(&mut chance, 40) {
+        match chance.below(4) {
+            0 => drop(one.record_kpi(&batch).await?),
+            1 => drop(other.record_kpi(&batch).await?),
+            2 => {
+                let (first, second) =
+                    tokio::join!(one.record_kpi(&batch), other.record_kpi(&batch));
+                (first?, second?);
+            }
+            _ => {
+                let (head, rest) = batch.split_at(batch.len() / 2);
+                let (first, second) = tokio::join!(one.record_kpi(head), other.record_kpi(rest));
+                (first?, second?);
+            }
+        }
+        all.extend(batch);
+    }
+    check(&one, &all).await?;
+    check(&other, &all).await
+}

@@ -1,0 +1,55 @@
+//! What visitors did. Nothing is kept as a sum: every answer is a recount.
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+
+use super::{Data, MemoryStore};
+use crate::Result;
+use crate::kpi::recount::Recounter;
+use crate::kpi::summary::Days;
+use crate::kpi::{KpiEvent, KpiRecount};
+use crate::store::KpiStore;
+
+#[async_trait]
+impl KpiStore for MemoryStore {
+    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
+        let mut data = self.data();
+        let before = data.kpi.len();
+        for event in events {
+            if !data.kpi.contains_key(&event.uid) {
+                data.kpi.insert(event.uid, event.clone());
+            }
+        }
+        Ok((data.kpi.len() - before) as u64)
+    }
+
+    async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
+        let days = self.data().recounter().days();
+        Ok(days.into_iter().filter(|(day, _)| (first..=last).contains(day)).collect())
+    }
+
+    async fn recount_kpi(&self) -> Result<KpiRecount> {
+        let recounter = self.data().recounter();
+        let days = recounter.days();
+        Ok(KpiRecount {
+            events: recounter.events(),
+            kept: days.clone(),
+            counted: days,
+            wrong_steps: 0,
+        })
+    }
+
+    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
+        self.recount_kpi().await
+    }
+}
+
+impl Data {
+    fn recounter(&self) -> Recounter {
+        let mut recounter = Recounter::default();
+        for event in self.kpi.values() {
+            recounter.count(event.kind, event.visitor, event.day());
+        }
+        recounter
+    }
+}
