@@ -13,7 +13,7 @@ use axum::{Json, Router};
 use simops::SystemClock;
 use simops::control::Environment;
 use simops::ops::{Ops, OpsOptions};
-use simops_server::{AccessOptions, app, serve};
+use simops_server::{AccessOptions, IngestOptions, app, serve};
 use simops_sqlite::SqliteStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -79,7 +79,8 @@ async fn ops() -> Arc<Ops> {
 
 async fn start_simops() -> SocketAddr {
     let (listener, address) = listen().await;
-    let app = app(ops().await, AccessOptions::with_token("token")).unwrap();
+    let app =
+        app(ops().await, AccessOptions::with_token("token"), IngestOptions::default()).unwrap();
     tokio::spawn(serve(listener, app, std::future::pending()));
     address
 }

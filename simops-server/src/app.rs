@@ -15,6 +15,7 @@ use crate::access::{Access, AccessOptions};
 use crate::assets::Assets;
 use crate::edge::edge;
 use crate::fresh::Fresh;
+use crate::ingest::{Ingest, IngestOptions};
 use crate::meters::Meters;
 use crate::patterns::Patterns;
 use crate::problem::Problem;
@@ -32,6 +33,7 @@ pub(crate) type App = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) ops: Arc<Ops>,
     pub(crate) access: Access,
+    pub(crate) ingest: Ingest,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) ready: Fresh<()>,
@@ -67,7 +69,11 @@ impl Application {
 ///
 /// # Errors
 /// When the description of the API cannot be written: a defect.
-pub fn app(ops: Arc<Ops>, access: AccessOptions) -> simops::Result<Application> {
+pub fn app(
+    ops: Arc<Ops>,
+    access: AccessOptions,
+    ingest: IngestOptions,
+) -> simops::Result<Application> {
     let options = ops.options();
     let access = Access::new(access, options.environment, options.write_enabled);
     let snapshots = Arc::new(Snapshots::new(&ops));
@@ -76,6 +82,7 @@ pub fn app(ops: Arc<Ops>, access: AccessOptions) -> simops::Result<Application> 
     let shared = Arc::new(Shared {
         ops,
         access,
+        ingest: Ingest::new(ingest),
         snapshots,
         streams: Arc::new(streams),
         ready: Fresh::new(READY_FOR),

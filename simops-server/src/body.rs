@@ -83,7 +83,7 @@ fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-async fn read(mut body: Body) -> Result<Bytes, Problem> {
+pub(crate) async fn read(mut body: Body) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
         drain(body).await;
         return Err(too_large());
@@ -108,7 +108,7 @@ async fn read(mut body: Body) -> Result<Bytes, Problem> {
 
 /// Takes what is still being sent and throws it away, within bounds: a client that meets a closed
 /// connection while it sends never sees the answer.
-async fn drain(mut body: Body) {
+pub(crate) async fn drain(mut body: Body) {
     let taking = async {
         let mut left = DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
-use crate::access::{Actor, is_admin, is_write};
+use crate::access::{Actor, Client, is_admin, is_write};
 use crate::app::App;
 use crate::problem::{Cause, Problem};
 use crate::request_id::REQUEST_ID;
@@ -44,6 +44,7 @@ pub(crate) async fn edge(
     let id = app.request_ids.of(request.headers());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let client = app.access.client_ip(peer, request.headers());
+    request.extensions_mut().insert(Client(client));
     let admitted = admit(app, client, &mut request, started);
     let actor = admitted.as_ref().ok().cloned().flatten();
     let mut response = match admitted {
@@ -119,7 +120,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Reads that went well, and the noise of a guesser, are for those who look for them.
+    /// Reads that went well, what visitors send, and the noise of a guesser, are for those who look for them.
     fn log(&self, response: &Response, took: Duration) {
         macro_rules! line {
             ($level:ident) => {
@@ -141,7 +142,7 @@ impl Line<'_> {
             status if status.is_server_error() => line!(warn),
             StatusCode::TOO_MANY_REQUESTS => line!(debug),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => line!(info),
-            _ if is_write(self.method) => line!(info),
+            _ if self.actor.is_some() && is_write(self.method) => line!(info),
             _ => line!(debug),
         }
     }

@@ -12,6 +12,7 @@ mod body;
 pub mod config;
 mod edge;
 mod fresh;
+mod ingest;
 pub mod logs;
 mod meters;
 mod openapi;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use access::{AccessOptions, Networks, Token};
 pub use app::{Application, app};
+pub use ingest::IngestOptions;
 pub use serve::serve;
 pub use signals::Signals;
 pub use start::start;

@@ -49,10 +49,11 @@ pub async fn start(
         write_enabled: config.write_enabled,
         registry: Arc::clone(&config.registry),
         output_folder: config.output_folder.clone(),
+        alerts: config.alerts.clone(),
     };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
     let generated = generated_token(&mut config)?;
-    let app = app(ops, config.access.clone())?;
+    let app = app(ops, config.access.clone(), config.ingest.clone())?;
 
     let (leave, leaving) = watch::channel(false);
     let router = match config.host {

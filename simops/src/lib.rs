@@ -9,6 +9,7 @@
 //! - Bring another database: implement [`store::RunStore`] and pass
 //!   [`store_conformance!`](crate::store_conformance) (feature `testing`).
 
+pub mod alert;
 pub mod baseline;
 pub mod clock;
 pub mod control;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use simops::alert::AlertOptions;
 use simops::control::AuditHead;
 use simops::ops::{Caller, Ops, OpsOptions};
 use simops::progress::UNWATCHED;
@@ -39,6 +40,7 @@ impl Direct {
             write_enabled: globals.write_enabled(),
             registry: database::registry()?,
             output_folder: globals.simops_output_dir.clone(),
+            alerts: AlertOptions::default(),
         };
         Ok(Self { ops: Ops::new(store, Arc::new(SystemClock), options), caller })
     }

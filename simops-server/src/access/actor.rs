@@ -13,6 +13,10 @@ use crate::problem::Problem;
 
 const ADMIN_USER: HeaderName = HeaderName::from_static("x-admin-user");
 
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client(pub(crate) IpAddr);
+
 /// Who acts. Only requests that were let in have one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Actor {

@@ -106,7 +106,7 @@ fn count(records: &mut HashMap<IpAddr, Record>, who: IpAddr, now: Instant) {
 }
 
 /// A v6 client owns a whole /64, so that is what counts.
-fn who(address: IpAddr) -> IpAddr {
+pub(super) fn who(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
         v4 @ IpAddr::V4(_) => v4,

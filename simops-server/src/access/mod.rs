@@ -1,6 +1,7 @@
 //! Who may do what under `/api/admin`: the contract's table, checked in its order.
 
 mod actor;
+mod allowance;
 mod client_ip;
 mod lockout;
 mod networks;
@@ -12,7 +13,8 @@ use std::time::Instant;
 use axum::http::{HeaderMap, Method, StatusCode};
 use simops::control::Environment;
 
-pub(crate) use actor::Actor;
+pub(crate) use actor::{Actor, Client};
+pub(crate) use allowance::Allowance;
 pub use networks::Networks;
 pub use token::Token;
 

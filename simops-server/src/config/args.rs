@@ -54,6 +54,24 @@ pub struct Args {
     #[arg(long, env = "TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub(super) trusted_proxies: Option<String>,
 
+    /// `false`: visitors' events are answered with 403; default true.
+    #[arg(long, env = "KPI_EVENT_INGEST_ENABLED", value_name = "BOOL")]
+    pub(super) kpi_event_ingest_enabled: Option<String>,
+
+    /// How many requests with visitors' events one address may send per minute; default 600, 0 = any
+    /// number.
+    #[arg(long, env = "KPI_EVENT_RATE_LIMIT", value_name = "NUMBER")]
+    pub(super) kpi_event_rate_limit: Option<String>,
+
+    /// Origins whose pages may send visitors' events and read the answer, separated by commas; `*` =
+    /// all; default: only the server's own.
+    #[arg(long, env = "KPI_EVENT_CORS_ORIGINS", value_name = "ORIGINS")]
+    pub(super) kpi_event_cors_origins: Option<String>,
+
+    /// A TOML file of alert rules that replaces the built-in ones.
+    #[arg(long, env = "KPI_ALERT_RULES", value_name = "FILE")]
+    pub(super) kpi_alert_rules: Option<String>,
+
     /// Which simulation runs in this process: `commons` (default) or `none`.
     #[arg(long, env = "SIMOPS_HOST", value_name = "NAME")]
     pub(super) host: Option<String>,

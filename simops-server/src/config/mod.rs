@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use simops::alert::{AlertOptions, Rules};
 use simops::control::Environment;
 use simops::llm::LlmConfig;
 use simops::output::DEFAULT_FOLDER;
@@ -18,6 +19,7 @@ pub use args::Args;
 use value::Value;
 
 use crate::access::{AccessOptions, Token};
+use crate::ingest::IngestOptions;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,10 @@ pub struct Config {
     pub world: CommonsOptions,
     /// Which models it may ask.
     pub models: LlmConfig,
+    /// The door for visitors' events.
+    pub ingest: IngestOptions,
+    /// What operators want to be told.
+    pub alerts: AlertOptions,
     /// The settings known, with this deployment's defaults.
     pub registry: Arc<Registry>,
     /// Where baselines and digests are written to.
@@ -108,6 +114,16 @@ impl Config {
                 seed: of("--world-seed", &args.world_seed).number(0..=u64::MAX, world.seed)?,
             },
             models: args.models.config()?,
+            ingest: IngestOptions {
+                enabled: of("KPI_EVENT_INGEST_ENABLED", &args.kpi_event_ingest_enabled)
+                    .flag(true)?,
+                per_minute: of("KPI_EVENT_RATE_LIMIT", &args.kpi_event_rate_limit)
+                    .number(0..=1_000_000, IngestOptions::default().per_minute)?,
+                origins: of("KPI_EVENT_CORS_ORIGINS", &args.kpi_event_cors_origins).origins()?,
+            },
+            alerts: AlertOptions {
+                rules: alert_rules(&of("KPI_ALERT_RULES", &args.kpi_alert_rules))?,
+            },
             registry: Arc::new(registry(lookup)?),
             output_folder: of("SIMOPS_OUTPUT_DIR", &args.simops_output_dir)
                 .text()
@@ -134,6 +150,15 @@ fn database_url(value: &Value<'_>) -> Result<String> {
             format!("\"{scheme}:…\" is not allowed; must be sqlite://PATH or sqlite::memory:"),
         )),
     }
+}
+
+/// The rules of a file, or the built-in ones.
+fn alert_rules(value: &Value<'_>) -> Result<Rules> {
+    let Some(path) = value.text() else { return Ok(Rules::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {error}")))?;
+    Rules::from_toml(&text)
+        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {}", error.detail())))
 }
 
 fn token(value: &Value<'_>) -> Result<Option<Token>> {

@@ -62,6 +62,21 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// A list of web origins, or `*`.
+    pub(super) fn origins(&self) -> Result<Vec<String>> {
+        let entries = self.text.unwrap_or_default().split(',').map(str::trim);
+        let entries = entries.filter(|entry| !entry.is_empty());
+        let origin = |entry: &str| {
+            let rest = entry.strip_prefix("https://").or_else(|| entry.strip_prefix("http://"));
+            let is_origin = |rest: &str| {
+                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+            };
+            (entry == "*" || rest.is_some_and(is_origin)).then(|| entry.to_owned())
+        };
+        let allowed = "must be origins such as https://www.example.org, or *";
+        entries.map(|entry| origin(entry).ok_or_else(|| self.not_allowed(allowed))).collect()
+    }
+
     /// The addresses of a host and port.
     pub(super) fn addresses(&self, default: &str) -> Result<Vec<SocketAddr>> {
         let found = self.text.unwrap_or(default).to_socket_addrs();

@@ -7,6 +7,7 @@ mod console;
 mod control;
 mod events;
 mod health;
+mod kpi;
 mod runs;
 mod status;
 mod stream;
@@ -14,7 +15,7 @@ mod usage;
 
 use axum::Router;
 use axum::extract::RawPathParams;
-use axum::routing::get;
+use axum::routing::{get, post};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,12 +49,23 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(events::one))
         .routes(routes!(usage::series))
         .routes(routes!(baseline::take))
+        .routes(routes!(kpi::rollups))
         .routes(routes!(stream::stream))
 }
 
 /// The paths of [`public`].
-pub(crate) const PUBLIC: &[&str] =
-    &["/", "/ops", "/ops/", ASSET, "/api/openapi.json", "/healthz", "/readyz", "/metrics"];
+pub(crate) const PUBLIC: &[&str] = &[
+    "/",
+    "/ops",
+    "/ops/",
+    ASSET,
+    "/api/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    KPI_EVENTS,
+];
+const KPI_EVENTS: &str = "/api/analytics/kpi/events";
 const ASSET: &str = "/ops/assets/{version}/{*name}";
 
 /// What needs no token.
@@ -67,6 +79,7 @@ pub(crate) fn public() -> Router<App> {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route(KPI_EVENTS, post(kpi::record).options(kpi::preflight))
 }
 
 /// The one parameter of a path. One that is no text names nothing.

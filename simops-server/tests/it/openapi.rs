@@ -32,6 +32,7 @@ async fn every_route_of_the_contract_is_described() {
         "get config",
         "get events",
         "get events/{id}",
+        "get kpi/rollups",
         "get run/metrics",
         "get runs",
         "get runs/{run_id}",

@@ -14,7 +14,7 @@ use simops::settings::Registry;
 use simops::store::{Documents, RunStore, World};
 use simops::testing::MemoryStore;
 use simops::{Result, SystemClock};
-use simops_server::{AccessOptions, Application, Networks, app};
+use simops_server::{AccessOptions, Application, IngestOptions, Networks, app};
 use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
@@ -30,6 +30,7 @@ pub(crate) struct TestApp {
 /// How it is set up.
 pub(crate) struct Setup {
     pub(crate) access: AccessOptions,
+    pub(crate) ingest: IngestOptions,
     pub(crate) ops: OpsOptions,
     pub(crate) store: Arc<dyn RunStore>,
 }
@@ -38,6 +39,7 @@ impl Setup {
     pub(crate) fn development() -> Self {
         Self {
             access: AccessOptions::with_token(TOKEN),
+            ingest: IngestOptions::default(),
             ops: OpsOptions::of(Environment::Development),
             store: Arc::new(MemoryStore::new()),
         }
@@ -56,7 +58,7 @@ impl Setup {
         let (clock, output) = (Arc::new(SystemClock), tempfile::tempdir().unwrap());
         let options = OpsOptions { output_folder: output.path().to_owned(), ..self.ops };
         let ops = Arc::new(Ops::new(Arc::clone(&self.store), clock, options));
-        let app = app(ops, self.access).unwrap();
+        let app = app(ops, self.access, self.ingest).unwrap();
         TestApp { app, store: self.store, output }
     }
 }

@@ -93,15 +93,15 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
             reader.end()?;
             Ok(events)
         });
-        events.map_err(unreadable)?
+        events.map_err(|error| unreadable(&error))?
     } else {
-        let raw = serde_json::from_slice(body).map_err(unreadable)?;
+        let raw = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
         check(raw, now, &mut Check { prefix: "", wrong: &mut wrong }).into_iter().collect()
     };
     if wrong.is_empty() { Ok(events) } else { Err(Error::invalid_fields(wrong)) }
 }
 
-fn unreadable(error: serde_json::Error) -> Error {
+fn unreadable(error: &serde_json::Error) -> Error {
     let message = format!("must be one event or an array of up to {MAX_BATCH} as JSON: {error}");
     Error::invalid("body", message)
 }
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for Batch<'_> {
 /// `raw` as an event that arrives `now`; `None` when something is wrong with it.
 fn check(raw: Raw, now: Timestamp, check: &mut Check<'_>) -> Option<KpiEvent> {
     let already_wrong = check.wrong.len();
-    let kind = kind(raw.event_name, check);
+    let kind = kind(&raw.event_name, check);
     let visitor_id = check.text("visitor_id", raw.visitor_id, 128);
     // What is wrong with it has been said.
     let said = check.wrong.last().is_some_and(|error| error.field.ends_with("visitor_id"));
@@ -186,7 +186,7 @@ fn check(raw: Raw, now: Timestamp, check: &mut Check<'_>) -> Option<KpiEvent> {
     (check.wrong.len() == already_wrong).then_some(event)
 }
 
-fn kind(name: Value, check: &mut Check<'_>) -> Option<Kind> {
+fn kind(name: &Value, check: &mut Check<'_>) -> Option<Kind> {
     let known = name.as_str().and_then(Kind::parse);
     if known.is_none() {
         let all: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();

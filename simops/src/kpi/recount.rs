@@ -86,6 +86,11 @@ pub struct KpiDifference {
 }
 
 impl KpiRecount {
+    /// Days with an event or a sum.
+    pub fn days(&self) -> usize {
+        self.kept.keys().chain(self.counted.keys()).collect::<BTreeSet<_>>().len()
+    }
+
     /// The figures that differ, by day.
     pub fn differences(&self) -> Vec<KpiDifference> {
         let names = DaySums::names();

@@ -6,6 +6,7 @@
 mod backtest;
 mod baseline;
 mod config;
+mod kpi;
 pub mod metrics;
 mod records;
 mod reset;
@@ -18,6 +19,7 @@ mod usage;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::alert::AlertOptions;
 use crate::control::Environment;
 use crate::execute::Executor;
 use crate::guardrail::Observer;
@@ -31,6 +33,7 @@ pub use crate::usage::Counter;
 pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
 pub use baseline::BaselineOptions;
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
+pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
 pub use reset::ResetResult;
@@ -54,6 +57,8 @@ pub struct OpsOptions {
     pub registry: Arc<Registry>,
     /// Where baselines and digests are written to.
     pub output_folder: PathBuf,
+    /// What it wants to be told.
+    pub alerts: AlertOptions,
 }
 
 impl OpsOptions {
@@ -64,6 +69,7 @@ impl OpsOptions {
             write_enabled: environment == Environment::Development,
             registry: Arc::new(Registry::builtin()),
             output_folder: output::DEFAULT_FOLDER.into(),
+            alerts: AlertOptions::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod baseline;
 mod forecast;
 mod guardrail;
 mod guardrail_stop;
+mod kpi;
 mod llm_books;
 mod llm_http;
 mod llm_peer;

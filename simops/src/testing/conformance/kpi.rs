@@ -177,7 +177,7 @@ fn random_batches(chance: &mut Chance, batches: u64) -> Vec<Vec<KpiEvent>> {
                 let visitor = format!("visitor-{}", chance.below(25));
                 let days = chance.below(20) as i64 - 10;
                 let fresh = event(kind, &visitor, days);
-                let event = sent.get(again).filter(|_| chance.0 % 5 == 0).cloned();
+                let event = sent.get(again).filter(|_| chance.0.is_multiple_of(5)).cloned();
                 batch.push(event.unwrap_or(fresh));
                 sent.extend(batch.last().cloned());
             }
@@ -223,12 +223,14 @@ pub async fn handles_count_a_visitors_events_together<B: StoreBuilder>(builder: 
             2 => {
                 let (first, second) =
                     tokio::join!(one.record_kpi(&batch), other.record_kpi(&batch));
-                (first?, second?);
+                first?;
+                second?;
             }
             _ => {
                 let (head, rest) = batch.split_at(batch.len() / 2);
                 let (first, second) = tokio::join!(one.record_kpi(head), other.record_kpi(rest));
-                (first?, second?);
+                first?;
+                second?;
             }
         }
         all.extend(batch);

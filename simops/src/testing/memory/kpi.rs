@@ -16,9 +16,7 @@ impl KpiStore for MemoryStore {
         let mut data = self.data();
         let before = data.kpi.len();
         for event in events {
-            if !data.kpi.contains_key(&event.uid) {
-                data.kpi.insert(event.uid, event.clone());
-            }
+            data.kpi.entry(event.uid).or_insert_with(|| event.clone());
         }
         Ok((data.kpi.len() - before) as u64)
     }

@@ -1,0 +1,157 @@
+//! The rules: floors, drops against the week before, and the sample below which nothing is said.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kpi::DaySums;
+use crate::kpi::rollup::Rate;
+use crate::{Error, FieldError, Result};
+
+/// What is held against one rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The rate.
+    pub metric: Rate,
+    /// What people call it.
+    pub label: String,
+    /// Below this it is a warning.
+    #[serde(default)]
+    pub warning_floor: Option<f64>,
+    /// Below this it is critical.
+    #[serde(default)]
+    pub critical_floor: Option<f64>,
+    /// A drop against the mean of the week before by this share or more is a warning.
+    #[serde(default)]
+    pub warning_drop: Option<f64>,
+    /// By this share or more it is critical.
+    #[serde(default)]
+    pub critical_drop: Option<f64>,
+    /// Out of fewer visitors nothing is said.
+    pub minimum_sample: i64,
+}
+
+impl Rule {
+    /// The rollup's field that holds the sample: what the rate is a share of.
+    pub fn sample_field(&self) -> &'static str {
+        match self.metric {
+            Rate::LandingToRunCtr => "landing_view_visitors",
+            Rate::RunToReplayStartRate => "run_detail_visitors",
+            Rate::ReplayCompletionRate => "replay_start_visitors",
+            Rate::ShareActionRate | Rate::D1RetentionRate => "d1_cohort_size",
+            Rate::SharedLinkCtr => "share_click_visitors",
+            Rate::OnboardingCompletionRate
+            | Rate::OnboardingSkipRate
+            | Rate::OnboardingGlossaryOpenRate => "onboarding_shown_visitors",
+            Rate::D7RetentionRate => "d7_cohort_size",
+        }
+    }
+
+    /// The sample of a day.
+    pub fn sample(&self, sums: &DaySums) -> i64 {
+        self.metric.parts(sums).1
+    }
+}
+
+/// Rules, one per rate at most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules(Vec<Rule>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    rule: Vec<Rule>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let rule =
+            |metric, label: &str, floors: (f64, f64), drops: (f64, f64), minimum_sample| Rule {
+                metric,
+                label: label.to_owned(),
+                warning_floor: Some(floors.0),
+                critical_floor: Some(floors.1),
+                warning_drop: Some(drops.0),
+                critical_drop: Some(drops.1),
+                minimum_sample,
+            };
+        let (today, came_back) = ((0.20, 0.35), (0.25, 0.40));
+        Self(vec![
+            rule(Rate::LandingToRunCtr, "Landing -> Run CTR", (0.12, 0.08), today, 40),
+            rule(Rate::ReplayCompletionRate, "Replay Completion", (0.50, 0.35), today, 25),
+            rule(Rate::D1RetentionRate, "D1", (0.20, 0.12), came_back, 25),
+            rule(Rate::D7RetentionRate, "D7", (0.10, 0.06), came_back, 25),
+        ])
+    }
+}
+
+impl Rules {
+    /// Checked rules.
+    ///
+    /// # Errors
+    /// `Invalid`, naming each field that makes no sense.
+    pub fn new(rules: Vec<Rule>) -> Result<Self> {
+        let mut wrong = Vec::new();
+        let mut seen = BTreeSet::new();
+        for rule in &rules {
+            let mut fail = |field: &str, message: &str| {
+                let field = format!("{}.{field}", rule.metric.as_str());
+                wrong.push(FieldError { field, message: message.to_owned() });
+            };
+            if !seen.insert(rule.metric) {
+                fail("metric", "has more than one rule");
+            }
+            if rule.label.trim().is_empty() || rule.label.chars().count() > 80 {
+                fail("label", "must have 1 to 80 characters");
+            }
+            if rule.label.chars().any(char::is_control) {
+                fail("label", "must not contain control characters");
+            }
+            if rule.minimum_sample < 1 {
+                fail("minimum_sample", "must be at least 1");
+            }
+            let thresholds = [
+                ("warning_floor", rule.warning_floor),
+                ("critical_floor", rule.critical_floor),
+                ("warning_drop", rule.warning_drop),
+                ("critical_drop", rule.critical_drop),
+            ];
+            if thresholds.iter().all(|(_, value)| value.is_none()) {
+                fail("metric", "needs a floor or a drop");
+            }
+            for (field, value) in thresholds {
+                if value.is_some_and(|value| !(value > 0.0 && value <= 1.0)) {
+                    fail(field, "must be more than 0 and at most 1");
+                }
+            }
+            let pair = |one: Option<f64>, other: Option<f64>| one.zip(other);
+            if pair(rule.critical_floor, rule.warning_floor).is_some_and(|(c, w)| c > w) {
+                fail("critical_floor", "must not be above the warning floor");
+            }
+            if pair(rule.critical_drop, rule.warning_drop).is_some_and(|(c, w)| c < w) {
+                fail("critical_drop", "must not be less than the warning's");
+            }
+        }
+        if wrong.is_empty() { Ok(Self(rules)) } else { Err(Error::invalid_fields(wrong)) }
+    }
+
+    /// The rules of a TOML file: tables `[[rule]]` with the fields of [`Rule`]. They replace the
+    /// built-in ones.
+    ///
+    /// # Errors
+    /// `Invalid` for text that is no such file, with the line; and as [`Rules::new`].
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let file: File = toml::from_str(text).map_err(|error| {
+            let line = error.span().and_then(|span| text.get(..span.start));
+            let line = line.map_or(1, |before| before.matches('\n').count() + 1);
+            Error::invalid(format!("line {line}"), error.message())
+        })?;
+        Self::new(file.rule)
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.0.iter()
+    }
+}
