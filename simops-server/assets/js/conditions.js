@@ -6,7 +6,7 @@ import { count, number, percent, usd, words } from './format.js';
 const UNITS = {
   hard_budget_exceeded: { label: 'Hard budget', first: usd, noun: 'today' },
   provider_failures_repeated: { label: 'Provider failures', first: count, noun: 'failed calls', second: percent, both: 'of all calls' },
-  db_pool_pressure: { label: 'Database pool', first: percent, noun: 'in use', second: count, both: 'checks in a row' },
+  db_pool_pressure: { label: 'Database pool', first: percent, noun: 'in use', second: count, both: 'checks in a row', apart: true },
 };
 
 /** Its name. */
@@ -14,13 +14,16 @@ export const conditionName = (condition) => UNITS[condition]?.label ?? words(con
 
 const has = (figure) => figure !== null && figure !== undefined;
 
-/** Its figures, one text or two: `3 of 25 failed calls`. */
+/** Its figures, one text or two: `3 of 25 failed calls`, `12 % of all calls, limit 50 %`. */
 export function figuresOf(row) {
-  const { first = number, noun = '', second = number, both = '' } = UNITS[row.condition] ?? {};
-  const texts = [`${first(row.observed)} of ${first(row.threshold)} ${noun}`.trim()];
-  if (has(row.second_threshold)) {
-    texts.push(`${second(row.second_observed)} of ${second(row.second_threshold)} ${both}`.trim());
-  }
+  const { first = number, noun = '', second = number, both = '', apart = false } = UNITS[row.condition] ?? {};
+  const limited = (write, observed, threshold, unit) => `${`${write(observed)} ${unit}`.trim()}, limit ${write(threshold)}`;
+  const texts = [
+    apart
+      ? limited(first, row.observed, row.threshold, noun)
+      : `${first(row.observed)} of ${first(row.threshold)} ${noun}`.trim(),
+  ];
+  if (has(row.second_threshold)) texts.push(limited(second, row.second_observed, row.second_threshold, both));
   return texts;
 }
 

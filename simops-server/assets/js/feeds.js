@@ -20,7 +20,7 @@ const TOPICS = {
   audit: { path: () => 'audit?limit=50' },
   events: { path: () => 'events?limit=100' },
   config: { path: () => 'config' },
-  runs: { path: () => 'runs?limit=20' },
+  runs: { path: (store) => `runs?limit=${store.get('runs_shown') ?? 20}` },
   trip: { path: () => `events?type=${TRIPPED}&limit=1` },
   spend: { path: (store) => `usage/series?since=${today(store)}`, every: 10_000, views: ['run'] },
   calls: {

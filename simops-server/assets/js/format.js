@@ -15,8 +15,8 @@ export const number = (n) => (Number.isFinite(n) ? decimal.format(n) : '–');
 /** $0.0123; cents are enough from ten dollars on. */
 export const usd = (n) => (Number.isFinite(n) ? `$${n.toFixed(n >= 10 ? 2 : 4)}` : '–');
 
-/** 42 % */
-export const percent = (n) => (Number.isFinite(n) ? `${(n * 100).toFixed(n < 0.1 ? 1 : 0)} %` : '–');
+/** 42 %, in one piece. */
+export const percent = (n) => (Number.isFinite(n) ? `${(n * 100).toFixed(n > 0 && n < 0.1 ? 1 : 0)}\u00a0%` : '–');
 
 /** 2026-03-01 */
 const day = (date) => `${date.getUTCFullYear()}-${pad(date.getUTCMonth() + 1)}-${pad(date.getUTCDate())}`;

@@ -11,7 +11,9 @@ const AWAY = ['reconnecting', 'offline', 'locked'];
  * not seen is not patched: a view that is opened shows what is known by then.
  */
 export function panel(app, { id, title, topic, also = [] }, build) {
-  const note = h('span', { class: 'panel-note', hidden: true, 'data-testid': `age-${id}` });
+  const age = h('span', { class: 'panel-note', hidden: true, 'data-testid': `age-${id}` });
+  // In the head, where it moves nothing that is being read or clicked.
+  const note = h('span', { class: 'panel-note failed', role: 'alert', hidden: true, 'data-testid': `failure-${id}` });
   const tools = h('div', { class: 'panel-tools' });
   const problem = h('p', { class: 'panel-problem', role: 'alert', hidden: true });
   const loading = h('p', { class: 'empty' }, 'Loading…');
@@ -19,7 +21,7 @@ export function panel(app, { id, title, topic, also = [] }, build) {
   const section = h(
     'section',
     { id, class: 'panel', tabindex: '-1', 'data-testid': `panel-${id}`, 'aria-labelledby': `${id}-title` },
-    h('header', { class: 'panel-head' }, h('h2', { id: `${id}-title` }, title), note, tools),
+    h('header', { class: 'panel-head' }, h('h2', { id: `${id}-title` }, title), age, note, tools),
     problem,
     loading,
     body,
@@ -28,11 +30,11 @@ export function panel(app, { id, title, topic, also = [] }, build) {
   const patch = build(body, tools);
   const seen = () => section.closest('.view')?.hidden === false;
 
-  function age() {
+  function showAge() {
     if (!seen()) return;
     const ms = app.store.staleness(topic);
-    show(note, ms > 0);
-    if (ms > 0) text(note, `${duration(ms)} old`);
+    show(age, ms > 0);
+    if (ms > 0) text(age, `${duration(ms)} old`);
     attr(body, 'data-stale', ms > 0 ? 'true' : null);
   }
 
@@ -49,6 +51,7 @@ export function panel(app, { id, title, topic, also = [] }, build) {
     if (!seen()) return;
     const { data, error } = app.store.slot(topic);
     let message = failure(data, error);
+    let defective = false;
     show(body, data !== null);
     show(loading, data === null && !error);
     if (data !== null) {
@@ -56,15 +59,20 @@ export function panel(app, { id, title, topic, also = [] }, build) {
         patch(data);
       } catch (defect) {
         console.error(defect);
+        defective = true;
         message = `${title} cannot be shown: the answer of the server was not understood.`;
       }
     }
-    show(problem, Boolean(message));
-    text(problem, message);
-    age();
+    const whole = data === null || defective;
+    show(problem, Boolean(message) && whole);
+    text(problem, whole ? message : '');
+    show(note, Boolean(message) && !whole);
+    text(note, whole ? '' : message);
+    attr(note, 'title', whole ? null : message);
+    showAge();
   }
 
   for (const name of [topic, 'live', 'view', ...also]) app.store.on(name, render);
-  app.store.on('tick', age);
+  app.store.on('tick', showAge);
   return section;
 }

@@ -38,7 +38,7 @@ export function alertsPanel(app) {
       const message = h('p', null);
       const details = facts([
         ['latest_value', 'Value', 'figure'], ['seven_day_avg_value', '7-day mean', 'figure'], ['drop_ratio', 'Drop', 'figure'],
-        ['sample', 'Sample', 'figure'], ['day_key', 'Day', 'figure'], ['reasons', 'Reasons'],
+        ['sample', 'Sample', 'figure'], ['day_key', 'Day', 'figure'], ['reasons', 'Reasons', 'figure'],
       ]);
       details.list.classList.add('pairs');
       const node = h('li', { 'data-alert': item.metric }, h('div', { class: 'split' }, h('strong', null, item.label ?? item.metric), severity), message, details.list);
@@ -48,6 +48,7 @@ export function alertsPanel(app) {
 
     function update(node, item) {
       const { severity, message, details } = parts.get(node);
+      attr(node, 'data-severity', item.severity);
       setPill(severity, item.severity, words(item.severity));
       attr(severity, 'data-tone', item.severity === 'critical' ? 'bad' : 'warn');
       text(message, sentence(item.message ?? ''));

@@ -1,7 +1,7 @@
 /** The weekly digest: drafted on demand when there is evidence enough, read with its evidence, downloaded. */
 
 import { download } from '../download.js';
-import { button, h, show } from '../dom.js';
+import { attr, button, h, show, text } from '../dom.js';
 import { count, words } from '../format.js';
 import { showEvidence } from '../evidence.js';
 import { markdown } from '../markdown.js';
@@ -15,23 +15,37 @@ const TONE = { created: 'good', existing: 'busy', insufficient_evidence: 'warn' 
 export function digestPanel(app) {
   return panel(app, { id: 'digest', title: 'Digest', topic: 'status' }, (body) => {
     const lookback = numberField({ id: 'digest-lookback', label: 'Days back', min: 1, max: 90, fallback: 7 });
-    const anchor = h('input', { id: 'digest-anchor', type: 'date', 'data-testid': 'digest-anchor' });
+    const anchor = h('input', {
+      id: 'digest-anchor', type: 'text', placeholder: 'YYYY-MM-DD', autocomplete: 'off', class: 'mono', 'data-testid': 'digest-anchor',
+      'aria-describedby': 'digest-anchor-message', on: { input: () => sayAnchor('') },
+    });
+    const anchorMessage = h('p', { id: 'digest-anchor-message', class: 'field-message', hidden: true });
     const duplicate = h('input', { id: 'digest-duplicate', type: 'checkbox', 'data-testid': 'digest-duplicate' });
     const go = maker(app, 'Generate digest', 'digest-generate', generate);
     const shown = h('div', { class: 'report', hidden: true, 'data-testid': 'digest-report' });
     body.append(
       h('p', { class: 'hint' }, 'A draft of what happened, each claim with links to its evidence. One per anchor date; none when there is too little evidence.'),
       h('div', { class: 'compare-form' }, lookback.node,
-        h('div', { class: 'field' }, h('label', { for: 'digest-anchor' }, 'Anchor date (UTC), today when empty'), anchor)),
+        h('div', { class: 'field' }, h('label', { for: 'digest-anchor' }, 'Anchor date (UTC), today when empty'), anchor, anchorMessage)),
       h('label', { class: 'check' }, duplicate, h('span', null, 'Allow another draft of the same date')),
       go.node, go.failure, shown);
+
+    function sayAnchor(message) {
+      text(anchorMessage, message);
+      show(anchorMessage, Boolean(message));
+      attr(anchor, 'aria-invalid', message ? 'true' : null);
+    }
 
     async function generate() {
       const days = lookback.read();
       if (days === null) return lookback.focus();
+      const date = anchor.value.trim();
+      const real = date === '' || (/^\d{4}-\d{2}-\d{2}$/.test(date) && !Number.isNaN(Date.parse(`${date}T00:00:00Z`)));
+      sayAnchor(real ? '' : 'A date like 2026-03-01.');
+      if (!real) return anchor.focus();
       const answer = await app.api.write('digest', {
         ...(days && { lookback_days: days }),
-        ...(anchor.value && { anchor_date: anchor.value }),
+        ...(date && { anchor_date: date }),
         ...(duplicate.checked && { allow_duplicate_anchor: true }),
       });
       draw(answer);

@@ -1,11 +1,14 @@
-/** The live tail of the event log, with a filter; a row opens to its details. */
+/** The live tail of the event log, with filters; a row opens to its details. */
 
-import { attr, h } from '../dom.js';
+import { attr, h, keyed } from '../dom.js';
 import { time } from '../format.js';
 import { panel } from '../panel.js';
+import { mergeById } from '../store.js';
 import { tail } from './tail.js';
 
 const SYSTEM = /^(run_|world_|settings_|simulation_)/;
+const FOUND = 100;
+const KEPT = 2_000;
 
 function create(event) {
   const system = SYSTEM.test(event.event_type);
@@ -31,6 +34,31 @@ function create(event) {
   return h('li', { 'data-event': event.id }, details);
 }
 
+/** Events of one type, or of one run, from the whole log: what the tail keeps is only its end. */
+function searcher(app) {
+  let query = '';
+  let rows = [];
+  let cursor = null;
+  const ask = async (more) => {
+    const asked = query;
+    const page = await app.api.get(`events?limit=${FOUND}&${query}${more ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+    if (asked !== query) return;
+    rows = mergeById(more ? rows : [], page.items, KEPT);
+    cursor = page.next_cursor ?? null;
+  };
+  return {
+    active: () => query !== '',
+    rows: () => rows,
+    hasOlder: () => cursor !== null,
+    older: () => ask(true),
+    async set(wanted) {
+      if (wanted === query) return;
+      [query, rows, cursor] = [wanted, [], null];
+      if (query) await ask(false);
+    },
+  };
+}
+
 /** The panel. */
 export function eventsPanel(app) {
   return panel(app, { id: 'events', title: 'Events', topic: 'events' }, (body, tools) => {
@@ -38,12 +66,17 @@ export function eventsPanel(app) {
       type: 'search', placeholder: 'Filter: type, agent, text', 'aria-label': 'Filter events',
       'data-testid': 'events-filter', autocomplete: 'off', spellcheck: 'false',
     });
+    const type = h('select', { 'aria-label': 'Type of event', 'data-testid': 'events-type' });
     const current = h('input', { type: 'checkbox', 'data-testid': 'events-current-run' });
+    const types = new Set();
+    const search = searcher(app);
     let wanted = [];
 
+    const runId = () => app.store.get('status')?.viewer_ops?.run_id ?? '';
+
     function match(event) {
-      const runId = app.store.get('status')?.viewer_ops?.run_id;
-      if (current.checked && event.run_id !== runId) return false;
+      if (current.checked && event.run_id !== runId()) return false;
+      if (type.value && event.event_type !== type.value) return false;
       const content = `${event.event_type} #${event.agent_id ?? ''} ${event.description} ${event.run_id ?? ''}`.toLowerCase();
       return wanted.every((word) => content.includes(word));
     }
@@ -55,16 +88,45 @@ export function eventsPanel(app) {
       create,
       match,
       nothing: 'No event yet, or none that matches.',
+      hasOlder: () => (search.active() ? search.hasOlder() : app.feeds.hasOlder('events')),
+      older: async () => {
+        await (search.active() ? search.older() : app.feeds.older('events'));
+        if (search.active()) again();
+      },
     });
-    const again = () => {
+
+    /** What the stream brought, and what was found in the log. */
+    const all = () => (search.active() ? mergeById(search.rows(), app.store.get('events') ?? [], KEPT) : app.store.get('events') ?? []);
+
+    function again() {
       wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+      list.set(all());
       list.redraw();
-    };
+    }
+
+    async function look() {
+      const run = current.checked && runId() ? `run_id=${encodeURIComponent(runId())}` : '';
+      const kind = type.value ? `type=${encodeURIComponent(type.value)}` : '';
+      const found = search.set([run, kind].filter(Boolean).join('&'));
+      again();
+      await found.catch((error) => app.toast.failed(`Events: ${error.message}`));
+      again();
+    }
+
     filter.addEventListener('input', again);
-    current.addEventListener('change', again);
-    attr(filter, 'size', 22);
-    tools.append(filter, h('label', { class: 'check' }, current, h('span', null, 'This run')));
+    for (const control of [type, current]) control.addEventListener('change', look);
+    attr(filter, 'size', 18);
+    tools.append(filter, type, h('label', { class: 'check' }, current, h('span', null, 'This run')));
     body.append(list.frame);
-    return (events) => list.set(events);
+
+    return (events) => {
+      const before = types.size;
+      for (const event of events) types.add(event.event_type);
+      // Rebuilt only when there is a new type, and never while it is open.
+      if (types.size !== before && document.activeElement !== type) {
+        keyed(type, ['', ...[...types].sort()], (name) => name, (name) => h('option', { value: name }, name || 'All types'));
+      }
+      list.set(all());
+    };
   });
 }

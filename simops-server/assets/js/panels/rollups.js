@@ -11,15 +11,14 @@ import { dayTable } from './days.js';
 const SPANS = [14, 30, 90];
 const at = (row) => Date.parse(`${row.day_key}T00:00:00Z`) / 1000;
 const column = (rows, field) => rows.map((row) => row[field] ?? null);
-const wholeDay = (moment, long) => (long ? `${new Date(moment * 1000).toISOString().slice(0, 10)} UTC` : dayOf(moment));
 
 function funnelPart() {
   const list = h('ul', { class: 'funnel' });
   const rows = FUNNEL.map(([label, visitors, events, ratio, of]) => {
     const people = h('span', { class: 'figure' });
-    const share = h('span', { class: 'figure strong' });
+    const share = h('b');
     const meter = bar(`${label}, visitors`);
-    list.append(h('li', null, h('span', null, label), people, share, h('span', { class: 'hint of' }, of), meter.svg));
+    list.append(h('li', null, h('span', null, label), people, h('span', { class: 'hint figure' }, share, of ? ` ${of}` : ''), meter.svg));
     return { label, visitors, events, ratio, people, share, meter };
   });
   return {
@@ -77,6 +76,12 @@ export function rollupsPanel(app) {
       averages.append(h('div', null, h('dt', null, label), cell));
       return { field, cell };
     });
+    let unfinished = null;
+    const wholeDay = (moment, long) => {
+      if (!long) return dayOf(moment);
+      const key = new Date(moment * 1000).toISOString().slice(0, 10);
+      return `${key} UTC${key === unfinished ? ' (partial)' : ''}`;
+    };
     const common = { time: wholeDay, padded: true, height: 160 };
     const charts = [
       chart({
@@ -149,6 +154,7 @@ export function rollupsPanel(app) {
       show(shown, Boolean(latest));
       if (!latest) return;
       text(day, latest.day_key);
+      unfinished = items.find((row) => row.partial)?.day_key ?? null;
       show(partial, Boolean(latest.partial));
       funnel.set(latest);
       for (const { visitors, ratio, cell } of steps) {

@@ -1,6 +1,6 @@
 /** The registry of runs, newest first; a row opens to its metadata. */
 
-import { h, keyed, show, text } from '../dom.js';
+import { button, h, keyed, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words } from '../format.js';
 import { panel } from '../panel.js';
 import { facts, pill, setPill } from '../parts.js';
@@ -18,7 +18,15 @@ export function runsPanel(app) {
   return panel(app, { id: 'runs', title: 'Runs', topic: 'runs', also: ['tick'] }, (body) => {
     const list = h('ul', { class: 'rows' });
     const none = h('p', { class: 'empty' }, 'No run has been started yet.');
-    body.append(h('div', { class: 'tail', tabindex: '0', role: 'group', 'aria-label': 'Runs, newest first' }, list, none));
+    const older = button('Show older', { class: 'quiet', 'data-testid': 'runs-older', on: { click: more } });
+    body.append(h('div', { class: 'tail', tabindex: '0', role: 'group', 'aria-label': 'Runs, newest first' }, list, none, h('div', { class: 'actions' }, older)));
+
+    /** The registry is short beside the log of events: more of it is asked for as a whole. */
+    function more() {
+      app.store.put('runs_shown', Math.min(500, app.store.get('runs').items.length + 50));
+      app.feeds.refresh('runs');
+    }
+
     const parts = new WeakMap();
 
     function create(run) {
@@ -55,6 +63,7 @@ export function runsPanel(app) {
     return (page) => {
       keyed(list, page.items, (run) => run.run_id, create, update);
       show(none, page.items.length === 0);
+      show(older, Boolean(page.next_cursor) && page.items.length < 500);
     };
   });
 }

@@ -4,7 +4,7 @@ import { button, h, keyed, show, text } from '../dom.js';
 import { plural } from '../format.js';
 
 /** The list of `topic`; `create(row)` makes an element, `update(node, row)` patches it, `match(row)` filters. */
-export function tail(app, { topic, label, noun, create, update: patch, match = () => true, nothing }) {
+export function tail(app, { topic, label, noun, create, update: patch, match = () => true, nothing, hasOlder = () => app.feeds.hasOlder(topic), older: fetchOlder = () => app.feeds.older(topic) }) {
   const list = h('ul', { class: 'rows' });
   const older = button('Show older', { class: 'quiet', on: { click: () => loadMore() } });
   const none = h('p', { class: 'empty' }, nothing);
@@ -28,7 +28,7 @@ export function tail(app, { topic, label, noun, create, update: patch, match = (
     const visible = shown.filter(match);
     keyed(list, visible, (row) => row.id, create, patch);
     show(none, visible.length === 0);
-    show(older, app.feeds.hasOlder(topic));
+    show(older, hasOlder());
   }
 
   function update() {
@@ -53,7 +53,7 @@ export function tail(app, { topic, label, noun, create, update: patch, match = (
 
   async function loadMore() {
     older.disabled = true;
-    await app.feeds.older(topic).catch((error) => app.toast.failed(error.message));
+    await fetchOlder().catch((error) => app.toast.failed(error.message));
     older.disabled = false;
     draw();
   }
