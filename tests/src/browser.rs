@@ -105,6 +105,18 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
+    /// Keeps what is downloaded from now on in a folder of its own.
+    ///
+    /// # Panics
+    /// When the browser refuses.
+    pub async fn keep_downloads(&self) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().display().to_string();
+        let parameters = json!({ "behavior": "allow", "downloadPath": path });
+        self.devtools("Browser.setDownloadBehavior", parameters).await;
+        folder
+    }
+
     /// What WebDriver has no word for.
     async fn devtools(&self, command: &str, parameters: Value) {
         let session = self.client.session_id().await.expect("an answer").expect("a session");
@@ -217,7 +229,7 @@ impl Browser {
     pub async fn until_text(&self, id: &str, part: &str) {
         eventually(&format!("{part:?} in {id}"), WITHIN, async || {
             let text = self.find(id).await.text().await.ok()?;
-            text.to_lowercase().contains(&part.to_lowercase()).then_some(())
+            text.replace('\u{a0}', " ").to_lowercase().contains(&part.to_lowercase()).then_some(())
         })
         .await;
     }

@@ -33,10 +33,11 @@ export function whyNot(status, form) {
     if (paused) say('pause', 'The run is paused already.');
     else say('resume', 'The run is not paused.');
   } else {
-    const none = run ? `Run ${run.run_id} has ended.` : 'No run has been started.';
+    // Short, as each takes a line of its own: the run is named above them.
+    const none = run ? 'The run has ended.' : 'No run has been started.';
     say('pause', none);
     if (!run) say('resume', none);
-    else if (run.ended_by !== 'guardrail') say('resume', `Run ${run.run_id} has ended and cannot go on.`);
+    else if (run.ended_by !== 'guardrail') say('resume', 'The run has ended and cannot go on.');
     if (!(run && form.clear)) say('stop', none);
   }
 

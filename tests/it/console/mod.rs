@@ -6,3 +6,5 @@ mod flow;
 mod hostile;
 mod outages;
 mod proxied;
+mod reports;
+mod still;
