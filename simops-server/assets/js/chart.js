@@ -101,7 +101,7 @@ export function chart({ label, series, height = 150, time = clockOf, axis = Stri
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step || !plot) return;
     event.preventDefault();
-    const from = plot.cursor.idx ?? data[0].length - (step < 0 ? 0 : 1);
+    const from = plot.cursor.idx ?? data[0].length - 1;
     const at = Math.min(data[0].length - 1, Math.max(0, from + step));
     plot.setCursor({ left: plot.valToPos(data[0][at], 'x'), top: 10 });
     attr(when, 'role', 'status');

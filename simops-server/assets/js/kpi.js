@@ -8,7 +8,7 @@ export const FUNNEL = [
   ['Run click', 'landing_run_click_visitors', 'landing_run_clicks', 'landing_to_run_ctr', 'of landing visitors'],
   ['Run detail', 'run_detail_visitors', 'run_detail_views', null, ''],
   ['Replay start', 'replay_start_visitors', 'replay_starts', 'run_to_replay_start_rate', 'of detail visitors'],
-  ['Replay complete', 'replay_completion_visitors', 'replay_completions', 'replay_completion_rate', 'of replay starters'],
+  ['Completed', 'replay_completion_visitors', 'replay_completions', 'replay_completion_rate', 'of replay starters'],
   ['Shared', 'share_action_visitors', 'share_actions', 'share_action_rate', 'of viewers'],
   ['Link opened', 'shared_link_open_visitors', 'shared_link_opens', 'shared_link_ctr', 'of share clickers'],
 ];
@@ -52,4 +52,10 @@ export function against(value, average) {
   if (typeof value !== 'number' || typeof average !== 'number') return '';
   const points = (value - average) * 100;
   return `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} pt`;
+}
+
+/** The interval that holds the true rate in 95 of 100 cases: `7–27 %`; empty where there is none. */
+export function interval(range) {
+  if (typeof range?.low !== 'number' || typeof range?.high !== 'number') return '';
+  return `${(range.low * 100).toFixed(range.low < 0.1 ? 1 : 0)}–${percent(range.high)}`;
 }

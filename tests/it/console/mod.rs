@@ -8,3 +8,4 @@ mod outages;
 mod proxied;
 mod reports;
 mod still;
+mod visitors;

@@ -2,7 +2,7 @@
 
 import { attr, h, keyed, show, text } from '../dom.js';
 import { count, number, percent, sentence, words } from '../format.js';
-import { rate } from '../kpi.js';
+import { interval, rate } from '../kpi.js';
 import { panel } from '../panel.js';
 import { facts, pill, setPill } from '../parts.js';
 
@@ -37,7 +37,7 @@ export function alertsPanel(app) {
       const severity = pill();
       const message = h('p', null);
       const details = facts([
-        ['latest_value', 'Value', 'figure'], ['seven_day_avg_value', '7-day mean', 'figure'], ['drop_ratio', 'Drop', 'figure'],
+        ['latest_value', 'Value', 'figure'], ['interval', '95 % interval', 'figure'], ['seven_day_avg_value', '7-day mean', 'figure'], ['drop_ratio', 'Drop', 'figure'],
         ['sample', 'Sample', 'figure'], ['day_key', 'Day', 'figure'], ['reasons', 'Reasons', 'figure'],
       ]);
       details.list.classList.add('pairs');
@@ -53,10 +53,11 @@ export function alertsPanel(app) {
       attr(severity, 'data-tone', item.severity === 'critical' ? 'bad' : 'warn');
       text(message, sentence(item.message ?? ''));
       details.set('latest_value', rate(item.latest_value));
+      details.set('interval', interval(item.interval));
       details.set('seven_day_avg_value', rate(item.seven_day_avg_value));
-      details.set('drop_ratio', item.drop_ratio === null || item.drop_ratio === undefined ? 'n/a' : percent(item.drop_ratio));
+      details.set('drop_ratio', typeof item.drop_ratio !== 'number' ? 'n/a' : item.drop_ratio > 0 ? percent(item.drop_ratio) : 'none');
       details.set('sample', `${count(item.sample_size)} (at least ${number(item.minimum_sample_size)})`);
-      details.set('day_key', item.day_key);
+      details.set('day_key', item.partial ? `${item.day_key} (partial)` : item.day_key);
       details.set('reasons', (item.reasons ?? []).map(words).join(', '));
     }
 

@@ -3,7 +3,7 @@
 import { chart, dayOf } from '../chart.js';
 import { attr, button, h, keyed, show, text } from '../dom.js';
 import { count, shortTime } from '../format.js';
-import { FUNNEL, ONBOARDING, RATES, against, figure, mature, oldestFirst, rate } from '../kpi.js';
+import { FUNNEL, ONBOARDING, RATES, against, figure, interval, mature, oldestFirst, rate } from '../kpi.js';
 import { panel } from '../panel.js';
 import { bar } from '../parts.js';
 import { dayTable } from './days.js';
@@ -29,6 +29,8 @@ function funnelPart() {
         text(row.people, figure(day[row.visitors]));
         attr(row.people, 'title', `${figure(day[row.events])} events`);
         text(row.share, row.ratio ? rate(day[row.ratio]) : '');
+        const range = row.ratio && interval(day.intervals?.[row.ratio]);
+        attr(row.share, 'title', range ? `95 % interval ${range}` : null);
         row.meter.set({ value: day[row.visitors] ?? 0, max: most, tone: 'line', words: `${figure(day[row.visitors])} visitors` });
       }
     },
@@ -45,8 +47,9 @@ function retentionTile(which, label, wait) {
       const cohort = mature(items, which);
       text(value, cohort ? rate(cohort[`${which}_retention_rate`]) : 'n/a');
       const change = cohort ? against(cohort[`${which}_retention_rate`], averages?.[`${which}_retention_rate`]) : '';
+      const range = interval(cohort?.intervals?.[`${which}_retention_rate`]);
       text(note, cohort
-        ? `Cohort of ${cohort.day_key}: ${figure(cohort[`${which}_returning_users`])} of ${figure(cohort[`${which}_cohort_size`])} came back${change ? `; ${change} to the 7-day mean` : ''}. Later cohorts: n/a until day + ${wait} is over.`
+        ? `${range ? `95 % interval ${range}. ` : ''}Cohort of ${cohort.day_key}: ${figure(cohort[`${which}_returning_users`])} of ${figure(cohort[`${which}_cohort_size`])} came back${change ? `; ${change} to the 7-day mean` : ''}. Later cohorts: n/a until day + ${wait} is over.`
         : `n/a: no cohort with viewers is ${wait} whole ${wait === 1 ? 'day' : 'days'} old yet.`);
     },
   };

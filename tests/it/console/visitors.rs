@@ -1,0 +1,65 @@
+//! What visitors do, as the console shows it: partial days, immature cohorts, alerts.
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde_json::{Value, json};
+use simops_tests::browser::Browser;
+use simops_tests::{Server, ServerBuilder};
+
+/// `landed` visitors of the day so many days ago, of whom `clicked` click on a run and look at it.
+fn day(ago: i64, landed: usize, clicked: usize, visitor: impl Fn(usize) -> String) -> Vec<Value> {
+    let at = (Timestamp::now() - SignedDuration::from_hours(24 * ago)).to_string();
+    let event = |name: &str, n: usize| json!({"event_name": name, "visitor_id": visitor(n), "occurred_at": at});
+    let looks = (0..clicked).flat_map(|n| {
+        [event("landing_run_click", n), event("run_detail_view", n), event("replay_start", n)]
+    });
+    (0..landed).map(|n| event("landing_view", n)).chain(looks).collect()
+}
+
+async fn send(server: &Server, events: &[Value]) {
+    let call = server.client.bare(Method::POST, "/api/analytics/kpi/events").json(&events);
+    server.client.send(call).await.unwrap().ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn days_are_shown_with_what_is_partial_immature_or_alarming() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::new(dir.path()).start().await;
+    let browser = Browser::open(1440, 1000).await;
+    browser.connect(&server.base, "ada").await;
+    browser.click("nav-visitors").await;
+    browser.until_text("panel-kpi", "No event of a visitor in these days").await;
+    browser.until_text("retention-d1", "n/a").await;
+    browser.until_text("panel-alerts", "No alert").await;
+
+    // Of 30 who looked two days ago 6 were there the day after; today hardly anybody clicks.
+    send(&server, &day(2, 60, 30, |n| format!("visitor-a-{n}"))).await;
+    send(&server, &day(1, 60, 6, |n| format!("visitor-a-{n}"))).await;
+    send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
+    browser.click("days-14").await;
+    browser.until_text("retention-d1", "6 of 30 came back").await;
+    browser.until_text("retention-d1", "20 %").await;
+    browser.until_text("retention-d7", "n/a").await;
+    browser.until_text("panel-kpi", "partial: the day is not over").await;
+    browser.until_text("kpi-days", "partial").await;
+    let rows = "return document.querySelectorAll('#kpi tbody tr').length";
+    assert_eq!(browser.run(rows).await, 14);
+    browser.click("days-90").await;
+    browser
+        .until("ninety days", "return document.querySelectorAll('#kpi tbody tr').length === 90")
+        .await;
+    let drawn = "return document.querySelectorAll('#kpi canvas').length";
+    assert_eq!(browser.run(drawn).await, 3, "charts");
+
+    browser.until_text("alerts-critical", "1 critical").await;
+    browser.until_text("panel-alerts", "Landing -> Run CTR").await;
+    browser.until_text("panel-alerts", "60 (at least 40)").await;
+    browser.until_text("nav-visitors", "1").await;
+    assert_eq!(browser.inaccessible().await, Vec::<String>::new());
+    // A chart is read by keyboard, too.
+    let day_read = "return document.querySelector('#kpi .chart-when').textContent";
+    let last = browser.run(day_read).await;
+    browser.run("document.querySelector('#kpi .chart-box').focus()").await;
+    browser.client.active_element().await.unwrap().send_keys("\u{e012}").await.unwrap();
+    browser.until("another day is read", &format!("{day_read} !== {last}")).await;
+}
