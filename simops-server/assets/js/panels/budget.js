@@ -112,7 +112,7 @@ export function budgetPanel(app) {
       const data = columns(series, status.llm_budget, SPENDING.includes(status.run_state), Date.parse(series.until));
       const most = Math.max(0, ...data[1], ...data[2]);
       const hard = status.llm_budget.hard_cap_usd;
-      scale = hard > 0 && most >= hard / 4 ? Math.max(most, hard) : most;
+      scale = hard > 0 && (most >= hard / 4 || most === 0) ? Math.max(most, hard) : most || status.llm_budget.soft_cap_usd || 1;
       drawing.set(data, `${usd(status.llm_budget.estimated_cost_usd)} spent. ${ahead.textContent}`);
       const rest = byProvider(series).filter(({ provider }) => !SHOWN.includes(provider));
       keyed(others, rest, ({ provider }) => provider,

@@ -98,6 +98,7 @@ export function controlsPanel(app) {
 
       const run = status.run_metadata;
       text(line, runLine(run, status));
+      attr(line, 'title', line.textContent);
       text(step, waiting || progress(status));
       attr(step, 'data-busy', waiting || progress(status) ? 'true' : null);
     }

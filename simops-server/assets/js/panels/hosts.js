@@ -15,7 +15,7 @@ export function hostsTable(app) {
     h('thead', null, h('tr', null, HEADS.map(([label, kind]) => h('th', { scope: 'col', class: kind ?? null }, label)))),
     rows,
   );
-  const scroll = h('div', { class: 'scroll-x', tabindex: '0', role: 'group', 'aria-label': 'Hosts' }, table);
+  const scroll = h('div', { class: 'scroll-x tall', tabindex: '0', role: 'group', 'aria-label': 'Hosts' }, table);
   const none = h('p', { class: 'empty' }, 'No host has reported. Start the server with its own host, or a worker.');
   const parts = new WeakMap();
 
