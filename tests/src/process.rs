@@ -19,11 +19,11 @@ pub const TOKEN: &str = "a-token-for-tests-only";
 /// # Panics
 /// When it was not built.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let program = profile.join(name);
-    assert!(program.exists(), "{name} is not built: cargo build --workspace --bins");
-    program
+    // target/PROFILE/deps/TEST, or target/PROFILE/BINARY.
+    let own = std::env::current_exe().expect("the own path");
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let found = places.find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace --bins"))
 }
 
 /// Runs `simops-cli` in `dir` and waits for it.

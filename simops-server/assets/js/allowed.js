@@ -68,3 +68,12 @@ export function progress(status) {
       return '';
   }
 }
+
+/** What is true now, as the live hosts have confirmed it; empty while they have not. */
+export function confirmed(status) {
+  const live = (status.hosts ?? []).filter((host) => host.state !== 'lost');
+  if (['starting', 'pausing', 'stopping'].includes(status.run_state) || !live.length) return '';
+  const calls = live.reduce((sum, host) => sum + (host.in_flight_calls ?? 0), 0);
+  const hosts = `${live.length} host${live.length === 1 ? '' : 's'}`;
+  return `Confirmed by ${hosts}: ${status.run_state}${calls ? `, ${calls} call${calls === 1 ? '' : 's'} in flight` : ''}.`;
+}

@@ -1,6 +1,6 @@
 /** Starts, pauses, resumes, stops and resets; asks first, and shows what the hosts have confirmed. */
 
-import { progress, whyNot } from '../allowed.js';
+import { confirmed, progress, whyNot } from '../allowed.js';
 import { attr, button, h, keyed, show, text } from '../dom.js';
 import { duration, words } from '../format.js';
 import { panel } from '../panel.js';
@@ -99,7 +99,7 @@ export function controlsPanel(app) {
       const run = status.run_metadata;
       text(line, runLine(run, status));
       attr(line, 'title', line.textContent);
-      text(step, waiting || progress(status));
+      text(step, waiting || progress(status) || confirmed(status));
       attr(step, 'data-busy', waiting || progress(status) ? 'true' : null);
     }
 

@@ -63,7 +63,7 @@ function searcher(app) {
 export function eventsPanel(app) {
   return panel(app, { id: 'events', title: 'Events', topic: 'events' }, (body, tools) => {
     const filter = h('input', {
-      type: 'search', placeholder: 'Filter: type, agent, text', 'aria-label': 'Filter events',
+      type: 'search', placeholder: 'Type, agent, text', 'aria-label': 'Filter events',
       'data-testid': 'events-filter', autocomplete: 'off', spellcheck: 'false',
     });
     const type = h('select', { 'aria-label': 'Type of event', 'data-testid': 'events-type' });
@@ -115,7 +115,7 @@ export function eventsPanel(app) {
 
     filter.addEventListener('input', again);
     for (const control of [type, current]) control.addEventListener('change', look);
-    attr(filter, 'size', 18);
+    attr(filter, 'size', 12);
     tools.append(filter, type, h('label', { class: 'check' }, current, h('span', null, 'This run')));
     body.append(list.frame);
 
