@@ -1,0 +1,90 @@
+//! What a day has used and reserved: one row per day.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use simops::usage::{DayTotals, DayUse, NanoUsd};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::codec::Day;
+use crate::error::Work;
+
+/// The sums of `days`, those that have any.
+pub(crate) async fn day_uses(
+    connection: &mut PgConnection,
+    days: impl IntoIterator<Item = Date>,
+) -> Work<BTreeMap<Date, DayUse>> {
+    let rows = sqlx::query(
+        "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, \
+             cost, reserved_calls_total, reserved_calls_openrouter_free, reserved_calls_groq, \
+             reserved_calls_gemini, reserved_calls_unpriced, reserved_cost, version, day \
+         FROM usage_days WHERE day = ANY($1)",
+    )
+    .bind(days.into_iter().map(Day).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let day_uses = rows.iter().map(|row| Ok((row.try_get::<Day, _>("day")?.0, day_use(row)?)));
+    Ok(day_uses.collect::<sqlx::Result<_>>()?)
+}
+
+fn day_use(row: &PgRow) -> sqlx::Result<DayUse> {
+    Ok(DayUse {
+        settled: totals(row, 0)?,
+        reserved: totals(row, 6)?,
+        version: row.try_get::<i64, _>(12)?.cast_unsigned(),
+    })
+}
+
+/// Replaces the sums of a day.
+pub(crate) async fn put_day_use(
+    connection: &mut PgConnection,
+    day: Date,
+    day_use: &DayUse,
+) -> Work<()> {
+    let DayUse { settled, reserved, version } = day_use;
+    let mut query = sqlx::query(
+        "INSERT INTO usage_days (day, calls_total, calls_openrouter_free, calls_groq, \
+             calls_gemini, calls_unpriced, cost, reserved_calls_total, \
+             reserved_calls_openrouter_free, reserved_calls_groq, reserved_calls_gemini, \
+             reserved_calls_unpriced, reserved_cost, version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+         ON CONFLICT (day) DO UPDATE SET calls_total = $2, calls_openrouter_free = $3, \
+             calls_groq = $4, calls_gemini = $5, calls_unpriced = $6, cost = $7, \
+             reserved_calls_total = $8, reserved_calls_openrouter_free = $9, \
+             reserved_calls_groq = $10, reserved_calls_gemini = $11, \
+             reserved_calls_unpriced = $12, reserved_cost = $13, version = $14",
+    )
+    .bind(Day(day));
+    for totals in [settled, reserved] {
+        for sum in sums(totals) {
+            query = query.bind(sum);
+        }
+    }
+    query.bind(version.cast_signed()).execute(connection).await?;
+    Ok(())
+}
+
+/// The sums in the order of the columns.
+pub(crate) fn sums(totals: &DayTotals) -> [i64; 6] {
+    [
+        totals.calls_total,
+        totals.calls_openrouter_free,
+        totals.calls_groq,
+        totals.calls_gemini,
+        totals.calls_unpriced,
+        totals.cost.0,
+    ]
+}
+
+/// Six sums in the order of the columns, from `first` on.
+pub(crate) fn totals(row: &PgRow, first: usize) -> sqlx::Result<DayTotals> {
+    Ok(DayTotals {
+        calls_total: row.try_get(first)?,
+        calls_openrouter_free: row.try_get(first + 1)?,
+        calls_groq: row.try_get(first + 2)?,
+        calls_gemini: row.try_get(first + 3)?,
+        calls_unpriced: row.try_get(first + 4)?,
+        cost: NanoUsd(row.try_get(first + 5)?),
+    })
+}

@@ -1,0 +1,67 @@
+//! The schema: how old it is, and how it is brought up to date.
+
+use simops::{Error, ErrorKind};
+use sqlx::{Executor, PgConnection};
+
+use crate::connection::{Connections, How};
+use crate::error::Work;
+
+/// Names the lock under which the schema changes: "SiOp".
+const LOCK: i64 = 0x5369_4f70;
+
+/// Each brings the schema from its index to the next version. Append only.
+const MIGRATIONS: [&str; 5] = [
+    include_str!("../migrations/0001_control.sql"),
+    include_str!("../migrations/0002_events.sql"),
+    include_str!("../migrations/0003_usage.sql"),
+    include_str!("../migrations/0004_world.sql"),
+    include_str!("../migrations/0005_counting.sql"),
+];
+
+/// Brings the schema up to date.
+///
+/// All in one transaction under one lock, so of several processes that start at once one migrates
+/// and the others find it done; a crash leaves the old schema or the new one. The lock belongs to
+/// the transaction, so it holds behind a pooler, too.
+pub(crate) async fn migrate(connections: &Connections) -> Work<()> {
+    let mut tx = connections.begin(How::WriteLong).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    let version = version(&mut tx).await?;
+    let pending = MIGRATIONS.get(version..).ok_or_else(|| newer(version))?;
+    if pending.is_empty() {
+        return tx.commit().await;
+    }
+    for migration in pending {
+        tx.execute(*migration).await?;
+    }
+    sqlx::query("UPDATE simops_schema SET version = $1")
+        .bind(i32::try_from(MIGRATIONS.len()).unwrap_or(0))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
+/// The version of the schema; 0 for an empty one.
+async fn version(connection: &mut PgConnection) -> Work<usize> {
+    let (exists,): (bool,) = sqlx::query_as("SELECT to_regclass('simops_schema') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        let create = "CREATE TABLE simops_schema (version INTEGER NOT NULL); \
+                      INSERT INTO simops_schema VALUES (0)";
+        connection.execute(create).await?;
+    }
+    let (version,): (i32,) =
+        sqlx::query_as("SELECT version FROM simops_schema").fetch_one(&mut *connection).await?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+fn newer(version: usize) -> Error {
+    let detail = format!(
+        "written by a newer simops: its schema has version {version}, this simops {} knows up to \
+         {}; upgrade simops or use another database",
+        simops::VERSION,
+        MIGRATIONS.len()
+    );
+    Error::new(ErrorKind::Unusable, detail)
+}

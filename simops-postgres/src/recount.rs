@@ -1,0 +1,81 @@
+//! Sums counted anew from the ledger and the open leases.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use simops::usage::budget::CallTotals;
+use simops::usage::recount::{Pair, Recount};
+use simops::usage::{DayUse, Lease};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use crate::codec::Day;
+use crate::days::{day_uses, put_day_use, totals};
+use crate::error::Work;
+use crate::transaction::Tx;
+use crate::usage::{CALL_SUMS, call_totals, put_run_totals, run_totals};
+use crate::{fence, leases};
+
+/// Sums of a day's calls as SQL, as [`simops::usage::DayTotals::of`] counts them.
+const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
+     count(*) FILTER (WHERE provider = 'groq'), count(*) FILTER (WHERE provider = 'gemini'), \
+     count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";
+
+/// Everything that is kept as a sum, and as it comes out anew.
+pub(crate) async fn recount(connection: &mut PgConnection) -> Work<Recount> {
+    let mut days: BTreeMap<Date, Pair<DayUse>> = BTreeMap::new();
+    let mut runs: BTreeMap<String, Pair<CallTotals>> = BTreeMap::new();
+    let mut all = 0;
+
+    let sql = format!("SELECT {DAY_SUMS}, day FROM usage GROUP BY day");
+    for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+        let settled = totals(&row, 0)?;
+        all += settled.calls_total;
+        days.entry(row.try_get::<Day, _>("day")?.0).or_default().counted.settled = settled;
+    }
+    let sql =
+        format!("SELECT {CALL_SUMS}, run_id FROM usage WHERE run_id IS NOT NULL GROUP BY run_id");
+    for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+        runs.entry(row.try_get("run_id")?).or_default().counted = call_totals(&row, 0)?;
+    }
+    let open = leases::all(&mut *connection).await?;
+    for lease in &open {
+        let day = &mut days.entry(lease.day).or_default().counted;
+        day.reserved = day.reserved + Lease::totals(lease);
+    }
+    for row in sqlx::query("SELECT day FROM usage_days").fetch_all(&mut *connection).await? {
+        days.entry(row.try_get::<Day, _>(0)?.0).or_default();
+    }
+    for row in sqlx::query("SELECT run_id FROM usage_runs").fetch_all(&mut *connection).await? {
+        runs.entry(row.try_get(0)?).or_default();
+    }
+    let kept = day_uses(&mut *connection, days.keys().copied()).await?;
+    for (day, pair) in &mut days {
+        pair.kept = kept.get(day).copied().unwrap_or_default();
+        pair.counted.version = pair.kept.version;
+    }
+    let kept = run_totals(connection, &runs.keys().cloned().collect::<Vec<_>>()).await?;
+    for (run_id, pair) in &mut runs {
+        pair.kept = kept.get(run_id).copied().unwrap_or_default();
+    }
+    Ok(Recount {
+        rows: all,
+        leases: open.len().try_into().unwrap_or(i64::MAX),
+        days: days.into_iter().collect(),
+        runs: runs.into_iter().collect(),
+    })
+}
+
+/// Counts anew and puts right what is wrong, while nobody else counts.
+pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, Recount)> {
+    fence::lock(&mut tx).await?;
+    let found = recount(&mut tx).await?;
+    for (day, Pair { kept, counted }) in &found.days {
+        if kept != counted {
+            let right = DayUse { version: kept.version + 1, ..*counted };
+            put_day_use(&mut tx, *day, &right).await?;
+        }
+    }
+    let wrong = found.runs.iter().filter(|(_, sums)| sums.kept != sums.counted);
+    put_run_totals(&mut tx, wrong.map(|(run_id, sums)| (run_id.as_str(), sums.counted))).await?;
+    Ok((tx, found))
+}

@@ -1,0 +1,267 @@
+//! The usage ledger, and its sums per day and per run.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use simops::Result;
+use simops::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
+use simops::usage::budget::{CallTotals, LlmTotals};
+use simops::usage::recount::Recount;
+use simops::usage::{DayTotals, NanoUsd, UsageCounter, UsageRow};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::books::{Step, booked};
+use crate::codec::{Day, Micros, one_more};
+use crate::error::Work;
+use crate::{PostgresStore, recount};
+
+#[async_trait]
+impl UsageStore for PostgresStore {
+    async fn record_usage(&self, rows: &[UsageRow]) -> Result<()> {
+        booked(self.counting.call(Step::Record(rows.to_vec())).await?)
+    }
+
+    async fn day_totals(&self, day: Date) -> Result<DayTotals> {
+        Ok(self.day_use(day).await?.settled)
+    }
+
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
+        let totals = self.base.look(|mut connection| async move {
+            let totals = match scope {
+                ActivityScope::Run(run_id) => {
+                    let of_run = run_totals(&mut connection, std::slice::from_ref(run_id)).await?;
+                    of_run.into_values().next().unwrap_or_default()
+                }
+                ActivityScope::Since(since) => totals_since(&mut connection, *since).await?,
+            };
+            Ok((connection, totals))
+        });
+        Ok(totals.await?.shown())
+    }
+
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
+        self.base
+            .look(|mut connection| async move {
+                let (failed, calls): (i64, i64) = sqlx::query_as(
+                    "SELECT count(*) FILTER (WHERE NOT success), count(*) FROM usage \
+                     WHERE run_id = $1 AND created_at > $2",
+                )
+                .bind(run_id)
+                .bind(Micros(since))
+                .fetch_one(&mut *connection)
+                .await?;
+                Ok((connection, FailureWindow { failed, calls }))
+            })
+            .await
+    }
+
+    async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
+        self.base
+            .look(|mut connection| async move {
+                let page = rows(&mut connection, filter, limit).await?;
+                Ok((connection, page))
+            })
+            .await
+    }
+
+    async fn recount(&self) -> Result<Recount> {
+        self.base
+            .read_long(|mut connection| async move {
+                let found = recount::recount(&mut connection).await?;
+                Ok((connection, found))
+            })
+            .await
+    }
+
+    async fn rebuild_usage(&self) -> Result<Recount> {
+        self.base.write_long(recount::rebuild).await
+    }
+}
+
+const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model_requested, \
+     model_resolved, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, \
+     priced, success, fallback_used, latency_ms, error_type, created_at";
+
+/// Those of `ids` that are stored.
+pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[Uuid]) -> Work<Vec<UsageRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT {COLUMNS} FROM usage WHERE id = ANY($1)");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(connection).await?;
+    Ok(rows.iter().map(row).collect::<sqlx::Result<_>>()?)
+}
+
+/// Writes rows in order; one that is stored is replaced in its place.
+pub(crate) async fn write(connection: &mut PgConnection, new: &[&UsageRow]) -> Work<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO usage ({COLUMNS}) SELECT {COLUMNS} \
+         FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], \
+             $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
+             $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], $18::text[], \
+             $19::timestamptz[]) WITH ORDINALITY AS new ({COLUMNS}, place) \
+         ORDER BY new.place \
+         ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, \
+             checkpoint = excluded.checkpoint, provider = excluded.provider, \
+             model_requested = excluded.model_requested, model_resolved = excluded.model_resolved, \
+             input_tokens = excluded.input_tokens, \
+             cached_input_tokens = excluded.cached_input_tokens, \
+             output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens, \
+             cost = excluded.cost, priced = excluded.priced, success = excluded.success, \
+             fallback_used = excluded.fallback_used, latency_ms = excluded.latency_ms, \
+             error_type = excluded.error_type, created_at = excluded.created_at"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(column(new, |row| row.id))
+        .bind(column(new, |row| Day(row.day)))
+        .bind(new.iter().map(|row| row.run_id.as_deref()).collect::<Vec<_>>())
+        .bind(column(new, |row| row.agent_id))
+        .bind(column(new, |row| row.checkpoint))
+        .bind(new.iter().map(|row| row.provider.as_str()).collect::<Vec<_>>())
+        .bind(new.iter().map(|row| row.model_requested.as_str()).collect::<Vec<_>>())
+        .bind(new.iter().map(|row| row.model_resolved.as_deref()).collect::<Vec<_>>())
+        .bind(column(new, |row| row.input_tokens))
+        .bind(column(new, |row| row.cached_input_tokens))
+        .bind(column(new, |row| row.output_tokens))
+        .bind(column(new, |row| row.reasoning_tokens))
+        .bind(column(new, |row| row.cost.0))
+        .bind(column(new, |row| row.priced))
+        .bind(column(new, |row| row.success))
+        .bind(column(new, |row| row.fallback_used))
+        .bind(column(new, |row| row.latency_ms))
+        .bind(new.iter().map(|row| row.error_type.as_deref()).collect::<Vec<_>>())
+        .bind(column(new, |row| Micros(row.created_at)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn column<T>(rows: &[&UsageRow], of: impl Fn(&UsageRow) -> T) -> Vec<T> {
+    rows.iter().map(|row| of(row)).collect()
+}
+
+fn row(row: &PgRow) -> sqlx::Result<UsageRow> {
+    Ok(UsageRow {
+        id: row.try_get(0)?,
+        day: row.try_get::<Day, _>(1)?.0,
+        run_id: row.try_get(2)?,
+        agent_id: row.try_get(3)?,
+        checkpoint: row.try_get(4)?,
+        provider: row.try_get(5)?,
+        model_requested: row.try_get(6)?,
+        model_resolved: row.try_get(7)?,
+        input_tokens: row.try_get(8)?,
+        cached_input_tokens: row.try_get(9)?,
+        output_tokens: row.try_get(10)?,
+        reasoning_tokens: row.try_get(11)?,
+        cost: NanoUsd(row.try_get(12)?),
+        priced: row.try_get(13)?,
+        success: row.try_get(14)?,
+        fallback_used: row.try_get(15)?,
+        latency_ms: row.try_get(16)?,
+        error_type: row.try_get(17)?,
+        created_at: row.try_get::<Micros, _>(18)?.0,
+    })
+}
+
+async fn rows(
+    connection: &mut PgConnection,
+    filter: &UsageFilter,
+    limit: usize,
+) -> Work<Page<UsageRow>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, place FROM usage \
+         WHERE place > $1 AND ($2::timestamptz IS NULL OR created_at >= $2) \
+             AND ($3::text IS NULL OR run_id = $3) \
+         ORDER BY place LIMIT $4"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(filter.after.unwrap_or(0))
+        .bind(filter.since.map(Micros))
+        .bind(&filter.run_id)
+        .bind(one_more(limit))
+        .fetch_all(connection)
+        .await?;
+    let placed = rows.iter().map(|found| Ok((found.try_get::<i64, _>("place")?, row(found)?)));
+    let cut = Page::cut(placed.collect::<sqlx::Result<_>>()?, limit, |(place, _)| *place);
+    Ok(Page { items: cut.items.into_iter().map(|(_, row)| row).collect(), next: cut.next })
+}
+
+/// The sums of runs, of those that have any.
+pub(crate) async fn run_totals(
+    connection: &mut PgConnection,
+    runs: &[String],
+) -> Work<BTreeMap<String, CallTotals>> {
+    if runs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query(
+        "SELECT calls, success_calls, fallback_calls, total_tokens, cost, run_id FROM usage_runs \
+         WHERE run_id = ANY($1)",
+    )
+    .bind(runs)
+    .fetch_all(connection)
+    .await?;
+    let sums = rows.iter().map(|row| Ok((row.try_get("run_id")?, call_totals(row, 0)?)));
+    Ok(sums.collect::<sqlx::Result<_>>()?)
+}
+
+/// Replaces the sums of runs.
+pub(crate) async fn put_run_totals<'r>(
+    connection: &mut PgConnection,
+    sums: impl IntoIterator<Item = (&'r str, CallTotals)>,
+) -> Work<()> {
+    let (runs, sums): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let column = |of: fn(&CallTotals) -> i64| sums.iter().map(of).collect::<Vec<_>>();
+    sqlx::query(
+        "INSERT INTO usage_runs (run_id, calls, success_calls, fallback_calls, total_tokens, cost) \
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
+             $6::bigint[]) \
+         ON CONFLICT (run_id) DO UPDATE SET calls = excluded.calls, \
+             success_calls = excluded.success_calls, fallback_calls = excluded.fallback_calls, \
+             total_tokens = excluded.total_tokens, cost = excluded.cost",
+    )
+    .bind(runs)
+    .bind(column(|sum| sum.calls))
+    .bind(column(|sum| sum.success_calls))
+    .bind(column(|sum| sum.fallback_calls))
+    .bind(column(|sum| sum.total_tokens))
+    .bind(column(|sum| sum.cost.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Sums of calls as SQL, stopping at the greatest number.
+pub(crate) const CALL_SUMS: &str = "count(*), count(*) FILTER (WHERE success), \
+     count(*) FILTER (WHERE fallback_used), \
+     least(coalesce(sum(least(input_tokens::numeric + output_tokens, 9223372036854775807)), 0), \
+         9223372036854775807)::bigint, \
+     least(coalesce(sum(cost), 0), 9223372036854775807)::bigint";
+
+async fn totals_since(connection: &mut PgConnection, since: Timestamp) -> Work<CallTotals> {
+    let sql = format!("SELECT {CALL_SUMS} FROM usage WHERE created_at >= $1");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(Micros(since)).fetch_one(connection).await?;
+    Ok(call_totals(&row, 0)?)
+}
+
+/// Five sums in the order of the columns, from `first` on.
+pub(crate) fn call_totals(row: &PgRow, first: usize) -> sqlx::Result<CallTotals> {
+    Ok(CallTotals {
+        calls: row.try_get(first)?,
+        success_calls: row.try_get(first + 1)?,
+        fallback_calls: row.try_get(first + 2)?,
+        total_tokens: row.try_get(first + 3)?,
+        cost: NanoUsd(row.try_get(first + 4)?),
+    })
+}

@@ -1,0 +1,266 @@
+//! Worlds: epochs and their documents.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+use simops::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
+use simops::{Error, Result};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use crate::PostgresStore;
+use crate::codec::{Json, Micros, count};
+use crate::error::Work;
+use crate::events;
+use crate::transaction::Tx;
+
+#[async_trait]
+impl WorldStore for PostgresStore {
+    async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
+        self.base
+            .write(|mut tx| async move {
+                let (epoch,): (i64,) = sqlx::query_as(
+                    "INSERT INTO epochs (status, requested_at) VALUES ('requested', $1) \
+                     RETURNING epoch",
+                )
+                .bind(Micros(now))
+                .fetch_one(&mut *tx)
+                .await?;
+                tx.tell_watchers();
+                Ok((tx, epoch))
+            })
+            .await
+    }
+
+    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
+        self.base
+            .look(|mut connection| async move {
+                let rows = sqlx::query(
+                    "SELECT * FROM epochs WHERE status = 'requested' AND requested_at >= $1 \
+                     ORDER BY epoch",
+                )
+                .bind(Micros(since))
+                .fetch_all(&mut *connection)
+                .await?;
+                let epochs = rows.iter().map(epoch).collect::<sqlx::Result<_>>()?;
+                Ok((connection, epochs))
+            })
+            .await
+    }
+
+    async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool> {
+        self.base
+            .write(|mut tx| async move {
+                let claimed = sqlx::query(
+                    "UPDATE epochs SET status = 'building', host_id = $2 \
+                     WHERE epoch = $1 AND status = 'requested'",
+                )
+                .bind(epoch)
+                .bind(host_id)
+                .execute(&mut *tx)
+                .await?;
+                let claimed = claimed.rows_affected() == 1;
+                if claimed {
+                    tx.tell_watchers();
+                }
+                Ok((tx, claimed))
+            })
+            .await
+    }
+
+    async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()> {
+        self.base
+            .write_known(|mut tx| async move {
+                if end_building(&mut tx, epoch, "ready", Some(result), None).await? {
+                    put_documents(&mut tx, epoch, documents).await?;
+                }
+                Ok((tx, ()))
+            })
+            .await
+    }
+
+    async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()> {
+        self.base
+            .write_known(|mut tx| async move {
+                end_building(&mut tx, epoch, "failed", None, Some(reason)).await?;
+                Ok((tx, ()))
+            })
+            .await
+    }
+
+    async fn epoch(&self, number: i64) -> Result<Option<WorldEpoch>> {
+        self.base
+            .look(|mut connection| async move {
+                let row = sqlx::query("SELECT * FROM epochs WHERE epoch = $1").bind(number);
+                let row = row.fetch_optional(&mut *connection).await?;
+                Ok((connection, row.as_ref().map(epoch).transpose()?))
+            })
+            .await
+    }
+
+    async fn forget_epochs(
+        &self,
+        before: Timestamp,
+        keep: usize,
+        shown: Option<i64>,
+    ) -> Result<u64> {
+        self.base
+            .write_known(|mut tx| async move {
+                // Shared with turns, exclusive with a commit that shows another one meanwhile.
+                let (by_now,): (Option<i64>,) =
+                    sqlx::query_as("SELECT world_epoch FROM control FOR SHARE")
+                        .fetch_one(&mut *tx)
+                        .await?;
+                let deleted = sqlx::query(
+                    "DELETE FROM epochs WHERE requested_at < $1 \
+                         AND epoch NOT IN (SELECT epoch FROM epochs ORDER BY epoch DESC LIMIT $2) \
+                         AND epoch IS DISTINCT FROM $3 AND epoch IS DISTINCT FROM $4",
+                )
+                .bind(Micros(before))
+                .bind(count(keep))
+                .bind(shown)
+                .bind(by_now)
+                .execute(&mut *tx)
+                .await?;
+                Ok((tx, deleted.rows_affected()))
+            })
+            .await
+    }
+
+    async fn world(&self, epoch: i64) -> Result<World> {
+        self.base
+            .read(|mut connection| async move {
+                let world = world(&mut connection, epoch).await?;
+                Ok((connection, world))
+            })
+            .await
+    }
+
+    async fn commit_turn(&self, turn: &TurnCommit) -> Result<i64> {
+        self.base.write(|tx| commit_turn(tx, turn)).await
+    }
+}
+
+/// Ends the building of an epoch; false when it has ended so before.
+async fn end_building(
+    tx: &mut Tx,
+    epoch: i64,
+    status: &str,
+    result: Option<&Value>,
+    reason: Option<&str>,
+) -> Work<bool> {
+    let ended = sqlx::query(
+        "UPDATE epochs SET status = $2, result = $3, reason = $4 \
+         WHERE epoch = $1 AND status = 'building'",
+    )
+    .bind(epoch)
+    .bind(status)
+    .bind(result.map(Json))
+    .bind(reason)
+    .execute(&mut **tx)
+    .await?;
+    if ended.rows_affected() == 1 {
+        tx.tell_watchers();
+        return Ok(true);
+    }
+    let before = sqlx::query("SELECT 1 FROM epochs WHERE epoch = $1 AND status = $2")
+        .bind(epoch)
+        .bind(status)
+        .fetch_optional(&mut **tx)
+        .await?;
+    if before.is_some() {
+        return Ok(false);
+    }
+    Err(Error::conflict(format!("epoch {epoch} of the world is not being built")).into())
+}
+
+async fn commit_turn(mut tx: Tx, turn: &TurnCommit) -> Work<(Tx, i64)> {
+    // The lock is shared among turns; a commit that moves the gate waits for those under way, and
+    // those that come after it see the gate moved.
+    let (gate, shown): (i64, Option<i64>) =
+        sqlx::query_as("SELECT gate_generation, world_epoch FROM control FOR SHARE")
+            .fetch_one(&mut *tx)
+            .await?;
+    if turn.generation < gate.cast_unsigned() {
+        return Err(Error::stale("the run was paused, stopped or reset since").into());
+    }
+    if shown != Some(turn.epoch) {
+        return Err(Error::stale("another epoch of the world is shown").into());
+    }
+    let moved: Option<(i64,)> = sqlx::query_as(
+        "UPDATE epochs SET version = version + 1 WHERE epoch = $1 AND version = $2 \
+         RETURNING version",
+    )
+    .bind(turn.epoch)
+    .bind(turn.expected_version)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((version,)) = moved else {
+        return Err(Error::stale("the world has changed since").into());
+    };
+    put_documents(&mut tx, turn.epoch, &turn.documents).await?;
+    events::append(&mut tx, &turn.events).await?;
+    Ok((tx, version))
+}
+
+async fn put_documents(
+    connection: &mut PgConnection,
+    epoch: i64,
+    documents: &Documents,
+) -> Work<()> {
+    let (gone, kept): (Vec<_>, Vec<_>) = documents.iter().partition(|(_, body)| body.is_null());
+    if !gone.is_empty() {
+        sqlx::query("DELETE FROM documents WHERE epoch = $1 AND name = ANY($2)")
+            .bind(epoch)
+            .bind(gone.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+    }
+    if !kept.is_empty() {
+        let (names, bodies): (Vec<_>, Vec<_>) =
+            kept.into_iter().map(|(name, body)| (name, Json(body))).unzip();
+        sqlx::query(
+            "INSERT INTO documents (epoch, name, body) \
+             SELECT $1, name, body FROM unnest($2::text[], $3::json[]) AS new (name, body) \
+             ON CONFLICT (epoch, name) DO UPDATE SET body = excluded.body",
+        )
+        .bind(epoch)
+        .bind(names)
+        .bind(bodies)
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn world(connection: &mut PgConnection, epoch: i64) -> Work<World> {
+    let version: Option<(i64,)> = sqlx::query_as("SELECT version FROM epochs WHERE epoch = $1")
+        .bind(epoch)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let rows = sqlx::query("SELECT name, body FROM documents WHERE epoch = $1")
+        .bind(epoch)
+        .fetch_all(connection)
+        .await?;
+    let documents =
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<Json<Value>, _>(1)?.0)));
+    Ok(World {
+        version: version.map(|(version,)| version).unwrap_or_default(),
+        documents: documents.collect::<sqlx::Result<_>>()?,
+    })
+}
+
+fn epoch(row: &PgRow) -> sqlx::Result<WorldEpoch> {
+    let status = match row.try_get("status")? {
+        "requested" => EpochStatus::Requested,
+        "building" => EpochStatus::Building { host_id: row.try_get("host_id")? },
+        "ready" => EpochStatus::Ready { result: row.try_get::<Json<_>, _>("result")?.0 },
+        "failed" => EpochStatus::Failed { reason: row.try_get("reason")? },
+        _ => return Err(sqlx::Error::Decode("an epoch of no known status".into())),
+    };
+    Ok(WorldEpoch {
+        epoch: row.try_get("epoch")?,
+        status,
+        requested_at: row.try_get::<Micros, _>("requested_at")?.0,
+    })
+}

@@ -1,0 +1,4 @@
+//! The Postgres store: the conformance suite, and what only Postgres has.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod conformance;
