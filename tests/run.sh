@@ -23,6 +23,8 @@ need cc gcc libc6-dev
 need pkill procps
 need redis-server redis-server
 need redis-cli redis-tools
+need psql postgresql postgresql-client
+need runuser util-linux
 need chromium chromium
 need chromedriver chromium-driver
 

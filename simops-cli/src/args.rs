@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use simops::control::Environment;
 use simops::execute::actor_name;
+use simops_database::DatabaseArgs;
 use tracing_subscriber::filter::Targets;
 
 use crate::commands::Command;
@@ -43,16 +44,8 @@ struct Cli {
 #[derive(Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct Globals {
-    /// The database to work on: sqlite://PATH
-    #[arg(
-        long,
-        global = true,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "sqlite://simops.db"
-    )]
-    pub(crate) database_url: String,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
 
     /// Count model calls in this Redis, as the other processes of the database do
     #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]

@@ -16,6 +16,9 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The day from which Postgres counts.
 const EPOCH_DAY: Date = date(2000, 1, 1);
 
+/// Long before any day that is stored, and not too early for Postgres.
+const FIRST_DAY: Date = date(-4000, 1, 1);
+
 /// Declares how a wrapper is typed: the type's number in Postgres, and that of its arrays.
 macro_rules! pg_type {
     ($wrapper:ident $(<$T:ident>)?: $oid:literal, $array:literal) => {
@@ -62,6 +65,13 @@ impl Decode<'_, Postgres> for Micros {
 pub(crate) struct Day(pub(crate) Date);
 
 pg_type!(Day: 1082, 1182);
+
+impl Day {
+    /// A bound that Postgres knows: its days begin in 4713 BC.
+    pub(crate) fn at_least(day: Date) -> Self {
+        Self(day.max(FIRST_DAY))
+    }
+}
 
 impl Encode<'_, Postgres> for Day {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {

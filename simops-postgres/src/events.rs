@@ -14,9 +14,11 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::codec::{Json, Micros, one_more};
 use crate::error::Work;
+use crate::tally::Days;
 use crate::transaction::Base;
 
-const COLUMNS: &str = "id, run_id, agent_id, event_type, description, metadata, created_at";
+pub(crate) const COLUMNS: &str =
+    "id, run_id, agent_id, event_type, description, metadata, created_at";
 
 #[async_trait]
 impl EventStore for PostgresStore {
@@ -83,11 +85,13 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[NewEvent]) -
     let uids: Vec<Uuid> = events.iter().map(|event| event.uid).collect();
     let inserted: Vec<(Uuid,)> = sqlx::query_as(
         "INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, \
-             created_at) \
-         SELECT uid, run_id, agent_id, event_type, mode, description, metadata, created_at \
+             created_at, category, enforcement) \
+         SELECT uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
+             category, enforcement \
          FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], \
-             $7::json[], $8::timestamptz[]) WITH ORDINALITY AS new (uid, run_id, agent_id, \
-             event_type, mode, description, metadata, created_at, place) \
+             $7::json[], $8::timestamptz[], $9::text[], $10::bool[]) WITH ORDINALITY AS new \
+             (uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
+             category, enforcement, place) \
          ORDER BY place ON CONFLICT (uid) DO NOTHING RETURNING uid",
     )
     .bind(uids)
@@ -98,18 +102,23 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[NewEvent]) -
     .bind(column(|event| &event.description))
     .bind(events.iter().map(|event| Json(&event.metadata)).collect::<Vec<_>>())
     .bind(events.iter().map(|event| Micros(event.created_at)).collect::<Vec<_>>())
+    .bind(column(NewEvent::category))
+    .bind(events.iter().map(|event| event.is_enforcement()).collect::<Vec<_>>())
     .fetch_all(&mut *connection)
     .await?;
     let inserted: HashSet<_> = inserted.into_iter().map(|(uid,)| uid).collect();
     // Last, because its rows are those that everybody waits for; sorted, so that nobody waits in a
     // circle.
     let mut counts = BTreeMap::<_, i64>::new();
+    let mut days = Days::default();
     for (event, mode) in events.iter().zip(&modes).filter(|(e, _)| inserted.contains(&e.uid)) {
+        days.add(event);
         if let Some(run_id) = &event.run_id {
             *counts.entry((run_id.as_str(), event.event_type.as_str(), *mode)).or_default() += 1;
         }
     }
-    add_counts(connection, &counts).await
+    add_counts(&mut *connection, &counts).await?;
+    days.store(connection).await
 }
 
 async fn add_counts(
@@ -139,17 +148,24 @@ async fn add_counts(
 
 async fn list(connection: &mut PgConnection, filter: &EventFilter) -> Work<Page<Event>> {
     let mut sql = format!("SELECT {COLUMNS} FROM events WHERE id < $1");
+    let conditions = [
+        ("run_id =", filter.run_id.is_some()),
+        ("event_type =", filter.event_type.is_some()),
+        ("created_at >", filter.after.is_some()),
+        ("created_at <=", filter.until.is_some()),
+    ];
     let mut place = 1;
-    for (column, wanted) in [("run_id", &filter.run_id), ("event_type", &filter.event_type)] {
-        if wanted.is_some() {
-            place += 1;
-            sql.push_str(&format!(" AND {column} = ${place}"));
-        }
+    for (condition, _) in conditions.iter().filter(|(_, wanted)| *wanted) {
+        place += 1;
+        sql.push_str(&format!(" AND {condition} ${place}"));
     }
     sql.push_str(&format!(" ORDER BY id DESC LIMIT ${}", place + 1));
     let mut query = sqlx::query(AssertSqlSafe(sql)).bind(filter.before.unwrap_or(i64::MAX));
     for wanted in [&filter.run_id, &filter.event_type].into_iter().flatten() {
         query = query.bind(wanted);
+    }
+    for bound in [filter.after, filter.until].into_iter().flatten() {
+        query = query.bind(Micros(bound));
     }
     let rows = query.bind(one_more(filter.limit)).fetch_all(connection).await?;
     let events = rows.iter().map(event).collect::<sqlx::Result<_>>()?;
@@ -179,7 +195,7 @@ async fn count(connection: &mut PgConnection, scope: &ActivityScope) -> Work<Vec
     Ok(counts.collect::<sqlx::Result<_>>()?)
 }
 
-fn event(row: &PgRow) -> sqlx::Result<Event> {
+pub(crate) fn event(row: &PgRow) -> sqlx::Result<Event> {
     Ok(Event {
         id: row.try_get(0)?,
         run_id: row.try_get(1)?,

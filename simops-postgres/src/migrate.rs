@@ -10,12 +10,15 @@ use crate::error::Work;
 const LOCK: i64 = 0x5369_4f70;
 
 /// Each brings the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
     include_str!("../migrations/0004_world.sql"),
     include_str!("../migrations/0005_counting.sql"),
+    include_str!("../migrations/0006_duties.sql"),
+    include_str!("../migrations/0007_tallies.sql"),
+    include_str!("../migrations/0008_kpi.sql"),
 ];
 
 /// Brings the schema up to date.

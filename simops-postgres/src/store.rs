@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simops::event::NewEvent;
+use simops::kpi::KpiEvent;
 use simops::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::watch;
@@ -18,7 +19,7 @@ use crate::location::Location;
 use crate::queue::Queue;
 use crate::transaction::Base;
 use crate::watch::{Ears, listen, look, stored};
-use crate::{counting, events, migrate, pooler};
+use crate::{counting, events, kpi, migrate, pooler};
 
 /// How long [`simops::store::ControlStore::ping`] waits for a sign of life.
 const PING_WITHIN: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub struct PostgresStore {
     pub(crate) base: Base,
     pub(crate) events: Queue<Vec<NewEvent>, ()>,
     pub(crate) counting: Queue<Step, Done>,
+    pub(crate) kpi: Queue<Vec<KpiEvent>, u64>,
     _tasks: JoinSet<()>,
 }
 
@@ -88,13 +90,16 @@ impl PostgresStore {
             tasks.spawn(listen(base.clone(), ears, one_connection(direct, options)));
         }
         let (waiting, within) = (options.waiting, options.answer_within);
-        let (to_events, to_count) = (base.clone(), base.clone());
+        let (to_events, to_count, to_kpi) = (base.clone(), base.clone(), base.clone());
         Self {
             events: Queue::start(EVENT_LANES, waiting, within, move |calls| {
                 events::append_all(to_events.clone(), calls)
             }),
             counting: Queue::start(COUNTING_LANES, waiting, within, move |steps| {
                 counting::take_steps(to_count.clone(), steps)
+            }),
+            kpi: Queue::start(COUNTING_LANES, waiting, within, move |calls| {
+                kpi::record_all(to_kpi.clone(), calls)
             }),
             base,
             _tasks: tasks,

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use simops::Result;
-use simops::store::{ActivityScope, FailureWindow, Page, UsageFilter, UsageStore};
+use simops::store::usage::CallClass;
+use simops::store::{
+    ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
+};
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
+use simops::usage::series::Bucket;
 use simops::usage::{DayTotals, NanoUsd, UsageCounter, UsageRow};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
@@ -55,6 +59,33 @@ impl UsageStore for PostgresStore {
                 .fetch_one(&mut *connection)
                 .await?;
                 Ok((connection, FailureWindow { failed, calls }))
+            })
+            .await
+    }
+
+    async fn usage_series(
+        &self,
+        run_id: Option<&str>,
+        since: Timestamp,
+        step: SignedDuration,
+    ) -> Result<Vec<Bucket>> {
+        self.base
+            .look(|mut connection| async move {
+                let buckets = series(&mut connection, run_id, since, step).await?;
+                Ok((connection, buckets))
+            })
+            .await
+    }
+
+    async fn tally_calls(
+        &self,
+        run_id: Option<&str>,
+        window: EventWindow,
+    ) -> Result<Vec<CallTally>> {
+        self.base
+            .look(|mut connection| async move {
+                let tallies = tally(&mut connection, run_id, window).await?;
+                Ok((connection, tallies))
             })
             .await
     }
@@ -192,6 +223,77 @@ async fn rows(
     let placed = rows.iter().map(|found| Ok((found.try_get::<i64, _>("place")?, row(found)?)));
     let cut = Page::cut(placed.collect::<sqlx::Result<_>>()?, limit, |(place, _)| *place);
     Ok(Page { items: cut.items.into_iter().map(|(_, row)| row).collect(), next: cut.next })
+}
+
+async fn tally(
+    connection: &mut PgConnection,
+    run_id: Option<&str>,
+    window: EventWindow,
+) -> Work<Vec<CallTally>> {
+    let rows = sqlx::query(
+        "SELECT provider, model_requested, success, error_type, count(*), \
+             count(*) FILTER (WHERE fallback_used), count(*) FILTER (WHERE NOT priced), \
+             least(sum(input_tokens), 9223372036854775807)::bigint, \
+             least(sum(output_tokens), 9223372036854775807)::bigint, \
+             least(sum(cost), 9223372036854775807)::bigint \
+         FROM usage WHERE created_at > $1 AND created_at <= $2 \
+             AND ($3::text IS NULL OR run_id = $3) GROUP BY 1, 2, 3, 4",
+    )
+    .bind(Micros(window.after))
+    .bind(Micros(window.until))
+    .bind(run_id)
+    .fetch_all(connection)
+    .await?;
+    let tallies = rows.iter().map(|row| {
+        Ok(CallTally {
+            class: CallClass {
+                provider: row.try_get(0)?,
+                model: row.try_get(1)?,
+                success: row.try_get(2)?,
+                error_type: row.try_get(3)?,
+            },
+            calls: row.try_get(4)?,
+            fallback_calls: row.try_get(5)?,
+            unpriced_calls: row.try_get(6)?,
+            input_tokens: row.try_get(7)?,
+            output_tokens: row.try_get(8)?,
+            cost: NanoUsd(row.try_get(9)?),
+        })
+    });
+    let mut tallies = tallies.collect::<sqlx::Result<Vec<_>>>()?;
+    tallies.sort_unstable();
+    Ok(tallies)
+}
+
+/// As [`simops::usage::series::Series`] counts, where the rows are.
+async fn series(
+    connection: &mut PgConnection,
+    run_id: Option<&str>,
+    since: Timestamp,
+    step: SignedDuration,
+) -> Work<Vec<Bucket>> {
+    let rows = sqlx::query(
+        "SELECT (floor(extract(epoch FROM created_at) / $3) * $3)::bigint, provider, count(*), \
+             count(*) FILTER (WHERE NOT success), least(sum(cost), 9223372036854775807)::bigint \
+         FROM usage WHERE created_at >= $1 AND ($2::text IS NULL OR run_id = $2) \
+         GROUP BY 1, provider ORDER BY 1, provider COLLATE \"C\"",
+    )
+    .bind(Micros(since))
+    .bind(run_id)
+    .bind(step.as_secs().max(1))
+    .fetch_all(connection)
+    .await?;
+    let buckets = rows.iter().map(|row| {
+        let at = Timestamp::from_second(row.try_get(0)?);
+        Ok(Bucket {
+            at: at.map_err(|error| sqlx::Error::Decode(error.into()))?,
+            provider: row.try_get(1)?,
+            calls: row.try_get(2)?,
+            failed: row.try_get(3)?,
+            cost: NanoUsd(row.try_get(4)?),
+        })
+    });
+    Ok(buckets.collect::<sqlx::Result<_>>()?)
 }
 
 /// The sums of runs, of those that have any.

@@ -8,11 +8,9 @@ use std::time::Duration;
 use simops::control::Environment;
 use simops::llm::Router;
 use simops::ops::{Ops, OpsOptions};
-use simops::store::RunStore;
 use simops::usage::expiry::keep_expiring;
 use simops::usage::open_counter;
 use simops::{Clock, Error, Result, SystemClock};
-use simops_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -40,7 +38,7 @@ pub async fn start(
     let address = listener.local_addr().map_err(|error| {
         Error::unavailable("the address listened on is unknown").with_source(error)
     })?;
-    let store: Arc<dyn RunStore> = Arc::new(SqliteStore::open(&config.database_url).await?);
+    let store = config.database.open().await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let redis_url = config.redis_url.as_deref();
     let counter = open_counter(store.clone(), redis_url, Arc::clone(&clock)).await?;

@@ -8,7 +8,9 @@ pub mod provider;
 pub mod proxy;
 pub mod redis;
 pub mod wait;
+pub mod worker;
 
 pub use client::{Answer, Client};
 pub use process::{Server, ServerBuilder, cli, program};
 pub use wait::eventually;
+pub use worker::WorkerProcess;

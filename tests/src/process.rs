@@ -39,7 +39,7 @@ pub async fn cli(dir: &Path, args: &[&str]) -> Output {
 }
 
 /// A process that sees nothing of the test's environment but where programs are.
-fn clean(mut command: Command, dir: &Path) -> Command {
+pub(crate) fn clean(mut command: Command, dir: &Path) -> Command {
     command.env_clear().current_dir(dir).stdin(Stdio::null()).kill_on_drop(true);
     for name in ["PATH", "HOME", "RUST_BACKTRACE"] {
         if let Ok(value) = std::env::var(name) {

@@ -64,8 +64,8 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     // Both see a signal that arrives from now on.
     let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
     let (registry, models) = (database::registry()?, models(&args.models)?);
-    let url = &globals.database_url;
-    let Some(store) = database::open_patiently(url, given_up).await? else {
+    let database = globals.database.database()?;
+    let Some(store) = database::open_patiently(&database, given_up).await? else {
         return Ok(());
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -25,12 +25,12 @@ pub(crate) struct Direct {
 impl Direct {
     /// The database that `globals` names, under the rules of their environment.
     pub(crate) async fn open(globals: &Globals) -> Result<Self, Failure> {
-        Self::on(database::open(&globals.database_url).await?, globals)
+        Self::on(database::open(&globals.database.database()?).await?, globals)
     }
 
     /// The same for commands that change nothing: a database that may only be read will do.
     pub(crate) async fn open_to_read(globals: &Globals) -> Result<Self, Failure> {
-        Self::on(database::open_to_read(&globals.database_url).await?, globals)
+        Self::on(database::open_to_read(&globals.database.database()?).await?, globals)
     }
 
     fn on(store: Arc<dyn RunStore>, globals: &Globals) -> Result<Self, Failure> {

@@ -121,7 +121,7 @@ fn a_secret_in_the_environment_or_in_dotenv_is_never_shown() {
     let shows = |args: &[&str]| {
         let mut command = place.command(args);
         command.env("ADMIN_API_TOKEN", "top-secret-1\u{7f}");
-        command.env("DATABASE_URL", "postgres://simops:top-secret-2@db/simops");
+        command.env("DATABASE_URL", "mysql://simops:top-secret-2@db/simops");
         command.env("SIMOPS_URL", "https://ada:top-secret-3@sim.example.org");
         let said = Said::of(command.output().unwrap());
         [said.stdout, said.stderr].concat()

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use simops::llm::LlmArgs;
+use simops_database::DatabaseArgs;
 
 /// The simops server: admin API, console, and the reference world in-process.
 ///
@@ -19,9 +20,8 @@ pub struct Args {
     #[arg(long, env = "ENVIRONMENT", value_name = "NAME")]
     pub(super) environment: Option<String>,
 
-    /// The database: sqlite://PATH (default sqlite://simops.db) or sqlite::memory:.
-    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub(super) database_url: Option<String>,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
 
     /// Count model calls in this Redis: redis://[[USER]:PASSWORD@]HOST[:PORT], or rediss:// for TLS;
     /// default: in the database.

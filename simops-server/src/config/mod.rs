@@ -13,6 +13,7 @@ use simops::llm::LlmConfig;
 use simops::output::DEFAULT_FOLDER;
 use simops::settings::{Registry, key};
 use simops::{Error, Result};
+use simops_database::Database;
 use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
 
 pub use args::Args;
@@ -45,7 +46,7 @@ pub struct Config {
     /// Where this deployment stands.
     pub environment: Environment,
     /// The database.
-    pub database_url: String,
+    pub database: Database,
     /// Where calls are counted; none: in the database.
     pub redis_url: Option<String>,
     /// Where to listen.
@@ -94,7 +95,7 @@ impl Config {
         let world = CommonsOptions::default();
         Ok(Self {
             environment,
-            database_url: database_url(&of("DATABASE_URL", &args.database_url))?,
+            database: args.database.database()?,
             redis_url: of("REDIS_URL", &args.redis_url).text().map(str::to_owned),
             listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
             access: AccessOptions {
@@ -132,23 +133,6 @@ impl Config {
             log: of("SIMOPS_LOG", &args.log).text().unwrap_or("info").to_owned(),
             log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,
         })
-    }
-}
-
-fn database_url(value: &Value<'_>) -> Result<String> {
-    let url = value.text().unwrap_or("sqlite://simops.db");
-    let scheme = url.split(':').next().unwrap_or_default();
-    match scheme {
-        "sqlite" => Ok(url.to_owned()),
-        // The rest of such a URL holds a password.
-        "postgres" | "postgresql" => Err(Error::invalid(
-            "DATABASE_URL",
-            "postgres://… is not supported by this version; use sqlite://PATH or sqlite::memory:",
-        )),
-        _ => Err(Error::invalid(
-            "DATABASE_URL",
-            format!("\"{scheme}:…\" is not allowed; must be sqlite://PATH or sqlite::memory:"),
-        )),
     }
 }
 

@@ -17,10 +17,10 @@ impl UsageCounter for MemoryStore {
         let mut data = self.data();
         data.fence.check_counted_in_database()?;
         let mut day = data.day_use(lease.day);
+        day.reserved = day.reserved + data.fence.promised(data.members.values(), lease.created_at);
         if data.leases.contains_key(&lease.id) {
             return Ok(Admission::Admitted { degraded: caps.soft_reached(&day) });
         }
-        day.reserved = day.reserved + data.fence.promised(data.members.values(), lease.created_at);
         let verdict = admit(caps, &day, &lease.totals());
         if let Admission::Admitted { .. } = verdict {
             data.leases.insert(lease.id, lease.clone());

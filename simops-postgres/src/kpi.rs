@@ -1,0 +1,233 @@
+//! What visitors did: events appended, and the sums of their days moved in the same transaction.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use async_trait::async_trait;
+use jiff::ToSpan;
+use jiff::civil::Date;
+use simops::kpi::summary::Days;
+use simops::kpi::sums::{FIGURES, RETURNS, advance};
+use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
+use simops::store::KpiStore;
+use simops::{Error, ErrorKind, Result};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::PostgresStore;
+use crate::codec::{Day, Json, Micros};
+use crate::error::Work;
+use crate::kpi_recount::{rebuild, recount};
+use crate::transaction::Base;
+
+#[async_trait]
+impl KpiStore for PostgresStore {
+    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
+        self.kpi.call(events.to_vec()).await
+    }
+
+    async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
+        self.base
+            .look(|mut connection| async move {
+                let days = days(&mut connection, first, last).await?;
+                Ok((connection, days))
+            })
+            .await
+    }
+
+    async fn recount_kpi(&self) -> Result<KpiRecount> {
+        self.base
+            .read_long(|mut connection| async move {
+                let found = recount(&mut connection).await?;
+                Ok((connection, found))
+            })
+            .await
+    }
+
+    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
+        self.base.write_long(rebuild).await
+    }
+}
+
+/// Records what several callers bring, in one transaction; how many of each were new. Events have
+/// uids, so what was lost with its connection is recorded again; what was durable then is not new.
+pub(crate) async fn record_all(base: Base, calls: Vec<Vec<KpiEvent>>) -> Result<Vec<Result<u64>>> {
+    // Of one uid the first counts.
+    let mut seen = HashSet::new();
+    let fresh = calls.iter().flatten().filter(|event| seen.insert(event.uid));
+    let fresh: &Vec<_> = &fresh.collect();
+    let new = base
+        .write_known(|mut tx| async move {
+            lock(&mut tx).await?;
+            let new = insert(&mut tx, fresh).await?;
+            let recorded: Vec<_> = fresh.iter().filter(|event| new.contains(&event.uid)).collect();
+            move_sums(&mut tx, &recorded).await?;
+            Ok((tx, new))
+        })
+        .await?;
+    let mut new = new;
+    let count = |call: &Vec<KpiEvent>| call.iter().filter(|event| new.remove(&event.uid)).count();
+    Ok(calls.iter().map(count).map(|count| Ok(count as u64)).collect())
+}
+
+/// Stands in the line of those who record.
+pub(crate) async fn lock(connection: &mut PgConnection) -> Work<()> {
+    sqlx::query("SELECT id FROM kpi_line FOR UPDATE").execute(connection).await?;
+    Ok(())
+}
+
+/// The uids of those that were not stored.
+async fn insert(connection: &mut PgConnection, events: &[&KpiEvent]) -> Work<HashSet<Uuid>> {
+    if events.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let kind = |event: &&KpiEvent| i16::try_from(event.kind.code()).unwrap_or(i16::MAX);
+    let text = |of: fn(&KpiEvent) -> Option<&str>| {
+        events.iter().map(|event| of(event)).collect::<Vec<_>>()
+    };
+    let inserted: Vec<(Uuid,)> = sqlx::query_as(
+        "INSERT INTO kpi_events (uid, kind, visitor_id, session_id, run_id, event_id, surface, \
+             target, path, referrer, metadata, occurred_at, received_at) \
+         SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], \
+             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], \
+             $12::timestamptz[], $13::timestamptz[]) \
+         ON CONFLICT (uid) DO NOTHING RETURNING uid",
+    )
+    .bind(events.iter().map(|event| event.uid).collect::<Vec<_>>())
+    .bind(events.iter().map(kind).collect::<Vec<_>>())
+    .bind(text(|event| Some(&event.visitor_id)))
+    .bind(text(|event| event.session_id.as_deref()))
+    .bind(text(|event| event.run_id.as_deref()))
+    .bind(text(|event| event.event_id.as_deref()))
+    .bind(text(|event| event.surface.as_deref()))
+    .bind(text(|event| event.target.as_deref()))
+    .bind(text(|event| event.path.as_deref()))
+    .bind(text(|event| event.referrer.as_deref()))
+    .bind(events.iter().map(|event| event.metadata.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| Micros(event.occurred_at)).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| Micros(event.received_at)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(inserted.into_iter().map(|(uid,)| uid).collect())
+}
+
+async fn move_sums(connection: &mut PgConnection, events: &[&&KpiEvent]) -> Work<()> {
+    let mut moved: BTreeMap<Date, DaySums> = BTreeMap::new();
+    let mut seen: BTreeMap<(Uuid, Date), Steps> = BTreeMap::new();
+    for event in events {
+        moved.entry(event.day()).or_default().count(event.kind);
+        let steps = seen.entry((event.visitor, event.day())).or_default();
+        *steps = *steps | event.kind.step();
+    }
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let mut known = steps(connection, &places(seen.keys().copied())).await?;
+    let mut changed = Vec::new();
+    for ((visitor, day), new) in seen {
+        let on = |day| Ok::<_, Error>(known.get(&(visitor, day)).copied().unwrap_or_default());
+        let change = |day, change: &dyn Fn(&mut DaySums)| change(moved.entry(day).or_default());
+        let before = on(day)?;
+        let steps = advance(day, new, on, change)?;
+        if steps != before {
+            known.insert((visitor, day), steps);
+            changed.push(((visitor, day), steps));
+        }
+    }
+    put_steps(connection, &changed).await?;
+    let days: Vec<_> = moved.keys().map(|day| Day(*day)).collect();
+    let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day = ANY($1)").bind(days);
+    for row in rows.fetch_all(&mut *connection).await? {
+        let more = moved.entry(row.try_get::<Day, _>(0)?.0).or_default();
+        *more = of_figures(row.try_get(1)?)?.plus(more);
+    }
+    put_sums(connection, &moved).await
+}
+
+/// The places that a visitor's steps on a day are compared with.
+fn places(seen: impl Iterator<Item = (Uuid, Date)>) -> BTreeSet<(Uuid, Date)> {
+    let around = |(visitor, day): (Uuid, Date)| {
+        let near = RETURNS.into_iter().flat_map(|days| [-days, days]).chain([0]);
+        near.filter_map(move |days| Some((visitor, day.checked_add(days.days()).ok()?)))
+    };
+    seen.flat_map(around).collect()
+}
+
+async fn steps(
+    connection: &mut PgConnection,
+    places: &BTreeSet<(Uuid, Date)>,
+) -> Work<HashMap<(Uuid, Date), Steps>> {
+    let rows = sqlx::query(
+        "SELECT visitor, day, steps FROM unnest($1::uuid[], $2::date[]) AS asked (visitor, day) \
+         JOIN kpi_steps USING (visitor, day)",
+    )
+    .bind(places.iter().map(|(visitor, _)| *visitor).collect::<Vec<_>>())
+    .bind(places.iter().map(|(_, day)| Day(*day)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let found = rows
+        .iter()
+        .map(|row| Ok(((row.try_get(0)?, row.try_get::<Day, _>(1)?.0), of_bits(row.try_get(2)?))));
+    Ok(found.collect::<sqlx::Result<_>>()?)
+}
+
+/// Bits as they are stored.
+pub(crate) fn of_bits(bits: i32) -> Steps {
+    Steps(u16::try_from(bits).unwrap_or_default())
+}
+
+/// Replaces what visitors have done.
+pub(crate) async fn put_steps(
+    connection: &mut PgConnection,
+    changed: &[((Uuid, Date), Steps)],
+) -> Work<()> {
+    sqlx::query(
+        "INSERT INTO kpi_steps (visitor, day, steps) \
+         SELECT * FROM unnest($1::uuid[], $2::date[], $3::integer[]) \
+         ON CONFLICT (visitor, day) DO UPDATE SET steps = excluded.steps",
+    )
+    .bind(changed.iter().map(|((visitor, _), _)| *visitor).collect::<Vec<_>>())
+    .bind(changed.iter().map(|((_, day), _)| Day(*day)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, steps)| i32::from(steps.0)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn days(connection: &mut PgConnection, first: Date, last: Date) -> Work<Days> {
+    let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day BETWEEN $1 AND $2")
+        .bind(Day::at_least(first))
+        .bind(Day::at_least(last))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get::<Day, _>(0)?.0, of_figures(row.try_get(1)?)?))).collect()
+}
+
+/// Every day that has sums.
+pub(crate) async fn all_days(connection: &mut PgConnection) -> Work<Days> {
+    days(connection, Date::MIN, Date::MAX).await
+}
+
+/// Replaces the sums of days.
+pub(crate) async fn put_sums(
+    connection: &mut PgConnection,
+    sums: &BTreeMap<Date, DaySums>,
+) -> Work<()> {
+    for (day, sums) in sums {
+        sqlx::query(
+            "INSERT INTO kpi_days (day, sums) VALUES ($1, $2) \
+             ON CONFLICT (day) DO UPDATE SET sums = excluded.sums",
+        )
+        .bind(Day(*day))
+        .bind(sums.figures().as_slice())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+fn of_figures(figures: Vec<i64>) -> Result<DaySums> {
+    let unreadable =
+        |_| Error::new(ErrorKind::Unusable, "a day's sums cannot be read: rebuild them");
+    let figures: [i64; FIGURES] = figures.try_into().map_err(unreadable)?;
+    Ok(DaySums::of_figures(&figures))
+}
