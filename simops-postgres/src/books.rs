@@ -22,7 +22,7 @@ pub(crate) enum Step {
 }
 
 /// What came of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Done {
     Verdict(Admission),
     Booked,
