@@ -28,6 +28,9 @@ const TOPICS = {
     every: 10_000,
     views: ['run'],
   },
+  alerts: { path: () => 'kpi/alerts?limit=50', every: 15_000, views: ['visitors'] },
+  notifications: { path: () => 'kpi/notifications?limit=5', every: 15_000, views: ['visitors'] },
+  digests: { path: () => 'digests?limit=20', every: 60_000, views: ['reports'] },
   rollups: { path: (store) => `kpi/rollups?days=${store.get('days') ?? 30}`, every: 30_000, views: null },
 };
 
@@ -93,7 +96,9 @@ export function createFeeds(app) {
   /** Asks soon; many wishes become one request. */
   function invalidate(topic) {
     clearTimeout(timers.get(topic));
-    timers.set(topic, setTimeout(() => refresh(topic), INVALIDATE_MS));
+    // What is not seen is asked for when it is.
+    if (!seen(TOPICS[topic].views)) askedAt.delete(topic);
+    else timers.set(topic, setTimeout(() => refresh(topic), INVALIDATE_MS));
   }
 
   /** Asks again for what is seen and was asked long enough ago. */
@@ -141,6 +146,11 @@ export function createFeeds(app) {
         const after = data.run_metadata;
         if (before?.run_id !== after?.run_id) invalidate('calls');
         if (before?.run_id !== after?.run_id || before?.ended_at !== after?.ended_at) invalidate('runs');
+      }
+      if (type === 'alert') {
+        invalidate('alerts');
+        invalidate('notifications');
+        invalidate('rollups');
       }
       if (type === 'metrics') store.put('metrics', data);
       if (type === 'events') {
