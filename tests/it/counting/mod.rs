@@ -1,7 +1,9 @@
 //! Calls counted by several processes, in the database and in Redis, whatever happens to Redis.
 
+mod failovers;
 mod outages;
 mod races;
+mod scene;
 
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ impl CounterBuilder for InRedis {
     async fn build(&self) -> Result<(Counting, Self::Guard)> {
         let dir = tempfile::tempdir().unwrap();
         let redis = RedisServer::start(dir.path()).await;
-        let (counter, store) = tiered(&dir, &redis).await?;
+        let (counter, store) = tiered(&dir, &redis.url()).await?;
         Ok((Counting { counter, store }, (dir, redis)))
     }
 }
@@ -33,12 +35,9 @@ async fn open(dir: &TempDir) -> Result<Arc<SqliteStore>> {
     Ok(Arc::new(SqliteStore::open(&format!("sqlite://{}", path.display())).await?))
 }
 
-async fn tiered(
-    dir: &TempDir,
-    redis: &RedisServer,
-) -> Result<(Arc<TieredCounter>, Arc<SqliteStore>)> {
+async fn tiered(dir: &TempDir, redis: &str) -> Result<(Arc<TieredCounter>, Arc<SqliteStore>)> {
     let store = open(dir).await?;
-    let counter = TieredCounter::start(store.clone(), &redis.url(), Arc::new(SystemClock)).await?;
+    let counter = TieredCounter::start(store.clone(), redis, Arc::new(SystemClock)).await?;
     Ok((Arc::new(counter), store))
 }
 

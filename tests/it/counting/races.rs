@@ -148,7 +148,7 @@ async fn dollars_while_redis_is_flushed_cut_hung_and_put_back() {
 
 /// A process that joins now counts in Redis, which holds what the ledger says.
 async fn in_redis_again(dir: &TempDir, redis: &RedisServer) {
-    let (counter, store) = tiered(dir, redis).await.unwrap();
+    let (counter, store) = tiered(dir, &redis.url()).await.unwrap();
     eventually("calls are counted in Redis again", PATIENCE, async || {
         Some(counter.health()).filter(|health| health.backend == "redis" && !health.degraded)
     })

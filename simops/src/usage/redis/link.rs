@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError, ScriptInvocation,
-};
+use ::redis::{AsyncConnectionConfig, FromRedisValue, RedisError, ScriptInvocation};
 
+use super::address::Address;
+use super::locate::{connect, locate};
 use crate::{Error, Result};
 
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
@@ -23,37 +23,29 @@ struct Connected {
 }
 
 pub(crate) struct Link {
-    client: Client,
-    address: String,
+    address: Address,
+    shown: String,
+    /// What a cluster keeps on one node.
+    tag: String,
     config: AsyncConnectionConfig,
     current: Mutex<Option<Arc<Connected>>>,
     connecting: tokio::sync::Mutex<()>,
 }
 
 impl Link {
-    /// A link that is not connected yet.
-    pub(crate) fn new(url: &str) -> Result<Self> {
-        // The URL may hold a password: it is not repeated.
-        let unfit = |_| {
-            Error::invalid(
-                "REDIS_URL",
-                "must be redis://[[user]:password@]host[:port][/database], or rediss:// for TLS",
-            )
-        };
-        let info = url.into_connection_info().map_err(unfit)?;
-        let address = info.addr().to_string();
+    /// A link that is not connected yet, to the server of `address` that holds `tag`.
+    pub(super) fn new(address: Address, tag: String) -> Self {
         // Both are there only if a caller chose another one before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::open(info).map_err(unfit)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
             .set_response_timeout(Some(ANSWER_WITHIN));
         let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { client, address, config, current, connecting })
+        Self { shown: address.shown(), address, tag, config, current, connecting }
     }
 
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    pub(super) fn address(&self) -> &str {
+        &self.shown
     }
 
     /// The server that answers now: a connection of its own tells.
@@ -108,8 +100,8 @@ impl Link {
             return Ok(connected);
         }
         let connecting = async {
-            let connecting = self.client.get_multiplexed_async_connection_with_config(&self.config);
-            let mut connection = connecting.await?;
+            let server = locate(&self.address, &self.tag, &self.config).await?;
+            let mut connection = connect(server, &self.config).await?;
             let server = identify(&mut connection).await?;
             Ok(Arc::new(Connected { connection, server }))
         };
@@ -132,7 +124,7 @@ impl Link {
 
     fn another(&self) -> Error {
         self.forget();
-        let address = &self.address;
+        let address = &self.shown;
         Error::unavailable(format!("Redis at {address} was restarted, or another one took over"))
     }
 
@@ -140,7 +132,7 @@ impl Link {
         if is_of_connection(error) {
             self.forget();
         }
-        let (address, why) = (&self.address, why(error));
+        let (address, why) = (&self.shown, why(error));
         Error::unavailable(format!("Redis at {address} {why}"))
     }
 }

@@ -4,7 +4,9 @@
 //! the database. A server is known by its run id and its replication id, so that one that was
 //! restarted, or a replica that took over, is another server, whatever its keys say.
 
+mod address;
 mod link;
+mod locate;
 mod script;
 
 use std::time::Duration;
@@ -16,7 +18,8 @@ use uuid::Uuid;
 use super::{Admission, Caps, DayTotals, DayUse, Lease, NanoUsd, Refused};
 use crate::{Error, Result};
 
-pub(crate) use link::Link;
+pub(crate) use address::Address;
+use link::Link;
 use script::Scripts;
 
 /// Counts the layouts of the keys: versions of simops that differ in it do not read each other's.
@@ -55,15 +58,20 @@ pub(crate) struct Place {
 
 impl Place {
     fn keys(&self) -> [String; 3] {
-        // The braces keep the keys together in a cluster.
-        let key = |name| format!("simops:{LAYOUT}:{{{}}}:{name}", self.namespace);
+        let tag = tag(&self.namespace);
+        let key = |name| format!("simops:{LAYOUT}:{tag}:{name}");
         [key("state"), key("leases"), key("ends")]
     }
 }
 
+/// What a cluster keeps on one node: all keys of a deployment.
+fn tag(namespace: &str) -> String {
+    format!("{{{namespace}}}")
+}
+
 impl RedisTill {
-    pub(crate) fn new(link: Link) -> Self {
-        Self { link, scripts: Scripts::new() }
+    pub(crate) fn new(address: Address, namespace: &str) -> Self {
+        Self { link: Link::new(address, tag(namespace)), scripts: Scripts::new() }
     }
 
     /// Where it is, without secrets.

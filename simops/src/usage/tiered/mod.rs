@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::redis::{Link, Place, RedisTill, Said};
+use super::redis::{Address, Place, RedisTill, Said};
 use super::{Admission, Caps, Counter, CountingStore, DayUse, Lease, UsageCounter, UsageRow};
 use crate::{Clock, Error, ErrorKind, Result};
 use local::{Ask, Local};
@@ -62,8 +62,10 @@ impl TieredCounter {
         url: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let redis = RedisTill::new(Link::new(url)?);
-        let local = Mutex::new(Local::new(store.fence().await?));
+        let address = Address::parse(url)?;
+        let fence = store.fence().await?;
+        let redis = RedisTill::new(address, &fence.namespace);
+        let local = Mutex::new(Local::new(fence));
         let id = Uuid::now_v7();
         let confirming = tokio::sync::Mutex::default();
         let shared = Arc::new(Shared { store, clock, redis, id, local, confirming });

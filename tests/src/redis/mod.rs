@@ -1,4 +1,8 @@
-//! A private Redis that tests stop, hang, empty and put back to an older state.
+//! Private Redis servers that tests stop, hang, empty and put back to an older state: alone, watched by
+//! a sentinel, or as a cluster.
+
+mod cluster;
+mod sentinel;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,11 +11,18 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
+pub use cluster::RedisCluster;
+pub use sentinel::WatchedRedis;
+
+/// What is to come about has come about by then.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A Redis on a free port, with its files in a folder of the test.
 #[derive(Debug)]
 pub struct RedisServer {
     dir: PathBuf,
     port: u16,
+    args: Vec<String>,
     child: Option<Child>,
 }
 
@@ -21,10 +32,14 @@ impl RedisServer {
     /// # Panics
     /// When it does not answer.
     pub async fn start(dir: &Path) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
-        let mut server = Self { dir: dir.to_owned(), port, child: None };
+        Self::start_with(dir, free_port(), &[]).await
+    }
+
+    /// Starts one on `port` with its files in `dir` and more arguments.
+    async fn start_with(dir: &Path, port: u16, args: &[&str]) -> Self {
+        std::fs::create_dir_all(dir).expect("a folder");
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let mut server = Self { dir: dir.to_owned(), port, args, child: None };
         server.restart().await;
         server
     }
@@ -43,6 +58,7 @@ impl RedisServer {
         let mut command = Command::new("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(&self.dir);
+        command.args(&self.args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.kill_on_drop(true).spawn().expect("redis-server starts"));
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -73,6 +89,24 @@ impl RedisServer {
         assert!(sent.expect("kill starts").success());
     }
 
+    /// Sends it a command and does not wait for an answer.
+    ///
+    /// # Panics
+    /// When `redis-cli` cannot be started.
+    pub fn send(&self, command: &[&str]) {
+        let mut sent = Command::new("redis-cli");
+        sent.args(["-p", &self.port.to_string()]).args(command).stdout(Stdio::null());
+        drop(sent.kill_on_drop(false).spawn().expect("redis-cli starts"));
+    }
+
+    /// Waits until its answer to a command is the one looked for.
+    async fn until(&self, command: &[&str], wanted: impl Fn(&str) -> bool) {
+        crate::eventually(&command.join(" "), PATIENCE, async || {
+            wanted(&self.command(command).await).then_some(())
+        })
+        .await;
+    }
+
     /// What it answers to a command.
     ///
     /// # Panics
@@ -82,4 +116,9 @@ impl RedisServer {
         let output = Command::new("redis-cli").args(["-p", &port]).args(command).output().await;
         String::from_utf8_lossy(&output.expect("redis-cli starts").stdout).into_owned()
     }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    free.local_addr().expect("an address").port()
 }

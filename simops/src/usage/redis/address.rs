@@ -1,0 +1,154 @@
+//! Which Redis a URL names: one server, the master that sentinels name, or a node of a cluster.
+
+use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+
+use crate::{Error, Result};
+
+/// Where Redis is.
+#[derive(Debug, Clone)]
+pub(crate) struct Address {
+    pub(super) kind: Kind,
+    /// The server, or those to be asked where it is.
+    pub(super) nodes: Vec<ConnectionInfo>,
+}
+
+/// What the nodes of an address are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The server itself.
+    Server,
+    /// Sentinels, which know the master of this name.
+    Sentinels(String),
+    /// Some nodes of a cluster, which know the others.
+    Cluster,
+}
+
+impl Address {
+    /// What `url` names: a server as `redis://`, sentinels as `redis-sentinel://`, a cluster as
+    /// `redis-cluster://`, each with TLS when `redis` reads `rediss`.
+    ///
+    /// # Errors
+    /// `Invalid` when it is none of these. It may hold a password and is not repeated.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        read(url.trim()).ok_or_else(|| {
+            Error::invalid(
+                "REDIS_URL",
+                "must be redis://[[user]:password@]host[:port][/database], or with several hosts \
+                 redis-sentinel://[[user]:password@]host:port,host:port/master[/database] or \
+                 redis-cluster://[[user]:password@]host:port,host:port; rediss for TLS",
+            )
+        })
+    }
+
+    /// Its hosts, without secrets.
+    pub(crate) fn shown(&self) -> String {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| node.addr().to_string()).collect();
+        let nodes = nodes.join(",");
+        match &self.kind {
+            Kind::Sentinels(master) => format!("{master} of {nodes}"),
+            Kind::Server | Kind::Cluster => nodes,
+        }
+    }
+}
+
+fn read(url: &str) -> Option<Address> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, kind) = match scheme.split_once('-') {
+        None => {
+            let nodes = vec![url.into_connection_info().ok()?];
+            return Some(Address { kind: Kind::Server, nodes });
+        }
+        Some((scheme @ ("redis" | "rediss"), kind)) => (scheme, kind),
+        Some(_) => return None,
+    };
+    let (credentials, rest) = match rest.rsplit_once('@') {
+        Some((credentials, rest)) => (format!("{credentials}@"), rest),
+        None => (String::new(), rest),
+    };
+    let mut path = rest.split('/');
+    let hosts = path.next()?.split(',');
+    let path: Vec<_> = path.filter(|part| !part.is_empty()).collect();
+    let (kind, database) = match (kind, path.as_slice()) {
+        ("sentinel", [master]) => (Kind::Sentinels((*master).to_owned()), "0"),
+        ("sentinel", [master, database]) => (Kind::Sentinels((*master).to_owned()), *database),
+        // A cluster has only this one.
+        ("cluster", [] | ["0"]) => (Kind::Cluster, "0"),
+        _ => return None,
+    };
+    let node = |host: &str| {
+        let url = format!("{scheme}://{credentials}{host}/{database}");
+        let names_a_host = !host.trim().is_empty() && !host.starts_with(':');
+        names_a_host.then(|| url.into_connection_info().ok()).flatten()
+    };
+    let nodes = hosts.map(node).collect::<Option<Vec<_>>>()?;
+    Some(Address { kind, nodes })
+}
+
+/// The place of `node`, reached as `node` is, with its credentials.
+pub(super) fn beside(node: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
+    let host = host.to_owned();
+    let addr = match node.addr().clone() {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+        }
+        ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_) | _ => ConnectionAddr::Tcp(host, port),
+    };
+    node.clone().set_addr(addr)
+}
+
+/// The same node without credentials: sentinels mostly have none of their own.
+pub(super) fn as_anyone(node: &ConnectionInfo) -> ConnectionInfo {
+    node.clone().set_redis_settings(RedisConnectionInfo::default())
+}
+
+/// The same node with its credentials, in the database that every server has.
+pub(super) fn in_first_database(node: &ConnectionInfo) -> ConnectionInfo {
+    node.clone().set_redis_settings(node.redis_settings().clone().set_db(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        Address::parse(url).map_or_else(|error| error.to_string(), |address| address.shown())
+    }
+
+    #[test]
+    fn a_server_sentinels_and_a_cluster_are_told_apart() {
+        assert_eq!(shown("redis://user:hush@one:7000/2"), "one:7000");
+        assert_eq!(shown("redis-sentinel://:hush@a,b:26380/main/3"), "main of a:6379,b:26380");
+        assert_eq!(shown("rediss-cluster://hush:hush@[::1]:7000,b:7001"), "::1:7000,b:7001");
+    }
+
+    #[test]
+    fn databases_and_credentials_reach_every_node() -> Result<()> {
+        let address = Address::parse("redis-sentinel://me:hush@a:1,b:2/main/3")?;
+        assert_eq!(address.kind, Kind::Sentinels("main".to_owned()));
+        for node in &address.nodes {
+            let settings = node.redis_settings();
+            assert_eq!((settings.username(), settings.password()), (Some("me"), Some("hush")));
+            assert_eq!(settings.db(), 3);
+            assert_eq!(in_first_database(node).redis_settings().db(), 0);
+            assert_eq!(as_anyone(node).redis_settings().password(), None);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_names_no_redis_is_refused_without_being_repeated() {
+        for url in [
+            "hush",
+            "http://hush@one",
+            "redis-sentinel://:hush@one:7000",
+            "redis-sentinel://:hush@/main",
+            "redis-sentinel://:hush@one,,two/main",
+            "redis-cluster://:hush@one/2",
+            "redis-ring://:hush@one",
+            "redis-cluster://:hush@one:port",
+        ] {
+            let said = shown(url);
+            assert!(said.contains("redis-cluster://") && !said.contains("hush"), "{url}: {said}");
+        }
+    }
+}
