@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use simops::store::UsageStore;
-use simops::usage::{DayTotals, FenceStore, NanoUsd, UsageCounter};
+use simops::usage::{Caps, CountedIn, DayTotals, FenceStore, NanoUsd, UsageCounter};
 use simops::{Clock, SystemClock};
 use simops_tests::eventually;
 use simops_tests::redis::RedisServer;
 
-use super::scene::{SOON, admitted, in_redis, lease, three, two_open_leases_survive};
+use super::scene::{SOON, admitted, in_redis, lease, row, three, two_open_leases_survive};
 use super::{open, tiered};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,4 +148,41 @@ async fn nobody_counts_beside_redis() {
     let refused = other.reserve(&lease(1), &three()).await.unwrap_err();
     assert!(refused.detail().contains("REDIS_URL"));
     assert!(admitted(counter.reserve(&lease(1), &three()).await));
+}
+
+/// While Redis is built up by one process, a call of another ends: Redis hears of it before the
+/// lease is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_redis_could_not_be_told_is_told_once_it_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut redis = RedisServer::start(dir.path()).await;
+    let (here, store) = tiered(&dir, &redis.url()).await.unwrap();
+    let (there, _) = tiered(&dir, &redis.url()).await.unwrap();
+    for round in 0..4 {
+        let one = lease(1);
+        let another = lease(1);
+        assert!(admitted(here.reserve(&one, &Caps::default()).await));
+        assert!(admitted(there.reserve(&another, &Caps::default()).await));
+        redis.kill().await;
+        redis.restart_empty().await;
+        for counted_in in [CountedIn::Database, CountedIn::Redis] {
+            // At once: most likely one of the two has not heard of it yet.
+            while store.fence().await.unwrap().counted_in != counted_in {
+                tokio::task::yield_now().await;
+            }
+        }
+        if round % 2 == 0 {
+            here.settle(&row(&one)).await.unwrap();
+            there.settle(&row(&another)).await.unwrap();
+        } else {
+            here.release(one.id).await.unwrap();
+            there.release(another.id).await.unwrap();
+        }
+        eventually("nothing is reserved", SOON, async || {
+            let counted = here.day_use(one.day).await.unwrap();
+            (in_redis(&here.health()) && counted.reserved == DayTotals::default()).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(store.recount().await.unwrap().rows, 4);
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use simops::clock::day_of;
-use simops::store::UsageStore;
+use simops::store::{UsageFilter, UsageStore};
 use simops::usage::{DayTotals, UsageCounter};
 use simops::{Clock, SystemClock};
 use simops_sqlite::SqliteStore;
@@ -22,11 +22,25 @@ const NANOS: i64 = 30_000;
 const DEAREST: i64 = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Seconds that no call takes, even on a busy machine.
+const LONG: u32 = 90;
+
 fn race(dir: &TempDir, redis: &str, kind: &str, cap: i64) -> Vec<Child> {
+    race_with_leases_of(LONG, dir, redis, kind, cap)
+}
+
+fn race_with_leases_of(
+    seconds: u32,
+    dir: &TempDir,
+    redis: &str,
+    kind: &str,
+    cap: i64,
+) -> Vec<Child> {
     let database = format!("sqlite://{}", dir.path().join("simops.db").display());
     let racer = |seed: u32| {
         let mut command = Command::new(program("simops-racer"));
-        command.args([&database, redis, kind, &cap.to_string(), &seed.to_string()]);
+        command.args([&database, redis, kind, &cap.to_string()]);
+        command.args([seconds.to_string(), seed.to_string()]);
         command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("a racer starts")
     };
     (0..RACERS).map(racer).collect()
@@ -66,6 +80,9 @@ async fn all_calls_and_not_one_more(store: &SqliteStore, settled: i64) {
 async fn all_money_and_no_more(store: &SqliteStore, settled: i64) {
     let (used, recount) = (used(store).await, store.recount().await.unwrap());
     assert_eq!(recount.differences(), []);
+    let rows = store.usage_rows(&UsageFilter::default(), 5_000).await.unwrap().items;
+    let failed: Vec<_> = rows.iter().filter_map(|row| row.error_type.as_deref()).collect();
+    assert_eq!(failed, [""; 0], "no lease expired");
     assert_eq!((recount.rows, recount.leases), (settled, 0));
     let left = NANOS - used.cost.0;
     assert!((0..DEAREST).contains(&left), "{left} nano-dollars are left");
@@ -92,7 +109,7 @@ async fn dollars_in_the_database() {
 async fn calls_in_the_database_while_a_process_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await.unwrap();
-    let mut racers = race(&dir, "-", "calls", CALLS);
+    let mut racers = race_with_leases_of(10, &dir, "-", "calls", CALLS);
     under_way(&store, 100).await;
     racers.pop().unwrap().kill().await.unwrap();
     finished(racers).await;
@@ -153,7 +170,10 @@ async fn in_redis_again(dir: &TempDir, redis: &RedisServer) {
         Some(counter.health()).filter(|health| health.backend == "redis" && !health.degraded)
     })
     .await;
-    let counted = counter.day_use(day_of(SystemClock.now())).await.unwrap();
+    let counted = eventually("nothing is reserved", PATIENCE, async || {
+        let counted = counter.day_use(day_of(SystemClock.now())).await.unwrap();
+        (counted.reserved == DayTotals::default()).then_some(counted)
+    })
+    .await;
     assert_eq!(counted.settled, used(&store).await);
-    assert_eq!(counted.reserved, DayTotals::default());
 }

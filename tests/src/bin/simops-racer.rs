@@ -1,7 +1,7 @@
 //! One of several processes that spend one day's budget as fast as they can.
 //!
-//! `simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SEED` runs 64 tasks that reserve and
-//! settle until the cap is spent, and prints how many calls it settled.
+//! `simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SECONDS SEED` runs 64 tasks that reserve
+//! for so many seconds and settle until the cap is spent, and prints how many calls it settled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,11 @@ const DEAREST: u64 = 100;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [database, redis, kind, cap, seed] = arguments.as_slice() else {
-        panic!("usage: simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SEED");
+    let [database, redis, kind, cap, life, seed] = arguments.as_slice() else {
+        panic!("usage: simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SECONDS SEED");
     };
     let cap: i64 = cap.parse().expect("CAP is a number");
+    let life = Duration::from_secs(life.parse().expect("SECONDS is a number"));
     let seed: u64 = seed.parse().expect("SEED is a number");
     let caps = match kind.as_str() {
         "calls" => Caps { total: Some(cap), ..Caps::default() },
@@ -39,17 +40,18 @@ async fn main() {
     let expiring = Arc::clone(&counter);
     tokio::spawn(async move { keep_expiring(&*expiring, &SystemClock).await });
     let tasks: Vec<_> = (0..TASKS)
-        .map(|task| tokio::spawn(spend(Arc::clone(&counter), caps, seed * TASKS + task + 1)))
+        .map(|task| tokio::spawn(spend(Arc::clone(&counter), caps, life, seed * TASKS + task + 1)))
         .collect();
     let mut settled = 0;
     for task in tasks {
         settled += task.await.expect("no task panics");
     }
+    counter.close().await;
     println!("{settled}");
 }
 
 /// Reserves and settles until the cap is spent; how often it settled.
-async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, mut random: u64) -> u64 {
+async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut random: u64) -> u64 {
     let mut next = |below: u64| {
         random = (random * 48_271 + 11) % 2_147_483_647;
         random % below
@@ -58,8 +60,16 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, mut random: u64) -> u
     loop {
         let bound = i64::try_from(1 + next(DEAREST)).unwrap_or(1);
         let (pause, outcome) = (next(4_000), next(10));
-        let lease = lease(bound);
-        let verdict = insist(|| counter.reserve(&lease, &caps)).await;
+        let lease = lease(bound, life);
+        // As a router: a lease of which nothing is known is released, and another one asked for.
+        let verdict = match counter.reserve(&lease, &caps).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                eprintln!("{error}");
+                insist(|| counter.release(lease.id)).await;
+                continue;
+            }
+        };
         match verdict {
             Admission::Refused { in_flight: false, .. } => return settled,
             Admission::Refused { .. } => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -82,7 +92,7 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, mut random: u64) -> u
     }
 }
 
-fn lease(bound: i64) -> Lease {
+fn lease(bound: i64, life: Duration) -> Lease {
     let now = SystemClock.now();
     Lease {
         id: Uuid::now_v7(),
@@ -95,7 +105,7 @@ fn lease(bound: i64) -> Lease {
         upper_bound: NanoUsd(bound),
         priced: true,
         created_at: now,
-        expires_at: now + Duration::from_secs(10),
+        expires_at: now + life,
     }
 }
 

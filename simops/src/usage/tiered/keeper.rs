@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use super::super::fence::MEMBER_VALID;
 use super::super::redis::Place;
 use super::super::{CountedIn, DayUse, Fence, Lease, Member};
-use super::Shared;
+use super::{PATIENCE, Shared};
 use crate::clock::day_of;
 use crate::{Error, Result};
 
@@ -40,7 +40,8 @@ impl Shared {
             }
         }
         // Twice when the fence has moved: first to hear of it, then to say so.
-        for _ in 0..3 {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
             let asked = Instant::now();
             let (member, open, before) = {
                 let mut local = self.local();
@@ -48,7 +49,7 @@ impl Shared {
                 let until = self.clock.now() + (MEMBER_VALID + longest + CLOCK_SLACK);
                 let generation = local.fence.generation;
                 // In Redis, or handed over already, unless the fence is new to this process.
-                let open = if local.is_fresh() { Vec::new() } else { local.open() };
+                let open = if local.is_fresh() { Vec::new() } else { local.hand_over() };
                 (Member { id: self.id, generation, promise, until }, open, generation)
             };
             let fence = self.store.confirm(&member, &open).await?;
@@ -134,7 +135,8 @@ impl Keeper {
             self.rest = FIRST_REST;
         }
         // What it may have missed.
-        self.shared.tell(None, Some(day_of(self.shared.clock.now()))).await;
+        self.shared.tell_untold().await;
+        self.shared.tell_day(day_of(self.shared.clock.now())).await;
         Ok(())
     }
 
@@ -229,14 +231,10 @@ impl Keeper {
             leases = leases.len(),
             "calls are counted in Redis"
         );
-        // What ended while it was built up, which nobody could tell it then.
-        let still: Vec<_> = shared.store.open_leases().await?.iter().map(|l| l.id).collect();
+        // What was spent while it was built up. Of the leases that have ended since, their holders tell.
         for (day, _) in &sums {
             let day_use = shared.store.day_use(*day).await?;
             shared.redis.book(&place, None, Some((*day, &day_use))).await?;
-        }
-        for lease in leases.iter().filter(|lease| !still.contains(&lease.id)) {
-            shared.redis.book(&place, Some(lease.id), None).await?;
         }
         Ok(())
     }

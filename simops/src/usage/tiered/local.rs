@@ -21,10 +21,33 @@ pub(super) struct Local {
     /// The longest life that a lease of this process may have.
     longest: Duration,
     /// Leases that Redis admitted, or is being asked for.
-    open: HashMap<Uuid, Lease>,
+    open: HashMap<Uuid, Open>,
     held: DayTotals,
     /// The most that was held since the last word with the database.
     peak: DayTotals,
+    /// Leases that have ended in the database, of which Redis does not know yet.
+    untold: HashMap<Uuid, Untold>,
+}
+
+struct Open {
+    lease: Lease,
+    /// Whether the database was told of it, so that Redis may be built up with it.
+    handed_over: bool,
+}
+
+/// An end that Redis has to be told.
+struct Untold {
+    ended: Instant,
+    telling: Telling,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    NotYet,
+    /// Somebody is at it.
+    Now,
+    /// It was sent and not answered: Redis may do it at any time.
+    Unanswered,
 }
 
 /// Where to ask for a reservation.
@@ -47,6 +70,7 @@ impl Local {
             open: HashMap::new(),
             held: DayTotals::default(),
             peak: DayTotals::default(),
+            untold: HashMap::new(),
         }
     }
 
@@ -72,18 +96,66 @@ impl Local {
         if !self.is_fresh() || !held.fits(self.promise) || life(lease) > self.longest {
             return Ask::Confirm;
         }
-        if self.open.insert(lease.id, lease.clone()).is_none() {
+        self.open.entry(lease.id).or_insert_with(|| {
             self.held = held;
             self.peak = self.peak.max(held);
-        }
+            Open { lease: lease.clone(), handed_over: false }
+        });
         Ask::Redis(place)
     }
 
-    /// Whether the lease was open here.
+    /// The lease is no longer open here; whether it was handed over.
     pub(super) fn close(&mut self, id: Uuid) -> bool {
-        let Some(lease) = self.open.remove(&id) else { return false };
-        self.held = self.held - lease.totals();
-        true
+        let Some(open) = self.open.remove(&id) else { return false };
+        self.held = self.held - open.lease.totals();
+        open.handed_over
+    }
+
+    /// The lease has ended in the database; Redis is yet to be told.
+    pub(super) fn end(&mut self, id: Uuid) {
+        self.close(id);
+        let ended = Instant::now();
+        let untold = self.untold.entry(id);
+        untold.or_insert(Untold { ended, telling: Telling::NotYet }).ended = ended;
+    }
+
+    /// The ends of which Redis does not know.
+    pub(super) fn untold(&self) -> Vec<Uuid> {
+        self.untold.keys().copied().collect()
+    }
+
+    /// Whether Redis, told of an earlier end of the lease, may end it at any time.
+    pub(super) fn may_end_late(&self, id: Uuid) -> bool {
+        self.untold.get(&id).is_some_and(|untold| untold.telling != Telling::NotYet)
+    }
+
+    /// Whether Redis may still count the lease although it has ended.
+    pub(super) fn is_untold(&self, id: Uuid) -> bool {
+        self.untold.contains_key(&id)
+    }
+
+    /// Where to tell of an end now. Whoever gets the place is the only one to tell it, and says
+    /// [`told`](Self::told) or [`not_told`](Self::not_told).
+    pub(super) fn begin_to_tell(&mut self, id: Uuid) -> Option<Place> {
+        let place = self.place()?;
+        let untold = self.untold.get_mut(&id)?;
+        if untold.telling == Telling::Now {
+            return None;
+        }
+        untold.telling = Telling::Now;
+        Some(place)
+    }
+
+    /// Redis knows of the end, or the database counts the lease anew.
+    pub(super) fn told(&mut self, id: Uuid) {
+        self.untold.remove(&id);
+    }
+
+    /// Redis did not answer.
+    pub(super) fn not_told(&mut self, id: Uuid) {
+        if let Some(untold) = self.untold.get_mut(&id) {
+            untold.telling = Telling::Unanswered;
+        }
     }
 
     /// Uses Redis no more until the database confirms again; whether no lease is open.
@@ -92,8 +164,13 @@ impl Local {
         self.open.is_empty()
     }
 
-    pub(super) fn open(&self) -> Vec<Lease> {
-        self.open.values().cloned().collect()
+    /// The open leases, which count as handed over from here on.
+    pub(super) fn hand_over(&mut self) -> Vec<Lease> {
+        let leases = self.open.values_mut().map(|open| {
+            open.handed_over = true;
+            open.lease.clone()
+        });
+        leases.collect()
     }
 
     /// What to promise for a while: twice what was held at most, and what `need` takes.
@@ -117,6 +194,10 @@ impl Local {
     /// The database confirmed `fence` to who asked at `asked` and gave `promise`.
     pub(super) fn confirmed(&mut self, fence: Fence, promise: DayTotals, asked: Instant) {
         let stands = fence.generation == self.fence.generation;
+        // Redis will be built up from the database as it is later than that.
+        if fence.counted_in == CountedIn::Database {
+            self.untold.retain(|_, untold| untold.ended >= asked);
+        }
         self.fence = fence;
         self.promise = promise;
         // A fence that is news has not been confirmed by this process yet.

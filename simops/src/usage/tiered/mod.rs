@@ -29,9 +29,12 @@ use super::{Admission, Caps, Counter, CountingStore, DayUse, Lease, UsageCounter
 use crate::{Clock, Error, ErrorKind, Result};
 use local::{Ask, Local};
 
-/// A reservation waits so long for the fence to settle before it fails.
+/// Who needs the fence to settle waits so long before giving up.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
+/// A process that leaves waits so long for Redis to know of its ends; what it does not know then, it
+/// counts until the lease is over.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// A counter in Redis that falls back to the database. Dropping it ends its keeper; its leases live
 /// on until they expire.
@@ -96,20 +99,21 @@ impl UsageCounter for TieredCounter {
     async fn settle(&self, row: &UsageRow) -> Result<()> {
         // The ledger first: a lease that Redis still counts is only too careful.
         self.shared.store.settle(row).await?;
-        self.shared.local().close(row.id);
-        self.shared.tell(Some(row.id), Some(row.day)).await;
+        self.shared.ended(row.id, Some(row.day)).await;
         Ok(())
     }
 
     async fn release(&self, lease_id: Uuid) -> Result<()> {
         self.shared.give_up(lease_id).await?;
-        self.shared.tell(Some(lease_id), None).await;
+        self.shared.ended(lease_id, None).await;
         Ok(())
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64> {
         let mut expired = self.shared.store.expire(now).await?;
-        let Some(place) = self.shared.place() else { return Ok(expired) };
+        // Of a place that does not stand, nothing is believed.
+        let place = self.shared.place().filter(|place| self.shared.stands(place));
+        let Some(place) = place else { return Ok(expired) };
         let due = match self.shared.redis.due(&place, now).await {
             Ok(due) => due.unwrap_or_default(),
             Err(error) => {
@@ -120,8 +124,7 @@ impl UsageCounter for TieredCounter {
         };
         for lease in due {
             self.shared.store.settle(&lease.expired(now)).await?;
-            self.shared.local().close(lease.id);
-            self.shared.tell(Some(lease.id), Some(lease.day)).await;
+            self.shared.ended(lease.id, Some(lease.day)).await;
             expired += 1;
         }
         Ok(expired)
@@ -143,6 +146,7 @@ impl UsageCounter for TieredCounter {
 
     async fn close(&self) {
         self.keeper.abort();
+        self.shared.tell_the_rest().await;
         let _nothing_is_confirmed = self.shared.confirming.lock().await;
         // A lease that is still open keeps this process a member until it is over.
         let is_empty = self.shared.local().leave();
@@ -167,6 +171,7 @@ impl Shared {
             let ask = self.local().ask(lease);
             match ask {
                 Ask::Redis(place) => {
+                    self.forget_earlier_end(lease.id).await?;
                     if let Some(verdict) = self.ask_redis(&place, lease, caps).await? {
                         return Ok(verdict);
                     }
@@ -177,7 +182,13 @@ impl Shared {
                         self.confirm(None).await?;
                         tokio::time::sleep(PAUSE).await;
                     }
-                    verdict => return verdict,
+                    verdict => {
+                        if let Ok(Admission::Admitted { .. }) = verdict {
+                            // What Redis is built up with from now on is this lease.
+                            self.local().told(lease.id);
+                        }
+                        return verdict;
+                    }
                 },
             }
             if began.elapsed() > PATIENCE {
@@ -203,10 +214,14 @@ impl Shared {
                 self.give_up(lease.id).await?;
                 return Ok(Some(verdict));
             }
-            Ok(Said::Verdict(_)) => self.give_up(lease.id).await?,
+            Ok(Said::Verdict(_)) => {
+                self.give_up(lease.id).await?;
+                // Redis may go on counting, and counts it.
+                self.ended(lease.id, None).await;
+            }
             Ok(Said::UnknownDay) => {
                 self.give_up(lease.id).await?;
-                self.tell(None, Some(lease.day)).await;
+                self.tell_day(lease.day).await;
             }
             Ok(Said::Fenced) => {
                 self.give_up(lease.id).await?;
@@ -230,26 +245,102 @@ impl Shared {
 
     /// Takes back a lease of a call that is not made.
     async fn give_up(&self, id: Uuid) -> Result<()> {
-        let _nothing_is_handed_over = self.confirming.lock().await;
-        self.local().close(id);
-        // Also in the database: it may have been handed over, or admitted there.
-        self.store.release(id).await
+        let handed_over = {
+            let _nothing_is_handed_over = self.confirming.lock().await;
+            let handed_over = self.local().close(id);
+            // Also in the database: it may have been handed over, or admitted there.
+            self.store.release(id).await?;
+            handed_over
+        };
+        if handed_over {
+            // Redis may have been built up with it, also if it had refused it before.
+            self.ended(id, None).await;
+        }
+        Ok(())
     }
 
-    /// Tells Redis of an end and of a day. What it is not told costs a little room until the keeper
-    /// tells it, or the lease expires.
-    async fn tell(&self, lease: Option<Uuid>, day: Option<Date>) {
-        let Some(place) = self.place() else { return };
+    /// A lease that is given up on the way to a verdict is asked for again under the same id, and
+    /// must not be ended by what Redis is told of the first time.
+    async fn forget_earlier_end(&self, id: Uuid) -> Result<()> {
+        let (is_untold, may_end_late) = {
+            let local = self.local();
+            (local.is_untold(id), local.may_end_late(id))
+        };
+        if is_untold && (may_end_late || !self.tell_end(id, None).await) {
+            self.give_up(id).await?;
+            return Err(Error::unavailable("Redis does not know yet that this lease was given up"));
+        }
+        Ok(())
+    }
+
+    /// A lease has ended in the database: tells Redis, now or when it counts again.
+    async fn ended(&self, lease: Uuid, day: Option<Date>) {
+        self.local().end(lease);
+        self.tell_end(lease, day).await;
+    }
+
+    /// Tells Redis of the ends that it could not be told of.
+    async fn tell_untold(&self) {
+        let untold = self.local().untold();
+        for lease in untold {
+            self.tell_end(lease, None).await;
+        }
+    }
+
+    /// Tells Redis of an end; whether it knows.
+    async fn tell_end(&self, lease: Uuid, day: Option<Date>) -> bool {
+        let Some(place) = self.local().begin_to_tell(lease) else { return false };
+        let mut telling = Telling { shared: self, lease, is_told: false };
+        telling.is_told = self.tell(&place, Some(lease), day).await;
+        telling.is_told
+    }
+
+    /// Tells Redis, once it counts, of the ends that this process will be asked about no more.
+    async fn tell_the_rest(&self) {
+        let began = Instant::now();
+        while !self.local().untold().is_empty() && began.elapsed() < LAST_WORD {
+            if self.confirm(None).await.is_ok() {
+                self.tell_untold().await;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Tells Redis what a day has used.
+    async fn tell_day(&self, day: Date) {
+        if let Some(place) = self.place() {
+            self.tell(&place, None, Some(day)).await;
+        }
+    }
+
+    /// Tells Redis of an end and of a day; whether it knows now. What it does not know yet costs a
+    /// little room.
+    async fn tell(&self, place: &Place, lease: Option<Uuid>, day: Option<Date>) -> bool {
         let told = async {
             let day_use = match day {
                 Some(day) => Some((day, self.store.day_use(day).await?)),
                 None => None,
             };
             let day = day_use.as_ref().map(|(day, day_use)| (*day, day_use));
-            self.redis.book(&place, lease, day).await
+            self.redis.book(place, lease, day).await
         };
-        if let Err(error) = told.await {
+        told.await.unwrap_or_else(|error| {
             debug!(%error, "Redis does not know of an end");
-        }
+            false
+        })
+    }
+}
+
+/// An end on its way to Redis.
+struct Telling<'s> {
+    shared: &'s Shared,
+    lease: Uuid,
+    is_told: bool,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        let mut local = self.shared.local();
+        if self.is_told { local.told(self.lease) } else { local.not_told(self.lease) }
     }
 }
