@@ -4,6 +4,8 @@ import { attr, h, text } from './dom.js';
 
 const pad = (n) => String(n).padStart(2, '0');
 const integer = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const money = (digits) => new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', minimumFractionDigits: digits, maximumFractionDigits: digits });
+const [cents, fine] = [money(2), money(4)];
 const decimal = new Intl.NumberFormat('en-US', { maximumFractionDigits: 3 });
 
 /** 12,345 */
@@ -13,7 +15,7 @@ export const count = (n) => (Number.isFinite(n) ? integer.format(n) : '–');
 export const number = (n) => (Number.isFinite(n) ? decimal.format(n) : '–');
 
 /** $0.0123; cents are enough from ten dollars on. */
-export const usd = (n) => (Number.isFinite(n) ? `$${n.toFixed(n >= 10 ? 2 : 4)}` : '–');
+export const usd = (n) => (Number.isFinite(n) ? (n >= 10 ? cents : fine).format(n) : '–');
 
 /** 42 %, in one piece. */
 export const percent = (n) => (Number.isFinite(n) ? `${(n * 100).toFixed(n > 0 && n < 0.1 ? 1 : 0)}\u00a0%` : '–');

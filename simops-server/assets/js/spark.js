@@ -29,7 +29,7 @@ export function spark(label) {
         }
       });
       attr(line, 'd', path || 'M0 0');
-      attr(area, 'd', path && known.length === values.length ? `${path}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` : 'M0 0');
+      attr(area, 'd', path && known.length === values.length && values.length > 1 ? `${path}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` : 'M0 0');
       attr(mark, 'y1', y(limit));
       attr(mark, 'y2', y(limit));
       attr(mark, 'visibility', limit > 0 ? 'visible' : 'hidden');

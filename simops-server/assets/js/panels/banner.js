@@ -49,8 +49,12 @@ export function banner(app, navigation) {
     h('div', { class: 'banner-row' },
       h('h1', { class: 'logo' }, 'simops'), here, navigation.node, now, me, themeButton()),
   );
-  const notice = h('p', { class: 'notice', role: 'status', hidden: true, 'data-testid': 'notice' });
+  const said = h('p', { role: 'status' });
+  const hide = button('Dismiss', { class: 'quiet', on: { click: () => { dismissed = app.store.get('live')?.state; explain(); } } });
+  const notice = h('div', { class: 'notice', hidden: true, 'data-testid': 'notice' }, said, hide);
   let troubleSince = 0;
+  // It covers what lies beneath: whoever has read it may put it away until the state is another.
+  let dismissed = null;
 
   app.store.on('status', ({ data }) => {
     if (!data) return;
@@ -73,11 +77,12 @@ export function banner(app, navigation) {
     if (!trouble) troubleSince = 0;
     else troubleSince ||= Date.now();
     // A hiccup is not worth a notice; the pill shows it.
-    show(notice, Boolean(trouble) && Date.now() - troubleSince >= NOTICE_AFTER_MS);
+    if (dismissed !== state?.state) dismissed = null;
+    show(notice, Boolean(trouble) && !dismissed && Date.now() - troubleSince >= NOTICE_AFTER_MS);
     if (!trouble) return;
     const age = app.store.staleness('status');
     const old = age ? ` What is shown is ${duration(age)} old.` : '';
-    text(notice, `${LIVE_WORDS[state.state] ?? state.state}: ${old ? sentence(state.detail) : state.detail}${old}`);
+    text(said, `${LIVE_WORDS[state.state] ?? state.state}: ${old ? sentence(state.detail) : state.detail}${old}`);
   }
 
   app.store.on('live', ({ data }) => {

@@ -24,7 +24,7 @@ function history(row, store, samples) {
   const spend = store.get('spend');
   const calls = store.get('calls');
   if (row.condition === 'hard_budget_exceeded' && spend) {
-    return [running(steps(spend).map((step) => step.cost)), 'since midnight UTC'];
+    return [running(fromFirstCall(steps(spend), 6).map((step) => step.cost)), 'today'];
   }
   if (row.condition === 'provider_failures_repeated' && calls) {
     const minutes = store.get('config')?.effective?.STOP_PROVIDER_FAILURE_WINDOW_MINUTES ?? 15;

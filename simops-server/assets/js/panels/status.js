@@ -1,6 +1,6 @@
 /** What is set and what the hosts have confirmed: clock, mode, run and its metadata, counter. */
 
-import { h, show, text } from '../dom.js';
+import { attr, h, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words, yesNo } from '../format.js';
 import { panel } from '../panel.js';
 import { facts } from '../parts.js';
@@ -20,9 +20,7 @@ const RUN = [
   ['run_id', 'Run', 'mono'],
   ['started_at', 'Started'],
   ['started_by', 'Started by'],
-  ['start_reason', 'Start reason'],
   ['ended_at', 'Ended'],
-  ['end_reason', 'End reason'],
   ['ended_by', 'Ended by'],
   ['run_class', 'Run class'],
   ['condition_name', 'Condition', 'mono'],
@@ -33,6 +31,8 @@ const RUN = [
   ['transfer_policy_version', 'Transfer policy', 'mono'],
   ['epoch_id', 'Epoch ID', 'mono'],
   ['world_epoch', 'World epoch'],
+  ['start_reason', 'Start reason', 'long'],
+  ['end_reason', 'End reason', 'long'],
 ];
 
 /** The panel. */
@@ -84,6 +84,7 @@ export function statusPanel(app) {
         show(run.node(key).parentElement, said !== null && said !== undefined && said !== '');
       }
       if (row.ended_by === 'guardrail') run.set('end_reason', words(row.end_reason));
+      for (const key of ['start_reason', 'end_reason']) attr(run.node(key), 'title', run.node(key).textContent);
       run.set('season', [row.season_id, row.season_number && `no. ${row.season_number}`].filter(Boolean).join(', '));
       setTime(started, row.started_at, fullTime);
       setTime(ended, row.ended_at, (iso) => {
