@@ -8,4 +8,5 @@ mod outages;
 mod proxied;
 mod reports;
 mod still;
+mod trail;
 mod visitors;
