@@ -214,6 +214,11 @@ impl TestDatabase {
         url(self.port, &self.name)
     }
 
+    /// Its address on another port: that of a proxy or a pooler.
+    pub fn url_at(&self, port: u16) -> String {
+        url(port, &self.name)
+    }
+
     /// What `psql` answers to a statement.
     ///
     /// # Panics

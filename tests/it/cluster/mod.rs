@@ -1,11 +1,15 @@
 //! Several servers and workers on one Postgres.
 
+mod load;
+mod outages;
+mod rolling;
 mod together;
 
 use std::path::Path;
+use std::time::Duration;
 
-use serde_json::Value;
-use simops_tests::{Server, ServerBuilder};
+use serde_json::{Value, json};
+use simops_tests::{Client, Server, ServerBuilder, eventually};
 
 /// A server without a world of its own.
 pub(crate) fn server(dir: &Path, url: &str) -> ServerBuilder {
@@ -22,4 +26,13 @@ pub(crate) fn host<'s>(status: &'s Value, id: &str) -> Option<&'s str> {
 pub(crate) async fn actions(server: &Server) -> i64 {
     let metrics = server.client.get("run/metrics").await.ok();
     metrics["activity"]["deterministic_actions"].as_i64().unwrap()
+}
+
+/// Starts a run in a new world, as soon as a host is there to build it.
+pub(crate) async fn start_run(client: &Client, run_id: &str) {
+    let body = json!({"mode": "test", "run_id": run_id, "reset_world": true});
+    eventually("a host owns a world", Duration::from_secs(20), async || {
+        (client.post("control/run/start", &body).await.status == 200).then_some(())
+    })
+    .await;
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use simops_tests::postgres::PostgresServer;
 use simops_tests::{WorkerProcess, eventually};
 
-use super::{actions, host, server};
+use super::{actions, host, server, start_run};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -20,12 +20,7 @@ async fn two_servers_and_two_workers_act_as_one() {
     let (a, b) = tokio::join!(to_a.start(), to_b.start());
     let workers = ["one", "two"].map(|id| WorkerProcess::start(dir.path(), &url, id));
 
-    let body = json!({"mode": "test", "run_id": "shared", "reset_world": true});
-    eventually("a host owns a world", SOON, async || {
-        let answer = a.client.post("control/run/start", &body).await;
-        (answer.status == 200).then_some(())
-    })
-    .await;
+    start_run(&a.client, "shared").await;
     let status = b.until_state("running").await;
     assert_eq!(status["run_metadata"]["run_id"], "shared");
     assert_eq!((host(&status, "one"), host(&status, "two")), (Some("running"), Some("running")));
