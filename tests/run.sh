@@ -25,6 +25,7 @@ need redis-server redis-server
 need redis-cli redis-tools
 need psql postgresql postgresql-client
 need runuser util-linux
+need pgbouncer pgbouncer
 need chromium chromium
 need chromedriver chromium-driver
 

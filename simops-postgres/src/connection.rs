@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use simops::{Error, Result};
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Executor, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::PostgresOptions;
 use crate::error::{Failure, Work};
+use crate::link::Link;
 use crate::location::Location;
 
 /// How long a connection that was left in the middle of something may take to be used again.
@@ -128,7 +128,8 @@ impl Connections {
     async fn acquire(&self) -> Work<Connection> {
         let permit = self.permit().await?;
         let live = self.pool.acquire().await?;
-        Ok(Connection { live: Some(live), permit: Some(permit), tidy: false })
+        let link = Link::new(live, !self.session.pooled);
+        Ok(Connection { link: Some(link), permit: Some(permit), tidy: false })
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {
@@ -198,7 +199,7 @@ impl Drop for Waits<'_> {
 /// Dropped before [`Connection::done`], it is rolled back beside the caller, and closed if that
 /// takes long: so a transaction that a caller gave up neither lives on nor blocks a connection.
 pub(crate) struct Connection {
-    live: Option<PoolConnection<Postgres>>,
+    link: Option<Link>,
     permit: Option<OwnedSemaphorePermit>,
     tidy: bool,
 }
@@ -229,26 +230,26 @@ impl Connection {
 
     /// Closes it without a word.
     fn discard(mut self) {
-        if let Some(live) = self.live.take() {
-            drop(live.detach());
+        if let Some(link) = self.link.take() {
+            link.discard();
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(mut live) = self.live.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
         let permit = self.permit.take();
         match tokio::runtime::Handle::try_current() {
-            Ok(_) if self.tidy => drop(live),
+            Ok(_) if self.tidy => drop(link),
             Ok(runtime) => drop(runtime.spawn(async move {
-                let rolled_back = timeout(TIDY_WITHIN, live.execute("ROLLBACK")).await;
+                let rolled_back = timeout(TIDY_WITHIN, link.execute("ROLLBACK")).await;
                 if !matches!(rolled_back, Ok(Ok(_))) {
-                    drop(live.detach());
+                    link.discard();
                 }
                 drop(permit);
             })),
-            Err(_) => drop(live.detach()),
+            Err(_) => link.discard(),
         }
     }
 }
@@ -256,17 +257,17 @@ impl Drop for Connection {
 const TAKEN: &str = "a connection is taken only when it is dropped";
 
 impl Deref for Connection {
-    type Target = PgConnection;
+    type Target = Link;
 
     #[expect(clippy::expect_used, reason = "holds until the drop")]
-    fn deref(&self) -> &PgConnection {
-        self.live.as_ref().expect(TAKEN)
+    fn deref(&self) -> &Link {
+        self.link.as_ref().expect(TAKEN)
     }
 }
 
 impl DerefMut for Connection {
     #[expect(clippy::expect_used, reason = "holds until the drop")]
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.live.as_mut().expect(TAKEN)
+    fn deref_mut(&mut self) -> &mut Link {
+        self.link.as_mut().expect(TAKEN)
     }
 }

@@ -7,13 +7,14 @@ use simops::control::{AuditHead, AuditRow, Change, ControlState};
 use simops::run::RunRecord;
 use simops::settings::{Overrides, key};
 use simops::store::{AuditPage, Commit, ControlStore, IdempotencyKey, Page, Recorded};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use tokio::sync::watch;
 
 use crate::PostgresStore;
 use crate::codec::{Json, Micros, count};
 use crate::error::Work;
+use crate::link::Link;
 use crate::transaction::Tx;
 use crate::{events, runs};
 
@@ -125,7 +126,7 @@ impl ControlStore for PostgresStore {
     }
 }
 
-async fn load(connection: &mut PgConnection) -> Work<ControlState> {
+async fn load(connection: &mut Link) -> Work<ControlState> {
     let row = sqlx::query("SELECT * FROM control").fetch_one(&mut *connection).await?;
     let mut state = ControlState {
         generation: row.try_get::<i64, _>("generation")?.cast_unsigned(),
@@ -170,7 +171,7 @@ async fn commit(
     Ok((tx, Commit::Done))
 }
 
-async fn replace_state(connection: &mut PgConnection, change: &Change) -> Work<bool> {
+async fn replace_state(connection: &mut Link, change: &Change) -> Work<bool> {
     let next = &change.next;
     let replaced = sqlx::query(
         "UPDATE control SET generation = $1, gate_generation = $2, overrides = $3, \
@@ -189,7 +190,7 @@ async fn replace_state(connection: &mut PgConnection, change: &Change) -> Work<b
     Ok(replaced.rows_affected() == 1)
 }
 
-async fn put_audit_row(connection: &mut PgConnection, row: &AuditRow) -> Work<()> {
+async fn put_audit_row(connection: &mut Link, row: &AuditRow) -> Work<()> {
     sqlx::query(
         "INSERT INTO audit (id, key, old_value, new_value, changed_by, environment, reason, \
              created_at, hash) \
@@ -210,7 +211,7 @@ async fn put_audit_row(connection: &mut PgConnection, row: &AuditRow) -> Work<()
 }
 
 async fn audit_rows(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     sql: &'static str,
     bounds: [i64; 2],
 ) -> Work<Vec<AuditRow>> {
@@ -234,7 +235,7 @@ fn audit_row(row: &PgRow) -> sqlx::Result<AuditRow> {
 
 /// False when the key has an answer. One that another transaction is about to give is waited for.
 async fn put_answer(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     key: &IdempotencyKey,
     recorded: &Recorded,
 ) -> Work<bool> {
@@ -251,7 +252,7 @@ async fn put_answer(
     Ok(written.rows_affected() == 1)
 }
 
-async fn recorded(connection: &mut PgConnection, key: &str) -> Work<Option<Recorded>> {
+async fn recorded(connection: &mut Link, key: &str) -> Work<Option<Recorded>> {
     let row = sqlx::query("SELECT fingerprint, answer, created_at FROM answers WHERE key = $1")
         .bind(key)
         .fetch_optional(connection)

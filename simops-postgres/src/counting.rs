@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 
 use simops::Result;
 use simops::usage::{DayUse, Fence};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::books::{Books, Done, Step};
 use crate::days::{day_uses, put_day_use};
 use crate::error::Work;
+use crate::link::Link;
 use crate::transaction::Base;
 use crate::{fence, leases, usage};
 
@@ -65,7 +65,7 @@ impl Touched {
 
 /// Reads what is there, under the fence's lock.
 pub(crate) async fn open(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     mut touched: Touched,
     fence: &Fence,
 ) -> Work<Books> {
@@ -88,7 +88,7 @@ pub(crate) async fn open(
 }
 
 /// Writes what has changed.
-pub(crate) async fn close(connection: &mut PgConnection, books: &Books) -> Work<()> {
+pub(crate) async fn close(connection: &mut Link, books: &Books) -> Work<()> {
     leases::end(&mut *connection, &books.ended).await?;
     let begun: Vec<_> = books.begun.iter().filter_map(|id| books.leases.get(id)).collect();
     leases::begin(&mut *connection, &begun).await?;

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use simops::usage::{DayTotals, DayUse, NanoUsd};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 
 use crate::codec::Day;
 use crate::error::Work;
+use crate::link::Link;
 
 /// The sums of `days`, those that have any.
 pub(crate) async fn day_uses(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     days: impl IntoIterator<Item = Date>,
 ) -> Work<BTreeMap<Date, DayUse>> {
     let rows = sqlx::query(
@@ -37,11 +38,7 @@ fn day_use(row: &PgRow) -> sqlx::Result<DayUse> {
 }
 
 /// Replaces the sums of a day.
-pub(crate) async fn put_day_use(
-    connection: &mut PgConnection,
-    day: Date,
-    day_use: &DayUse,
-) -> Work<()> {
+pub(crate) async fn put_day_use(connection: &mut Link, day: Date, day_use: &DayUse) -> Work<()> {
     let DayUse { settled, reserved, version } = day_use;
     let mut query = sqlx::query(
         "INSERT INTO usage_days (day, calls_total, calls_openrouter_free, calls_groq, \

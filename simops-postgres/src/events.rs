@@ -8,12 +8,13 @@ use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::codec::{Json, Micros, one_more};
 use crate::error::Work;
+use crate::link::Link;
 use crate::tally::Days;
 use crate::transaction::Base;
 
@@ -71,7 +72,7 @@ pub(crate) async fn append_all(base: Base, calls: Vec<Vec<NewEvent>>) -> Result<
 }
 
 /// Appends events in order, leaving out those that are stored already.
-pub(crate) async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Work<()> {
+pub(crate) async fn append(connection: &mut Link, events: &[NewEvent]) -> Work<()> {
     // Of one uid the first counts.
     let mut seen = HashSet::new();
     let events: Vec<_> = events.iter().filter(|event| seen.insert(event.uid)).collect();
@@ -121,10 +122,7 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[NewEvent]) -
     days.store(connection).await
 }
 
-async fn add_counts(
-    connection: &mut PgConnection,
-    counts: &BTreeMap<(&str, &str, &str), i64>,
-) -> Work<()> {
+async fn add_counts(connection: &mut Link, counts: &BTreeMap<(&str, &str, &str), i64>) -> Work<()> {
     if counts.is_empty() {
         return Ok(());
     }
@@ -146,7 +144,7 @@ async fn add_counts(
     Ok(())
 }
 
-async fn list(connection: &mut PgConnection, filter: &EventFilter) -> Work<Page<Event>> {
+async fn list(connection: &mut Link, filter: &EventFilter) -> Work<Page<Event>> {
     let mut sql = format!("SELECT {COLUMNS} FROM events WHERE id < $1");
     let conditions = [
         ("run_id =", filter.run_id.is_some()),
@@ -172,7 +170,7 @@ async fn list(connection: &mut PgConnection, filter: &EventFilter) -> Work<Page<
     Ok(Page::cut(events, filter.limit, |event| event.id))
 }
 
-async fn count(connection: &mut PgConnection, scope: &ActivityScope) -> Work<Vec<EventCount>> {
+async fn count(connection: &mut Link, scope: &ActivityScope) -> Work<Vec<EventCount>> {
     let query = match scope {
         ActivityScope::Run(run_id) => sqlx::query(
             "SELECT event_type, mode, count FROM event_counts WHERE run_id = $1 ORDER BY 1, 2",

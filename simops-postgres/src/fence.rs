@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use simops::Result;
 use simops::usage::{Fence, FenceStore, Lease, Member};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::PostgresStore;
@@ -13,6 +13,7 @@ use crate::counting::{self, Touched};
 use crate::days::{sums, totals};
 use crate::error::Work;
 use crate::leases;
+use crate::link::Link;
 
 #[async_trait]
 impl FenceStore for PostgresStore {
@@ -96,7 +97,7 @@ impl FenceStore for PostgresStore {
 }
 
 /// The fence, its row locked until the transaction ends.
-pub(crate) async fn lock(connection: &mut PgConnection) -> Work<Fence> {
+pub(crate) async fn lock(connection: &mut Link) -> Work<Fence> {
     let row = sqlx::query("SELECT * FROM fence FOR NO KEY UPDATE").fetch_one(connection).await?;
     Ok(fence(&row)?)
 }
@@ -113,7 +114,7 @@ fn fence(row: &PgRow) -> sqlx::Result<Fence> {
 }
 
 /// All members by id.
-pub(crate) async fn members(connection: &mut PgConnection) -> Work<Vec<Member>> {
+pub(crate) async fn members(connection: &mut Link) -> Work<Vec<Member>> {
     let rows = sqlx::query(
         "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, \
              cost, id, generation, until FROM members ORDER BY id",
@@ -132,7 +133,7 @@ fn member(row: &PgRow) -> sqlx::Result<Member> {
     })
 }
 
-async fn put_member(connection: &mut PgConnection, member: &Member) -> Work<()> {
+async fn put_member(connection: &mut Link, member: &Member) -> Work<()> {
     let mut query = sqlx::query(
         "INSERT INTO members (id, generation, until, calls_total, calls_openrouter_free, \
              calls_groq, calls_gemini, calls_unpriced, cost) \

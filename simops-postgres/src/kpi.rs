@@ -10,13 +10,14 @@ use simops::kpi::sums::{FIGURES, RETURNS, advance};
 use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
 use simops::store::KpiStore;
 use simops::{Error, ErrorKind, Result};
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::codec::{Day, Json, Micros};
 use crate::error::Work;
 use crate::kpi_recount::{rebuild, recount};
+use crate::link::Link;
 use crate::transaction::Base;
 
 #[async_trait]
@@ -70,13 +71,13 @@ pub(crate) async fn record_all(base: Base, calls: Vec<Vec<KpiEvent>>) -> Result<
 }
 
 /// Stands in the line of those who record.
-pub(crate) async fn lock(connection: &mut PgConnection) -> Work<()> {
+pub(crate) async fn lock(connection: &mut Link) -> Work<()> {
     sqlx::query("SELECT id FROM kpi_line FOR UPDATE").execute(connection).await?;
     Ok(())
 }
 
 /// The uids of those that were not stored.
-async fn insert(connection: &mut PgConnection, events: &[&KpiEvent]) -> Work<HashSet<Uuid>> {
+async fn insert(connection: &mut Link, events: &[&KpiEvent]) -> Work<HashSet<Uuid>> {
     if events.is_empty() {
         return Ok(HashSet::new());
     }
@@ -110,7 +111,7 @@ async fn insert(connection: &mut PgConnection, events: &[&KpiEvent]) -> Work<Has
     Ok(inserted.into_iter().map(|(uid,)| uid).collect())
 }
 
-async fn move_sums(connection: &mut PgConnection, events: &[&&KpiEvent]) -> Work<()> {
+async fn move_sums(connection: &mut Link, events: &[&&KpiEvent]) -> Work<()> {
     let mut moved: BTreeMap<Date, DaySums> = BTreeMap::new();
     let mut seen: BTreeMap<(Uuid, Date), Steps> = BTreeMap::new();
     for event in events {
@@ -153,7 +154,7 @@ fn places(seen: impl Iterator<Item = (Uuid, Date)>) -> BTreeSet<(Uuid, Date)> {
 }
 
 async fn steps(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     places: &BTreeSet<(Uuid, Date)>,
 ) -> Work<HashMap<(Uuid, Date), Steps>> {
     let rows = sqlx::query(
@@ -177,7 +178,7 @@ pub(crate) fn of_bits(bits: i32) -> Steps {
 
 /// Replaces what visitors have done.
 pub(crate) async fn put_steps(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     changed: &[((Uuid, Date), Steps)],
 ) -> Work<()> {
     sqlx::query(
@@ -193,7 +194,7 @@ pub(crate) async fn put_steps(
     Ok(())
 }
 
-async fn days(connection: &mut PgConnection, first: Date, last: Date) -> Work<Days> {
+async fn days(connection: &mut Link, first: Date, last: Date) -> Work<Days> {
     let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day BETWEEN $1 AND $2")
         .bind(Day::at_least(first))
         .bind(Day::at_least(last))
@@ -203,15 +204,12 @@ async fn days(connection: &mut PgConnection, first: Date, last: Date) -> Work<Da
 }
 
 /// Every day that has sums.
-pub(crate) async fn all_days(connection: &mut PgConnection) -> Work<Days> {
+pub(crate) async fn all_days(connection: &mut Link) -> Work<Days> {
     days(connection, Date::MIN, Date::MAX).await
 }
 
 /// Replaces the sums of days.
-pub(crate) async fn put_sums(
-    connection: &mut PgConnection,
-    sums: &BTreeMap<Date, DaySums>,
-) -> Work<()> {
+pub(crate) async fn put_sums(connection: &mut Link, sums: &BTreeMap<Date, DaySums>) -> Work<()> {
     for (day, sums) in sums {
         sqlx::query(
             "INSERT INTO kpi_days (day, sums) VALUES ($1, $2) \

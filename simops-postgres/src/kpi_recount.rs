@@ -9,19 +9,20 @@ use simops::kpi::event::key_of;
 use simops::kpi::recount::Recounter;
 use simops::kpi::{Kind, KpiRecount, Steps};
 use simops::{Error, ErrorKind};
-use sqlx::{Executor, PgConnection, Row};
+use sqlx::{Executor, Row};
 use uuid::Uuid;
 
 use crate::codec::{Day, Micros};
 use crate::error::Work;
 use crate::kpi::{all_days, lock, of_bits, put_steps, put_sums};
+use crate::link::Link;
 use crate::transaction::Tx;
 
 /// Visitors' days that are written at once.
 const AT_ONCE: usize = 10_000;
 
 /// What is kept, and what the events say.
-pub(crate) async fn recount(connection: &mut PgConnection) -> Work<KpiRecount> {
+pub(crate) async fn recount(connection: &mut Link) -> Work<KpiRecount> {
     count(connection).await.map(|(found, _)| found)
 }
 
@@ -38,7 +39,7 @@ pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, KpiRecount)> {
     Ok((tx, found))
 }
 
-async fn count(connection: &mut PgConnection) -> Work<(KpiRecount, Recounter)> {
+async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
     let kept_steps = kept_steps(connection).await?;
     let mut counted = Recounter::default();
     let mut rows =
@@ -63,7 +64,7 @@ async fn count(connection: &mut PgConnection) -> Work<(KpiRecount, Recounter)> {
 
 type StepsOf = HashMap<(Uuid, Date), Steps>;
 
-async fn kept_steps(connection: &mut PgConnection) -> Work<StepsOf> {
+async fn kept_steps(connection: &mut Link) -> Work<StepsOf> {
     let mut kept = StepsOf::new();
     let mut rows = sqlx::query("SELECT visitor, day, steps FROM kpi_steps").fetch(connection);
     while let Some(row) = rows.try_next().await? {

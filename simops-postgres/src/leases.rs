@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use simops::Result;
 use simops::usage::{Admission, Caps, Counter, DayUse, Lease, NanoUsd, UsageCounter, UsageRow};
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::PostgresStore;
@@ -18,6 +18,7 @@ use crate::counting::{self, Touched};
 use crate::days::day_uses;
 use crate::error::Work;
 use crate::fence;
+use crate::link::Link;
 
 /// Most leases that expire in one transaction.
 const EXPIRE_AT_ONCE: i64 = 500;
@@ -82,7 +83,7 @@ impl UsageCounter for PostgresStore {
 }
 
 /// Those of `ids` that are open.
-pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[Uuid]) -> Work<Vec<Lease>> {
+pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<Lease>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -92,13 +93,13 @@ pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[Uuid]) -> Work<
 }
 
 /// All open leases.
-pub(crate) async fn all(connection: &mut PgConnection) -> Work<Vec<Lease>> {
+pub(crate) async fn all(connection: &mut Link) -> Work<Vec<Lease>> {
     let sql = format!("SELECT {COLUMNS} FROM leases ORDER BY id");
     let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
     Ok(rows.iter().map(lease).collect::<sqlx::Result<_>>()?)
 }
 
-async fn due(connection: &mut PgConnection, now: Timestamp, most: i64) -> Work<Vec<Lease>> {
+async fn due(connection: &mut Link, now: Timestamp, most: i64) -> Work<Vec<Lease>> {
     let sql =
         format!("SELECT {COLUMNS} FROM leases WHERE expires_at < $1 ORDER BY expires_at LIMIT $2");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(Micros(now)).bind(most);
@@ -107,7 +108,7 @@ async fn due(connection: &mut PgConnection, now: Timestamp, most: i64) -> Work<V
 }
 
 /// Deletes those that are over.
-pub(crate) async fn end(connection: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Work<()> {
+pub(crate) async fn end(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -119,7 +120,7 @@ pub(crate) async fn end(connection: &mut PgConnection, ids: &BTreeSet<Uuid>) -> 
 }
 
 /// Writes those that are new.
-pub(crate) async fn begin(connection: &mut PgConnection, new: &[&Lease]) -> Work<()> {
+pub(crate) async fn begin(connection: &mut Link, new: &[&Lease]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }

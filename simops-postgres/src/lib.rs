@@ -30,6 +30,7 @@ mod hosts;
 mod kpi;
 mod kpi_recount;
 mod leases;
+mod link;
 mod location;
 mod migrate;
 mod options;

@@ -1,10 +1,11 @@
 //! The schema: how old it is, and how it is brought up to date.
 
 use simops::{Error, ErrorKind};
-use sqlx::{Executor, PgConnection};
+use sqlx::Executor;
 
 use crate::connection::{Connections, How};
 use crate::error::Work;
+use crate::link::Link;
 
 /// Names the lock under which the schema changes: "SiOp".
 const LOCK: i64 = 0x5369_4f70;
@@ -45,7 +46,7 @@ pub(crate) async fn migrate(connections: &Connections) -> Work<()> {
 }
 
 /// The version of the schema; 0 for an empty one.
-async fn version(connection: &mut PgConnection) -> Work<usize> {
+async fn version(connection: &mut Link) -> Work<usize> {
     let (exists,): (bool,) = sqlx::query_as("SELECT to_regclass('simops_schema') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await?;

@@ -6,11 +6,12 @@ use jiff::civil::Date;
 use simops::usage::budget::CallTotals;
 use simops::usage::recount::{Pair, Recount};
 use simops::usage::{DayUse, Lease};
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::codec::Day;
 use crate::days::{day_uses, put_day_use, totals};
 use crate::error::Work;
+use crate::link::Link;
 use crate::transaction::Tx;
 use crate::usage::{CALL_SUMS, call_totals, put_run_totals, run_totals};
 use crate::{fence, leases};
@@ -21,7 +22,7 @@ const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%
      count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";
 
 /// Everything that is kept as a sum, and as it comes out anew.
-pub(crate) async fn recount(connection: &mut PgConnection) -> Work<Recount> {
+pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
     let mut days: BTreeMap<Date, Pair<DayUse>> = BTreeMap::new();
     let mut runs: BTreeMap<String, Pair<CallTotals>> = BTreeMap::new();
     let mut all = 0;

@@ -2,14 +2,15 @@
 
 use simops::run::RunRecord;
 use simops::store::Page;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 
 use crate::codec::{Micros, Word, one_more};
 use crate::error::Work;
+use crate::link::Link;
 
 /// Inserts `run`, or replaces its row in place.
-pub(crate) async fn put(connection: &mut PgConnection, run: &RunRecord) -> Work<()> {
+pub(crate) async fn put(connection: &mut Link, run: &RunRecord) -> Work<()> {
     sqlx::query(
         "INSERT INTO runs (run_id, mode, protocol_version, condition_name, hypothesis_id, \
              season_id, season_number, parent_run_id, transfer_policy_version, epoch_id, \
@@ -52,7 +53,7 @@ pub(crate) async fn put(connection: &mut PgConnection, run: &RunRecord) -> Work<
 }
 
 /// The row of that name.
-pub(crate) async fn get(connection: &mut PgConnection, run_id: &str) -> Work<Option<RunRecord>> {
+pub(crate) async fn get(connection: &mut Link, run_id: &str) -> Work<Option<RunRecord>> {
     let row = sqlx::query("SELECT * FROM runs WHERE run_id = $1").bind(run_id);
     let row = row.fetch_optional(connection).await?;
     Ok(row.as_ref().map(record).transpose()?)
@@ -60,7 +61,7 @@ pub(crate) async fn get(connection: &mut PgConnection, run_id: &str) -> Work<Opt
 
 /// Rows before the place `before`, newest first.
 pub(crate) async fn list(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     before: Option<i64>,
     limit: usize,
 ) -> Work<Page<RunRecord>> {

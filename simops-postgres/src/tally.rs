@@ -10,12 +10,13 @@ use simops::clock::day_of;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::PostgresStore;
 use crate::codec::{Day, Micros, count};
 use crate::error::Work;
 use crate::events::{COLUMNS, event};
+use crate::link::Link;
 
 #[async_trait]
 impl TallyStore for PostgresStore {
@@ -71,7 +72,7 @@ impl TallyStore for PostgresStore {
 /// The columns of a class, in the order in which [`class`] reads them.
 const CLASS: &str = "event_type, mode, agent_id, category, enforcement";
 
-async fn tally(connection: &mut PgConnection, window: EventWindow) -> Work<Vec<EventTally>> {
+async fn tally(connection: &mut Link, window: EventWindow) -> Work<Vec<EventTally>> {
     let sql = format!(
         "SELECT {CLASS}, count(*) FROM events WHERE created_at > $1 AND created_at <= $2 \
          GROUP BY {CLASS}"
@@ -98,7 +99,7 @@ fn class(row: &PgRow) -> sqlx::Result<EventClass> {
     })
 }
 
-async fn tally_days(connection: &mut PgConnection, first: Date, last: Date) -> Work<Vec<DayTally>> {
+async fn tally_days(connection: &mut Link, first: Date, last: Date) -> Work<Vec<DayTally>> {
     let sql =
         format!("SELECT {CLASS}, day, run_id, count FROM event_days WHERE day BETWEEN $1 AND $2");
     let query =
@@ -143,7 +144,7 @@ impl<'a> Days<'a> {
     }
 
     /// Adds the counts to those kept, in the order of their keys, so that nobody waits in a circle.
-    pub(crate) async fn store(self, connection: &mut PgConnection) -> Work<()> {
+    pub(crate) async fn store(self, connection: &mut Link) -> Work<()> {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simops::{Error, Result};
-use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, Connections, How};
 use crate::error::Work;
+use crate::link::Link;
 use crate::watch::{count_up, publish};
 
 /// How often a transaction is done anew because it gave way to another.
@@ -50,15 +50,15 @@ impl Tx {
 }
 
 impl Deref for Tx {
-    type Target = PgConnection;
+    type Target = Link;
 
-    fn deref(&self) -> &PgConnection {
+    fn deref(&self) -> &Link {
         &self.connection
     }
 }
 
 impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut PgConnection {
+    fn deref_mut(&mut self) -> &mut Link {
         &mut self.connection
     }
 }

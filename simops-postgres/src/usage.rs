@@ -15,12 +15,13 @@ use simops::usage::recount::Recount;
 use simops::usage::series::Bucket;
 use simops::usage::{DayTotals, NanoUsd, UsageCounter, UsageRow};
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::books::{Step, booked};
 use crate::codec::{Day, Micros, one_more};
 use crate::error::Work;
+use crate::link::Link;
 use crate::{PostgresStore, recount};
 
 #[async_trait]
@@ -118,7 +119,7 @@ const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model_re
      priced, success, fallback_used, latency_ms, error_type, created_at";
 
 /// Those of `ids` that are stored.
-pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[Uuid]) -> Work<Vec<UsageRow>> {
+pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<UsageRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -128,7 +129,7 @@ pub(crate) async fn of_ids(connection: &mut PgConnection, ids: &[Uuid]) -> Work<
 }
 
 /// Writes rows in order; one that is stored is replaced in its place.
-pub(crate) async fn write(connection: &mut PgConnection, new: &[&UsageRow]) -> Work<()> {
+pub(crate) async fn write(connection: &mut Link, new: &[&UsageRow]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }
@@ -202,11 +203,7 @@ fn row(row: &PgRow) -> sqlx::Result<UsageRow> {
     })
 }
 
-async fn rows(
-    connection: &mut PgConnection,
-    filter: &UsageFilter,
-    limit: usize,
-) -> Work<Page<UsageRow>> {
+async fn rows(connection: &mut Link, filter: &UsageFilter, limit: usize) -> Work<Page<UsageRow>> {
     let sql = format!(
         "SELECT {COLUMNS}, place FROM usage \
          WHERE place > $1 AND ($2::timestamptz IS NULL OR created_at >= $2) \
@@ -226,7 +223,7 @@ async fn rows(
 }
 
 async fn tally(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     run_id: Option<&str>,
     window: EventWindow,
 ) -> Work<Vec<CallTally>> {
@@ -267,7 +264,7 @@ async fn tally(
 
 /// As [`simops::usage::series::Series`] counts, where the rows are.
 async fn series(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     run_id: Option<&str>,
     since: Timestamp,
     step: SignedDuration,
@@ -298,7 +295,7 @@ async fn series(
 
 /// The sums of runs, of those that have any.
 pub(crate) async fn run_totals(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     runs: &[String],
 ) -> Work<BTreeMap<String, CallTotals>> {
     if runs.is_empty() {
@@ -317,7 +314,7 @@ pub(crate) async fn run_totals(
 
 /// Replaces the sums of runs.
 pub(crate) async fn put_run_totals<'r>(
-    connection: &mut PgConnection,
+    connection: &mut Link,
     sums: impl IntoIterator<Item = (&'r str, CallTotals)>,
 ) -> Work<()> {
     let (runs, sums): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
@@ -351,7 +348,7 @@ pub(crate) const CALL_SUMS: &str = "count(*), count(*) FILTER (WHERE success), \
          9223372036854775807)::bigint, \
      least(coalesce(sum(cost), 0), 9223372036854775807)::bigint";
 
-async fn totals_since(connection: &mut PgConnection, since: Timestamp) -> Work<CallTotals> {
+async fn totals_since(connection: &mut Link, since: Timestamp) -> Work<CallTotals> {
     let sql = format!("SELECT {CALL_SUMS} FROM usage WHERE created_at >= $1");
     let row = sqlx::query(AssertSqlSafe(sql)).bind(Micros(since)).fetch_one(connection).await?;
     Ok(call_totals(&row, 0)?)

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::error::Work;
+use crate::link::Link;
 use crate::transaction::Base;
 
 /// How long to leave a database alone that cannot be heard.
@@ -25,7 +25,7 @@ const TOLD_WITHIN: Duration = Duration::from_millis(500);
 
 /// Counts the revision up in the transaction that is open, and notifies when it is durable; the new
 /// one.
-pub(crate) async fn count_up(connection: &mut PgConnection, channel: &str) -> Work<u64> {
+pub(crate) async fn count_up(connection: &mut Link, channel: &str) -> Work<u64> {
     let (revision, _): (i64, String) = sqlx::query_as(
         "WITH next AS (UPDATE revisions SET revision = revision + 1 RETURNING revision) \
          SELECT revision, pg_notify($1, revision::text)::text FROM next",
@@ -37,7 +37,7 @@ pub(crate) async fn count_up(connection: &mut PgConnection, channel: &str) -> Wo
 }
 
 /// The revision that is stored.
-pub(crate) async fn stored(connection: &mut PgConnection) -> Work<u64> {
+pub(crate) async fn stored(connection: &mut Link) -> Work<u64> {
     let (revision,): (i64,) =
         sqlx::query_as("SELECT revision FROM revisions").fetch_one(connection).await?;
     Ok(revision.cast_unsigned())
@@ -67,17 +67,10 @@ impl Ears {
 
 /// Looks at the stored revision: rarely while notifications arrive, often while they do not.
 pub(crate) async fn look(base: Base, ears: Arc<Ears>, every: Duration, unnotified: Duration) {
-    let stored = async || {
-        base.look(async |mut connection| {
-            let revision = stored(&mut connection).await?;
-            Ok((connection, revision))
-        })
-        .await
-    };
     loop {
         let hears = ears.hears.load(Ordering::Relaxed);
         sleep(if hears { every } else { unnotified }).await;
-        match stored().await {
+        match look_once(&base).await {
             Ok(now) if hears && now > *base.revision.borrow() => {
                 // Its notification may be under way.
                 sleep(TOLD_WITHIN).await;
@@ -90,6 +83,14 @@ pub(crate) async fn look(base: Base, ears: Arc<Ears>, every: Duration, unnotifie
             Err(_) => sleep(AFTER_A_FAILURE).await,
         }
     }
+}
+
+async fn look_once(base: &Base) -> simops::Result<u64> {
+    base.look(|mut connection| async move {
+        let revision = stored(&mut connection).await?;
+        Ok((connection, revision))
+    })
+    .await
 }
 
 /// Listens for notifications, on a connection of its own, again whenever it is lost.
@@ -125,7 +126,10 @@ async fn hear(base: &Base, ears: &Ears, pool: &PgPool) -> Result<(), sqlx::Error
     let mut listener = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
     ears.hears.store(true, Ordering::Relaxed);
     info!("notifications of the database are heard");
-    // What happened before is found by the next look.
+    // What happened before was told to nobody here.
+    if let Ok(now) = look_once(base).await {
+        publish(&base.revision, now);
+    }
     while let Some(notification) = listener.try_recv().await? {
         if let Ok(now) = u64::from_str(notification.payload()) {
             publish(&base.revision, now);

@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use simops::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 use simops::{Error, Result};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
 
 use crate::PostgresStore;
 use crate::codec::{Json, Micros, count};
 use crate::error::Work;
 use crate::events;
+use crate::link::Link;
 use crate::transaction::Tx;
 
 #[async_trait]
@@ -203,11 +204,7 @@ async fn commit_turn(mut tx: Tx, turn: &TurnCommit) -> Work<(Tx, i64)> {
     Ok((tx, version))
 }
 
-async fn put_documents(
-    connection: &mut PgConnection,
-    epoch: i64,
-    documents: &Documents,
-) -> Work<()> {
+async fn put_documents(connection: &mut Link, epoch: i64, documents: &Documents) -> Work<()> {
     let (gone, kept): (Vec<_>, Vec<_>) = documents.iter().partition(|(_, body)| body.is_null());
     if !gone.is_empty() {
         sqlx::query("DELETE FROM documents WHERE epoch = $1 AND name = ANY($2)")
@@ -233,7 +230,7 @@ async fn put_documents(
     Ok(())
 }
 
-async fn world(connection: &mut PgConnection, epoch: i64) -> Work<World> {
+async fn world(connection: &mut Link, epoch: i64) -> Work<World> {
     let version: Option<(i64,)> = sqlx::query_as("SELECT version FROM epochs WHERE epoch = $1")
         .bind(epoch)
         .fetch_optional(&mut *connection)

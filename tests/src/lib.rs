@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod network;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod provider;

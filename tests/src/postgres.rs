@@ -1,6 +1,7 @@
 //! A private Postgres that tests stop, kill, restart and follow with a standby.
 
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -259,12 +260,16 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// A program of the server, run by a user that the server accepts: never root.
+/// A program of the server, run by a user that the server accepts.
 fn as_owner(program: &str) -> Command {
-    let program = programs().join(program);
+    as_user(&programs().join(program).to_string_lossy())
+}
+
+/// A program, never run by root: servers refuse that.
+pub(crate) fn as_user(program: &str) -> Command {
     let mut command = if is_root() {
         let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(program);
+        command.args(["-u", "postgres", "--", program]);
         command
     } else {
         Command::new(program)
@@ -281,14 +286,8 @@ fn must(command: &mut Command) {
 }
 
 /// A folder that the server's user owns.
-fn fresh_folder() -> PathBuf {
-    let made = if is_root() {
-        Command::new("runuser")
-            .args(["-u", "postgres", "--", "mktemp", "-d", "/tmp/simops-postgres-XXXXXX"])
-            .output()
-    } else {
-        Command::new("mktemp").args(["-d", "/tmp/simops-postgres-XXXXXX"]).output()
-    };
+pub(crate) fn fresh_folder() -> PathBuf {
+    let made = as_user("mktemp").args(["-d", "/tmp/simops-postgres-XXXXXX"]).output();
     let made = made.expect("mktemp starts");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     PathBuf::from(String::from_utf8_lossy(&made.stdout).trim())
@@ -298,18 +297,9 @@ fn fresh_folder() -> PathBuf {
 fn keeper(folder: &Path) -> Child {
     let script = "cat >/dev/null; \"$0/pg_ctl\" stop -w -m immediate -D \"$1/data\" \
                   >/dev/null 2>&1; rm -rf \"$1\"";
-    let mut command = if is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--", "sh", "-c", script]);
-        command
-    } else {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    };
-    command.arg(programs()).arg(folder).current_dir("/tmp");
+    let mut command = as_user("sh");
+    command.args(["-c", script]).arg(programs()).arg(folder);
     // Another group, so that an interrupt at the terminal does not end it before its work.
-    use std::os::unix::process::CommandExt;
     command.process_group(0);
     let quiet = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.spawn().expect("sh starts")

@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod conformance;
+mod opening;
 mod parity;
+mod pool;
+mod support;
+mod watching;

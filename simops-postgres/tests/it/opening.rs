@@ -1,0 +1,88 @@
+//! Databases as they are found.
+
+use simops::ErrorKind;
+use simops::store::{ControlStore, EventStore};
+use simops_postgres::PostgresStore;
+use simops_tests::postgres::{PostgresServer, free_port};
+
+use crate::support::event;
+
+async fn refused(url: &str) -> (ErrorKind, String) {
+    let error = PostgresStore::open(url).await.err().expect("it should be refused");
+    (error.kind(), error.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twelve_that_open_an_empty_database_at_once_find_one_schema() {
+    let database = PostgresServer::shared().database();
+    let openers: Vec<_> = (0..12)
+        .map(|_| {
+            let url = database.url();
+            tokio::spawn(async move { PostgresStore::open(&url).await })
+        })
+        .collect();
+    for opener in openers {
+        let store = opener.await.unwrap().unwrap();
+        store.append(&[event("opened")]).await.unwrap();
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM simops_schema").trim(), "1");
+    assert_eq!(database.sql("SELECT count(*) FROM events").trim(), "12");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_a_newer_simops_or_another_program_is_left_alone() {
+    let database = PostgresServer::shared().database();
+    drop(PostgresStore::open(&database.url()).await.unwrap());
+    database.sql("UPDATE simops_schema SET version = 4000");
+    let (kind, detail) = refused(&database.url()).await;
+    assert_eq!(kind, ErrorKind::Unusable);
+    assert!(detail.contains("newer simops"), "{detail}");
+
+    let strangers = PostgresServer::shared().database();
+    strangers.sql("CREATE TABLE events (theirs INTEGER)");
+    let (kind, detail) = refused(&strangers.url()).await;
+    assert_eq!(kind, ErrorKind::Unusable);
+    assert!(detail.contains("another program"), "{detail}");
+    assert_eq!(
+        strangers.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").trim(),
+        "1"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_opened_is_told_in_a_sentence_without_secrets() {
+    let port = PostgresServer::shared().port();
+    for (url, kind, says) in [
+        (
+            format!("postgres://postgres:secret@127.0.0.1:{port}/missing"),
+            ErrorKind::Unusable,
+            "create it",
+        ),
+        (
+            format!("postgres://nobody:secret@127.0.0.1:{port}/postgres"),
+            ErrorKind::Unusable,
+            "user or password",
+        ),
+        (
+            format!("postgres://postgres:secret@127.0.0.1:{}/postgres", free_port()),
+            ErrorKind::Unavailable,
+            "does not answer",
+        ),
+    ] {
+        let (found, detail) = refused(&url).await;
+        assert_eq!(found, kind, "{detail}");
+        assert!(detail.contains(says) && !detail.contains("secret"), "{detail}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_schemas_of_one_database_are_two_stores() {
+    let database = PostgresServer::shared().database();
+    database.sql("CREATE SCHEMA one; CREATE SCHEMA two");
+    let url = |schema| format!("{}?options=-csearch_path%3D{schema}", database.url());
+    let one = PostgresStore::open(&url("one")).await.unwrap();
+    let two = PostgresStore::open(&url("two")).await.unwrap();
+    crate::support::commit(&one).await;
+    assert_eq!(one.load().await.unwrap().generation, 1);
+    assert_eq!(two.load().await.unwrap().generation, 0);
+}

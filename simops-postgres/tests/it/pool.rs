@@ -1,0 +1,111 @@
+//! A pool with nothing left to give.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use simops::ErrorKind;
+use simops::store::{ControlStore, EventFilter, EventStore};
+use simops_postgres::{PostgresOptions, PostgresStore};
+use simops_tests::eventually;
+use simops_tests::postgres::PostgresServer;
+
+use crate::support::{SOON, commit, event, holding, let_go};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
+    let database = PostgresServer::shared().database();
+    let options = PostgresOptions {
+        max_connections: 3,
+        acquire_within: Duration::from_millis(300),
+        waiting: 20,
+        ..PostgresOptions::default()
+    };
+    let store = Arc::new(PostgresStore::open_with(&database.url(), options).await.unwrap());
+    let holder = holding(&database, "events").await;
+    let calls: Vec<_> = (0..60)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let asked = Instant::now();
+                let filter = EventFilter { limit: 1, ..EventFilter::default() };
+                (store.events(&filter).await, asked.elapsed())
+            })
+        })
+        .collect();
+    eventually("the pool is full", SOON, async || (store.pool_utilization() >= 1.0).then_some(()))
+        .await;
+    // All but the three that hold a connection are told, and not after a pile-up.
+    eventually("those without a connection are told", Duration::from_secs(3), async || {
+        (calls.iter().filter(|call| call.is_finished()).count() == 57).then_some(())
+    })
+    .await;
+    let_go(&database, holder).await;
+    eventually("the pool has room again", SOON, async || {
+        (store.pool_utilization() == 0.0 && store.load().await.is_ok()).then_some(())
+    })
+    .await;
+    let mut granted = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            (Ok(_), _) => granted += 1,
+            (Err(error), took) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                assert!(error.detail().contains("in use"), "{error:?}");
+                assert!(error.retry_after().is_some());
+                assert!(took < Duration::from_secs(2), "{took:?}");
+            }
+        }
+    }
+    assert_eq!(granted, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_given_up_leaves_no_transaction_and_no_lock() {
+    let database = PostgresServer::shared().database();
+    let store = PostgresStore::open(&database.url()).await.unwrap();
+    let holder = holding(&database, "audit").await;
+    let appended = tokio::time::timeout(Duration::from_millis(300), store.audit(1, 0)).await;
+    assert!(appended.is_err(), "it should wait for the table");
+    let_go(&database, holder).await;
+    commit(&store).await;
+    store.append(&[event("after")]).await.unwrap();
+    eventually("no session is left in a transaction", SOON, async || {
+        let idle = database.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND state LIKE 'idle in transaction%'",
+        );
+        (idle.trim() == "0" && store.pool_utilization() == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadlocks_are_undone_and_done_anew_inside() {
+    let database = PostgresServer::shared().database();
+    let store = Arc::new(PostgresStore::open(&database.url()).await.unwrap());
+    database.sql("ALTER SYSTEM SET deadlock_timeout = '20ms'");
+    database.sql("SELECT pg_reload_conf()");
+    commit(&store).await;
+    // Another program that locks what a turn locks, the other way round, again and again.
+    let url = database.url();
+    let rival = tokio::spawn(async move {
+        for _ in 0..40 {
+            let statement = "BEGIN; UPDATE revisions SET revision = revision; \
+                             SELECT pg_sleep(0.02); UPDATE control SET world_epoch = world_epoch; \
+                             COMMIT";
+            let mut psql = tokio::process::Command::new("psql");
+            psql.args(["-X", "-q", "-c", statement, &url]).kill_on_drop(true);
+            let _ = psql.output().await;
+        }
+    });
+    let before = store.load().await.unwrap().generation;
+    let mut done = 0;
+    while !rival.is_finished() {
+        commit(&store).await;
+        done += 1;
+    }
+    assert_eq!(store.load().await.unwrap().generation, before + done);
+    let deadlocks =
+        database.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+    assert!(deadlocks.trim().parse::<u64>().unwrap() > 0, "no deadlock came about");
+}
