@@ -90,6 +90,41 @@ async fn whatever_a_provider_answers_the_run_goes_on_and_every_call_is_booked() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streamed_answers_are_put_together_and_half_ones_are_failed_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let action = r#"{"action":"work","resource":"food"}"#;
+    let provider = Provider::start(move |n| Reply::Streams(action.to_owned(), n % 4 != 3)).await;
+    let server = builder(&dir, &provider).env("LLM_STREAM", "true").start().await;
+    start_run(&server, "r1").await;
+    let metrics = eventually("actions of both kinds", Duration::from_secs(60), async || {
+        let metrics = server.client.get("run/metrics").await.ok();
+        let some = |field: &str| metrics["activity"][field].as_i64() > Some(4);
+        (some("checkpoint_actions") && some("deterministic_actions")).then_some(metrics)
+    })
+    .await;
+    assert!(provider.seen()[0].contains(r#""stream":true"#));
+    assert!(metrics["llm"]["success_calls"].as_i64() < metrics["llm"]["calls"].as_i64());
+    server.client.post("control/run/stop", &json!({})).await.ok();
+    server.until_state("stopped").await;
+    assert!(server.terminate().await);
+    let rows = cli(dir.path(), &["usage", "list", "--run-id=r1", "--limit=500"]).await;
+    let rows: Value = serde_json::from_slice(&rows.stdout).unwrap();
+    for row in rows["items"].as_array().unwrap() {
+        match row["success"].as_bool() {
+            Some(true) => assert_eq!(
+                (&row["input_tokens"], &row["output_tokens"]),
+                (&json!(1_000), &json!(10))
+            ),
+            // A model has run: the reserved bound is charged.
+            _ => assert!(
+                row["error_type"] == "invalid_response" && row["cost_usd"].as_f64() > Some(0.0),
+                "{row}"
+            ),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_that_keeps_failing_stops_the_run() {
     let dir = tempfile::tempdir().unwrap();
     let provider =

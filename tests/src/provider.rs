@@ -16,6 +16,8 @@ pub enum Reply {
     Status(u16, String, String),
     /// The begin of an answer, then nothing more.
     Half,
+    /// This text in pieces, as a stream; its last event may be missing.
+    Streams(String, bool),
     /// Nothing, for ever.
     Hangs,
 }
@@ -76,13 +78,18 @@ async fn serve(mut socket: TcpStream, reply: Reply, seen: Arc<Mutex<Vec<String>>
     let (status, headers, body) = match reply {
         Reply::Says(text) => (200, String::new(), answer(&text)),
         Reply::Status(status, headers, body) => (status, headers, body),
+        Reply::Streams(text, whole) => {
+            let headers = "x-stream: yes\r\n".to_owned();
+            (200, headers, events(&text, whole))
+        }
         Reply::Half => (200, "x-half: yes\r\n".to_owned(), answer("{\"action\":\"re")),
         Reply::Hangs => return std::future::pending().await,
     };
     let length = body.len();
     let sent = if headers.contains("x-half") { &body[..length / 2] } else { &body };
+    let kind = if headers.contains("x-stream") { "text/event-stream" } else { "application/json" };
     let head = format!(
-        "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+        "HTTP/1.1 {status} Status\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\
          connection: close\r\n{headers}\r\n"
     );
     // Who asked may be gone.
@@ -99,6 +106,27 @@ fn answer(text: &str) -> String {
         "usage": { "prompt_tokens": 1_000, "completion_tokens": 10, "total_tokens": 1_010 },
     })
     .to_string()
+}
+
+/// A stream of a letter an event; without the end, the usage is missing, too.
+fn events(text: &str, whole: bool) -> String {
+    let event = |value: serde_json::Value| format!("data: {value}\n\n");
+    let choice = |delta: serde_json::Value, reason: Option<&str>| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": reason });
+        json!({ "id": "1", "model": "test-model", "choices": [choice] })
+    };
+    let pieces =
+        text.chars().map(|letter| event(choice(json!({ "content": letter.to_string() }), None)));
+    let mut stream: String = pieces.collect();
+    if whole {
+        let usage =
+            json!({ "prompt_tokens": 1_000, "completion_tokens": 10, "total_tokens": 1_010 });
+        stream += &event(choice(json!({}), Some("stop")));
+        stream +=
+            &event(json!({ "id": "1", "model": "test-model", "choices": [], "usage": usage }));
+        stream += "data: [DONE]\n\n";
+    }
+    stream
 }
 
 async fn read_request(socket: &mut TcpStream) -> String {

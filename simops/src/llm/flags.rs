@@ -35,6 +35,7 @@ fn variables() -> impl Iterator<Item = (String, String)> {
             "For a model without a price: fallback (0.50 and 1.50 USD per million tokens; default) \
              or refuse",
         ),
+        (setup::STREAM, "Whether models stream their answers: true or false [false]"),
     ];
     config::variables().chain(own.map(|(name, help)| (name.to_owned(), help.to_owned())))
 }

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 pub const PRICES: &str = "SIMOPS_PRICES";
 /// What to do with a model that the book does not know.
 pub const UNPRICED: &str = "LLM_UNPRICED_POLICY";
+/// Whether answers are streamed.
+pub const STREAM: &str = "LLM_STREAM";
 
 /// Which models a deployment may ask, and what they cost.
 #[derive(Debug, Clone)]
@@ -20,12 +22,14 @@ pub struct LlmConfig {
     pub prices: Arc<PriceBook>,
     /// What to do with a model that the book does not know.
     pub unpriced: UnpricedPolicy,
+    /// Whether answers are streamed: a provider that falls silent half way is noticed sooner.
+    pub stream: bool,
 }
 
 impl LlmConfig {
     /// What `lookup` (the environment) says: the variables of
-    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES` and `LLM_UNPRICED_POLICY`. An empty value is
-    /// none. Reads the price file.
+    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES`, `LLM_UNPRICED_POLICY` and `LLM_STREAM`. An empty
+    /// value is none. Reads the price file.
     ///
     /// # Errors
     /// `Invalid` naming the variable, its value unless it may hold a secret, and what is allowed.
@@ -42,8 +46,9 @@ impl LlmConfig {
             None => UnpricedPolicy::default(),
             Some(text) => policy(text)?,
         };
+        let stream = read(STREAM).as_deref().map_or(Ok(false), flag)?;
         let providers = ProviderConfig::from_lookup(lookup)?;
-        Ok(Self { providers, prices: Arc::new(prices), unpriced })
+        Ok(Self { providers, prices: Arc::new(prices), unpriced, stream })
     }
 
     /// The router of the providers, which counts with `counter`; `None` without a provider.
@@ -59,9 +64,10 @@ impl LlmConfig {
         if self.providers.is_empty() {
             return Ok(None);
         }
+        let asking = super::OpenAiOptions { stream: self.stream, ..Default::default() };
         let options = super::RouterOptions { unpriced: self.unpriced, ..Default::default() };
         let router = super::Router::builder(counter, Arc::clone(&self.prices), clock)
-            .configured(&self.providers, super::OpenAiOptions::default())?
+            .configured(&self.providers, asking)?
             .options(options)
             .build()?;
         for route in router.routes() {
@@ -89,4 +95,10 @@ fn policy(text: &str) -> Result<UnpricedPolicy> {
             Err(Error::invalid(UNPRICED, message))
         }
     }
+}
+
+fn flag(text: &str) -> Result<bool> {
+    let invalid =
+        || Error::invalid(STREAM, format!("{text:?} is not allowed; must be true or false"));
+    text.to_ascii_lowercase().parse().map_err(|_| invalid())
 }

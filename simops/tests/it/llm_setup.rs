@@ -33,9 +33,10 @@ async fn configured_providers_are_routes_in_a_fixed_order() {
         ("GROQ_BASE_URL", "http://localhost:9/v1/"),
         ("GROQ_MODEL", "tiny"),
         ("LLM_UNPRICED_POLICY", "Refuse"),
+        ("LLM_STREAM", "True"),
     ])
     .unwrap();
-    assert_eq!(config.unpriced, UnpricedPolicy::Refuse);
+    assert_eq!((config.unpriced, config.stream), (UnpricedPolicy::Refuse, true));
     assert_eq!(routes(&config).unwrap(), ["groq tiny", "gemini gemini-2.5-flash-lite"]);
 }
 
@@ -46,6 +47,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
     let damaged_name = damaged.to_str().unwrap();
     for (name, value, allowed) in [
         ("LLM_UNPRICED_POLICY", "maybe", "fallback or refuse"),
+        ("LLM_STREAM", "perhaps", "true or false"),
         ("SIMOPS_PRICES", "/no/such/file", "price book"),
         ("SIMOPS_PRICES", damaged_name, "source"),
         ("GROQ_BASE_URL", "ftp://models", "http"),
@@ -65,8 +67,13 @@ fn every_variable_is_a_flag_whose_value_is_not_shown() {
     let command = || LlmArgs::augment_args(Command::new("test"));
     command().debug_assert();
     let help = command().render_long_help().to_string();
-    for flag in ["--groq-api-key", "--gemini-base-url", "--simops-prices", "--llm-unpriced-policy"]
-    {
+    for flag in [
+        "--groq-api-key",
+        "--gemini-base-url",
+        "--simops-prices",
+        "--llm-unpriced-policy",
+        "--llm-stream",
+    ] {
         assert!(help.contains(flag), "{help}");
     }
     assert!(command().get_arguments().all(|arg| arg.is_hide_env_values_set()));
