@@ -51,6 +51,8 @@ fn nothing_is_left_for_later() {
     let words = ["todo!(", "unimplemented!(", "FIX", "XX", "dbg!(", "#[ign"];
     let endings = ["", "", "ME", "X", "", "ore"];
     for (path, text) in sources(&[".rs", ".js", ".css"]) {
+        // A template of mktemp is no mark.
+        let text = text.replace(&"X".repeat(6), "");
         for (word, ending) in words.iter().zip(endings) {
             let word = format!("{word}{ending}");
             let own = path.ends_with("tidy.rs");
