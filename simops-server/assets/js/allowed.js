@@ -3,7 +3,7 @@
 const isOpen = (run) => Boolean(run) && !run.ended_at;
 
 /** Whether a live host could build a world; hosts that do not say count as able. */
-export function canReset(status) {
+function canReset(status) {
   return (status.hosts ?? []).some((host) => host.state !== 'lost' && host.owns_world !== false);
 }
 

@@ -1,6 +1,7 @@
 /** A line or bar chart over time, drawn by uPlot: UTC, themed, read by pointer or by arrow keys. */
 
 import { attr, h, text } from './dom.js';
+import { bothTimes } from './format.js';
 import { colour, onTheme } from './theme.js';
 
 const two = (n) => String(n).padStart(2, '0');
@@ -44,6 +45,7 @@ export function chart({ label, series, height = 150, time = clockOf, axis = Stri
     const known = (n) => data[n].findLastIndex((value) => value !== null && value !== undefined);
     const at = place ?? Math.max(0, known(1));
     text(when, time(data[0][at], true));
+    attr(when, 'title', bothTimes(new Date(data[0][at] * 1000).toISOString()));
     readings.forEach(({ reading }, n) => text(reading, write(n, data[n + 1][place ?? Math.max(0, known(n + 1))])));
   }
 

@@ -44,12 +44,18 @@ export function fullTime(iso) {
   return date ? `${day(date)} ${clock(date)} UTC` : '–';
 }
 
+/** The title of a time, or of a sentence that names one: UTC, and the local time beneath; null for none. */
+export function bothTimes(iso) {
+  const date = parse(iso);
+  return date ? `${fullTime(iso)}\n${date.toLocaleString()} local` : null;
+}
+
 /** Writes a time into a `<time>` element, with the local time as its title. */
 export function setTime(node, iso, write = shortTime) {
   const date = parse(iso);
   text(node, write(iso));
   attr(node, 'datetime', date ? date.toISOString() : null);
-  attr(node, 'title', date ? `${fullTime(iso)}\n${date.toLocaleString()} local` : null);
+  attr(node, 'title', bothTimes(iso));
   return node;
 }
 

@@ -16,7 +16,7 @@ const session = createSession();
 const store = createStore();
 const api = createApi(session);
 const toast = createToast();
-const app = { session, store, api, toast, confirm, view: () => '', disconnect: () => close(null) };
+const app = { session, store, api, toast, confirm, view: () => '', disconnect };
 app.feeds = createFeeds(app);
 
 const live = createLive({
@@ -57,6 +57,12 @@ function close(error) {
   connect.clear();
   if (error) connect.fail(error);
   connect.focus();
+}
+
+/** Ends the session on the person's wish. Nothing of it stays on the page for whoever comes next. */
+function disconnect() {
+  close(null);
+  window.location.reload();
 }
 
 function view(connected) {

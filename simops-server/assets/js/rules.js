@@ -17,7 +17,7 @@ export const FIELDS = [
 ];
 
 /** The greatest length of a reason. */
-export const MAX_REASON = 500;
+const MAX_REASON = 500;
 
 function wrongName(text, max) {
   if (text.length > max) return `At most ${max} characters.`;

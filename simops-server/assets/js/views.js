@@ -17,7 +17,7 @@ import { runsPanel } from './panels/runs.js';
 import { statusPanel } from './panels/status.js';
 
 /** Views in the order of the navigation; each is columns of panels. */
-export const VIEWS = [
+const VIEWS = [
   { id: 'run', label: 'Run', columns: [[controlsPanel], [statusPanel, metricsPanel, eventsPanel], [budgetPanel, guardrailsPanel]] },
   { id: 'visitors', label: 'Visitors', columns: [[rollupsPanel], [alertsPanel]] },
   { id: 'settings', label: 'Settings', columns: [[configPanel]] },

@@ -1,7 +1,7 @@
 /** Which figures have fallen: how far, how sure that is, who knows of it, and whether anybody was told. */
 
 import { attr, button, h, keyed, show, text } from '../dom.js';
-import { count, fullTime, number, percent, sentence, words } from '../format.js';
+import { bothTimes, count, fullTime, number, percent, sentence, words } from '../format.js';
 import { interval, rate } from '../kpi.js';
 import { panel } from '../panel.js';
 import { facts, pill, setPill } from '../parts.js';
@@ -102,6 +102,8 @@ export function alertsPanel(app) {
       const alerts = app.store.get('alerts')?.items ?? [];
       part.alert = alerts.find((alert) => alert.metric === item.metric && alert.state !== 'resolved') ?? null;
       text(part.state, standing(part.alert, app.store.now()));
+      const { acknowledged_at: knownAt, fired_at: firedAt, silenced_until: silentUntil } = part.alert ?? {};
+      attr(part.state, 'title', [knownAt ?? firedAt, silentUntil].map(bothTimes).filter(Boolean).join('\n') || null);
       show(part.controls, Boolean(part.alert));
       const locked = !status?.admin_write_enabled;
       const silenced = Date.parse(part.alert?.silenced_until) > app.store.now();

@@ -1,8 +1,8 @@
 /** What the day has spent of its caps, when they will be reached, and who was called. */
 
 import { chart, clockOf } from '../chart.js';
-import { h, keyed, show, text } from '../dom.js';
-import { count, duration, percent, shortTime, usd } from '../format.js';
+import { attr, h, keyed, show, text } from '../dom.js';
+import { bothTimes, count, duration, percent, shortTime, usd } from '../format.js';
 import { panel } from '../panel.js';
 import { bar, toneOf } from '../parts.js';
 import { byProvider, fromFirstCall, running, steps } from '../series.js';
@@ -108,6 +108,8 @@ export function budgetPanel(app) {
       if (error) text(unavailable, `Spending along the day could not be loaded: ${error.message}`);
       const now = app.store.now();
       text(ahead, series ? projection(series.forecast, status, now) : '');
+      const { hard_cap_at: hardAt, calls_cap_at: callsAt, soft_cap_at: softAt } = series?.forecast ?? {};
+      attr(ahead, 'title', bothTimes(hardAt ?? callsAt ?? softAt));
       if (!series) return;
       const data = columns(series, status.llm_budget, SPENDING.includes(status.run_state), Date.parse(series.until));
       const most = Math.max(0, ...data[1], ...data[2]);

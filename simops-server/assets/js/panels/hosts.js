@@ -1,7 +1,7 @@
 /** Which hosts are there, what they do, and whether they have seen the latest change: a part of the status. */
 
 import { attr, h, keyed, show, text } from '../dom.js';
-import { count, duration, fullTime, plural, words } from '../format.js';
+import { bothTimes, count, duration, plural, words } from '../format.js';
 import { pill, setPill } from '../parts.js';
 
 const HEADS = [['Host'], ['State'], ['Heartbeat', 'figure'], ['In flight', 'figure'], ['Generation', 'figure roomy']];
@@ -49,7 +49,7 @@ export function hostsTable(app) {
         attr(cells.name, 'title', host.version ? `${host.id}, version ${host.version}` : host.id);
         setPill(cells.state, host.state, words(host.state));
         text(cells.seen, `${duration(app.store.now() - Date.parse(host.last_seen))} ago`);
-        attr(cells.seen, 'title', fullTime(host.last_seen));
+        attr(cells.seen, 'title', bothTimes(host.last_seen));
         text(cells.calls, count(host.in_flight_calls));
         text(cells.generation, count(host.generation));
         const behind = status.generation - host.generation;

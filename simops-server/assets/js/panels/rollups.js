@@ -1,7 +1,7 @@
 /** Whether visitors come, look and come back: the latest day, its funnel, retention, and days along time. */
 
 import { chart, dayOf } from '../chart.js';
-import { attr, button, h, keyed, show, text } from '../dom.js';
+import { attr, button, h, show, text } from '../dom.js';
 import { count, shortTime } from '../format.js';
 import { FUNNEL, ONBOARDING, RATES, against, figure, interval, mature, oldestFirst, rate } from '../kpi.js';
 import { panel } from '../panel.js';
