@@ -1,6 +1,6 @@
 //! Alerts: when a figure of visitors calls for a person.
 //!
-//! [`rule`] is what is held against the figures, [`evaluate`] holds it, [`notify`] tells whether
+//! [`rule`] is what is held against the figures, [`mod@evaluate`] holds it, [`notify`] tells whether
 //! what was found is news.
 
 pub mod evaluate;

@@ -2,7 +2,7 @@
 //!
 //! [`window`] sums the events of a stretch of time, [`votes`] finds who votes alike, [`wealth`] how
 //! what is owned is spread; [`emergence`] puts them together for the latest window. [`snapshot`] is
-//! what a baseline holds, [`files`] how it is kept, [`compare`] what moved between two of them,
+//! what a baseline holds, [`files`] how it is kept, [`mod@compare`] what moved between two of them,
 //! [`plot`] a picture. All but `files` is pure.
 
 pub mod compare;

@@ -9,7 +9,7 @@ use super::{PATIENCE, RedisServer, free_port};
 pub struct RedisCluster {
     /// The owners of the lower and of the upper half of the slots.
     pub owners: [RedisServer; 2],
-    /// A replica of the owner that [`replicate`](Self::replicate) names.
+    /// A replica of the owner that [`replicate_owner_of_keys`](Self::replicate_owner_of_keys) names.
     pub replica: RedisServer,
 }
 
