@@ -1,7 +1,9 @@
 //! What can be asked of a target: the operations of the admin API that the CLI has commands for.
 
 use simops::control::AuditHead;
-use simops::ops::{BaselineOptions, EventsQuery, PatchConfig, StartRun, StopRun, WithReason};
+use simops::ops::{
+    BaselineOptions, DigestOptions, EventsQuery, PatchConfig, StartRun, StopRun, WithReason,
+};
 
 /// One question or order.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,4 +25,9 @@ pub(crate) enum Request {
     VerifyAudit(Option<AuditHead>),
     Events(EventsQuery),
     Baseline(BaselineOptions),
+    Digest(DigestOptions),
+    Digests { status: Option<String>, limit: i64, cursor: Option<String> },
+    DigestNamed { slug: String },
+    PublishDigest { slug: String, body: WithReason },
+    DiscardDigest { slug: String, body: WithReason },
 }

@@ -16,7 +16,7 @@ use crate::codec::{Json, Micros, count};
 use crate::error::Work;
 use crate::link::Link;
 use crate::transaction::Tx;
-use crate::{events, runs};
+use crate::{digests, events, runs};
 
 #[async_trait]
 impl ControlStore for PostgresStore {
@@ -162,6 +162,9 @@ async fn commit(
     }
     if let Some(run) = &change.run {
         runs::put(&mut tx, run).await?;
+    }
+    if let Some(digest) = &change.digest {
+        digests::put(&mut tx, digest).await?;
     }
     for row in &change.audit {
         put_audit_row(&mut tx, row).await?;

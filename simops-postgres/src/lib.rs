@@ -22,6 +22,7 @@ mod connection;
 mod control;
 mod counting;
 mod days;
+mod digests;
 mod duties;
 mod error;
 mod events;

@@ -75,7 +75,7 @@ pub(crate) async fn list(
     Ok(Page { items: page.items.into_iter().map(|(_, run)| run).collect(), next: page.next })
 }
 
-fn record(row: &PgRow) -> sqlx::Result<RunRecord> {
+pub(crate) fn record(row: &PgRow) -> sqlx::Result<RunRecord> {
     Ok(RunRecord {
         run_id: row.try_get("run_id")?,
         mode: row.try_get::<Word<_>, _>("mode")?.0,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use simops::Result;
 use simops::clock::day_of;
@@ -64,6 +65,21 @@ impl TallyStore for PostgresStore {
                     .await?;
                 let events = rows.iter().map(event).collect::<sqlx::Result<_>>()?;
                 Ok((connection, events))
+            })
+            .await
+    }
+
+    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+        self.base
+            .look(|mut connection| async move {
+                let sql = format!(
+                    "SELECT {COLUMNS} FROM events WHERE event_type = $1 AND created_at <= $2 \
+                     ORDER BY created_at DESC, id DESC LIMIT 1"
+                );
+                let row = sqlx::query(AssertSqlSafe(sql)).bind(event_type).bind(Micros(until));
+                let row = row.fetch_optional(&mut *connection).await?;
+                let found = row.as_ref().map(event).transpose()?;
+                Ok((connection, found))
             })
             .await
     }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use simops::control::Environment;
 use simops::llm::Router;
-use simops::ops::{Ops, OpsOptions};
+use simops::ops::{Ops, OpsOptions, WeeklyDigest};
+use simops::timers::Timers;
 use simops::usage::expiry::keep_expiring;
 use simops::usage::open_counter;
 use simops::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::access::Token;
@@ -48,12 +50,16 @@ pub async fn start(
         registry: Arc::clone(&config.registry),
         output_folder: config.output_folder.clone(),
         alerts: config.alerts.clone(),
+        digest_gate: config.digest_gate,
+        digest_schedule: config.digest_schedule,
     };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
     let generated = generated_token(&mut config)?;
-    let app = app(ops, config.access.clone(), config.ingest.clone())?;
+    let app = app(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
     let (leave, leaving) = watch::channel(false);
+    let timers = Timers::new(Arc::clone(&store)).with(Arc::new(WeeklyDigest(ops)));
+    let timers = spawn_timers(timers, leave.subscribe());
     let router = match config.host {
         HostKind::None => None,
         HostKind::Commons => config.models.router(Arc::clone(&counter), Arc::clone(&clock))?,
@@ -77,6 +83,7 @@ pub async fn start(
     let end = async {
         served.await;
         leave.send_replace(true);
+        let _ = timers.await;
         if let Some(worker) = worker {
             let _ = worker.await;
         }
@@ -92,6 +99,14 @@ pub async fn start(
         () = keep_expiring(&*counter, &*clock) => {}
     }
     Ok(())
+}
+
+/// Runs timers whenever this process has that duty, until it leaves.
+fn spawn_timers(timers: Timers, mut leaving: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(timers.run(async move {
+        // The sender's end means the same.
+        let _ = leaving.wait_for(|leaving| *leaving).await;
+    }))
 }
 
 /// Waits a while for model calls under way.

@@ -14,7 +14,7 @@ use crate::SqliteStore;
 use crate::codec::{Json, Micros, count};
 use crate::error::Work;
 use crate::job::Tx;
-use crate::{events, runs};
+use crate::{digests, events, runs};
 
 #[async_trait]
 impl ControlStore for SqliteStore {
@@ -143,6 +143,9 @@ fn commit(
     }
     if let Some(run) = &change.run {
         runs::put(tx, run)?;
+    }
+    if let Some(digest) = &change.digest {
+        digests::put(tx, digest)?;
     }
     for row in &change.audit {
         put_audit_row(tx, row)?;

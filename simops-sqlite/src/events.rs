@@ -88,11 +88,14 @@ fn list(connection: &Connection, filter: &EventFilter) -> Work<Page<Event>> {
     let before = filter.before.unwrap_or(i64::MAX);
     let limit = one_more(filter.limit);
     let (after, until) = (filter.after.map(Micros), filter.until.map(Micros));
-    let of_any_kind = filter.run_id.is_none() && filter.event_type.is_none();
-    // By run and type the newest are found at once. A time alone is not followed through the whole
-    // log: what lies in it is sorted.
-    let by_time = of_any_kind && filter.after.is_some();
-    let index = if by_time { "INDEXED BY events_by_time" } else { "" };
+    // The newest are found at once. A window of time is not followed through the whole log: what
+    // lies in it is sorted.
+    let by_time = filter.run_id.is_none() && filter.after.is_some();
+    let index = match &filter.event_type {
+        Some(_) if by_time => "INDEXED BY events_by_type_and_time",
+        None if by_time => "INDEXED BY events_by_time",
+        _ => "",
+    };
     let mut sql = format!("SELECT {COLUMNS} FROM events {index} WHERE id < ?1");
     let mut values: Vec<&dyn ToSql> = vec![&before];
     let conditions: [(_, Option<&dyn ToSql>); 4] = [

@@ -19,6 +19,7 @@ mod codec;
 mod connection;
 mod control;
 mod days;
+mod digests;
 mod duties;
 mod error;
 mod events;

@@ -76,7 +76,7 @@ pub(crate) fn list(
     Ok(Page { items: page.items.into_iter().map(|(_, run)| run).collect(), next: page.next })
 }
 
-fn record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
+pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
     Ok(RunRecord {
         run_id: row.get("run_id")?,
         mode: row.get::<_, Word<_>>("mode")?.0,

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::civil::Date;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
 use simops::clock::day_of;
 use simops::event::{Event, NewEvent, RuntimeMode};
@@ -53,6 +54,15 @@ impl TallyStore for SqliteStore {
         })
         .await
     }
+
+    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+        let event_type = event_type.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&last_of_sql())?;
+            Ok(statement.query_row(params![event_type, Micros(until)], event).optional()?)
+        })
+        .await
+    }
 }
 
 /// The columns of a class, in the order in which [`class`] reads them.
@@ -68,10 +78,17 @@ fn tally_sql() -> String {
 /// Those at the time of the place before come again and are left out by their ids.
 fn events_in_sql() -> String {
     format!(
-        "SELECT {COLUMNS} FROM events INDEXED BY events_by_time \
+        "SELECT {COLUMNS} FROM events INDEXED BY events_by_type_and_time \
          WHERE created_at >= ?1 AND (created_at > ?1 OR id > ?2) \
              AND created_at > ?3 AND created_at <= ?4 AND event_type = ?5 \
          ORDER BY created_at, id LIMIT ?6"
+    )
+}
+
+fn last_of_sql() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM events INDEXED BY events_by_type_and_time \
+         WHERE event_type = ?1 AND created_at <= ?2 ORDER BY created_at DESC, id DESC LIMIT 1"
     )
 }
 
@@ -214,10 +231,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_of_a_window_are_searched_by_time() {
-        let plan = plan(events_in_sql()).await;
-        let read = "SEARCH events USING INDEX events_by_time (created_at>? AND created_at<?)";
-        assert!(plan.starts_with(read), "{plan}");
-        assert!(!plan.contains("SCAN"), "{plan}");
+    async fn events_of_a_type_are_searched_by_time_and_come_in_its_order() {
+        let read = "SEARCH events USING INDEX events_by_type_and_time (event_type=? AND created_at";
+        for sql in [events_in_sql(), last_of_sql()] {
+            let plan = plan(sql).await;
+            assert!(plan.starts_with(read), "{plan}");
+            assert!(!plan.contains("SCAN") && !plan.contains("B-TREE"), "{plan}");
+        }
     }
 }

@@ -45,6 +45,14 @@ pub mod kind {
     pub const PROPOSAL_CLOSED: &str = "proposal_closed";
     /// A vote on a proposal.
     pub const VOTE_CAST: &str = "vote_cast";
+    /// A digest was written.
+    pub const DIGEST_CREATED: &str = "digest_created";
+    /// A digest stands.
+    pub const DIGEST_PUBLISHED: &str = "digest_published";
+    /// A digest does not stand.
+    pub const DIGEST_DISCARDED: &str = "digest_discarded";
+    /// The types that tell of digests.
+    pub const OF_DIGESTS: [&str; 3] = [DIGEST_CREATED, DIGEST_PUBLISHED, DIGEST_DISCARDED];
     /// An agent tried what is not possible.
     pub const INVALID_ACTION: &str = "invalid_action";
     /// Who lives and what each owns.

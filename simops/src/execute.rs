@@ -11,7 +11,9 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::control::decide::Start;
+use crate::control::digests::{NewDraft, Unless};
 use crate::control::{Change, Command, Context, ControlState, Environment, decide};
+use crate::digest::{Draft, DraftStatus};
 use crate::run::rules::RunPlan;
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, Recorded, RunStore};
@@ -66,6 +68,10 @@ pub fn actor_name(field: &str, given: &str) -> Result<String> {
 pub enum Intent {
     /// Start a run, in a world just built if there is one.
     Start(Box<RunPlan>, Option<i64>),
+    /// Keep a digest, unless its date has one.
+    Draft(Box<Draft>, Unless),
+    /// Publish or discard the digest of that name.
+    MoveDraft(String, DraftStatus),
     /// A command that needs no facts.
     Command(Command),
 }
@@ -110,6 +116,19 @@ impl Executor {
         intent: &Intent,
         answer: impl Fn(&ControlState, &ControlState) -> A,
     ) -> Result<A> {
+        self.execute_change(caller, intent, |before, change| answer(before, &change.next)).await
+    }
+
+    /// The same with an answer that may look at the whole change.
+    ///
+    /// # Errors
+    /// As [`Executor::execute`].
+    pub async fn execute_change<A: Serialize + DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        intent: &Intent,
+        answer: impl Fn(&ControlState, &Change) -> A,
+    ) -> Result<A> {
         let _turn = self.turn.lock().await;
         for _ in 0..MAX_ATTEMPTS {
             if let Some(first) = self.replay(caller).await? {
@@ -118,7 +137,7 @@ impl Executor {
             let state = self.store.load().await?;
             let decided = self.decide(&state, caller, intent).await;
             let result = match &decided {
-                Ok(change) => Ok(answer(&state, &change.next)),
+                Ok(change) => Ok(answer(&state, change)),
                 Err(error) if is_verdict(error) => Err(error),
                 Err(_) => return decided.and_then(|_| Err(Error::internal("no verdict"))),
             };
@@ -221,6 +240,17 @@ impl Executor {
         };
         match intent {
             Intent::Command(command) => decide(state, command, &context),
+            Intent::Draft(draft, unless) => {
+                let existing = self.store.digests_of(draft.anchor_date).await?;
+                let new = NewDraft { draft: (**draft).clone(), existing, unless: *unless };
+                decide(state, &Command::Draft(Box::new(new)), &context)
+            }
+            Intent::MoveDraft(slug, to) => {
+                let draft = self.store.digest(slug).await?;
+                let draft =
+                    draft.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))?;
+                decide(state, &Command::MoveDraft { draft: Box::new(draft), to: *to }, &context)
+            }
             Intent::Start(plan, epoch) => {
                 let start = self.start_facts(plan, *epoch, now).await?;
                 decide(state, &Command::Start(Box::new(start)), &context)

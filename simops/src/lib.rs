@@ -13,6 +13,7 @@ pub mod alert;
 pub mod baseline;
 pub mod clock;
 pub mod control;
+pub mod digest;
 pub mod error;
 pub mod event;
 pub mod execute;

@@ -5,6 +5,7 @@ mod audit;
 mod baseline;
 mod completions;
 mod config;
+mod digest;
 mod drill;
 mod events;
 mod guardrail;
@@ -51,6 +52,8 @@ pub(crate) enum Command {
     Guardrail(guardrail::GuardrailCommand),
     /// Take a baseline of what runs now, compare two, or draw one
     Baseline(baseline::BaselineArgs),
+    /// Draft the weekly digest, and publish or discard it
+    Digest(digest::DigestArgs),
     /// Let agents of the reference world act
     #[command(subcommand)]
     Agent(agent::AgentCommand),
@@ -81,6 +84,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Usage(command) => usage::run(&globals, command).await,
         Command::Guardrail(command) => guardrail::run(&globals, command).await,
         Command::Baseline(args) => baseline::run(&globals, args).await,
+        Command::Digest(args) => digest::run(&globals, args).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Drill(command) => drill::run(command).await,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use simops::alert::AlertOptions;
 use simops::control::AuditHead;
+use simops::digest::{DraftStatus, Requirements, Schedule};
 use simops::ops::{Caller, Ops, OpsOptions};
 use simops::progress::UNWATCHED;
 use simops::store::RunStore;
@@ -25,15 +26,25 @@ pub(crate) struct Direct {
 impl Direct {
     /// The database that `globals` names, under the rules of their environment.
     pub(crate) async fn open(globals: &Globals) -> Result<Self, Failure> {
-        Self::on(database::open(&globals.database.database()?).await?, globals)
+        Self::with_gate(globals, Requirements::default()).await
+    }
+
+    /// The same, where a digest takes so much evidence.
+    pub(crate) async fn with_gate(globals: &Globals, gate: Requirements) -> Result<Self, Failure> {
+        Self::on(database::open(&globals.database.database()?).await?, globals, gate)
     }
 
     /// The same for commands that change nothing: a database that may only be read will do.
     pub(crate) async fn open_to_read(globals: &Globals) -> Result<Self, Failure> {
-        Self::on(database::open_to_read(&globals.database.database()?).await?, globals)
+        let store = database::open_to_read(&globals.database.database()?).await?;
+        Self::on(store, globals, Requirements::default())
     }
 
-    fn on(store: Arc<dyn RunStore>, globals: &Globals) -> Result<Self, Failure> {
+    fn on(
+        store: Arc<dyn RunStore>,
+        globals: &Globals,
+        digest_gate: Requirements,
+    ) -> Result<Self, Failure> {
         let caller = Caller { actor: globals.actor()?, ..Caller::default() };
         let options = OpsOptions {
             environment: globals.environment,
@@ -41,6 +52,9 @@ impl Direct {
             registry: database::registry()?,
             output_folder: globals.simops_output_dir.clone(),
             alerts: AlertOptions::default(),
+            digest_gate,
+            // What has to happen by itself is the server's to do.
+            digest_schedule: Schedule::default(),
         };
         Ok(Self { ops: Ops::new(store, Arc::new(SystemClock), options), caller })
     }
@@ -72,6 +86,19 @@ impl Direct {
             Request::Audit { limit, offset } => value(ops.audit(*limit, *offset).await?),
             Request::VerifyAudit(head) => self.verify_audit(head.clone()).await,
             Request::Events(query) => value(ops.events(query).await?),
+            Request::Digest(options) => value(ops.digest(caller, options).await?),
+            Request::Digests { status, limit, cursor } => {
+                value(ops.digests(status.as_deref(), *limit, cursor.as_deref()).await?)
+            }
+            Request::DigestNamed { slug } => value(ops.digest_named(slug).await?),
+            Request::PublishDigest { slug, body } => {
+                let (to, why) = (DraftStatus::Published, body.reason.as_deref());
+                value(ops.move_digest(caller, slug, to, why).await?)
+            }
+            Request::DiscardDigest { slug, body } => {
+                let (to, why) = (DraftStatus::Discarded, body.reason.as_deref());
+                value(ops.move_digest(caller, slug, to, why).await?)
+            }
             Request::Baseline(options) => value(ops.baseline(options, UNWATCHED).await?),
         }
     }

@@ -6,6 +6,7 @@ mod route;
 mod server;
 
 use serde_json::Value;
+use simops::digest::Requirements;
 
 pub(crate) use direct::Direct;
 use server::Server;
@@ -28,6 +29,14 @@ impl Target {
         match &globals.url {
             Some(url) => Ok(Self::Server(Box::new(Server::new(url, globals)?))),
             None => Ok(Self::Direct(Box::new(Direct::open(globals).await?))),
+        }
+    }
+
+    /// The same; a digest of the database takes so much evidence.
+    pub(crate) async fn with_gate(globals: &Globals, gate: Requirements) -> Result<Self, Failure> {
+        match &globals.url {
+            Some(_) => Self::of(globals).await,
+            None => Ok(Self::Direct(Box::new(Direct::with_gate(globals, gate).await?))),
         }
     }
 

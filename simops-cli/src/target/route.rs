@@ -43,6 +43,18 @@ impl Route {
             Request::Config => get("config"),
             Request::PatchConfig(body) => Self { method: Method::PATCH, ..post("config", body)? },
             Request::Baseline(options) => post("baseline", options)?,
+            Request::Digest(options) => post("digest", options)?,
+            Request::Digests { status, limit, cursor } => get("digests")
+                .with("status", status.as_ref())
+                .with("limit", Some(limit))
+                .with("cursor", cursor.as_ref()),
+            Request::DigestNamed { slug } => get("digests").at(digest_name(slug)?),
+            Request::PublishDigest { slug, body } => {
+                post("digests", body)?.at(digest_name(slug)?).at("publish")
+            }
+            Request::DiscardDigest { slug, body } => {
+                post("digests", body)?.at(digest_name(slug)?).at("discard")
+            }
             Request::Audit { limit, offset } => {
                 get("audit").with("limit", Some(limit)).with("offset", Some(offset))
             }
@@ -74,6 +86,14 @@ impl Route {
         self.path.push(segment.to_owned());
         self
     }
+}
+
+/// Another name could lead to another path, and no digest has it.
+fn digest_name(slug: &str) -> Result<&str, Failure> {
+    if slug.is_empty() || !is_name(slug, 64) {
+        return Err(Failure::new(format!("there is no digest {slug:?}")));
+    }
+    Ok(slug)
 }
 
 fn get(path: &str) -> Route {

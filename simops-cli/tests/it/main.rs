@@ -5,6 +5,7 @@ mod audit;
 mod backtest;
 mod baseline;
 mod config;
+mod digest;
 mod drills;
 mod ledger;
 mod run;

@@ -172,7 +172,8 @@ impl Chance {
         }
         // Now and then it was decided on something older.
         let expected_generation = state.generation.saturating_sub(u64::from(self.below(5) == 0));
-        Change { expected_generation, next, run, audit: vec![row], events: vec![self.event()] }
+        let (audit, events) = (vec![row], vec![self.event()]);
+        Change { expected_generation, next, run, digest: None, audit, events }
     }
 
     fn run(&mut self, state: &ControlState) -> RunRecord {

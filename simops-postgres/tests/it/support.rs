@@ -24,6 +24,7 @@ pub(crate) fn change(state: &ControlState) -> Change {
         expected_generation: state.generation,
         next,
         run: None,
+        digest: None,
         audit: vec![],
         events: vec![event("changed")],
     }

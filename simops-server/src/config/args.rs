@@ -1,6 +1,7 @@
 //! Flags and environment variables, as they are written.
 
 use clap::Parser;
+use simops::digest::args::{GateArgs, ScheduleArgs};
 use simops::llm::LlmArgs;
 use simops_database::DatabaseArgs;
 
@@ -99,6 +100,12 @@ pub struct Args {
     /// `text` (default) or `json`; both on stderr.
     #[arg(long, env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
+
+    #[command(flatten)]
+    pub(super) digest_gate: GateArgs,
+
+    #[command(flatten)]
+    pub(super) digest_schedule: ScheduleArgs,
 
     #[command(flatten)]
     pub(super) models: LlmArgs,

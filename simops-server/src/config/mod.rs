@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use simops::alert::{AlertOptions, Rules};
 use simops::control::Environment;
+use simops::digest::{Requirements, Schedule};
 use simops::llm::LlmConfig;
 use simops::output::DEFAULT_FOLDER;
 use simops::settings::{Registry, key};
@@ -71,6 +72,10 @@ pub struct Config {
     pub registry: Arc<Registry>,
     /// Where baselines and digests are written to.
     pub output_folder: PathBuf,
+    /// What a digest takes at least.
+    pub digest_gate: Requirements,
+    /// When one is drafted by itself.
+    pub digest_schedule: Schedule,
     /// What is logged.
     pub log: String,
     /// How it looks.
@@ -130,6 +135,8 @@ impl Config {
                 .text()
                 .unwrap_or(DEFAULT_FOLDER)
                 .into(),
+            digest_gate: args.digest_gate.requirements(),
+            digest_schedule: args.digest_schedule.schedule(),
             log: of("SIMOPS_LOG", &args.log).text().unwrap_or("info").to_owned(),
             log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,
         })

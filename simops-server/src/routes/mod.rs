@@ -5,6 +5,7 @@ mod baseline;
 mod config;
 mod console;
 mod control;
+mod digests;
 mod events;
 mod health;
 mod kpi;
@@ -50,6 +51,14 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(usage::series))
         .routes(routes!(baseline::take))
         .routes(routes!(kpi::rollups))
+        .routes(routes!(digests::draft))
+        .routes(routes!(digests::evidence))
+        .routes(routes!(digests::activity))
+        .routes(routes!(digests::calls))
+        .routes(routes!(digests::list))
+        .routes(routes!(digests::one))
+        .routes(routes!(digests::publish))
+        .routes(routes!(digests::discard))
         .routes(routes!(stream::stream))
 }
 

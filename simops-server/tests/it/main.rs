@@ -6,6 +6,7 @@ mod baseline;
 mod config;
 mod console;
 mod controls;
+mod digests;
 mod kpi;
 mod malformed;
 mod openapi;

@@ -3,12 +3,15 @@
 use serde_json::Value;
 
 use super::{AuditRow, Context, ControlState};
+use crate::digest::{Draft as Digest, DraftStatus};
 use crate::event::NewEvent;
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 
 /// The audit key of a change of world.
 pub const WORLD_EPOCH: &str = "WORLD_EPOCH";
+/// The audit key of a change of a digest's status, before its name.
+pub const DIGEST: &str = "DIGEST:";
 
 /// What one commit makes true.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +22,8 @@ pub struct Change {
     pub next: ControlState,
     /// The registry row to insert or replace, if it changed.
     pub run: Option<RunRecord>,
+    /// The digest to insert or replace by its name, if one changed.
+    pub digest: Option<Digest>,
     /// The rows that say what changed, chained.
     pub audit: Vec<AuditRow>,
     /// The events that tell it.
@@ -26,7 +31,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether everything is already as it was asked for.
+    /// Whether everything is already as it was asked for: then nothing of it is stored.
     pub fn is_empty(&self) -> bool {
         self.next.generation == self.expected_generation
     }
@@ -38,12 +43,13 @@ pub(super) struct Draft<'a> {
     context: &'a Context<'a>,
     next: ControlState,
     run: Option<RunRecord>,
+    digest: Option<(Option<DraftStatus>, Digest)>,
     events: Vec<NewEvent>,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(before: &'a ControlState, context: &'a Context<'a>) -> Self {
-        Self { before, context, next: before.clone(), run: None, events: Vec::new() }
+        Self { before, context, next: before.clone(), run: None, digest: None, events: Vec::new() }
     }
 
     pub(super) fn next(&self) -> &ControlState {
@@ -69,6 +75,11 @@ impl<'a> Draft<'a> {
     pub(super) fn put_run(&mut self, run: RunRecord) {
         self.next.run = Some(run.clone());
         self.run = Some(run);
+    }
+
+    /// Stores a digest whose status was `before`, or that is new.
+    pub(super) fn put_digest(&mut self, before: Option<DraftStatus>, digest: Digest) {
+        self.digest = Some((before, digest));
     }
 
     /// Shows no run any more; the registry keeps the row.
@@ -114,10 +125,18 @@ impl<'a> Draft<'a> {
                 self.next.world_epoch.into(),
             ));
         }
+        if let Some((before, digest)) = &self.digest
+            && *before != Some(digest.status)
+        {
+            let word = |status: DraftStatus| Value::from(status.as_str());
+            let key = format!("{DIGEST}{}", digest.slug);
+            values.push((key, before.map(word).unwrap_or_default(), word(digest.status)));
+        }
         let expected_generation = self.before.generation;
+        let digest = self.digest.map(|(_, digest)| digest);
         if values.is_empty() && self.run.is_none() {
-            let next = self.before.clone();
-            return Change { expected_generation, next, run: None, audit: vec![], events: vec![] };
+            let (next, audit, events) = (self.before.clone(), vec![], vec![]);
+            return Change { expected_generation, next, run: None, digest, audit, events };
         }
         let moves_gate = values.iter().any(|(key, ..)| {
             [key::ACTIVE, key::PAUSED, key::RUN_ID, WORLD_EPOCH].contains(&key.as_str())
@@ -143,7 +162,8 @@ impl<'a> Draft<'a> {
             self.next.audit_head = row.head();
             audit.push(row);
         }
-        Change { expected_generation, next: self.next, run: self.run, audit, events: self.events }
+        let (next, run, events) = (self.next, self.run, self.events);
+        Change { expected_generation, next, run, digest, audit, events }
     }
 }
 

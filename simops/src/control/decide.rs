@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::change::{Change, Draft};
+use super::digests::NewDraft;
 use super::{ControlState, Environment};
+use crate::digest::{self, DraftStatus};
 use crate::event::kind;
 use crate::run::rules::RunPlan;
 use crate::run::{EndedBy, RunMode};
@@ -49,6 +51,15 @@ pub enum Command {
         reason: String,
         /// The figures it was decided on.
         details: Map<String, Value>,
+    },
+    /// Keep a digest, unless its date has one.
+    Draft(Box<NewDraft>),
+    /// Change what a digest is.
+    MoveDraft {
+        /// The digest.
+        draft: Box<digest::Draft>,
+        /// What it becomes.
+        to: DraftStatus,
     },
 }
 
@@ -113,6 +124,10 @@ pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) ->
         }
         Command::GuardrailStop { run_id, reason, details } => {
             guardrail_stop(&mut draft, state, (run_id, reason), details, context);
+        }
+        Command::Draft(new) => super::digests::create(&mut draft, new, context),
+        Command::MoveDraft { draft: digest, to } => {
+            super::digests::change(&mut draft, digest, *to, context)?;
         }
     }
     Ok(draft.finish())

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod change;
 pub mod decide;
+pub mod digests;
 mod patch;
 pub mod presence;
 pub mod state;

@@ -15,7 +15,7 @@ use crate::control::ControlState;
 use crate::event::kind;
 use crate::progress::Progress;
 use crate::settings::{Effective, key};
-use crate::store::{EventFilter, EventTally, EventWindow, TimePlace};
+use crate::store::{EventTally, EventWindow, TimePlace};
 use crate::usage::Budget;
 use crate::{Error, Result};
 
@@ -174,14 +174,8 @@ impl Ops {
 
     /// What the living owned at `at`, by the last event that tells it.
     pub(super) async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventory>> {
-        let filter = EventFilter {
-            event_type: Some(kind::INVENTORY_SNAPSHOT.to_owned()),
-            until: Some(at),
-            limit: 1,
-            ..EventFilter::default()
-        };
-        let page = self.store.events(&filter).await?;
-        Ok(page.items.first().and_then(Inventory::of_event))
+        let event = self.store.last_of(kind::INVENTORY_SNAPSHOT, at).await?;
+        Ok(event.as_ref().and_then(Inventory::of_event))
     }
 
     async fn failure_rate(&self, settings: &Effective, now: Timestamp) -> Result<FailureRate> {

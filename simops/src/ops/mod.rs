@@ -6,6 +6,7 @@
 mod backtest;
 mod baseline;
 mod config;
+mod digest;
 mod kpi;
 pub mod metrics;
 mod records;
@@ -15,12 +16,14 @@ mod series;
 mod since;
 pub mod status;
 mod usage;
+mod weekly;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::alert::AlertOptions;
 use crate::control::Environment;
+use crate::digest::{Requirements, Schedule};
 use crate::execute::Executor;
 use crate::guardrail::Observer;
 use crate::settings::Registry;
@@ -33,6 +36,7 @@ pub use crate::usage::Counter;
 pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
 pub use baseline::BaselineOptions;
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
+pub use digest::{ActivityAnswer, CallsAnswer, DigestAnswer, DigestOptions, DigestsAnswer};
 pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
@@ -45,6 +49,7 @@ pub use series::{UsageSeries, UsageStep};
 pub use since::since;
 pub use status::{StatusView, ViewerOps};
 pub use usage::{Counted, RebuiltUsage, UsageAnswer, UsageItem, UsageQuery, VerifiedUsage};
+pub use weekly::WeeklyDigest;
 
 /// What a deployment allows.
 #[derive(Debug, Clone)]
@@ -59,6 +64,10 @@ pub struct OpsOptions {
     pub output_folder: PathBuf,
     /// What it wants to be told.
     pub alerts: AlertOptions,
+    /// What a digest takes at least.
+    pub digest_gate: Requirements,
+    /// When one is drafted by itself, by whoever runs the timers.
+    pub digest_schedule: Schedule,
 }
 
 impl OpsOptions {
@@ -70,6 +79,8 @@ impl OpsOptions {
             registry: Arc::new(Registry::builtin()),
             output_folder: output::DEFAULT_FOLDER.into(),
             alerts: AlertOptions::default(),
+            digest_gate: Requirements::default(),
+            digest_schedule: Schedule::default(),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! version), and those that a method names.
 
 pub mod control;
+pub mod digests;
 pub mod duties;
 pub mod events;
 pub mod hosts;
@@ -24,6 +25,7 @@ pub mod usage;
 pub mod world;
 
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
+pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use duties::{DutyStore, Stamp, Tenure};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
@@ -42,6 +44,8 @@ pub trait RunStore:
     + DutyStore
     + EventStore
     + TallyStore
+    + DigestStore
+    + ReportStore
     + HostStore
     + KpiStore
     + UsageStore
@@ -58,7 +62,11 @@ impl<S> RunStore for S where
         + DutyStore
         + EventStore
         + TallyStore
+        + DigestStore
+        + ReportStore
         + TallyStore
+        + DigestStore
+        + ReportStore
         + HostStore
         + KpiStore
         + UsageStore

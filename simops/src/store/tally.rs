@@ -91,4 +91,7 @@ pub trait TallyStore: Send + Sync {
         after: Option<TimePlace>,
         limit: usize,
     ) -> Result<Vec<Event>>;
+
+    /// The last event of a type at or before `until`, by time and then by place.
+    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>>;
 }

@@ -13,15 +13,17 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::control::{AuditRow, Change, ControlState, HostReport};
+use crate::digest::{Draft, DraftStatus};
 use crate::event::{Event, NewEvent};
 use crate::kpi::summary::Days;
 use crate::kpi::{KpiEvent, KpiRecount};
 use crate::run::RunRecord;
 use crate::store::{
-    ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, Documents, DutyStore,
-    EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
-    IdempotencyKey, KpiStore, Page, Recorded, RunStore, TallyStore, Tenure, TimePlace, TurnCommit,
-    UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
+    ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, DigestStore, Documents,
+    DutyStore, EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow,
+    HostStore, IdempotencyKey, KpiStore, Page, Recorded, ReportStore, RunStore, StoredReport,
+    TallyStore, Tenure, TimePlace, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch,
+    WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -216,6 +218,45 @@ impl TallyStore for FaultyStore {
         limit: usize,
     ) -> Result<Vec<Event>> {
         self.forward(self.inner.events_in(window, event_type, after, limit)).await
+    }
+
+    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+        self.forward(self.inner.last_of(event_type, until)).await
+    }
+}
+
+#[async_trait]
+impl DigestStore for FaultyStore {
+    async fn digest(&self, slug: &str) -> Result<Option<Draft>> {
+        self.forward(self.inner.digest(slug)).await
+    }
+
+    async fn digests_of(&self, anchor: Date) -> Result<Vec<Draft>> {
+        self.forward(self.inner.digests_of(anchor)).await
+    }
+
+    async fn digests(
+        &self,
+        status: Option<DraftStatus>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Page<Draft>> {
+        self.forward(self.inner.digests(status, before, limit)).await
+    }
+}
+
+#[async_trait]
+impl ReportStore for FaultyStore {
+    async fn put_report(&self, report: &StoredReport) -> Result<bool> {
+        self.forward(self.inner.put_report(report)).await
+    }
+
+    async fn report_of(&self, run_id: &str, ended_at: Timestamp) -> Result<Option<StoredReport>> {
+        self.forward(self.inner.report_of(run_id, ended_at)).await
+    }
+
+    async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
+        self.forward(self.inner.runs_without_report(limit)).await
     }
 }
 

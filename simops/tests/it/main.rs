@@ -5,6 +5,7 @@ mod admission;
 mod audit;
 mod backtest;
 mod baseline;
+mod digest;
 mod forecast;
 mod guardrail;
 mod guardrail_stop;

@@ -32,6 +32,7 @@ pub mod answers;
 pub mod audit;
 pub mod control;
 pub mod counting;
+pub mod digests;
 pub mod duties;
 pub mod events;
 pub mod fences;
@@ -182,11 +183,17 @@ macro_rules! store_conformance {
                 a_tenure_is_kept,
                 a_tenure_that_has_moved_is_not_replaced,
                 of_concurrent_takers_one_has_the_duty;
+            digests:
+                a_digest_is_kept_by_the_commit_that_carries_it,
+                digests_are_listed_by_date_and_status,
+                a_report_of_an_end_is_kept_once,
+                runs_without_a_report_are_found;
             tallies:
                 a_window_leaves_out_its_begin_and_holds_its_end,
                 events_are_tallied_by_class,
                 days_are_tallied_as_events_come,
-                events_of_a_window_are_read_in_the_order_of_time;
+                events_of_a_window_are_read_in_the_order_of_time,
+                the_last_event_of_a_type_before_a_time_is_found;
             hosts:
                 a_report_replaces_the_one_before,
                 hosts_are_listed_by_name_since_a_time,

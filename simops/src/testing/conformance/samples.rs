@@ -133,6 +133,7 @@ pub(super) fn change_to(state: &ControlState, value: Value) -> Change {
         expected_generation: state.generation,
         next,
         run: None,
+        digest: None,
         audit: vec![row],
         events: Vec::new(),
     }

@@ -158,3 +158,22 @@ pub async fn events_of_a_window_are_read_in_the_order_of_time(
     }
     Ok(())
 }
+
+/// By time, and of those at one time the one appended last.
+pub async fn the_last_event_of_a_type_before_a_time_is_found(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let told = |seconds, text: &str| NewEvent {
+        description: text.to_owned(),
+        ..timed(seconds, kind::INVENTORY_SNAPSHOT)
+    };
+    store.append(&[told(5, "c"), told(2, "a"), told(2, "b"), timed(3, "work")]).await?;
+    for (until, expected) in
+        [(1, None), (2, Some("b")), (4, Some("b")), (5, Some("c")), (9, Some("c"))]
+    {
+        let found = store.last_of(kind::INVENTORY_SNAPSHOT, at(until)).await?;
+        assert_eq!(found.map(|event| event.description).as_deref(), expected);
+    }
+    assert_eq!(store.last_of("none", at(9)).await?, None);
+    Ok(())
+}

@@ -38,6 +38,9 @@ impl ControlStore for MemoryStore {
             }
             data.put_run(run);
         }
+        if let Some(digest) = &change.digest {
+            data.put_digest(digest);
+        }
         data.state = ControlState { run: None, ..change.next.clone() };
         data.audit.extend_from_slice(&change.audit);
         data.append(&change.events);

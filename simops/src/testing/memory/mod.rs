@@ -5,6 +5,7 @@
 
 mod control;
 mod counter;
+mod digests;
 mod duties;
 mod events;
 mod fence;
@@ -23,10 +24,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::control::{AuditRow, ControlState, HostReport};
+use crate::digest::Draft;
 use crate::event::{Event, RuntimeMode};
 use crate::kpi::KpiEvent;
 use crate::run::RunRecord;
-use crate::store::{Page, Recorded, Tenure, World, WorldEpoch};
+use crate::store::{Page, Recorded, StoredReport, Tenure, World, WorldEpoch};
 use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
 
 /// A store in memory. Clones share their content, which lives as long as the last of them.
@@ -55,6 +57,8 @@ struct Data {
     kpi: BTreeMap<Uuid, KpiEvent>,
     epochs: BTreeMap<i64, Epoch>,
     last_epoch: i64,
+    digests: Vec<Draft>,
+    reports: Vec<StoredReport>,
 }
 
 impl Default for Data {
@@ -82,6 +86,8 @@ impl Default for Data {
             kpi: BTreeMap::new(),
             epochs: BTreeMap::new(),
             last_epoch: 0,
+            digests: Vec::new(),
+            reports: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::{Data, MemoryStore};
@@ -55,6 +56,14 @@ impl TallyStore for MemoryStore {
         found.sort_by_key(place);
         found.truncate(limit);
         Ok(found)
+    }
+
+    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+        let data = self.data();
+        let found = data.events.iter().map(|(.., event)| event);
+        let found =
+            found.filter(|event| event.event_type == event_type && event.created_at <= until);
+        Ok(found.max_by_key(|event| (event.created_at, event.id)).cloned())
     }
 }
 

@@ -1,0 +1,358 @@
+//! The locked template: which claims a digest makes, and where their evidence is.
+//!
+//! Any change of a word or of a figure's form is a new [`TEMPLATE_VERSION`]: texts of one version can be
+//! compared byte by byte. A test pins the text to the version.
+
+use super::evidence::{Evidence, EvidenceRun};
+use super::markdown::{Link, encoded, escaped, named};
+use super::{Observed, Verification};
+use crate::event::kind;
+use crate::{Result, baseline};
+
+/// The version of the template.
+pub const TEMPLATE_VERSION: &str = "weekly-brief-v1";
+
+const API: &str = "/api/admin";
+/// So many types or quotes are listed.
+const MOST_LISTED: usize = 5;
+
+/// A digest before it is written out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brief {
+    /// With the anchor date.
+    pub title: String,
+    /// What it is about, in a sentence or two.
+    pub summary: String,
+    /// The five sections.
+    pub sections: Vec<Section>,
+    head: Vec<String>,
+}
+
+/// A section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its heading.
+    pub heading: &'static str,
+    /// What it claims.
+    pub claims: Vec<Claim>,
+}
+
+/// A claim with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// What is claimed, as Markdown.
+    pub text: String,
+    /// Where it can be checked; never empty.
+    pub evidence: Vec<Link>,
+}
+
+impl Brief {
+    /// The digest of `evidence`.
+    ///
+    /// # Errors
+    /// `Invalid` when its days reach beyond all time.
+    pub fn of(evidence: &Evidence) -> Result<Self> {
+        let links = Links::of(evidence)?;
+        let activity = &evidence.activity;
+        let period = &evidence.period;
+        let run = evidence.run.as_ref();
+        let run_id = run.map_or("none".to_owned(), |run| named(&run.run_id));
+        let state = evidence.verification.as_str();
+        Ok(Self {
+            title: format!("Weekly brief {}", evidence.anchor_date),
+            head: vec![
+                format!("- Run: {run_id}"),
+                format!("- Verification: {state}"),
+                format!("- Days: {} to {} (UTC)", period.first_day, period.last_day),
+                format!("- Template: {TEMPLATE_VERSION}"),
+            ],
+            summary: format!(
+                "From {} to {} (UTC) there were {} and {} by {}; models were asked {} for {} USD. The \
+                 evidence is {state}.",
+                period.first_day,
+                period.last_day,
+                many(activity.total_events, "event"),
+                many(activity.total_actions, "action"),
+                many(activity.active_agents, "agent"),
+                many(evidence.calls.calls, "time"),
+                money(evidence.calls.cost_usd),
+            ),
+            sections: vec![
+                context(evidence, &links),
+                participation(evidence, &links),
+                governance(evidence, &links),
+                survival(evidence, &links),
+                confidence(evidence, &links),
+            ],
+        })
+    }
+
+    /// The digest as Markdown, ended by a line break.
+    pub fn markdown(&self) -> String {
+        let mut lines = vec![format!("# {}", self.title), String::new()];
+        lines.extend(self.head.iter().cloned());
+        lines.extend([String::new(), self.summary.clone()]);
+        for section in &self.sections {
+            lines.extend([String::new(), format!("## {}", section.heading), String::new()]);
+            for claim in &section.claims {
+                let evidence: Vec<_> = claim.evidence.iter().map(Link::markdown).collect();
+                lines.push(format!("- Claim: {}", claim.text));
+                lines.push(format!("  Evidence: {}", evidence.join(", ")));
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+fn context(evidence: &Evidence, links: &Links) -> Section {
+    let mut claims = Vec::new();
+    match &evidence.run {
+        Some(run) => {
+            let (mode, protocol) = (named(&run.mode), named(&run.protocol_version));
+            let condition = run.condition_name.as_deref().map_or("none".to_owned(), named);
+            claims.push(Claim::new(
+                format!(
+                    "Run {} (mode {mode}, protocol {protocol}, condition {condition}) began at {}.",
+                    named(&run.run_id),
+                    run.started_at
+                ),
+                [links.run(run)],
+            ));
+            if let Some(ended_at) = run.ended_at {
+                let why = run.end_reason.as_deref().map_or("no reason given".to_owned(), escaped);
+                let text = format!("It ended at {ended_at}: {why}.");
+                claims.push(Claim::new(text, [links.run(run)]));
+            }
+            claims.push(Claim::new(
+                format!(
+                    "In these days it left {} and {}, so this brief is {}.",
+                    many(run.events, "event"),
+                    many(run.calls, "model call"),
+                    evidence.verification.as_str()
+                ),
+                [links.activity(Some(run)), links.calls(Some(run)), links.all()],
+            ));
+        }
+        None => claims.push(Claim::new(
+            "No run left a trace in these days, so this brief is unverified.".to_owned(),
+            [links.all()],
+        )),
+    }
+    Section { heading: "Run context and verification", claims }
+}
+
+fn participation(evidence: &Evidence, links: &Links) -> Section {
+    let activity = &evidence.activity;
+    let mut claims = vec![
+        Claim::new(
+            format!(
+                "{} of {} were actions, taken by {}.",
+                activity.total_actions,
+                many(activity.total_events, "event"),
+                many(activity.active_agents, "agent")
+            ),
+            [links.activity(None)],
+        ),
+        Claim::new(
+            format!(
+                "Actions were mixed to {:.3} bits; the busiest agent took {} of them.",
+                activity.action_entropy_bits,
+                percent(activity.top_agent_share)
+            ),
+            [links.activity(None)],
+        ),
+    ];
+    let acted = activity.by_type.iter().filter(|count| count.actions > 0);
+    for count in acted.take(MOST_LISTED) {
+        let text = format!("{}: {}.", named(&count.event_type), many(count.actions, "action"));
+        claims.push(Claim::new(text, [links.events(&count.event_type), links.activity(None)]));
+    }
+    Section { heading: "Participation and activity", claims }
+}
+
+fn governance(evidence: &Evidence, links: &Links) -> Section {
+    let activity = &evidence.activity;
+    let (put, votes) =
+        (activity.of_type(kind::PROPOSAL_CREATED), activity.of_type(kind::VOTE_CAST));
+    let mut claims = vec![
+        Claim::new(
+            format!(
+                "{} put and {} cast; {} took part in governance.",
+                many(put, "proposal"),
+                many(votes, "vote"),
+                many(activity.governance_participants, "agent")
+            ),
+            [
+                links.events(kind::PROPOSAL_CREATED),
+                links.events(kind::VOTE_CAST),
+                links.activity(None),
+            ],
+        ),
+        Claim::new(
+            format!(
+                "{} of agents for each other, {} against each other; rules were enforced {}.",
+                many(activity.cooperation_events, "event"),
+                activity.conflict_events,
+                many(activity.enforcement_events, "time")
+            ),
+            [links.activity(None)],
+        ),
+    ];
+    for quote in evidence.proposals.iter().take(MOST_LISTED) {
+        let text = format!("On record: {}", escaped(&quote.text));
+        claims.push(Claim::new(text, [links.event(quote.event_id)]));
+    }
+    Section { heading: "Governance and coordination", claims }
+}
+
+fn survival(evidence: &Evidence, links: &Links) -> Section {
+    let mut claims = Vec::new();
+    if let Some(population) = &evidence.population {
+        let gini = population.inequality_gini.map_or("unknown".to_owned(), |g| format!("{g:.3}"));
+        claims.push(Claim::new(
+            format!(
+                "At {} {} lived; the inequality of what they owned (Gini) was {gini}.",
+                population.at,
+                many(population.living_agents, "agent")
+            ),
+            [links.event(population.event_id)],
+        ));
+    }
+    let pressing = &evidence.activity.survival;
+    if pressing.is_empty() {
+        let text = "No event about survival is on record.".to_owned();
+        claims.push(Claim::new(text, [links.activity(None)]));
+    }
+    for count in pressing.iter().take(MOST_LISTED) {
+        let text = format!("{}: {}.", named(&count.event_type), many(count.events, "event"));
+        claims.push(Claim::new(text, [links.events(&count.event_type), links.activity(None)]));
+    }
+    Section { heading: "Survival pressure", claims }
+}
+
+fn confidence(evidence: &Evidence, links: &Links) -> Section {
+    let (calls, activity) = (&evidence.calls, &evidence.activity);
+    let share = |part, whole| percent(baseline::window::ratio(part, whole));
+    let mut claims = vec![
+        Claim::new(
+            format!(
+                "{} of {} failed ({}); they cost {} USD.",
+                calls.failed_calls,
+                many(calls.calls, "model call"),
+                share(calls.failed_calls, calls.calls),
+                money(calls.cost_usd)
+            ),
+            [links.calls(None)],
+        ),
+        Claim::new(
+            format!(
+                "{} of the actions ({}) were not possible.",
+                activity.invalid_actions,
+                share(activity.invalid_actions, activity.total_actions)
+            ),
+            [links.activity(None)],
+        ),
+        Claim::new(
+            "To be checked next: that the audit trail of the changes behind these days holds."
+                .to_owned(),
+            [Link::to("audit verification", format!("{API}/audit/verify"))],
+        ),
+    ];
+    if evidence.verification != Verification::Verified {
+        claims.push(Claim::new(
+            "To be checked next: why these days lack events or model calls of a run.".to_owned(),
+            [links.all()],
+        ));
+    }
+    Section { heading: "Confidence and next checks", claims }
+}
+
+impl Claim {
+    fn new<const N: usize>(text: String, evidence: [Link; N]) -> Self {
+        Self { text, evidence: evidence.into() }
+    }
+}
+
+impl Evidence {
+    /// What the gate looks at.
+    pub fn observed(&self) -> Observed {
+        Observed { total_events: self.activity.total_events, llm_calls: self.calls.calls }
+    }
+}
+
+/// Where the evidence of one period is.
+struct Links {
+    first_day: String,
+    last_day: String,
+    anchor: String,
+    lookback_days: i64,
+    after: String,
+    until: String,
+}
+
+impl Links {
+    fn of(evidence: &Evidence) -> Result<Self> {
+        let window = evidence.period.window()?;
+        Ok(Self {
+            first_day: evidence.period.first_day.to_string(),
+            last_day: evidence.period.last_day.to_string(),
+            anchor: evidence.anchor_date.to_string(),
+            lookback_days: evidence.lookback_days,
+            after: window.after.to_string(),
+            until: window.until.to_string(),
+        })
+    }
+
+    fn all(&self) -> Link {
+        Link::to("all figures", format!("{API}/digest/evidence"))
+            .with("anchor_date", &self.anchor)
+            .with("lookback_days", self.lookback_days)
+    }
+
+    fn run(&self, run: &EvidenceRun) -> Link {
+        Link::to("run", format!("{API}/runs/{}", encoded(&run.run_id)))
+    }
+
+    fn activity(&self, run: Option<&EvidenceRun>) -> Link {
+        self.days("activity", "activity", run)
+    }
+
+    fn calls(&self, run: Option<&EvidenceRun>) -> Link {
+        self.days("model calls", "usage/summary", run)
+    }
+
+    fn days(&self, label: &str, path: &str, run: Option<&EvidenceRun>) -> Link {
+        let link = Link::to(label, format!("{API}/{path}"))
+            .with("first_day", &self.first_day)
+            .with("last_day", &self.last_day);
+        match run {
+            Some(run) => {
+                Link { label: format!("{label} of the run"), ..link.with("run_id", &run.run_id) }
+            }
+            None => link,
+        }
+    }
+
+    fn events(&self, event_type: &str) -> Link {
+        Link::to(format!("{} events", named(event_type)), format!("{API}/events"))
+            .with("type", event_type)
+            .with("after", &self.after)
+            .with("until", &self.until)
+    }
+
+    fn event(&self, id: i64) -> Link {
+        Link::to(format!("event {id}"), format!("{API}/events/{id}"))
+    }
+}
+
+fn many(count: i64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("none".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+fn money(dollars: f64) -> String {
+    format!("{dollars:.4}")
+}

@@ -1,0 +1,130 @@
+//! Digests, and reports of runs.
+
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use serde_json::json;
+
+use super::samples::{at, commit, commit_run, day, run};
+use super::{joined, present};
+use crate::Result;
+use crate::digest::{Draft, DraftStatus, Verification};
+use crate::run::EndedBy;
+use crate::store::{RunStore, StoredReport};
+
+fn draft(slug: &str, anchor_date: Date, status: DraftStatus) -> Draft {
+    Draft {
+        slug: slug.to_owned(),
+        anchor_date,
+        lookback_days: 7,
+        status,
+        title: "Weekly brief \u{1f4f0}".to_owned(),
+        evidence_run_id: Some("run".to_owned()),
+        verification: Verification::Partial,
+        template_version: "v1".to_owned(),
+        markdown: "# A 'quoted' text\n\n- Claim: …\n".to_owned(),
+        created_at: at(0),
+        created_by: "ada".to_owned(),
+        updated_at: at(1),
+        updated_by: "bob".to_owned(),
+    }
+}
+
+/// With its audit row or not at all; every field of it.
+pub async fn a_digest_is_kept_by_the_commit_that_carries_it(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let kept = draft("a", day(), DraftStatus::Draft);
+    let change = commit(&*store, |change| change.digest = Some(kept.clone())).await?;
+    assert_eq!(store.digest("a").await?, Some(kept.clone()));
+    assert_eq!(store.digest("b").await?, None);
+    // The same change again is outdated, and so is what it carries.
+    let mut late = change;
+    late.digest = Some(draft("b", day(), DraftStatus::Draft));
+    store.commit(&late, None).await?;
+    assert_eq!(store.digest("b").await?, None);
+    let moved = Draft { status: DraftStatus::Published, ..kept };
+    commit(&*store, |change| change.digest = Some(moved.clone())).await?;
+    assert_eq!(store.digest("a").await?, Some(moved));
+    Ok(())
+}
+
+/// By date in the order in which they were made; newest first in pages, of any status or of one.
+pub async fn digests_are_listed_by_date_and_status(store: Arc<dyn RunStore>) -> Result<()> {
+    let yesterday = day().yesterday().unwrap_or(day());
+    for (slug, anchor, status) in [
+        ("one", day(), DraftStatus::Draft),
+        ("two", yesterday, DraftStatus::Published),
+        ("three", day(), DraftStatus::Draft),
+    ] {
+        commit(&*store, |change| change.digest = Some(draft(slug, anchor, status))).await?;
+    }
+    let discarded = draft("one", day(), DraftStatus::Discarded);
+    commit(&*store, |change| change.digest = Some(discarded)).await?;
+    let names = |drafts: Vec<Draft>| -> Vec<String> {
+        drafts.into_iter().map(|draft| draft.slug).collect()
+    };
+    assert_eq!(names(store.digests_of(day()).await?), ["one", "three"]);
+    assert_eq!(names(store.digests_of(yesterday).await?), ["two"]);
+    let page = store.digests(None, None, 2).await?;
+    let rest = store.digests(None, Some(present(page.next)?), 2).await?;
+    assert_eq!(names(page.items), ["three", "two"]);
+    assert_eq!((names(rest.items), rest.next), (vec!["one".to_owned()], None));
+    for (status, expected) in [
+        (DraftStatus::Draft, ["three"]),
+        (DraftStatus::Published, ["two"]),
+        (DraftStatus::Discarded, ["one"]),
+    ] {
+        assert_eq!(names(store.digests(Some(status), None, 10).await?.items), expected);
+    }
+    Ok(())
+}
+
+fn report(run_id: &str, ended: i64, text: &str) -> StoredReport {
+    StoredReport {
+        run_id: run_id.to_owned(),
+        ended_at: at(ended),
+        body: json!({ "text": text, "list": [1, 0.1, null] }),
+        created_at: at(ended + 1),
+    }
+}
+
+/// Of each end once, however many write it at once; the first stays.
+pub async fn a_report_of_an_end_is_kept_once(store: Arc<dyn RunStore>) -> Result<()> {
+    let first = report("run", 1, "first");
+    assert!(store.put_report(&first).await?);
+    assert!(!store.put_report(&report("run", 1, "second")).await?);
+    assert_eq!(store.report_of("run", at(1)).await?, Some(first));
+    assert_eq!(store.report_of("run", at(2)).await?, None);
+    assert_eq!(store.report_of("other", at(1)).await?, None);
+    let writers = (0..8).map(|writer| {
+        let store = Arc::clone(&store);
+        let report = report("run", 2, &writer.to_string());
+        tokio::spawn(async move { store.put_report(&report).await })
+    });
+    let mut kept = 0;
+    for writer in writers.collect::<Vec<_>>() {
+        kept += i32::from(joined(writer).await??);
+    }
+    assert_eq!(kept, 1);
+    Ok(())
+}
+
+/// Ended and without a report of that end, oldest end first.
+pub async fn runs_without_a_report_are_found(store: Arc<dyn RunStore>) -> Result<()> {
+    for (name, ended) in [("a", 30), ("b", 10), ("c", 20)] {
+        commit_run(&*store, &run(name).ended(at(ended), EndedBy::Operator, "done")).await?;
+    }
+    commit_run(&*store, &run("open")).await?;
+    let missing = async |limit| -> Result<Vec<String>> {
+        let runs = store.runs_without_report(limit).await?;
+        Ok(runs.into_iter().map(|run| run.run_id).collect())
+    };
+    assert_eq!(missing(10).await?, ["b", "c", "a"]);
+    assert_eq!(missing(1).await?, ["b"]);
+    store.put_report(&report("c", 20, "")).await?;
+    // Of another end than the one that the registry names.
+    store.put_report(&report("b", 5, "")).await?;
+    assert_eq!(missing(10).await?, ["b", "a"]);
+    Ok(())
+}

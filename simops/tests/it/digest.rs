@@ -1,0 +1,355 @@
+//! Digests: the gate, the schedule, escaping, the locked template, and what may become of a draft.
+
+use std::sync::Arc;
+
+use jiff::civil::{Date, Weekday, date};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::json;
+use simops::control::Environment;
+use simops::digest::draft::free_slug;
+use simops::digest::markdown::{Link, escaped};
+use simops::digest::{Brief, DraftStatus, Gate, Observed, Period, Requirements, Schedule};
+use simops::event::{NewEvent, RuntimeMode, kind};
+use simops::ops::{Caller, DigestOptions, Ops, OpsOptions, StartRun, StopRun};
+use simops::store::{EventStore, RunStore, UsageStore};
+use simops::testing::{ManualClock, MemoryStore};
+use simops::usage::{NanoUsd, UsageRow};
+use simops::{Clock, ErrorKind};
+use uuid::Uuid;
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_gate_opens_at_exactly_what_is_required() {
+    let judge = |total_events, llm_calls| {
+        Gate::judge(Requirements::default(), Observed { total_events, llm_calls }).passed
+    };
+    assert_eq!((judge(25, 5), judge(24, 5), judge(25, 4)), (true, false, false));
+}
+
+#[test]
+fn a_period_ends_with_its_anchor_date_and_holds_whole_days() {
+    let period = Period::until(date(2026, 3, 1), 7).unwrap();
+    assert_eq!(period.first_day, date(2026, 2, 23));
+    let window = period.window().unwrap();
+    assert!(window.holds(time("2026-02-23T00:00:00Z")));
+    assert!(!window.holds(time("2026-02-22T23:59:59.999999Z")));
+    assert!(window.holds(time("2026-03-01T23:59:59.999999Z")));
+    assert!(!window.holds(time("2026-03-02T00:00:00Z")));
+    for (anchor, days) in [(Date::MIN, 7), (Date::MAX, 7)] {
+        let period = Period::until(anchor, days).and_then(|period| period.window());
+        assert!(period.is_err_and(|error| error.kind() == ErrorKind::Invalid));
+    }
+}
+
+#[test]
+fn a_missed_digest_is_due_within_the_grace_and_not_after_it() {
+    // 2 March 2026 is a Monday.
+    let due = |now: &str| Schedule::default().due(time(now));
+    assert_eq!(due("2026-03-02T14:59:59Z"), None);
+    assert_eq!(due("2026-03-02T15:00:00Z"), Some(date(2026, 3, 2)));
+    assert_eq!(due("2026-03-04T15:00:00Z"), Some(date(2026, 3, 2)));
+    assert_eq!(due("2026-03-04T15:00:01Z"), None);
+    assert_eq!(
+        Schedule { enabled: false, ..Schedule::default() }.due(time("2026-03-02T15:00:00Z")),
+        None
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_slot_is_the_last_of_its_weekday_and_time(
+        weekday in 0..7_i8, hour in 0..24_i8, minute in 0..60_i8, seconds in 0..100_000_000_i64,
+    ) {
+        let now = time("2026-01-01T00:00:00Z") + SignedDuration::from_secs(seconds);
+        let schedule = Schedule { enabled: true, weekday, hour, minute, grace_hours: 168 };
+        let anchor = schedule.due(now).unwrap();
+        prop_assert_eq!(anchor.weekday(), Weekday::from_monday_zero_offset(weekday).unwrap());
+        let slot = anchor.at(hour, minute, 0, 0).to_zoned_datetime(TimeZone::UTC).unwrap().timestamp();
+        let late = now.duration_since(slot);
+        prop_assert!(SignedDuration::ZERO <= late && late < SignedDuration::from_hours(168));
+        prop_assert_eq!(schedule.next_after(now), Some(SignedDuration::from_hours(168) - late));
+    }
+
+    #[test]
+    fn what_agents_write_stays_one_line_of_plain_text(text in r"(\PC|[\x00-\x20]|[*_`\[\]()<>#|~$@&\\.:/!w\u{202e}]){0,60}") {
+        let line = escaped(&text);
+        prop_assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
+        // Read as Markdown reads it: pairs of backslash and character are that character.
+        let plain = ["&#64;", "&#58;", "&#46;", "&#91;", "&#93;"].iter().fold(line.clone(), |l, e| l.replace(e, ""));
+        let mut rest = plain.chars();
+        while let Some(c) = rest.next() {
+            if c == '\\' {
+                prop_assert!(rest.next().is_some_and(|c| c.is_ascii_punctuation()));
+                continue;
+            }
+            prop_assert!(!"`*_[]#|~$<>@".contains(c), "{line:?}");
+        }
+        prop_assert!(!line.contains("://"), "{line:?}");
+        prop_assert!(!line.to_ascii_lowercase().contains("www."), "{line:?}");
+    }
+}
+
+#[test]
+fn attempts_to_break_out_come_to_nothing() {
+    for (text, expected) in [
+        ("a\n## Heading\n- Claim: false", "a \\#\\# Heading - Claim: false"),
+        ("[click](http://evil.example)", "&#91;click&#93;(http&#58;//evil.example)"),
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("![x](data:text/html,y)", "!&#91;x&#93;(data:text/html,y)"),
+        ("www.evil.example or eve@evil.example", "www&#46;evil.example or eve&#64;evil.example"),
+        (
+            "`code` **bold** ~~gone~~ | cell",
+            "\\`code\\` \\*\\*bold\\*\\* \\~\\~gone\\~\\~ \\| cell",
+        ),
+        ("\u{202e}txt\u{0}", "txt"),
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+    ] {
+        assert_eq!(escaped(text), expected);
+    }
+    assert_eq!(escaped(&"x".repeat(500)).chars().count(), 201);
+}
+
+#[test]
+fn a_value_in_a_link_cannot_end_it() {
+    let link = Link::to("x", "/api").with("type", "a) [b](c&d=e#\u{fc}");
+    assert_eq!(link.path, "/api?type=a%29%20%5Bb%5D%28c%26d%3De%23%C3%BC");
+}
+
+/// A store with a run of ten model calls and events of every kind on 25 February 2026.
+struct Scene {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    ops: Ops,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let clock = Arc::new(ManualClock::at(time("2026-02-25T12:00:00Z")));
+        let ops = ops(Arc::clone(&store), Arc::clone(&clock), Environment::Development);
+        let scene = Self { store, clock, ops };
+        let start = StartRun {
+            mode: Some("test".to_owned()),
+            run_id: Some("r1".to_owned()),
+            condition_name: Some("control".to_owned()),
+            ..StartRun::default()
+        };
+        scene.ops.start_run(&ada(), &start).await.unwrap();
+        scene.fill().await;
+        scene
+    }
+
+    async fn fill(&self) {
+        let now = self.clock.now();
+        let event = |event_type: &str, category: &str| {
+            NewEvent::new(event_type, "", now).in_run(Some("r1")).with("category", category)
+        };
+        let mut events: Vec<_> = (0..30_i64)
+            .map(|n| event("work", "economy").of_agent(n % 3).as_action(RuntimeMode::Checkpoint))
+            .collect();
+        let proposal = NewEvent {
+            description: "Agent 1 proposes \"<b>[free](http://x)</b>\".\n## Fake".to_owned(),
+            ..event(kind::PROPOSAL_CREATED, "governance")
+        };
+        events.push(proposal.of_agent(1).as_action(RuntimeMode::Checkpoint));
+        events.push(event(kind::VOTE_CAST, "").of_agent(2).as_action(RuntimeMode::Checkpoint));
+        events.push(event("gift", "cooperation").of_agent(2).as_action(RuntimeMode::Checkpoint));
+        events.push(event("sanction", "conflict").with("enforcement", true));
+        events.push(event("agent_died", "survival").of_agent(7));
+        let inventories = json!([{ "agent_id": 1, "food": 3 }, { "agent_id": 2, "food": 1 }]);
+        events.push(event(kind::INVENTORY_SNAPSHOT, "time").with("inventories", inventories));
+        self.store.append(&events).await.unwrap();
+        let calls: Vec<_> = (0..10).map(|n| call(now, n != 0)).collect();
+        self.store.record_usage(&calls).await.unwrap();
+    }
+
+    async fn digest(&self, options: DigestOptions) -> simops::ops::DigestAnswer {
+        self.ops.digest(&ada(), &options).await.unwrap()
+    }
+}
+
+fn ops(store: Arc<MemoryStore>, clock: Arc<ManualClock>, environment: Environment) -> Ops {
+    let folder = std::env::temp_dir().join(format!("simops-digest-{}", Uuid::now_v7()));
+    let options = OpsOptions { output_folder: folder, ..OpsOptions::of(environment) };
+    Ops::new(store, clock, options)
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.ops.options().output_folder);
+    }
+}
+
+fn ada() -> Caller {
+    Caller { actor: "ada".to_owned(), ..Caller::default() }
+}
+
+fn call(at: Timestamp, success: bool) -> UsageRow {
+    UsageRow {
+        id: Uuid::now_v7(),
+        day: TimeZone::UTC.to_datetime(at).date(),
+        run_id: Some("r1".to_owned()),
+        agent_id: None,
+        checkpoint: None,
+        provider: "groq".to_owned(),
+        model_requested: "m".to_owned(),
+        model_resolved: None,
+        input_tokens: 10,
+        cached_input_tokens: 0,
+        output_tokens: 5,
+        reasoning_tokens: 0,
+        cost: NanoUsd(1_000_000),
+        priced: true,
+        success,
+        fallback_used: false,
+        latency_ms: 1,
+        error_type: (!success).then(|| "timeout".to_owned()),
+        created_at: at,
+    }
+}
+
+fn anchored(date: &str) -> DigestOptions {
+    DigestOptions { anchor_date: Some(date.to_owned()), ..DigestOptions::default() }
+}
+
+/// Changing this text takes a new `TEMPLATE_VERSION`.
+const LOCKED: &str = include_str!("weekly-brief-v1.md");
+
+#[tokio::test]
+async fn the_template_is_locked_to_its_version() {
+    let scene = Scene::new().await;
+    let answer = scene.digest(anchored("2026-02-26")).await;
+    assert_eq!(answer.digest_template_version, "weekly-brief-v1");
+    let markdown = answer.markdown.unwrap();
+    assert_eq!(markdown, LOCKED, "\n{markdown}");
+}
+
+#[tokio::test]
+async fn the_same_date_and_records_give_the_same_text_to_the_byte() {
+    let scene = Scene::new().await;
+    let first = scene.digest(anchored("2026-02-26")).await;
+    assert_eq!((first.status.as_str(), first.created), ("created", true));
+    // Time passes, things happen after the anchor date, the digest itself is published.
+    scene.clock.set(time("2026-03-20T00:00:00Z"));
+    scene.fill().await;
+    scene.ops.stop_run(&ada(), &StopRun::default()).await.unwrap();
+    scene.ops.move_digest(&ada(), &first.slug, DraftStatus::Published, None).await.unwrap();
+    let again = scene.digest(anchored("2026-02-26")).await;
+    assert_eq!((again.status.as_str(), again.created), ("existing", false));
+    assert_eq!(again.draft_status, Some(DraftStatus::Published));
+    let options = DigestOptions { allow_duplicate_anchor: Some(true), ..anchored("2026-02-26") };
+    let another = scene.digest(options).await;
+    assert_eq!(another.slug, "weekly-brief-2026-02-26-2");
+    assert_eq!(another.markdown, first.markdown);
+    let path = another.digest_markdown_path.unwrap();
+    assert_eq!(std::fs::read_to_string(path).unwrap(), first.markdown.unwrap());
+}
+
+#[tokio::test]
+async fn too_little_evidence_drafts_nothing() {
+    let scene = Scene::new().await;
+    let answer = scene.digest(anchored("2026-02-24")).await;
+    assert_eq!((answer.status.as_str(), answer.created), ("insufficient_evidence", false));
+    assert_eq!(answer.evidence_gate.observed, Observed::default());
+    assert_eq!((answer.markdown, answer.digest_markdown_path), (None, None));
+    assert_eq!(scene.ops.digests(None, 10, None).await.unwrap().items, []);
+}
+
+#[tokio::test]
+async fn a_digest_of_events_alone_is_unverified_and_needs_a_lower_gate() {
+    let scene = Scene::new().await;
+    let evidence = scene.ops.evidence(date(2026, 2, 25), 7).await.unwrap();
+    assert_eq!(evidence.verification.as_str(), "verified");
+    let store = Arc::new(MemoryStore::new());
+    let quiet = ops(store, Arc::clone(&scene.clock), Environment::Development);
+    let evidence = quiet.evidence(date(2026, 2, 25), 7).await.unwrap();
+    assert_eq!((evidence.verification.as_str(), evidence.run.clone()), ("unverified", None));
+    // Every claim has a link even when there is nothing.
+    for section in Brief::of(&evidence).unwrap().sections {
+        assert!(!section.claims.is_empty(), "{}", section.heading);
+        assert!(section.claims.iter().all(|claim| !claim.evidence.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn a_discarded_digest_is_final_and_makes_room_for_another() {
+    let scene = Scene::new().await;
+    let first = scene.digest(anchored("2026-02-26")).await;
+    let moved = async |slug: &str, to| scene.ops.move_digest(&ada(), slug, to, Some("why")).await;
+    let discarded = moved(&first.slug, DraftStatus::Discarded).await.unwrap();
+    assert_eq!(discarded.status, DraftStatus::Discarded);
+    let refused = moved(&first.slug, DraftStatus::Published).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let second = scene.digest(anchored("2026-02-26")).await;
+    assert_eq!((second.slug.as_str(), second.created), ("weekly-brief-2026-02-26-2", true));
+    moved(&second.slug, DraftStatus::Published).await.unwrap();
+    let unknown = moved("none", DraftStatus::Published).await.unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::NotFound);
+
+    let audit = scene.ops.audit(10, 0).await.unwrap();
+    let rows: Vec<_> = audit
+        .items
+        .iter()
+        .filter(|row| row.key.starts_with("DIGEST:"))
+        .map(|row| (row.key.as_str(), row.old_value.clone(), row.new_value.clone()))
+        .collect();
+    let second_key = "DIGEST:weekly-brief-2026-02-26-2";
+    assert_eq!(
+        rows,
+        [
+            (second_key, json!("draft"), json!("published")),
+            (second_key, json!(null), json!("draft")),
+            ("DIGEST:weekly-brief-2026-02-26", json!("draft"), json!("discarded")),
+            ("DIGEST:weekly-brief-2026-02-26", json!(null), json!("draft")),
+        ]
+    );
+    assert!(scene.ops.verify_audit(None).await.unwrap().ok);
+    // Asked for twice, a change is one.
+    moved(&second.slug, DraftStatus::Published).await.unwrap();
+    assert_eq!(scene.ops.audit(10, 0).await.unwrap().count, audit.count);
+}
+
+#[tokio::test]
+async fn the_schedule_drafts_once_even_where_operators_may_not_write() {
+    let scene = Scene::new().await;
+    // The Monday after.
+    scene.clock.set(time("2026-03-02T15:00:00Z"));
+    let production =
+        ops(Arc::clone(&scene.store), Arc::clone(&scene.clock), Environment::Production);
+    let drafted = production.scheduled_digest().await.unwrap().unwrap();
+    assert_eq!((drafted.slug.as_str(), drafted.created), ("weekly-brief-2026-03-02", true));
+    let _ = std::fs::remove_dir_all(&production.options().output_folder);
+    let refused = production.digest(&ada(), &DigestOptions::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    // What was discarded does not come back by itself.
+    scene.ops.move_digest(&ada(), &drafted.slug, DraftStatus::Discarded, None).await.unwrap();
+    assert_eq!(scene.ops.scheduled_digest().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_many_that_draft_at_once_one_does() {
+    let scene = Scene::new().await;
+    scene.clock.set(time("2026-03-02T15:00:00Z"));
+    let replicas: Vec<_> = (0..8)
+        .map(|_| ops(Arc::clone(&scene.store), Arc::clone(&scene.clock), Environment::Production))
+        .collect();
+    let drafted = futures_util::future::join_all(replicas.iter().map(|ops| async {
+        let answer = ops.scheduled_digest().await.unwrap();
+        let _ = std::fs::remove_dir_all(&ops.options().output_folder);
+        answer.is_some_and(|answer| answer.created)
+    }));
+    let created = drafted.await.into_iter().filter(|created| *created).count();
+    assert_eq!(created, 1);
+    let store: Arc<dyn RunStore> = Arc::clone(&scene.store) as _;
+    assert_eq!(store.digests_of(date(2026, 3, 2)).await.unwrap().len(), 1);
+}
+
+#[test]
+fn names_are_numbered_from_the_second_of_a_date() {
+    assert_eq!(free_slug(date(2026, 2, 26), &[]), "weekly-brief-2026-02-26");
+}
