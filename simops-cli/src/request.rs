@@ -2,7 +2,8 @@
 
 use simops::control::AuditHead;
 use simops::ops::{
-    BaselineOptions, DigestOptions, EventsQuery, PatchConfig, StartRun, StopRun, WithReason,
+    BaselineOptions, DigestOptions, EventsQuery, PatchConfig, SilenceAlert, StartRun, StopRun,
+    WithReason,
 };
 
 /// One question or order.
@@ -24,6 +25,13 @@ pub(crate) enum Request {
     Audit { limit: i64, offset: i64 },
     VerifyAudit(Option<AuditHead>),
     Events(EventsQuery),
+    KpiRollups { days: i64 },
+    Alerts { limit: i64, cursor: Option<String> },
+    AcknowledgeAlert { id: String, reason: Option<String> },
+    SilenceAlert { id: String, silence: SilenceAlert },
+    Messages { limit: i64, cursor: Option<String> },
+    Delivery { id: String },
+    ReplayDelivery { id: String, reason: Option<String> },
     Baseline(BaselineOptions),
     Digest(DigestOptions),
     Digests { status: Option<String>, limit: i64, cursor: Option<String> },

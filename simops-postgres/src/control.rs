@@ -16,7 +16,7 @@ use crate::codec::{Json, Micros, count};
 use crate::error::Work;
 use crate::link::Link;
 use crate::transaction::Tx;
-use crate::{digests, events, runs};
+use crate::{alerts, digests, events, runs};
 
 #[async_trait]
 impl ControlStore for PostgresStore {
@@ -170,6 +170,7 @@ async fn commit(
         put_audit_row(&mut tx, row).await?;
     }
     events::append(&mut tx, &change.events).await?;
+    alerts::put_notices(&mut tx, &change.notices).await?;
     tx.tell_watchers();
     Ok((tx, Commit::Done))
 }

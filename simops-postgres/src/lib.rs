@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod alerts;
 mod books;
 mod codec;
 mod connection;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use simops::control::Environment;
 use simops::llm::Router;
-use simops::ops::{Ops, OpsOptions, WeeklyDigest};
+use simops::notify::Deliver;
+use simops::ops::{EvaluateAlerts, Ops, OpsOptions, WeeklyDigest};
 use simops::timers::Timers;
 use simops::usage::expiry::keep_expiring;
 use simops::usage::open_counter;
@@ -58,7 +59,11 @@ pub async fn start(
     let app = app(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
     let (leave, leaving) = watch::channel(false);
-    let timers = Timers::new(Arc::clone(&store)).with(Arc::new(WeeklyDigest(ops)));
+    let deliver = Deliver::new(Arc::clone(&store), Arc::clone(&clock), config.sinks.clone());
+    let timers = Timers::new(Arc::clone(&store))
+        .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
+        .with(Arc::new(deliver))
+        .with(Arc::new(WeeklyDigest(ops)));
     let timers = spawn_timers(timers, leave.subscribe());
     let router = match config.host {
         HostKind::None => None,

@@ -14,7 +14,7 @@ use crate::SqliteStore;
 use crate::codec::{Json, Micros, count};
 use crate::error::Work;
 use crate::job::Tx;
-use crate::{digests, events, runs};
+use crate::{alerts, digests, events, runs};
 
 #[async_trait]
 impl ControlStore for SqliteStore {
@@ -151,6 +151,7 @@ fn commit(
         put_audit_row(tx, row)?;
     }
     events::append(tx, &change.events)?;
+    alerts::put_notices(tx, &change.notices)?;
     if let Some(answer) = answer {
         put_answer(tx, answer)?;
     }

@@ -31,7 +31,7 @@ impl DutyStore for SqliteStore {
     }
 }
 
-fn tenure(connection: &Connection, duty: &str) -> Work<Option<Tenure>> {
+pub(crate) fn tenure(connection: &Connection, duty: &str) -> Work<Option<Tenure>> {
     let mut statement = connection
         .prepare_cached("SELECT duty, holder, fence, beat FROM duties WHERE duty = ?1")?;
     let found = statement.query_row([duty], |row| {

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod alerts;
 mod codec;
 mod connection;
 mod control;

@@ -33,6 +33,10 @@ pub mod kind {
     pub const WORLD_RESET: &str = "world_reset";
     /// Runtime settings changed.
     pub const SETTINGS_CHANGED: &str = "settings_changed";
+    /// A figure of visitors calls for a person.
+    pub const KPI_ALERT_FIRED: &str = "kpi_alert_fired";
+    /// It no longer does.
+    pub const KPI_ALERT_RESOLVED: &str = "kpi_alert_resolved";
     /// A stop condition ended a run.
     pub const STOPPED_BY_GUARDRAIL: &str = "simulation_stopped_guardrail";
     /// A message that opens a forum thread.

@@ -5,15 +5,24 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
+use crate::alert::decide::{Facts, Found};
+use crate::alert::{self, Alert, AlertOptions, DeliveryState};
+use crate::clock::day_of;
 use crate::control::decide::Start;
 use crate::control::digests::{NewDraft, Unless};
 use crate::control::{Change, Command, Context, ControlState, Environment, decide};
 use crate::digest::{Draft, DraftStatus};
+use crate::kpi::MAX_LATE_DAYS;
+use crate::kpi::summary::{COMPARED_DAYS, Days};
+use crate::kpi::sums::RETURNS;
 use crate::run::rules::RunPlan;
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, Recorded, RunStore};
@@ -74,6 +83,14 @@ pub enum Intent {
     MoveDraft(String, DraftStatus),
     /// A command that needs no facts.
     Command(Command),
+    /// Hold the rules against the days.
+    EvaluateAlerts(Arc<AlertOptions>),
+    /// Say that somebody knows of an alert.
+    AcknowledgeAlert(Uuid),
+    /// Tell nobody of an alert before a time, or again.
+    SilenceAlert(Uuid, Option<Timestamp>),
+    /// Try a delivery again.
+    ReplayDelivery(Uuid),
 }
 
 /// Decides and commits.
@@ -255,7 +272,52 @@ impl Executor {
                 let start = self.start_facts(plan, *epoch, now).await?;
                 decide(state, &Command::Start(Box::new(start)), &context)
             }
+            Intent::EvaluateAlerts(options) => self.evaluate(state, options, &context).await,
+            Intent::AcknowledgeAlert(id) => {
+                alert::decide::acknowledge(state, &self.alert(*id).await?, &context)
+            }
+            Intent::SilenceAlert(id, until) => {
+                alert::decide::silence(state, &self.alert(*id).await?, *until, &context)
+            }
+            Intent::ReplayDelivery(id) => {
+                let delivery = self.store.delivery(*id).await?;
+                let unknown = || Error::not_found(format!("there is no delivery {id}"));
+                alert::decide::replay(state, &delivery.ok_or_else(unknown)?, &context)
+            }
         }
+    }
+
+    // Whatever an alert or a message is read after the state was loaded belongs to that state, or the
+    // commit finds that the generation has moved.
+    async fn evaluate(
+        &self,
+        state: &ControlState,
+        options: &AlertOptions,
+        context: &Context<'_>,
+    ) -> Result<Change> {
+        let today = day_of(context.now);
+        let days = compared_days(&*self.store, today, 0).await?;
+        let newest = self.store.newest_alerts().await?;
+        let facts = Facts { days: &days, newest: &newest, today };
+        let found = Found::of(options, &facts, context.now);
+        let last_told = match found.fingerprint() {
+            Some(fingerprint) => self.store.last_message(&fingerprint).await?,
+            None => None,
+        };
+        let mut gone = Vec::new();
+        for receiver in &options.receivers {
+            let last = self.store.last_tried(&receiver.sink, &receiver.target).await?;
+            if last.is_some_and(|last| last.state == DeliveryState::Gone) {
+                gone.push(receiver.clone());
+            }
+        }
+        let last_told = last_told.map(|sent| sent.message.created_at);
+        Ok(found.change(state, options, last_told, |receiver| gone.contains(receiver), context))
+    }
+
+    async fn alert(&self, id: Uuid) -> Result<Alert> {
+        let alert = self.store.alert(id).await?;
+        alert.ok_or_else(|| Error::not_found(format!("there is no alert {id}")))
     }
 
     async fn start_facts(
@@ -324,6 +386,17 @@ impl Executor {
             created_at: self.clock.now(),
         })
     }
+}
+
+/// The sums of the last `days` days, and of as many as these may be compared with.
+///
+/// # Errors
+/// Of the store.
+pub async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Result<Days> {
+    // The latest cohort that is mature, wherever it lies, has a week before it.
+    let back = days.max(MAX_LATE_DAYS) + COMPARED_DAYS + RETURNS[1] + 1;
+    let failed = |error| Error::internal("there is no such day").with_source(error);
+    store.kpi_days(today.checked_sub(back.days()).map_err(failed)?, today).await
 }
 
 /// Whether the error is the decision itself, rather than a failure to reach one.

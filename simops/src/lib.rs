@@ -21,6 +21,8 @@ pub mod guardrail;
 pub mod host;
 pub mod kpi;
 pub mod llm;
+#[cfg(feature = "http")]
+pub mod notify;
 pub mod ops;
 pub mod output;
 pub mod progress;

@@ -1,6 +1,7 @@
 //! Black-box tests of the real binaries.
 #![allow(missing_docs)]
 
+mod alerts;
 mod cluster;
 mod console;
 mod counting;

@@ -20,6 +20,8 @@ pub enum Reply {
     Streams(String, bool),
     /// Nothing, for ever.
     Hangs,
+    /// Nothing, and hangs up.
+    HangsUp,
 }
 
 impl Reply {
@@ -84,6 +86,7 @@ async fn serve(mut socket: TcpStream, reply: Reply, seen: Arc<Mutex<Vec<String>>
         }
         Reply::Half => (200, "x-half: yes\r\n".to_owned(), answer("{\"action\":\"re")),
         Reply::Hangs => return std::future::pending().await,
+        Reply::HangsUp => return,
     };
     let length = body.len();
     let sent = if headers.contains("x-half") { &body[..length / 2] } else { &body };

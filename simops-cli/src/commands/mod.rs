@@ -1,6 +1,7 @@
 //! The commands, each with its arguments.
 
 mod agent;
+mod alert;
 mod audit;
 mod baseline;
 mod completions;
@@ -9,6 +10,9 @@ mod digest;
 mod drill;
 mod events;
 mod guardrail;
+mod kpi;
+mod kpi_import;
+mod kpi_seed;
 mod run;
 mod usage;
 mod worker;
@@ -47,6 +51,12 @@ pub(crate) enum Command {
     /// Read the usage ledger, and check what is summed up from it
     #[command(subcommand)]
     Usage(usage::UsageCommand),
+    /// Look at what visitors do, and record it
+    #[command(subcommand)]
+    Kpi(kpi::KpiCommand),
+    /// See what calls for a person, and say that you know
+    #[command(subcommand)]
+    Alert(alert::AlertCommand),
     /// Try stop conditions on past runs
     #[command(subcommand)]
     Guardrail(guardrail::GuardrailCommand),
@@ -82,6 +92,8 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(&globals, command).await,
         Command::Events(command) => ask(&globals, &command.into()).await,
         Command::Usage(command) => usage::run(&globals, command).await,
+        Command::Kpi(command) => kpi::run(&globals, command).await,
+        Command::Alert(command) => alert::run(&globals, command).await,
         Command::Guardrail(command) => guardrail::run(&globals, command).await,
         Command::Baseline(args) => baseline::run(&globals, args).await,
         Command::Digest(args) => digest::run(&globals, args).await,

@@ -85,6 +85,23 @@ impl Direct {
             Request::PatchConfig(patch) => value(ops.patch_config(caller, patch.clone()).await?),
             Request::Audit { limit, offset } => value(ops.audit(*limit, *offset).await?),
             Request::VerifyAudit(head) => self.verify_audit(head.clone()).await,
+            Request::KpiRollups { days } => value(ops.kpi_rollups(*days).await?),
+            Request::Alerts { limit, cursor } => {
+                value(ops.alerts(cursor.as_deref(), *limit).await?)
+            }
+            Request::AcknowledgeAlert { id, reason } => {
+                value(ops.acknowledge_alert(caller, id, reason.as_deref()).await?)
+            }
+            Request::SilenceAlert { id, silence } => {
+                value(ops.silence_alert(caller, id, silence).await?)
+            }
+            Request::Messages { limit, cursor } => {
+                value(ops.messages(cursor.as_deref(), *limit).await?)
+            }
+            Request::Delivery { id } => value(ops.delivery(id).await?),
+            Request::ReplayDelivery { id, reason } => {
+                value(ops.replay_delivery(caller, id, reason.as_deref()).await?)
+            }
             Request::Events(query) => value(ops.events(query).await?),
             Request::Digest(options) => value(ops.digest(caller, options).await?),
             Request::Digests { status, limit, cursor } => {

@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
+use simops::ops::WithReason;
 use simops::settings::validate::is_name;
+use uuid::Uuid;
 
 use crate::exit::Failure;
 use crate::request::Request;
@@ -61,6 +63,23 @@ impl Route {
             Request::VerifyAudit(head) => get("audit/verify")
                 .with("head_id", head.as_ref().map(|head| head.id))
                 .with("head_hash", head.as_ref().map(|head| &head.hash)),
+            Request::KpiRollups { days } => get("kpi/rollups").with("days", Some(days)),
+            Request::Alerts { limit, cursor } => {
+                get("kpi/alerts").with("limit", Some(limit)).with("cursor", cursor.as_ref())
+            }
+            Request::AcknowledgeAlert { id, reason } => {
+                of_id(post("kpi/alerts", &because(reason))?, id)?.at("acknowledge")
+            }
+            Request::SilenceAlert { id, silence } => {
+                of_id(post("kpi/alerts", silence)?, id)?.at("silence")
+            }
+            Request::Messages { limit, cursor } => {
+                get("kpi/notifications").with("limit", Some(limit)).with("cursor", cursor.as_ref())
+            }
+            Request::Delivery { id } => of_id(get("kpi/deliveries"), id)?,
+            Request::ReplayDelivery { id, reason } => {
+                of_id(post("kpi/deliveries", &because(reason))?, id)?.at("replay")
+            }
             Request::Events(query) => get("events")
                 .with("run_id", query.run_id.as_ref())
                 .with("type", query.event_type.as_ref())
@@ -94,6 +113,18 @@ fn digest_name(slug: &str) -> Result<&str, Failure> {
         return Err(Failure::new(format!("there is no digest {slug:?}")));
     }
     Ok(slug)
+}
+
+/// The same at the id of something. Another text could lead to another path, and nothing has it.
+fn of_id(route: Route, id: &str) -> Result<Route, Failure> {
+    match id.parse::<Uuid>() {
+        Ok(id) => Ok(route.at(&id.to_string())),
+        Err(_) => Err(Failure::new(format!("nothing has the id {id:?}"))),
+    }
+}
+
+fn because(reason: &Option<String>) -> WithReason {
+    WithReason { reason: reason.clone() }
 }
 
 fn get(path: &str) -> Route {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
+use simops::alert::Notices;
 use simops::clock::day_of;
 use simops::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use simops::event::{NewEvent, RuntimeMode};
@@ -172,8 +173,8 @@ impl Chance {
         }
         // Now and then it was decided on something older.
         let expected_generation = state.generation.saturating_sub(u64::from(self.below(5) == 0));
-        let (audit, events) = (vec![row], vec![self.event()]);
-        Change { expected_generation, next, run, digest: None, audit, events }
+        let (audit, events, notices) = (vec![row], vec![self.event()], Notices::default());
+        Change { expected_generation, next, run, digest: None, audit, events, notices }
     }
 
     fn run(&mut self, state: &ControlState) -> RunRecord {

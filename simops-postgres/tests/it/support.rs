@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use simops::alert::Notices;
 use simops::control::{Change, ControlState};
 use simops::event::NewEvent;
 use simops::store::ControlStore;
@@ -27,6 +28,7 @@ pub(crate) fn change(state: &ControlState) -> Change {
         digest: None,
         audit: vec![],
         events: vec![event("changed")],
+        notices: Notices::default(),
     }
 }
 

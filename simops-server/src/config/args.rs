@@ -5,6 +5,8 @@ use simops::digest::args::{GateArgs, ScheduleArgs};
 use simops::llm::LlmArgs;
 use simops_database::DatabaseArgs;
 
+use super::alerts::AlertArgs;
+
 /// The simops server: admin API, console, and the reference world in-process.
 ///
 /// Every option is also an environment variable, and a line in `.env` in the working directory; a
@@ -69,10 +71,6 @@ pub struct Args {
     #[arg(long, env = "KPI_EVENT_CORS_ORIGINS", value_name = "ORIGINS")]
     pub(super) kpi_event_cors_origins: Option<String>,
 
-    /// A TOML file of alert rules that replaces the built-in ones.
-    #[arg(long, env = "KPI_ALERT_RULES", value_name = "FILE")]
-    pub(super) kpi_alert_rules: Option<String>,
-
     /// Which simulation runs in this process: `commons` (default) or `none`.
     #[arg(long, env = "SIMOPS_HOST", value_name = "NAME")]
     pub(super) host: Option<String>,
@@ -100,6 +98,9 @@ pub struct Args {
     /// `text` (default) or `json`; both on stderr.
     #[arg(long, env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
+
+    #[command(flatten)]
+    pub(super) alerts: AlertArgs,
 
     #[command(flatten)]
     pub(super) digest_gate: GateArgs,

@@ -1,5 +1,6 @@
 //! The server's configuration: read once at start, checked as a whole before anything begins.
 
+mod alerts;
 mod args;
 mod value;
 
@@ -7,10 +8,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use simops::alert::{AlertOptions, Rules};
+use simops::alert::AlertOptions;
 use simops::control::Environment;
 use simops::digest::{Requirements, Schedule};
 use simops::llm::LlmConfig;
+use simops::notify::Sinks;
 use simops::output::DEFAULT_FOLDER;
 use simops::settings::{Registry, key};
 use simops::{Error, Result};
@@ -68,6 +70,8 @@ pub struct Config {
     pub ingest: IngestOptions,
     /// What operators want to be told.
     pub alerts: AlertOptions,
+    /// Who is told, and where they are.
+    pub sinks: Sinks,
     /// The settings known, with this deployment's defaults.
     pub registry: Arc<Registry>,
     /// Where baselines and digests are written to.
@@ -98,6 +102,7 @@ impl Config {
         let hosts = [("commons", HostKind::Commons), ("none", HostKind::None)];
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         let world = CommonsOptions::default();
+        let (alerts, sinks) = args.alerts.resolve(in_development)?;
         Ok(Self {
             environment,
             database: args.database.database()?,
@@ -127,9 +132,8 @@ impl Config {
                     .number(0..=1_000_000, IngestOptions::default().per_minute)?,
                 origins: of("KPI_EVENT_CORS_ORIGINS", &args.kpi_event_cors_origins).origins()?,
             },
-            alerts: AlertOptions {
-                rules: alert_rules(&of("KPI_ALERT_RULES", &args.kpi_alert_rules))?,
-            },
+            alerts,
+            sinks,
             registry: Arc::new(registry(lookup)?),
             output_folder: of("SIMOPS_OUTPUT_DIR", &args.simops_output_dir)
                 .text()
@@ -141,15 +145,6 @@ impl Config {
             log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,
         })
     }
-}
-
-/// The rules of a file, or the built-in ones.
-fn alert_rules(value: &Value<'_>) -> Result<Rules> {
-    let Some(path) = value.text() else { return Ok(Rules::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {error}")))?;
-    Rules::from_toml(&text)
-        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {}", error.detail())))
 }
 
 fn token(value: &Value<'_>) -> Result<Option<Token>> {

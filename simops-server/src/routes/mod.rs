@@ -1,5 +1,6 @@
 //! The routes, a file per subject.
 
+mod alerts;
 mod audit;
 mod baseline;
 mod config;
@@ -59,6 +60,13 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(digests::one))
         .routes(routes!(digests::publish))
         .routes(routes!(digests::discard))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::one))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::silence))
+        .routes(routes!(alerts::messages))
+        .routes(routes!(alerts::delivery))
+        .routes(routes!(alerts::replay))
         .routes(routes!(stream::stream))
 }
 

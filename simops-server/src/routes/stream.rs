@@ -9,7 +9,8 @@ use crate::app::App;
 use crate::problem::Problem;
 
 /// Changes as server-sent events: `status` (as `GET status`) and `metrics` (as `GET run/metrics`) at
-/// once and whenever they change, `audit` and `events` (`{items}`, newest first) as rows come in.
+/// once and whenever they change, `audit` and `events` (`{items}`, newest first) as rows come in,
+/// `alert` (`{items}`, the newest alert of each rate) when one changes.
 #[utoipa::path(get, path = "/api/admin/stream", tag = "status",
     responses((status = OK, body = String, content_type = "text/event-stream")))]
 pub(crate) async fn stream(State(app): State<App>, actor: Actor) -> Result<Response, Problem> {

@@ -36,6 +36,7 @@ pub(super) struct Told {
     counted: Instant,
     audit_id: i64,
     event_id: i64,
+    alerts: Bytes,
 }
 
 impl Told {
@@ -56,6 +57,7 @@ impl Streams {
             counted: Instant::now(),
             audit_id: audit.first().map_or(0, |row| row.id),
             event_id: events.first().map_or(0, |event| event.id),
+            alerts: self.alerts().await?,
         })
     }
 
@@ -126,6 +128,11 @@ impl Streams {
             self.tell(News::Frame(frame("events", &Items { items: &events })?));
             told.event_id = newest.id;
         }
+        let alerts = self.alerts().await?;
+        if alerts != told.alerts {
+            self.tell(News::Frame(alerts.clone()));
+            told.alerts = alerts;
+        }
         if told.counted.elapsed() >= LOOK_OFTEN {
             let metrics = self.metrics().await?;
             told.counted = Instant::now();
@@ -146,7 +153,13 @@ impl Streams {
             News::Frame(self.metrics().await?),
             News::Frame(frame("audit", &Items { items: &audit })?),
             News::Frame(frame("events", &Items { items: &events })?),
+            News::Frame(self.alerts().await?),
         ])
+    }
+
+    /// The newest alert of each rate.
+    async fn alerts(&self) -> Result<Bytes, Problem> {
+        frame("alert", &Items { items: &self.ops.newest_alerts().await? })
     }
 
     async fn metrics(&self) -> Result<Bytes, Problem> {

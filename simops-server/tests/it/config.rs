@@ -90,8 +90,8 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         }
         assert!(!error.contains('\n') && !error.contains("hidden"), "{error}");
     }
-    let error = resolved(&["--database-url=postgres://u:hidden@h/d"], &[]).unwrap_err();
-    assert!(error.contains("not supported") && !error.contains("hidden"), "{error}");
+    let config = resolved(&["--database-url=postgres://u:hidden@h/d"], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("hidden"));
     let error = resolved(&["--admin-api-token=hidden token"], &[]).unwrap_err();
     assert!(error.contains("ADMIN_API_TOKEN") && !error.contains("hidden token"), "{error}");
 }

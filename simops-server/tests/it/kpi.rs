@@ -100,7 +100,8 @@ async fn what_is_out_of_form_is_named_and_nothing_is_recorded() {
         let batch = json!([event("landing_view", "visitor-2"), with(field, value)]);
         send(&app, &batch).await.names(&format!("[1].{field}"));
     }
-    for body in ["", "7", "null", "[7]", "{", "[{}", "[] []", "\"x\""] {
+    let listed = r#"[["landing_view", "visitor-1"]]"#;
+    for body in ["", "7", listed, "null", "[7]", "{", "[{}", "[] []", "\"x\""] {
         let call = app.bare(Method::POST, EVENTS).header("content-type", "text/plain");
         call.body(body).send().await.problem(422);
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{AuditRow, Context, ControlState};
+use crate::alert::Notices;
 use crate::digest::{Draft as Digest, DraftStatus};
 use crate::event::NewEvent;
 use crate::run::RunRecord;
@@ -28,9 +29,29 @@ pub struct Change {
     pub audit: Vec<AuditRow>,
     /// The events that tell it.
     pub events: Vec<NewEvent>,
+    /// Alerts and messages that it brings along.
+    pub notices: Notices,
 }
 
 impl Change {
+    /// A change of nothing in the state itself: records that belong together with their audit rows,
+    /// each a key with the value before and after. Empty when there is nothing to keep.
+    pub fn of_records(
+        before: &ControlState,
+        values: Vec<(String, Value, Value)>,
+        events: Vec<NewEvent>,
+        notices: Notices,
+        context: &Context<'_>,
+    ) -> Self {
+        let mut next = before.clone();
+        if !values.is_empty() || !notices.is_empty() {
+            next.generation += 1;
+        }
+        let audit = chain(&mut next, values, context);
+        let expected_generation = before.generation;
+        Self { expected_generation, next, run: None, digest: None, audit, events, notices }
+    }
+
     /// Whether everything is already as it was asked for: then nothing of it is stored.
     pub fn is_empty(&self) -> bool {
         self.next.generation == self.expected_generation
@@ -135,8 +156,9 @@ impl<'a> Draft<'a> {
         let expected_generation = self.before.generation;
         let digest = self.digest.map(|(_, digest)| digest);
         if values.is_empty() && self.run.is_none() {
-            let (next, audit, events) = (self.before.clone(), vec![], vec![]);
-            return Change { expected_generation, next, run: None, digest, audit, events };
+            let next = self.before.clone();
+            let (run, audit, events, notices) = Default::default();
+            return Change { expected_generation, next, run, digest, audit, events, notices };
         }
         let moves_gate = values.iter().any(|(key, ..)| {
             [key::ACTIVE, key::PAUSED, key::RUN_ID, WORLD_EPOCH].contains(&key.as_str())
@@ -145,26 +167,36 @@ impl<'a> Draft<'a> {
         if moves_gate {
             self.next.gate_generation = self.next.generation;
         }
-        let mut audit = Vec::with_capacity(values.len());
-        for (key, old_value, new_value) in values {
-            let row = AuditRow {
-                id: 0,
-                key,
-                old_value,
-                new_value,
-                changed_by: self.context.actor.to_owned(),
-                environment: self.context.environment.as_str().to_owned(),
-                reason: self.context.reason.map(str::to_owned),
-                created_at: self.context.now,
-                hash: String::new(),
-            }
-            .chained(&self.next.audit_head);
-            self.next.audit_head = row.head();
-            audit.push(row);
-        }
-        let (next, run, events) = (self.next, self.run, self.events);
-        Change { expected_generation, next, run, digest, audit, events }
+        let audit = chain(&mut self.next, values, self.context);
+        let (next, run, events, notices) = (self.next, self.run, self.events, Notices::default());
+        Change { expected_generation, next, run, digest, audit, events, notices }
     }
+}
+
+/// The audit rows of `values`, chained on to the trail of `next`.
+fn chain(
+    next: &mut ControlState,
+    values: Vec<(String, Value, Value)>,
+    context: &Context<'_>,
+) -> Vec<AuditRow> {
+    let mut audit = Vec::with_capacity(values.len());
+    for (key, old_value, new_value) in values {
+        let row = AuditRow {
+            id: 0,
+            key,
+            old_value,
+            new_value,
+            changed_by: context.actor.to_owned(),
+            environment: context.environment.as_str().to_owned(),
+            reason: context.reason.map(str::to_owned),
+            created_at: context.now,
+            hash: String::new(),
+        }
+        .chained(&next.audit_head);
+        next.audit_head = row.head();
+        audit.push(row);
+    }
+    audit
 }
 
 fn changed_values(old: &Effective, new: &Effective) -> Vec<(String, Value, Value)> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::fields::{Check, Raw};
+use super::fields::{Check, Object, Raw};
 use super::steps::Kind;
 use crate::clock::{day_of, whole_micros};
 use crate::{Error, FieldError, Result};
@@ -95,10 +95,27 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
         });
         events.map_err(|error| unreadable(&error))?
     } else {
-        let raw = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+        let Object(raw) = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
         check(raw, now, &mut Check { prefix: "", wrong: &mut wrong }).into_iter().collect()
     };
     if wrong.is_empty() { Ok(events) } else { Err(Error::invalid_fields(wrong)) }
+}
+
+/// One event of a JSON object. `default_uid` stands for an `event_uid` that it does not have.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_one(text: &[u8], default_uid: &str, now: Timestamp) -> Result<KpiEvent> {
+    let mut wrong = Vec::new();
+    let Object(raw) = serde_json::from_slice(text)
+        .map_err(|error| Error::invalid("event", format!("must be a JSON object: {error}")))?;
+    let has_uid = raw.event_uid.as_str().is_some_and(|uid| !uid.trim().is_empty());
+    let event = check(raw, now, &mut Check { prefix: "", wrong: &mut wrong });
+    let Some(mut event) = event else { return Err(Error::invalid_fields(wrong)) };
+    if !has_uid {
+        event.uid = key_of(default_uid);
+    }
+    Ok(event)
 }
 
 fn unreadable(error: &serde_json::Error) -> Error {
@@ -136,7 +153,7 @@ impl<'de> Visitor<'de> for Batch<'_> {
     ) -> std::result::Result<Self::Value, A::Error> {
         let mut events = Vec::new();
         for place in 0.. {
-            let Some(raw) = items.next_element::<Raw>()? else { break };
+            let Some(Object(raw)) = items.next_element::<Object>()? else { break };
             if place >= MAX_BATCH {
                 return Err(A::Error::custom(format_args!("more than {MAX_BATCH} events")));
             }

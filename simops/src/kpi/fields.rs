@@ -1,7 +1,11 @@
 //! One event's fields as they arrive, of any type, and the checks of each.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::FieldError;
@@ -27,6 +31,29 @@ pub(super) struct Raw {
     pub(super) metadata: Value,
     pub(super) occurred_at: Value,
     pub(super) event_uid: Value,
+}
+
+/// A [`Raw`] of an object only: by itself it would take an array of values, too.
+pub(super) struct Object(pub(super) Raw);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(AnObject)
+    }
+}
+
+struct AnObject;
+
+impl<'de> Visitor<'de> for AnObject {
+    type Value = Object;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event, which is an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object, A::Error> {
+        Raw::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// Collects what is wrong with the fields of one event.

@@ -15,7 +15,7 @@ pub mod steps;
 pub mod summary;
 pub mod sums;
 
-pub use event::{KpiEvent, MAX_BATCH, MAX_LATE_DAYS, parse};
+pub use event::{KpiEvent, MAX_BATCH, MAX_LATE_DAYS, parse, parse_one};
 pub use interval::Interval;
 pub use recount::{KpiDifference, KpiRecount};
 pub use rollup::Rollup;

@@ -1,17 +1,15 @@
 //! What visitors do: recording it, and what is shown of it.
 
-use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
-use super::{Ops, bounded};
+use super::{AlertNotification, Ops, bounded};
+use crate::Result;
 use crate::alert::{Evaluation, evaluate};
 use crate::clock::day_of;
+use crate::execute::compared_days;
 use crate::kpi::recount::KpiDifference;
-use crate::kpi::summary::{COMPARED_DAYS, Days};
-use crate::kpi::sums::RETURNS;
 use crate::kpi::{KpiEvent, MAX_LATE_DAYS, Rollup, Summary};
-use crate::{Error, Result};
 
 /// `POST kpi/events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +36,8 @@ pub struct KpiRollups {
     pub summary: Summary,
     /// What calls for a person.
     pub alerts: Evaluation,
+    /// Whether people are told of what is critical.
+    pub alert_notification: AlertNotification,
     /// The days, newest first: today, which is not over, and those before; also days without events.
     pub items: Vec<Rollup>,
 }
@@ -80,6 +80,9 @@ impl Ops {
     /// be sent again without counting twice.
     pub async fn record_kpi(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
         let accepted = self.store.record_kpi(events).await?;
+        if accepted > 0 {
+            self.kpi_recorded.notify_one();
+        }
         Ok(KpiRecorded { ok: true, accepted, duplicates: events.len() as u64 - accepted })
     }
 
@@ -91,27 +94,20 @@ impl Ops {
         let shown = bounded("days", days, MAX_LATE_DAYS)?;
         let now = self.clock.now();
         let today = day_of(now);
-        let sums = self.compared_days(today, days).await?;
-        let verdicts = evaluate(&self.options.alerts.rules, &sums, today);
+        let sums = compared_days(&*self.store, today, days).await?;
+        let alerts = Evaluation::of(&evaluate(&self.options.alerts.rules, &sums, today));
+        let alert_notification = self.notification(&alerts, now).await?;
         let shown = (0..).map_while(|back: i64| today.checked_sub(back.days()).ok()).take(shown);
         Ok(KpiRollups {
             days,
             generated_at: now,
             summary: Summary::of(&sums, today),
-            alerts: Evaluation::of(&verdicts),
+            alerts,
+            alert_notification,
             items: shown
                 .map(|day| Rollup::of(day, &sums.get(&day).copied().unwrap_or_default(), today))
                 .collect(),
         })
-    }
-
-    /// The sums of the last `days` days, and of as many as these may be compared with.
-    pub(super) async fn compared_days(&self, today: Date, days: i64) -> Result<Days> {
-        // The latest cohort that is mature, wherever it lies, has a week before it.
-        let back = days.max(MAX_LATE_DAYS) + COMPARED_DAYS + RETURNS[1] + 1;
-        let failed = |error| Error::internal("there is no such day").with_source(error);
-        let first = today.checked_sub(back.days()).map_err(failed)?;
-        self.store.kpi_days(first, today).await
     }
 
     /// Counts all events anew and compares that with the sums kept.

@@ -3,6 +3,7 @@
 //! Each write checks its input, is decided by [`crate::control::decide()`], and is one commit. Each
 //! answer is the JSON of the admin API.
 
+mod alerts;
 mod backtest;
 mod baseline;
 mod config;
@@ -21,6 +22,8 @@ mod weekly;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use crate::alert::AlertOptions;
 use crate::control::Environment;
 use crate::digest::{Requirements, Schedule};
@@ -33,6 +36,10 @@ use crate::{Clock, Error, Result, output};
 pub use crate::execute::Caller;
 pub use crate::run::StartRun;
 pub use crate::usage::Counter;
+pub use alerts::{
+    AlertChanged, AlertNotification, AlertsAnswer, DeliveryAnswer, EvaluateAlerts, MessagesAnswer,
+    Replayed, SentMessage, SilenceAlert,
+};
 pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
 pub use baseline::BaselineOptions;
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
@@ -92,6 +99,8 @@ pub struct Ops {
     options: OpsOptions,
     executor: Executor,
     observer: Observer,
+    // Visitors' events came in.
+    kpi_recorded: Notify,
 }
 
 impl Ops {
@@ -103,7 +112,8 @@ impl Ops {
             options.environment,
             Arc::clone(&clock),
         );
-        Self { store, clock, options, executor, observer: Observer::default() }
+        let (observer, kpi_recorded) = (Observer::default(), Notify::new());
+        Self { store, clock, options, executor, observer, kpi_recorded }
     }
 
     /// The store beneath.

@@ -13,6 +13,7 @@
 //! `Unavailable` (away, locked, full, worth a retry), `Unusable` (corrupt, or written by a newer
 //! version), and those that a method names.
 
+pub mod alerts;
 pub mod control;
 pub mod digests;
 pub mod duties;
@@ -24,6 +25,7 @@ pub mod tally;
 pub mod usage;
 pub mod world;
 
+pub use alerts::{AlertStore, Sent};
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
 pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use duties::{DutyStore, Stamp, Tenure};
@@ -41,6 +43,7 @@ use crate::usage::CountingStore;
 /// own transactions.
 pub trait RunStore:
     ControlStore
+    + AlertStore
     + DutyStore
     + EventStore
     + TallyStore
@@ -59,6 +62,7 @@ pub trait RunStore:
 
 impl<S> RunStore for S where
     S: ControlStore
+        + AlertStore
         + DutyStore
         + EventStore
         + TallyStore

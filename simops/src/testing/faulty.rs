@@ -1,5 +1,7 @@
 //! A store with outages on demand.
 
+mod visitors;
+
 use std::future::Future;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +17,12 @@ use uuid::Uuid;
 use crate::control::{AuditRow, Change, ControlState, HostReport};
 use crate::digest::{Draft, DraftStatus};
 use crate::event::{Event, NewEvent};
-use crate::kpi::summary::Days;
-use crate::kpi::{KpiEvent, KpiRecount};
 use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, DigestStore, Documents,
-    DutyStore, EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow,
-    HostStore, IdempotencyKey, KpiStore, Page, Recorded, ReportStore, RunStore, StoredReport,
-    TallyStore, Tenure, TimePlace, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch,
-    WorldStore,
+    EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
+    IdempotencyKey, Page, Recorded, ReportStore, RunStore, StoredReport, TallyStore, TimePlace,
+    TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -148,36 +147,6 @@ impl ControlStore for FaultyStore {
 
     fn pool_utilization(&self) -> f64 {
         self.inner.pool_utilization()
-    }
-}
-
-#[async_trait]
-impl DutyStore for FaultyStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>> {
-        self.forward(self.inner.tenure(duty)).await
-    }
-
-    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
-        self.forward(self.inner.move_tenure(seen, next)).await
-    }
-}
-
-#[async_trait]
-impl KpiStore for FaultyStore {
-    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
-        self.forward(self.inner.record_kpi(events)).await
-    }
-
-    async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
-        self.forward(self.inner.kpi_days(first, last)).await
-    }
-
-    async fn recount_kpi(&self) -> Result<KpiRecount> {
-        self.forward(self.inner.recount_kpi()).await
-    }
-
-    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
-        self.forward(self.inner.rebuild_kpi()).await
     }
 }
 

@@ -28,6 +28,7 @@
 //! }
 //! ```
 
+pub mod alerts;
 pub mod answers;
 pub mod audit;
 pub mod control;
@@ -179,6 +180,12 @@ macro_rules! store_conformance {
                 events_of_a_run_are_counted_by_type_and_mode,
                 events_since_a_time_are_counted,
                 concurrent_appends_are_all_kept;
+            alerts:
+                alerts_are_kept_with_their_change,
+                an_outdated_change_brings_nothing_along,
+                messages_are_listed_with_their_deliveries,
+                a_try_is_kept_by_whoever_has_the_duty,
+                a_try_moves_the_watch;
             duties:
                 a_tenure_is_kept,
                 a_tenure_that_has_moved_is_not_replaced,

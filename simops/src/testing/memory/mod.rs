@@ -3,6 +3,7 @@
 //! One lock over plain lists, so every call is a transaction by itself. Lists are searched from end
 //! to end: what a faster store answers must equal what this one does.
 
+mod alerts;
 mod control;
 mod counter;
 mod digests;
@@ -23,6 +24,7 @@ use jiff::civil::Date;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::control::{AuditRow, ControlState, HostReport};
 use crate::digest::Draft;
 use crate::event::{Event, RuntimeMode};
@@ -55,6 +57,10 @@ struct Data {
     members: BTreeMap<Uuid, Member>,
     duties: BTreeMap<String, Tenure>,
     kpi: BTreeMap<Uuid, KpiEvent>,
+    alerts: Vec<Alert>,
+    messages: Vec<Message>,
+    deliveries: Vec<Delivery>,
+    attempts: Vec<Attempt>,
     epochs: BTreeMap<i64, Epoch>,
     last_epoch: i64,
     digests: Vec<Draft>,
@@ -84,6 +90,10 @@ impl Default for Data {
             members: BTreeMap::new(),
             duties: BTreeMap::new(),
             kpi: BTreeMap::new(),
+            alerts: Vec::new(),
+            messages: Vec::new(),
+            deliveries: Vec::new(),
+            attempts: Vec::new(),
             epochs: BTreeMap::new(),
             last_epoch: 0,
             digests: Vec::new(),

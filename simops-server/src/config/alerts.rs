@@ -1,0 +1,113 @@
+//! What operators want to be told, and where they are.
+
+use clap::Args;
+use jiff::SignedDuration;
+use simops::alert::{AlertOptions, Rules};
+use simops::llm::Secret;
+use simops::notify::{Guard, NotifyConfig, Sinks};
+use simops::{Error, Result};
+
+use super::value::Value;
+
+/// Flags and variables of alerts.
+#[derive(Args)]
+#[command(next_help_heading = "Alerts")]
+pub(super) struct AlertArgs {
+    /// A TOML file of alert rules that replaces the built-in ones.
+    #[arg(long, env = "KPI_ALERT_RULES", value_name = "FILE")]
+    kpi_alert_rules: Option<String>,
+
+    /// Whether critical alerts go to the webhook; default false.
+    #[arg(long, env = "KPI_ALERT_WEBHOOK_ENABLED", value_name = "BOOL")]
+    kpi_alert_webhook_enabled: Option<String>,
+
+    /// Where the webhook is. Better set in the environment, like all secrets: other users of this
+    /// machine can see flags.
+    #[arg(long, env = "KPI_ALERT_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
+    kpi_alert_webhook_url: Option<String>,
+
+    /// What its messages are signed with (Standard Webhooks): whsec_… or any text; several,
+    /// separated by spaces, while one replaces another.
+    #[arg(long, env = "KPI_ALERT_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
+    kpi_alert_webhook_secret: Option<String>,
+
+    /// An identical payload is not sent again within so many minutes; default 60.
+    #[arg(long, env = "KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", value_name = "NUMBER")]
+    kpi_alert_notify_cooldown_minutes: Option<String>,
+
+    /// Whether to tell when nothing is critical any more; default false.
+    #[arg(long, env = "KPI_ALERT_NOTIFY_RESOLVED", value_name = "BOOL")]
+    kpi_alert_notify_resolved: Option<String>,
+
+    /// A chat that takes Slack's form.
+    #[arg(long, env = "KPI_ALERT_SLACK_URL", value_name = "URL", hide_env_values = true)]
+    kpi_alert_slack_url: Option<String>,
+
+    /// A chat that takes Discord's form.
+    #[arg(long, env = "KPI_ALERT_DISCORD_URL", value_name = "URL", hide_env_values = true)]
+    kpi_alert_discord_url: Option<String>,
+
+    /// The routing key of a PagerDuty service (Events API v2).
+    #[arg(long, env = "KPI_ALERT_PAGERDUTY_KEY", value_name = "KEY", hide_env_values = true)]
+    kpi_alert_pagerduty_key: Option<String>,
+
+    /// Another place that takes PagerDuty's events.
+    #[arg(long, env = "KPI_ALERT_PAGERDUTY_URL", value_name = "URL", hide_env_values = true)]
+    kpi_alert_pagerduty_url: Option<String>,
+
+    /// Whether the log is told; default false.
+    #[arg(long, env = "KPI_ALERT_LOG_ENABLED", value_name = "BOOL")]
+    kpi_alert_log_enabled: Option<String>,
+
+    /// Hosts that messages may go to although they are inside (private, loopback, …), separated by
+    /// commas.
+    #[arg(long, env = "KPI_ALERT_ALLOWED_HOSTS", value_name = "HOSTS")]
+    kpi_alert_allowed_hosts: Option<String>,
+}
+
+impl AlertArgs {
+    /// What is to be told, and to whom.
+    pub(super) fn resolve(&self, in_development: bool) -> Result<(AlertOptions, Sinks)> {
+        let of = |name, text| Value::of(name, Option::as_ref(text));
+        let secret = |name, text| of(name, text).text().map(Secret::new);
+        let webhook_enabled =
+            of("KPI_ALERT_WEBHOOK_ENABLED", &self.kpi_alert_webhook_enabled).flag(false)?;
+        let hosts = of("KPI_ALERT_ALLOWED_HOSTS", &self.kpi_alert_allowed_hosts);
+        let hosts = hosts.text().unwrap_or_default().split(',').map(str::trim);
+        let config = NotifyConfig {
+            webhook_enabled,
+            webhook_url: secret("KPI_ALERT_WEBHOOK_URL", &self.kpi_alert_webhook_url),
+            webhook_secret: secret("KPI_ALERT_WEBHOOK_SECRET", &self.kpi_alert_webhook_secret),
+            slack_url: secret("KPI_ALERT_SLACK_URL", &self.kpi_alert_slack_url),
+            discord_url: secret("KPI_ALERT_DISCORD_URL", &self.kpi_alert_discord_url),
+            pagerduty_key: secret("KPI_ALERT_PAGERDUTY_KEY", &self.kpi_alert_pagerduty_key),
+            pagerduty_url: secret("KPI_ALERT_PAGERDUTY_URL", &self.kpi_alert_pagerduty_url),
+            log: of("KPI_ALERT_LOG_ENABLED", &self.kpi_alert_log_enabled).flag(false)?,
+            guard: Guard {
+                allowed_hosts: hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
+                allow_loopback: in_development,
+            },
+        };
+        let sinks = Sinks::new(&config)?;
+        let cooldown =
+            of("KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", &self.kpi_alert_notify_cooldown_minutes);
+        let options = AlertOptions {
+            rules: rules(&of("KPI_ALERT_RULES", &self.kpi_alert_rules))?,
+            webhook_enabled,
+            receivers: sinks.receivers(),
+            cooldown: SignedDuration::from_mins(cooldown.number(0..=10_080, 60)?),
+            notify_resolved: of("KPI_ALERT_NOTIFY_RESOLVED", &self.kpi_alert_notify_resolved)
+                .flag(false)?,
+        };
+        Ok((options, sinks))
+    }
+}
+
+/// The rules of a file, or the built-in ones.
+fn rules(value: &Value<'_>) -> Result<Rules> {
+    let Some(path) = value.text() else { return Ok(Rules::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {error}")))?;
+    Rules::from_toml(&text)
+        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {}", error.detail())))
+}

@@ -1,0 +1,192 @@
+//! Alerts and the outbox.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Params, params};
+use serde::de::DeserializeOwned;
+use simops::Result;
+use simops::alert::{Alert, Attempt, Delivery, DeliveryState, Message, Notices};
+use simops::store::{AlertStore, Page, Sent, Stamp};
+use uuid::Uuid;
+
+use crate::SqliteStore;
+use crate::codec::{Json, Micros, count, one_more};
+use crate::duties::tenure;
+use crate::error::Work;
+
+#[async_trait]
+impl AlertStore for SqliteStore {
+    async fn newest_alerts(&self) -> Result<Vec<Alert>> {
+        let sql = "SELECT body FROM alerts \
+                   WHERE place IN (SELECT max(place) FROM alerts GROUP BY metric) ORDER BY metric";
+        self.read(move |connection| bodies(connection, sql, [])).await
+    }
+
+    async fn alert(&self, id: Uuid) -> Result<Option<Alert>> {
+        let sql = "SELECT body FROM alerts WHERE id = ?1";
+        self.read(move |connection| body(connection, sql, [id.as_bytes()])).await
+    }
+
+    async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>> {
+        let sql = "SELECT place, body FROM alerts WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
+        self.read(move |connection| page(connection, sql, before, limit)).await
+    }
+
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+        let fingerprint = fingerprint.to_owned();
+        let sql = "SELECT body FROM messages WHERE fingerprint = ?1 ORDER BY place DESC LIMIT 1";
+        self.read(move |connection| {
+            let message = body(connection, sql, [&fingerprint])?;
+            message.map(|message| sent(connection, message)).transpose()
+        })
+        .await
+    }
+
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+        let sql = "SELECT place, body FROM messages WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
+        self.read(move |connection| {
+            let Page { items, next } = page(connection, sql, before, limit)?;
+            let items = items.into_iter().map(|message| sent(connection, message));
+            Ok(Page { items: items.collect::<Work<_>>()?, next })
+        })
+        .await
+    }
+
+    async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>> {
+        self.read(move |connection| delivery(connection, id)).await
+    }
+
+    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+        let (sink, target) = (sink.to_owned(), target.to_owned());
+        let sql = "SELECT body FROM deliveries \
+                   WHERE sink = ?1 AND target = ?2 AND last_attempt_at IS NOT NULL \
+                   ORDER BY last_attempt_at DESC, id DESC LIMIT 1";
+        self.read(move |connection| body(connection, sql, [&sink, &target])).await
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT deliveries.body, messages.body FROM deliveries \
+                 JOIN messages ON messages.id = deliveries.message_id \
+                 WHERE due IS NOT NULL ORDER BY due, deliveries.id LIMIT ?1",
+            )?;
+            let rows = statement.query_map([count(limit)], |row| {
+                Ok((row.get::<_, Json<_>>(0)?.0, row.get::<_, Json<_>>(1)?.0))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    async fn tried(
+        &self,
+        stamp: &Stamp,
+        before: &Delivery,
+        after: &Delivery,
+        attempt: &Attempt,
+    ) -> Result<bool> {
+        let (stamp, before) = (stamp.clone(), before.clone());
+        let (after, attempt) = (after.clone(), attempt.clone());
+        self.write(move |tx| {
+            let holds = tenure(tx, &stamp.duty)?.is_some_and(|held| held.fence == stamp.fence);
+            if !holds || delivery(tx, before.id)?.as_ref() != Some(&before) {
+                return Ok(false);
+            }
+            put_delivery(tx, &after)?;
+            tx.prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3)")?
+                .execute(params![attempt.delivery_id.as_bytes(), attempt.number, Json(&attempt)])?;
+            tx.tell_watchers();
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
+        let sql = "SELECT body FROM attempts WHERE delivery_id = ?1 ORDER BY number";
+        self.read(move |connection| bodies(connection, sql, [delivery_id.as_bytes()])).await
+    }
+}
+
+/// Keeps what a change brings along.
+pub(crate) fn put_notices(connection: &Connection, notices: &Notices) -> Work<()> {
+    for alert in &notices.alerts {
+        connection
+            .prepare_cached(
+                "INSERT INTO alerts (id, metric, body) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            )?
+            .execute(params![alert.id.as_bytes(), alert.metric.as_str(), Json(alert)])?;
+    }
+    for message in &notices.messages {
+        connection
+            .prepare_cached(
+                "INSERT INTO messages (id, fingerprint, body) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            )?
+            .execute(params![message.id.as_bytes(), message.fingerprint, Json(message)])?;
+    }
+    notices.deliveries.iter().try_for_each(|delivery| put_delivery(connection, delivery))
+}
+
+fn put_delivery(connection: &Connection, delivery: &Delivery) -> Work<()> {
+    let is_pending = delivery.state == DeliveryState::Pending;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO deliveries \
+             (id, message_id, sink, target, last_attempt_at, due, body) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    statement.execute(params![
+        delivery.id.as_bytes(),
+        delivery.message_id.as_bytes(),
+        delivery.sink,
+        delivery.target,
+        delivery.last_attempt_at.map(Micros),
+        delivery.next_attempt_at.filter(|_| is_pending).map(Micros),
+        Json(delivery),
+    ])?;
+    Ok(())
+}
+
+fn delivery(connection: &Connection, id: Uuid) -> Work<Option<Delivery>> {
+    body(connection, "SELECT body FROM deliveries WHERE id = ?1", [id.as_bytes()])
+}
+
+fn sent(connection: &Connection, message: Message) -> Work<Sent> {
+    let sql = "SELECT body FROM deliveries WHERE message_id = ?1 ORDER BY sink";
+    let deliveries = bodies(connection, sql, [message.id.as_bytes()])?;
+    Ok(Sent { message, deliveries })
+}
+
+fn body<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> Work<Option<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row(values, |row| row.get::<_, Json<T>>(0)).optional()?;
+    Ok(found.map(|body| body.0))
+}
+
+fn bodies<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> Work<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map(values, |row| row.get::<_, Json<T>>(0))?;
+    found.map(|body| Ok(body?.0)).collect()
+}
+
+fn page<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    before: Option<i64>,
+    limit: usize,
+) -> Work<Page<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let values = [before.unwrap_or(i64::MAX), one_more(limit)];
+    let found = statement
+        .query_map(values, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Json<T>>(1)?.0)))?;
+    let cut = Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |(place, _)| *place);
+    Ok(Page { items: cut.items.into_iter().map(|(_, item)| item).collect(), next: cut.next })
+}

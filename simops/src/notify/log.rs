@@ -1,0 +1,33 @@
+//! The log as a receiver: for those who watch it anyway.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::AlertSink;
+use crate::alert::notify::RESOLVED;
+use crate::alert::{Message, Outcome};
+
+/// The log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+#[async_trait]
+impl AlertSink for Log {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    fn target(&self) -> &'static str {
+        "log"
+    }
+
+    async fn send(&self, message: &Message, _: Timestamp) -> Outcome {
+        if message.kind == RESOLVED {
+            info!(message_id = %message.id, "{}", message.text);
+        } else {
+            warn!(message_id = %message.id, "{}", message.text);
+        }
+        Outcome::Accepted(None)
+    }
+}

@@ -1,0 +1,64 @@
+//! PagerDuty's Events API v2.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{AlertSink, Dialer};
+use crate::alert::notify::RESOLVED;
+use crate::alert::{Message, Outcome};
+use crate::kpi::event::key_of;
+use crate::llm::Secret;
+
+/// Where events are taken.
+pub(super) const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
+/// The longest summary.
+const SUMMARY_CHARS: usize = 1_024;
+
+/// A service of PagerDuty.
+pub struct PagerDuty {
+    dialer: Dialer,
+    key: Secret,
+    target: String,
+}
+
+impl PagerDuty {
+    /// The service of a routing key.
+    pub fn new(dialer: Dialer, key: Secret) -> Self {
+        let address = format!("{} {}", dialer.url(), key.expose());
+        let target = key_of(&address).simple().to_string();
+        Self { dialer, key, target }
+    }
+}
+
+#[async_trait]
+impl AlertSink for PagerDuty {
+    fn name(&self) -> &'static str {
+        "pagerduty"
+    }
+
+    fn target(&self) -> &str {
+        &self.target
+    }
+
+    async fn send(&self, message: &Message, _: Timestamp) -> Outcome {
+        let environment = message.data["environment"].as_str().unwrap_or_default();
+        // One incident per deployment: what joins it later is more of the same trouble.
+        let mut body = json!({
+            "routing_key": self.key.expose(),
+            "event_action": if message.kind == RESOLVED { "resolve" } else { "trigger" },
+            "dedup_key": format!("simops-kpi-{environment}"),
+        });
+        if message.kind != RESOLVED {
+            let summary: String = message.text.chars().take(SUMMARY_CHARS).collect();
+            body["payload"] = json!({
+                "summary": summary,
+                "source": format!("simops {environment}"),
+                "severity": "critical",
+                "timestamp": message.created_at,
+                "custom_details": message.data,
+            });
+        }
+        self.dialer.send(&[], body.to_string().into_bytes()).await
+    }
+}

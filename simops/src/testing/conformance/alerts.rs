@@ -1,0 +1,200 @@
+//! Alerts, the messages that tell them, and what becomes of those.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::joined;
+use super::samples::{at, commit, day};
+use crate::Result;
+use crate::alert::{
+    Alert, AlertItem, AlertState, Delivery, DeliveryState, Message, Notices, Outcome, Reason,
+    Severity,
+};
+use crate::kpi::Interval;
+use crate::kpi::rollup::Rate;
+use crate::store::{RunStore, Stamp, Tenure};
+
+fn alert(metric: Rate, seconds: i64) -> Alert {
+    let item = AlertItem {
+        metric,
+        label: "Landing -> Run CTR".to_owned(),
+        severity: Severity::Critical,
+        message: "it is low".to_owned(),
+        day_key: day(),
+        partial: true,
+        latest_value: 0.1 + 0.2,
+        interval: Some(Interval { low: 0.1, high: 0.7 }),
+        seven_day_avg_value: None,
+        drop_ratio: Some(1.0 / 3.0),
+        sample_field: "landing_view_visitors".to_owned(),
+        sample_size: 41,
+        minimum_sample_size: 40,
+        reasons: vec![Reason::BelowCriticalFloor, Reason::DropVs7dWarning],
+    };
+    Alert {
+        id: Uuid::now_v7(),
+        metric,
+        state: AlertState::Firing,
+        severity: Severity::Critical,
+        item,
+        fired_at: at(seconds),
+        changed_at: at(seconds),
+        acknowledged_by: None,
+        acknowledged_at: None,
+        silenced_until: Some(at(90)),
+        silenced_by: Some("ada".to_owned()),
+        resolved_at: None,
+    }
+}
+
+fn message(fingerprint: &str, seconds: i64) -> Message {
+    Message {
+        id: Uuid::now_v7(),
+        kind: "kpi.alert.critical".to_owned(),
+        fingerprint: fingerprint.to_owned(),
+        created_at: at(seconds),
+        text: "it is \u{1f4c9}".to_owned(),
+        data: json!({ "counts": { "critical": 1 }, "share": 0.1 }),
+    }
+}
+
+async fn keep(store: &dyn RunStore, notices: Notices) -> Result<()> {
+    commit(store, |change| change.notices = notices).await.map(drop)
+}
+
+async fn hold(store: &dyn RunStore, fence: u64) -> Result<Stamp> {
+    let seen = store.tenure("timers").await?;
+    let holder = Some(Uuid::now_v7());
+    let next = Tenure { duty: "timers".to_owned(), holder, fence, beat: 0 };
+    assert!(store.move_tenure(seen.as_ref(), &next).await?);
+    Ok(next.stamp())
+}
+
+/// An alert is kept with the change that brings it, keeps its place, and the newest of each rate is
+/// told apart.
+pub async fn alerts_are_kept_with_their_change(store: Arc<dyn RunStore>) -> Result<()> {
+    let first = alert(Rate::LandingToRunCtr, 0);
+    let others = [alert(Rate::D1RetentionRate, 1), alert(Rate::LandingToRunCtr, 2)];
+    keep(&*store, Notices { alerts: vec![first.clone()], ..Notices::default() }).await?;
+    keep(&*store, Notices { alerts: others.to_vec(), ..Notices::default() }).await?;
+    assert_eq!(store.newest_alerts().await?, others);
+    let state = AlertState::Resolved;
+    let resolved = Alert { state, resolved_at: Some(at(9)), ..first.clone() };
+    keep(&*store, Notices { alerts: vec![resolved.clone()], ..Notices::default() }).await?;
+    assert_eq!(store.alert(first.id).await?, Some(resolved.clone()));
+    assert_eq!(store.alert(Uuid::now_v7()).await?, None);
+    let [second, third] = others;
+    let page = store.alerts(None, 2).await?;
+    assert_eq!(page.items, [third, second]);
+    let rest = store.alerts(page.next, 2).await?;
+    assert_eq!((rest.items, rest.next), (vec![resolved], None));
+    Ok(())
+}
+
+/// Of commits on one generation one is done, and only its alerts and messages are kept.
+pub async fn an_outdated_change_brings_nothing_along(store: Arc<dyn RunStore>) -> Result<()> {
+    let state = store.load().await?;
+    let mut rivals = Vec::new();
+    for number in 0..6 {
+        let message = message("news", number);
+        let delivery = Delivery::new(message.id, "log", "", false, at(0));
+        let mut change = super::samples::change(&state);
+        change.notices = Notices {
+            alerts: vec![alert(Rate::LandingToRunCtr, number)],
+            messages: vec![message],
+            deliveries: vec![delivery],
+        };
+        let store = Arc::clone(&store);
+        rivals.push(tokio::spawn(async move { store.commit(&change, None).await }));
+    }
+    for rival in rivals {
+        joined(rival).await??;
+    }
+    assert_eq!(store.alerts(None, 9).await?.items.len(), 1);
+    assert_eq!(store.messages(None, 9).await?.items.len(), 1);
+    assert_eq!(store.pending(9).await?.len(), 1);
+    Ok(())
+}
+
+/// Messages are listed newest first with their deliveries, and found by what makes them news.
+pub async fn messages_are_listed_with_their_deliveries(store: Arc<dyn RunStore>) -> Result<()> {
+    let messages = [message("one", 0), message("two", 1), message("one", 2)];
+    for message in &messages {
+        let deliveries = ["webhook", "log"]
+            .map(|sink| Delivery::new(message.id, sink, "target", false, at(0)))
+            .to_vec();
+        let messages = vec![message.clone()];
+        keep(&*store, Notices { messages, deliveries, ..Notices::default() }).await?;
+    }
+    let page = store.messages(None, 2).await?;
+    let listed: Vec<_> = page.items.iter().map(|sent| &sent.message).collect();
+    assert_eq!(listed, [&messages[2], &messages[1]]);
+    let sinks: Vec<_> = page.items[0].deliveries.iter().map(|d| d.sink.as_str()).collect();
+    assert_eq!(sinks, ["log", "webhook"]);
+    assert_eq!(store.messages(page.next, 2).await?.items.len(), 1);
+    let last = store.last_message("one").await?;
+    assert_eq!(last.map(|sent| sent.message), Some(messages[2].clone()));
+    assert_eq!(store.last_message("three").await?, None);
+    Ok(())
+}
+
+/// Deliveries wait in the order in which they are due; a try is kept, unless the delivery or the
+/// duty has moved.
+pub async fn a_try_is_kept_by_whoever_has_the_duty(store: Arc<dyn RunStore>) -> Result<()> {
+    let message = message("one", 0);
+    let later = Delivery::new(message.id, "webhook", "w", false, at(5));
+    let soon = Delivery::new(message.id, "log", "l", false, at(1));
+    let gone = Delivery::new(message.id, "slack", "s", true, at(0));
+    let deliveries = vec![later.clone(), soon.clone(), gone.clone()];
+    let messages = vec![message.clone()];
+    keep(&*store, Notices { messages, deliveries, ..Notices::default() }).await?;
+    let pending = store.pending(9).await?;
+    assert_eq!(pending, [(soon.clone(), message.clone()), (later.clone(), message.clone())]);
+    assert_eq!(store.pending(1).await?.len(), 1);
+    assert_eq!(store.last_tried("log", "l").await?, None);
+
+    let former = hold(&*store, 1).await?;
+    let stamp = hold(&*store, 2).await?;
+    let (after, attempt) = soon.after(at(6), at(7), &Outcome::Accepted(Some(204)), 0.5);
+    assert!(!store.tried(&former, &soon, &after, &attempt).await?);
+    assert!(store.tried(&stamp, &soon, &after, &attempt).await?);
+    assert!(!store.tried(&stamp, &soon, &after, &attempt).await?);
+    assert_eq!(store.delivery(soon.id).await?, Some(after.clone()));
+    assert_eq!(after.state, DeliveryState::Delivered);
+    assert_eq!(store.attempts(soon.id).await?, [attempt]);
+    assert_eq!(store.last_tried("log", "l").await?, Some(after));
+
+    let refused = Outcome::Refused { status: 503, retry_after: None };
+    let (after, attempt) = later.after(at(8), at(9), &refused, 0.5);
+    assert!(store.tried(&stamp, &later, &after, &attempt).await?);
+    assert_eq!(store.pending(9).await?, [(after.clone(), message)]);
+    let (gone, attempt) =
+        after.after(at(20), at(21), &Outcome::Refused { status: 410, retry_after: None }, 0.5);
+    assert!(store.tried(&stamp, &after, &gone, &attempt).await?);
+    assert_eq!(store.pending(9).await?, []);
+    assert_eq!(store.attempts(later.id).await?.len(), 2);
+    // A replay comes with a change.
+    let replayed = gone.replayed(at(30));
+    keep(&*store, Notices { deliveries: vec![replayed.clone()], ..Notices::default() }).await?;
+    assert_eq!(store.pending(9).await?[0].0, replayed);
+    Ok(())
+}
+
+/// Watchers hear of a try: who shows deliveries looks again.
+pub async fn a_try_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
+    let message = message("one", 0);
+    let delivery = Delivery::new(message.id, "log", "", false, at(0));
+    let (messages, deliveries) = (vec![message], vec![delivery.clone()]);
+    keep(&*store, Notices { messages, deliveries, ..Notices::default() }).await?;
+    let stamp = hold(&*store, 1).await?;
+    let mut watch = store.watch();
+    watch.mark_unchanged();
+    let (after, attempt) = delivery.after(at(1), at(2), &Outcome::Accepted(None), 0.5);
+    assert!(store.tried(&stamp, &delivery, &after, &attempt).await?);
+    let patience = std::time::Duration::from_secs(5);
+    let told = tokio::time::timeout(patience, watch.changed()).await;
+    assert!(matches!(told, Ok(Ok(()))));
+    Ok(())
+}

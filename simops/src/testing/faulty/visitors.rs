@@ -1,0 +1,91 @@
+//! The roles for visitors, alerts and duties, forwarded like all others.
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use super::FaultyStore;
+use crate::Result;
+use crate::alert::{Alert, Attempt, Delivery, Message};
+use crate::kpi::summary::Days;
+use crate::kpi::{KpiEvent, KpiRecount};
+use crate::store::{AlertStore, DutyStore, KpiStore, Page, Sent, Stamp, Tenure};
+
+#[async_trait]
+impl AlertStore for FaultyStore {
+    async fn newest_alerts(&self) -> Result<Vec<Alert>> {
+        self.forward(self.inner.newest_alerts()).await
+    }
+
+    async fn alert(&self, id: Uuid) -> Result<Option<Alert>> {
+        self.forward(self.inner.alert(id)).await
+    }
+
+    async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>> {
+        self.forward(self.inner.alerts(before, limit)).await
+    }
+
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+        self.forward(self.inner.last_message(fingerprint)).await
+    }
+
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+        self.forward(self.inner.messages(before, limit)).await
+    }
+
+    async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>> {
+        self.forward(self.inner.delivery(id)).await
+    }
+
+    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+        self.forward(self.inner.last_tried(sink, target)).await
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
+        self.forward(self.inner.pending(limit)).await
+    }
+
+    async fn tried(
+        &self,
+        stamp: &Stamp,
+        before: &Delivery,
+        after: &Delivery,
+        attempt: &Attempt,
+    ) -> Result<bool> {
+        self.forward(self.inner.tried(stamp, before, after, attempt)).await
+    }
+
+    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
+        self.forward(self.inner.attempts(delivery_id)).await
+    }
+}
+
+#[async_trait]
+impl DutyStore for FaultyStore {
+    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>> {
+        self.forward(self.inner.tenure(duty)).await
+    }
+
+    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
+        self.forward(self.inner.move_tenure(seen, next)).await
+    }
+}
+
+#[async_trait]
+impl KpiStore for FaultyStore {
+    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
+        self.forward(self.inner.record_kpi(events)).await
+    }
+
+    async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
+        self.forward(self.inner.kpi_days(first, last)).await
+    }
+
+    async fn recount_kpi(&self) -> Result<KpiRecount> {
+        self.forward(self.inner.recount_kpi()).await
+    }
+
+    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
+        self.forward(self.inner.rebuild_kpi()).await
+    }
+}

@@ -1,0 +1,125 @@
+//! Alerts and the outbox.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Data, MemoryStore, page, place_after};
+use crate::Result;
+use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Message, Notices};
+use crate::store::{AlertStore, Page, Sent, Stamp};
+
+#[async_trait]
+impl AlertStore for MemoryStore {
+    async fn newest_alerts(&self) -> Result<Vec<Alert>> {
+        let mut newest: Vec<Alert> = Vec::new();
+        for alert in &self.data().alerts {
+            newest.retain(|other| other.metric != alert.metric);
+            newest.push(alert.clone());
+        }
+        newest.sort_by_key(|alert| alert.metric.as_str());
+        Ok(newest)
+    }
+
+    async fn alert(&self, id: Uuid) -> Result<Option<Alert>> {
+        Ok(self.data().alerts.iter().find(|alert| alert.id == id).cloned())
+    }
+
+    async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>> {
+        let data = self.data();
+        Ok(page(placed(data.alerts.clone()), before, limit))
+    }
+
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+        let data = self.data();
+        let found = data.messages.iter().rev().find(|found| found.fingerprint == fingerprint);
+        Ok(found.map(|message| data.sent(message)))
+    }
+
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+        let data = self.data();
+        let sent = data.messages.iter().map(|message| data.sent(message));
+        Ok(page(placed(sent.collect()), before, limit))
+    }
+
+    async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>> {
+        Ok(self.data().deliveries.iter().find(|delivery| delivery.id == id).cloned())
+    }
+
+    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+        let data = self.data();
+        let to = data.deliveries.iter().filter(|d| d.sink == sink && d.target == target);
+        let tried = to.filter(|delivery| delivery.last_attempt_at.is_some());
+        Ok(tried.max_by_key(|delivery| (delivery.last_attempt_at, delivery.id)).cloned())
+    }
+
+    async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
+        let data = self.data();
+        let is_pending = |delivery: &&Delivery| delivery.state == DeliveryState::Pending;
+        let mut pending: Vec<_> = data.deliveries.iter().filter(is_pending).collect();
+        pending.sort_by_key(|delivery| (delivery.next_attempt_at, delivery.id));
+        let with_message = |delivery: &Delivery| {
+            let message = data.messages.iter().find(|m| m.id == delivery.message_id)?;
+            Some((delivery.clone(), message.clone()))
+        };
+        Ok(pending.into_iter().filter_map(with_message).take(limit).collect())
+    }
+
+    async fn tried(
+        &self,
+        stamp: &Stamp,
+        before: &Delivery,
+        after: &Delivery,
+        attempt: &Attempt,
+    ) -> Result<bool> {
+        let mut data = self.data();
+        if data.duties.get(&stamp.duty).is_none_or(|tenure| tenure.fence != stamp.fence) {
+            return Ok(false);
+        }
+        let Some(place) = data.deliveries.iter().position(|stored| stored == before) else {
+            return Ok(false);
+        };
+        data.deliveries[place] = after.clone();
+        data.attempts.push(attempt.clone());
+        drop(data);
+        self.tell_watchers();
+        Ok(true)
+    }
+
+    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
+        let data = self.data();
+        let mut of: Vec<_> =
+            data.attempts.iter().filter(|a| a.delivery_id == delivery_id).cloned().collect();
+        of.sort_by_key(|attempt| attempt.number);
+        Ok(of)
+    }
+}
+
+impl Data {
+    /// Keeps what a change brings along.
+    pub(super) fn put_notices(&mut self, notices: &Notices) {
+        put(&mut self.alerts, &notices.alerts, |alert| alert.id);
+        put(&mut self.messages, &notices.messages, |message| message.id);
+        put(&mut self.deliveries, &notices.deliveries, |delivery| delivery.id);
+    }
+
+    fn sent(&self, message: &Message) -> Sent {
+        let of = |delivery: &&Delivery| delivery.message_id == message.id;
+        let mut deliveries: Vec<_> = self.deliveries.iter().filter(of).cloned().collect();
+        deliveries.sort_by(|one, other| one.sink.cmp(&other.sink));
+        Sent { message: message.clone(), deliveries }
+    }
+}
+
+/// Items with their places, from 1.
+fn placed<T>(items: Vec<T>) -> impl DoubleEndedIterator<Item = (i64, T)> {
+    items.into_iter().enumerate().map(|(before, item)| (place_after(before), item))
+}
+
+fn put<T: Clone>(kept: &mut Vec<T>, new: &[T], id: impl Fn(&T) -> Uuid) {
+    for item in new {
+        match kept.iter_mut().find(|kept| id(kept) == id(item)) {
+            Some(kept) => *kept = item.clone(),
+            None => kept.push(item.clone()),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Alerts from visitors' events to a receiver, across servers, crashes and lost answers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use simops::notify::SigningSecret;
+use simops_tests::provider::{Provider, Reply};
+use simops_tests::{Server, ServerBuilder, cli, eventually};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// What a receiver got: the headers of the scheme, and the body.
+struct Received {
+    id: String,
+    timestamp: i64,
+    signature: String,
+    body: String,
+}
+
+fn received(receiver: &Provider) -> Vec<Received> {
+    let parse = |request: String| {
+        let (head, body) = request.split_once("\r\n\r\n")?;
+        let header = |name: &str| {
+            head.lines().find_map(|line| {
+                let (found, value) = line.split_once(':')?;
+                found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            })
+        };
+        Some(Received {
+            id: header("webhook-id")?,
+            timestamp: header("webhook-timestamp")?.parse().ok()?,
+            signature: header("webhook-signature")?,
+            body: body.to_owned(),
+        })
+    };
+    receiver.seen().into_iter().filter_map(parse).collect()
+}
+
+fn ids(receiver: &Provider) -> BTreeSet<String> {
+    received(receiver).into_iter().map(|received| received.id).collect()
+}
+
+fn server(dir: &tempfile::TempDir, receiver: &Provider) -> ServerBuilder {
+    ServerBuilder::new(dir.path())
+        .arg("--host=none")
+        .env("KPI_ALERT_WEBHOOK_ENABLED", "true")
+        .env("KPI_ALERT_WEBHOOK_URL", &receiver.url)
+        .env("KPI_ALERT_WEBHOOK_SECRET", SECRET)
+}
+
+/// Sends one event of each of so many visitors.
+async fn visit(server: &Server, name: &str, visitors: std::ops::Range<u32>) {
+    let events: Vec<_> = visitors
+        .map(|number| json!({ "event_name": name, "visitor_id": format!("visitor-{number}") }))
+        .collect();
+    let request = server.client.bare(Method::POST, "/api/analytics/kpi/events");
+    server.client.send(request.json(&events)).await.unwrap().ok();
+}
+
+async fn notification(server: &Server) -> Value {
+    server.client.get("kpi/rollups?days=1").await.ok()["alert_notification"].clone()
+}
+
+async fn until_sent(server: &Server) -> Value {
+    eventually("the alert is accepted", Duration::from_secs(60), async || {
+        let notification = notification(server).await;
+        (notification["sent"] == true).then_some(notification)
+    })
+    .await
+}
+
+fn accepted() -> Reply {
+    Reply::Status(204, String::new(), String::new())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_accepted_once_whatever_becomes_of_servers_and_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    // The first answer is lost: the receiver has the message, and nobody knows.
+    let receiver = Provider::start(|n| if n == 0 { Reply::HangsUp } else { accepted() }).await;
+    let builder = server(&dir, &receiver);
+    let (one, other) = tokio::join!(builder.start(), builder.start());
+    visit(&one, "landing_view", 0..60).await;
+    visit(&other, "landing_run_click", 0..1).await;
+    eventually("the receiver is asked", Duration::from_secs(20), async || {
+        (!received(&receiver).is_empty()).then_some(())
+    })
+    .await;
+    // Whichever of the two has the duty: one of them dies without a word.
+    one.kill().await;
+    let one = builder.start().await;
+    let told = until_sent(&other).await;
+    assert_eq!(told["reason"], "cooldown_active");
+    assert_eq!(ids(&receiver), [told["message_id"].as_str().unwrap().to_owned()].into());
+
+    // Values that drift are no news, and neither is a restart.
+    visit(&one, "landing_view", 60..90).await;
+    other.kill().await;
+    visit(&one, "landing_view", 90..95).await;
+    let other = builder.start().await;
+    visit(&other, "landing_view", 95..99).await;
+    // What is news goes out at once, and shows that all before it was looked at.
+    visit(&one, "replay_start", 0..40).await;
+    eventually("the news is told", Duration::from_secs(40), async || {
+        (ids(&receiver).len() > 1).then_some(())
+    })
+    .await;
+    until_sent(&one).await;
+    assert_eq!(ids(&receiver).len(), 2, "one message per payload");
+
+    let secret = SigningSecret::parse("", SECRET).unwrap();
+    for received in received(&receiver) {
+        let signed = secret.sign(&received.id, received.timestamp, received.body.as_bytes());
+        assert_eq!(received.signature, signed);
+        let body: Value = serde_json::from_str(&received.body).unwrap();
+        assert_eq!(body["type"], "kpi.alert.critical");
+        assert!(body["text"].as_str().unwrap().contains("Landing -> Run CTR"));
+        assert!(body["data"]["items"][0]["message"].as_str().unwrap().contains("95% interval"));
+    }
+    assert!(one.terminate().await && other.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_acknowledges_silences_and_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Provider::start(|_| accepted()).await;
+    let server = server(&dir, &receiver).start().await;
+    visit(&server, "landing_view", 0..60).await;
+    let sent = until_sent(&server).await;
+    let alert = server.client.get("kpi/alerts").await.ok()["items"][0].clone();
+    assert_eq!(
+        (&alert["state"], &alert["metric"]),
+        (&json!("firing"), &json!("landing_to_run_ctr"))
+    );
+    let path = format!("kpi/alerts/{}", alert["id"].as_str().unwrap());
+
+    let reason = json!({ "reason": "known" });
+    server.client.post(&format!("{path}/acknowledge"), &reason).await.ok();
+    let known = server.client.get(&path).await.ok();
+    assert_eq!(
+        (&known["state"], &known["acknowledged_by"]),
+        (&json!("acknowledged"), &json!("tester"))
+    );
+    assert_eq!(notification(&server).await["reason"], "acknowledged_or_silenced");
+    server.client.post(&format!("{path}/silence"), &json!({ "minutes": 5 })).await.ok();
+    assert!(server.client.get(&path).await.ok()["silenced_until"].is_string());
+    let audit = server.client.get("audit").await.ok();
+    let keys: Vec<_> = audit["items"].as_array().unwrap().iter().map(|row| &row["key"]).collect();
+    assert_eq!(keys, ["ALERT:landing_to_run_ctr"; 3]);
+    assert_eq!(audit["items"][1]["reason"], "known");
+    assert_eq!(server.client.get("audit/verify").await.ok()["ok"], true);
+
+    let delivery = sent["deliveries"][0]["id"].as_str().unwrap();
+    let replay = cli(dir.path(), &["alert", "replay", delivery, "--reason", "again"]).await;
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    eventually("the delivery is tried again", Duration::from_secs(20), async || {
+        (received(&receiver).len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(ids(&receiver).len(), 1, "under the same id");
+    let shown = eventually("the second try is kept", Duration::from_secs(10), async || {
+        let shown = server.client.get(&format!("kpi/deliveries/{delivery}")).await.ok();
+        (shown["attempts"].as_array().unwrap().len() == 2).then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["delivery"]["state"], "delivered");
+
+    // Enough clicks, and all is well again.
+    visit(&server, "landing_run_click", 0..30).await;
+    eventually("the alert is resolved", Duration::from_secs(30), async || {
+        (server.client.get(&path).await.ok()["state"] == "resolved").then_some(())
+    })
+    .await;
+    let refused = server.client.post(&format!("{path}/acknowledge"), &json!({})).await;
+    assert_eq!(refused.status, 409);
+    let unknown = server.client.get("kpi/alerts/nonsense").await;
+    assert_eq!(unknown.status, 404);
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_gone_gets_no_more_and_no_redirect_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let inside = Provider::start(|_| accepted()).await;
+    let location = format!("location: {}\r\n", inside.url);
+    let receiver = Provider::start(move |n| match n {
+        0 => Reply::Status(307, location.clone(), String::new()),
+        _ => Reply::Status(410, String::new(), String::new()),
+    })
+    .await;
+    let server = server(&dir, &receiver).start().await;
+    visit(&server, "landing_view", 0..60).await;
+    let gone =
+        eventually("the receiver says that it is gone", Duration::from_secs(60), async || {
+            let notification = notification(&server).await;
+            (notification["deliveries"][0]["state"] == "gone").then_some(notification)
+        })
+        .await;
+    assert_eq!(gone["deliveries"][0]["attempts"], 2);
+    assert_eq!((&gone["sent"], &gone["reason"]), (&json!(false), &json!("http_error")));
+    // News for it is not sent.
+    visit(&server, "replay_start", 0..40).await;
+    eventually("the news is decided", Duration::from_secs(30), async || {
+        let messages = server.client.get("kpi/notifications").await.ok();
+        (messages["items"].as_array().unwrap().len() == 2).then_some(messages)
+    })
+    .await;
+    assert_eq!(notification(&server).await["deliveries"][0]["state"], "gone");
+    assert_eq!((receiver.seen().len(), inside.seen().len()), (2, 0));
+    assert!(server.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_production_no_message_goes_inside() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Provider::start(|_| accepted()).await;
+    let production = server(&dir, &receiver).env("ENVIRONMENT", "production");
+    for url in [receiver.url.clone(), receiver.url.replace("127.0.0.1", "localhost")] {
+        let server = production.clone().env("KPI_ALERT_WEBHOOK_URL", &url).start().await;
+        visit(&server, "landing_view", 0..60).await;
+        let error = eventually("the delivery is refused", Duration::from_secs(40), async || {
+            let messages = server.client.get("kpi/notifications").await.ok();
+            let delivery = &messages["items"][0]["deliveries"][0];
+            delivery["last_error"].as_str().map(str::to_owned)
+        })
+        .await;
+        assert!(error.contains("inside"), "{error}");
+        assert!(server.terminate().await);
+        std::fs::remove_file(dir.path().join("simops.db")).unwrap();
+    }
+    assert!(receiver.seen().is_empty());
+    let allowed = production
+        .env("KPI_ALERT_WEBHOOK_URL", &receiver.url.replace("127.0.0.1", "localhost"))
+        .env("KPI_ALERT_ALLOWED_HOSTS", "localhost");
+    let server = allowed.start().await;
+    visit(&server, "landing_view", 0..60).await;
+    until_sent(&server).await;
+    assert!(server.terminate().await);
+}
