@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use simops_tests::network::{Network, Proxy};
 use simops_tests::postgres::{End, PostgresServer};
+use simops_tests::provider::{Provider, Reply};
+use simops_tests::redis::RedisServer;
 use simops_tests::{WorkerProcess, cli, eventually};
 
 use super::load::{Load, check};
@@ -129,4 +131,126 @@ async fn a_worker_cut_off_for_30_seconds_is_shown_as_lost_and_catches_up_before_
     server.client.post("control/resume", &json!({})).await.ok();
     server.until_state("running").await;
     assert!(near.terminate().await && far.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fail_over_to_a_synchronous_standby_loses_no_acknowledged_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut primary = PostgresServer::own();
+    let standby = primary.standby(true);
+    // An address that stays, as a managed Postgres has.
+    let proxy = Proxy::before(primary.port()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port());
+    let server = server(dir.path(), &url).start().await;
+    let worker = WorkerProcess::start(dir.path(), &url, "moved");
+    start_run(&server.client, "failed-over").await;
+    let load = Load::start(4, std::slice::from_ref(&server.client));
+    load.goes_on(60).await;
+    primary.stop(End::Immediate);
+    // For a while the address leads to the standby before it takes writes.
+    proxy.lead_to(standby.port());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    standby.promote();
+    load.goes_on(60).await;
+    let acknowledged = load.stop().await;
+    check(&server.client, &acknowledged).await;
+    let before = actions(&server).await;
+    eventually("turns go on", SOON, async || (actions(&server).await > before + 20).then_some(()))
+        .await;
+    assert!(worker.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_and_postgres_away_together_come_back_to_right_books() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = PostgresServer::shared().database();
+    let to_postgres = Proxy::before(PostgresServer::shared().port()).await;
+    let redis = RedisServer::start(dir.path()).await;
+    let to_redis = Proxy::before(redis.port()).await;
+    let provider = Provider::start(|_| Reply::action()).await;
+    let url = database.url_at(to_postgres.port());
+    let redis_url = format!("redis://127.0.0.1:{}", to_redis.port());
+    let server = server(dir.path(), &url).env("REDIS_URL", &redis_url).start().await;
+    let worker = WorkerProcess::start_with(
+        dir.path(),
+        "caller",
+        &[("DATABASE_URL", &url), ("REDIS_URL", &redis_url), ("GROQ_BASE_URL", &provider.url)],
+    );
+    start_run(&server.client, "bereft").await;
+    let calls = async || {
+        let status = server.client.get("status").await;
+        status.body["llm_budget"]["calls_total"].as_i64().unwrap_or_default()
+    };
+    eventually("calls are made", SOON, async || (calls().await > 20).then_some(())).await;
+    for _ in 0..2 {
+        to_postgres.set(Network::Cut);
+        to_redis.set(Network::Cut);
+        let answer = server.client.get("runs").await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        to_redis.set(Network::Whole);
+        to_postgres.set(Network::Whole);
+        let before = eventually("the server is back", SOON, async || {
+            Some(calls().await).filter(|calls| *calls > 0)
+        })
+        .await;
+        eventually("calls go on", SOON, async || (calls().await > before).then_some(())).await;
+    }
+    server.client.post("control/run/stop", &json!({})).await.ok();
+    server.until_state("stopped").await;
+    assert!(worker.terminate().await);
+    let verified = cli(dir.path(), &["usage", "verify", "--database-url", &database.url()]).await;
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_pool_is_full_answers_503_with_retry_after_and_does_not_pile_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = PostgresServer::shared().database();
+    let builder = server(dir.path(), &database.url())
+        .env("DATABASE_MAX_CONNECTIONS", "2")
+        .env("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1")
+        .env("DATABASE_ANSWER_TIMEOUT_SECONDS", "4");
+    let server = builder.start().await;
+    let lock = "BEGIN; LOCK TABLE runs; SELECT pg_sleep(3)";
+    let holder = tokio::process::Command::new("psql")
+        .args(["-X", "-q", "-c", lock, &database.url()])
+        .spawn()
+        .unwrap();
+    eventually("the table is held", SOON, async || {
+        let held = "SELECT count(*) FROM pg_locks WHERE relation = 'runs'::regclass \
+                    AND mode = 'AccessExclusiveLock' AND granted";
+        (database.sql(held).trim() == "1").then_some(())
+    })
+    .await;
+    let asked: Vec<_> = (0..40)
+        .map(|_| {
+            let client = server.client.clone();
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                let response = client.request(reqwest::Method::GET, "runs").send().await.unwrap();
+                let retry_after = response.headers().contains_key("retry-after");
+                (response.status().as_u16(), retry_after, begun.elapsed())
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for answer in asked {
+        let (status, retry_after, took) = answer.await.unwrap();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        match status {
+            200 => {}
+            503 => {
+                assert!(retry_after);
+                refused += 1;
+            }
+            _ => panic!("{status}"),
+        }
+    }
+    assert!(refused >= 30, "{refused}");
+    holder.wait_with_output().await.unwrap();
+    eventually("the server answers again", SOON, async || {
+        (server.client.get("runs").await.status == 200).then_some(())
+    })
+    .await;
 }

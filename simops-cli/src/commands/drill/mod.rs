@@ -1,7 +1,9 @@
 //! `drill`: stages a failure for real, with processes of its own on free ports and a database in a
 //! folder of its own, and checks that what is seen is what must be seen.
 
+mod db_reconnect;
 mod peer;
+mod postgres;
 mod provider_outage;
 mod redis;
 mod redis_unavailable;
@@ -20,6 +22,7 @@ use report::Report;
 Examples:
   simops-cli drill provider-outage
   simops-cli drill redis-unavailable
+  simops-cli drill db-reconnect
 
 A drill touches no database, Redis or provider but its own, which it starts on free ports of this
 machine and removes at the end. It prints what must be seen beside what was seen, and exits with 1
@@ -29,6 +32,8 @@ pub(crate) enum DrillCommand {
     ProviderOutage,
     /// Redis is killed, comes back empty, hangs: calls are counted all the same (needs redis-server)
     RedisUnavailable,
+    /// Postgres crashes, comes back, is restarted: all go on by themselves (needs Postgres's initdb)
+    DbReconnect,
 }
 
 /// Runs `drill …`.
@@ -40,6 +45,7 @@ pub(crate) async fn run(command: DrillCommand) -> Result<(), Failure> {
         DrillCommand::RedisUnavailable => {
             Report::of("redis-unavailable", redis_unavailable::stage).await?
         }
+        DrillCommand::DbReconnect => Report::of("db-reconnect", db_reconnect::stage).await?,
     };
     print::json(&report)?;
     match report.differing() {

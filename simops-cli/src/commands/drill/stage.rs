@@ -11,7 +11,7 @@ use simops::SystemClock;
 use simops::control::{Environment, RunState};
 use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, RunMetrics, UsageQuery};
 use simops::ops::{StartRun, StatusView, StopRun, UsageItem, WithReason};
-use simops_sqlite::SqliteStore;
+use simops_database::Database;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -36,10 +36,18 @@ pub(super) struct Stage {
 impl Stage {
     /// An empty database in a folder that goes with it.
     pub(super) async fn set() -> Result<Self, Failure> {
-        let dir = tempfile::Builder::new().prefix("simops-drill-").tempdir();
-        let dir = dir.map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
+        let dir = folder()?;
         let url = format!("sqlite://{}", dir.path().join("simops.db").display());
-        let store = Arc::new(SqliteStore::open(&url).await?);
+        Self::watching(dir, &url).await
+    }
+
+    /// A database that is there.
+    pub(super) async fn on(url: &str) -> Result<Self, Failure> {
+        Self::watching(folder()?, url).await
+    }
+
+    async fn watching(dir: TempDir, url: &str) -> Result<Self, Failure> {
+        let store = Database::at(url)?.open().await?;
         let options = OpsOptions::of(Environment::Development);
         let ops = Ops::new(store, Arc::new(SystemClock), options);
         Ok(Self { worker: None, ops, dir, logs: 0 })
@@ -74,6 +82,11 @@ impl Stage {
             Some(()) => Ok(()),
             None => Err(Failure::new(format!("the worker does not report: {}", self.log()))),
         }
+    }
+
+    /// Whether the worker has not ended by itself.
+    pub(super) fn worker_lives(&mut self) -> bool {
+        self.worker.as_mut().is_some_and(|worker| matches!(worker.try_wait(), Ok(None)))
     }
 
     /// Ends the worker as a power cut would.
@@ -165,6 +178,11 @@ impl Stage {
         until(async || count().await.filter(|now| now - before >= more)).await;
         Ok(count().await.unwrap_or_default() - before)
     }
+}
+
+fn folder() -> Result<TempDir, Failure> {
+    let dir = tempfile::Builder::new().prefix("simops-drill-").tempdir();
+    dir.map_err(|error| Failure::new(format!("no temporary folder: {error}")))
 }
 
 /// Who acts in a drill.
