@@ -15,6 +15,7 @@ use simops_postgres::{PostgresOptions, PostgresStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
 
 pub use args::DatabaseArgs;
+pub use simops_postgres::Examination;
 
 /// Where a database lies and how it is used.
 #[derive(Clone)]
@@ -93,6 +94,19 @@ impl Database {
             }
             Kind::SqliteMemory | Kind::Postgres => self.open().await,
         }
+    }
+
+    /// As [`Database::open`], and what the database says of itself if it is on a server.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn examine(&self) -> Result<(Arc<dyn RunStore>, Option<Examination>)> {
+        if self.kind != Kind::Postgres {
+            return Ok((self.open().await?, None));
+        }
+        let store = PostgresStore::open_with(&self.url, self.options.clone()).await?;
+        let examination = store.examine().await?;
+        Ok((Arc::new(store), Some(examination)))
     }
 
     /// As [`Database::open`], waiting while it is away; `tell` is told why, once.

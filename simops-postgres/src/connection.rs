@@ -167,6 +167,11 @@ impl Connections {
         if self.session.pooled { self.begin(How::Read).await } else { self.acquire().await }
     }
 
+    /// Connections at most.
+    pub(crate) fn max(&self) -> u32 {
+        self.max
+    }
+
     /// Whether only a transaction is sure to reach one session.
     pub(crate) fn pooled(&self) -> bool {
         self.session.pooled

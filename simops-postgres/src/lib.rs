@@ -27,6 +27,7 @@ mod digests;
 mod duties;
 mod error;
 mod events;
+mod examine;
 mod fence;
 mod hosts;
 mod kpi;
@@ -47,5 +48,6 @@ mod usage;
 mod watch;
 mod world;
 
+pub use examine::Examination;
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

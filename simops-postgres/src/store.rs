@@ -39,6 +39,8 @@ pub struct PostgresStore {
     pub(crate) events: Queue<Vec<NewEvent>, ()>,
     pub(crate) counting: Queue<Step, Done>,
     pub(crate) kpi: Queue<Vec<KpiEvent>, u64>,
+    /// Whether there is a way past any pooler, by which notifications arrive.
+    pub(crate) direct: bool,
     _tasks: JoinSet<()>,
 }
 
@@ -83,7 +85,7 @@ impl PostgresStore {
     }
 
     fn start(base: Base, direct: Option<PgConnectOptions>, options: &PostgresOptions) -> Self {
-        let (ears, mut tasks) = (Ears::new(), JoinSet::new());
+        let (ears, mut tasks, is_direct) = (Ears::new(), JoinSet::new(), direct.is_some());
         let (often, rarely) = (options.look_every_unnotified, options.look_every);
         tasks.spawn(look(base.clone(), Arc::clone(&ears), rarely, often));
         if let Some(direct) = direct {
@@ -102,6 +104,7 @@ impl PostgresStore {
                 kpi::record_all(to_kpi.clone(), calls)
             }),
             base,
+            direct: is_direct,
             _tasks: tasks,
         }
     }

@@ -7,6 +7,7 @@ mod baseline;
 mod completions;
 mod config;
 mod digest;
+mod doctor;
 mod drill;
 mod events;
 mod guardrail;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Agent(agent::AgentCommand),
     /// Run the reference world under run control, until SIGTERM or SIGINT
     Worker(worker::WorkerArgs),
+    /// Look at everything a deployment depends on, and say what to do about it
+    Doctor,
     /// Stage a failure and check what is seen
     #[command(subcommand)]
     Drill(drill::DrillCommand),
@@ -99,6 +102,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Digest(args) => digest::run(&globals, args).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
+        Command::Doctor => doctor::run(&globals).await,
         Command::Drill(command) => drill::run(command).await,
         Command::Completions(args) => completions::run(&args),
     }

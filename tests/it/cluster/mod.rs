@@ -1,5 +1,6 @@
 //! Several servers and workers on one Postgres.
 
+mod commands;
 mod load;
 mod outages;
 mod rolling;

@@ -1,0 +1,135 @@
+//! The database, its schema, clock and pool, and Redis.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use simops::SystemClock;
+use simops::store::RunStore;
+use simops::usage::open_counter;
+use simops_database::{Examination, Kind};
+
+use super::finding::Report;
+use crate::args::Globals;
+use crate::database::open;
+use crate::exit::Failure;
+
+/// Clocks that differ by so much make reports hard to read.
+const SKEW: SignedDuration = SignedDuration::from_secs(2);
+/// Hosts that differ by so much seem lost to others.
+const GREAT_SKEW: SignedDuration = SignedDuration::from_secs(10);
+/// A write that takes longer slows every turn.
+const SLOW: Duration = Duration::from_millis(200);
+/// Processes that a small deployment has.
+const PROCESSES: i64 = 4;
+
+/// # Errors
+/// When the address itself is wrong.
+pub(super) async fn examine(report: &mut Report, globals: &Globals) -> Result<(), Failure> {
+    let database = globals.database.database()?;
+    let opened = match database.kind() {
+        Kind::Postgres => database.examine().await.map_err(Failure::from),
+        Kind::Sqlite | Kind::SqliteMemory => open(&database).await.map(|store| (store, None)),
+    };
+    let (store, examination) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => {
+            let advice = "see DATABASE_URL: is the server up, reachable from here, and does the \
+                          database exist?";
+            report.failed("database", failure.to_string(), advice);
+            return Ok(());
+        }
+    };
+    report.ok("database", format!("{} opens, and its schema is up to date", store.backend()));
+    writes(report, &store).await;
+    if let Some(examination) = examination {
+        server(report, &examination);
+    }
+    redis(report, &store, globals).await;
+    Ok(())
+}
+
+async fn writes(report: &mut Report, store: &Arc<dyn RunStore>) {
+    let asked = Instant::now();
+    let pinged = store.ping().await;
+    let took = asked.elapsed();
+    match pinged {
+        Ok(()) if took < SLOW => report.ok("writes", format!("answered in {took:.1?}")),
+        Ok(()) => report.warning(
+            "writes",
+            format!("answered in {took:.1?}"),
+            "every turn waits for that: bring the database nearer, or give it a faster disk",
+        ),
+        Err(error) => report.failed("writes", error.to_string(), "check its disk and its rights"),
+    }
+}
+
+fn server(report: &mut Report, found: &Examination) {
+    let Examination { server_version, schema_version, .. } = found;
+    report.ok("migrations", format!("schema {schema_version} on Postgres {server_version}"));
+    let ahead = found.clock_ahead;
+    let skew = format!("the database is {ahead:#} ahead of this machine");
+    let advice = "let every machine follow a time server (chrony, systemd-timesyncd)";
+    match ahead.abs() {
+        far if far >= GREAT_SKEW => report.failed("clock", skew, advice),
+        far if far >= SKEW => report.warning("clock", skew, advice),
+        _ => report.ok("clock", format!("within {SKEW:#} of the database's")),
+    }
+    let (pool, all) = (i64::from(found.pool_connections), found.server_connections);
+    // One more listens.
+    let wanted = (pool + 1) * PROCESSES;
+    let used = found.server_connections_used;
+    let connections = format!(
+        "{used} of {all} connections of the server in use; a process takes up to {}",
+        pool + 1
+    );
+    if found.pooled || wanted <= all {
+        report.ok("pool", connections);
+    } else {
+        let advice = format!(
+            "{PROCESSES} processes may want {wanted}: lower DATABASE_MAX_CONNECTIONS, raise the \
+             server's max_connections, or put PgBouncer between"
+        );
+        report.warning("pool", connections, advice);
+    }
+    match (found.pooled, found.notified) {
+        (false, _) => report.ok("pooler", "none in transaction mode; changes are notified"),
+        (true, true) => report.ok("pooler", "in transaction mode; notifications pass beside it"),
+        (true, false) => report.warning(
+            "pooler",
+            "in transaction mode; changes are looked for ten times a second",
+            "set DATABASE_DIRECT_URL to the address past the pooler",
+        ),
+    }
+    if found.durable {
+        report.ok("durability", "what is acknowledged is on disk");
+    } else {
+        report.failed(
+            "durability",
+            "fsync or synchronous_commit is off: a power cut loses acknowledged writes",
+            "turn both on in the server's configuration",
+        );
+    }
+    let mib = found.bytes / (1 << 20);
+    report.ok("size", format!("{mib} MiB; `simops-cli prune --dry-run` tells what could go"));
+}
+
+async fn redis(report: &mut Report, store: &Arc<dyn RunStore>, globals: &Globals) {
+    let Some(url) = globals.redis_url.as_deref() else {
+        report.ok("redis", "none: calls are counted in the database");
+        return;
+    };
+    let advice = "see REDIS_URL: until Redis is back, calls are counted in the database";
+    let counter = open_counter(Arc::clone(store) as _, Some(url), Arc::new(SystemClock)).await;
+    match counter {
+        Ok(counter) => {
+            let health = counter.health();
+            counter.close().await;
+            match health.last_error {
+                Some(error) => report.failed("redis", error, advice),
+                None => report.ok("redis", format!("calls are counted in {}", health.backend)),
+            }
+        }
+        Err(error) => report.failed("redis", error.to_string(), advice),
+    }
+}
