@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use simops_tests::browser::Browser;
+use simops_tests::provider::{Provider, Reply};
 use simops_tests::{Server, ServerBuilder};
 
 /// `landed` visitors of the day so many days ago, of whom `clicked` click on a run and look at it.
@@ -62,4 +63,44 @@ async fn days_are_shown_with_what_is_partial_immature_or_alarming() {
     browser.run("document.querySelector('#kpi .chart-box').focus()").await;
     browser.client.active_element().await.unwrap().send_keys("\u{e012}").await.unwrap();
     browser.until("another day is read", &format!("{day_read} !== {last}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Provider::start(|_| Reply::Status(503, String::new(), String::new())).await;
+    let server = ServerBuilder::new(dir.path())
+        .env("KPI_ALERT_WEBHOOK_ENABLED", "true")
+        .env("KPI_ALERT_WEBHOOK_URL", &receiver.url)
+        .start()
+        .await;
+    let browser = Browser::open(1440, 1000).await;
+    browser.connect(&server.base, "ada").await;
+    browser.click("nav-visitors").await;
+    browser.until_text("alerts-delivery", "Nothing to deliver").await;
+    send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
+    browser.until_text("panel-alerts", "nobody has acknowledged it").await;
+    browser.until_text("panel-alerts", "answered 503").await;
+    browser.until_text("alerts-delivery", "did not take the message").await;
+    assert_eq!(browser.inaccessible().await, Vec::<String>::new());
+
+    browser.click("silence-landing_to_run_ctr").await;
+    browser.until_text("confirm", "for 1 hour").await;
+    browser.type_into("confirm-reason", "a campaign").await;
+    browser.click("confirm-ok").await;
+    browser.until_text("panel-alerts", "Silenced by ada until").await;
+    browser.confirm("unsilence-landing_to_run_ctr").await;
+    browser
+        .until(
+            "no silence",
+            "return !document.querySelector('#alerts').textContent.includes('Silenced by')",
+        )
+        .await;
+    browser.confirm("acknowledge-landing_to_run_ctr").await;
+    browser.until_text("panel-alerts", "Acknowledged by ada").await;
+    let acknowledge = browser.find("acknowledge-landing_to_run_ctr").await;
+    assert!(!acknowledge.is_enabled().await.unwrap());
+    browser.until_text("alerts-delivery", "acknowledged or silenced").await;
+    browser.click("nav-records").await;
+    browser.until_text("panel-audit", "a campaign").await;
 }
