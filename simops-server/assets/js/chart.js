@@ -57,7 +57,7 @@ export function chart({ label, series, height = 150, time = clockOf, axis = Stri
     return {
       width,
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), top ? top(high ?? 0) : (high ?? 0) * 1.08 || 1] } },

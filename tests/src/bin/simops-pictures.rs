@@ -78,14 +78,15 @@ async fn fill(server: &Server, dir: &Path) {
     server.client.post("control/run/start", &run).await.ok();
 }
 
-/// The nth of the calls made in the last six hours.
+/// The nth of the calls made today, in the last six hours at most.
 fn call(n: i64, now: Timestamp) -> UsageRow {
     let (provider, model, cost) = match n % 5 {
         0 => ("openrouter", "meta-llama/llama-3.3-70b-instruct:free", 0),
         1 => ("gemini", "gemini-2.5-flash", 820_000),
         _ => ("groq", "llama-3.3-70b-versatile", 610_000),
     };
-    let at = now - SignedDuration::from_secs(21_600 - n * 50 + (n * n) % 37);
+    let today = now.as_second().rem_euclid(86_400).clamp(600, 21_600);
+    let at = now - SignedDuration::from_secs(today - n * today / 421);
     let success = n % 13 != 7;
     UsageRow {
         id: uuid::Uuid::now_v7(),
@@ -117,18 +118,16 @@ fn visits(ago: i64, now: Timestamp) -> Vec<Value> {
     let mut events = Vec::new();
     for n in 0..landed {
         let at = now - SignedDuration::from_hours(24 * ago) - SignedDuration::from_mins(n % 40);
-        // A third of a day's visitors were here the day before, a fifth a week ago.
-        let since = if n % 3 == 0 {
-            ago + 1
-        } else if n % 5 == 0 {
-            ago + 7
-        } else {
-            ago
+        // A third of a day's visitors were here the day before, some a week ago.
+        let (since, who) = match (n % 3, n % 5) {
+            (0, _) => (ago + 1, n + 1),
+            (rest, 0) => (ago + 7, n + rest),
+            _ => (ago, n),
         };
-        let visitor = format!("visitor-{since}-{n}");
+        let visitor = format!("visitor-{since}-{who}");
         let mut add = |name: &str, share: i64| {
             // The same visitor does the same whenever it comes.
-            if (n * 37) % 100 < share {
+            if (who * 37) % 100 < share {
                 let at = at.to_string();
                 events.push(json!({"event_name": name, "visitor_id": visitor, "occurred_at": at}));
             }
