@@ -87,6 +87,8 @@ impl Ingest {
         let known = |known: &String| known == "*" || known.as_bytes() == origin.as_bytes();
         if self.origins.iter().any(known) {
             answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            let readable = HeaderValue::from_static("retry-after");
+            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, readable);
         }
     }
 }

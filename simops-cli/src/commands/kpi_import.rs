@@ -39,6 +39,8 @@ struct Import<'a> {
     accepted: u64,
     duplicates: u64,
     rejected: u64,
+    /// The last line read.
+    read: u64,
     /// The last line whose fate is settled.
     line: u64,
     from_line: u64,
@@ -66,6 +68,7 @@ pub(super) async fn run(ops: &Ops, args: &ImportArgs) -> Result<(), Failure> {
         accepted: 0,
         duplicates: 0,
         rejected: 0,
+        read: 0,
         line: 0,
         from_line: args.from_line,
     };
@@ -75,7 +78,7 @@ pub(super) async fn run(ops: &Ops, args: &ImportArgs) -> Result<(), Failure> {
         Format::Csv => import.csv(reader).await,
     };
     let recorded = match read {
-        Ok(()) => import.record().await,
+        Ok(()) => import.record().await.map(|()| import.line = import.read),
         Err(failure) => Err(failure),
     };
     bar.finish_and_clear();
@@ -122,6 +125,7 @@ impl Import<'_> {
             if read.map_err(|error| broken(line, &error))? == 0 {
                 break;
             }
+            self.read = line;
             if bytes.len() > MAX_LINE {
                 self.reject(line, "longer than an event can be");
                 skip_line(&mut reader).map_err(|error| broken(line, &error))?;
@@ -144,7 +148,11 @@ impl Import<'_> {
         let mut record = csv::StringRecord::new();
         loop {
             let line = reader.position().line();
-            match reader.read_record(&mut record) {
+            let read = reader.read_record(&mut record);
+            if !matches!(read, Ok(false)) {
+                self.read = line;
+            }
+            match read {
                 Ok(false) => return Ok(()),
                 Ok(true) => match object(&columns, &record) {
                     Ok(event) => self.take(line, event.to_string().as_bytes()).await?,

@@ -7,6 +7,7 @@ mod baseline;
 mod config;
 mod digest;
 mod drills;
+mod kpi;
 mod ledger;
 mod run;
 mod server;

@@ -1,0 +1,45 @@
+// Tells simops what visitors do: in batches, again if it did not arrive, counted once.
+//   <script src="kpi.js" data-endpoint="https://HOST/api/analytics/kpi/events"></script>
+//   simopsKpi('landing_view', { surface: 'landing' })
+(() => {
+  const endpoint = document.currentScript?.dataset.endpoint ?? '/api/analytics/kpi/events';
+  const read = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const write = (name, text) => { try { localStorage.setItem(name, text); } catch {} };
+  const visitor_id = read('simops.visitor') ?? crypto.randomUUID();
+  const session_id = crypto.randomUUID();
+  write('simops.visitor', visitor_id);
+  let queue = [], timer = null, pause = 1000, busy = false;
+  try { queue = JSON.parse(read('simops.queue')) ?? []; } catch {}
+  const keep = () => write('simops.queue', JSON.stringify(queue.slice(-500)));
+  const soon = (wait) => { timer ??= setTimeout(send, wait); };
+
+  async function send() {
+    timer = null;
+    if (busy || !queue.length) return;
+    busy = true;
+    const body = queue.slice(0, 100);
+    let wait = 0;
+    try {
+      const answer = await fetch(endpoint, { method: 'POST', body: JSON.stringify(body), keepalive: true });
+      // What is out of form stays so; all else is sent again.
+      if (answer.ok || [400, 403, 413, 422].includes(answer.status)) queue.splice(0, body.length);
+      else wait = 1000 * answer.headers.get('retry-after') || pause;
+    } catch { wait = pause; }
+    busy = false;
+    pause = wait ? Math.min(pause * 2, 60000) : 1000;
+    keep();
+    if (queue.length) soon(wait);
+  }
+
+  window.simopsKpi = (event_name, more) => {
+    queue.push({ visitor_id, session_id, path: location.pathname, ...more, event_name,
+      occurred_at: new Date().toISOString(), event_uid: crypto.randomUUID() });
+    keep();
+    soon(500);
+  };
+  // A page that goes away cannot wait.
+  addEventListener('pagehide', () => {
+    if (queue.length) navigator.sendBeacon(endpoint, JSON.stringify(queue.slice(0, 100)));
+  });
+  soon(0);
+})();

@@ -1,0 +1,203 @@
+//! Visitors' events beside plain batched inserts of the same rows into SQLite: in one run, on the
+//! disk of the temporary folder; and days read beside days counted anew with SQL.
+//!
+//! `cargo bench -p simops-sqlite --bench kpi`; `EVENTS=10000000` for more than a million.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+use simops::kpi::event::key_of;
+use simops::kpi::{Kind, KpiEvent};
+use simops::store::KpiStore;
+use simops_sqlite::SqliteStore;
+
+/// Events sent together.
+const BATCH: u64 = 500;
+/// Batches of a measurement.
+const BATCHES: u64 = 400;
+/// Visitors of a day: some come often, most seldom.
+const VISITORS: u64 = 100_000;
+
+#[tokio::main]
+async fn main() {
+    let events: u64 =
+        std::env::var("EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    let plain = plain_connection(&folder.path().join("plain.db"));
+    let url = format!("sqlite://{}", folder.path().join("simops.db").display());
+    let store = SqliteStore::open(&url).await.unwrap();
+
+    // In turns, so that a slow moment of the machine hits both.
+    let (mut raw, mut empty) = (Vec::new(), Vec::new());
+    for round in 0..3 {
+        raw.push(plain_rate(&plain, round * BATCHES));
+        empty.push(rate(&store, round, round * BATCHES).await);
+    }
+    let mut sent = 3 * BATCHES;
+    while sent * BATCH < events {
+        store.record_kpi(&batch(0, sent)).await.unwrap();
+        sent += 1;
+    }
+    let mut full = Vec::new();
+    for _ in 0..3 {
+        raw.push(plain_rate(&plain, sent));
+        full.push(rate(&store, 0, sent).await);
+        sent += BATCHES;
+    }
+    let (raw, empty, full) = (median(raw), median(empty), median(full));
+    println!("plain batched inserts      {raw:>9.0} events/s");
+    println!("into an empty day          {empty:>9.0} events/s  {:.2} of plain", empty / raw);
+    println!(
+        "with {:>10} in the day {full:>9.0} events/s  {:.2} of plain, {:.2} of empty",
+        sent * BATCH,
+        full / raw,
+        full / empty
+    );
+    read(&store, &folder.path().join("simops.db")).await;
+}
+
+/// The days of `kpi/rollups?days=90` beside the same figures counted anew.
+async fn read(store: &SqliteStore, path: &Path) {
+    let mut times: Vec<_> = Vec::new();
+    for _ in 0..200 {
+        let started = Instant::now();
+        store.kpi_days(Date::MIN, Date::MAX).await.unwrap();
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    let kept = times[100];
+    let connection = Connection::open(path).unwrap();
+    let started = Instant::now();
+    let mut statement = connection
+        .prepare(
+            "SELECT occurred_at / 86400000000 AS day, kind, count(*), count(DISTINCT visitor_id) \
+             FROM kpi_events GROUP BY day, kind",
+        )
+        .unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, i64>(2)).unwrap();
+    let counted: i64 = rows.map(Result::unwrap).sum();
+    let anew = started.elapsed();
+    println!(
+        "days read {:?}; {counted} events counted anew with SQL, without returns, {:?}: {:.0} times",
+        kept,
+        anew,
+        anew.as_secs_f64() / kept.as_secs_f64()
+    );
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// A batch of a day, the same whenever it is asked for.
+fn batch(day: u64, number: u64) -> Vec<KpiEvent> {
+    let start = Timestamp::from_second(1_767_225_600).unwrap();
+    let at = start + SignedDuration::from_hours(24 * i64::try_from(day).unwrap());
+    (number * BATCH..(number + 1) * BATCH)
+        .map(|place| {
+            let chance = mixed(place ^ day << 40);
+            // The square makes some come often.
+            let share = (chance >> 20) % 1_000_000;
+            let visitor_id =
+                format!("visitor-{:010}", share * share * VISITORS / 1_000_000_000_000);
+            KpiEvent {
+                // As random as browsers make them.
+                uid: key_of(&format!("{day} {place}")),
+                kind: Kind::ALL[usize::try_from(chance % 13).unwrap()],
+                visitor: key_of(&visitor_id),
+                visitor_id,
+                session_id: Some(format!("session-{:010}", chance % 1_000_000)),
+                run_id: Some("test-20260101T000000Z".to_owned()),
+                event_id: None,
+                surface: Some("landing".to_owned()),
+                target: None,
+                path: Some("/runs/test-20260101T000000Z".to_owned()),
+                referrer: Some("https://www.example.org/".to_owned()),
+                metadata: None,
+                occurred_at: at,
+                received_at: at,
+            }
+        })
+        .collect()
+}
+
+fn mixed(number: u64) -> u64 {
+    let z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 27)
+}
+
+/// Events per second, one batch after the other, into a day.
+async fn rate(store: &SqliteStore, day: u64, first: u64) -> f64 {
+    let mut spent = Duration::ZERO;
+    for number in first..first + BATCHES {
+        let batch = batch(day, number);
+        let started = Instant::now();
+        store.record_kpi(&batch).await.unwrap();
+        spent += started.elapsed();
+    }
+    per_second(spent)
+}
+
+fn plain_rate(connection: &Connection, first: u64) -> f64 {
+    let mut spent = Duration::ZERO;
+    for number in first..first + BATCHES {
+        let batch = batch(0, number);
+        let started = Instant::now();
+        connection.execute_batch("BEGIN").unwrap();
+        let mut insert = connection
+            .prepare_cached(
+                "INSERT INTO events (uid, kind, visitor_id, session_id, run_id, event_id, surface, \
+                     target, path, referrer, metadata, occurred_at, received_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )
+            .unwrap();
+        for event in &batch {
+            insert
+                .execute(params![
+                    event.uid.as_bytes(),
+                    event.kind.code(),
+                    event.visitor_id,
+                    event.session_id,
+                    event.run_id,
+                    event.event_id,
+                    event.surface,
+                    event.target,
+                    event.path,
+                    event.referrer,
+                    None::<String>,
+                    event.occurred_at.as_microsecond(),
+                    event.received_at.as_microsecond(),
+                ])
+                .unwrap();
+        }
+        connection.execute_batch("COMMIT").unwrap();
+        spent += started.elapsed();
+    }
+    per_second(spent)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn per_second(spent: Duration) -> f64 {
+    (BATCHES * BATCH) as f64 / spent.as_secs_f64()
+}
+
+fn plain_connection(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             CREATE TABLE events (id INTEGER PRIMARY KEY, uid BLOB, kind INTEGER, \
+                 visitor_id TEXT, session_id TEXT, run_id TEXT, event_id TEXT, surface TEXT, \
+                 target TEXT, path TEXT, referrer TEXT, metadata TEXT, occurred_at INTEGER, \
+                 received_at INTEGER)",
+        )
+        .unwrap();
+    connection
+}
