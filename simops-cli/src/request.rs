@@ -33,6 +33,8 @@ pub(crate) enum Request {
     Delivery { id: String },
     ReplayDelivery { id: String, reason: Option<String> },
     Baseline(BaselineOptions),
+    Report { run_id: String },
+    CompareRuns { a: String, b: String },
     Digest(DigestOptions),
     Digests { status: Option<String>, limit: i64, cursor: Option<String> },
     DigestNamed { slug: String },

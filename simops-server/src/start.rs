@@ -8,7 +8,7 @@ use std::time::Duration;
 use simops::control::Environment;
 use simops::llm::Router;
 use simops::notify::Deliver;
-use simops::ops::{EvaluateAlerts, Ops, OpsOptions, WeeklyDigest};
+use simops::ops::{Closeout, EvaluateAlerts, Ops, OpsOptions, WeeklyDigest};
 use simops::timers::Timers;
 use simops::usage::expiry::keep_expiring;
 use simops::usage::open_counter;
@@ -63,7 +63,8 @@ pub async fn start(
     let timers = Timers::new(Arc::clone(&store))
         .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
         .with(Arc::new(deliver))
-        .with(Arc::new(WeeklyDigest(ops)));
+        .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
+        .with(Arc::new(Closeout::new(ops)));
     let timers = spawn_timers(timers, leave.subscribe());
     let router = match config.host {
         HostKind::None => None,

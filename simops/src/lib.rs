@@ -26,6 +26,7 @@ pub mod notify;
 pub mod ops;
 pub mod output;
 pub mod progress;
+pub mod report;
 pub mod run;
 pub mod settings;
 pub mod store;

@@ -10,4 +10,5 @@ mod faults;
 mod models;
 mod operator;
 mod races;
+mod reports;
 mod tidy;

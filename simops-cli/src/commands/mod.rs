@@ -4,6 +4,7 @@ mod agent;
 mod alert;
 mod audit;
 mod baseline;
+mod check;
 mod completions;
 mod config;
 mod digest;
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     Guardrail(guardrail::GuardrailCommand),
     /// Take a baseline of what runs now, compare two, or draw one
     Baseline(baseline::BaselineArgs),
+    /// Check a deployment
+    #[command(subcommand)]
+    Check(check::CheckCommand),
     /// Draft the weekly digest, and publish or discard it
     Digest(digest::DigestArgs),
     /// Let agents of the reference world act
@@ -90,7 +94,7 @@ impl Command {
 pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
     let Invocation { globals, command } = invocation;
     match command {
-        Command::Run(command) => ask(&globals, &command.into()).await,
+        Command::Run(command) => run::run(&globals, command).await,
         Command::Config(command) => config::run(&globals, command).await,
         Command::Audit(command) => audit::run(&globals, command).await,
         Command::Events(command) => ask(&globals, &command.into()).await,
@@ -99,6 +103,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Alert(command) => alert::run(&globals, command).await,
         Command::Guardrail(command) => guardrail::run(&globals, command).await,
         Command::Baseline(args) => baseline::run(&globals, args).await,
+        Command::Check(command) => check::run(&globals, command).await,
         Command::Digest(args) => digest::run(&globals, args).await,
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,

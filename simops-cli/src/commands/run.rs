@@ -1,11 +1,18 @@
 //! `run`: what is going on, and the run controls.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::Value;
 use simops::ops::{StartRun, StopRun, WithReason};
+use simops::report::RunComparison;
 use simops::run::RunClass;
 
+use crate::args::Globals;
+use crate::commands::baseline::Format;
+use crate::exit::Failure;
+use crate::print;
 use crate::request::Request;
+use crate::target::Target;
 
 /// `run …`.
 #[derive(Subcommand)]
@@ -65,12 +72,66 @@ Examples:
         /// The run
         run_id: String,
     },
+    /// Show the report of a run: what it did, what it cost, how it ended
+    #[command(after_help = "\
+Examples:
+  simops-cli run report test-20260301T120000Z
+  simops-cli run report test-20260301T120000Z --format markdown > report.md
+
+It is written once the run has ended; before, it shows what it would say now (final: false).")]
+    Report {
+        /// The run
+        run_id: String,
+        /// How to show it
+        #[arg(long, default_value = "json")]
+        format: ReportFormat,
+    },
+    /// Show two runs side by side, with what a dollar bought in each
+    #[command(after_help = "\
+Examples:
+  simops-cli run compare test-20260301T120000Z test-20260302T120000Z
+  simops-cli run compare a b --format json")]
+    Compare {
+        /// The first run
+        a: String,
+        /// The second
+        b: String,
+        /// How to show it
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
     /// Show what a run has done: calls, actions, governance
     #[command(after_help = "\
 Examples:
   simops-cli run metrics
   simops-cli run metrics --run-id test-20260301T120000Z")]
     Metrics(MetricsArgs),
+}
+
+/// How a report is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For programs.
+    Json,
+    /// For people.
+    Markdown,
+}
+
+/// Runs `run …`.
+pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Failure> {
+    let markdown = matches!(command, RunCommand::Report { format: ReportFormat::Markdown, .. });
+    let table = matches!(command, RunCommand::Compare { format: Format::Table, .. });
+    let answer = Target::of(globals).await?.ask(&command.into()).await?;
+    if markdown {
+        let text = answer.get("markdown").and_then(Value::as_str).unwrap_or_default();
+        return print::raw(text.as_bytes());
+    }
+    if table {
+        let compared: RunComparison = serde_json::from_value(answer)
+            .map_err(|error| Failure::new(format!("the answer is no comparison: {error}")))?;
+        return print::raw(compared.table().as_bytes());
+    }
+    print::json(&answer)
 }
 
 /// `run start`. What is allowed in a field is the library's to say.
@@ -189,6 +250,8 @@ impl From<RunCommand> for Request {
             RunCommand::Degrade(args) => Self::Degrade(args.why.into()),
             RunCommand::List(args) => Self::Runs { limit: args.limit, cursor: args.cursor },
             RunCommand::Show { run_id } => Self::Run { run_id },
+            RunCommand::Report { run_id, .. } => Self::Report { run_id },
+            RunCommand::Compare { a, b, .. } => Self::CompareRuns { a, b },
             RunCommand::Metrics(args) => {
                 Self::Metrics { run_id: args.run_id, hours_fallback: args.hours_fallback }
             }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use simops::host::{Worker, WorkerOptions};
 use simops::llm::LlmArgs;
+use simops::ops::{Closeout, Ops, OpsOptions};
 use simops::settings::validate::is_name;
+use simops::timers::Timers;
 use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
@@ -82,11 +84,20 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
         ..defaults
     };
     print::note(&format!("worker {} follows run control; Ctrl-C ends it", options.host_id));
-    Worker::with(store, Arc::new(commons), registry, clock, options)
-        .with_counter(Arc::clone(&counter))
-        .with_router(router.clone())
-        .run(shutdown)
-        .await;
+    // Reports of runs are written here, too, where no server is.
+    let ops = OpsOptions { registry: Arc::clone(&registry), ..OpsOptions::of(globals.environment) };
+    let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), ops));
+    let timers = Timers::new(Arc::clone(&store)).with(Arc::new(Closeout::new(ops)));
+    let (leave, left) = tokio::sync::oneshot::channel::<()>();
+    let worker = async {
+        Worker::with(store, Arc::new(commons), registry, clock, options)
+            .with_counter(Arc::clone(&counter))
+            .with_router(router.clone())
+            .run(shutdown)
+            .await;
+        drop(leave);
+    };
+    tokio::join!(worker, timers.run(async { drop(left.await) }));
     book_the_rest(router.as_ref()).await;
     counter.close().await;
     Ok(())

@@ -15,6 +15,7 @@ use simops::{ErrorKind, SystemClock};
 use crate::args::Globals;
 use crate::database;
 use crate::exit::Failure;
+use crate::print;
 use crate::request::Request;
 
 /// The use cases on a database.
@@ -70,10 +71,18 @@ impl Direct {
         match request {
             Request::Status => self.status().await,
             Request::Start(start) => value(ops.start_run(caller, start).await?),
-            Request::Stop(stop) => value(ops.stop_run(caller, stop).await?),
+            Request::Stop(stop) => {
+                let stopped = ops.stop_run(caller, stop).await?;
+                self.close_out().await;
+                value(stopped)
+            }
             Request::Pause(body) => value(ops.pause(caller, body).await?),
             Request::Resume(body) => value(ops.resume(caller, body).await?),
-            Request::Reset(body) => value(ops.reset_world(caller, body).await?),
+            Request::Reset(body) => {
+                let reset = ops.reset_world(caller, body).await?;
+                self.close_out().await;
+                value(reset)
+            }
             Request::Degrade(body) => value(ops.degrade(caller, body, true).await?),
             Request::ClearDegrade(body) => value(ops.degrade(caller, body, false).await?),
             Request::Runs { limit, cursor } => value(ops.runs(*limit, cursor.as_deref()).await?),
@@ -103,6 +112,8 @@ impl Direct {
                 value(ops.replay_delivery(caller, id, reason.as_deref()).await?)
             }
             Request::Events(query) => value(ops.events(query).await?),
+            Request::Report { run_id } => value(ops.report(run_id).await?),
+            Request::CompareRuns { a, b } => value(ops.compare_runs(a, b).await?),
             Request::Digest(options) => value(ops.digest(caller, options).await?),
             Request::Digests { status, limit, cursor } => {
                 value(ops.digests(status.as_deref(), *limit, cursor.as_deref()).await?)
@@ -117,6 +128,14 @@ impl Direct {
                 value(ops.move_digest(caller, slug, to, why).await?)
             }
             Request::Baseline(options) => value(ops.baseline(options, UNWATCHED).await?),
+        }
+    }
+
+    /// Writes the report of a run that this command ended. Whoever runs the timers of this database
+    /// writes it otherwise.
+    async fn close_out(&self) {
+        if let Err(error) = self.ops.close_out().await {
+            print::note(&format!("the report of the run is not written yet: {error}"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What commands work on: a database or a server. Both give the same answers.
 
 mod direct;
+mod probe;
 mod retry;
 mod route;
 mod server;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use simops::digest::Requirements;
 
 pub(crate) use direct::Direct;
+pub(crate) use probe::{Probe, Seen};
 use server::Server;
 
 use crate::args::Globals;

@@ -34,17 +34,17 @@ impl Route {
             Request::Runs { limit, cursor } => {
                 get("runs").with("limit", Some(limit)).with("cursor", cursor.as_ref())
             }
-            // Such a name could lead to another path, and no run has it.
-            Request::Run { run_id } if run_id.is_empty() || !is_name(run_id, 64) => {
-                return Err(Failure::new(format!("there is no run {run_id:?}")));
-            }
-            Request::Run { run_id } => get("runs").at(run_id),
+            Request::Run { run_id } => get("runs").at(run_name(run_id)?),
             Request::Metrics { run_id, hours_fallback } => get("run/metrics")
                 .with("run_id", run_id.as_ref())
                 .with("hours_fallback", Some(hours_fallback)),
             Request::Config => get("config"),
             Request::PatchConfig(body) => Self { method: Method::PATCH, ..post("config", body)? },
             Request::Baseline(options) => post("baseline", options)?,
+            Request::Report { run_id } => get("runs").at(run_name(run_id)?).at("report"),
+            Request::CompareRuns { a, b } => {
+                get("run/compare").with("a", Some(run_name(a)?)).with("b", Some(run_name(b)?))
+            }
             Request::Digest(options) => post("digest", options)?,
             Request::Digests { status, limit, cursor } => get("digests")
                 .with("status", status.as_ref())
@@ -105,6 +105,14 @@ impl Route {
         self.path.push(segment.to_owned());
         self
     }
+}
+
+/// Another name could lead to another path, and no run has it.
+fn run_name(run_id: &str) -> Result<&str, Failure> {
+    if run_id.is_empty() || !is_name(run_id, 64) {
+        return Err(Failure::new(format!("there is no run {run_id:?}")));
+    }
+    Ok(run_id)
 }
 
 /// Another name could lead to another path, and no digest has it.

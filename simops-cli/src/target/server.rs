@@ -168,7 +168,7 @@ impl Server {
 }
 
 /// The address of a server. A refused one is not quoted: it may hold a password.
-fn base(url: &str) -> Result<Url, Failure> {
+pub(super) fn base(url: &str) -> Result<Url, Failure> {
     Url::parse(url.trim())
         .ok()
         .filter(|url| {
@@ -187,7 +187,7 @@ fn base(url: &str) -> Result<Url, Failure> {
         })
 }
 
-fn headers(token: Option<&str>, actor: &str) -> Result<HeaderMap, Failure> {
+pub(super) fn headers(token: Option<&str>, actor: &str) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
@@ -202,7 +202,7 @@ fn headers(token: Option<&str>, actor: &str) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-fn client(base: &Url, headers: HeaderMap) -> Result<Client, Failure> {
+pub(super) fn client(base: &Url, headers: HeaderMap) -> Result<Client, Failure> {
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()

@@ -10,6 +10,7 @@ mod digests;
 mod events;
 mod health;
 mod kpi;
+mod reports;
 mod runs;
 mod status;
 mod stream;
@@ -52,6 +53,8 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(usage::series))
         .routes(routes!(baseline::take))
         .routes(routes!(kpi::rollups))
+        .routes(routes!(reports::report))
+        .routes(routes!(reports::compare))
         .routes(routes!(digests::draft))
         .routes(routes!(digests::evidence))
         .routes(routes!(digests::activity))

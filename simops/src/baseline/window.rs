@@ -138,6 +138,6 @@ fn shares<'a>(counts: impl Iterator<Item = &'a i64> + Clone) -> Vec<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(super) fn float(count: i64) -> f64 {
+pub(crate) fn float(count: i64) -> f64 {
     count as f64
 }

@@ -11,6 +11,7 @@ mod digest;
 mod kpi;
 pub mod metrics;
 mod records;
+mod report;
 mod reset;
 mod runs;
 mod series;
@@ -47,6 +48,7 @@ pub use digest::{ActivityAnswer, CallsAnswer, DigestAnswer, DigestOptions, Diges
 pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
+pub use report::{Closeout, ReportAnswer};
 pub use reset::ResetResult;
 pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,

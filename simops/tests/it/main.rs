@@ -20,6 +20,7 @@ mod llm_scene;
 mod llm_setup;
 mod memory_store;
 mod price;
+mod report;
 mod run_rules;
 mod settings;
 mod timers;

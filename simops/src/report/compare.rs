@@ -1,0 +1,116 @@
+//! Two runs side by side.
+
+use serde::{Deserialize, Serialize};
+
+use super::RunReport;
+use crate::baseline::window::float;
+
+/// Two runs compared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunComparison {
+    /// The first run.
+    pub a: String,
+    /// The second.
+    pub b: String,
+    /// Whether both are reports of an end.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// The figures.
+    pub metrics: Vec<Compared>,
+}
+
+/// One figure of both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Compared {
+    /// Its name; those that end in `_per_dollar` are what a dollar bought.
+    pub metric: String,
+    /// Of the first; null when it has none.
+    pub a: Option<f64>,
+    /// Of the second.
+    pub b: Option<f64>,
+    /// The second minus the first.
+    pub change: Option<f64>,
+    /// The change over the first; null when that is 0.
+    pub change_ratio: Option<f64>,
+}
+
+type Figure = fn(&RunReport) -> Option<f64>;
+
+const FIGURES: [(&str, Figure); 24] = [
+    ("duration_seconds", |r| Some(float(r.duration_seconds))),
+    ("cost_usd", |r| Some(r.spend.cost_usd)),
+    ("cost_per_thousand_actions_usd", |r| r.cost_per_thousand_actions_usd),
+    ("calls", |r| Some(float(r.spend.calls))),
+    ("failed_calls", |r| Some(float(r.spend.failed_calls))),
+    ("fallback_calls", |r| Some(float(r.spend.fallback_calls))),
+    ("input_tokens", |r| Some(float(r.spend.input_tokens))),
+    ("output_tokens", |r| Some(float(r.spend.output_tokens))),
+    ("total_events", |r| Some(float(r.activity.total_events))),
+    ("total_actions", |r| Some(float(r.activity.total_actions))),
+    ("active_agents", |r| Some(float(r.activity.active_agents))),
+    ("action_entropy_bits", |r| Some(r.activity.action_entropy_bits)),
+    ("top_agent_share", |r| r.activity.top_agent_share),
+    ("governance_events", |r| Some(float(r.activity.governance_events))),
+    ("cooperation_events", |r| Some(float(r.activity.cooperation_events))),
+    ("conflict_events", |r| Some(float(r.activity.conflict_events))),
+    ("invalid_actions", |r| Some(float(r.activity.invalid_actions))),
+    ("living_agents", |r| r.emergence.living_agents.map(float)),
+    ("inequality_gini", |r| r.emergence.inequality_gini),
+    ("events_per_dollar", |r| Some(r.per_dollar.as_ref()?.events)),
+    ("actions_per_dollar", |r| Some(r.per_dollar.as_ref()?.actions)),
+    ("governance_events_per_dollar", |r| Some(r.per_dollar.as_ref()?.governance_events)),
+    ("cooperation_events_per_dollar", |r| Some(r.per_dollar.as_ref()?.cooperation_events)),
+    ("success_calls_per_dollar", |r| Some(r.per_dollar.as_ref()?.success_calls)),
+];
+
+impl RunComparison {
+    /// `a` and `b` side by side.
+    pub fn of(a: &RunReport, b: &RunReport) -> Self {
+        let metrics = FIGURES.iter().map(|(name, figure)| {
+            let (a, b) = (figure(a), figure(b));
+            let change = a.zip(b).map(|(a, b)| b - a);
+            Compared {
+                metric: (*name).to_owned(),
+                a,
+                b,
+                change,
+                change_ratio: change
+                    .zip(a)
+                    .and_then(|(change, a)| (a != 0.0).then(|| change / a.abs())),
+            }
+        });
+        Self {
+            a: a.run.run_id.clone(),
+            b: b.run.run_id.clone(),
+            is_final: a.is_final && b.is_final,
+            metrics: metrics.collect(),
+        }
+    }
+
+    /// The comparison as a table for people.
+    pub fn table(&self) -> String {
+        let number =
+            |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let mut lines = vec![
+            format!("a  {}", self.a),
+            format!("b  {}", self.b),
+            String::new(),
+            format!("{:<30} {:>16} {:>16} {:>16} {:>9}", "figure", "a", "b", "change", "change %"),
+        ];
+        lines.extend(self.metrics.iter().map(|metric| {
+            let percent = metric
+                .change_ratio
+                .map_or("-".to_owned(), |ratio| format!("{:+.1}", ratio * 100.0));
+            format!(
+                "{:<30} {:>16} {:>16} {:>16} {percent:>9}",
+                metric.metric,
+                number(metric.a),
+                number(metric.b),
+                number(metric.change)
+            )
+        }));
+        lines.join("\n") + "\n"
+    }
+}
