@@ -15,6 +15,7 @@ mod guardrail;
 mod kpi;
 mod kpi_import;
 mod kpi_seed;
+mod prune;
 mod run;
 mod usage;
 mod worker;
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Worker(worker::WorkerArgs),
     /// Look at everything a deployment depends on, and say what to do about it
     Doctor,
+    /// Delete old events of the log
+    Prune(prune::PruneArgs),
     /// Stage a failure and check what is seen
     #[command(subcommand)]
     Drill(drill::DrillCommand),
@@ -108,6 +111,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Doctor => doctor::run(&globals).await,
+        Command::Prune(args) => prune::run(&globals, args).await,
         Command::Drill(command) => drill::run(command).await,
         Command::Completions(args) => completions::run(&args),
     }

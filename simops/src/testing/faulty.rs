@@ -156,6 +156,19 @@ impl EventStore for FaultyStore {
         self.forward(self.inner.append(events)).await
     }
 
+    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64> {
+        self.forward(self.inner.old_events(before, kept)).await
+    }
+
+    async fn delete_old_events(
+        &self,
+        before: Timestamp,
+        kept: Option<&str>,
+        limit: usize,
+    ) -> Result<u64> {
+        self.forward(self.inner.delete_old_events(before, kept, limit)).await
+    }
+
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
         self.forward(self.inner.events(filter)).await
     }

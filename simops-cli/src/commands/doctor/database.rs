@@ -111,7 +111,10 @@ fn server(report: &mut Report, found: &Examination) {
         );
     }
     let mib = found.bytes / (1 << 20);
-    report.ok("size", format!("{mib} MiB; `simops-cli prune --dry-run` tells what could go"));
+    report.ok(
+        "size",
+        format!("{mib} MiB; `simops-cli prune --older-than 90d --dry-run` tells what could go"),
+    );
 }
 
 async fn redis(report: &mut Report, store: &Arc<dyn RunStore>, globals: &Globals) {

@@ -177,6 +177,7 @@ macro_rules! store_conformance {
                 events_are_filtered_by_time,
                 pages_of_events_show_each_once,
                 an_unknown_event_is_none,
+                old_events_are_deleted_in_parts_and_stay_counted,
                 events_of_a_run_are_counted_by_type_and_mode,
                 events_since_a_time_are_counted,
                 concurrent_appends_are_all_kept;

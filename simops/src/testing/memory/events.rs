@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{Data, MemoryStore, page, place_after};
 use crate::Result;
@@ -21,7 +22,7 @@ impl EventStore for MemoryStore {
         let wanted = |wanted: &Option<String>, value: Option<&String>| {
             wanted.is_none() || wanted.as_ref() == value
         };
-        let found = data.events.iter().map(|(.., event)| event).filter(|event| {
+        let found = data.listed().filter(|event| {
             wanted(&filter.run_id, event.run_id.as_ref())
                 && wanted(&filter.event_type, Some(&event.event_type))
                 && filter.after.is_none_or(|after| event.created_at > after)
@@ -32,7 +33,27 @@ impl EventStore for MemoryStore {
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {
         let data = self.data();
-        Ok(data.events.iter().map(|(.., event)| event).find(|event| event.id == id).cloned())
+        Ok(data.listed().find(|event| event.id == id).cloned())
+    }
+
+    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64> {
+        let data = self.data();
+        Ok(data.listed().filter(|event| is_old(event, before, kept)).count() as u64)
+    }
+
+    async fn delete_old_events(
+        &self,
+        before: Timestamp,
+        kept: Option<&str>,
+        limit: usize,
+    ) -> Result<u64> {
+        let mut data = self.data();
+        let mut old: Vec<_> = data.listed().filter(|event| is_old(event, before, kept)).collect();
+        old.sort_by_key(|event| event.created_at);
+        let gone: Vec<_> = old.into_iter().take(limit).map(|event| event.id).collect();
+        let deleted = gone.len() as u64;
+        data.gone.extend(gone);
+        Ok(deleted)
     }
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
@@ -41,7 +62,9 @@ impl EventStore for MemoryStore {
         for (_, mode, event) in &data.events {
             let counted = match scope {
                 ActivityScope::Run(run_id) => event.run_id.as_ref() == Some(run_id),
-                ActivityScope::Since(since) => event.created_at >= *since,
+                ActivityScope::Since(since) => {
+                    event.created_at >= *since && !data.gone.contains(&event.id)
+                }
             };
             if counted {
                 *counts.entry((event.event_type.clone(), *mode)).or_default() += 1;
@@ -54,7 +77,17 @@ impl EventStore for MemoryStore {
     }
 }
 
+fn is_old(event: &Event, before: Timestamp, kept: Option<&str>) -> bool {
+    event.created_at < before && (kept.is_none() || event.run_id.as_deref() != kept)
+}
+
 impl Data {
+    /// Those that listings show.
+    pub(super) fn listed(&self) -> impl DoubleEndedIterator<Item = &Event> {
+        let all = self.events.iter().map(|(.., event)| event);
+        all.filter(|event| !self.gone.contains(&event.id))
+    }
+
     /// Appends events in order, leaving out those that are stored already.
     pub(super) fn append(&mut self, events: &[NewEvent]) {
         for new in events {

@@ -16,7 +16,7 @@ mod tally;
 mod usage;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -48,6 +48,8 @@ struct Data {
     audit: Vec<AuditRow>,
     answers: BTreeMap<String, Recorded>,
     events: Vec<(Uuid, Option<RuntimeMode>, Event)>,
+    // Deleted events: gone from every listing, and counted as before.
+    gone: BTreeSet<i64>,
     hosts: BTreeMap<String, HostReport>,
     usage: Vec<UsageRow>,
     leases: BTreeMap<Uuid, Lease>,
@@ -75,6 +77,7 @@ impl Default for Data {
             audit: Vec::new(),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            gone: BTreeSet::new(),
             hosts: BTreeMap::new(),
             usage: Vec::new(),
             leases: BTreeMap::new(),

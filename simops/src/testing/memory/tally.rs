@@ -16,8 +16,9 @@ use crate::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, Ti
 impl TallyStore for MemoryStore {
     async fn tally(&self, window: EventWindow) -> Result<Vec<EventTally>> {
         let mut counts = BTreeMap::<_, i64>::new();
-        for (event, class) in self.data().classified() {
-            if window.holds(event.created_at) {
+        let data = self.data();
+        for (event, class) in data.classified() {
+            if window.holds(event.created_at) && !data.gone.contains(&event.id) {
                 *counts.entry(class).or_default() += 1;
             }
         }
@@ -47,7 +48,7 @@ impl TallyStore for MemoryStore {
     ) -> Result<Vec<Event>> {
         let data = self.data();
         let place = |event: &Event| TimePlace { at: event.created_at, id: event.id };
-        let found = data.events.iter().map(|(.., event)| event).filter(|event| {
+        let found = data.listed().filter(|event| {
             window.holds(event.created_at)
                 && event.event_type == event_type
                 && after.is_none_or(|after| place(event) > after)
@@ -60,7 +61,7 @@ impl TallyStore for MemoryStore {
 
     async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
         let data = self.data();
-        let found = data.events.iter().map(|(.., event)| event);
+        let found = data.listed();
         let found =
             found.filter(|event| event.event_type == event_type && event.created_at <= until);
         Ok(found.max_by_key(|event| (event.created_at, event.id)).cloned())
