@@ -4,6 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use simops::control::Environment;
+use simops::store::RunStore;
 
 use crate::args::Globals;
 use crate::commands::{on_database_only, since};
@@ -47,17 +48,26 @@ pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failur
     let open = state.open_run().map(|run| run.run_id.as_str());
     let before = args.older_than;
     let old = store.old_events(before, open).await?;
-    let mut deleted = 0;
-    while !args.dry_run {
-        match store.delete_old_events(before, open, AT_ONCE).await? {
-            0 => break,
-            more => deleted += more,
-        }
-        print::note(&format!("{deleted} of {old} events deleted"));
-    }
+    let deleted = if args.dry_run { 0 } else { delete(&*store, before, open, old).await? };
     print::json(&json!({
         "older_than": before,
         "dry_run": args.dry_run,
         "events": { "old": old, "deleted": deleted },
     }))
+}
+
+async fn delete(
+    store: &dyn RunStore,
+    before: Timestamp,
+    open: Option<&str>,
+    old: u64,
+) -> Result<u64, Failure> {
+    let mut deleted = 0;
+    loop {
+        match store.delete_old_events(before, open, AT_ONCE).await? {
+            0 => return Ok(deleted),
+            more => deleted += more,
+        }
+        print::note(&format!("{deleted} of {old} events deleted"));
+    }
 }
