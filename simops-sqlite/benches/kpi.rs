@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
@@ -18,6 +19,8 @@ use simops_sqlite::SqliteStore;
 
 /// Events sent together.
 const BATCH: u64 = 500;
+/// Callers at once, as connections of browsers' proxies are.
+const CALLERS: u64 = 4;
 /// Batches of a measurement.
 const BATCHES: u64 = 400;
 /// Visitors of a day: some come often, most seldom.
@@ -30,7 +33,7 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let plain = plain_connection(&folder.path().join("plain.db"));
     let url = format!("sqlite://{}", folder.path().join("simops.db").display());
-    let store = SqliteStore::open(&url).await.unwrap();
+    let store = Arc::new(SqliteStore::open(&url).await.unwrap());
 
     // In turns, so that a slow moment of the machine hits both.
     let (mut raw, mut empty) = (Vec::new(), Vec::new());
@@ -133,16 +136,21 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 27)
 }
 
-/// Events per second, one batch after the other, into a day.
-async fn rate(store: &SqliteStore, day: u64, first: u64) -> f64 {
-    let mut spent = Duration::ZERO;
-    for number in first..first + BATCHES {
-        let batch = batch(day, number);
-        let started = Instant::now();
-        store.record_kpi(&batch).await.unwrap();
-        spent += started.elapsed();
+/// Events per second into a day, a few callers at once.
+async fn rate(store: &Arc<SqliteStore>, day: u64, first: u64) -> f64 {
+    let batches: Vec<_> = (first..first + BATCHES).map(|number| batch(day, number)).collect();
+    let started = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for part in batches.chunks(usize::try_from(BATCHES / CALLERS).unwrap()) {
+        let (store, part) = (Arc::clone(store), part.to_vec());
+        callers.spawn(async move {
+            for batch in part {
+                store.record_kpi(&batch).await.unwrap();
+            }
+        });
     }
-    per_second(spent)
+    callers.join_all().await;
+    per_second(started.elapsed())
 }
 
 fn plain_rate(connection: &Connection, first: u64) -> f64 {

@@ -15,6 +15,8 @@ use crate::migrate;
 
 /// The log is cut back to this size after a burst.
 const LOG_BYTES: i64 = 16 << 20;
+/// Pages that the writer may keep, in KiB: trees in random order are slow from the disk.
+const CACHE_KIB: i64 = 64 << 10;
 /// Statements kept prepared: more than the store has.
 const STATEMENTS: usize = 64;
 /// How long several processes that create one database wait for each other.
@@ -150,6 +152,7 @@ fn prepare_writer(connection: &Connection, options: &SqliteOptions) -> Work<()> 
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     limit_size(connection, options.max_bytes)
 }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use simops::kpi::summary::Days;
 use simops::kpi::sums::{FIGURES, advance};
 use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
@@ -88,28 +88,28 @@ fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work
 }
 
 fn insert(connection: &Connection, event: &KpiEvent, batch: i64) -> Work<()> {
+    // By place: looking parameters up by name would cost as much as the row.
     let mut statement = connection.prepare_cached(
         "INSERT INTO kpi_events (uid, batch, kind, visitor_id, session_id, run_id, event_id, \
              surface, target, path, referrer, metadata, occurred_at, received_at) \
-         VALUES (:uid, :batch, :kind, :visitor_id, :session_id, :run_id, :event_id, :surface, \
-             :target, :path, :referrer, :metadata, :occurred_at, :received_at)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?;
-    statement.execute(named_params! {
-        ":uid": event.uid.as_bytes(),
-        ":batch": batch,
-        ":kind": event.kind.code(),
-        ":visitor_id": event.visitor_id,
-        ":session_id": event.session_id,
-        ":run_id": event.run_id,
-        ":event_id": event.event_id,
-        ":surface": event.surface,
-        ":target": event.target,
-        ":path": event.path,
-        ":referrer": event.referrer,
-        ":metadata": event.metadata.as_ref().map(Json),
-        ":occurred_at": Micros(event.occurred_at),
-        ":received_at": Micros(event.received_at),
-    })?;
+    statement.execute(params![
+        event.uid.as_bytes(),
+        batch,
+        event.kind.code(),
+        event.visitor_id,
+        event.session_id,
+        event.run_id,
+        event.event_id,
+        event.surface,
+        event.target,
+        event.path,
+        event.referrer,
+        event.metadata.as_ref().map(Json),
+        Micros(event.occurred_at),
+        Micros(event.received_at),
+    ])?;
     Ok(())
 }
 

@@ -91,6 +91,10 @@ impl Tail {
         if self.uids.contains(&uid) {
             return Ok(false);
         }
+        if self.covered == 0 {
+            // The trees are empty yet.
+            return Ok(true);
+        }
         let mut statement = connection.prepare_cached("SELECT 1 FROM kpi_uids WHERE uid = ?1")?;
         Ok(!statement.exists([uid.as_bytes()])?)
     }
@@ -110,6 +114,9 @@ impl Tail {
     ) -> Work<Steps> {
         if let Some(known) = self.steps.get(&(visitor, day)) {
             return Ok(known.steps);
+        }
+        if self.covered == 0 {
+            return Ok(Steps::default());
         }
         let mut statement = connection
             .prepare_cached("SELECT steps FROM kpi_steps WHERE visitor = ?1 AND day = ?2")?;
@@ -171,7 +178,10 @@ pub(crate) fn put_steps(
     steps: Steps,
 ) -> Work<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO kpi_steps VALUES (?1, ?2, ?3)")?
+        .prepare_cached(
+            "INSERT INTO kpi_steps (visitor, day, steps) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET steps = excluded.steps",
+        )?
         .execute(params![visitor.as_bytes(), day_number(day), steps.0])?;
     Ok(())
 }

@@ -33,7 +33,7 @@ impl Default for SqliteOptions {
             look_every: Duration::from_millis(50),
             waiting: 4096,
             read_only: false,
-            kpi_tail: 1 << 16,
+            kpi_tail: 1 << 18,
             max_bytes: None,
         }
     }
