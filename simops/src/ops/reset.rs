@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Ops;
 use crate::control::decide::check_reset_allowed;
@@ -13,6 +14,8 @@ use crate::{Error, Result};
 
 /// A host has so long to build a world.
 const BUILD_WITHIN: Duration = Duration::from_secs(8);
+/// A host that has just started has so long to report.
+const REPORT_WITHIN: Duration = Duration::from_secs(2);
 /// How often to look when no notification arrives.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Worlds kept beside the one shown.
@@ -38,14 +41,32 @@ impl Ops {
         check_reset_allowed(self.options.environment)
     }
 
+    /// Whether a live host owns a world, now or in a moment: one that has just started is about to
+    /// report.
+    async fn has_builder(&self) -> Result<bool> {
+        let mut revision = self.store.watch();
+        let began = Instant::now();
+        loop {
+            revision.mark_unchanged();
+            let now = self.clock.now();
+            let hosts = self.store.hosts(now - SignedDuration::from_secs(60)).await?;
+            if hosts.iter().any(|host| host.owns_world && host.is_live(now)) {
+                return Ok(true);
+            }
+            if began.elapsed() > REPORT_WITHIN {
+                return Ok(false);
+            }
+            let _ = tokio::time::timeout(LOOK_EVERY, revision.changed()).await;
+        }
+    }
+
     /// Has a host build a world beside the one shown. Until a commit names it, nothing is changed:
     /// one that nobody names is dropped later.
     pub(super) async fn build_world(&self) -> Result<ResetResult> {
-        let now = self.clock.now();
-        let hosts = self.store.hosts(now - SignedDuration::from_secs(60)).await?;
-        if !hosts.iter().any(|host| host.owns_world && host.is_live(now)) {
+        if !self.has_builder().await? {
             return Err(Error::conflict("no live host owns a world that could be reset"));
         }
+        let now = self.clock.now();
         let shown = self.store.load().await?.world_epoch;
         let before = now - SignedDuration::from_hours(1);
         self.store.forget_epochs(before, KEEP, shown).await?;

@@ -21,6 +21,7 @@ mod llm_setup;
 mod memory_store;
 mod price;
 mod report;
+mod reset;
 mod run_rules;
 mod settings;
 mod timers;
