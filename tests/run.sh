@@ -20,6 +20,7 @@ need() { # need PROGRAM PACKAGE...
 }
 
 need cc gcc libc6-dev
+need curl curl
 need pkill procps
 need redis-server redis-server
 need redis-cli redis-tools

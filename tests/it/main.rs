@@ -11,4 +11,5 @@ mod models;
 mod operator;
 mod races;
 mod reports;
+mod runbook;
 mod tidy;
