@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use simops::clock::day_of;
 use simops::control::Environment;
 use simops::event::{NewEvent, RuntimeMode};
 use simops::ops::{BaselineOptions, Caller, DigestOptions, Ops, OpsOptions};
 use simops::progress::UNWATCHED;
-use simops::store::EventStore;
+use simops::store::{EventStore, UsageStore};
+use simops::usage::{NanoUsd, UsageRow};
 use simops::{Clock, SystemClock};
 use simops_sqlite::SqliteStore;
+use uuid::Uuid;
 
 const EVENTS: i64 = 10_000_000;
 const BATCH: i64 = 50_000;
@@ -48,8 +51,9 @@ async fn main() {
         baseline.push(began.elapsed());
         assert_eq!(answer.metrics.rows.len(), 24);
         let began = Instant::now();
-        ops.digest(&Caller::default(), &draft).await.unwrap();
+        let drafted = ops.digest(&Caller::default(), &draft).await.unwrap();
         digest.push(began.elapsed());
+        assert!(drafted.created, "{}", drafted.status);
         println!("resident memory grew by {} KiB", resident().saturating_sub(before));
     }
     println!("plain count of all events by type   {:>9.1} ms", median(plain));
@@ -72,6 +76,33 @@ async fn fill(store: &SqliteStore, count: i64) {
         store.append(&events).await.unwrap();
         first = last;
     }
+    // Without calls there is no evidence for a digest.
+    let calls: Vec<_> = (0..100).map(|_| call(now)).collect();
+    store.record_usage(&calls).await.unwrap();
+}
+
+fn call(at: Timestamp) -> UsageRow {
+    UsageRow {
+        id: Uuid::now_v7(),
+        day: day_of(at),
+        run_id: Some("bench".to_owned()),
+        agent_id: Some(7),
+        checkpoint: None,
+        provider: "groq".to_owned(),
+        model_requested: "m".to_owned(),
+        model_resolved: None,
+        input_tokens: 900,
+        cached_input_tokens: 0,
+        output_tokens: 12,
+        reasoning_tokens: 0,
+        cost: NanoUsd(46_000),
+        priced: true,
+        success: true,
+        fallback_used: false,
+        latency_ms: 300,
+        error_type: None,
+        created_at: at,
+    }
 }
 
 fn event(n: i64, at: Timestamp) -> NewEvent {
@@ -89,7 +120,7 @@ fn plain_count(path: &Path) -> Duration {
     let mut statement =
         connection.prepare("SELECT event_type, count(*) FROM events GROUP BY event_type").unwrap();
     let types = statement.query_map([], |row| row.get::<_, String>(0)).unwrap().count();
-    assert_eq!(types, TYPES.len());
+    assert!(types >= TYPES.len());
     began.elapsed()
 }
 
