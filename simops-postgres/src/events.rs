@@ -119,6 +119,13 @@ pub(crate) async fn append(connection: &mut Link, events: &[NewEvent]) -> Work<(
     if events.is_empty() {
         return Ok(());
     }
+    // Until the commit, so that ids are given in the order in which events can be seen: nobody
+    // stands between those of one append, and who reads on after an id misses none.
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtext('simops events'), 'events'::regclass::oid::int)",
+    )
+    .execute(&mut *connection)
+    .await?;
     let modes: Vec<_> =
         events.iter().map(|event| event.runtime_mode().map_or("", RuntimeMode::as_str)).collect();
     let column =

@@ -47,9 +47,8 @@ pub struct EventCount {
 /// The event log.
 #[async_trait]
 pub trait EventStore: Send + Sync {
-    /// Appends events in order, in one transaction; those of others that are appended at the same
-    /// time may stand between them. An event whose uid is stored already is left out, so an append
-    /// may be repeated.
+    /// Appends events in order, in one transaction; none of another append stands between them. An
+    /// event whose uid is stored already is left out, so an append may be repeated.
     async fn append(&self, events: &[NewEvent]) -> Result<()>;
 
     /// Events, newest first.
