@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::codec::{Micros, number_day};
 use crate::error::Work;
 use crate::kpi::{all_days, put_sums};
+use crate::kpi_folds::fold_all;
 use crate::kpi_tail::{cover, covered, put_steps};
 
 /// What is kept, and what the events say.
@@ -24,15 +25,13 @@ pub(crate) fn recount(connection: &Connection) -> Work<KpiRecount> {
 /// Puts right what is kept.
 pub(crate) fn rebuild(connection: &Connection) -> Work<KpiRecount> {
     let (found, counted) = count(connection)?;
-    connection.execute_batch(
-        "DELETE FROM kpi_days; DELETE FROM kpi_steps; DELETE FROM kpi_uids; \
-         INSERT OR IGNORE INTO kpi_uids SELECT uid FROM kpi_events ORDER BY uid;",
-    )?;
+    connection.execute_batch("DELETE FROM kpi_days; DELETE FROM kpi_steps")?;
+    fold_all(connection)?;
     for (day, sums) in &found.counted {
         put_sums(connection, *day, sums)?;
     }
     let mut steps: Vec<_> = counted.steps().iter().collect();
-    steps.sort_unstable_by_key(|(place, _)| **place);
+    steps.sort_unstable_by_key(|((visitor, day), _)| (*day, *visitor));
     for ((visitor, day), steps) in steps {
         put_steps(connection, *visitor, *day, *steps)?;
     }

@@ -1,9 +1,10 @@
 //! The end of the event log, in memory: what events say that the trees on disk do not yet.
 //!
-//! Whether an event is new, and what its visitor has done, must be known for each. On disk both are
-//! trees in random order, where each event would change a page or two of its own; so the newest
-//! events are kept here, and folded into the trees in order, many at a time. Nothing is at risk: the
-//! log itself is on disk, and whoever finds that the memory does not match its end reads it anew.
+//! Whether an event is new, and what its visitor has done, must be known for each. On disk that would
+//! change a page or two in random places for each event; so the newest events are kept here, and
+//! folded in order, many at a time: uids into a run of their own, what visitors did into one tree.
+//! Nothing is at risk: the log itself is on disk, and whoever finds that the memory does not match its
+//! end reads it anew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,14 +16,17 @@ use uuid::Uuid;
 
 use crate::codec::{Micros, day_number};
 use crate::error::Work;
+use crate::kpi_folds::Folds;
 
 /// What is remembered of the end of the log.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    /// So many events are remembered before they are folded into the trees.
+    /// So many events are remembered before they are folded.
     long: usize,
-    /// The last event that the trees hold.
-    covered: i64,
+    /// The uids that are folded.
+    folds: Folds,
+    /// The last event that is folded, once that was asked.
+    covered: Option<i64>,
     /// The last event remembered, and the batch it came in.
     last: i64,
     batch: i64,
@@ -35,7 +39,7 @@ pub(crate) struct Tail {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     steps: Steps,
-    /// Whether the trees hold less.
+    /// Whether the tree holds less.
     fresh: bool,
 }
 
@@ -43,21 +47,23 @@ impl Tail {
     /// Remembers nothing yet, and never much more than `long` events.
     pub(crate) fn new(long: usize) -> Self {
         let (uids, steps) = (HashSet::new(), HashMap::new());
-        Self { long, covered: 0, last: 0, batch: 0, uids, steps }
+        Self { long, folds: Folds::default(), covered: None, last: 0, batch: 0, uids, steps }
     }
 
-    /// Remembers nothing.
+    /// Remembers nothing but folds: whether they are still those that are stored is asked again.
     pub(crate) fn forget(&mut self) {
-        *self = Self::new(self.long);
+        let folds = std::mem::take(&mut self.folds);
+        *self = Self { folds, ..Self::new(self.long) };
     }
 
     /// Reads what other processes have appended; all of the tail if what is remembered is no longer
     /// there, because a transaction was taken back or another process has folded.
     pub(crate) fn catch_up(&mut self, connection: &Connection) -> Work<()> {
         let covered = covered(connection)?;
-        if self.covered != covered || !self.is_there(connection)? {
+        if self.covered != Some(covered) || !self.is_there(connection)? {
             self.forget();
-            (self.covered, self.last) = (covered, covered);
+            self.folds.catch_up(connection)?;
+            (self.covered, self.last) = (Some(covered), covered);
         }
         let mut statement = connection.prepare_cached(
             "SELECT id, uid, batch, kind, visitor_id, occurred_at FROM kpi_events WHERE id > ?1 \
@@ -77,7 +83,7 @@ impl Tail {
     }
 
     fn is_there(&self, connection: &Connection) -> Work<bool> {
-        if self.last == self.covered {
+        if self.covered == Some(self.last) {
             return Ok(true);
         }
         let mut statement =
@@ -88,15 +94,7 @@ impl Tail {
 
     /// Whether no event of this uid is stored.
     pub(crate) fn is_new(&self, connection: &Connection, uid: Uuid) -> Work<bool> {
-        if self.uids.contains(&uid) {
-            return Ok(false);
-        }
-        if self.covered == 0 {
-            // The trees are empty yet.
-            return Ok(true);
-        }
-        let mut statement = connection.prepare_cached("SELECT 1 FROM kpi_uids WHERE uid = ?1")?;
-        Ok(!statement.exists([uid.as_bytes()])?)
+        Ok(!self.uids.contains(&uid) && !self.folds.hold(connection, uid)?)
     }
 
     /// Remembers an event that was appended.
@@ -115,13 +113,14 @@ impl Tail {
         if let Some(known) = self.steps.get(&(visitor, day)) {
             return Ok(known.steps);
         }
-        if self.covered == 0 {
+        if self.covered == Some(0) {
+            // The tree is empty yet.
             return Ok(Steps::default());
         }
         let mut statement = connection
-            .prepare_cached("SELECT steps FROM kpi_steps WHERE visitor = ?1 AND day = ?2")?;
+            .prepare_cached("SELECT steps FROM kpi_steps WHERE day = ?1 AND visitor = ?2")?;
         let stored = statement
-            .query_row(params![visitor.as_bytes(), day_number(day)], |row| row.get(0))
+            .query_row(params![day_number(day), visitor.as_bytes()], |row| row.get(0))
             .optional()?;
         let steps = Steps(stored.unwrap_or_default());
         self.steps.insert((visitor, day), Known { steps, fresh: false });
@@ -136,31 +135,26 @@ impl Tail {
         }
     }
 
-    /// Folds all of it into the trees, once there is much of it.
+    /// Folds all of it, once there is much of it.
     pub(crate) fn fold_if_long(&mut self, connection: &Connection) -> Work<()> {
         if self.uids.len() < self.long && self.steps.len() / 4 < self.long {
             return Ok(());
         }
-        // In their order, so that each page is changed once.
-        let mut uids: Vec<_> = self.uids.drain().collect();
-        uids.sort_unstable();
-        let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO kpi_uids VALUES (?1)")?;
-        for uid in uids {
-            insert.execute([uid.as_bytes()])?;
-        }
+        self.folds.append(connection, self.uids.drain().collect())?;
         let fresh = self.steps.drain().filter(|(_, known)| known.fresh);
         let mut fresh: Vec<_> = fresh.collect();
-        fresh.sort_unstable_by_key(|(place, _)| *place);
+        // In the order of the tree, so that each page is changed once.
+        fresh.sort_unstable_by_key(|((visitor, day), _)| (*day, *visitor));
         for ((visitor, day), known) in fresh {
             put_steps(connection, visitor, day, known.steps)?;
         }
         cover(connection, self.last)?;
-        self.covered = self.last;
+        self.covered = Some(self.last);
         Ok(())
     }
 }
 
-/// The last event that the trees hold.
+/// The last event that is folded.
 pub(crate) fn covered(connection: &Connection) -> Work<i64> {
     let mut statement = connection.prepare_cached("SELECT covered FROM kpi_progress")?;
     Ok(statement.query_row([], |row| row.get(0))?)
@@ -179,9 +173,9 @@ pub(crate) fn put_steps(
 ) -> Work<()> {
     connection
         .prepare_cached(
-            "INSERT INTO kpi_steps (visitor, day, steps) VALUES (?1, ?2, ?3) \
+            "INSERT INTO kpi_steps (day, visitor, steps) VALUES (?1, ?2, ?3) \
              ON CONFLICT DO UPDATE SET steps = excluded.steps",
         )?
-        .execute(params![visitor.as_bytes(), day_number(day), steps.0])?;
+        .execute(params![day_number(day), visitor.as_bytes(), steps.0])?;
     Ok(())
 }

@@ -28,6 +28,7 @@ mod fence;
 mod hosts;
 mod job;
 mod kpi;
+mod kpi_folds;
 mod kpi_recount;
 mod kpi_tail;
 mod leases;

@@ -1,0 +1,145 @@
+//! The uids of events that left the tail: folds, each a run in order behind a filter.
+//!
+//! A fold is appended once and never changed, so it costs what its own uids cost, however many events
+//! are stored. Whether an event is new is asked of the filters, in memory; only where one of them
+//! holds the uid, rightly or by chance, its run is read. The filters take two bytes per event.
+
+use fastbloom::BloomFilter;
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::error::Work;
+
+/// With so many bits for each uid and as many places as are best for them, one new uid in two
+/// thousand is looked for in a run in vain.
+const BITS: usize = 16;
+const PLACES: u32 = 8;
+
+/// The folds that are stored, as far as a process remembers them.
+#[derive(Debug, Default)]
+pub(crate) struct Folds(Vec<Fold>);
+
+#[derive(Debug)]
+struct Fold {
+    id: i64,
+    token: i64,
+    filter: BloomFilter,
+}
+
+impl Folds {
+    /// Remembers what is stored, reading only what is not remembered yet.
+    pub(crate) fn catch_up(&mut self, connection: &Connection) -> Work<()> {
+        let mut statement =
+            connection.prepare_cached("SELECT id, token FROM kpi_folds ORDER BY id")?;
+        let stored = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let stored: Vec<(i64, i64)> = stored.collect::<Result<_, _>>()?;
+        self.0.retain(|fold| stored.contains(&(fold.id, fold.token)));
+        for (id, token) in stored {
+            if !self.0.iter().any(|fold| fold.id == id) {
+                self.0.push(Fold { id, token, filter: filter_of(connection, id)? });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an event of this uid was folded.
+    pub(crate) fn hold(&self, connection: &Connection, uid: Uuid) -> Work<bool> {
+        let key = key(uid);
+        // The newest first: what is sent again was mostly sent just now.
+        for fold in self.0.iter().rev().filter(|fold| fold.filter.contains_hash(key)) {
+            let mut statement = connection
+                .prepare_cached("SELECT 1 FROM kpi_fold_uids WHERE fold = ?1 AND uid = ?2")?;
+            if statement.exists(params![fold.id, uid.as_bytes()])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Appends a fold.
+    pub(crate) fn append(&mut self, connection: &Connection, mut uids: Vec<Uuid>) -> Work<()> {
+        if uids.is_empty() {
+            return Ok(());
+        }
+        uids.sort_unstable();
+        let filter = filter(uids.len(), uids.iter().copied());
+        let token = Uuid::now_v7().as_u64_pair().1.cast_signed();
+        connection
+            .prepare_cached("INSERT INTO kpi_folds (token, filter) VALUES (?1, ?2)")?
+            .execute(params![token, bytes(&filter)])?;
+        let id = connection.last_insert_rowid();
+        let mut insert =
+            connection.prepare_cached("INSERT INTO kpi_fold_uids (fold, uid) VALUES (?1, ?2)")?;
+        for uid in uids {
+            insert.execute(params![id, uid.as_bytes()])?;
+        }
+        self.0.push(Fold { id, token, filter });
+        Ok(())
+    }
+}
+
+/// Makes all events that are stored one fold.
+pub(crate) fn fold_all(connection: &Connection) -> Work<()> {
+    connection.execute_batch(
+        "DELETE FROM kpi_folds; DELETE FROM kpi_fold_uids; \
+         INSERT INTO kpi_folds (id, token) SELECT 1, random() WHERE EXISTS (SELECT 1 FROM kpi_events); \
+         INSERT OR IGNORE INTO kpi_fold_uids SELECT 1, uid FROM kpi_events ORDER BY uid;",
+    )?;
+    Ok(())
+}
+
+/// The filter of a fold, which is made if there is none.
+fn filter_of(connection: &Connection, fold: i64) -> Work<BloomFilter> {
+    let mut statement = connection.prepare_cached("SELECT filter FROM kpi_folds WHERE id = ?1")?;
+    let stored: Option<Option<Vec<u8>>> =
+        statement.query_row([fold], |row| row.get(0)).optional()?;
+    if let Some(words) = stored.flatten().as_deref().and_then(words) {
+        return Ok(BloomFilter::from_vec(words).hashes(PLACES));
+    }
+    let count = connection.query_row(
+        "SELECT count(*) FROM kpi_fold_uids WHERE fold = ?1",
+        [fold],
+        |row| row.get(0),
+    )?;
+    let mut made = empty(count);
+    let mut statement =
+        connection.prepare_cached("SELECT uid FROM kpi_fold_uids WHERE fold = ?1")?;
+    let mut rows = statement.query([fold])?;
+    while let Some(row) = rows.next()? {
+        made.insert_hash(key(Uuid::from_bytes(row.get(0)?)));
+    }
+    connection
+        .prepare_cached("UPDATE kpi_folds SET filter = ?2 WHERE id = ?1")?
+        .execute(params![fold, bytes(&made)])?;
+    Ok(made)
+}
+
+fn filter(count: usize, uids: impl Iterator<Item = Uuid>) -> BloomFilter {
+    let mut filter = empty(count);
+    for uid in uids {
+        filter.insert_hash(key(uid));
+    }
+    filter
+}
+
+fn empty(count: usize) -> BloomFilter {
+    BloomFilter::with_num_bits(BITS * count.max(64)).hashes(PLACES)
+}
+
+/// Both halves of a uid, so that uids which share one are told apart.
+fn key(uid: Uuid) -> u64 {
+    let (high, low) = uid.as_u64_pair();
+    // Multiplied, so that near numbers lie far apart.
+    (high ^ low.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn bytes(filter: &BloomFilter) -> Vec<u8> {
+    filter.iter().flat_map(u64::to_le_bytes).collect()
+}
+
+/// Nothing if it is no filter.
+fn words(bytes: &[u8]) -> Option<Vec<u64>> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let whole = !words.is_empty() && rest.is_empty();
+    whole.then(|| words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+}
