@@ -59,11 +59,32 @@ fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work
     let mut recorded = 0;
     // The random half of an id.
     let batch = Uuid::now_v7().as_u64_pair().1.cast_signed();
+    // By place: looking parameters up by name would cost as much as the row.
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO kpi_events (uid, batch, kind, visitor_id, session_id, run_id, event_id, \
+             surface, target, path, referrer, metadata, occurred_at, received_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?;
     for event in events {
         if !tail.is_new(connection, event.uid)? {
             continue;
         }
-        insert(connection, event, batch)?;
+        insert.execute(params![
+            event.uid.as_bytes(),
+            batch,
+            event.kind.code(),
+            event.visitor_id,
+            event.session_id,
+            event.run_id,
+            event.event_id,
+            event.surface,
+            event.target,
+            event.path,
+            event.referrer,
+            event.metadata.as_ref().map(Json),
+            Micros(event.occurred_at),
+            Micros(event.received_at),
+        ])?;
         tail.appended(connection.last_insert_rowid(), batch, event.uid);
         let day = event.day();
         moved.entry(day).or_default().count(event.kind);
@@ -85,32 +106,6 @@ fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work
     }
     tail.fold_if_long(connection)?;
     Ok(recorded)
-}
-
-fn insert(connection: &Connection, event: &KpiEvent, batch: i64) -> Work<()> {
-    // By place: looking parameters up by name would cost as much as the row.
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO kpi_events (uid, batch, kind, visitor_id, session_id, run_id, event_id, \
-             surface, target, path, referrer, metadata, occurred_at, received_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?;
-    statement.execute(params![
-        event.uid.as_bytes(),
-        batch,
-        event.kind.code(),
-        event.visitor_id,
-        event.session_id,
-        event.run_id,
-        event.event_id,
-        event.surface,
-        event.target,
-        event.path,
-        event.referrer,
-        event.metadata.as_ref().map(Json),
-        Micros(event.occurred_at),
-        Micros(event.received_at),
-    ])?;
-    Ok(())
 }
 
 fn days(connection: &Connection, first: Date, last: Date) -> Work<Days> {

@@ -6,15 +6,14 @@
 //! Nothing is at risk: the log itself is on disk, and whoever finds that the memory does not match its
 //! end reads it anew.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
 use simops::kpi::event::key_of;
 use simops::kpi::{Kind, Steps};
 use uuid::Uuid;
 
-use crate::codec::{Micros, day_number};
+use crate::codec::{Micros, day_number, number_day};
 use crate::error::Work;
 use crate::kpi_folds::Folds;
 
@@ -32,6 +31,8 @@ pub(crate) struct Tail {
     batch: i64,
     /// The uids of the events in between.
     uids: HashSet<Uuid>,
+    /// The days of which anything is known, and whether the tree may hold any of it.
+    days: HashMap<Date, bool>,
     /// What visitors have done, as far as it was asked for.
     steps: HashMap<(Uuid, Date), Known>,
 }
@@ -46,8 +47,16 @@ struct Known {
 impl Tail {
     /// Remembers nothing yet, and never much more than `long` events.
     pub(crate) fn new(long: usize) -> Self {
-        let (uids, steps) = (HashSet::new(), HashMap::new());
-        Self { long, folds: Folds::default(), covered: None, last: 0, batch: 0, uids, steps }
+        Self {
+            long,
+            folds: Folds::default(),
+            covered: None,
+            last: 0,
+            batch: 0,
+            uids: HashSet::new(),
+            days: HashMap::new(),
+            steps: HashMap::new(),
+        }
     }
 
     /// Remembers nothing but folds: whether they are still those that are stored is asked again.
@@ -63,6 +72,7 @@ impl Tail {
         if self.covered != Some(covered) || !self.is_there(connection)? {
             self.forget();
             self.folds.catch_up(connection)?;
+            self.days = days(connection)?;
             (self.covered, self.last) = (Some(covered), covered);
         }
         let mut statement = connection.prepare_cached(
@@ -110,11 +120,12 @@ impl Tail {
         visitor: Uuid,
         day: Date,
     ) -> Work<Steps> {
+        // Most visits are of today, and nobody has been here tomorrow.
+        let Some(stored) = self.days.get(&day) else { return Ok(Steps::default()) };
         if let Some(known) = self.steps.get(&(visitor, day)) {
             return Ok(known.steps);
         }
-        if self.covered == Some(0) {
-            // The tree is empty yet.
+        if !stored {
             return Ok(Steps::default());
         }
         let mut statement = connection
@@ -129,6 +140,7 @@ impl Tail {
 
     /// Remembers what a visitor has done by now.
     pub(crate) fn set_steps(&mut self, visitor: Uuid, day: Date, steps: Steps) {
+        self.days.entry(day).or_insert(false);
         let known = self.steps.entry((visitor, day)).or_insert(Known { steps, fresh: true });
         if known.steps != steps {
             *known = Known { steps, fresh: true };
@@ -147,11 +159,19 @@ impl Tail {
         fresh.sort_unstable_by_key(|((visitor, day), _)| (*day, *visitor));
         for ((visitor, day), known) in fresh {
             put_steps(connection, visitor, day, known.steps)?;
+            self.days.insert(day, true);
         }
         cover(connection, self.last)?;
         self.covered = Some(self.last);
         Ok(())
     }
+}
+
+/// Every day that has events.
+fn days(connection: &Connection) -> Work<HashMap<Date, bool>> {
+    let mut statement = connection.prepare_cached("SELECT day FROM kpi_days")?;
+    let days = statement.query_map([], |row| row.get(0))?;
+    days.map(|day| Ok((number_day(day?)?, true))).collect()
 }
 
 /// The last event that is folded.

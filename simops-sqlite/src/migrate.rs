@@ -144,4 +144,29 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn visitors_of_an_older_database_are_folded() {
+        let connection = old(10);
+        connection
+            .execute_batch(
+                "INSERT INTO kpi_uids VALUES (x'02'), (x'01'); \
+                 INSERT INTO kpi_steps VALUES (x'0a', 2, 5), (x'0b', 1, 6);",
+            )
+            .unwrap();
+        migrate(&connection).unwrap();
+        let all = |sql| {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        assert_eq!(all("SELECT fold || hex(uid) FROM kpi_fold_uids"), ["101", "102"]);
+        assert_eq!(all("SELECT id || quote(filter) FROM kpi_folds"), ["1NULL"]);
+        assert_eq!(all("SELECT day || hex(visitor) || steps FROM kpi_steps"), ["10B6", "20A5"]);
+        let empty = old(10);
+        migrate(&empty).unwrap();
+        let folds: i64 =
+            empty.query_row("SELECT count(*) FROM kpi_folds", [], |row| row.get(0)).unwrap();
+        assert_eq!(folds, 0);
+    }
 }

@@ -126,3 +126,44 @@ async fn a_recount_finds_what_was_changed_by_hand_and_a_rebuild_puts_it_right() 
     assert_eq!(store.record_kpi(&events(0..310)).await.unwrap(), 10);
     assert_exact(&store, 310).await;
 }
+
+#[tokio::test]
+async fn what_was_folded_long_ago_is_still_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_tail(&folder, 25).await;
+    for start in (0..1_000).step_by(50) {
+        assert_eq!(store.record_kpi(&events(start..start + 50)).await.unwrap(), 50);
+    }
+    let folds: i64 = stranger(&folder)
+        .query_row("SELECT count(*) FROM kpi_folds WHERE filter IS NOT NULL", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(folds, 20);
+    assert_eq!(store.record_kpi(&events(0..1_000)).await.unwrap(), 0);
+    drop(store);
+    // One that begins anew reads the filters, and makes those that are missing or damaged.
+    stranger(&folder)
+        .execute_batch(
+            "UPDATE kpi_folds SET filter = NULL WHERE id % 3 = 0; \
+             UPDATE kpi_folds SET filter = x'00' WHERE id % 3 = 1;",
+        )
+        .unwrap();
+    let store = with_tail(&folder, 25).await;
+    assert_eq!(store.record_kpi(&events(0..1_001)).await.unwrap(), 1);
+    assert_exact(&store, 1_001).await;
+}
+
+#[tokio::test]
+async fn a_fold_that_was_taken_back_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_tail(&folder, 100).await;
+    store.record_kpi(&events(0..90)).await.unwrap();
+    store.set_max_bytes(Some(1)).await.unwrap();
+    // This one would fold, and finds no room for it.
+    let many = events(90..90 + MAX_BATCH as u64);
+    assert!(store.record_kpi(&many).await.is_err());
+    store.set_max_bytes(None).await.unwrap();
+    // Other events are folded under the same number.
+    store.record_kpi(&events(80..150)).await.unwrap();
+    assert_eq!(store.record_kpi(&many).await.unwrap(), MAX_BATCH as u64 - 60);
+    assert_exact(&store, 90 + MAX_BATCH as u64).await;
+}
