@@ -52,6 +52,11 @@ impl Observer {
         settings: &Effective,
         now: Timestamp,
     ) -> Result<Observed> {
+        // Before any question to the store: with a full pool there may be no answer, and that is
+        // when the check must count.
+        let pool_utilization = store.pool_utilization();
+        let pressed = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
+        let pool_checks = self.count(pressed, now);
         let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
         let since = now.checked_sub(window).map_err(|error| {
             Error::internal("the failure window has no begin").with_source(error)
@@ -60,8 +65,6 @@ impl Observer {
             Some(run) => store.failure_window(&run.run_id, since).await?,
             None => Default::default(),
         };
-        let pool_utilization = store.pool_utilization();
-        let pressed = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
         let refusal = match (&self.refusals, &state.run) {
             (Some(refusals), Some(run)) => refusals.on(&run.run_id, day_of(now)),
             _ => None,
@@ -72,7 +75,7 @@ impl Observer {
             failed_calls: failures.failed,
             window_calls: failures.calls,
             pool_utilization,
-            pool_checks: self.count(pressed, now),
+            pool_checks,
         })
     }
 

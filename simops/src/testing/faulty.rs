@@ -4,7 +4,7 @@ mod visitors;
 
 use std::future::Future;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -50,12 +50,18 @@ pub struct FaultyStore {
     inner: Arc<dyn RunStore>,
     calls: AtomicU64,
     plan: Mutex<Option<(Range<u64>, Fault)>>,
+    full: AtomicBool,
 }
 
 impl FaultyStore {
     /// A store that does not fail yet.
     pub fn new(inner: Arc<dyn RunStore>) -> Self {
-        Self { inner, calls: AtomicU64::new(0), plan: Mutex::new(None) }
+        Self {
+            inner,
+            calls: AtomicU64::new(0),
+            plan: Mutex::new(None),
+            full: AtomicBool::new(false),
+        }
     }
 
     /// Fails the calls with these numbers, and no others from now on. `n..n + 1` is one call,
@@ -67,6 +73,11 @@ impl FaultyStore {
     /// Fails no call from now on.
     pub fn recover(&self) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Shows all connections of the pool as in use, or no longer.
+    pub fn fill_pool(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 
     /// How many calls there were: the number of the next one.
@@ -146,7 +157,7 @@ impl ControlStore for FaultyStore {
     }
 
     fn pool_utilization(&self) -> f64 {
-        self.inner.pool_utilization()
+        if self.full.load(Ordering::SeqCst) { 1.0 } else { self.inner.pool_utilization() }
     }
 }
 

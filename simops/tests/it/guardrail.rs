@@ -1,9 +1,14 @@
 //! Stop conditions: exact at their boundaries, monotone, off when switched off.
 
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
-use simops::guardrail::{Observed, evaluate};
+use simops::control::ControlState;
+use simops::guardrail::{Observed, Observer, evaluate};
 use simops::settings::{Effective, Overrides, Registry, key};
+use simops::testing::{Fault, FaultyStore, MemoryStore};
 use simops::usage::NanoUsd;
 
 fn settings(overrides: &[(&str, serde_json::Value)]) -> Effective {
@@ -42,6 +47,25 @@ fn each_condition_trips_exactly_at_its_threshold() {
     assert!(trips(&pool(0.95, 2), &settings).is_empty());
     assert!(trips(&pool(0.94, 3), &settings).is_empty());
     assert_eq!(trips(&pool(0.95, 3), &settings), ["db_pool_pressure"]);
+}
+
+#[tokio::test]
+async fn a_pool_so_full_that_the_store_does_not_answer_is_counted_all_the_same() {
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let (observer, settings) = (Observer::default(), settings(&[]));
+    let check = async |second: i64| {
+        let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        observer.observe(&store, &ControlState::default(), &settings, at).await
+    };
+    store.fill_pool(true);
+    store.fail(0..u64::MAX, Fault::Before);
+    for second in 0..3 {
+        assert!(check(second).await.is_err());
+    }
+    store.recover();
+    assert_eq!(trips(&check(3).await.unwrap(), &settings), ["db_pool_pressure"]);
+    store.fill_pool(false);
+    assert!(trips(&check(4).await.unwrap(), &settings).is_empty());
 }
 
 #[test]
