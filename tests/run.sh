@@ -27,6 +27,7 @@ need redis-cli redis-tools
 need psql postgresql postgresql-client
 need runuser util-linux
 need pgbouncer pgbouncer
+need faketime faketime
 need chromium chromium
 need chromedriver chromium-driver
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use simops::notify::SigningSecret;
+use simops_tests::postgres::PostgresServer;
 use simops_tests::provider::{Provider, Reply};
 use simops_tests::{Server, ServerBuilder, cli, eventually};
 
@@ -77,10 +78,22 @@ fn accepted() -> Reply {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alert_is_accepted_once_whatever_becomes_of_servers_and_answers() {
+    is_accepted_once(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_accepted_once_of_servers_on_postgres() {
+    is_accepted_once(Some(PostgresServer::shared().database().url())).await;
+}
+
+async fn is_accepted_once(database_url: Option<String>) {
     let dir = tempfile::tempdir().unwrap();
     // The first answer is lost: the receiver has the message, and nobody knows.
     let receiver = Provider::start(|n| if n == 0 { Reply::HangsUp } else { accepted() }).await;
-    let builder = server(&dir, &receiver);
+    let mut builder = server(&dir, &receiver);
+    if let Some(url) = &database_url {
+        builder = builder.env("DATABASE_URL", url);
+    }
     let (one, other) = tokio::join!(builder.start(), builder.start());
     visit(&one, "landing_view", 0..60).await;
     visit(&other, "landing_run_click", 0..1).await;

@@ -1,6 +1,9 @@
 //! Several servers and workers on one Postgres.
 
+mod clocks;
 mod commands;
+mod duties;
+mod guardrail;
 mod load;
 mod outages;
 mod rolling;
