@@ -140,7 +140,7 @@ pub(crate) async fn append(connection: &mut Link, events: &[NewEvent]) -> Work<(
              $7::json[], $8::timestamptz[], $9::text[], $10::bool[]) WITH ORDINALITY AS new \
              (uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
              category, enforcement, place) \
-         ORDER BY place ON CONFLICT (uid) DO NOTHING RETURNING uid",
+         ORDER BY place ON CONFLICT DO NOTHING RETURNING uid",
     )
     .bind(uids)
     .bind(events.iter().map(|event| event.run_id.as_deref()).collect::<Vec<_>>())

@@ -91,7 +91,7 @@ async fn insert(connection: &mut Link, events: &[&KpiEvent]) -> Work<HashSet<Uui
          SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], \
              $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], \
              $12::timestamptz[], $13::timestamptz[]) \
-         ON CONFLICT (uid) DO NOTHING RETURNING uid",
+         ON CONFLICT DO NOTHING RETURNING uid",
     )
     .bind(events.iter().map(|event| event.uid).collect::<Vec<_>>())
     .bind(events.iter().map(kind).collect::<Vec<_>>())

@@ -4,6 +4,7 @@
 mod conformance;
 mod opening;
 mod parity;
+mod partitions;
 mod pool;
 mod support;
 mod watching;

@@ -1,0 +1,57 @@
+-- Makes `events` and `kpi_events` tables of partitions, one a UTC day. Once, with all simops processes
+-- stopped: psql "$DATABASE_URL" -f deploy/postgres/partition.sql
+--
+-- Then each day, with any role that owns the tables: deploy/postgres/partitions-ahead.sql
+\set ON_ERROR_STOP on
+SET timezone = 'UTC';
+BEGIN;
+LOCK TABLE events, kpi_events;
+
+ALTER TABLE events RENAME TO events_whole;
+CREATE SEQUENCE events_ids;
+SELECT setval('events_ids', coalesce(max(id), 1), max(id) IS NOT NULL) FROM events_whole;
+CREATE TABLE events (LIKE events_whole) PARTITION BY RANGE (created_at);
+ALTER TABLE events ALTER COLUMN id SET DEFAULT nextval('events_ids');
+ALTER SEQUENCE events_ids OWNED BY events.id;
+
+ALTER TABLE kpi_events RENAME TO kpi_events_whole;
+CREATE SEQUENCE kpi_events_ids;
+SELECT setval('kpi_events_ids', coalesce(max(id), 1), max(id) IS NOT NULL) FROM kpi_events_whole;
+CREATE TABLE kpi_events (LIKE kpi_events_whole) PARTITION BY RANGE (occurred_at);
+ALTER TABLE kpi_events ALTER COLUMN id SET DEFAULT nextval('kpi_events_ids');
+ALTER SEQUENCE kpi_events_ids OWNED BY kpi_events.id;
+
+-- What lies before the first day, or beyond the last that was made.
+CREATE TABLE events_other PARTITION OF events DEFAULT;
+CREATE TABLE kpi_events_other PARTITION OF kpi_events DEFAULT;
+
+DO $$
+DECLARE
+    of_day RECORD;
+BEGIN
+    FOR of_day IN
+        SELECT 'events' AS whole, day::date AS day FROM generate_series(
+            (SELECT min(created_at) FROM events_whole)::date::timestamp, now()::date + 14, '1 day') AS day
+        UNION ALL
+        SELECT 'kpi_events', day::date FROM generate_series(
+            (SELECT min(occurred_at) FROM kpi_events_whole)::date::timestamp, now()::date + 14, '1 day') AS day
+    LOOP
+        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)',
+            of_day.whole || to_char(of_day.day, '_YYYY_MM_DD'), of_day.whole,
+            of_day.day::timestamptz, (of_day.day + 1)::timestamptz);
+    END LOOP;
+END $$;
+
+INSERT INTO events SELECT * FROM events_whole ORDER BY id;
+INSERT INTO kpi_events SELECT * FROM kpi_events_whole ORDER BY id;
+DROP TABLE events_whole, kpi_events_whole;
+
+ALTER TABLE events ADD PRIMARY KEY (id, created_at), ADD UNIQUE (uid, created_at);
+CREATE INDEX events_by_run ON events (run_id, id);
+CREATE INDEX events_by_type ON events (event_type, id);
+CREATE INDEX events_by_run_and_type ON events (run_id, event_type, id);
+CREATE INDEX events_by_time
+    ON events (created_at, id) INCLUDE (event_type, mode, agent_id, category, enforcement);
+ALTER TABLE kpi_events ADD PRIMARY KEY (id, occurred_at), ADD UNIQUE (uid, occurred_at);
+COMMIT;
+ANALYZE events, kpi_events;
