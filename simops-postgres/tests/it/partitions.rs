@@ -54,7 +54,7 @@ async fn descriptions(store: &PostgresStore) -> Vec<String> {
 async fn events_and_visits_go_on_over_a_partition_a_day() {
     let database = PostgresServer::shared().database();
     let now = Timestamp::now();
-    let event = |days| NewEvent::new("tick", &format!("{days} days ago"), ago(now, days));
+    let event = |days| NewEvent::new("tick", format!("{days} days ago"), ago(now, days));
     let before: Vec<_> = (0..6).rev().map(event).collect();
     let visits: Vec<_> = (0..6).map(|days| visit(days, ago(now, days))).collect();
     let store = PostgresStore::open(&database.url()).await.unwrap();
