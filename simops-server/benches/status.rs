@@ -34,7 +34,8 @@ const WANTED_ON_POSTGRES: f64 = 0.60;
 async fn main() {
     let postgres = PostgresServer::durable();
     let sqlite: Arc<dyn RunStore> = Arc::new(SqliteStore::open("sqlite::memory:").await.unwrap());
-    let on_postgres = PostgresStore::open(&postgres.database().url()).await.unwrap();
+    let database = postgres.database();
+    let on_postgres = PostgresStore::open(&database.url()).await.unwrap();
     let bare = start_bare(&sqlite).await;
     let (sqlite, on_postgres) =
         (start_simops(sqlite).await, start_simops(Arc::new(on_postgres)).await);
