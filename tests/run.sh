@@ -26,6 +26,7 @@ need redis-server redis-server
 need redis-cli redis-tools
 need psql postgresql postgresql-client
 need runuser util-linux
+need script bsdutils
 need pgbouncer pgbouncer
 need faketime faketime
 need chromium chromium

@@ -10,6 +10,7 @@ use crate::commands::kpi_import::{self, Format};
 use crate::commands::{ask, kpi_seed, on_database_only};
 use crate::exit::Failure;
 use crate::print;
+use crate::progress::while_at;
 use crate::request::Request;
 use crate::target::Direct;
 
@@ -87,11 +88,13 @@ pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Fa
     match command {
         KpiCommand::Rollups { .. } => Ok(()),
         KpiCommand::Verify => {
-            let verified = direct.ops().verify_kpi().await?;
+            let verified = while_at("counting visitors' events", direct.ops().verify_kpi()).await?;
             print::json(&verified)?;
             verdict(&verified)
         }
-        KpiCommand::Rebuild => print::json(&direct.ops().rebuild_kpi().await?),
+        KpiCommand::Rebuild => {
+            print::json(&while_at("counting visitors' events", direct.ops().rebuild_kpi()).await?)
+        }
         KpiCommand::Import(args) => kpi_import::run(direct.ops(), &args).await,
         KpiCommand::Seed(args) => kpi_seed::run(direct.ops(), &args).await,
     }

@@ -11,6 +11,7 @@ use crate::commands::{on_database_only, since};
 use crate::database;
 use crate::exit::Failure;
 use crate::print;
+use crate::progress::{Bar, while_at};
 
 /// Events that are deleted at once: others write in between.
 const AT_ONCE: usize = 5_000;
@@ -47,7 +48,7 @@ pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failur
     let state = store.load().await?;
     let open = state.open_run().map(|run| run.run_id.as_str());
     let before = args.older_than;
-    let old = store.old_events(before, open).await?;
+    let old = while_at("counting old events", store.old_events(before, open)).await?;
     let deleted = if args.dry_run { 0 } else { delete(&*store, before, open, old).await? };
     print::json(&json!({
         "older_than": before,
@@ -62,12 +63,12 @@ async fn delete(
     open: Option<&str>,
     old: u64,
 ) -> Result<u64, Failure> {
-    let mut deleted = 0;
+    let (mut deleted, bar) = (0, Bar::new("old events"));
     loop {
         match store.delete_old_events(before, open, AT_ONCE).await? {
             0 => return Ok(deleted),
             more => deleted += more,
         }
-        print::note(&format!("{deleted} of {old} events deleted"));
+        bar.show(deleted, old);
     }
 }

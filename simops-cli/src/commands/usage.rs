@@ -8,6 +8,7 @@ use crate::args::Globals;
 use crate::commands::{on_database_only, since};
 use crate::exit::Failure;
 use crate::print;
+use crate::progress::while_at;
 use crate::target::Direct;
 
 /// `usage …`.
@@ -63,12 +64,12 @@ pub(crate) async fn run(globals: &Globals, command: UsageCommand) -> Result<(), 
             print::json(&direct.ops().usage(&query).await?)
         }
         UsageCommand::Verify => {
-            let verified = direct.ops().verify_usage().await?;
+            let verified = while_at("counting the ledger", direct.ops().verify_usage()).await?;
             print::json(&verified)?;
             verdict(&verified)
         }
         UsageCommand::Rebuild => {
-            let rebuilt = direct.ops().rebuild_usage().await?;
+            let rebuilt = while_at("counting the ledger", direct.ops().rebuild_usage()).await?;
             print::json(&rebuilt)?;
             let repaired = many(rebuilt.repaired.len(), "sum");
             print::note(&format!("{repaired} put right; counted {}", said(&rebuilt.counted)));

@@ -15,6 +15,7 @@ use server::Server;
 
 use crate::args::Globals;
 use crate::exit::Failure;
+use crate::progress::while_at;
 use crate::request::Request;
 
 /// Answers requests with the JSON of the admin API.
@@ -45,8 +46,8 @@ impl Target {
     /// The answer to `request`.
     pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
         match self {
-            Self::Direct(direct) => direct.ask(request).await,
-            Self::Server(server) => server.ask(request).await,
+            Self::Direct(direct) => while_at("at the database", direct.ask(request)).await,
+            Self::Server(server) => while_at("waiting for the server", server.ask(request)).await,
         }
     }
 }

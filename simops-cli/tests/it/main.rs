@@ -9,6 +9,7 @@ mod digest;
 mod drills;
 mod kpi;
 mod ledger;
+mod progress;
 mod prune;
 mod run;
 mod server;

@@ -11,6 +11,7 @@ use crate::args::Globals;
 use crate::commands::baseline::Format;
 use crate::exit::Failure;
 use crate::print;
+use crate::progress::while_at;
 use crate::target::Probe;
 use verdict::Checked;
 
@@ -47,7 +48,8 @@ pub(crate) async fn run(globals: &Globals, command: CheckCommand) -> Result<(), 
     let token = token.ok_or_else(|| {
         Failure::usage("check production needs the admin token: --token or ADMIN_API_TOKEN")
     })?;
-    let checked = production::check(&Probe::new(url, token)?, token).await;
+    let checked =
+        while_at("asking the server", production::check(&Probe::new(url, token)?, token)).await;
     let people = stdout().is_terminal();
     match args.format.unwrap_or(if people { Format::Table } else { Format::Json }) {
         Format::Json => print::json(&checked)?,
