@@ -1,11 +1,11 @@
--- Makes `events` and `kpi_events` tables of partitions, one a UTC day. Once, with all simops processes
+-- Makes `events`, `usage` and `kpi_events` tables of partitions, one a UTC day. Once, with all simops processes
 -- stopped: psql "$DATABASE_URL" -f deploy/postgres/partition.sql
 --
 -- Then each day, with any role that owns the tables: deploy/postgres/partitions-ahead.sql
 \set ON_ERROR_STOP on
 SET timezone = 'UTC';
 BEGIN;
-LOCK TABLE events, kpi_events;
+LOCK TABLE events, usage, kpi_events;
 
 ALTER TABLE events RENAME TO events_whole;
 CREATE SEQUENCE events_ids;
@@ -13,6 +13,13 @@ SELECT setval('events_ids', coalesce(max(id), 1), max(id) IS NOT NULL) FROM even
 CREATE TABLE events (LIKE events_whole) PARTITION BY RANGE (created_at);
 ALTER TABLE events ALTER COLUMN id SET DEFAULT nextval('events_ids');
 ALTER SEQUENCE events_ids OWNED BY events.id;
+
+ALTER TABLE usage RENAME TO usage_whole;
+CREATE SEQUENCE usage_places;
+SELECT setval('usage_places', coalesce(max(place), 1), max(place) IS NOT NULL) FROM usage_whole;
+CREATE TABLE usage (LIKE usage_whole) PARTITION BY RANGE (created_at);
+ALTER TABLE usage ALTER COLUMN place SET DEFAULT nextval('usage_places');
+ALTER SEQUENCE usage_places OWNED BY usage.place;
 
 ALTER TABLE kpi_events RENAME TO kpi_events_whole;
 CREATE SEQUENCE kpi_events_ids;
@@ -23,6 +30,7 @@ ALTER SEQUENCE kpi_events_ids OWNED BY kpi_events.id;
 
 -- What lies before the first day, or beyond the last that was made.
 CREATE TABLE events_other PARTITION OF events DEFAULT;
+CREATE TABLE usage_other PARTITION OF usage DEFAULT;
 CREATE TABLE kpi_events_other PARTITION OF kpi_events DEFAULT;
 
 DO $$
@@ -32,6 +40,9 @@ BEGIN
     FOR of_day IN
         SELECT 'events' AS whole, day::date AS day FROM generate_series(
             (SELECT min(created_at) FROM events_whole)::date::timestamp, now()::date + 14, '1 day') AS day
+        UNION ALL
+        SELECT 'usage', day::date FROM generate_series(
+            (SELECT min(created_at) FROM usage_whole)::date::timestamp, now()::date + 14, '1 day') AS day
         UNION ALL
         SELECT 'kpi_events', day::date FROM generate_series(
             (SELECT min(occurred_at) FROM kpi_events_whole)::date::timestamp, now()::date + 14, '1 day') AS day
@@ -43,8 +54,9 @@ BEGIN
 END $$;
 
 INSERT INTO events SELECT * FROM events_whole ORDER BY id;
+INSERT INTO usage SELECT * FROM usage_whole ORDER BY place;
 INSERT INTO kpi_events SELECT * FROM kpi_events_whole ORDER BY id;
-DROP TABLE events_whole, kpi_events_whole;
+DROP TABLE events_whole, usage_whole, kpi_events_whole;
 
 ALTER TABLE events ADD PRIMARY KEY (id, created_at), ADD UNIQUE (uid, created_at);
 CREATE INDEX events_by_run ON events (run_id, id);
@@ -52,6 +64,9 @@ CREATE INDEX events_by_type ON events (event_type, id);
 CREATE INDEX events_by_run_and_type ON events (run_id, event_type, id);
 CREATE INDEX events_by_time
     ON events (created_at, id) INCLUDE (event_type, mode, agent_id, category, enforcement);
+ALTER TABLE usage ADD PRIMARY KEY (id, created_at), ADD UNIQUE (place, created_at);
+CREATE INDEX usage_by_run ON usage (run_id, created_at) INCLUDE (success);
+CREATE INDEX usage_by_time ON usage (created_at);
 ALTER TABLE kpi_events ADD PRIMARY KEY (id, occurred_at), ADD UNIQUE (uid, occurred_at);
 COMMIT;
-ANALYZE events, kpi_events;
+ANALYZE events, usage, kpi_events;

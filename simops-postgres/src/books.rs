@@ -40,8 +40,9 @@ pub(crate) struct Books {
     pub(crate) ended: BTreeSet<Uuid>,
     /// Leases that are new.
     pub(crate) begun: BTreeSet<Uuid>,
-    /// Rows that are new or replaced, in order, and the same as a set.
+    /// Rows that are new, in order; stored ones that are replaced; and both as a set.
     pub(crate) written: Vec<Uuid>,
+    pub(crate) replaced: Vec<Uuid>,
     pub(crate) marked: BTreeSet<Uuid>,
     pub(crate) changed_days: BTreeSet<Date>,
     pub(crate) changed_runs: BTreeSet<String>,
@@ -132,9 +133,10 @@ impl Books {
             of_day = of_day - DayTotals::of(old);
             of_run = of_run - CallTotals::of(old);
         }
-        self.rows.insert(row.id, row.clone());
+        let known = self.rows.insert(row.id, row.clone()).is_some();
         if self.marked.insert(row.id) {
-            self.written.push(row.id);
+            let changed = if known { &mut self.replaced } else { &mut self.written };
+            changed.push(row.id);
         }
         self.change(row.day, |day| {
             day.settled = day.settled + of_day;

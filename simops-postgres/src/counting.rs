@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::ToSpan;
 use simops::Result;
 use simops::usage::{DayUse, Fence};
 use uuid::Uuid;
@@ -20,10 +21,10 @@ use crate::{fence, leases, usage};
 /// Takes the steps of several callers, in one transaction. All of them carry ids, so what was lost
 /// with its connection is done again.
 pub(crate) async fn take_steps(base: Base, steps: Vec<Step>) -> Result<Vec<Result<Done>>> {
-    let steps = &steps;
+    let (steps, by_time) = (&steps, base.ledger_by_time);
     base.write_known(|mut tx| async move {
         let fence = fence::lock(&mut tx).await?;
-        let mut books = open(&mut tx, touched(steps), &fence).await?;
+        let mut books = open(&mut tx, touched(steps), &fence, by_time).await?;
         let answers: Vec<_> = steps.iter().map(|step| books.take(step, &fence)).collect();
         close(&mut tx, &books).await?;
         Ok((tx, answers))
@@ -68,10 +69,20 @@ pub(crate) async fn open(
     connection: &mut Link,
     mut touched: Touched,
     fence: &Fence,
+    ledger_by_time: bool,
 ) -> Work<Books> {
     let ids: Vec<_> = touched.ids.iter().copied().collect();
     let leases = leases::of_ids(&mut *connection, &ids).await?;
-    let rows = usage::of_ids(&mut *connection, &ids).await?;
+    let rows = match touched.days.first() {
+        // A call is recorded on its day or later, whoever's clock is a little behind.
+        Some(day) if ledger_by_time => {
+            let since = day.saturating_sub(1.day());
+            usage::of_ids_since(&mut *connection, &ids, since).await?
+        }
+        Some(_) => usage::of_ids(&mut *connection, &ids).await?,
+        // Nothing is to be booked.
+        None => Vec::new(),
+    };
     touched.days.extend(leases.iter().map(|lease| lease.day));
     let runs: Vec<_> = touched.runs.into_iter().collect();
     Ok(Books {
@@ -92,8 +103,9 @@ pub(crate) async fn close(connection: &mut Link, books: &Books) -> Work<()> {
     leases::end(&mut *connection, &books.ended).await?;
     let begun: Vec<_> = books.begun.iter().filter_map(|id| books.leases.get(id)).collect();
     leases::begin(&mut *connection, &begun).await?;
-    let written: Vec<_> = books.written.iter().filter_map(|id| books.rows.get(id)).collect();
-    usage::write(&mut *connection, &written).await?;
+    let rows = |ids: &[Uuid]| ids.iter().filter_map(|id| books.rows.get(id)).collect::<Vec<_>>();
+    usage::insert(&mut *connection, &rows(&books.written)).await?;
+    usage::replace(&mut *connection, &rows(&books.replaced)).await?;
     for day in &books.changed_days {
         let day_use = books.days.get(day).copied().unwrap_or_else(DayUse::default);
         put_day_use(&mut *connection, *day, &day_use).await?;

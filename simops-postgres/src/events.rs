@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
@@ -13,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::codec::{Json, Micros, count as count_of, one_more};
+use crate::codec::{Json, Micros, one_more};
 use crate::error::Work;
 use crate::link::Link;
 use crate::tally::Days;
@@ -44,45 +43,6 @@ impl EventStore for PostgresStore {
                 let row = sqlx::query(AssertSqlSafe(sql)).bind(id);
                 let row = row.fetch_optional(&mut *connection).await?;
                 Ok((connection, row.as_ref().map(event).transpose()?))
-            })
-            .await
-    }
-
-    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64> {
-        self.base
-            .read_long(|mut connection| async move {
-                let (count,): (i64,) = sqlx::query_as(
-                    "SELECT count(*) FROM events \
-                     WHERE created_at < $1 AND ($2::text IS NULL OR run_id IS DISTINCT FROM $2)",
-                )
-                .bind(Micros(before))
-                .bind(kept)
-                .fetch_one(&mut *connection)
-                .await?;
-                Ok((connection, count.cast_unsigned()))
-            })
-            .await
-    }
-
-    async fn delete_old_events(
-        &self,
-        before: Timestamp,
-        kept: Option<&str>,
-        limit: usize,
-    ) -> Result<u64> {
-        self.base
-            .write_long(|mut tx| async move {
-                let deleted = sqlx::query(
-                    "DELETE FROM events WHERE id IN (SELECT id FROM events \
-                         WHERE created_at < $1 AND ($2::text IS NULL OR run_id IS DISTINCT FROM $2) \
-                         ORDER BY created_at LIMIT $3)",
-                )
-                .bind(Micros(before))
-                .bind(kept)
-                .bind(count_of(limit))
-                .execute(&mut *tx)
-                .await?;
-                Ok((tx, deleted.rows_affected()))
             })
             .await
     }

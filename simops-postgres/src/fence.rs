@@ -51,6 +51,7 @@ impl FenceStore for PostgresStore {
     }
 
     async fn confirm(&self, member: &Member, open: &[Lease]) -> Result<Fence> {
+        let by_time = self.base.ledger_by_time;
         self.base
             .write_known(|mut tx| async move {
                 let fence = lock(&mut tx).await?;
@@ -58,7 +59,7 @@ impl FenceStore for PostgresStore {
                 touched.ids.extend(open.iter().map(|lease| lease.id));
                 touched.days.extend(open.iter().map(|lease| lease.day));
                 if !open.is_empty() {
-                    let mut books = counting::open(&mut tx, touched, &fence).await?;
+                    let mut books = counting::open(&mut tx, touched, &fence, by_time).await?;
                     open.iter().for_each(|lease| books.hand_over(lease));
                     counting::close(&mut tx, &books).await?;
                 }

@@ -16,6 +16,7 @@ use crate::codec::{Day, Micros};
 use crate::error::Work;
 use crate::kpi::{all_days, lock, of_bits, put_steps, put_sums};
 use crate::link::Link;
+use crate::retention::count_pruned_visits;
 use crate::transaction::Tx;
 
 /// Visitors' days that are written at once.
@@ -42,24 +43,30 @@ pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, KpiRecount)> {
 async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
     let kept_steps = kept_steps(connection).await?;
     let mut counted = Recounter::default();
+    count_pruned_visits(&mut *connection, &mut counted).await?;
     let mut rows =
         sqlx::query("SELECT kind, visitor_id, occurred_at FROM kpi_events").fetch(&mut *connection);
     while let Some(row) = rows.try_next().await? {
-        let code: i16 = row.try_get(0)?;
-        let kind = usize::try_from(code).ok().and_then(Kind::of_code).ok_or_else(|| {
-            Error::new(ErrorKind::Unusable, "the database holds an event of an unknown kind")
-        })?;
+        let kind = kind_of(row.try_get(0)?)?;
         let day = day_of(row.try_get::<Micros, _>(2)?.0);
         counted.count(kind, key_of(row.try_get(1)?), day);
     }
     drop(rows);
     let found = KpiRecount {
         events: counted.events(),
+        pruned: counted.pruned(),
         kept: all_days(connection).await?,
         counted: counted.days(),
         wrong_steps: differences(&kept_steps, counted.steps()),
     };
     Ok((found, counted))
+}
+
+/// The kind that is stored under a code.
+pub(crate) fn kind_of(code: i16) -> Work<Kind> {
+    let unknown = "the database holds an event of an unknown kind";
+    let kind = usize::try_from(code).ok().and_then(Kind::of_code);
+    Ok(kind.ok_or_else(|| Error::new(ErrorKind::Unusable, unknown))?)
 }
 
 type StepsOf = HashMap<(Uuid, Date), Steps>;

@@ -50,6 +50,7 @@ impl UsageCounter for PostgresStore {
         if due_now.await?.is_empty() {
             return Ok(0);
         }
+        let by_time = self.base.ledger_by_time;
         self.base
             .write_known(|mut tx| async move {
                 let fence = fence::lock(&mut tx).await?;
@@ -60,7 +61,7 @@ impl UsageCounter for PostgresStore {
                     .collect();
                 let mut touched = Touched::default();
                 rows.iter().for_each(|row| touched.row(row));
-                let mut books = counting::open(&mut tx, touched, &fence).await?;
+                let mut books = counting::open(&mut tx, touched, &fence, by_time).await?;
                 rows.iter().for_each(|row| books.settle(row));
                 counting::close(&mut tx, &books).await?;
                 Ok((tx, rows.len().try_into().unwrap_or(u64::MAX)))

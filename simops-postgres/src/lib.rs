@@ -40,6 +40,7 @@ mod options;
 mod pooler;
 mod queue;
 mod recount;
+mod retention;
 mod runs;
 mod store;
 mod tally;

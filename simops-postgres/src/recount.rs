@@ -12,12 +12,13 @@ use crate::codec::Day;
 use crate::days::{day_uses, put_day_use, totals};
 use crate::error::Work;
 use crate::link::Link;
+use crate::retention::pruned_calls;
 use crate::transaction::Tx;
-use crate::usage::{CALL_SUMS, call_totals, put_run_totals, run_totals};
+use crate::usage::{call_sums, call_totals, put_run_totals, run_totals};
 use crate::{fence, leases};
 
 /// Sums of a day's calls as SQL, as [`simops::usage::DayTotals::of`] counts them.
-const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
+pub(crate) const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
      count(*) FILTER (WHERE provider = 'groq'), count(*) FILTER (WHERE provider = 'gemini'), \
      count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";
 
@@ -33,10 +34,22 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
         all += settled.calls_total;
         days.entry(row.try_get::<Day, _>("day")?.0).or_default().counted.settled = settled;
     }
-    let sql =
-        format!("SELECT {CALL_SUMS}, run_id FROM usage WHERE run_id IS NOT NULL GROUP BY run_id");
+    let sql = format!(
+        "SELECT {}, run_id FROM usage WHERE run_id IS NOT NULL GROUP BY run_id",
+        call_sums()
+    );
     for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
         runs.entry(row.try_get("run_id")?).or_default().counted = call_totals(&row, 0)?;
+    }
+    let mut pruned: i64 = 0;
+    for gone in pruned_calls(&mut *connection).await? {
+        pruned = pruned.saturating_add(gone.of_run.calls);
+        let day = &mut days.entry(gone.day).or_default().counted;
+        day.settled = day.settled + gone.of_day;
+        if let Some(run_id) = gone.run_id {
+            let run = &mut runs.entry(run_id).or_default().counted;
+            *run = *run + gone.of_run;
+        }
     }
     let open = leases::all(&mut *connection).await?;
     for lease in &open {
@@ -60,6 +73,7 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
     }
     Ok(Recount {
         rows: all,
+        pruned,
         leases: open.len().try_into().unwrap_or(i64::MAX),
         days: days.into_iter().collect(),
         runs: runs.into_iter().collect(),

@@ -74,12 +74,14 @@ impl PostgresStore {
 
         let session = Session::new(&options, pooled);
         let connections = Arc::new(Connections::new(&location, &options, session));
-        let (channel, revision) = begin(&connections).await.map_err(Failure::into_error)?;
+        let (channel, revision, ledger_by_time) =
+            begin(&connections).await.map_err(Failure::into_error)?;
         let base = Base {
             connections,
             revision: watch::Sender::new(revision),
             channel: channel.into(),
             answer_within: options.answer_within,
+            ledger_by_time,
         };
         Ok(Self::start(base, beside.map(|direct| direct.connect.clone()), &options))
     }
@@ -126,15 +128,20 @@ async fn migrate(location: &Location, options: &PostgresOptions, pooled: bool) -
     migrate::migrate(&connections).await.map_err(Failure::into_error)
 }
 
-/// What is known once connected: the channel of this schema, and the revision.
-async fn begin(connections: &Connections) -> Work<(String, u64)> {
+/// What is known once connected: the channel of this schema, the revision, and whether the ledger is
+/// a table of partitions.
+async fn begin(connections: &Connections) -> Work<(String, u64, bool)> {
     let mut tx = connections.begin(How::Read).await?;
     // Several schemas of one database may hold a simops each.
-    let (channel,): (String,) =
-        sqlx::query_as("SELECT 'simops_' || md5(current_schema())").fetch_one(&mut *tx).await?;
+    let (channel, ledger_by_time) = sqlx::query_as(
+        "SELECT 'simops_' || md5(current_schema()), relkind = 'p' FROM pg_class \
+         WHERE oid = 'usage'::regclass",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     let revision = stored(&mut tx).await?;
     tx.commit().await?;
-    Ok((channel, revision))
+    Ok((channel, revision, ledger_by_time))
 }
 
 fn one_connection(direct: PgConnectOptions, options: &PostgresOptions) -> PgPool {

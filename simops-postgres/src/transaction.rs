@@ -27,6 +27,8 @@ pub(crate) struct Base {
     /// Where notifications are heard.
     pub(crate) channel: Arc<str>,
     pub(crate) answer_within: Duration,
+    /// Whether the ledger is a table of partitions by time.
+    pub(crate) ledger_by_time: bool,
 }
 
 /// A transaction that writes.

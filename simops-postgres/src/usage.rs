@@ -128,28 +128,60 @@ pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<Usag
     Ok(rows.iter().map(row).collect::<sqlx::Result<_>>()?)
 }
 
-/// Writes rows in order; one that is stored is replaced in its place.
-pub(crate) async fn write(connection: &mut Link, new: &[&UsageRow]) -> Work<()> {
+/// As [`of_ids`], recorded on a day or later: reads only their partitions.
+pub(crate) async fn of_ids_since(
+    connection: &mut Link,
+    ids: &[Uuid],
+    day: Date,
+) -> Work<Vec<UsageRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM usage \
+         WHERE id = ANY($1) AND created_at >= $2::date::timestamp AT TIME ZONE 'UTC'"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).bind(Day::at_least(day));
+    let rows = rows.fetch_all(connection).await?;
+    Ok(rows.iter().map(row).collect::<sqlx::Result<_>>()?)
+}
+
+/// Writes rows that are not stored, in order.
+pub(crate) async fn insert(connection: &mut Link, new: &[&UsageRow]) -> Work<()> {
+    let sql = format!(
+        "INSERT INTO usage ({COLUMNS}) SELECT {COLUMNS} FROM {GIVEN} WITH ORDINALITY \
+         AS new ({COLUMNS}, place) ORDER BY new.place"
+    );
+    write(connection, sql, new).await
+}
+
+/// Replaces rows that are stored, each in its place.
+pub(crate) async fn replace(connection: &mut Link, new: &[&UsageRow]) -> Work<()> {
+    // A row's day and run stay.
+    let sql = format!(
+        "UPDATE usage SET agent_id = new.agent_id, checkpoint = new.checkpoint, \
+             provider = new.provider, model_requested = new.model_requested, \
+             model_resolved = new.model_resolved, input_tokens = new.input_tokens, \
+             cached_input_tokens = new.cached_input_tokens, output_tokens = new.output_tokens, \
+             reasoning_tokens = new.reasoning_tokens, cost = new.cost, priced = new.priced, \
+             success = new.success, fallback_used = new.fallback_used, \
+             latency_ms = new.latency_ms, error_type = new.error_type, \
+             created_at = new.created_at \
+         FROM {GIVEN} AS new ({COLUMNS}) WHERE usage.id = new.id"
+    );
+    write(connection, sql, new).await
+}
+
+/// Rows as parameters, a list for each of the [`COLUMNS`].
+const GIVEN: &str = "unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
+     $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], \
+     $12::bigint[], $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], \
+     $18::text[], $19::timestamptz[])";
+
+async fn write(connection: &mut Link, sql: String, new: &[&UsageRow]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO usage ({COLUMNS}) SELECT {COLUMNS} \
-         FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], \
-             $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
-             $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], $18::text[], \
-             $19::timestamptz[]) WITH ORDINALITY AS new ({COLUMNS}, place) \
-         ORDER BY new.place \
-         ON CONFLICT (id) DO UPDATE SET agent_id = excluded.agent_id, \
-             checkpoint = excluded.checkpoint, provider = excluded.provider, \
-             model_requested = excluded.model_requested, model_resolved = excluded.model_resolved, \
-             input_tokens = excluded.input_tokens, \
-             cached_input_tokens = excluded.cached_input_tokens, \
-             output_tokens = excluded.output_tokens, reasoning_tokens = excluded.reasoning_tokens, \
-             cost = excluded.cost, priced = excluded.priced, success = excluded.success, \
-             fallback_used = excluded.fallback_used, latency_ms = excluded.latency_ms, \
-             error_type = excluded.error_type, created_at = excluded.created_at"
-    );
     sqlx::query(AssertSqlSafe(sql))
         .bind(column(new, |row| row.id))
         .bind(column(new, |row| Day(row.day)))
@@ -341,15 +373,19 @@ pub(crate) async fn put_run_totals<'r>(
     Ok(())
 }
 
-/// Sums of calls as SQL, stopping at the greatest number.
-pub(crate) const CALL_SUMS: &str = "count(*), count(*) FILTER (WHERE success), \
+/// Sums of calls as SQL, stopping at the greatest number: how they ended, and their tokens.
+pub(crate) const CALLS_BY_END: &str = "count(*) FILTER (WHERE success), \
      count(*) FILTER (WHERE fallback_used), \
      least(coalesce(sum(least(input_tokens::numeric + output_tokens, 9223372036854775807)), 0), \
-         9223372036854775807)::bigint, \
-     least(coalesce(sum(cost), 0), 9223372036854775807)::bigint";
+         9223372036854775807)::bigint";
+
+/// Sums of calls as SQL: all of them, [`CALLS_BY_END`], and what they cost.
+pub(crate) fn call_sums() -> String {
+    format!("count(*), {CALLS_BY_END}, least(coalesce(sum(cost), 0), 9223372036854775807)::bigint")
+}
 
 async fn totals_since(connection: &mut Link, since: Timestamp) -> Work<CallTotals> {
-    let sql = format!("SELECT {CALL_SUMS} FROM usage WHERE created_at >= $1");
+    let sql = format!("SELECT {} FROM usage WHERE created_at >= $1", call_sums());
     let row = sqlx::query(AssertSqlSafe(sql)).bind(Micros(since)).fetch_one(connection).await?;
     Ok(call_totals(&row, 0)?)
 }

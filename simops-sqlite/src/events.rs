@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
@@ -11,7 +10,7 @@ use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 
 use crate::SqliteStore;
-use crate::codec::{Json, Micros, count as count_of, one_more};
+use crate::codec::{Json, Micros, one_more};
 use crate::error::Work;
 use crate::tally::Days;
 
@@ -34,34 +33,6 @@ impl EventStore for SqliteStore {
         self.read(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM events WHERE id = ?1");
             Ok(connection.prepare_cached(&sql)?.query_row([id], event).optional()?)
-        })
-        .await
-    }
-
-    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64> {
-        let kept = kept.map(str::to_owned);
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT count(*) FROM events WHERE created_at < ?1 AND (?2 IS NULL OR run_id IS NOT ?2)",
-            )?;
-            Ok(statement.query_row(params![Micros(before), kept], |row| row.get(0))?)
-        })
-        .await
-    }
-
-    async fn delete_old_events(
-        &self,
-        before: Timestamp,
-        kept: Option<&str>,
-        limit: usize,
-    ) -> Result<u64> {
-        let kept = kept.map(str::to_owned);
-        self.write(move |tx| {
-            let mut statement = tx.prepare_cached(
-                "DELETE FROM events WHERE id IN (SELECT id FROM events \
-                     WHERE created_at < ?1 AND (?2 IS NULL OR run_id IS NOT ?2) ORDER BY created_at LIMIT ?3)",
-            )?;
-            Ok(statement.execute(params![Micros(before), kept, count_of(limit)])? as u64)
         })
         .await
     }

@@ -16,6 +16,7 @@ use crate::error::Work;
 use crate::kpi::{all_days, put_sums};
 use crate::kpi_folds::fold_all;
 use crate::kpi_tail::{cover, covered, put_steps};
+use crate::retention::count_pruned_visits;
 
 /// What is kept, and what the events say.
 pub(crate) fn recount(connection: &Connection) -> Work<KpiRecount> {
@@ -45,6 +46,7 @@ fn count(connection: &Connection) -> Work<(KpiRecount, Recounter)> {
     let covered = covered(connection)?;
     let mut wrong = kept_steps(connection)?;
     let mut counted = Recounter::default();
+    count_pruned_visits(connection, &mut counted)?;
     let mut statement = connection
         .prepare("SELECT id, kind, visitor_id, occurred_at FROM kpi_events ORDER BY id")?;
     let mut rows = statement.query([])?;
@@ -56,9 +58,7 @@ fn count(connection: &Connection) -> Work<(KpiRecount, Recounter)> {
             wrong_steps = differences(&mut wrong, counted.steps());
             compared = true;
         }
-        let kind = Kind::of_code(row.get(1)?).ok_or_else(|| {
-            Error::new(ErrorKind::Unusable, "the database holds an event of an unknown kind")
-        })?;
+        let kind = kind_of(row.get(1)?)?;
         let visitor = key_of(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
         counted.count(kind, visitor, day_of(row.get::<_, Micros>(3)?.0));
     }
@@ -67,11 +67,18 @@ fn count(connection: &Connection) -> Work<(KpiRecount, Recounter)> {
     }
     let found = KpiRecount {
         events: counted.events(),
+        pruned: counted.pruned(),
         kept: all_days(connection)?,
         counted: counted.days(),
         wrong_steps,
     };
     Ok((found, counted))
+}
+
+/// The kind that is stored under a code.
+pub(crate) fn kind_of(code: usize) -> Work<Kind> {
+    let unknown = "the database holds an event of an unknown kind";
+    Ok(Kind::of_code(code).ok_or_else(|| Error::new(ErrorKind::Unusable, unknown))?)
 }
 
 type StepsOf = HashMap<(Uuid, Date), Steps>;

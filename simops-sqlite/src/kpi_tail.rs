@@ -152,6 +152,18 @@ impl Tail {
         if self.uids.len() < self.long && self.steps.len() / 4 < self.long {
             return Ok(());
         }
+        self.fold(connection)
+    }
+
+    /// Folds all of it, if an event of it is not later than `id`.
+    pub(crate) fn fold_up_to(&mut self, connection: &Connection, id: i64) -> Work<()> {
+        if self.covered.is_some_and(|covered| id <= covered) {
+            return Ok(());
+        }
+        self.fold(connection)
+    }
+
+    fn fold(&mut self, connection: &Connection) -> Work<()> {
         self.folds.append(connection, self.uids.drain().collect())?;
         let fresh = self.steps.drain().filter(|(_, known)| known.fresh);
         let mut fresh: Vec<_> = fresh.collect();

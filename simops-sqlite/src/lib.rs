@@ -39,6 +39,7 @@ mod outage;
 mod queue;
 mod reader;
 mod recount;
+mod retention;
 mod runs;
 mod store;
 mod tally;

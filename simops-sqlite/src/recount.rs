@@ -11,6 +11,7 @@ use simops::usage::{DayTotals, DayUse, Lease};
 use crate::days::{self, date, day_use, put_day_use};
 use crate::error::Work;
 use crate::leases;
+use crate::retention::pruned_calls;
 use crate::usage::{put_run_totals, row, run_totals};
 
 /// Everything that is kept as a sum, and as it comes out anew. Reads each row once.
@@ -38,6 +39,16 @@ pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
             *run = *run + CallTotals::of(&call);
         }
     }
+    let mut pruned: i64 = 0;
+    for gone in pruned_calls(connection)? {
+        pruned = pruned.saturating_add(gone.of_run.calls);
+        let day = &mut days.entry(gone.day).or_default().counted;
+        day.settled = day.settled + gone.of_day;
+        if let Some(run_id) = gone.run_id {
+            let run = &mut runs.entry(run_id).or_default().counted;
+            *run = *run + gone.of_run;
+        }
+    }
     for lease in &open {
         let day = &mut days.entry(lease.day).or_default().counted;
         day.reserved = day.reserved + Lease::totals(lease);
@@ -51,6 +62,7 @@ pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
     }
     Ok(Recount {
         rows,
+        pruned,
         leases: open.len().try_into().unwrap_or(i64::MAX),
         days: days.into_iter().collect(),
         runs: runs.into_iter().collect(),

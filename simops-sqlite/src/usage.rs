@@ -290,16 +290,19 @@ pub(crate) fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTota
         "SELECT calls, success_calls, fallback_calls, total_tokens, cost FROM usage_runs \
          WHERE run_id = ?1",
     )?;
-    let totals = statement.query_row([run_id], |row| {
-        Ok(CallTotals {
-            calls: row.get(0)?,
-            success_calls: row.get(1)?,
-            fallback_calls: row.get(2)?,
-            total_tokens: row.get(3)?,
-            cost: NanoUsd(row.get(4)?),
-        })
-    });
+    let totals = statement.query_row([run_id], |row| call_totals(row, 0));
     Ok(totals.optional()?.unwrap_or_default())
+}
+
+/// Five sums in the order of the columns, from `first` on.
+pub(crate) fn call_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<CallTotals> {
+    Ok(CallTotals {
+        calls: row.get(first)?,
+        success_calls: row.get(first + 1)?,
+        fallback_calls: row.get(first + 2)?,
+        total_tokens: row.get(first + 3)?,
+        cost: NanoUsd(row.get(first + 4)?),
+    })
 }
 
 pub(crate) fn put_run_totals(

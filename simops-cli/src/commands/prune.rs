@@ -1,10 +1,11 @@
-//! `prune`: old events are deleted, in small transactions; what was counted of them stays.
+//! `prune`: old rows of the logs are deleted, in small transactions; what was counted of them stays.
 
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Map, json};
+use simops::clock::{Clock, SystemClock};
 use simops::control::Environment;
-use simops::store::RunStore;
+use simops::store::{Log, Old, RunStore};
 
 use crate::args::Globals;
 use crate::commands::{on_database_only, since};
@@ -13,7 +14,7 @@ use crate::exit::Failure;
 use crate::print;
 use crate::progress::{Bar, while_at};
 
-/// Events that are deleted at once: others write in between.
+/// Rows that are deleted at once: others write in between.
 const AT_ONCE: usize = 5_000;
 
 /// `prune`.
@@ -22,17 +23,30 @@ const AT_ONCE: usize = 5_000;
 Examples:
   simops-cli prune --older-than 90d --dry-run
   simops-cli prune --older-than 90d
+  simops-cli prune --what ledger,visits --older-than 400d
 
-Only events of the log go, and none of a run that has not ended. What was counted of them stays:
-metrics of runs, days of digests. The audit trail, the usage ledger, visitors' events, runs and
-digests are kept: sums are verified against them.")]
+What was counted of deleted rows stays: budgets and sums of runs, days of visitors, of digests, and
+`usage verify` and `kpi verify` know of them. What lists single rows, and windows of time that
+reach before WHEN, know no more than what is left. The rows of a run that has not ended stay, as
+does the newest of each log. Calls are kept for 35 days at least, and visits for 91: so late an
+event can still be sent again. The audit trail, runs, reports and digests are always kept.")]
 pub(crate) struct PruneArgs {
-    /// Events older than a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 90d
+    /// Rows older than a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 90d
     #[arg(long, value_name = "WHEN", value_parser = since)]
     older_than: Timestamp,
+    /// The logs: events, ledger (model calls), visits (events of visitors)
+    #[arg(long, value_name = "LOGS", value_delimiter = ',', default_value = "events")]
+    #[arg(value_parser = log())]
+    what: Vec<Log>,
     /// Only tell how many would go
     #[arg(long)]
     dry_run: bool,
+}
+
+fn log() -> impl clap::builder::TypedValueParser<Value = Log> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(Log::ALL.map(Log::as_str))
+        .map(|name| Log::ALL.into_iter().find(|log| log.as_str() == name).unwrap_or(Log::Events))
 }
 
 /// Runs `prune`.
@@ -44,31 +58,29 @@ pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failur
             "the write gate is closed: set ADMIN_WRITE_ENABLED=true to prune",
         ));
     }
+    let now = SystemClock.now();
+    args.what.iter().try_for_each(|log| log.check(args.older_than, now))?;
     let store = database::open(&globals.database.database()?).await?;
-    let state = store.load().await?;
-    let open = state.open_run().map(|run| run.run_id.as_str());
-    let before = args.older_than;
-    let old = while_at("counting old events", store.old_events(before, open)).await?;
-    let deleted = if args.dry_run { 0 } else { delete(&*store, before, open, old).await? };
-    print::json(&json!({
-        "older_than": before,
-        "dry_run": args.dry_run,
-        "events": { "old": old, "deleted": deleted },
-    }))
+    let kept_run = store.load().await?.open_run().map(|run| run.run_id.clone());
+    let old = Old { before: args.older_than, kept_run };
+    let mut answer = Map::new();
+    answer.insert("older_than".to_owned(), json!(args.older_than));
+    answer.insert("dry_run".to_owned(), json!(args.dry_run));
+    for log in Log::ALL.into_iter().filter(|log| args.what.contains(log)) {
+        let found = while_at("counting old rows", store.old_rows(log, &old)).await?;
+        let deleted = if args.dry_run { 0 } else { delete(&*store, log, &old, found).await? };
+        answer.insert(log.as_str().to_owned(), json!({ "old": found, "deleted": deleted }));
+    }
+    print::json(&answer)
 }
 
-async fn delete(
-    store: &dyn RunStore,
-    before: Timestamp,
-    open: Option<&str>,
-    old: u64,
-) -> Result<u64, Failure> {
-    let (mut deleted, bar) = (0, Bar::new("old events"));
+async fn delete(store: &dyn RunStore, log: Log, old: &Old, found: u64) -> Result<u64, Failure> {
+    let (mut deleted, bar) = (0, Bar::new(log.as_str()));
     loop {
-        match store.delete_old_events(before, open, AT_ONCE).await? {
+        match store.delete_old(log, old, AT_ONCE).await? {
             0 => return Ok(deleted),
             more => deleted += more,
         }
-        bar.show(deleted, old);
+        bar.show(deleted, found);
     }
 }

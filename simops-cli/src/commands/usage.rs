@@ -96,9 +96,10 @@ fn verdict(verified: &VerifiedUsage) -> Result<(), Failure> {
 }
 
 fn said(counted: &Counted) -> String {
-    let Counted { rows, leases, days, runs } = *counted;
+    let Counted { rows, pruned, leases, days, runs } = *counted;
     let (rows, leases) = (many(rows, "row"), many(leases, "open lease"));
-    format!("{rows}, {leases}, {}, {}", many(days, "day"), many(runs, "run"))
+    let pruned = if pruned > 0 { format!(", {pruned} pruned") } else { String::new() };
+    format!("{rows}{pruned}, {leases}, {}, {}", many(days, "day"), many(runs, "run"))
 }
 
 fn many(count: impl TryInto<i64>, what: &str) -> String {

@@ -1,10 +1,14 @@
 //! `prune`.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use simops::event::NewEvent;
-use simops::store::EventStore;
+use simops::kpi::event::key_of;
+use simops::kpi::{Kind, KpiEvent};
+use simops::store::{EventStore, KpiStore};
+use uuid::Uuid;
 
-use crate::support::{Place, Said};
+use crate::support::{Place, Said, call};
 
 #[test]
 fn old_events_go_and_a_dry_run_only_counts_them() {
@@ -27,4 +31,63 @@ fn old_events_go_and_a_dry_run_only_counts_them() {
     assert_eq!(prune(&["--dry-run"]), (7, 0));
     assert_eq!(prune(&[]), (7, 7));
     assert_eq!(prune(&[]), (0, 0));
+}
+
+fn visit(days: i64) -> KpiEvent {
+    let at = Timestamp::now() - SignedDuration::from_hours(24 * days);
+    KpiEvent {
+        uid: Uuid::now_v7(),
+        kind: Kind::RunDetailView,
+        visitor: key_of("visitor"),
+        visitor_id: "visitor".to_owned(),
+        session_id: None,
+        run_id: None,
+        event_id: None,
+        surface: None,
+        target: None,
+        path: None,
+        referrer: None,
+        metadata: None,
+        occurred_at: at,
+        received_at: at,
+    }
+}
+
+#[test]
+fn old_calls_and_visits_go_and_verification_knows_of_them() {
+    let place = Place::with_database();
+    let calls = (1..=9).map(|number| call("2024-01-01T00:00:00Z", number));
+    place.record(&calls.collect::<Vec<_>>());
+    let url = format!("sqlite://{}", place.path().join("simops.db").display());
+    let visits: Vec<_> = (0..130).map(visit).collect();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = simops_sqlite::SqliteStore::open(&url).await.unwrap();
+        store.record_kpi(&visits).await.unwrap();
+    });
+
+    let (code, said) = place.fails(&["prune", "--what", "ledger,visits", "--older-than", "60d"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("must be 91 days ago or earlier"), "{said}");
+    assert_eq!(place.fails(&["prune", "--what", "audit", "--older-than", "100d"]).0, 2);
+
+    let pruned = place.ok(&["prune", "--what", "visits,ledger", "--older-than", "100d"]);
+    // The newest of the ledger stays; that of the visits was told last and is the oldest.
+    assert_eq!(pruned["ledger"], json!({ "old": 8, "deleted": 8 }));
+    assert_eq!(pruned["visits"], json!({ "old": 29, "deleted": 29 }));
+    assert_eq!(pruned.get("events"), None);
+    let verified = place.run(&["usage", "verify"]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    assert!(verified.stderr.contains("1 row, 8 pruned"), "{}", verified.stderr);
+    let verified = place.run(&["kpi", "verify"]);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    let rebuilt = place.ok(&["kpi", "rebuild"]);
+    assert_eq!(rebuilt["pruned"], 29);
+    assert_eq!(rebuilt["repaired"], json!([]));
+    // What is wrong is still found.
+    place.tamper("UPDATE usage_days SET calls_total = calls_total + 1");
+    place.tamper(
+        "UPDATE kpi_pruned SET events = events + 1 WHERE day = (SELECT min(day) FROM kpi_pruned)",
+    );
+    assert_eq!(place.fails(&["usage", "verify"]).0, 1);
+    assert_eq!(place.fails(&["kpi", "verify"]).0, 1);
 }

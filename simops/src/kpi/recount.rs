@@ -14,6 +14,7 @@ use super::sums::{DaySums, RETURNS};
 #[derive(Debug, Default)]
 pub struct Recounter {
     events: u64,
+    pruned: u64,
     counts: BTreeMap<Date, DaySums>,
     steps: HashMap<(Uuid, Date), Steps>,
 }
@@ -27,9 +28,29 @@ impl Recounter {
         *steps = *steps | kind.step();
     }
 
+    /// Counts events of a kind on a day that were deleted as old.
+    pub fn count_pruned(&mut self, kind: Kind, day: Date, events: u64) {
+        self.pruned += events;
+        let sums = self.counts.entry(day).or_default();
+        if let Some(sum) = sums.events.get_mut(kind.code()) {
+            *sum = sum.saturating_add_unsigned(events);
+        }
+    }
+
+    /// Takes it as known what a visitor did on a day whose events were deleted as old.
+    pub fn know(&mut self, visitor: Uuid, day: Date, known: Steps) {
+        let steps = self.steps.entry((visitor, day)).or_default();
+        *steps = *steps | known;
+    }
+
     /// How many events were counted.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// How many events had been deleted as old.
+    pub fn pruned(&self) -> u64 {
+        self.pruned
     }
 
     /// What each visitor did on each day.
@@ -64,6 +85,8 @@ impl Recounter {
 pub struct KpiRecount {
     /// Events counted.
     pub events: u64,
+    /// Events that were deleted as old: what was kept of them counts with the others.
+    pub pruned: u64,
     /// What is kept.
     pub kept: BTreeMap<Date, DaySums>,
     /// What was counted.

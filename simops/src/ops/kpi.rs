@@ -49,6 +49,8 @@ pub struct VerifiedKpi {
     pub ok: bool,
     /// Events counted.
     pub events: u64,
+    /// Events that `prune` deleted, counted by what was kept of them.
+    pub pruned: u64,
     /// Days with an event or a sum.
     pub days: usize,
     /// Visitors' days whose kept steps are wrong.
@@ -64,6 +66,8 @@ pub struct RebuiltKpi {
     pub ok: bool,
     /// Events counted.
     pub events: u64,
+    /// Events that `prune` deleted, counted by what was kept of them.
+    pub pruned: u64,
     /// Days with an event.
     pub days: usize,
     /// Visitors' days whose kept steps were wrong.
@@ -120,6 +124,7 @@ impl Ops {
         Ok(VerifiedKpi {
             ok: differences.is_empty() && recount.wrong_steps == 0,
             events: recount.events,
+            pruned: recount.pruned,
             days: recount.days(),
             wrong_steps: recount.wrong_steps,
             differences,
@@ -136,6 +141,7 @@ impl Ops {
         Ok(RebuiltKpi {
             ok: true,
             events: found.events,
+            pruned: found.pruned,
             days: found.counted.len(),
             wrong_steps: found.wrong_steps,
             repaired: found.differences(),

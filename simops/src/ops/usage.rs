@@ -82,6 +82,8 @@ pub struct UsageItem {
 pub struct Counted {
     /// Rows of the ledger.
     pub rows: i64,
+    /// Rows that `prune` deleted, counted by what was kept of them.
+    pub pruned: i64,
     /// Open leases.
     pub leases: i64,
     /// Days with a row, a lease or a sum.
@@ -159,6 +161,7 @@ impl Counted {
     fn of(recount: &Recount) -> Self {
         Self {
             rows: recount.rows,
+            pruned: recount.pruned,
             leases: recount.leases,
             days: recount.days.len(),
             runs: recount.runs.len(),

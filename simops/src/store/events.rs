@@ -59,16 +59,4 @@ pub trait EventStore: Send + Sync {
 
     /// How many events there are of each type and mode, sorted by both.
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>>;
-
-    /// How many events are older than `before` and not of the run `kept`.
-    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64>;
-
-    /// Deletes at most `limit` of them, in one transaction; how many. What was counted of them stays
-    /// counted: per run, and per day. A deleted event that is appended again is a new one.
-    async fn delete_old_events(
-        &self,
-        before: Timestamp,
-        kept: Option<&str>,
-        limit: usize,
-    ) -> Result<u64>;
 }

@@ -21,6 +21,7 @@ pub mod events;
 pub mod hosts;
 pub mod kpi;
 pub mod page;
+pub mod retention;
 pub mod tally;
 pub mod usage;
 pub mod world;
@@ -33,6 +34,7 @@ pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use kpi::KpiStore;
 pub use page::Page;
+pub use retention::{Log, Old, RetentionStore};
 pub use tally::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
 pub use usage::{CallClass, CallTally, FailureWindow, UsageFilter, UsageStore};
 pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
@@ -51,6 +53,7 @@ pub trait RunStore:
     + ReportStore
     + HostStore
     + KpiStore
+    + RetentionStore
     + UsageStore
     + CountingStore
     + WorldStore
@@ -68,11 +71,9 @@ impl<S> RunStore for S where
         + TallyStore
         + DigestStore
         + ReportStore
-        + TallyStore
-        + DigestStore
-        + ReportStore
         + HostStore
         + KpiStore
+        + RetentionStore
         + UsageStore
         + CountingStore
         + WorldStore

@@ -21,8 +21,8 @@ use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, DigestStore, Documents,
     EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
-    IdempotencyKey, Page, Recorded, ReportStore, RunStore, StoredReport, TallyStore, TimePlace,
-    TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
+    IdempotencyKey, Log, Old, Page, Recorded, ReportStore, RetentionStore, RunStore, StoredReport,
+    TallyStore, TimePlace, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -167,19 +167,6 @@ impl EventStore for FaultyStore {
         self.forward(self.inner.append(events)).await
     }
 
-    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64> {
-        self.forward(self.inner.old_events(before, kept)).await
-    }
-
-    async fn delete_old_events(
-        &self,
-        before: Timestamp,
-        kept: Option<&str>,
-        limit: usize,
-    ) -> Result<u64> {
-        self.forward(self.inner.delete_old_events(before, kept, limit)).await
-    }
-
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
         self.forward(self.inner.events(filter)).await
     }
@@ -190,6 +177,17 @@ impl EventStore for FaultyStore {
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
         self.forward(self.inner.count_events(scope)).await
+    }
+}
+
+#[async_trait]
+impl RetentionStore for FaultyStore {
+    async fn old_rows(&self, log: Log, old: &Old) -> Result<u64> {
+        self.forward(self.inner.old_rows(log, old)).await
+    }
+
+    async fn delete_old(&self, log: Log, old: &Old, limit: usize) -> Result<u64> {
+        self.forward(self.inner.delete_old(log, old, limit)).await
     }
 }
 

@@ -27,6 +27,8 @@ impl<T: Copy> Pair<T> {
 pub struct Recount {
     /// Rows of the ledger.
     pub rows: i64,
+    /// Rows that were deleted as old: what was kept of them counts with the others.
+    pub pruned: i64,
     /// Open leases.
     pub leases: i64,
     /// Every day that has a row, a lease or a sum, in order.

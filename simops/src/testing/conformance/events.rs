@@ -245,26 +245,3 @@ pub async fn concurrent_appends_are_all_kept(store: Arc<dyn RunStore>) -> Result
     assert_eq!(counts, [count("a", None, 16), count("b", None, 16)]);
     Ok(())
 }
-
-/// The oldest first, none of the run that is kept, and what was counted of them stays counted.
-pub async fn old_events_are_deleted_in_parts_and_stay_counted(
-    store: Arc<dyn RunStore>,
-) -> Result<()> {
-    let told = |run_id, seconds| NewEvent { created_at: at(seconds), ..event(run_id, "work") };
-    let events = [(Some("past"), 3), (Some("past"), 1), (None, 2), (Some("open"), 0), (None, 10)]
-        .map(|(run_id, seconds)| told(run_id, seconds));
-    store.append(&events).await?;
-    assert_eq!(store.old_events(at(10), Some("open")).await?, 3);
-    assert_eq!(store.old_events(at(10), None).await?, 4);
-    assert_eq!(store.delete_old_events(at(10), Some("open"), 2).await?, 2);
-    let left: Vec<_> = store.events(&any(10)).await?.items;
-    let left: Vec<_> = left.into_iter().map(|event| event.created_at).collect();
-    assert_eq!(left, [at(10), at(0), at(3)]);
-    assert_eq!(store.delete_old_events(at(10), Some("open"), 2).await?, 1);
-    assert_eq!(store.delete_old_events(at(10), Some("open"), 2).await?, 0);
-    let counted = store.count_events(&ActivityScope::Run("past".to_owned())).await?;
-    assert_eq!(counted.iter().map(|count| count.count).sum::<i64>(), 2);
-    let since = store.count_events(&ActivityScope::Since(at(0))).await?;
-    assert_eq!(since.iter().map(|count| count.count).sum::<i64>(), 2);
-    Ok(())
-}

@@ -18,7 +18,7 @@ use crate::store::{KpiStore, RunStore};
 use crate::{Error, Result};
 
 /// An event of a visitor, so many days after the first one.
-fn event(kind: Kind, visitor: &str, days: i64) -> KpiEvent {
+pub(super) fn event(kind: Kind, visitor: &str, days: i64) -> KpiEvent {
     KpiEvent {
         uid: Uuid::now_v7(),
         kind,
@@ -154,10 +154,10 @@ pub async fn concurrent_days_of_a_visitor_see_each_other(store: Arc<dyn RunStore
 }
 
 /// A small generator of repeatable chance.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -165,7 +165,7 @@ impl Chance {
     }
 }
 
-fn random_batches(chance: &mut Chance, batches: u64) -> Vec<Vec<KpiEvent>> {
+pub(super) fn random_batches(chance: &mut Chance, batches: u64) -> Vec<Vec<KpiEvent>> {
     let mut sent: Vec<KpiEvent> = Vec::new();
     (0..batches)
         .map(|_| {

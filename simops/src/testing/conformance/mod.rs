@@ -40,6 +40,7 @@ pub mod fences;
 pub mod handles;
 pub mod hosts;
 pub mod kpi;
+pub mod retention;
 pub mod runs;
 mod samples;
 pub mod tallies;
@@ -177,7 +178,6 @@ macro_rules! store_conformance {
                 events_are_filtered_by_time,
                 pages_of_events_show_each_once,
                 an_unknown_event_is_none,
-                old_events_are_deleted_in_parts_and_stay_counted,
                 events_of_a_run_are_counted_by_type_and_mode,
                 events_since_a_time_are_counted,
                 concurrent_appends_are_all_kept;
@@ -226,6 +226,12 @@ macro_rules! store_conformance {
                 concurrent_rows_are_all_counted,
                 rows_are_listed_in_pages,
                 calls_of_a_window_are_tallied_by_class;
+            retention:
+                old_events_are_deleted_in_parts_and_stay_counted,
+                old_calls_are_deleted_in_parts_and_stay_summed,
+                old_visits_are_deleted_in_parts_and_stay_summed,
+                a_log_whose_rows_are_all_old_keeps_its_last_place,
+                rebuilding_keeps_what_was_counted_of_old_rows;
             fences:
                 a_fence_is_kept,
                 of_concurrent_moves_one_is_done,
@@ -260,6 +266,8 @@ macro_rules! store_conformance {
                 what_was_written_survives_reopening;
             kpi:
                 handles_count_a_visitors_events_together;
+            retention:
+                handles_prune_while_others_record;
         }
         $crate::counter_conformance!($crate::testing::conformance::AsCounter($builder));
     };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
 use super::{Data, MemoryStore, page, place_after};
 use crate::Result;
@@ -36,26 +35,6 @@ impl EventStore for MemoryStore {
         Ok(data.listed().find(|event| event.id == id).cloned())
     }
 
-    async fn old_events(&self, before: Timestamp, kept: Option<&str>) -> Result<u64> {
-        let data = self.data();
-        Ok(data.listed().filter(|event| is_old(event, before, kept)).count() as u64)
-    }
-
-    async fn delete_old_events(
-        &self,
-        before: Timestamp,
-        kept: Option<&str>,
-        limit: usize,
-    ) -> Result<u64> {
-        let mut data = self.data();
-        let mut old: Vec<_> = data.listed().filter(|event| is_old(event, before, kept)).collect();
-        old.sort_by_key(|event| event.created_at);
-        let gone: Vec<_> = old.into_iter().take(limit).map(|event| event.id).collect();
-        let deleted = gone.len() as u64;
-        data.gone.extend(gone);
-        Ok(deleted)
-    }
-
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
         let data = self.data();
         let mut counts = BTreeMap::<_, i64>::new();
@@ -63,7 +42,7 @@ impl EventStore for MemoryStore {
             let counted = match scope {
                 ActivityScope::Run(run_id) => event.run_id.as_ref() == Some(run_id),
                 ActivityScope::Since(since) => {
-                    event.created_at >= *since && !data.gone.contains(&event.id)
+                    event.created_at >= *since && !data.gone.events.contains(&event.id)
                 }
             };
             if counted {
@@ -77,15 +56,11 @@ impl EventStore for MemoryStore {
     }
 }
 
-fn is_old(event: &Event, before: Timestamp, kept: Option<&str>) -> bool {
-    event.created_at < before && (kept.is_none() || event.run_id.as_deref() != kept)
-}
-
 impl Data {
     /// Those that listings show.
     pub(super) fn listed(&self) -> impl DoubleEndedIterator<Item = &Event> {
         let all = self.events.iter().map(|(.., event)| event);
-        all.filter(|event| !self.gone.contains(&event.id))
+        all.filter(|event| !self.gone.events.contains(&event.id))
     }
 
     /// Appends events in order, leaving out those that are stored already.

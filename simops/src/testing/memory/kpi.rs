@@ -16,7 +16,9 @@ impl KpiStore for MemoryStore {
         let mut data = self.data();
         let before = data.kpi.len();
         for event in events {
-            data.kpi.entry(event.uid).or_insert_with(|| event.clone());
+            if data.kpi.iter().all(|known| known.uid != event.uid) {
+                data.kpi.push(event.clone());
+            }
         }
         Ok((data.kpi.len() - before) as u64)
     }
@@ -27,10 +29,12 @@ impl KpiStore for MemoryStore {
     }
 
     async fn recount_kpi(&self) -> Result<KpiRecount> {
-        let recounter = self.data().recounter();
-        let days = recounter.days();
+        let data = self.data();
+        let recounter = data.recounter();
+        let (days, pruned) = (recounter.days(), data.gone.visits.len() as u64);
         Ok(KpiRecount {
-            events: recounter.events(),
+            events: recounter.events() - pruned,
+            pruned,
             kept: days.clone(),
             counted: days,
             wrong_steps: 0,
@@ -45,7 +49,7 @@ impl KpiStore for MemoryStore {
 impl Data {
     fn recounter(&self) -> Recounter {
         let mut recounter = Recounter::default();
-        for event in self.kpi.values() {
+        for event in &self.kpi {
             recounter.count(event.kind, event.visitor, event.day());
         }
         recounter

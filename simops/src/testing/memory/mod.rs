@@ -12,6 +12,7 @@ mod events;
 mod fence;
 mod hosts;
 mod kpi;
+mod retention;
 mod tally;
 mod usage;
 mod world;
@@ -48,8 +49,7 @@ struct Data {
     audit: Vec<AuditRow>,
     answers: BTreeMap<String, Recorded>,
     events: Vec<(Uuid, Option<RuntimeMode>, Event)>,
-    // Deleted events: gone from every listing, and counted as before.
-    gone: BTreeSet<i64>,
+    gone: Gone,
     hosts: BTreeMap<String, HostReport>,
     usage: Vec<UsageRow>,
     leases: BTreeMap<Uuid, Lease>,
@@ -58,7 +58,7 @@ struct Data {
     fence: Fence,
     members: BTreeMap<Uuid, Member>,
     duties: BTreeMap<String, Tenure>,
-    kpi: BTreeMap<Uuid, KpiEvent>,
+    kpi: Vec<KpiEvent>,
     alerts: Vec<Alert>,
     messages: Vec<Message>,
     deliveries: Vec<Delivery>,
@@ -69,6 +69,14 @@ struct Data {
     reports: Vec<StoredReport>,
 }
 
+/// The places of deleted rows, from 1: gone from every listing, and counted as before.
+#[derive(Debug, Default)]
+struct Gone {
+    events: BTreeSet<i64>,
+    ledger: BTreeSet<i64>,
+    visits: BTreeSet<i64>,
+}
+
 impl Default for Data {
     fn default() -> Self {
         Self {
@@ -77,7 +85,7 @@ impl Default for Data {
             audit: Vec::new(),
             answers: BTreeMap::new(),
             events: Vec::new(),
-            gone: BTreeSet::new(),
+            gone: Gone::default(),
             hosts: BTreeMap::new(),
             usage: Vec::new(),
             leases: BTreeMap::new(),
@@ -92,7 +100,7 @@ impl Default for Data {
             },
             members: BTreeMap::new(),
             duties: BTreeMap::new(),
-            kpi: BTreeMap::new(),
+            kpi: Vec::new(),
             alerts: Vec::new(),
             messages: Vec::new(),
             deliveries: Vec::new(),

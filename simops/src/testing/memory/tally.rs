@@ -18,7 +18,7 @@ impl TallyStore for MemoryStore {
         let mut counts = BTreeMap::<_, i64>::new();
         let data = self.data();
         for (event, class) in data.classified() {
-            if window.holds(event.created_at) && !data.gone.contains(&event.id) {
+            if window.holds(event.created_at) && !data.gone.events.contains(&event.id) {
                 *counts.entry(class).or_default() += 1;
             }
         }

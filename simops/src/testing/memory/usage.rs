@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::MemoryStore;
+use super::{Data, MemoryStore};
 use crate::Result;
 use crate::store::{
     ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
@@ -30,20 +30,25 @@ impl UsageStore for MemoryStore {
 
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
         let data = self.data();
-        let calls = data.usage.iter().filter(|row| match scope {
-            ActivityScope::Run(run_id) => row.run_id.as_ref() == Some(run_id),
-            ActivityScope::Since(since) => row.created_at >= *since,
-        });
-        Ok(calls.map(CallTotals::of).sum::<CallTotals>().shown())
+        let calls: CallTotals = match scope {
+            ActivityScope::Run(run_id) => {
+                let of_run = data.usage.iter().filter(|row| row.run_id.as_ref() == Some(run_id));
+                of_run.map(CallTotals::of).sum()
+            }
+            ActivityScope::Since(since) => {
+                let late = data.ledger().filter(|(row, _)| row.created_at >= *since);
+                late.map(|(row, _)| CallTotals::of(row)).sum()
+            }
+        };
+        Ok(calls.shown())
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
         let data = self.data();
         let calls = data
-            .usage
-            .iter()
-            .filter(|row| row.run_id.as_deref() == Some(run_id) && row.created_at > since);
-        Ok(calls.fold(FailureWindow::default(), |window, row| FailureWindow {
+            .ledger()
+            .filter(|(row, _)| row.run_id.as_deref() == Some(run_id) && row.created_at > since);
+        Ok(calls.fold(FailureWindow::default(), |window, (row, _)| FailureWindow {
             failed: window.failed + i64::from(!row.success),
             calls: window.calls + 1,
         }))
@@ -56,7 +61,8 @@ impl UsageStore for MemoryStore {
         step: SignedDuration,
     ) -> Result<Vec<Bucket>> {
         let mut series = Series::of_steps(step);
-        for row in self.data().usage.iter().filter(|row| row.created_at >= since) {
+        let data = self.data();
+        for (row, _) in data.ledger().filter(|(row, _)| row.created_at >= since) {
             if run_id.is_none() || run_id == row.run_id.as_deref() {
                 series.add(row.created_at, &row.provider, row.success, row.cost);
             }
@@ -71,7 +77,7 @@ impl UsageStore for MemoryStore {
     ) -> Result<Vec<CallTally>> {
         let data = self.data();
         let mut tallies = BTreeMap::<_, CallTally>::new();
-        for row in &data.usage {
+        for (row, _) in data.ledger() {
             let wanted = run_id.is_none_or(|run_id| row.run_id.as_deref() == Some(run_id));
             if wanted && window.holds(row.created_at) {
                 let call = CallTally::of(row);
@@ -84,8 +90,7 @@ impl UsageStore for MemoryStore {
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
         let data = self.data();
-        let placed = data.usage.iter().zip(1..);
-        let wanted = placed.filter(|(row, place)| {
+        let wanted = data.ledger().filter(|(row, place)| {
             (filter.run_id.is_none() || filter.run_id == row.run_id)
                 && filter.since.is_none_or(|since| row.created_at >= since)
                 && filter.after.is_none_or(|after| *place > after)
@@ -113,7 +118,8 @@ impl UsageStore for MemoryStore {
         let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
         let day = |day| (day, Pair::of(data.day_use(day)));
         Ok(Recount {
-            rows: number(data.usage.len()),
+            rows: number(data.usage.len() - data.gone.ledger.len()),
+            pruned: number(data.gone.ledger.len()),
             leases: number(data.leases.len()),
             days: days.into_iter().map(day).collect(),
             runs: runs.into_iter().map(|(run_id, sum)| (run_id, Pair::of(sum))).collect(),
@@ -122,5 +128,13 @@ impl UsageStore for MemoryStore {
 
     async fn rebuild_usage(&self) -> Result<Recount> {
         self.recount().await
+    }
+}
+
+impl Data {
+    /// The rows that listings show, with their places from 1.
+    fn ledger(&self) -> impl Iterator<Item = (&UsageRow, i64)> {
+        let all = self.usage.iter().zip(1..);
+        all.filter(|(_, place)| !self.gone.ledger.contains(place))
     }
 }

@@ -1,0 +1,195 @@
+//! Old rows deleted, and what is kept of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+use super::StoreBuilder;
+use super::kpi::{Chance, event as visit, random_batches};
+use super::samples::{at, call, day, event};
+use crate::Result;
+use crate::event::NewEvent;
+use crate::kpi::Kind;
+use crate::kpi::recount::Recounter;
+use crate::store::{
+    ActivityScope, EventFilter, KpiStore, Log, Old, RetentionStore, RunStore, UsageFilter,
+};
+use crate::usage::{NanoUsd, UsageRow};
+
+fn old(seconds: i64, kept_run: Option<&str>) -> Old {
+    Old { before: at(seconds), kept_run: kept_run.map(str::to_owned) }
+}
+
+fn told(run_id: Option<&str>, seconds: i64) -> NewEvent {
+    NewEvent { created_at: at(seconds), ..event(run_id, "work") }
+}
+
+/// A failed call of a run, of the day that so many seconds are in.
+fn made(run_id: Option<&str>, seconds: i64, nanos: i64) -> UsageRow {
+    let day = day().saturating_add((seconds / 86_400).days());
+    let model = if seconds % 2 == 0 { "m:free" } else { "m" };
+    UsageRow { created_at: at(seconds), day, ..call(run_id, "groq", model, nanos) }
+}
+
+/// The oldest first, none of the run that is kept, and what was counted of them stays counted.
+pub async fn old_events_are_deleted_in_parts_and_stay_counted(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let events = [(Some("past"), 3), (Some("past"), 1), (None, 2), (Some("open"), 0), (None, 10)]
+        .map(|(run_id, seconds)| told(run_id, seconds));
+    store.append(&events).await?;
+    assert_eq!(store.old_rows(Log::Events, &old(10, Some("open"))).await?, 3);
+    assert_eq!(store.old_rows(Log::Events, &old(10, None)).await?, 4);
+    assert_eq!(store.delete_old(Log::Events, &old(10, Some("open")), 2).await?, 2);
+    let left = store.events(&EventFilter { limit: 10, ..EventFilter::default() }).await?.items;
+    let left: Vec<_> = left.into_iter().map(|event| event.created_at).collect();
+    assert_eq!(left, [at(10), at(0), at(3)]);
+    assert_eq!(store.delete_old(Log::Events, &old(10, Some("open")), 2).await?, 1);
+    assert_eq!(store.delete_old(Log::Events, &old(10, Some("open")), 2).await?, 0);
+    let counted = store.count_events(&ActivityScope::Run("past".to_owned())).await?;
+    assert_eq!(counted.iter().map(|count| count.count).sum::<i64>(), 2);
+    let since = store.count_events(&ActivityScope::Since(at(0))).await?;
+    assert_eq!(since.iter().map(|count| count.count).sum::<i64>(), 2);
+    Ok(())
+}
+
+/// Budgets and runs know of calls whose rows are gone, and so do recounts.
+pub async fn old_calls_are_deleted_in_parts_and_stay_summed(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let rows = [
+        made(Some("past"), 3, 1),
+        made(None, 90_000, 2),
+        UsageRow { success: false, priced: false, ..made(Some("past"), 1, 4) },
+        made(Some("open"), 0, 8),
+        UsageRow { fallback_used: true, ..made(Some("past"), 90_002, 16) },
+        made(None, 200_000, 32),
+    ];
+    store.record_usage(&rows).await?;
+    let before = store.recount().await?;
+    assert_eq!((before.rows, before.pruned), (6, 0));
+    let old = old(200_000, Some("open"));
+    assert_eq!(store.old_rows(Log::Ledger, &old).await?, 4);
+    assert_eq!(store.delete_old(Log::Ledger, &old, 3).await?, 3);
+    assert_eq!(store.delete_old(Log::Ledger, &old, 3).await?, 1);
+    assert_eq!(store.delete_old(Log::Ledger, &old, 3).await?, 0);
+    let listed = store.usage_rows(&UsageFilter::default(), 10).await?.items;
+    assert_eq!(listed.iter().map(|row| row.cost.0).collect::<Vec<_>>(), [8, 32]);
+    let after = store.recount().await?;
+    assert_eq!((after.rows, after.pruned), (2, 4));
+    assert_eq!(after.differences(), []);
+    assert_eq!((after.days, after.runs), (before.days, before.runs));
+    let run = store.llm_totals(&ActivityScope::Run("past".to_owned())).await?;
+    assert_eq!(run.calls, 3);
+    assert_eq!(store.day_totals(day()).await?.cost, NanoUsd(13));
+    Ok(())
+}
+
+/// Days of visitors know of events that are gone, also when more of the same days come later.
+pub async fn old_visits_are_deleted_in_parts_and_stay_summed(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let events = [
+        visit(Kind::RunDetailView, "visitor-1", 0),
+        visit(Kind::RunDetailView, "visitor-1", 1),
+        visit(Kind::RunDetailView, "visitor-2", 0),
+        visit(Kind::ShareCopied, "visitor-2", 0),
+        visit(Kind::RunDetailView, "visitor-2", 7),
+    ];
+    store.record_kpi(&events).await?;
+    let before = store.kpi_days(Date::MIN, Date::MAX).await?;
+    let old = old(86_400, None);
+    assert_eq!(store.old_rows(Log::Visits, &old).await?, 3);
+    assert_eq!(store.delete_old(Log::Visits, &old, 2).await?, 2);
+    assert_eq!(store.delete_old(Log::Visits, &old, 2).await?, 1);
+    assert_eq!(store.delete_old(Log::Visits, &old, 2).await?, 0);
+    let found = store.recount_kpi().await?;
+    assert_eq!((found.events, found.pruned, found.wrong_steps), (2, 3, 0));
+    assert_eq!(found.differences(), []);
+    assert_eq!(store.kpi_days(Date::MIN, Date::MAX).await?, before);
+    // The first visitor comes back on the seventh day, and a third one was there on the first.
+    let late = [visit(Kind::ReplayStart, "visitor-1", 7), visit(Kind::ReplayStart, "visitor-3", 0)];
+    assert_eq!(store.record_kpi(&late).await?, 2);
+    let days = store.kpi_days(day(), day()).await?;
+    let sums = days.get(&day()).copied().unwrap_or_default();
+    assert_eq!((sums.viewers, sums.returned, sums.sharers), (3, [1, 2], 1));
+    let found = store.recount_kpi().await?;
+    assert_eq!((found.differences(), found.wrong_steps), (Vec::new(), 0));
+    Ok(())
+}
+
+/// What comes after a log was emptied comes after all that was in it.
+pub async fn a_log_whose_rows_are_all_old_keeps_its_last_place(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let old = old(90 * 86_400, None);
+    let any = EventFilter { limit: 10, ..EventFilter::default() };
+    store.append(&[told(None, 2), told(None, 1)]).await?;
+    store.record_usage(&[made(None, 2, 1), made(None, 1, 2)]).await?;
+    store.record_kpi(&[visit(Kind::LandingView, "visitor-1", 0)]).await?;
+    let last = store.events(&any).await?.items.remove(0);
+    let page = store.usage_rows(&UsageFilter::default(), 1).await?;
+    for log in [Log::Events, Log::Ledger] {
+        assert_eq!(store.old_rows(log, &old).await?, 1);
+        assert_eq!(store.delete_old(log, &old, 10).await?, 1);
+    }
+    assert_eq!(store.delete_old(Log::Visits, &old, 10).await?, 0);
+    store.append(&[told(None, 3)]).await?;
+    store.record_usage(&[made(None, 3, 4)]).await?;
+    let newest = store.events(&any).await?.items.remove(0);
+    assert!(newest.id > last.id);
+    let on = UsageFilter { after: page.next, ..UsageFilter::default() };
+    let on = store.usage_rows(&on, 10).await?;
+    assert_eq!(on.items.iter().map(|row| row.cost.0).collect::<Vec<_>>(), [2, 4]);
+    Ok(())
+}
+
+/// Sums that are made anew hold what is gone as they did before.
+pub async fn rebuilding_keeps_what_was_counted_of_old_rows(store: Arc<dyn RunStore>) -> Result<()> {
+    store.record_usage(&[made(Some("past"), 1, 1), made(None, 90_000, 2)]).await?;
+    let visits = ["visitor-1", "visitor-2", "visitor-1"];
+    let visits = visits.map(|visitor| visit(Kind::RunDetailView, visitor, 0));
+    store.record_kpi(&visits).await?;
+    let old = old(80_000, None);
+    for log in [Log::Ledger, Log::Visits] {
+        store.delete_old(log, &old, 2).await?;
+    }
+    let (use_before, days) =
+        (store.day_totals(day()).await?, store.kpi_days(Date::MIN, Date::MAX).await?);
+    assert_eq!(store.rebuild_usage().await?.differences(), []);
+    let rebuilt = store.rebuild_kpi().await?;
+    assert_eq!((rebuilt.events, rebuilt.pruned, rebuilt.differences()), (1, 2, Vec::new()));
+    assert_eq!(store.day_totals(day()).await?, use_before);
+    assert_eq!(store.kpi_days(Date::MIN, Date::MAX).await?, days);
+    let found = store.recount_kpi().await?;
+    assert_eq!((found.differences(), found.wrong_steps), (Vec::new(), 0));
+    Ok(())
+}
+
+/// Two handles record and prune at random, and nothing is lost that was counted.
+pub async fn handles_prune_while_others_record<B: StoreBuilder>(builder: &B) -> Result<()> {
+    let (one, guard) = builder.build().await?;
+    let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let (mut plain, mut uids) = (Recounter::default(), BTreeSet::new());
+    for mut batch in random_batches(&mut chance, 40) {
+        // One that was deleted may count anew.
+        batch.retain(|event| uids.insert(event.uid));
+        batch.iter().for_each(|event| plain.count(event.kind, event.visitor, event.day()));
+        let (recorder, pruner) = if chance.below(2) == 0 { (&one, &other) } else { (&other, &one) };
+        let old = old(86_400 * (chance.below(24) as i64 - 14), None);
+        let limit = chance.below(40) as usize;
+        let (recorded, pruned) =
+            tokio::join!(recorder.record_kpi(&batch), pruner.delete_old(Log::Visits, &old, limit),);
+        assert_eq!(recorded?, batch.len() as u64);
+        pruned?;
+    }
+    assert_eq!(other.kpi_days(Date::MIN, Date::MAX).await?, plain.days());
+    let found = one.recount_kpi().await?;
+    assert_eq!((found.differences(), found.wrong_steps), (Vec::new(), 0));
+    assert_eq!(found.events + found.pruned, plain.events());
+    assert!(found.pruned > 0);
+    Ok(())
+}
