@@ -10,45 +10,39 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
-use simops::kpi::event::key_of;
-use simops::kpi::{Kind, KpiEvent};
 use simops::store::KpiStore;
 use simops_sqlite::SqliteStore;
+use simops_tests::visits::{BATCH, batch, day, plain};
 
-/// Events sent together.
-const BATCH: u64 = 500;
 /// Callers at once, as connections of browsers' proxies are.
 const CALLERS: u64 = 4;
 /// Batches of a measurement.
 const BATCHES: u64 = 400;
-/// Visitors of a day: some come often, most seldom.
-const VISITORS: u64 = 100_000;
 
 #[tokio::main]
 async fn main() {
     let events: u64 =
         std::env::var("EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let folder = tempfile::tempdir().unwrap();
-    let plain = plain_connection(&folder.path().join("plain.db"));
+    let connection = plain_connection(&folder.path().join("plain.db"));
     let url = format!("sqlite://{}", folder.path().join("simops.db").display());
     let store = Arc::new(SqliteStore::open(&url).await.unwrap());
 
     // In turns, so that a slow moment of the machine hits both.
     let (mut raw, mut empty) = (Vec::new(), Vec::new());
     for round in 0..3 {
-        raw.push(plain_rate(&plain, round * BATCHES));
-        empty.push(rate(&store, round, round * BATCHES).await);
+        raw.push(plain_rate(&connection, round * BATCHES));
+        empty.push(rate(&store, i64::try_from(round).unwrap(), round * BATCHES).await);
     }
     let mut sent = 3 * BATCHES;
     while sent * BATCH < events {
-        store.record_kpi(&batch(0, sent)).await.unwrap();
+        store.record_kpi(&batch(day(0), sent)).await.unwrap();
         sent += 1;
     }
     let mut full = Vec::new();
     for _ in 0..3 {
-        raw.push(plain_rate(&plain, sent));
+        raw.push(plain_rate(&connection, sent));
         full.push(rate(&store, 0, sent).await);
         sent += BATCHES;
     }
@@ -98,47 +92,10 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-/// A batch of a day, the same whenever it is asked for.
-fn batch(day: u64, number: u64) -> Vec<KpiEvent> {
-    let start = Timestamp::from_second(1_767_225_600).unwrap();
-    let at = start + SignedDuration::from_hours(24 * i64::try_from(day).unwrap());
-    (number * BATCH..(number + 1) * BATCH)
-        .map(|place| {
-            let chance = mixed(place ^ day << 40);
-            // The square makes some come often.
-            let share = (chance >> 20) % 1_000_000;
-            let visitor_id =
-                format!("visitor-{:010}", share * share * VISITORS / 1_000_000_000_000);
-            KpiEvent {
-                // As random as browsers make them.
-                uid: key_of(&format!("{day} {place}")),
-                kind: Kind::ALL[usize::try_from(chance % 13).unwrap()],
-                visitor: key_of(&visitor_id),
-                visitor_id,
-                session_id: Some(format!("session-{:010}", chance % 1_000_000)),
-                run_id: Some("test-20260101T000000Z".to_owned()),
-                event_id: None,
-                surface: Some("landing".to_owned()),
-                target: None,
-                path: Some("/runs/test-20260101T000000Z".to_owned()),
-                referrer: Some("https://www.example.org/".to_owned()),
-                metadata: None,
-                occurred_at: at,
-                received_at: at,
-            }
-        })
-        .collect()
-}
-
-fn mixed(number: u64) -> u64 {
-    let z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z ^ (z >> 27)
-}
-
 /// Events per second into a day, a few callers at once.
-async fn rate(store: &Arc<SqliteStore>, day: u64, first: u64) -> f64 {
-    let batches: Vec<_> = (first..first + BATCHES).map(|number| batch(day, number)).collect();
+async fn rate(store: &Arc<SqliteStore>, after: i64, first: u64) -> f64 {
+    let batches: Vec<_> =
+        (first..first + BATCHES).map(|number| batch(day(after), number)).collect();
     let started = Instant::now();
     let mut callers = tokio::task::JoinSet::new();
     for part in batches.chunks(usize::try_from(BATCHES / CALLERS).unwrap()) {
@@ -156,16 +113,10 @@ async fn rate(store: &Arc<SqliteStore>, day: u64, first: u64) -> f64 {
 fn plain_rate(connection: &Connection, first: u64) -> f64 {
     let mut spent = Duration::ZERO;
     for number in first..first + BATCHES {
-        let batch = batch(0, number);
+        let batch = batch(day(0), number);
         let started = Instant::now();
         connection.execute_batch("BEGIN").unwrap();
-        let mut insert = connection
-            .prepare_cached(
-                "INSERT INTO events (uid, kind, visitor_id, session_id, run_id, event_id, surface, \
-                     target, path, referrer, metadata, occurred_at, received_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            )
-            .unwrap();
+        let mut insert = connection.prepare_cached(plain::SQLITE_ROW).unwrap();
         for event in &batch {
             insert
                 .execute(params![
@@ -198,14 +149,6 @@ fn per_second(spent: Duration) -> f64 {
 
 fn plain_connection(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             CREATE TABLE events (id INTEGER PRIMARY KEY, uid BLOB, kind INTEGER, \
-                 visitor_id TEXT, session_id TEXT, run_id TEXT, event_id TEXT, surface TEXT, \
-                 target TEXT, path TEXT, referrer TEXT, metadata TEXT, occurred_at INTEGER, \
-                 received_at INTEGER)",
-        )
-        .unwrap();
+    connection.execute_batch(plain::SQLITE).unwrap();
     connection
 }

@@ -15,8 +15,9 @@ use crate::migrate;
 
 /// The log is cut back to this size after a burst.
 const LOG_BYTES: i64 = 16 << 20;
-/// Pages that the writer may keep, in KiB: trees in random order are slow from the disk.
-const CACHE_KIB: i64 = 64 << 10;
+/// Pages that a connection may keep, in KiB. What is written goes to the end of its tree: more pages than
+/// the processor keeps near would only make each new one a cold one.
+const CACHE_KIB: i64 = 8 << 10;
 /// Statements kept prepared: more than the store has.
 const STATEMENTS: usize = 64;
 /// How long several processes that create one database wait for each other.

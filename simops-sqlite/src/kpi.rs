@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
 use simops::kpi::summary::Days;
 use simops::kpi::sums::{FIGURES, advance};
-use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
+use simops::kpi::{DaySums, KpiEvent, KpiRecount};
 use simops::store::KpiStore;
 use simops::{Error, Result};
 use uuid::Uuid;
@@ -23,16 +23,17 @@ use crate::kpi_tail::Tail;
 impl KpiStore for SqliteStore {
     async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
         let (events, tail) = (events.to_vec(), self.kpi_tail.clone());
-        self.write(move |tx| {
+        let recorded = self.write(move |tx| {
             // Only the thread that writes takes it.
             let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
             let recorded = tail.catch_up(tx).and_then(|()| record(tx, &mut tail, &events));
             if recorded.is_err() {
                 tail.forget();
             }
-            recorded
-        })
-        .await
+            // Whoever called drops them, not the thread that all writers wait for.
+            Ok((recorded?, events))
+        });
+        Ok(recorded.await?.0)
     }
 
     async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
@@ -55,7 +56,6 @@ impl KpiStore for SqliteStore {
 
 fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work<u64> {
     let mut moved: BTreeMap<Date, DaySums> = BTreeMap::new();
-    let mut seen: BTreeMap<(Uuid, Date), Steps> = BTreeMap::new();
     let mut recorded = 0;
     // The random half of an id.
     let batch = Uuid::now_v7().as_u64_pair().1.cast_signed();
@@ -88,18 +88,14 @@ fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work
         tail.appended(connection.last_insert_rowid(), batch, event.uid);
         let day = event.day();
         moved.entry(day).or_default().count(event.kind);
-        let steps = seen.entry((event.visitor, day)).or_default();
-        *steps = *steps | event.kind.step();
-        recorded += 1;
-    }
-    for ((visitor, day), steps) in seen {
         let known = advance(
             day,
-            steps,
-            |day| tail.steps(connection, visitor, day),
+            event.kind.step(),
+            |day| tail.steps(connection, event.visitor, day),
             |day, change| change(moved.entry(day).or_default()),
         )?;
-        tail.set_steps(visitor, day, known);
+        tail.set_steps(event.visitor, day, known);
+        recorded += 1;
     }
     for (day, more) in moved {
         put_sums(connection, day, &sums(connection, day)?.plus(&more))?;

@@ -1,8 +1,8 @@
 //! The uids of events that left the tail: folds, each a run in order behind a filter.
 //!
-//! A fold is appended once and never changed, so it costs what its own uids cost, however many events
+//! A fold is written once and never changed, so it costs what its own uids cost, however many events
 //! are stored. Whether an event is new is asked of the filters, in memory; only where one of them
-//! holds the uid, rightly or by chance, its run is read. The filters take two bytes per event.
+//! holds the uid, rightly or by chance, a row of its run is read. The filters take two bytes per event.
 
 use fastbloom::BloomFilter;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,6 +14,9 @@ use crate::error::Work;
 /// thousand is looked for in a run in vain.
 const BITS: usize = 16;
 const PLACES: u32 = 8;
+
+/// Uids in a row: more would need pages of their own.
+const IN_A_ROW: usize = 58;
 
 /// The folds that are stored, as far as a process remembers them.
 #[derive(Debug, Default)]
@@ -47,9 +50,15 @@ impl Folds {
         let key = key(uid);
         // The newest first: what is sent again was mostly sent just now.
         for fold in self.0.iter().rev().filter(|fold| fold.filter.contains_hash(key)) {
-            let mut statement = connection
-                .prepare_cached("SELECT 1 FROM kpi_fold_uids WHERE fold = ?1 AND uid = ?2")?;
-            if statement.exists(params![fold.id, uid.as_bytes()])? {
+            let mut statement = connection.prepare_cached(
+                "SELECT uids FROM kpi_fold_runs WHERE fold = ?1 AND first <= ?2 \
+                 ORDER BY first DESC LIMIT 1",
+            )?;
+            let found = statement.query_row(params![fold.id, uid.as_bytes()], |row| {
+                let (uids, _) = row.get_ref(0)?.as_blob()?.as_chunks::<16>();
+                Ok(uids.binary_search(uid.as_bytes()).is_ok())
+            });
+            if found.optional()? == Some(true) {
                 return Ok(true);
             }
         }
@@ -68,10 +77,13 @@ impl Folds {
             .prepare_cached("INSERT INTO kpi_folds (token, filter) VALUES (?1, ?2)")?
             .execute(params![token, bytes(&filter)])?;
         let id = connection.last_insert_rowid();
-        let mut insert =
-            connection.prepare_cached("INSERT INTO kpi_fold_uids (fold, uid) VALUES (?1, ?2)")?;
-        for uid in uids {
-            insert.execute(params![id, uid.as_bytes()])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO kpi_fold_runs (fold, first, uids) VALUES (?1, ?2, ?3)")?;
+        let mut row = Vec::with_capacity(16 * IN_A_ROW);
+        for uids in uids.chunks(IN_A_ROW) {
+            row.clear();
+            row.extend(uids.iter().flat_map(|uid| uid.as_bytes()));
+            insert.execute(params![id, uids[0].as_bytes(), row])?;
         }
         self.0.push(Fold { id, token, filter });
         Ok(())
@@ -81,9 +93,13 @@ impl Folds {
 /// Makes all events that are stored one fold.
 pub(crate) fn fold_all(connection: &Connection) -> Work<()> {
     connection.execute_batch(
-        "DELETE FROM kpi_folds; DELETE FROM kpi_fold_uids; \
+        "DELETE FROM kpi_folds; DELETE FROM kpi_fold_runs; \
          INSERT INTO kpi_folds (id, token) SELECT 1, random() WHERE EXISTS (SELECT 1 FROM kpi_events); \
-         INSERT OR IGNORE INTO kpi_fold_uids SELECT 1, uid FROM kpi_events ORDER BY uid;",
+         INSERT INTO kpi_fold_runs \
+         SELECT 1, min(uid), unhex(group_concat(hex(uid), '' ORDER BY uid)) \
+         FROM (SELECT uid, (row_number() OVER (ORDER BY uid) - 1) / 58 AS run \
+             FROM (SELECT DISTINCT uid FROM kpi_events)) \
+         GROUP BY run;",
     )?;
     Ok(())
 }
@@ -97,16 +113,19 @@ fn filter_of(connection: &Connection, fold: i64) -> Work<BloomFilter> {
         return Ok(BloomFilter::from_vec(words).hashes(PLACES));
     }
     let count = connection.query_row(
-        "SELECT count(*) FROM kpi_fold_uids WHERE fold = ?1",
+        "SELECT coalesce(sum(length(uids)), 0) / 16 FROM kpi_fold_runs WHERE fold = ?1",
         [fold],
         |row| row.get(0),
     )?;
     let mut made = empty(count);
     let mut statement =
-        connection.prepare_cached("SELECT uid FROM kpi_fold_uids WHERE fold = ?1")?;
+        connection.prepare_cached("SELECT uids FROM kpi_fold_runs WHERE fold = ?1")?;
     let mut rows = statement.query([fold])?;
     while let Some(row) = rows.next()? {
-        made.insert_hash(key(Uuid::from_bytes(row.get(0)?)));
+        let (uids, _) = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?.as_chunks();
+        for uid in uids {
+            made.insert_hash(key(Uuid::from_bytes(*uid)));
+        }
     }
     connection
         .prepare_cached("UPDATE kpi_folds SET filter = ?2 WHERE id = ?1")?

@@ -165,13 +165,22 @@ impl Tail {
 
     fn fold(&mut self, connection: &Connection) -> Work<()> {
         self.folds.append(connection, self.uids.drain().collect())?;
-        let fresh = self.steps.drain().filter(|(_, known)| known.fresh);
-        let mut fresh: Vec<_> = fresh.collect();
+        let fresh = self.steps.iter_mut().filter(|(_, known)| known.fresh);
+        let mut fresh: Vec<_> = fresh
+            .map(|((visitor, day), known)| {
+                known.fresh = false;
+                (*day, *visitor, known.steps)
+            })
+            .collect();
         // In the order of the tree, so that each page is changed once.
-        fresh.sort_unstable_by_key(|((visitor, day), _)| (*day, *visitor));
-        for ((visitor, day), known) in fresh {
-            put_steps(connection, visitor, day, known.steps)?;
+        fresh.sort_unstable_by_key(|(day, visitor, _)| (*day, *visitor));
+        for (day, visitor, steps) in fresh {
+            put_steps(connection, visitor, day, steps)?;
             self.days.insert(day, true);
+        }
+        // Who came lately comes again, and need not be looked for in the tree.
+        if self.steps.len() > 2 * self.long {
+            self.steps.clear();
         }
         cover(connection, self.last)?;
         self.covered = Some(self.last);

@@ -9,7 +9,7 @@ use crate::error::Work;
 const APPLICATION_ID: i32 = 0x5369_4f70;
 
 /// Each brings the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0010_alerts.sql"),
     include_str!("../migrations/0011_kpi_folds.sql"),
     include_str!("../migrations/0012_retention.sql"),
+    include_str!("../migrations/0013_kpi_runs.sql"),
 ];
 
 /// Refuses a database that is not simops's or of a newer version, and tells the version of one
@@ -152,6 +153,9 @@ mod tests {
         connection
             .execute_batch(
                 "INSERT INTO kpi_uids VALUES (x'02'), (x'01'); \
+                 WITH RECURSIVE more (number) AS \
+                     (SELECT 10 UNION ALL SELECT number + 1 FROM more WHERE number < 97) \
+                 INSERT INTO kpi_uids SELECT unhex(printf('%02d', number)) FROM more; \
                  INSERT INTO kpi_steps VALUES (x'0a', 2, 5), (x'0b', 1, 6);",
             )
             .unwrap();
@@ -161,7 +165,10 @@ mod tests {
             let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
             rows.map(Result::unwrap).collect::<Vec<_>>()
         };
-        assert_eq!(all("SELECT fold || hex(uid) FROM kpi_fold_uids"), ["101", "102"]);
+        // 58 in a row, in order.
+        let runs = all("SELECT fold || ' ' || hex(first) || ' ' || hex(uids) FROM kpi_fold_runs");
+        let uids = |from, to| (from..=to).map(|uid| format!("{uid:02}")).collect::<String>();
+        assert_eq!(runs, [format!("1 01 0102{}", uids(10, 65)), format!("1 66 {}", uids(66, 97))]);
         assert_eq!(all("SELECT id || quote(filter) FROM kpi_folds"), ["1NULL"]);
         assert_eq!(all("SELECT day || hex(visitor) || steps FROM kpi_steps"), ["10B6", "20A5"]);
         let empty = old(10);

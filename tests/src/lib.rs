@@ -9,6 +9,7 @@ pub mod process;
 pub mod provider;
 pub mod proxy;
 pub mod redis;
+pub mod visits;
 pub mod wait;
 pub mod worker;
 

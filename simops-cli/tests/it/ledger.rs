@@ -28,8 +28,8 @@ fn sums_that_were_falsified_are_found_and_put_right() {
     let place = with_two_calls();
     let said = place.run(&["usage", "verify"]);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    let equal =
-        json!({ "ok": true, "rows": 2, "leases": 0, "days": 1, "runs": 2, "differences": [] });
+    let equal = json!({ "ok": true, "rows": 2, "pruned": 0, "leases": 0, "days": 1, "runs": 2,
+                "differences": [] });
     assert_eq!(said.json(), equal);
     let counted = "every sum equals the ledger: 2 rows, 0 open leases, 1 day, 2 runs\n";
     assert_eq!(said.stderr, counted);

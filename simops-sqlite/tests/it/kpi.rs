@@ -116,7 +116,7 @@ async fn a_recount_finds_what_was_changed_by_hand_and_a_rebuild_puts_it_right() 
         .execute_batch(
             "DELETE FROM kpi_days WHERE day = (SELECT min(day) FROM kpi_days); \
              DELETE FROM kpi_steps WHERE visitor = (SELECT min(visitor) FROM kpi_steps); \
-             DELETE FROM kpi_fold_uids WHERE uid IN (SELECT uid FROM kpi_fold_uids LIMIT 10);",
+             DELETE FROM kpi_fold_runs WHERE fold = 1;",
         )
         .unwrap();
     let found = store.recount_kpi().await.unwrap();
