@@ -37,7 +37,8 @@ async fn main() {
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
 
     // In turns, so that a slow moment of the machine hits both.
-    let (mut raw, mut empty, mut full) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut raw, mut empty) = (Vec::new(), Vec::new());
+    let (mut later, mut full) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         raw.push(plain_rate(&mut connection, round * BATCHES).await);
         let after = i64::try_from(round).unwrap();
@@ -45,24 +46,24 @@ async fn main() {
     }
     let mut sent = ROUNDS * BATCHES;
     while sent * BATCH < EVENTS {
-        store.record_kpi(&batch(day(0), sent)).await.unwrap();
-        sent += 1;
+        rate(&store, 0, sent).await;
+        sent += BATCHES;
     }
     for _ in 0..ROUNDS {
-        raw.push(plain_rate(&mut connection, sent).await);
+        later.push(plain_rate(&mut connection, sent).await);
         full.push(rate(&store, 0, sent).await);
         sent += BATCHES;
     }
-    let (raw, empty, full) = (median(raw), median(empty), median(full));
-    println!("plain batched unnest       {raw:>9.0} events/s");
+    let (raw, empty, later, full) = (median(raw), median(empty), median(later), median(full));
+    println!("plain batched unnest       {raw:>9.0} events/s, beside the full day {later:.0}");
     println!("into an empty day          {empty:>9.0} events/s  {:.2} of plain", empty / raw);
     println!(
         "with {:>10} in the day {full:>9.0} events/s  {:.2} of plain, {:.2} of empty",
         sent * BATCH,
-        full / raw,
+        full / later,
         full / empty
     );
-    let promised = full / raw >= WANTED && full / empty >= WANTED_OF_EMPTY;
+    let promised = full / later >= WANTED && full / empty >= WANTED_OF_EMPTY;
     assert!(promised, "slower than promised");
 }
 

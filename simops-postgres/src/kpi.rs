@@ -1,6 +1,6 @@
 //! What visitors did: events appended, and the sums of their days moved in the same transaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use jiff::ToSpan;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::PostgresStore;
 use crate::codec::{Day, Json, Micros};
 use crate::error::Work;
+use crate::kpi_known::{Known, StepsOf};
 use crate::kpi_recount::{rebuild, recount};
 use crate::link::Link;
 use crate::transaction::Base;
@@ -51,17 +52,28 @@ impl KpiStore for PostgresStore {
 
 /// Records what several callers bring, in one transaction; how many of each were new. Events have
 /// uids, so what was lost with its connection is recorded again; what was durable then is not new.
-pub(crate) async fn record_all(base: Base, calls: Vec<Vec<KpiEvent>>) -> Result<Vec<Result<u64>>> {
+pub(crate) async fn record_all(
+    base: Base,
+    known: Known,
+    calls: Vec<Vec<KpiEvent>>,
+) -> Result<Vec<Result<u64>>> {
     // Of one uid the first counts.
     let mut seen = HashSet::new();
     let fresh = calls.iter().flatten().filter(|event| seen.insert(event.uid));
-    let fresh: &Vec<_> = &fresh.collect();
+    let mut fresh: Vec<_> = fresh.collect();
+    // Whoever brings the same ones brings them in the same order, so that nobody waits in a circle.
+    fresh.sort_unstable_by_key(|event| event.uid);
+    let (fresh, known) = (&fresh, &known);
     let new = base
         .write_known(|mut tx| async move {
-            lock(&mut tx).await?;
+            // While another still moves sums: its line begins where they are read.
             let new = insert(&mut tx, fresh).await?;
+            let token = lock(&mut tx).await?;
             let recorded: Vec<_> = fresh.iter().filter(|event| new.contains(&event.uid)).collect();
-            move_sums(&mut tx, &recorded).await?;
+            if !recorded.is_empty() {
+                let steps = move_sums(&mut tx, known.take(token), &recorded).await?;
+                known.put(draw_token(&mut tx).await?, steps);
+            }
             Ok((tx, new))
         })
         .await?;
@@ -70,10 +82,18 @@ pub(crate) async fn record_all(base: Base, calls: Vec<Vec<KpiEvent>>) -> Result<
     Ok(calls.iter().map(count).map(|count| Ok(count as u64)).collect())
 }
 
-/// Stands in the line of those who record.
-pub(crate) async fn lock(connection: &mut Link) -> Work<()> {
-    sqlx::query("SELECT id FROM kpi_line FOR UPDATE").execute(connection).await?;
-    Ok(())
+/// Stands in the line of those who record; the token of what visitors did.
+pub(crate) async fn lock(connection: &mut Link) -> Work<Uuid> {
+    let token = sqlx::query_as("SELECT token FROM kpi_line FOR UPDATE");
+    let (token,): (Uuid,) = token.fetch_one(connection).await?;
+    Ok(token)
+}
+
+/// What visitors did has changed: nobody's memory of it holds but that under the new token.
+pub(crate) async fn draw_token(connection: &mut Link) -> Work<Uuid> {
+    let token = Uuid::now_v7();
+    sqlx::query("UPDATE kpi_line SET token = $1").bind(token).execute(connection).await?;
+    Ok(token)
 }
 
 /// The uids of those that were not stored.
@@ -111,7 +131,12 @@ async fn insert(connection: &mut Link, events: &[&KpiEvent]) -> Work<HashSet<Uui
     Ok(inserted.into_iter().map(|(uid,)| uid).collect())
 }
 
-async fn move_sums(connection: &mut Link, events: &[&&KpiEvent]) -> Work<()> {
+/// What is known of visitors then.
+async fn move_sums(
+    connection: &mut Link,
+    mut known: StepsOf,
+    events: &[&&KpiEvent],
+) -> Work<StepsOf> {
     let mut moved: BTreeMap<Date, DaySums> = BTreeMap::new();
     let mut seen: BTreeMap<(Uuid, Date), Steps> = BTreeMap::new();
     for event in events {
@@ -119,10 +144,10 @@ async fn move_sums(connection: &mut Link, events: &[&&KpiEvent]) -> Work<()> {
         let steps = seen.entry((event.visitor, event.day())).or_default();
         *steps = *steps | event.kind.step();
     }
-    if moved.is_empty() {
-        return Ok(());
-    }
-    let mut known = steps(connection, &places(seen.keys().copied())).await?;
+    let unknown: Vec<_> =
+        places(&seen).into_iter().filter(|place| !known.contains_key(place)).collect();
+    known.extend(unknown.iter().map(|place| (*place, Steps::default())));
+    known.extend(steps(connection, &unknown).await?);
     let mut changed = Vec::new();
     for ((visitor, day), new) in seen {
         let on = |day| Ok::<_, Error>(known.get(&(visitor, day)).copied().unwrap_or_default());
@@ -141,25 +166,31 @@ async fn move_sums(connection: &mut Link, events: &[&&KpiEvent]) -> Work<()> {
         let more = moved.entry(row.try_get::<Day, _>(0)?.0).or_default();
         *more = of_figures(row.try_get(1)?)?.plus(more);
     }
-    put_sums(connection, &moved).await
+    put_sums(connection, &moved).await?;
+    Ok(known)
 }
 
-/// The places that a visitor's steps on a day are compared with.
-fn places(seen: impl Iterator<Item = (Uuid, Date)>) -> BTreeSet<(Uuid, Date)> {
-    let around = |(visitor, day): (Uuid, Date)| {
-        let near = RETURNS.into_iter().flat_map(|days| [-days, days]).chain([0]);
+/// The places that visitors' steps on a day are compared with: that day, and for who may have become a
+/// viewer those of a return.
+fn places(seen: &BTreeMap<(Uuid, Date), Steps>) -> BTreeSet<(Uuid, Date)> {
+    let around = |(&(visitor, day), steps): (&(Uuid, Date), &Steps)| {
+        let returns: &[i64] = if steps.is_viewer() { &RETURNS } else { &[] };
+        let near = returns.iter().flat_map(|days| [-days, *days]).chain([0]);
         near.filter_map(move |days| Some((visitor, day.checked_add(days.days()).ok()?)))
     };
-    seen.flat_map(around).collect()
+    seen.iter().flat_map(around).collect()
 }
 
-async fn steps(
-    connection: &mut Link,
-    places: &BTreeSet<(Uuid, Date)>,
-) -> Work<HashMap<(Uuid, Date), Steps>> {
+async fn steps(connection: &mut Link, places: &[(Uuid, Date)]) -> Work<StepsOf> {
+    if places.is_empty() {
+        return Ok(StepsOf::new());
+    }
     let rows = sqlx::query(
-        "SELECT visitor, day, steps FROM unnest($1::uuid[], $2::date[]) AS asked (visitor, day) \
-         JOIN kpi_steps USING (visitor, day)",
+        // With the limit each place is looked up by itself, and never the whole table read.
+        "SELECT asked.visitor, asked.day, found.steps \
+         FROM unnest($1::uuid[], $2::date[]) AS asked (visitor, day), \
+         LATERAL (SELECT steps FROM kpi_steps \
+             WHERE kpi_steps.visitor = asked.visitor AND kpi_steps.day = asked.day LIMIT 1) AS found",
     )
     .bind(places.iter().map(|(visitor, _)| *visitor).collect::<Vec<_>>())
     .bind(places.iter().map(|(_, day)| Day(*day)).collect::<Vec<_>>())

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::codec::{Day, Micros};
 use crate::error::Work;
-use crate::kpi::{all_days, lock, of_bits, put_steps, put_sums};
+use crate::kpi::{all_days, draw_token, lock, of_bits, put_steps, put_sums};
 use crate::link::Link;
 use crate::retention::count_pruned_visits;
 use crate::transaction::Tx;
@@ -32,6 +32,7 @@ pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, KpiRecount)> {
     lock(&mut tx).await?;
     let (found, counted) = count(&mut tx).await?;
     tx.execute("DELETE FROM kpi_days; DELETE FROM kpi_steps").await?;
+    draw_token(&mut tx).await?;
     put_sums(&mut tx, &found.counted).await?;
     let steps: Vec<_> = counted.steps().iter().map(|(place, steps)| (*place, *steps)).collect();
     for part in steps.chunks(AT_ONCE) {

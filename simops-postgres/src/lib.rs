@@ -31,6 +31,7 @@ mod examine;
 mod fence;
 mod hosts;
 mod kpi;
+mod kpi_known;
 mod kpi_recount;
 mod leases;
 mod link;

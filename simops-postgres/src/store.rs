@@ -15,6 +15,7 @@ use crate::PostgresOptions;
 use crate::books::{Done, Step};
 use crate::connection::{Connections, How, Session};
 use crate::error::{Failure, Work};
+use crate::kpi_known::Known;
 use crate::location::Location;
 use crate::queue::Queue;
 use crate::transaction::Base;
@@ -27,6 +28,8 @@ const PING_WITHIN: Duration = Duration::from_secs(1);
 const EVENT_LANES: usize = 2;
 /// Counting is one step under one lock, so a second lane would only wait for the first.
 const COUNTING_LANES: usize = 1;
+/// One writes its events while the other moves sums.
+const KPI_LANES: usize = 2;
 
 /// A store on one database of a Postgres.
 ///
@@ -93,6 +96,7 @@ impl PostgresStore {
         if let Some(direct) = direct {
             tasks.spawn(listen(base.clone(), ears, one_connection(direct, options)));
         }
+        let known = Known::default();
         let (waiting, within) = (options.waiting, options.answer_within);
         let (to_events, to_count, to_kpi) = (base.clone(), base.clone(), base.clone());
         Self {
@@ -102,8 +106,8 @@ impl PostgresStore {
             counting: Queue::start(COUNTING_LANES, waiting, within, move |steps| {
                 counting::take_steps(to_count.clone(), steps)
             }),
-            kpi: Queue::start(COUNTING_LANES, waiting, within, move |calls| {
-                kpi::record_all(to_kpi.clone(), calls)
+            kpi: Queue::start(KPI_LANES, waiting, within, move |calls| {
+                kpi::record_all(to_kpi.clone(), known.clone(), calls)
             }),
             base,
             direct: is_direct,
