@@ -13,7 +13,7 @@ use simops::kpi::KpiEvent;
 use simops::store::KpiStore;
 use simops_postgres::PostgresStore;
 use simops_tests::postgres::PostgresServer;
-use simops_tests::visits::{BATCH, batch, day};
+use simops_tests::visits::{BATCH, batch, day, median, per_second};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::task::JoinSet;
@@ -82,7 +82,7 @@ async fn rate(store: &Arc<PostgresStore>, after: i64, first: u64) -> f64 {
         });
     }
     callers.join_all().await;
-    per_second(begun.elapsed())
+    per_second(BATCHES, begun.elapsed())
 }
 
 async fn plain_rate(connection: &mut PgConnection, first: u64) -> f64 {
@@ -93,7 +93,7 @@ async fn plain_rate(connection: &mut PgConnection, first: u64) -> f64 {
         insert(connection, &batch).await;
         spent += begun.elapsed();
     }
-    per_second(spent)
+    per_second(BATCHES, spent)
 }
 
 async fn insert(connection: &mut PgConnection, events: &[KpiEvent]) {
@@ -121,14 +121,4 @@ async fn insert(connection: &mut PgConnection, events: &[KpiEvent]) {
     .execute(connection)
     .await
     .unwrap();
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn per_second(spent: Duration) -> f64 {
-    (BATCHES * BATCH) as f64 / spent.as_secs_f64()
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

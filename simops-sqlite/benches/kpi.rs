@@ -7,13 +7,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::civil::Date;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use simops::store::KpiStore;
 use simops_sqlite::SqliteStore;
-use simops_tests::visits::{BATCH, batch, day, plain};
+use simops_tests::visits::{BATCH, PlainSqlite, batch, day, median, per_second};
 
 /// Callers at once, as connections of browsers' proxies are.
 const CALLERS: u64 = 4;
@@ -25,14 +25,14 @@ async fn main() {
     let events: u64 =
         std::env::var("EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let folder = tempfile::tempdir().unwrap();
-    let connection = plain_connection(&folder.path().join("plain.db"));
+    let plain = PlainSqlite::create(&folder.path().join("plain.db")).unwrap();
     let url = format!("sqlite://{}", folder.path().join("simops.db").display());
     let store = Arc::new(SqliteStore::open(&url).await.unwrap());
 
     // In turns, so that a slow moment of the machine hits both.
     let (mut raw, mut empty) = (Vec::new(), Vec::new());
     for round in 0..3 {
-        raw.push(plain_rate(&connection, round * BATCHES));
+        raw.push(plain_rate(&plain, round * BATCHES));
         empty.push(rate(&store, i64::try_from(round).unwrap(), round * BATCHES).await);
     }
     let mut sent = 3 * BATCHES;
@@ -42,7 +42,7 @@ async fn main() {
     }
     let mut full = Vec::new();
     for _ in 0..3 {
-        raw.push(plain_rate(&connection, sent));
+        raw.push(plain_rate(&plain, sent));
         full.push(rate(&store, 0, sent).await);
         sent += BATCHES;
     }
@@ -87,11 +87,6 @@ async fn read(store: &SqliteStore, path: &Path) {
     );
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
 /// Events per second into a day, a few callers at once.
 async fn rate(store: &Arc<SqliteStore>, after: i64, first: u64) -> f64 {
     let batches: Vec<_> =
@@ -107,48 +102,11 @@ async fn rate(store: &Arc<SqliteStore>, after: i64, first: u64) -> f64 {
         });
     }
     callers.join_all().await;
-    per_second(started.elapsed())
+    per_second(BATCHES, started.elapsed())
 }
 
-fn plain_rate(connection: &Connection, first: u64) -> f64 {
-    let mut spent = Duration::ZERO;
-    for number in first..first + BATCHES {
-        let batch = batch(day(0), number);
-        let started = Instant::now();
-        connection.execute_batch("BEGIN").unwrap();
-        let mut insert = connection.prepare_cached(plain::SQLITE_ROW).unwrap();
-        for event in &batch {
-            insert
-                .execute(params![
-                    event.uid.as_bytes(),
-                    event.kind.code(),
-                    event.visitor_id,
-                    event.session_id,
-                    event.run_id,
-                    event.event_id,
-                    event.surface,
-                    event.target,
-                    event.path,
-                    event.referrer,
-                    None::<String>,
-                    event.occurred_at.as_microsecond(),
-                    event.received_at.as_microsecond(),
-                ])
-                .unwrap();
-        }
-        connection.execute_batch("COMMIT").unwrap();
-        spent += started.elapsed();
-    }
-    per_second(spent)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn per_second(spent: Duration) -> f64 {
-    (BATCHES * BATCH) as f64 / spent.as_secs_f64()
-}
-
-fn plain_connection(path: &Path) -> Connection {
-    let connection = Connection::open(path).unwrap();
-    connection.execute_batch(plain::SQLITE).unwrap();
-    connection
+fn plain_rate(plain: &PlainSqlite, first: u64) -> f64 {
+    let numbers = first..first + BATCHES;
+    let spent = numbers.map(|number| plain.insert(&batch(day(0), number)).unwrap()).sum();
+    per_second(BATCHES, spent)
 }

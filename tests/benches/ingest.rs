@@ -6,16 +6,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Method};
-use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use simops_tests::postgres::PostgresServer;
-use simops_tests::visits::{BATCH, batch, plain};
+use simops_tests::visits::{BATCH, PlainSqlite, batch, median, per_second};
 use simops_tests::{Server, ServerBuilder};
 use tokio::task::JoinSet;
 
@@ -36,14 +34,14 @@ async fn main() {
         ServerBuilder::new(dir.path()).env("KPI_EVENT_RATE_LIMIT", "0").env("SIMOPS_HOST", "none");
     let on_sqlite = builder.clone().start().await;
     let on_postgres = builder.env("DATABASE_URL", &database.url()).start().await;
-    let connection = plain_connection(&dir.path().join("plain.db"));
+    let plain = PlainSqlite::create(&dir.path().join("plain.db")).unwrap();
     let client = Client::new();
 
     let (mut raw, mut sqlite, mut postgres) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let first = round * BATCHES;
         let bodies: Vec<_> = (first..first + BATCHES).map(body).collect();
-        raw.push(plain_rate(&connection, first));
+        raw.push(plain_rate(&plain, first));
         sqlite.push(rate(&client, &on_sqlite, &bodies).await);
         postgres.push(rate(&client, &on_postgres, &bodies).await);
     }
@@ -113,7 +111,7 @@ async fn rate(client: &Client, server: &Server, bodies: &[String]) -> f64 {
         });
     }
     senders.join_all().await;
-    per_second(begun.elapsed())
+    per_second(BATCHES, begun.elapsed())
 }
 
 /// From sending 1,000 events in two batches to the answer that counts them; the median.
@@ -161,50 +159,8 @@ async fn total(server: &Server) -> i64 {
     .sum()
 }
 
-fn plain_rate(connection: &Connection, first: u64) -> f64 {
-    let mut spent = Duration::ZERO;
-    for number in first..first + BATCHES {
-        let batch = batch(today(), number);
-        let begun = Instant::now();
-        connection.execute_batch("BEGIN").unwrap();
-        let mut insert = connection.prepare_cached(plain::SQLITE_ROW).unwrap();
-        for event in &batch {
-            insert
-                .execute(params![
-                    event.uid.as_bytes(),
-                    event.kind.code(),
-                    event.visitor_id,
-                    event.session_id,
-                    event.run_id,
-                    event.event_id,
-                    event.surface,
-                    event.target,
-                    event.path,
-                    event.referrer,
-                    None::<String>,
-                    event.occurred_at.as_microsecond(),
-                    event.received_at.as_microsecond(),
-                ])
-                .unwrap();
-        }
-        connection.execute_batch("COMMIT").unwrap();
-        spent += begun.elapsed();
-    }
-    per_second(spent)
-}
-
-fn plain_connection(path: &Path) -> Connection {
-    let connection = Connection::open(path).unwrap();
-    connection.execute_batch(plain::SQLITE).unwrap();
-    connection
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn per_second(spent: Duration) -> f64 {
-    (BATCHES * BATCH) as f64 / spent.as_secs_f64()
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn plain_rate(plain: &PlainSqlite, first: u64) -> f64 {
+    let numbers = first..first + BATCHES;
+    let spent = numbers.map(|number| plain.insert(&batch(today(), number)).unwrap()).sum();
+    per_second(BATCHES, spent)
 }

@@ -252,3 +252,50 @@ async fn in_production_no_message_goes_inside() {
     until_sent(&server).await;
     assert!(server.terminate().await);
 }
+
+/// Bodies that a receiver got, as JSON.
+fn bodies(receiver: &Provider) -> Vec<Value> {
+    let body = |request: String| {
+        let (_, body) = request.split_once("\r\n\r\n")?;
+        serde_json::from_str(body).ok()
+    };
+    receiver.seen().into_iter().filter_map(body).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chats_and_the_pager_are_told_in_their_own_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let slack = Provider::start(|_| Reply::Status(200, String::new(), "ok".to_owned())).await;
+    let discord = Provider::start(|_| accepted()).await;
+    let pager = Provider::start(|_| Reply::Status(202, String::new(), "{}".to_owned())).await;
+    let builder = ServerBuilder::new(dir.path())
+        .arg("--host=none")
+        .env("KPI_ALERT_SLACK_URL", &slack.url)
+        .env("KPI_ALERT_DISCORD_URL", &discord.url)
+        .env("KPI_ALERT_PAGERDUTY_KEY", "routing-key")
+        .env("KPI_ALERT_PAGERDUTY_URL", &pager.url);
+    let server = builder.start().await;
+    visit(&server, "landing_view", 0..60).await;
+    eventually("all three took it", Duration::from_secs(60), async || {
+        let notification = notification(&server).await;
+        let deliveries = notification["deliveries"].as_array()?;
+        let all = deliveries.iter().all(|delivery| delivery["state"] == "delivered");
+        (deliveries.len() == 3 && all).then_some(())
+    })
+    .await;
+    let told = [&slack, &discord, &pager].map(bodies);
+    assert!(told.iter().all(|bodies| bodies.len() == 1), "{told:?}");
+    let [slack, discord, event] = told.map(|mut bodies| bodies.remove(0));
+    let text = slack["text"].as_str().unwrap();
+    assert!(text.contains("Landing -&gt; Run CTR"), "{text}");
+    let content = discord["content"].as_str().unwrap();
+    assert!(content.contains("Landing -> Run CTR"), "{content}");
+    assert_eq!(discord["allowed_mentions"], json!({ "parse": [] }));
+    assert_eq!(
+        (&event["routing_key"], &event["event_action"], &event["dedup_key"]),
+        (&json!("routing-key"), &json!("trigger"), &json!("simops-kpi-development"))
+    );
+    assert_eq!(event["payload"]["severity"], "critical");
+    assert!(event["payload"]["summary"].as_str().unwrap().contains("Landing -> Run CTR"));
+    assert!(server.terminate().await);
+}

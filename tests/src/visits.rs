@@ -1,6 +1,10 @@
 //! What visitors do on a busy day, the same whenever it is asked for: for benches.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
 use simops::kpi::event::key_of;
 use simops::kpi::{Kind, KpiEvent};
 
@@ -20,22 +24,16 @@ pub fn batch(start: Timestamp, number: u64) -> Vec<KpiEvent> {
             let share = (chance >> 20) % 1_000_000;
             let visitor_id =
                 format!("visitor-{:010}", share * share * VISITORS / 1_000_000_000_000);
+            let kind = Kind::ALL[usize::try_from(chance % 13).unwrap_or_default()];
             KpiEvent {
                 // As random as browsers make them.
                 uid: key_of(&format!("{day} {place}")),
-                kind: Kind::ALL[usize::try_from(chance % 13).unwrap_or_default()],
-                visitor: key_of(&visitor_id),
-                visitor_id,
                 session_id: Some(format!("session-{:010}", chance % 1_000_000)),
                 run_id: Some("test-20260101T000000Z".to_owned()),
-                event_id: None,
                 surface: Some("landing".to_owned()),
-                target: None,
                 path: Some("/runs/test-20260101T000000Z".to_owned()),
                 referrer: Some("https://www.example.org/".to_owned()),
-                metadata: None,
-                occurred_at: start,
-                received_at: start,
+                ..KpiEvent::new(kind, visitor_id, start)
             }
         })
         .collect()
@@ -53,16 +51,70 @@ fn mixed(number: u64) -> u64 {
     z ^ (z >> 27)
 }
 
-/// SQL of the plain table that batches are compared with, and of a row in it.
-pub mod plain {
-    /// Every column of the events, and no index.
-    pub const SQLITE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-         CREATE TABLE visits (id INTEGER PRIMARY KEY, uid BLOB, kind INTEGER, visitor_id TEXT, \
-             session_id TEXT, run_id TEXT, event_id TEXT, surface TEXT, target TEXT, path TEXT, \
-             referrer TEXT, metadata TEXT, occurred_at INTEGER, received_at INTEGER)";
+/// What batches are compared with: rows inserted into a plain SQLite table of all columns, with no
+/// index, a batch a transaction.
+#[derive(Debug)]
+pub struct PlainSqlite(Connection);
 
-    /// A row of it.
-    pub const SQLITE_ROW: &str = "INSERT INTO visits (uid, kind, visitor_id, session_id, run_id, \
-         event_id, surface, target, path, referrer, metadata, occurred_at, received_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+impl PlainSqlite {
+    /// A new database at `path`, as durable as a store's.
+    ///
+    /// # Errors
+    /// Of SQLite.
+    pub fn create(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+             CREATE TABLE visits (id INTEGER PRIMARY KEY, uid BLOB, kind INTEGER, \
+                 visitor_id TEXT, session_id TEXT, run_id TEXT, event_id TEXT, surface TEXT, \
+                 target TEXT, path TEXT, referrer TEXT, metadata TEXT, occurred_at INTEGER, \
+                 received_at INTEGER)",
+        )?;
+        Ok(Self(connection))
+    }
+
+    /// Inserts events in one transaction; how long it took.
+    ///
+    /// # Errors
+    /// Of SQLite.
+    pub fn insert(&self, events: &[KpiEvent]) -> rusqlite::Result<Duration> {
+        let begun = Instant::now();
+        self.0.execute_batch("BEGIN")?;
+        let mut insert = self.0.prepare_cached(
+            "INSERT INTO visits (uid, kind, visitor_id, session_id, run_id, event_id, surface, \
+                 target, path, referrer, metadata, occurred_at, received_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?;
+        for event in events {
+            insert.execute(params![
+                event.uid.as_bytes(),
+                event.kind.code(),
+                event.visitor_id,
+                event.session_id,
+                event.run_id,
+                event.event_id,
+                event.surface,
+                event.target,
+                event.path,
+                event.referrer,
+                None::<String>,
+                event.occurred_at.as_microsecond(),
+                event.received_at.as_microsecond(),
+            ])?;
+        }
+        self.0.execute_batch("COMMIT")?;
+        Ok(begun.elapsed())
+    }
+}
+
+/// So many batches in so much time, as events per second.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub fn per_second(batches: u64, spent: Duration) -> f64 {
+    (batches * BATCH) as f64 / spent.as_secs_f64()
+}
+
+/// The median of some figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
 }

@@ -146,19 +146,9 @@ impl Visitor<'_> {
         let Some(occurred_at) = at.filter(|at| *at <= self.now) else { return };
         self.events.push(KpiEvent {
             uid: key_of(&format!("{visitor} {}", self.uids)),
-            kind,
-            visitor_id: visitor.to_owned(),
-            visitor: key_of(visitor),
             session_id: Some(format!("{visitor}-{day}")),
-            run_id: None,
-            event_id: None,
-            surface: None,
-            target: None,
-            path: None,
-            referrer: None,
-            metadata: None,
-            occurred_at,
             received_at: self.now,
+            ..KpiEvent::new(kind, visitor, occurred_at)
         });
     }
 }

@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Worker(worker::WorkerArgs),
     /// Look at everything a deployment depends on, and say what to do about it
     Doctor,
-    /// Delete old events of the log
+    /// Delete old rows of events, ledger or visits; what was counted of them stays
     Prune(prune::PruneArgs),
     /// Stage a failure and check what is seen
     #[command(subcommand)]

@@ -3,10 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use simops::event::NewEvent;
-use simops::kpi::event::key_of;
 use simops::kpi::{Kind, KpiEvent};
 use simops::store::{EventStore, KpiStore};
-use uuid::Uuid;
 
 use crate::support::{Place, Said, call};
 
@@ -35,22 +33,7 @@ fn old_events_go_and_a_dry_run_only_counts_them() {
 
 fn visit(days: i64) -> KpiEvent {
     let at = Timestamp::now() - SignedDuration::from_hours(24 * days);
-    KpiEvent {
-        uid: Uuid::now_v7(),
-        kind: Kind::RunDetailView,
-        visitor: key_of("visitor"),
-        visitor_id: "visitor".to_owned(),
-        session_id: None,
-        run_id: None,
-        event_id: None,
-        surface: None,
-        target: None,
-        path: None,
-        referrer: None,
-        metadata: None,
-        occurred_at: at,
-        received_at: at,
-    }
+    KpiEvent::new(Kind::RunDetailView, "visitor", at)
 }
 
 #[test]

@@ -46,23 +46,8 @@ fn ago(now: Timestamp, days: i64) -> Timestamp {
 }
 
 fn visit(number: i64, at: Timestamp) -> KpiEvent {
-    let visitor_id = format!("visitor-{number}");
-    KpiEvent {
-        uid: key_of(&format!("event-{number}")),
-        kind: Kind::ALL[0],
-        visitor: key_of(&visitor_id),
-        visitor_id,
-        session_id: None,
-        run_id: None,
-        event_id: None,
-        surface: None,
-        target: None,
-        path: None,
-        referrer: None,
-        metadata: None,
-        occurred_at: at,
-        received_at: at,
-    }
+    let uid = key_of(&format!("event-{number}"));
+    KpiEvent { uid, ..KpiEvent::new(Kind::ALL[0], format!("visitor-{number}"), at) }
 }
 
 async fn descriptions(store: &PostgresStore) -> Vec<String> {

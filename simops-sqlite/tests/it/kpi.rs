@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use simops::kpi::event::key_of;
 use simops::kpi::recount::Recounter;
 use simops::kpi::{DaySums, Kind, KpiEvent, MAX_BATCH};
 use simops::store::KpiStore;
@@ -24,21 +23,12 @@ fn event(number: u64) -> KpiEvent {
     let visitor_id = format!("visitor-{}", (chance >> 32) % 40);
     let days = i64::try_from((chance >> 16) % 12).unwrap();
     let start = Timestamp::from_second(1_767_225_600).unwrap();
+    let kind = Kind::ALL[usize::try_from((chance >> 48) % 13).unwrap()];
+    let at = start + SignedDuration::from_hours(24 * days);
     KpiEvent {
         uid: Uuid::from_u64_pair(chance, number),
-        kind: Kind::ALL[usize::try_from((chance >> 48) % 13).unwrap()],
-        visitor: key_of(&visitor_id),
-        visitor_id,
-        session_id: None,
-        run_id: None,
-        event_id: None,
-        surface: None,
-        target: None,
-        path: None,
-        referrer: None,
-        metadata: None,
-        occurred_at: start + SignedDuration::from_hours(24 * days),
         received_at: start,
+        ..KpiEvent::new(kind, visitor_id, at)
     }
 }
 

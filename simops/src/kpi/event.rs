@@ -57,6 +57,27 @@ pub struct KpiEvent {
 }
 
 impl KpiEvent {
+    /// What a visitor did, received when it happened, with a fresh uid and nothing more.
+    pub fn new(kind: Kind, visitor_id: impl Into<String>, at: Timestamp) -> Self {
+        let visitor_id = visitor_id.into();
+        Self {
+            uid: Uuid::now_v7(),
+            kind,
+            visitor: key_of(&visitor_id),
+            visitor_id,
+            session_id: None,
+            run_id: None,
+            event_id: None,
+            surface: None,
+            target: None,
+            path: None,
+            referrer: None,
+            metadata: None,
+            occurred_at: at,
+            received_at: at,
+        }
+    }
+
     /// The day it counts for.
     pub fn day(&self) -> Date {
         day_of(self.occurred_at)

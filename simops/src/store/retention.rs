@@ -52,7 +52,7 @@ impl Log {
         let what = self.as_str();
         Err(Error::invalid(
             "older_than",
-            format!("must be {days} days ago or earlier: {what} younger than that are needed"),
+            format!("must be {days} days ago or earlier: so long, rows of the {what} are needed"),
         ))
     }
 }

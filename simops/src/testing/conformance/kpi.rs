@@ -6,11 +6,9 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use jiff::{SignedDuration, ToSpan};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::samples::{at, day};
 use super::{StoreBuilder, joined};
-use crate::kpi::event::key_of;
 use crate::kpi::recount::Recounter;
 use crate::kpi::summary::Days;
 use crate::kpi::{DaySums, Kind, KpiEvent};
@@ -19,21 +17,16 @@ use crate::{Error, Result};
 
 /// An event of a visitor, so many days after the first one.
 pub(super) fn event(kind: Kind, visitor: &str, days: i64) -> KpiEvent {
+    let occurred_at = at(0) + SignedDuration::from_hours(24 * days);
     KpiEvent {
-        uid: Uuid::now_v7(),
-        kind,
-        visitor_id: visitor.to_owned(),
-        visitor: key_of(visitor),
         session_id: Some("session".to_owned()),
-        run_id: None,
         event_id: Some("7".to_owned()),
         surface: Some("landing".to_owned()),
         target: Some("\u{1f680} \"go\"".to_owned()),
         path: Some("/runs/r?a=b".to_owned()),
-        referrer: None,
         metadata: json!({ "a": [1, { "b": null }] }).as_object().cloned(),
-        occurred_at: at(0) + SignedDuration::from_hours(24 * days),
         received_at: at(0),
+        ..KpiEvent::new(kind, visitor, occurred_at)
     }
 }
 
