@@ -45,6 +45,14 @@ impl Folds {
         Ok(())
     }
 
+    /// Whether the last fold that is stored is the last that is remembered.
+    pub(crate) fn are_current(&self, connection: &Connection) -> Work<bool> {
+        let mut statement = connection
+            .prepare_cached("SELECT id, token FROM kpi_folds ORDER BY id DESC LIMIT 1")?;
+        let stored = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(stored.optional()? == self.0.last().map(|fold| (fold.id, fold.token)))
+    }
+
     /// Whether an event of this uid was folded.
     pub(crate) fn hold(&self, connection: &Connection, uid: Uuid) -> Work<bool> {
         let key = key(uid);

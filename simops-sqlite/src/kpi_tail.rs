@@ -66,10 +66,13 @@ impl Tail {
     }
 
     /// Reads what other processes have appended; all of the tail if what is remembered is no longer
-    /// there, because a transaction was taken back or another process has folded.
+    /// there, because a transaction was taken back or another process has folded or rebuilt.
     pub(crate) fn catch_up(&mut self, connection: &Connection) -> Work<()> {
         let covered = covered(connection)?;
-        if self.covered != Some(covered) || !self.is_there(connection)? {
+        let is_known = self.covered == Some(covered)
+            && self.folds.are_current(connection)?
+            && self.is_there(connection)?;
+        if !is_known {
             self.forget();
             self.folds.catch_up(connection)?;
             self.days = days(connection)?;

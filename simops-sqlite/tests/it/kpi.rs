@@ -118,6 +118,23 @@ async fn a_recount_finds_what_was_changed_by_hand_and_a_rebuild_puts_it_right() 
 }
 
 #[tokio::test]
+async fn what_another_process_puts_right_is_not_remembered_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Timestamp::from_second(1_767_225_600).unwrap();
+    let did = |kind| [KpiEvent::new(kind, "visitor", at)];
+    with_tail(&folder, 1).await.record_kpi(&did(Kind::LandingView)).await.unwrap();
+    stranger(&folder).execute_batch("UPDATE kpi_steps SET steps = 8191").unwrap();
+    // What is wrong in the tree is read into memory, and all of the tail is folded.
+    let store = with_tail(&folder, 1).await;
+    store.record_kpi(&did(Kind::ReplayStart)).await.unwrap();
+    let found = with_tail(&folder, 1).await.rebuild_kpi().await.unwrap();
+    assert!(!found.differences().is_empty());
+    store.record_kpi(&did(Kind::ShareCopied)).await.unwrap();
+    let recount = store.recount_kpi().await.unwrap();
+    assert_eq!((recount.differences(), recount.wrong_steps), (Vec::new(), 0));
+}
+
+#[tokio::test]
 async fn what_was_folded_long_ago_is_still_known() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_tail(&folder, 25).await;
