@@ -1,5 +1,6 @@
 //! What can be asked of a target: the operations of the admin API that the CLI has commands for.
 
+use jiff::Timestamp;
 use simops::control::AuditHead;
 use simops::ops::{
     BaselineOptions, DigestOptions, EventsQuery, PatchConfig, SilenceAlert, StartRun, StopRun,
@@ -33,7 +34,7 @@ pub(crate) enum Request {
     Delivery { id: String },
     ReplayDelivery { id: String, reason: Option<String> },
     Baseline(BaselineOptions),
-    Report { run_id: String },
+    Report { run_id: String, ended_at: Option<Timestamp> },
     CompareRuns { a: String, b: String },
     Digest(DigestOptions),
     Digests { status: Option<String>, limit: i64, cursor: Option<String> },

@@ -9,13 +9,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use simops::kpi::KpiEvent;
 use simops::store::KpiStore;
 use simops_postgres::PostgresStore;
 use simops_tests::postgres::PostgresServer;
-use simops_tests::visits::{BATCH, batch, day, median, per_second};
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
+use simops_tests::visits::{BATCH, PlainPostgres, batch, day, median, per_second};
 use tokio::task::JoinSet;
 
 /// Batches of a measurement.
@@ -32,15 +29,13 @@ async fn main() {
     let server = PostgresServer::durable();
     let database = server.database();
     let store = Arc::new(PostgresStore::open(&database.url()).await.unwrap());
-    // As simops has it: a number, and the uid once.
-    database.sql("CREATE TABLE plain (LIKE kpi_events INCLUDING ALL)");
-    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    let mut plain = PlainPostgres::create(&database.url()).await.unwrap();
 
     // In turns, so that a slow moment of the machine hits both.
     let (mut raw, mut empty) = (Vec::new(), Vec::new());
     let (mut later, mut full) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        raw.push(plain_rate(&mut connection, round * BATCHES).await);
+        raw.push(plain_rate(&mut plain, round * BATCHES).await);
         let after = i64::try_from(round).unwrap();
         empty.push(rate(&store, after, round * BATCHES).await);
     }
@@ -50,7 +45,7 @@ async fn main() {
         sent += BATCHES;
     }
     for _ in 0..ROUNDS {
-        later.push(plain_rate(&mut connection, sent).await);
+        later.push(plain_rate(&mut plain, sent).await);
         full.push(rate(&store, 0, sent).await);
         sent += BATCHES;
     }
@@ -85,40 +80,11 @@ async fn rate(store: &Arc<PostgresStore>, after: i64, first: u64) -> f64 {
     per_second(BATCHES, begun.elapsed())
 }
 
-async fn plain_rate(connection: &mut PgConnection, first: u64) -> f64 {
+async fn plain_rate(plain: &mut PlainPostgres, first: u64) -> f64 {
     let mut spent = Duration::ZERO;
     for number in first..first + BATCHES {
         let batch = batch(day(0), number);
-        let begun = Instant::now();
-        insert(connection, &batch).await;
-        spent += begun.elapsed();
+        spent += plain.insert(&batch).await.unwrap();
     }
     per_second(BATCHES, spent)
-}
-
-async fn insert(connection: &mut PgConnection, events: &[KpiEvent]) {
-    let text =
-        |of: fn(&KpiEvent) -> Option<&str>| events.iter().map(of).collect::<Vec<Option<&str>>>();
-    let seconds = events.iter().map(|event| event.occurred_at.as_second()).collect::<Vec<_>>();
-    sqlx::query(
-        "INSERT INTO plain (uid, kind, visitor_id, session_id, run_id, surface, path, referrer, \
-             occurred_at, received_at) \
-         SELECT uid, kind, visitor_id, session_id, run_id, surface, path, referrer, \
-             to_timestamp(at), to_timestamp(at) \
-         FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], \
-             $7::text[], $8::text[], $9::bigint[]) AS new (uid, kind, visitor_id, session_id, \
-             run_id, surface, path, referrer, at)",
-    )
-    .bind(events.iter().map(|event| event.uid).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| i16::try_from(event.kind.code()).unwrap()).collect::<Vec<_>>())
-    .bind(text(|event| Some(&event.visitor_id)))
-    .bind(text(|event| event.session_id.as_deref()))
-    .bind(text(|event| event.run_id.as_deref()))
-    .bind(text(|event| event.surface.as_deref()))
-    .bind(text(|event| event.path.as_deref()))
-    .bind(text(|event| event.referrer.as_deref()))
-    .bind(seconds)
-    .execute(connection)
-    .await
-    .unwrap();
 }

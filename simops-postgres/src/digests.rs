@@ -113,6 +113,20 @@ impl ReportStore for PostgresStore {
             .await
     }
 
+    async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>> {
+        self.base
+            .look(|mut connection| async move {
+                let ends: Vec<(Micros,)> = sqlx::query_as(
+                    "SELECT ended_at FROM reports WHERE run_id = $1 ORDER BY ended_at",
+                )
+                .bind(run_id)
+                .fetch_all(&mut *connection)
+                .await?;
+                Ok((connection, ends.into_iter().map(|(at,)| at.0).collect()))
+            })
+            .await
+    }
+
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
         self.base
             .look(|mut connection| async move {

@@ -96,6 +96,18 @@ impl ReportStore for SqliteStore {
         .await
     }
 
+    async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>> {
+        let run_id = run_id.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT ended_at FROM reports WHERE run_id = ?1 ORDER BY ended_at",
+            )?;
+            let ends = statement.query_map([run_id], |row| Ok(row.get::<_, Micros>(0)?.0))?;
+            Ok(ends.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(

@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use simops::kpi::event::key_of;
 use simops::kpi::{Kind, KpiEvent};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _};
 
 /// Events sent together.
 pub const BATCH: u64 = 500;
@@ -103,6 +105,54 @@ impl PlainSqlite {
             ])?;
         }
         self.0.execute_batch("COMMIT")?;
+        Ok(begun.elapsed())
+    }
+}
+
+/// The same on Postgres: batched inserts by `unnest` into a table as [the log's](simops::store::KpiStore)
+/// is, with its number and its uid once, a batch a transaction.
+#[derive(Debug)]
+pub struct PlainPostgres(PgConnection);
+
+impl PlainPostgres {
+    /// A new table in the database at `url`, which has the store's tables.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn create(url: &str) -> sqlx::Result<Self> {
+        let mut connection = PgConnection::connect(url).await?;
+        connection.execute("CREATE TABLE plain (LIKE kpi_events INCLUDING ALL)").await?;
+        Ok(Self(connection))
+    }
+
+    /// Inserts events in one transaction; how long it took.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn insert(&mut self, events: &[KpiEvent]) -> sqlx::Result<Duration> {
+        let begun = Instant::now();
+        let text = |of: fn(&KpiEvent) -> Option<&str>| events.iter().map(of).collect::<Vec<_>>();
+        let kind = |event: &KpiEvent| i16::try_from(event.kind.code()).unwrap_or(i16::MAX);
+        sqlx::query(
+            "INSERT INTO plain (uid, kind, visitor_id, session_id, run_id, surface, path, \
+                 referrer, occurred_at, received_at) \
+             SELECT uid, kind, visitor_id, session_id, run_id, surface, path, referrer, \
+                 to_timestamp(at), to_timestamp(at) \
+             FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], \
+                 $6::text[], $7::text[], $8::text[], $9::bigint[]) AS new (uid, kind, visitor_id, \
+                 session_id, run_id, surface, path, referrer, at)",
+        )
+        .bind(events.iter().map(|event| event.uid).collect::<Vec<_>>())
+        .bind(events.iter().map(kind).collect::<Vec<_>>())
+        .bind(text(|event| Some(&event.visitor_id)))
+        .bind(text(|event| event.session_id.as_deref()))
+        .bind(text(|event| event.run_id.as_deref()))
+        .bind(text(|event| event.surface.as_deref()))
+        .bind(text(|event| event.path.as_deref()))
+        .bind(text(|event| event.referrer.as_deref()))
+        .bind(events.iter().map(|event| event.occurred_at.as_second()).collect::<Vec<_>>())
+        .execute(&mut self.0)
+        .await?;
         Ok(begun.elapsed())
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use serde_json::Value;
 use simops::ops::{StartRun, StopRun, WithReason};
 use simops::report::RunComparison;
@@ -78,10 +79,15 @@ Examples:
   simops-cli run report test-20260301T120000Z
   simops-cli run report test-20260301T120000Z --format markdown > report.md
 
-It is written once the run has ended; before, it shows what it would say now (final: false).")]
+It is written once the run has ended; before, it shows what it would say now (final: false).
+A run that went on after a guardrail's stop has one of each end, listed as reported_ends:
+  simops-cli run report test-20260301T120000Z --ended-at 2026-03-01T14:30:00Z")]
     Report {
         /// The run
         run_id: String,
+        /// The report of an earlier end, in RFC 3339
+        #[arg(long, value_name = "TIME")]
+        ended_at: Option<Timestamp>,
         /// How to show it
         #[arg(long, default_value = "json")]
         format: ReportFormat,
@@ -250,7 +256,7 @@ impl From<RunCommand> for Request {
             RunCommand::Degrade(args) => Self::Degrade(args.why.into()),
             RunCommand::List(args) => Self::Runs { limit: args.limit, cursor: args.cursor },
             RunCommand::Show { run_id } => Self::Run { run_id },
-            RunCommand::Report { run_id, .. } => Self::Report { run_id },
+            RunCommand::Report { run_id, ended_at, .. } => Self::Report { run_id, ended_at },
             RunCommand::Compare { a, b, .. } => Self::CompareRuns { a, b },
             RunCommand::Metrics(args) => {
                 Self::Metrics { run_id: args.run_id, hours_fallback: args.hours_fallback }

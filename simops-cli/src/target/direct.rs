@@ -112,7 +112,7 @@ impl Direct {
                 value(ops.replay_delivery(caller, id, reason.as_deref()).await?)
             }
             Request::Events(query) => value(ops.events(query).await?),
-            Request::Report { run_id } => value(ops.report(run_id).await?),
+            Request::Report { run_id, ended_at } => value(ops.report(run_id, *ended_at).await?),
             Request::CompareRuns { a, b } => value(ops.compare_runs(a, b).await?),
             Request::Digest(options) => value(ops.digest(caller, options).await?),
             Request::Digests { status, limit, cursor } => {

@@ -41,7 +41,10 @@ impl Route {
             Request::Config => get("config"),
             Request::PatchConfig(body) => Self { method: Method::PATCH, ..post("config", body)? },
             Request::Baseline(options) => post("baseline", options)?,
-            Request::Report { run_id } => get("runs").at(run_name(run_id)?).at("report"),
+            Request::Report { run_id, ended_at } => {
+                let route = get("runs").at(run_name(run_id)?).at("report");
+                route.with("ended_at", ended_at.as_ref())
+            }
             Request::CompareRuns { a, b } => {
                 get("run/compare").with("a", Some(run_name(a)?)).with("b", Some(run_name(b)?))
             }

@@ -233,7 +233,7 @@ pub struct Evidence {
 impl DaysActivity {
     /// The activity that `days` add up to, of one run or of all.
     pub fn of(days: &[DayTally], run_id: Option<&str>) -> Self {
-        let tallies = of_run(days, run_id);
+        let tallies = tallies_of(days, run_id);
         // Only figures that need no window are taken of the row.
         let nowhere = EventWindow { after: Timestamp::UNIX_EPOCH, until: Timestamp::UNIX_EPOCH };
         let row = WindowRow::of(nowhere, &tallies);
@@ -306,11 +306,11 @@ impl EvidenceRun {
 
 /// How many events of `days` are of a run.
 pub fn events_of_run(days: &[DayTally], run_id: &str) -> i64 {
-    of_run(days, Some(run_id)).iter().map(|tally| tally.count).sum()
+    tallies_of(days, Some(run_id)).iter().map(|tally| tally.count).sum()
 }
 
-/// Days and runs folded away; what tells of digests is no evidence for one.
-fn of_run(days: &[DayTally], run_id: Option<&str>) -> Vec<EventTally> {
+/// The classes of `days`, of one run or of all; what tells of digests is no evidence for one.
+pub(crate) fn tallies_of(days: &[DayTally], run_id: Option<&str>) -> Vec<EventTally> {
     let mut classes = BTreeMap::<_, i64>::new();
     for day in days {
         let wanted = run_id.is_none_or(|run_id| day.run_id.as_deref() == Some(run_id));

@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::settings::{Effective, key};
 use crate::usage::NanoUsd;
 
+/// The condition whose figure is kept nowhere but in the event of a stop by it.
+pub const NOT_ON_RECORD: &str = POOL_PRESSURE;
+
+const POOL_PRESSURE: &str = "db_pool_pressure";
+
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Observed {
@@ -72,7 +77,7 @@ pub fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Condition> {
     );
     let pool = paired(
         single(
-            "db_pool_pressure",
+            POOL_PRESSURE,
             observed.pool_utilization,
             settings.float(key::STOP_POOL_UTILIZATION),
         ),

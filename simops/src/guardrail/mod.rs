@@ -5,6 +5,6 @@ pub mod condition;
 mod enforce;
 mod observe;
 
-pub use condition::{Condition, Observed, evaluate};
+pub use condition::{Condition, NOT_ON_RECORD, Observed, evaluate};
 pub use enforce::enforce;
 pub use observe::Observer;

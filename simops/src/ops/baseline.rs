@@ -12,7 +12,7 @@ use crate::baseline::{
 };
 use crate::clock::day_of;
 use crate::control::ControlState;
-use crate::event::kind;
+use crate::event::{Event, kind};
 use crate::progress::Progress;
 use crate::settings::{Effective, key};
 use crate::store::{EventTally, EventWindow, TimePlace};
@@ -124,7 +124,7 @@ impl Ops {
     }
 
     /// The figures of a window, against the one of the same length before it.
-    pub(super) async fn emergence(
+    async fn emergence(
         &self,
         window: EventWindow,
         tallies: &[EventTally],
@@ -141,17 +141,27 @@ impl Ops {
         Ok(Emergence::of(tallies, coalitions, owned, owned_before.as_ref()))
     }
 
-    /// The votes cast in a window, read page by page.
     async fn votes(&self, window: EventWindow) -> Result<Votes> {
-        let (mut votes, mut place) = (Votes::default(), None);
+        let mut votes = Votes::default();
+        self.each_vote(window, |vote| votes.add(vote)).await?;
+        Ok(votes)
+    }
+
+    /// The votes cast in a window, read page by page.
+    pub(super) async fn each_vote(
+        &self,
+        window: EventWindow,
+        mut each: impl FnMut(&Event) + Send,
+    ) -> Result<()> {
+        let mut place = None;
         loop {
             let page = self.store.events_in(window, kind::VOTE_CAST, place, BATCH).await?;
-            page.iter().for_each(|event| votes.add(event));
+            page.iter().for_each(&mut each);
             match page.last() {
                 Some(last) if page.len() == BATCH => {
                     place = Some(TimePlace { at: last.created_at, id: last.id });
                 }
-                _ => return Ok(votes),
+                _ => return Ok(()),
             }
         }
     }
@@ -173,7 +183,7 @@ impl Ops {
     }
 
     /// What the living owned at `at`, by the last event that tells it.
-    pub(super) async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventory>> {
+    async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventory>> {
         let event = self.store.last_of(kind::INVENTORY_SNAPSHOT, at).await?;
         Ok(event.as_ref().and_then(Inventory::of_event))
     }

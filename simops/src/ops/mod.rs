@@ -6,6 +6,7 @@
 mod alerts;
 mod backtest;
 mod baseline;
+mod closeout;
 mod config;
 mod digest;
 mod kpi;
@@ -13,6 +14,7 @@ pub mod metrics;
 mod records;
 mod report;
 mod reset;
+mod run_figures;
 mod runs;
 mod series;
 mod since;
@@ -43,12 +45,13 @@ pub use alerts::{
 };
 pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
 pub use baseline::BaselineOptions;
+pub use closeout::Closeout;
 pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityAnswer, CallsAnswer, DigestAnswer, DigestOptions, DigestsAnswer};
 pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::RunMetrics;
 pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
-pub use report::{Closeout, ReportAnswer};
+pub use report::ReportAnswer;
 pub use reset::ResetResult;
 pub use runs::{
     Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,

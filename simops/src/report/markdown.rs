@@ -82,10 +82,10 @@ impl RunReport {
         section("Activity", acted);
         let society = &self.emergence;
         section(
-            "Society at the end",
+            "Society",
             vec![
                 format!(
-                    "- Living: {}",
+                    "- Living at the end: {}",
                     society.living_agents.map_or("unknown".to_owned(), |n| n.to_string())
                 ),
                 format!("- Inequality (Gini): {}", figure(society.inequality_gini)),

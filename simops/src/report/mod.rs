@@ -39,11 +39,14 @@ pub struct RunReport {
     pub failure_windows: Vec<FailedStretch>,
     /// What its agents did.
     pub activity: DaysActivity,
-    /// Its last hour as a window, or all of it if it was shorter.
+    /// The society over the whole run: as it was left at the end; coalitions of all votes of the run,
+    /// their churn from its first half to its second; inequality since it was first told.
     pub emergence: Emergence,
     /// Visitors on the days of the run that had any.
     pub kpis: Vec<Rollup>,
-    /// Every stop condition as it stood at the end.
+    /// The stop conditions at the end, by the settings in force then: those that stopped the run as they
+    /// were found, others reckoned from the records. `db_pool_pressure` is there only if the run is open
+    /// or a guardrail stopped it: the load of the database is kept nowhere else.
     pub guardrails: Vec<Condition>,
     /// What a thousand actions cost, in USD; null without actions.
     pub cost_per_thousand_actions_usd: Option<f64>,

@@ -52,6 +52,9 @@ pub trait ReportStore: Send + Sync {
     /// The report of an end of a run.
     async fn report_of(&self, run_id: &str, ended_at: Timestamp) -> Result<Option<StoredReport>>;
 
+    /// The ends of a run that have a report, oldest first.
+    async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>>;
+
     /// Runs that have ended and have no report of that end, oldest end first, at most `limit`.
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>>;
 }

@@ -246,6 +246,10 @@ impl ReportStore for FaultyStore {
         self.forward(self.inner.report_of(run_id, ended_at)).await
     }
 
+    async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>> {
+        self.forward(self.inner.report_ends(run_id)).await
+    }
+
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
         self.forward(self.inner.runs_without_report(limit)).await
     }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Map;
-use simops::Clock;
+use serde_json::{Map, Value, json};
 use simops::control::{Command, Environment};
-use simops::event::{NewEvent, RuntimeMode};
+use simops::event::{NewEvent, RuntimeMode, kind};
 use simops::execute::{Executor, Intent};
-use simops::ops::{Caller, Ops, OpsOptions, StartRun, StopRun, WithReason};
-use simops::settings::Registry;
+use simops::guardrail::{Observed, evaluate};
+use simops::ops::{Caller, Ops, OpsOptions, PatchConfig, StartRun, StopRun, WithReason};
+use simops::settings::{Effective, Overrides, Registry, key};
 use simops::store::{EventStore, ReportStore, RunStore, UsageStore};
 use simops::testing::{ManualClock, MemoryStore};
 use simops::usage::{NanoUsd, UsageCounter, UsageRow};
+use simops::{Clock, ErrorKind};
 use uuid::Uuid;
 
 struct Scene {
@@ -56,7 +57,30 @@ impl Scene {
         self.ops.stop_run(&ada(), &StopRun::default()).await.unwrap();
     }
 
-    async fn stopped_by_guardrail(&self, run_id: &str) {
+    /// Agents 1 and 2 vote on two proposals, alike or not; agent 1 then owns `riches`, agent 2 one.
+    async fn vote(&self, run_id: &str, alike: bool, riches: i64) {
+        let now = self.clock.advance(SignedDuration::from_mins(10));
+        let of_run = |kind: &str| NewEvent::new(kind, "", now).in_run(Some(run_id));
+        let mut events = Vec::new();
+        for (agent, proposal) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            let vote = if alike || agent == 1 { "for" } else { "against" };
+            let cast = of_run(kind::VOTE_CAST).of_agent(agent).as_action(RuntimeMode::Checkpoint);
+            // Other proposals each time.
+            let proposal = format!("{now}/{proposal}");
+            events.push(cast.with("proposal_id", proposal).with("vote", vote));
+        }
+        let owned = json!([{ "agent_id": 1, "food": riches }, { "agent_id": 2, "food": 1 }]);
+        events.push(of_run(kind::INVENTORY_SNAPSHOT).with("inventories", owned));
+        self.store.append(&events).await.unwrap();
+    }
+
+    async fn set(&self, key: &str, value: impl Into<Value>) {
+        let updates = [(key.to_owned(), value.into())].into();
+        let patch = PatchConfig { updates, reason: None };
+        self.ops.patch_config(&ada(), patch).await.unwrap();
+    }
+
+    async fn stopped_by_guardrail(&self, run_id: &str, details: Map<String, Value>) {
         self.clock.advance(SignedDuration::from_mins(1));
         let store: Arc<dyn RunStore> = Arc::clone(&self.store) as _;
         let registry = Arc::new(Registry::builtin());
@@ -65,7 +89,7 @@ impl Scene {
         let stop = Intent::Command(Command::GuardrailStop {
             run_id: run_id.to_owned(),
             reason: "provider_failures_repeated".to_owned(),
-            details: Map::new(),
+            details,
         });
         executor.execute(&Caller::system("guardrail"), &stop, |_, _| ()).await.unwrap();
     }
@@ -104,12 +128,12 @@ async fn a_report_tells_what_a_run_did_and_what_it_cost() {
     let scene = Scene::new();
     scene.start("r1").await;
     scene.act("r1", 20).await;
-    let open = scene.ops.report("r1").await.unwrap();
+    let open = scene.ops.report("r1", None).await.unwrap();
     assert!(!open.report.is_final);
     assert!(open.markdown.contains("provisional"));
     scene.stop().await;
     assert_eq!(scene.ops.close_out().await.unwrap(), 1);
-    let found = scene.ops.report("r1").await.unwrap();
+    let found = scene.ops.report("r1", None).await.unwrap();
     let report = &found.report;
     assert!(report.is_final);
     assert_eq!(report.duration_seconds, 11 * 60);
@@ -132,10 +156,10 @@ async fn a_report_is_written_once_and_stays_as_it_was() {
     let done = futures_util::future::join_all((0..4).map(|_| scene.ops.close_out())).await;
     let written: usize = done.into_iter().map(Result::unwrap).sum();
     assert_eq!(written, 1);
-    let first = scene.ops.report("r1").await.unwrap();
+    let first = scene.ops.report("r1", None).await.unwrap();
     scene.act("r1", 5).await;
     assert_eq!(scene.ops.close_out().await.unwrap(), 0);
-    assert_eq!(scene.ops.report("r1").await.unwrap(), first);
+    assert_eq!(scene.ops.report("r1", None).await.unwrap(), first);
 }
 
 #[tokio::test]
@@ -143,19 +167,83 @@ async fn each_end_of_a_run_that_went_on_has_its_report() {
     let scene = Scene::new();
     scene.start("r1").await;
     scene.act("r1", 5).await;
-    scene.stopped_by_guardrail("r1").await;
+    scene.stopped_by_guardrail("r1", Map::new()).await;
     assert_eq!(scene.ops.close_out().await.unwrap(), 1);
-    let by_guardrail = scene.ops.report("r1").await.unwrap().report;
+    let by_guardrail = scene.ops.report("r1", None).await.unwrap().report;
     assert_eq!(by_guardrail.run.end_reason.as_deref(), Some("provider_failures_repeated"));
     scene.ops.resume(&ada(), &WithReason::default()).await.unwrap();
-    assert!(!scene.ops.report("r1").await.unwrap().report.is_final);
+    assert!(!scene.ops.report("r1", None).await.unwrap().report.is_final);
     scene.act("r1", 7).await;
     scene.stop().await;
     assert_eq!(scene.ops.close_out().await.unwrap(), 1);
-    let last = scene.ops.report("r1").await.unwrap().report;
+    let last = scene.ops.report("r1", None).await.unwrap().report;
     assert_eq!((last.is_final, last.activity.total_actions), (true, 12));
-    let first_end = by_guardrail.run.ended_at.unwrap();
-    assert!(scene.store.report_of("r1", first_end).await.unwrap().is_some());
+    let ends = [by_guardrail.run.ended_at.unwrap(), last.run.ended_at.unwrap()];
+    let earlier = scene.ops.report("r1", Some(ends[0])).await.unwrap();
+    assert_eq!((earlier.report, earlier.reported_ends), (by_guardrail, ends.to_vec()));
+    let never =
+        scene.ops.report("r1", Some(ends[1] + SignedDuration::from_secs(1))).await.unwrap_err();
+    assert_eq!(never.kind(), ErrorKind::NotFound);
+    assert!(never.detail().contains(&ends[0].to_string()), "{never}");
+}
+
+#[tokio::test]
+async fn the_society_is_that_of_the_whole_run_and_of_no_other() {
+    let scene = Scene::new();
+    scene.start("before").await;
+    scene.vote("before", true, 1).await;
+    scene.stop().await;
+    scene.start("r1").await;
+    scene.vote("r1", true, 3).await;
+    scene.clock.advance(SignedDuration::from_hours(30));
+    scene.vote("r1", false, 9).await;
+    scene.stop().await;
+    scene.start("after").await;
+    scene.vote("after", true, 1).await;
+    let society = scene.ops.report("r1", None).await.unwrap().report.emergence;
+    assert_eq!((society.living_agents, society.governance_participants), (Some(2), 2));
+    assert_eq!(society.governance_participation_rate, Some(1.0));
+    // Two of four votes alike make no coalition of the whole; the one of the first half is gone.
+    assert_eq!((society.coalition_edges, society.coalition_churn), (0, Some(1.0)));
+    let gini = |riches: f64| (riches - 1.0) / (2.0 * (riches + 1.0));
+    assert!((society.inequality_gini.unwrap() - gini(9.0)).abs() < 1e-9, "{society:?}");
+    assert!((society.inequality_trend.unwrap() - (gini(9.0) - gini(3.0))).abs() < 1e-9);
+    // What another run told before is not this one's.
+    scene.stop().await;
+    scene.start("silent").await;
+    let silent = scene.ops.report("silent", None).await.unwrap().report.emergence;
+    assert_eq!((silent.living_agents, silent.inequality_gini), (None, None));
+}
+
+#[tokio::test]
+async fn stop_conditions_are_told_as_they_were_at_the_end() {
+    let scene = Scene::new();
+    scene.set(key::STOP_FAILURE_THRESHOLD, 7).await;
+    scene.start("r1").await;
+    scene.act("r1", 1).await;
+    let open = scene.ops.report("r1", None).await.unwrap().report;
+    assert_eq!(open.guardrails.len(), 3);
+    scene.stop().await;
+    scene.clock.advance(SignedDuration::from_mins(1));
+    for threshold in [8, 9] {
+        scene.set(key::STOP_FAILURE_THRESHOLD, threshold).await;
+    }
+    let ended = scene.ops.report("r1", None).await.unwrap().report.guardrails;
+    let failures = ended.iter().find(|c| c.condition == "provider_failures_repeated").unwrap();
+    assert_eq!((failures.observed, failures.threshold), (1.0, 7.0));
+    // Nobody has kept how busy the connections were.
+    assert!(ended.iter().all(|c| c.condition != "db_pool_pressure"), "{ended:?}");
+
+    let pressed = Observed { pool_utilization: 0.97, pool_checks: 5, ..Observed::default() };
+    let settings = Effective::of(&Registry::builtin(), &Overrides::default());
+    let found = evaluate(&pressed, &settings);
+    scene.start("r2").await;
+    let details = Map::from_iter([("conditions".to_owned(), json!(found))]);
+    scene.stopped_by_guardrail("r2", details).await;
+    assert_eq!(scene.ops.close_out().await.unwrap(), 2);
+    let stopped = scene.ops.report("r2", None).await.unwrap();
+    assert_eq!(stopped.report.guardrails, found);
+    assert!(stopped.markdown.contains("`db_pool_pressure`: 0.97 of"), "{}", stopped.markdown);
 }
 
 #[tokio::test]
@@ -182,7 +270,7 @@ async fn a_report_waits_for_calls_under_way_but_not_for_ever() {
     assert_eq!(scene.ops.close_out().await.unwrap(), 0);
     scene.store.settle(&UsageRow { id: lease.id, ..call("r1", now, true) }).await.unwrap();
     assert_eq!(scene.ops.close_out().await.unwrap(), 1);
-    assert_eq!(scene.ops.report("r1").await.unwrap().report.spend.calls, 1);
+    assert_eq!(scene.ops.report("r1", None).await.unwrap().report.spend.calls, 1);
 }
 
 #[tokio::test]

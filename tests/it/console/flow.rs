@@ -84,6 +84,7 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     browser.click("compare").await;
     browser.until_text("comparison", "Rule actions").await;
     browser.until_text("comparison", "differs").await;
+    browser.until_text("comparison", "Action entropy bits").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,22 @@
 //! Reports made, read and kept from the console.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use simops_tests::browser::Browser;
-use simops_tests::{ServerBuilder, eventually};
+use simops_tests::provider::{Provider, Reply};
+use simops_tests::{ServerBuilder, cli, eventually};
+
+/// What `read` makes of the downloaded file that ends so.
+async fn file_of<T>(folder: &Path, end: &str, read: impl Fn(&str) -> Option<T>) -> T {
+    eventually("the file", Duration::from_secs(15), async || {
+        let mut files = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+        let file = files.find(|file| file.path().extension().is_some_and(|is| is == end))?;
+        read(&std::fs::read_to_string(file.path()).ok()?)
+    })
+    .await
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_baseline_is_generated_read_and_downloaded() {
@@ -31,12 +43,7 @@ async fn a_baseline_is_generated_read_and_downloaded() {
     browser.until_text("baseline-report", "Living agents").await;
     assert_eq!(browser.inaccessible().await, Vec::<String>::new());
     browser.click("baseline-download").await;
-    let file: Value = eventually("the file", Duration::from_secs(15), async || {
-        let mut files = std::fs::read_dir(kept.path()).ok()?.filter_map(Result::ok);
-        let file = files.find(|file| file.path().extension().is_some_and(|end| end == "json"))?;
-        serde_json::from_slice(&std::fs::read(file.path()).ok()?).ok()
-    })
-    .await;
+    let file = file_of(kept.path(), "json", |text| serde_json::from_str::<Value>(text).ok()).await;
     assert_eq!(file["metrics"]["rows"].as_array().unwrap().len(), 3);
     assert!(file["thresholds"]["LLM_DAILY_BUDGET_USD_HARD"].is_number());
 }
@@ -50,6 +57,7 @@ async fn a_digest_is_drafted_read_with_its_evidence_and_published() {
         .start()
         .await;
     let browser = Browser::open(1440, 1000).await;
+    let kept = browser.keep_downloads().await;
     browser.connect(&server.base, "ada").await;
     browser.click("nav-reports").await;
     browser.until_text("panel-digest", "No digest has been drafted yet").await;
@@ -75,8 +83,91 @@ async fn a_digest_is_drafted_read_with_its_evidence_and_published() {
     browser.run("document.querySelector('#digest .prose button.link').click()").await;
     browser.until("the evidence", "return document.querySelector('[data-testid=evidence] pre')?.textContent.startsWith('{') === true").await;
     browser.click("evidence-close").await;
+    browser.click("digest-download").await;
+    let file =
+        file_of(kept.path(), "md", |text| text.contains("Claim:").then(|| text.to_owned())).await;
+    let digests = server.client.get("digests").await.ok();
+    let slug = digests["items"][0]["slug"].as_str().unwrap().to_owned();
+    let digest = server.client.get(&format!("digests/{slug}")).await.ok();
+    assert_eq!(file, digest["markdown"].as_str().unwrap());
     browser.confirm("digest-publish").await;
     browser.until_text("digest-list", "published").await;
     browser.click("digest-generate").await;
     browser.until_text("digest-status", "existing").await;
+    // What was published can be taken back, with a reason; its text is kept.
+    browser.click("digest-discard").await;
+    browser.until_text("confirm", "Its text is kept").await;
+    browser.type_into("confirm-reason", "a wrong figure").await;
+    browser.click("confirm-ok").await;
+    browser.until_text("digest-list", "discarded").await;
+    let discarded = server.client.get(&format!("digests/{slug}")).await.ok();
+    assert_eq!(discarded["markdown"], digest["markdown"]);
+    let audit = server.client.get("audit?limit=1").await.ok();
+    assert_eq!(audit["items"][0]["reason"], "a wrong figure");
+    assert!(!browser.find("digest-discard").await.is_enabled().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_report_of_each_end_of_a_run_is_read_and_downloaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(|_| Reply::action()).await;
+    let server = ServerBuilder::new(dir.path())
+        .env("GROQ_BASE_URL", &provider.url)
+        .env("GROQ_API_KEY", "a-key")
+        // Has no price of its own, so that a few calls use up the budget.
+        .env("GROQ_MODEL", "unheard-of")
+        .start()
+        .await;
+    let browser = Browser::open(1440, 1000).await;
+    let kept = browser.keep_downloads().await;
+    browser.connect(&server.base, "ada").await;
+    let cap =
+        |hard: f64| json!({"LLM_DAILY_BUDGET_USD_SOFT": 0.0, "LLM_DAILY_BUDGET_USD_HARD": hard});
+    server.client.patch(&cap(0.005)).await.ok();
+    let start = json!({"mode": "test", "run_id": "told"});
+    server.client.post("control/run/start", &start).await.ok();
+    let ends = async |count: usize| {
+        eventually("a report of that end", Duration::from_secs(60), async || {
+            let report = server.client.get("runs/told/report").await.ok();
+            let ends = report["reported_ends"].as_array()?.clone();
+            (report["final"] == true && ends.len() == count).then_some(ends)
+        })
+        .await
+    };
+    ends(1).await;
+    server.client.patch(&cap(0.1)).await.ok();
+    server.client.post("control/resume", &json!({})).await.ok();
+    browser.click("nav-records").await;
+    browser.until_text("panel-runs", "told").await;
+    browser.run("document.querySelector('[data-run=told] details').open = true").await;
+    browser.click("report-told").await;
+    browser.until_text("run-report-text", "this report is provisional").await;
+    assert_eq!(browser.inaccessible().await, Vec::<String>::new());
+    browser.click("run-report-close").await;
+    server.client.post("control/run/stop", &json!({"reason": "enough"})).await.ok();
+    let ends = ends(2).await;
+
+    browser.click("report-told").await;
+    browser.until_text("run-report-text", "enough").await;
+    let earlier = format!(
+        "const ends = document.querySelector('[data-testid=run-report-end]'); ends.value = {}; \
+         ends.dispatchEvent(new Event('change'))",
+        ends[0]
+    );
+    browser.run(&earlier).await;
+    browser.until_text("run-report-text", "hard_budget_exceeded: 0.00").await;
+    browser.until_text("run-report-text", "reached").await;
+    browser.click("run-report-markdown").await;
+    let text = file_of(kept.path(), "md", |text| Some(text.to_owned())).await;
+    assert!(text.starts_with("# Run `told`\n"), "{text}");
+    browser.click("run-report-json").await;
+    let file = file_of(kept.path(), "json", |text| serde_json::from_str::<Value>(text).ok()).await;
+    assert_eq!(
+        (&file["run"]["ended_at"], &file["run"]["ended_by"]),
+        (&ends[0], &json!("guardrail"))
+    );
+    let args = ["run", "report", "told", "--ended-at", ends[0].as_str().unwrap()];
+    let said = cli(dir.path(), &args).await;
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((&said["written_at"], &said["run"]), (&file["written_at"], &file["run"]));
 }

@@ -1,7 +1,7 @@
-/** Two runs side by side: what they were, and what they did. */
+/** Two runs side by side: what they were, what they did, and what a dollar bought in each. */
 
 import { button, h, keyed, show, text } from '../dom.js';
-import { count, duration, fullTime, usd } from '../format.js';
+import { count, duration, fullTime, number, usd, words } from '../format.js';
 import { panel } from '../panel.js';
 
 const lasted = ({ run }) => duration((run.ended_at ? Date.parse(run.ended_at) : Date.now()) - Date.parse(run.started_at));
@@ -21,6 +21,15 @@ const ROWS = [
   ['Forum messages', sum('activity', 'forum_messages'), count], ['Proposals', sum('governance', 'proposals_created'), count],
   ['Votes', sum('governance', 'votes_cast'), count],
 ];
+
+/** Figures of the reports that the rows above have already. */
+const SHOWN = ['duration_seconds', 'cost_usd', 'calls', 'fallback_calls'];
+
+/** Rows of the reports' figures, as those above. */
+const ofReports = ({ metrics }) =>
+  metrics
+    .filter(({ metric }) => !SHOWN.includes(metric))
+    .map(({ metric, a, b }) => [words(metric), [a, b], metric.endsWith('_usd') ? usd : number]);
 
 function change(a, b, write) {
   if (typeof a !== 'number' || typeof b !== 'number' || !write) return a === b ? '' : 'differs';
@@ -58,11 +67,15 @@ export function comparePanel(app) {
       say('');
       go.disabled = true;
       try {
-        const both = await Promise.all(ids.map(async (id) => {
-          const metrics = await app.api.get(`run/metrics?run_id=${encodeURIComponent(id)}`);
-          return { run: metrics.run_metadata, metrics };
-        }));
-        draw(both);
+        const [a, b] = ids.map(encodeURIComponent);
+        const [compared, ...both] = await Promise.all([
+          app.api.get(`run/compare?a=${a}&b=${b}`),
+          ...[a, b].map(async (id) => {
+            const metrics = await app.api.get(`run/metrics?run_id=${id}`);
+            return { run: metrics.run_metadata, metrics };
+          }),
+        ]);
+        draw(both, [...ROWS.map(([label, of, write]) => [label, both.map(of), write]), ...ofReports(compared)]);
       } catch (error) {
         say(error.message);
       } finally {
@@ -71,10 +84,9 @@ export function comparePanel(app) {
       return undefined;
     }
 
-    function draw(both) {
+    function draw(both, figures) {
       heads.forEach((head, n) => text(head, both[n].run.run_id));
-      rows.replaceChildren(...ROWS.map(([label, of, write]) => {
-        const [a, b] = both.map(of);
+      rows.replaceChildren(...figures.map(([label, [a, b], write]) => {
         if (a === null && b === null) return null;
         const shown = [a, b].map((value) => (value === null ? '–' : write ? write(value) : String(value)));
         return h('tr', { 'data-differs': a === b ? null : 'true' }, h('th', { scope: 'row' }, label),

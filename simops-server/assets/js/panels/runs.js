@@ -1,9 +1,10 @@
-/** The registry of runs, newest first; a row opens to its metadata. */
+/** The registry of runs, newest first; a row opens to its metadata and its report. */
 
 import { button, h, keyed, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words } from '../format.js';
 import { panel } from '../panel.js';
 import { facts, pill, setPill } from '../parts.js';
+import { showReport } from '../run-report.js';
 
 const DETAILS = [
   ['started_by', 'Started by'], ['start_reason', 'Start reason'], ['ended_at', 'Ended'], ['end_reason', 'End reason'],
@@ -41,7 +42,8 @@ export function runsPanel(app) {
           h('summary', null,
             h('span', { class: 'mono key' }, run.run_id), state,
             h('span', { class: 'hint' }, words(run.mode), ' · ', started, ' · ', lasted)),
-          details.list),
+          details.list,
+          h('div', { class: 'actions' }, button('Report', { 'data-testid': `report-${run.run_id}`, on: { click: () => showReport(app, run.run_id) } }))),
       );
       parts.set(node, { state, started, lasted, details });
       return node;

@@ -97,6 +97,10 @@ pub async fn a_report_of_an_end_is_kept_once(store: Arc<dyn RunStore>) -> Result
     assert_eq!(store.report_of("run", at(1)).await?, Some(first));
     assert_eq!(store.report_of("run", at(2)).await?, None);
     assert_eq!(store.report_of("other", at(1)).await?, None);
+    store.put_report(&report("run", 0, "of an earlier end, written later")).await?;
+    store.put_report(&report("other", 5, "of another run")).await?;
+    assert_eq!(store.report_ends("run").await?, [at(0), at(1)]);
+    assert_eq!(store.report_ends("none").await?, []);
     let writers = (0..8).map(|writer| {
         let store = Arc::clone(&store);
         let report = report("run", 2, &writer.to_string());

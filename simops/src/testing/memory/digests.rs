@@ -51,6 +51,14 @@ impl ReportStore for MemoryStore {
         Ok(self.data().report_of(run_id, ended_at).cloned())
     }
 
+    async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>> {
+        let data = self.data();
+        let reports = data.reports.iter().filter(|report| report.run_id == run_id);
+        let mut ends: Vec<_> = reports.map(|report| report.ended_at).collect();
+        ends.sort_unstable();
+        Ok(ends)
+    }
+
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
         let data = self.data();
         let missing = data.runs.iter().filter(|run| {

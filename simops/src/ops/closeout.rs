@@ -1,0 +1,88 @@
+//! Closeout: each end of a run is reported once.
+//!
+//! Nothing remembers that a report is to be written: a run that has ended and has none is one. So an
+//! end by an operator, a guardrail or a reset is followed up alike, also after a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use tokio::sync::{Mutex, watch};
+use tracing::info;
+
+use super::Ops;
+use crate::store::{Stamp, StoredReport};
+use crate::timers::Timer;
+use crate::{Error, Result};
+
+/// Reports written in one go.
+const BATCH: usize = 20;
+/// A report waits so long for calls of the run that are still under way.
+const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+impl Ops {
+    /// Writes the reports that are missing; how many. Any number of processes may do so at once, and
+    /// again after a crash: the first report of an end stays.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub async fn close_out(&self) -> Result<usize> {
+        let missing = self.store.runs_without_report(BATCH).await?;
+        let mut written = 0;
+        for run in missing {
+            let Some(ended_at) = run.ended_at else { continue };
+            let late = self.clock.now().duration_since(ended_at) >= SETTLED_AFTER;
+            if !late && self.has_calls_under_way(&run.run_id).await? {
+                continue;
+            }
+            let report = self.report_on(run, true).await?;
+            let (run_id, created_at) = (report.run.run_id.clone(), report.written_at);
+            let body = serde_json::to_value(&report)
+                .map_err(|error| Error::internal("a report cannot be kept").with_source(error))?;
+            let stored = StoredReport { run_id, ended_at, body, created_at };
+            if self.store.put_report(&stored).await? {
+                info!(run_id = stored.run_id, "the report of the run was written");
+                written += 1;
+            }
+        }
+        Ok(written)
+    }
+
+    async fn has_calls_under_way(&self, run_id: &str) -> Result<bool> {
+        let open = self.store.open_leases().await?;
+        Ok(open.iter().any(|lease| lease.run_id.as_deref() == Some(run_id)))
+    }
+}
+
+/// Writes the reports of runs as they end.
+pub struct Closeout {
+    ops: Arc<Ops>,
+    changes: Mutex<watch::Receiver<u64>>,
+}
+
+impl Closeout {
+    /// A timer on the store of `ops`.
+    pub fn new(ops: Arc<Ops>) -> Self {
+        let changes = Mutex::new(ops.store().watch());
+        Self { ops, changes }
+    }
+}
+
+#[async_trait]
+impl Timer for Closeout {
+    fn name(&self) -> &'static str {
+        "closeout"
+    }
+
+    async fn run(&self, _: &Stamp) -> Result<Duration> {
+        self.ops.close_out().await?;
+        Ok(Duration::from_secs(5))
+    }
+
+    async fn called(&self) {
+        if self.changes.lock().await.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

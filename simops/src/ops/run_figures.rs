@@ -1,0 +1,221 @@
+//! What is to be said of a run: its calls, events and visitors, from its start to its end.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Ops;
+use super::since::begin_of;
+use crate::Result;
+use crate::baseline::votes::{Coalitions, Votes};
+use crate::baseline::window::ratio;
+use crate::baseline::{Emergence, Inventory};
+use crate::clock::day_of;
+use crate::digest::evidence::{DaysActivity, DaysCalls, tallies_of};
+use crate::event::kind;
+use crate::guardrail::{Condition, NOT_ON_RECORD, Observed, evaluate};
+use crate::kpi::rollup::Rollup;
+use crate::report::{ErrorCount, FailedStretch, ModelSpend, PerDollar, RunReport};
+use crate::run::{EndedBy, RunRecord};
+use crate::settings::{Effective, key};
+use crate::store::{EventTally, EventWindow};
+use crate::usage::NanoUsd;
+
+/// Rows read at a time.
+const BATCH: usize = 500;
+const STRETCHES: usize = 100;
+
+/// A run with the time that a report of it covers.
+struct Covered<'a> {
+    run: &'a RunRecord,
+    end: Timestamp,
+    /// All of it.
+    window: EventWindow,
+    /// The settings in force at its end.
+    settings: Effective,
+}
+
+impl Ops {
+    /// The report of a run until its end, or until now.
+    pub(super) async fn report_on(&self, run: RunRecord, is_final: bool) -> Result<RunReport> {
+        let now = self.clock.now();
+        let end = run.ended_at.unwrap_or(now);
+        let settings = self.settings_at(end).await?;
+        let window = EventWindow { after: before(run.started_at), until: end };
+        let covered = Covered { run: &run, end, window, settings };
+        // Calls that were under way at the end are the run's, too.
+        let all = EventWindow { until: now.max(end), ..window };
+        let calls = self.store.tally_calls(Some(&run.run_id), all).await?;
+        let days = self.store.tally_days(day_of(run.started_at), day_of(end)).await?;
+        let tallies = tallies_of(&days, Some(&run.run_id));
+        let activity = DaysActivity::of(&days, Some(&run.run_id));
+        let spend = DaysCalls::of(&calls);
+        Ok(RunReport {
+            is_final,
+            written_at: now,
+            duration_seconds: end.duration_since(run.started_at).as_secs(),
+            models: ModelSpend::of(&calls),
+            errors: ErrorCount::of(&calls),
+            failure_windows: self.failed_stretches(&covered).await?,
+            emergence: self.society(&covered, &tallies).await?,
+            kpis: self.kpis_of(&covered).await?,
+            guardrails: self.conditions_at_end(&covered).await?,
+            cost_per_thousand_actions_usd: ratio(1_000, activity.total_actions)
+                .map(|each| spend.cost_usd * each),
+            per_dollar: PerDollar::of(&activity, &spend),
+            activity,
+            spend,
+            run,
+        })
+    }
+
+    async fn failed_stretches(&self, covered: &Covered<'_>) -> Result<Vec<FailedStretch>> {
+        let minutes = covered.failure_minutes();
+        let step = SignedDuration::from_mins(minutes);
+        let run = covered.run;
+        let buckets = self.store.usage_series(Some(&run.run_id), run.started_at, step).await?;
+        let mut stretches: Vec<FailedStretch> = Vec::new();
+        for bucket in buckets {
+            match stretches.last_mut().filter(|last| last.begin == bucket.at) {
+                Some(last) => {
+                    last.calls += bucket.calls;
+                    last.failed_calls += bucket.failed;
+                }
+                None => stretches.push(FailedStretch {
+                    begin: bucket.at,
+                    minutes,
+                    calls: bucket.calls,
+                    failed_calls: bucket.failed,
+                }),
+            }
+        }
+        stretches.retain(|stretch| stretch.failed_calls > 0);
+        stretches.truncate(STRETCHES);
+        Ok(stretches)
+    }
+
+    /// The society over the whole run: coalitions of all its votes, their churn from its first half to
+    /// its second, and inequality since it was first told.
+    async fn society(&self, covered: &Covered<'_>, tallies: &[EventTally]) -> Result<Emergence> {
+        let window = covered.window;
+        let run_id = Some(covered.run.run_id.as_str());
+        let half = window.until.duration_since(window.after) / 2;
+        let middle = window.after.checked_add(half).unwrap_or(window.until);
+        let (mut all, mut early, mut late) = <(Votes, Votes, Votes)>::default();
+        self.each_vote(window, |vote| {
+            if vote.run_id.as_deref() == run_id {
+                all.add(vote);
+                if vote.created_at <= middle { early.add(vote) } else { late.add(vote) }
+            }
+        })
+        .await?;
+        let coalitions = Coalitions {
+            edges: all.coalitions(&Votes::default()).edges,
+            ..late.coalitions(&early)
+        };
+        let told = self.store.events_in(window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
+        let first = told.first().and_then(Inventory::of_event);
+        let last = self.owned_at_end(covered).await?;
+        Ok(Emergence::of(tallies, coalitions, last.as_ref(), first.as_ref()))
+    }
+
+    /// What the living owned when the run ended; `None` when the run never told.
+    async fn owned_at_end(&self, covered: &Covered<'_>) -> Result<Option<Inventory>> {
+        let run = covered.run;
+        let current = self.store.load().await?.run;
+        // As long as no other run has begun, nobody has acted in its world since.
+        if let Some(epoch) = run.world_epoch
+            && current.is_some_and(|current| current.run_id == run.run_id)
+            && let Some(owned) = Inventory::of_documents(&self.store.world(epoch).await?.documents)
+        {
+            return Ok(Some(owned));
+        }
+        let told = self.store.last_of(kind::INVENTORY_SNAPSHOT, covered.end).await?;
+        let told = told.filter(|event| covered.window.holds(event.created_at));
+        Ok(told.as_ref().and_then(Inventory::of_event))
+    }
+
+    async fn kpis_of(&self, covered: &Covered<'_>) -> Result<Vec<Rollup>> {
+        let (first, last) = (day_of(covered.run.started_at), day_of(covered.end));
+        let days = self.store.kpi_days(first, last).await?;
+        Ok(days.iter().map(|(day, sums)| Rollup::of(*day, sums, last)).collect())
+    }
+
+    /// The stop conditions at the end: those that stopped the run as they were found then; others
+    /// reckoned from the records.
+    async fn conditions_at_end(&self, covered: &Covered<'_>) -> Result<Vec<Condition>> {
+        let run = covered.run;
+        if run.is_open() {
+            let state = self.store.load().await?;
+            let settings = &covered.settings;
+            let observed = self.observer.observe(&*self.store, &state, settings, covered.end);
+            return Ok(evaluate(&observed.await?, settings));
+        }
+        if run.ended_by == Some(EndedBy::Guardrail)
+            && let Some(found) = self.conditions_of_stop(covered).await?
+        {
+            return Ok(found);
+        }
+        let mut conditions = evaluate(&self.observed_at(covered).await?, &covered.settings);
+        conditions.retain(|condition| condition.condition != NOT_ON_RECORD);
+        Ok(conditions)
+    }
+
+    /// The conditions that a guardrail's stop was decided on.
+    async fn conditions_of_stop(&self, covered: &Covered<'_>) -> Result<Option<Vec<Condition>>> {
+        let at_end = EventWindow { after: before(covered.end), until: covered.end };
+        let stops = self.store.events_in(at_end, kind::STOPPED_BY_GUARDRAIL, None, BATCH).await?;
+        let stop = stops
+            .into_iter()
+            .find(|stop| stop.run_id.as_deref() == Some(covered.run.run_id.as_str()));
+        let found = stop.and_then(|mut stop| stop.metadata.remove("details"));
+        let found = found.and_then(|mut details| details.get_mut("conditions").map(|c| c.take()));
+        Ok(found.and_then(|conditions| serde_json::from_value(conditions).ok()))
+    }
+
+    /// What guardrails would have seen at the end, as far as it is on record.
+    async fn observed_at(&self, covered: &Covered<'_>) -> Result<Observed> {
+        let (run, end) = (covered.run, covered.end);
+        let length = SignedDuration::from_mins(covered.failure_minutes());
+        let after = end.checked_sub(length).unwrap_or(run.started_at);
+        let window = EventWindow { after, until: end };
+        let calls = DaysCalls::of(&self.store.tally_calls(Some(&run.run_id), window).await?);
+        let midnight = begin_of(day_of(end)).unwrap_or(end);
+        let day = EventWindow { after: before(midnight), until: end };
+        let cost = self.store.tally_calls(None, day).await?;
+        Ok(Observed {
+            cost_today: cost.iter().map(|tally| tally.cost).sum::<NanoUsd>(),
+            failed_calls: calls.failed_calls,
+            window_calls: calls.calls,
+            ..Observed::default()
+        })
+    }
+
+    /// The settings in force at `at`: today's, with what was changed since taken back.
+    async fn settings_at(&self, at: Timestamp) -> Result<Effective> {
+        let registry = &self.options.registry;
+        let mut state = self.store.load().await?;
+        let mut taken_back = 0;
+        loop {
+            let page = self.store.audit(BATCH, taken_back).await?;
+            let later = page.items.iter().take_while(|row| row.created_at > at);
+            let later: Vec<_> = later.collect();
+            for row in later.iter().filter(|row| registry.get(&row.key).is_some()) {
+                state.overrides.insert(row.key.clone(), row.old_value.clone());
+            }
+            taken_back += later.len();
+            if later.len() < BATCH {
+                return Ok(state.effective(registry));
+            }
+        }
+    }
+}
+
+impl Covered<'_> {
+    fn failure_minutes(&self) -> i64 {
+        self.settings.int(key::STOP_FAILURE_WINDOW).max(1)
+    }
+}
+
+/// A window that leaves out its begin holds `at` when it begins here.
+fn before(at: Timestamp) -> Timestamp {
+    at.checked_sub(SignedDuration::from_micros(1)).unwrap_or(at)
+}
