@@ -19,6 +19,7 @@ mod usage;
 use axum::Router;
 use axum::extract::RawPathParams;
 use axum::routing::{get, post};
+use simops::ops::KpiRecorded;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,7 +28,7 @@ use crate::app::App;
 use crate::problem::ProblemBody;
 
 #[derive(OpenApi)]
-#[openapi(components(schemas(ProblemBody<'_>)))]
+#[openapi(components(schemas(ProblemBody<'_>, KpiRecorded)))]
 struct Description;
 
 /// The admin API, with its description.
@@ -85,7 +86,8 @@ pub(crate) const PUBLIC: &[&str] = &[
     "/metrics",
     KPI_EVENTS,
 ];
-const KPI_EVENTS: &str = "/api/analytics/kpi/events";
+/// Where visitors' events are taken.
+pub(crate) const KPI_EVENTS: &str = "/api/analytics/kpi/events";
 const ASSET: &str = "/ops/assets/{version}/{*name}";
 
 /// What needs no token.

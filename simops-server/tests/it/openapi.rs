@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
+const VISITS: &str = "/api/analytics/kpi/events";
+
 async fn description(app: &TestApp) -> Value {
     app.bare(Method::GET, "/api/openapi.json").send().await.ok()
 }
@@ -15,7 +17,8 @@ async fn description(app: &TestApp) -> Value {
 async fn every_route_of_the_contract_is_described() {
     let described = description(&TestApp::new()).await;
     let mut found = BTreeSet::new();
-    for (path, item) in described["paths"].as_object().unwrap() {
+    let all = described["paths"].as_object().unwrap().iter();
+    for (path, item) in all.filter(|(path, _)| path.as_str() != VISITS) {
         for (method, operation) in item.as_object().unwrap() {
             found.insert(format!("{method} {}", path.strip_prefix("/api/admin/").unwrap()));
             for status in ["200", "401", "403", "429", "503"] {
@@ -69,6 +72,29 @@ async fn every_route_of_the_contract_is_described() {
     ];
     assert_eq!(found, contract.map(str::to_owned).into());
     assert!(described["components"]["securitySchemes"]["bearer"].is_object());
+}
+
+#[tokio::test]
+async fn the_public_door_for_visitors_is_described_as_it_is() {
+    let app = TestApp::new();
+    let described = description(&app).await;
+    let operation = &described["paths"][VISITS]["post"];
+    assert_eq!(operation["security"], json!([]));
+    let event = &described["components"]["schemas"]["VisitorEvent"];
+    let names = event["properties"]["event_name"]["enum"].as_array().unwrap();
+    assert_eq!(names.len(), 13);
+    let sent: Vec<_> = names
+        .iter()
+        .map(|name| json!({ "event_name": name, "visitor_id": "visitor-1", "target": null }))
+        .collect();
+    sent.iter().for_each(|sent| check(&described, event, sent, "event"));
+    let answer = app.bare(Method::POST, VISITS).json(&json!(sent)).send().await.ok();
+    let taken = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+    check(&described, taken, &answer, "taken");
+    assert_eq!(answer["accepted"], 13);
+    let wrong = app.bare(Method::POST, VISITS).json(&json!([{}])).send().await;
+    let status = wrong.status.as_str().to_owned();
+    assert!(operation["responses"][&status].is_object(), "{status}");
 }
 
 #[tokio::test]

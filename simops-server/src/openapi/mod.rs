@@ -1,8 +1,12 @@
 //! What every operation has in common, added to the description generated from the handlers.
 
+mod visits;
+
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 use simops::Error;
+
+use crate::routes::KPI_EVENTS;
 
 /// Refusals that any admin operation may answer with.
 const COMMON: &[(&str, &str)] = &[
@@ -43,6 +47,8 @@ pub(crate) fn finish(generated: &utoipa::openapi::OpenApi) -> simops::Result<Byt
             complete(operation, method != "get");
         }
     }
+    api["paths"][KPI_EVENTS] = visits::path();
+    api["components"]["schemas"]["VisitorEvent"] = visits::event();
     Ok(serde_json::to_vec(&api).map_err(unwritable)?.into())
 }
 
