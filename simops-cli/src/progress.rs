@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::timeout;
 
+use crate::print;
+
 /// What is done sooner needs no sign that it is under way.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -25,23 +27,34 @@ pub(crate) struct Bar(ProgressBar);
 impl Bar {
     /// A bar that counts steps of `what`. Nothing is drawn where no terminal is.
     pub(crate) fn new(what: &'static str) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_message(what);
-        if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        Self(bar)
+        Self::styled("{bar:32} {pos}/{len} {msg} {elapsed}", what)
     }
 
     /// A sign of life while nobody knows how much is left.
-    fn spinner(what: &'static str) -> Self {
+    pub(crate) fn spinner(what: &'static str) -> Self {
+        let bar = Self::styled("{spinner} {msg} {elapsed}", what);
+        bar.0.enable_steady_tick(PATIENCE / 2);
+        bar
+    }
+
+    fn styled(template: &str, what: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_message(what);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        // The first message is drawn at once, and in this style.
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(PATIENCE / 2);
+        bar.set_message(what);
         Self(bar)
+    }
+
+    /// What is under way now.
+    pub(crate) fn say(&self, what: &'static str) {
+        self.0.set_message(what);
+    }
+
+    /// A line that stays, above.
+    pub(crate) fn note(&self, line: &str) {
+        self.0.suspend(|| print::note(line));
     }
 
     /// `done` of `all` steps are done.

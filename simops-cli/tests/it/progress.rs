@@ -15,11 +15,10 @@ fn silent() -> (TcpListener, String) {
     (listener, url)
 }
 
-#[test]
-fn a_terminal_sees_that_work_is_under_way() {
-    let (_listener, url) = silent();
+/// Runs a command on a terminal until that shows `sign`; what it has shown by then.
+fn shown_until(sign: &'static str, arguments: &str) -> String {
     // `script` gives its command a terminal.
-    let command = format!("{} digest list --url {url} --token t", env!("CARGO_BIN_EXE_simops-cli"));
+    let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_simops-cli"));
     let mut script = Command::new("script")
         .args(["-qfec", &command, "/dev/null"])
         .stdin(Stdio::null())
@@ -32,15 +31,29 @@ fn a_terminal_sees_that_work_is_under_way() {
         let (mut seen, mut part) = (Vec::new(), [0; 1024]);
         while let Ok(read @ 1..) = shown.read(&mut part) {
             seen.extend_from_slice(&part[..read]);
-            if String::from_utf8_lossy(&seen).contains("waiting for the server") {
-                return tell.send(()).unwrap();
+            let text = String::from_utf8_lossy(&seen);
+            if text.contains(sign) {
+                return tell.send(text.into_owned()).unwrap();
             }
         }
     });
     let found = told.recv_timeout(Duration::from_secs(30));
     script.kill().unwrap();
     script.wait().unwrap();
-    found.expect("a sign of life");
+    found.expect("a sign of life")
+}
+
+#[test]
+fn a_terminal_sees_that_work_is_under_way() {
+    let (_listener, url) = silent();
+    shown_until("waiting for the server", &format!("digest list --url {url} --token t"));
+}
+
+#[test]
+fn a_terminal_sees_for_how_long_a_drill_waits() {
+    let shown = shown_until("no provider is configured 1s", "drill provider-outage");
+    // Something that turns, and no bar of unknown length.
+    assert!(shown.contains("setting the stage 0s") && !shown.contains("0/0"), "{shown}");
 }
 
 #[test]

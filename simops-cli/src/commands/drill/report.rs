@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Failure;
-use crate::print;
+use crate::progress::Bar;
 
 /// What a drill saw.
 #[derive(Serialize)]
@@ -27,10 +27,11 @@ pub(super) struct Check {
     passed: bool,
 }
 
-/// The checks of a drill under way; each is told on stderr as it is made.
-#[derive(Default)]
+/// The checks of a drill under way; each is told on stderr as it is made, and a terminal sees that the
+/// next is waited for.
 pub(super) struct Checks {
     when: &'static str,
+    bar: Bar,
     made: Vec<Check>,
 }
 
@@ -41,7 +42,8 @@ impl Report {
         stage: impl AsyncFnOnce(&mut Checks) -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
         let began = Instant::now();
-        let mut checks = Checks::default();
+        let mut checks =
+            Checks { when: "", bar: Bar::spinner("setting the stage"), made: Vec::new() };
         stage(&mut checks).await?;
         let checks = checks.made;
         let passed = checks.iter().all(|check| check.passed);
@@ -58,7 +60,8 @@ impl Report {
 impl Checks {
     /// Says what is staged now.
     pub(super) fn when(&mut self, when: &'static str) {
-        print::note(when);
+        self.bar.note(when);
+        self.bar.say(when);
         self.when = when;
     }
 
@@ -71,7 +74,7 @@ impl Checks {
     ) {
         let seen = seen.into();
         let word = if passed { "seen" } else { "NOT SEEN" };
-        print::note(&format!("  {word}: {must_be_seen} ({seen})"));
+        self.bar.note(&format!("  {word}: {must_be_seen} ({seen})"));
         self.made.push(Check { when: self.when, must_be_seen, seen, passed });
     }
 }
