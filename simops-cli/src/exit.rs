@@ -24,6 +24,11 @@ impl Failure {
         Self { code: 2, ..Self::new(detail) }
     }
 
+    /// It was ended from outside: exit code 130, as a shell has it of Ctrl-C.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, ..Self::new("interrupted; all that was started has ended") }
+    }
+
     /// The same failure with the fields out of their form.
     pub(crate) fn with_fields(self, fields: Vec<FieldError>) -> Self {
         Self { fields, ..self }

@@ -1,5 +1,10 @@
 //! Drills: each stages its failure for real and sees what must be seen.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use crate::support::{Place, Said};
 
 #[test]
@@ -28,7 +33,31 @@ fn passes(drill: &str) {
     assert_eq!(report["drill"], drill);
     assert_eq!(report["passed"], true);
     assert!(report["checks"].as_array().unwrap().len() > 8, "{report}");
-    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_drill_that_is_interrupted_ends_what_it_has_started() {
+    let place = Place::empty();
+    let mut command = place.command(&["drill", "provider-outage"]);
+    let mut drill = command.env("TMPDIR", place.path()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(drill.stderr.take().unwrap()).lines();
+    // By then there is a folder with a database, and a worker on it.
+    told.find(|line| line.as_ref().unwrap().contains("agents act")).unwrap().unwrap();
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    let id = drill.id().to_string();
+    let workers = || Command::new("pgrep").args(["-P", &id]).output().unwrap().stdout;
+    let worker = String::from_utf8(workers()).unwrap();
+    assert_eq!(worker.lines().count(), 1, "{worker}");
+    assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    assert_eq!(drill.wait().unwrap().code(), Some(130));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    let process = format!("/proc/{}/exe", worker.trim());
+    let begun = Instant::now();
+    while fs::read_link(&process).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the worker lives on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -20,12 +20,6 @@ const TOLD_WITHIN: Duration = Duration::from_secs(11);
 /// Stages it: there, crashed, back, restarted twice, stopped.
 pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
     let postgres = Postgres::start().await?;
-    let staged = on(&postgres, checks).await;
-    postgres.remove().await;
-    staged
-}
-
-async fn on(postgres: &Postgres, checks: &mut Checks) -> Result<(), Failure> {
     let url = postgres.url();
     let mut stage = Stage::on(&url).await?;
     stage.worker(&[("DATABASE_URL", &url)]).await?;

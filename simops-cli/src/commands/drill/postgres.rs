@@ -69,13 +69,6 @@ impl Postgres {
         self.begin().await
     }
 
-    /// Ends it for good, with all it holds.
-    pub(super) async fn remove(&self) {
-        // A failed drill may have left it ended.
-        let _ = self.crash().await;
-        let _ = as_user("rm").arg("-rf").arg(&self.folder).output().await;
-    }
-
     fn data(&self) -> String {
         self.folder.join("data").display().to_string()
     }
@@ -90,6 +83,23 @@ impl Postgres {
             return Ok(());
         }
         Err(Failure::new(format!("{program} of {} fails", self.programs.display())))
+    }
+}
+
+impl Drop for Postgres {
+    /// Ends it for good, with all it holds.
+    fn drop(&mut self) {
+        let quietly = |mut command: Command| {
+            let command = command.as_std_mut().stdin(Stdio::null());
+            // A failed drill may have left it ended, or not yet begun.
+            let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        };
+        let mut end = as_user(&self.programs.join("pg_ctl").to_string_lossy());
+        end.args(["stop", "-w", "-m", "immediate", "-D", &self.data()]);
+        quietly(end);
+        let mut remove = as_user("rm");
+        remove.arg("-rf").arg(&self.folder);
+        quietly(remove);
     }
 }
 

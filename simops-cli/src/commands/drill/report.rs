@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::progress::Bar;
+use crate::signal;
 
 /// What a drill saw.
 #[derive(Serialize)]
@@ -44,7 +45,12 @@ impl Report {
         let began = Instant::now();
         let mut checks =
             Checks { when: "", bar: Bar::spinner("setting the stage"), made: Vec::new() };
-        stage(&mut checks).await?;
+        let interrupted = signal::interruption()?;
+        // What was started ends with the stage, however that ends.
+        tokio::select! {
+            staged = stage(&mut checks) => staged?,
+            () = interrupted => return Err(Failure::interrupted()),
+        }
         let checks = checks.made;
         let passed = checks.iter().all(|check| check.passed);
         let seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
