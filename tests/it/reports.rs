@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use simops_tests::postgres::PostgresServer;
 use simops_tests::{Server, ServerBuilder, cli, eventually};
 
 const TOKEN: &str = "3f0c9d1e7a5b2c4868fa01e7d9b3c5a2f4e6081b";
@@ -88,4 +89,39 @@ async fn an_open_server_fails_the_checks_and_nothing_on_it_changes() {
     let audit: Value = serde_json::from_slice(&audit.stdout).unwrap();
     let audit = audit["items"].as_array().unwrap();
     assert!(audit.iter().all(|row| row["changed_by"] != "check"), "{audit:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_baseline_is_taken_of_a_standby_that_takes_no_write_and_without_redis() {
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = PostgresServer::own();
+    let database = postgres.database();
+    let server = ServerBuilder::new(dir.path()).env("DATABASE_URL", &database.url()).start().await;
+    let body = json!({ "mode": "test", "run_id": "r1" });
+    server.client.post("control/run/start", &body).await.ok();
+    eventually("actions", Duration::from_secs(20), async || {
+        let metrics = server.client.get("run/metrics").await.ok();
+        (metrics["activity"]["deterministic_actions"].as_i64()? > 20).then_some(())
+    })
+    .await;
+    server.client.post("control/run/stop", &json!({})).await.ok();
+    server.until_state("stopped").await;
+    let standby = postgres.standby(false);
+    server.terminate().await;
+
+    let url = standby.url(&database.name);
+    let args = ["baseline", "--windows=2", "--database-url", &url];
+    let dead = ["--redis-url", "redis://127.0.0.1:1"];
+    let said = cli(dir.path(), &[&args[..], &dead].concat()).await;
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let taken: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert!(taken["metrics"]["rows"][1]["total_actions"].as_i64() > Some(20), "{taken}");
+    let kept = dir.path().join("output/baseline/baseline_latest.json");
+    let kept: Value = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
+    assert_eq!(kept["generated_at_utc"], taken["generated_at_utc"]);
+    // Nothing else may be changed there, and who tries is told why.
+    let said = cli(dir.path(), &["run", "degrade", "--database-url", &url]).await;
+    assert_eq!(said.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&said.stderr);
+    assert!(why.contains("read-only"), "{why}");
 }

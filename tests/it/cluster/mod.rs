@@ -2,6 +2,7 @@
 
 mod clocks;
 mod commands;
+mod digests;
 mod duties;
 mod guardrail;
 mod load;
