@@ -1,11 +1,13 @@
 //! What visitors do, as the console shows it: partial days, immature cohorts, alerts.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use simops_tests::browser::Browser;
 use simops_tests::provider::{Provider, Reply};
-use simops_tests::{Server, ServerBuilder};
+use simops_tests::{Server, ServerBuilder, eventually};
 
 /// `landed` visitors of the day so many days ago, of whom `clicked` click on a run and look at it.
 fn day(ago: i64, landed: usize, clicked: usize, visitor: impl Fn(usize) -> String) -> Vec<Value> {
@@ -103,4 +105,36 @@ async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is
     browser.until_text("alerts-delivery", "acknowledged or silenced").await;
     browser.click("nav-records").await;
     browser.until_text("panel-audit", "a campaign").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivered_message_is_sent_again_under_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Provider::start(|_| Reply::Status(200, String::new(), String::new())).await;
+    let server = ServerBuilder::new(dir.path())
+        .env("KPI_ALERT_WEBHOOK_ENABLED", "true")
+        .env("KPI_ALERT_WEBHOOK_URL", &receiver.url)
+        .start()
+        .await;
+    let browser = Browser::open(1440, 1000).await;
+    browser.connect(&server.base, "ada").await;
+    browser.click("nav-visitors").await;
+    send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
+    browser.until_text("panel-alerts", "delivered").await;
+    browser.until("the button", "return !!document.querySelector('[data-delivery] button')").await;
+    browser.run("document.querySelector('[data-delivery] button').click()").await;
+    browser.until_text("confirm", "under the same id").await;
+    browser.click("confirm-ok").await;
+    let requests = eventually("the message again", Duration::from_secs(15), async || {
+        Some(receiver.seen()).filter(|requests| requests.len() > 1)
+    })
+    .await;
+    let ids: Vec<_> = requests
+        .iter()
+        .map(|request| {
+            let id = request.lines().find_map(|line| line.strip_prefix("webhook-id: "));
+            id.unwrap_or_else(|| panic!("no id in {request}")).to_owned()
+        })
+        .collect();
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
 }
