@@ -13,3 +13,4 @@ mod races;
 mod reports;
 mod runbook;
 mod tidy;
+mod visits;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::eventually;
 
 /// Settings of a small, quick server. Nothing survives a power cut, which no test makes; a killed
 /// process loses nothing.
@@ -103,7 +106,7 @@ impl PostgresServer {
             while self.sql("postgres", "SELECT sync_state FROM pg_stat_replication").trim()
                 != "sync"
             {
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(20));
             }
         }
         standby
@@ -226,6 +229,55 @@ impl TestDatabase {
     /// When `psql` cannot be started.
     pub fn sql(&self, statement: &str) -> String {
         String::from_utf8_lossy(&psql(&self.url(), statement).stdout).into_owned()
+    }
+}
+
+impl TestDatabase {
+    /// Has another program hold a table for itself.
+    ///
+    /// # Panics
+    /// When it does not get it.
+    pub async fn hold(&self, table: &str) -> Held<'_> {
+        let statement = format!("BEGIN; LOCK TABLE {table}; {HOLDING}");
+        let holder = Command::new("psql")
+            .args(["-X", "-q", "-c", &statement, &self.url()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql starts");
+        let held = Held { database: self, holder };
+        let locks = format!(
+            "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass \
+             AND mode = 'AccessExclusiveLock' AND granted"
+        );
+        eventually("the table is held", Duration::from_secs(20), async || {
+            (self.sql(&locks).trim() == "1").then_some(())
+        })
+        .await;
+        held
+    }
+}
+
+/// What a session that holds a table does meanwhile.
+const HOLDING: &str = "SELECT pg_sleep(3600)";
+
+/// A table that another program holds, until this is dropped.
+#[derive(Debug)]
+pub struct Held<'d> {
+    database: &'d TestDatabase,
+    holder: Child,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.database.sql(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%{HOLDING}%' \
+             AND pid <> pg_backend_pid() AND datname = current_database()"
+        ));
+        // It ends with its session.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 

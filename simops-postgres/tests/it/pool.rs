@@ -9,7 +9,7 @@ use simops_postgres::{PostgresOptions, PostgresStore};
 use simops_tests::eventually;
 use simops_tests::postgres::PostgresServer;
 
-use crate::support::{SOON, commit, event, holding, let_go};
+use crate::support::{SOON, commit, event};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
@@ -21,7 +21,7 @@ async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
         ..PostgresOptions::default()
     };
     let store = Arc::new(PostgresStore::open_with(&database.url(), options).await.unwrap());
-    let holder = holding(&database, "events").await;
+    let holder = database.hold("events").await;
     let calls: Vec<_> = (0..60)
         .map(|_| {
             let store = Arc::clone(&store);
@@ -39,7 +39,7 @@ async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
         (calls.iter().filter(|call| call.is_finished()).count() == 57).then_some(())
     })
     .await;
-    let_go(&database, holder).await;
+    drop(holder);
     eventually("the pool has room again", SOON, async || {
         (store.pool_utilization() == 0.0 && store.load().await.is_ok()).then_some(())
     })
@@ -63,10 +63,10 @@ async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
 async fn a_call_that_is_given_up_leaves_no_transaction_and_no_lock() {
     let database = PostgresServer::shared().database();
     let store = PostgresStore::open(&database.url()).await.unwrap();
-    let holder = holding(&database, "audit").await;
+    let holder = database.hold("audit").await;
     let appended = tokio::time::timeout(Duration::from_millis(300), store.audit(1, 0)).await;
     assert!(appended.is_err(), "it should wait for the table");
-    let_go(&database, holder).await;
+    drop(holder);
     commit(&store).await;
     store.append(&[event("after")]).await.unwrap();
     eventually("no session is left in a transaction", SOON, async || {

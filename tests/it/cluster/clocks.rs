@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Where Debian keeps the library that moves a process's clock.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
-pub(super) fn shifted(by: &'static str) -> [(&'static str, &'static str); 3] {
+pub(crate) fn shifted(by: &'static str) -> [(&'static str, &'static str); 3] {
     [("LD_PRELOAD", FAKETIME), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
 }
 

@@ -93,22 +93,14 @@ async fn a_worker_whose_connections_hang_stops_the_run_for_pool_pressure() {
     assert!(stops(&server, "drowning").await.is_empty());
 
     // Whoever wants to count a call hangs, with one of the two connections.
-    let mut holder = tokio::process::Command::new("psql")
-        .args(["-X", "-q", "-c", "BEGIN; LOCK TABLE leases; SELECT pg_sleep(60)", &url])
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let held = database.hold("leases").await;
     let event = until_stopped(&server, "drowning").await;
     assert_eq!(event["metadata"]["reason"], "db_pool_pressure", "{event}");
     let conditions = event["metadata"]["details"]["conditions"].as_array().unwrap();
     let pool = conditions.iter().find(|found| found["condition"] == "db_pool_pressure").unwrap();
     assert!(pool["observed"].as_f64() >= Some(0.5), "{pool}");
     assert!(pool["second_observed"].as_f64() >= Some(3.0), "{pool}");
-    holder.kill().await.unwrap();
-    database.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-         WHERE datname = current_database() AND query LIKE 'BEGIN; LOCK TABLE leases%'",
-    );
+    drop(held);
     server.until_state("stopped").await;
     assert_eq!(stops(&server, "drowning").await.len(), 1);
     assert!(worker.terminate().await);

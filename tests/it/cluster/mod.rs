@@ -1,6 +1,6 @@
 //! Several servers and workers on one Postgres.
 
-mod clocks;
+pub(crate) mod clocks;
 mod commands;
 mod digests;
 mod duties;
