@@ -1,5 +1,6 @@
 //! What visitors do, as the console shows it: partial days, immature cohorts, alerts.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -67,18 +68,21 @@ async fn days_are_shown_with_what_is_partial_immature_or_alarming() {
     browser.until("another day is read", &format!("{day_read} !== {last}")).await;
 }
 
+/// A server that tells `receiver` what is critical, and its visitors' view.
+async fn telling(receiver: &Provider, dir: &Path) -> (Server, Browser) {
+    let builder = ServerBuilder::new(dir).env("KPI_ALERT_WEBHOOK_ENABLED", "true");
+    let server = builder.env("KPI_ALERT_WEBHOOK_URL", &receiver.url).start().await;
+    let browser = Browser::open(1440, 1000).await;
+    browser.connect(&server.base, "ada").await;
+    browser.click("nav-visitors").await;
+    (server, browser)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Provider::start(|_| Reply::Status(503, String::new(), String::new())).await;
-    let server = ServerBuilder::new(dir.path())
-        .env("KPI_ALERT_WEBHOOK_ENABLED", "true")
-        .env("KPI_ALERT_WEBHOOK_URL", &receiver.url)
-        .start()
-        .await;
-    let browser = Browser::open(1440, 1000).await;
-    browser.connect(&server.base, "ada").await;
-    browser.click("nav-visitors").await;
+    let (server, browser) = telling(&receiver, dir.path()).await;
     browser.until_text("alerts-delivery", "Nothing to deliver").await;
     send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
     browser.until_text("panel-alerts", "nobody has acknowledged it").await;
@@ -111,14 +115,7 @@ async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is
 async fn a_delivered_message_is_sent_again_under_its_id() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Provider::start(|_| Reply::Status(200, String::new(), String::new())).await;
-    let server = ServerBuilder::new(dir.path())
-        .env("KPI_ALERT_WEBHOOK_ENABLED", "true")
-        .env("KPI_ALERT_WEBHOOK_URL", &receiver.url)
-        .start()
-        .await;
-    let browser = Browser::open(1440, 1000).await;
-    browser.connect(&server.base, "ada").await;
-    browser.click("nav-visitors").await;
+    let (server, browser) = telling(&receiver, dir.path()).await;
     send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
     browser.until_text("panel-alerts", "delivered").await;
     browser.until("the button", "return !!document.querySelector('[data-delivery] button')").await;
