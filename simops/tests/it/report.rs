@@ -10,7 +10,7 @@ use simops::execute::{Executor, Intent};
 use simops::guardrail::{Observed, evaluate};
 use simops::ops::{Caller, Ops, OpsOptions, PatchConfig, StartRun, StopRun, WithReason};
 use simops::settings::{Effective, Overrides, Registry, key};
-use simops::store::{EventStore, ReportStore, RunStore, UsageStore};
+use simops::store::{EventStore, RunStore, UsageStore};
 use simops::testing::{ManualClock, MemoryStore};
 use simops::usage::{NanoUsd, UsageCounter, UsageRow};
 use simops::{Clock, ErrorKind};
