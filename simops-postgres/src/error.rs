@@ -59,6 +59,14 @@ impl Failure {
     }
 }
 
+/// Whether a row was to be written that must be new, and is not.
+pub(crate) fn is_duplicate(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let sql = source.and_then(|source| source.downcast_ref::<sqlx::Error>());
+    let code = sql.and_then(|sql| sql.as_database_error()?.code());
+    code.as_deref() == Some("23505")
+}
+
 /// The server ended the session or its process, was told to, recovers, or takes no writes.
 fn ends_session(code: &str) -> bool {
     code.starts_with("08")

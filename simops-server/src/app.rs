@@ -75,8 +75,9 @@ pub fn app(
     ingest: IngestOptions,
 ) -> simops::Result<Application> {
     let options = ops.options();
+    let allowlisted = !access.allowlist.is_empty();
     let access = Access::new(access, options.environment, options.write_enabled);
-    let snapshots = Arc::new(Snapshots::new(&ops));
+    let snapshots = Arc::new(Snapshots::new(&ops, allowlisted));
     let streams = Streams::new(Arc::clone(&ops), Arc::clone(&snapshots));
     let (admin, description) = routes::admin().split_for_parts();
     let shared = Arc::new(Shared {

@@ -30,26 +30,31 @@ pub(crate) struct Snapshot {
 pub(crate) struct Snapshots {
     fresh: Fresh<Arc<Snapshot>>,
     revision: watch::Receiver<u64>,
+    /// Whether only listed addresses are let in.
+    allowlisted: bool,
 }
 
 impl Snapshots {
-    pub(crate) fn new(ops: &Ops) -> Self {
-        Self { fresh: Fresh::new(MAX_AGE), revision: ops.store().watch() }
+    pub(crate) fn new(ops: &Ops, allowlisted: bool) -> Self {
+        Self { fresh: Fresh::new(MAX_AGE), revision: ops.store().watch(), allowlisted }
     }
 
     /// The status now. A write of this process that has been answered is in it: the revision moved
     /// before the answer.
     pub(crate) async fn now(&self, ops: &Ops) -> Result<Arc<Snapshot>, Problem> {
         let revision = || *self.revision.borrow();
-        self.fresh.get(revision, async || Snapshot::of(ops.status().await?)).await
+        let compute = async || Snapshot::of(ops.status().await?, self.allowlisted);
+        self.fresh.get(revision, compute).await
     }
 }
 
 impl Snapshot {
-    fn of(view: StatusView) -> Result<Arc<Self>, Problem> {
+    fn of(view: StatusView, allowlisted: bool) -> Result<Arc<Self>, Problem> {
         let mut json =
             serde_json::to_vec(&view).map_err(|error| Problem::internal(error.to_string()))?;
         json.pop();
+        json.extend_from_slice(b",\"admin_ip_allowlisted\":");
+        json.extend_from_slice(if allowlisted { b"true" } else { b"false" });
         Ok(Arc::new(Self { view, json }))
     }
 

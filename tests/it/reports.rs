@@ -56,9 +56,22 @@ async fn a_server_in_production_passes_every_check() {
     let refused = checked["checks"].as_array().unwrap().iter();
     let refused = refused.filter(|check| check["check"].as_str().unwrap().ends_with(" is refused"));
     assert!(refused.count() >= 13, "{checked}");
+    let limited = |checked: &Value| -> Value {
+        let checks = checked["checks"].as_array().unwrap().iter();
+        checks.clone().find(|check| check["check"] == "addresses are limited").unwrap()["outcome"]
+            .clone()
+    };
+    assert_eq!(limited(&checked), "warn");
     let table = cli(dir.path(), &[&args[..], &["table"]].concat()).await;
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains("POST /api/admin/control/run/start is refused"), "{table}");
+    server.terminate().await;
+
+    let server = builder.env("ADMIN_IP_ALLOWLIST", "127.0.0.1").start().await;
+    let args = ["check", "production", "--url", &server.base, "--token", TOKEN, "--format=json"];
+    let said = cli(dir.path(), &args).await;
+    let checked: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((limited(&checked), &checked["ok"]), (json!("pass"), &json!(true)), "{checked}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

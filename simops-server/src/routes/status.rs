@@ -16,6 +16,8 @@ use crate::problem::Problem;
 pub(crate) struct Status {
     #[serde(flatten)]
     view: StatusView,
+    /// Whether only addresses on `ADMIN_IP_ALLOWLIST` are let in.
+    admin_ip_allowlisted: bool,
     /// The server's clock.
     #[schema(value_type = String, format = DateTime)]
     server_time_utc: Timestamp,
