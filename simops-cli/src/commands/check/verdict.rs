@@ -51,6 +51,7 @@ impl Checked {
 
     /// A line per check.
     pub(super) fn table(&self) -> String {
+        let width = self.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
         let lines = self.checks.iter().map(|check| {
             let word = match check.outcome {
                 Outcome::Pass => "ok",
@@ -59,7 +60,7 @@ impl Checked {
             };
             // What a server says must not write to the terminal.
             let detail = check.detail.replace(char::is_control, "\u{fffd}");
-            format!("{word:<5} {:<44} {detail}\n", check.check)
+            format!("{word:<5} {:<width$} {detail}\n", check.check)
         });
         let sum = format!(
             "{} checks: {} failed, {} warned\n",
