@@ -1,12 +1,14 @@
-// Tells simops what visitors do: in batches, again if it did not arrive, counted once.
+// Tells simops what visitors do: in batches, again if lost, counted once.
 //   <script src="kpi.js" data-endpoint="https://HOST/api/analytics/kpi/events"></script>
 //   simopsKpi('landing_view', { surface: 'landing' })
 (() => {
   const endpoint = document.currentScript?.dataset.endpoint ?? '/api/analytics/kpi/events';
   const read = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
   const write = (name, text) => { try { localStorage.setItem(name, text); } catch {} };
-  const visitor_id = read('simops.visitor') ?? crypto.randomUUID();
-  const session_id = crypto.randomUUID();
+  // Without TLS: no randomUUID.
+  const id = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  const visitor_id = read('simops.visitor') ?? id();
+  const session_id = id();
   write('simops.visitor', visitor_id);
   let queue = [], timer = null, pause = 1000, busy = false;
   try { queue = JSON.parse(read('simops.queue')) ?? []; } catch {}
@@ -21,7 +23,7 @@
     let wait = 0;
     try {
       const answer = await fetch(endpoint, { method: 'POST', body: JSON.stringify(body), keepalive: true });
-      // What is out of form stays so; all else is sent again.
+      // What is out of form stays so.
       if (answer.ok || [400, 403, 413, 422].includes(answer.status)) queue.splice(0, body.length);
       else wait = 1000 * answer.headers.get('retry-after') || pause;
     } catch { wait = pause; }
@@ -33,11 +35,11 @@
 
   window.simopsKpi = (event_name, more) => {
     queue.push({ visitor_id, session_id, path: location.pathname, ...more, event_name,
-      occurred_at: new Date().toISOString(), event_uid: crypto.randomUUID() });
+      occurred_at: new Date().toISOString(), event_uid: id() });
     keep();
     soon(500);
   };
-  // A page that goes away cannot wait.
+  // Too late to wait.
   addEventListener('pagehide', () => {
     if (queue.length) navigator.sendBeacon(endpoint, JSON.stringify(queue.slice(0, 100)));
   });

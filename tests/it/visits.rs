@@ -146,11 +146,14 @@ async fn site(endpoint: &str) -> String {
     let snippet = std::fs::read_to_string(snippet).unwrap();
     assert!(snippet.len() <= 2_048, "{} bytes", snippet.len());
     let page = format!("<!doctype html><script src=/kpi.js data-endpoint='{endpoint}'></script>");
+    // As a page without TLS sees it.
+    let plain =
+        page.replace("<script", "<script>delete Crypto.prototype.randomUUID</script><script");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
-            let (snippet, page) = (snippet.clone(), page.clone());
+            let (snippet, page, plain) = (snippet.clone(), page.clone(), plain.clone());
             tokio::spawn(async move {
                 let (mut request, mut piece) = (Vec::new(), [0; 4096]);
                 while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -162,6 +165,7 @@ async fn site(endpoint: &str) -> String {
                 let path = String::from_utf8_lossy(&request).into_owned();
                 let (kind, body) = match path.split(' ').nth(1) {
                     Some("/kpi.js") => ("text/javascript", snippet),
+                    Some("/plain") => ("text/html", plain),
                     Some("/elsewhere") => ("text/html", "<!doctype html>gone".to_owned()),
                     _ => ("text/html", page),
                 };
@@ -241,6 +245,10 @@ async fn the_snippet_of_a_page_loses_nothing_and_counts_nothing_twice() {
         assert_eq!(day[field], 1, "{field} of {day}");
     }
     assert_eq!(day["landing_view_visitors"], 1);
+
+    open("/plain").await;
+    browser.run("simopsKpi('onboarding_shown', {}); simopsKpi('onboarding_shown', {})").await;
+    until_counted(&server, "onboarding_shown", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
