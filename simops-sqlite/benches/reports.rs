@@ -38,7 +38,8 @@ async fn main() {
     fill(&store, count).await;
     println!("{count} events of {DAYS} days appended in {:.0} s", began.elapsed().as_secs_f64());
 
-    let options = OpsOptions::of(Environment::Development);
+    let output_folder = folder.path().join("output");
+    let options = OpsOptions { output_folder, ..OpsOptions::of(Environment::Development) };
     let ops = Ops::new(store, Arc::new(SystemClock), options);
     let windows = BaselineOptions { windows: Some(24), window_minutes: Some(5) };
     let draft = DigestOptions { allow_duplicate_anchor: Some(true), ..DigestOptions::default() };
