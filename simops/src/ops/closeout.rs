@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Ops;
+use crate::run::RunRecord;
 use crate::store::{Stamp, StoredReport};
 use crate::timers::Timer;
 use crate::{Error, Result};
@@ -36,15 +37,39 @@ impl Ops {
             if !late && self.has_calls_under_way(&run.run_id).await? {
                 continue;
             }
-            let report = self.report_on(run, true).await?;
-            let (run_id, created_at) = (report.run.run_id.clone(), report.written_at);
-            let body = serde_json::to_value(&report)
-                .map_err(|error| Error::internal("a report cannot be kept").with_source(error))?;
-            let stored = StoredReport { run_id, ended_at, body, created_at };
-            if self.store.put_report(&stored).await? {
-                info!(run_id = stored.run_id, "the report of the run was written");
-                written += 1;
+            written += usize::from(self.close(run, ended_at).await?);
+        }
+        Ok(written)
+    }
+
+    /// Reports the end of a run that is about to go on, unless that was done: afterwards nothing is left
+    /// of it. Whether it goes on does not depend on it.
+    pub(super) async fn close_before_going_on(&self) {
+        let closed = async {
+            let run = self.store.load().await?.run.filter(RunRecord::is_resumable);
+            match run.as_ref().and_then(|run| run.ended_at).zip(run) {
+                Some((ended_at, run)) => self.close(run, ended_at).await,
+                None => Ok(false),
             }
+        };
+        if let Err(error) = closed.await {
+            warn!(%error, "the end of a run that goes on is not reported");
+        }
+    }
+
+    /// Writes the report of an end, unless there is one; whether it was written.
+    async fn close(&self, run: RunRecord, ended_at: Timestamp) -> Result<bool> {
+        if self.store.report_of(&run.run_id, ended_at).await?.is_some() {
+            return Ok(false);
+        }
+        let report = self.report_on(run, true).await?;
+        let (run_id, created_at) = (report.run.run_id.clone(), report.written_at);
+        let body = serde_json::to_value(&report)
+            .map_err(|error| Error::internal("a report cannot be kept").with_source(error))?;
+        let stored = StoredReport { run_id, ended_at, body, created_at };
+        let written = self.store.put_report(&stored).await?;
+        if written {
+            info!(run_id = stored.run_id, "the report of the run was written");
         }
         Ok(written)
     }

@@ -11,7 +11,7 @@ use crate::control::{Command, Environment};
 use crate::execute::Intent;
 use crate::run::rules::check_reason;
 use crate::settings::validate::check_updates;
-use crate::settings::{Effective, Overrides, SettingKind, SettingSpec};
+use crate::settings::{Effective, Overrides, SettingKind, SettingSpec, key};
 
 /// What a setting is and what it allows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,9 @@ impl Ops {
         let reason = check_reason(patch.reason.as_deref())?;
         check_updates(registry, &patch.updates)?;
         let caller = Caller { reason, ..caller.clone() };
+        if patch.updates.get(key::ACTIVE) == Some(&Value::Bool(true)) {
+            self.close_before_going_on().await;
+        }
         let intent = Intent::Command(Command::Patch(patch.updates));
         self.executor
             .execute(&caller, &intent, |before, after| {

@@ -203,6 +203,8 @@ impl Ops {
     /// # Errors
     /// `Conflict` when there is no run that may go on.
     pub async fn resume(&self, caller: &Caller, body: &WithReason) -> Result<Paused> {
+        self.check_writable()?;
+        self.close_before_going_on().await;
         self.control(caller, body.reason.as_deref(), Command::Resume, |after| Paused {
             ok: true,
             simulation_paused: self.is_paused(after),

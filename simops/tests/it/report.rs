@@ -188,6 +188,25 @@ async fn each_end_of_a_run_that_went_on_has_its_report() {
 }
 
 #[tokio::test]
+async fn an_end_is_reported_also_when_the_run_goes_on_before_anybody_has_looked() {
+    let scene = Scene::new();
+    scene.start("r1").await;
+    scene.act("r1", 5).await;
+    scene.stopped_by_guardrail("r1", Map::new()).await;
+    scene.ops.resume(&ada(), &WithReason::default()).await.unwrap();
+    scene.act("r1", 7).await;
+    scene.stopped_by_guardrail("r1", Map::new()).await;
+    scene.set(key::ACTIVE, true).await;
+    let ends = scene.ops.report("r1", None).await.unwrap().reported_ends;
+    assert_eq!(ends.len(), 2);
+    for (end, actions) in ends.into_iter().zip([5, 12]) {
+        let report = scene.ops.report("r1", Some(end)).await.unwrap().report;
+        assert_eq!((report.is_final, report.activity.total_actions), (true, actions));
+        assert_eq!(report.run.end_reason.as_deref(), Some("provider_failures_repeated"));
+    }
+}
+
+#[tokio::test]
 async fn the_society_is_that_of_the_whole_run_and_of_no_other() {
     let scene = Scene::new();
     scene.start("before").await;
