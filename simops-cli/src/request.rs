@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use simops::control::AuditHead;
 use simops::ops::{
-    BaselineOptions, DigestOptions, EventsQuery, PatchConfig, SilenceAlert, StartRun, StopRun,
-    WithReason,
+    BaselineOptions, DigestOptions, EventsQuery, PatchConfig, ReasonBody, SilenceAlert, StartRun,
+    StopRun,
 };
 
 /// One question or order.
@@ -13,11 +13,11 @@ pub(crate) enum Request {
     Status,
     Start(Box<StartRun>),
     Stop(StopRun),
-    Pause(WithReason),
-    Resume(WithReason),
-    Reset(WithReason),
-    Degrade(WithReason),
-    ClearDegrade(WithReason),
+    Pause(ReasonBody),
+    Resume(ReasonBody),
+    Reset(ReasonBody),
+    Degrade(ReasonBody),
+    ClearDegrade(ReasonBody),
     Runs { limit: i64, cursor: Option<String> },
     Run { run_id: String },
     Metrics { run_id: Option<String>, hours_fallback: i64 },
@@ -39,6 +39,6 @@ pub(crate) enum Request {
     Digest(DigestOptions),
     Digests { status: Option<String>, limit: i64, cursor: Option<String> },
     DigestNamed { slug: String },
-    PublishDigest { slug: String, body: WithReason },
-    DiscardDigest { slug: String, body: WithReason },
+    PublishDigest { slug: String, body: ReasonBody },
+    DiscardDigest { slug: String, body: ReasonBody },
 }

@@ -1,4 +1,4 @@
-//! Control state, run registry, audit trail and idempotent answers.
+//! Control state, run registry, audit trail and idempotency records.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use simops::Result;
 use simops::control::{AuditHead, AuditRow, Change, ControlState};
 use simops::run::RunRecord;
 use simops::settings::{Overrides, key};
-use simops::store::{AuditPage, Commit, ControlStore, IdempotencyKey, Page, Recorded};
+use simops::store::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord, Page};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
@@ -32,12 +32,12 @@ impl ControlStore for PostgresStore {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &Recorded)>,
+        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
         self.base.write(|tx| commit(tx, change, answer)).await
     }
 
-    async fn recorded(&self, key: &str) -> Result<Option<Recorded>> {
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
         self.base
             .look(|mut connection| async move {
                 let found = recorded(&mut connection, key).await?;
@@ -46,16 +46,20 @@ impl ControlStore for PostgresStore {
             .await
     }
 
-    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit> {
+    async fn save_idempotency(
+        &self,
+        key: &IdempotencyKey,
+        answer: &IdempotencyRecord,
+    ) -> Result<Commit> {
         self.base
             .write(|mut tx| async move {
                 let new = put_answer(&mut tx, key, answer).await?;
-                Ok((tx, if new { Commit::Done } else { Commit::Outdated }))
+                Ok((tx, if new { Commit::Done } else { Commit::Conflict }))
             })
             .await
     }
 
-    async fn forget_recorded(&self, before: Timestamp) -> Result<u64> {
+    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
         self.base
             .write_known(|mut tx| async move {
                 let deleted = sqlx::query("DELETE FROM answers WHERE created_at < $1")
@@ -148,17 +152,17 @@ async fn load(connection: &mut Link) -> Work<ControlState> {
 async fn commit(
     mut tx: Tx,
     change: &Change,
-    answer: Option<(&IdempotencyKey, &Recorded)>,
+    answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
 ) -> Work<(Tx, Commit)> {
     // First and alone in naming the generation: what follows is reached by one of all rivals, which
     // wait for the lock on this row and then find that the generation has moved.
     if !replace_state(&mut tx, change).await? {
-        return Ok((tx.undone(), Commit::Outdated));
+        return Ok((tx.undone(), Commit::Conflict));
     }
     if let Some((key, recorded)) = answer
         && !put_answer(&mut tx, key, recorded).await?
     {
-        return Ok((tx.undone(), Commit::Outdated));
+        return Ok((tx.undone(), Commit::Conflict));
     }
     if let Some(run) = &change.run {
         runs::put(&mut tx, run).await?;
@@ -241,7 +245,7 @@ fn audit_row(row: &PgRow) -> sqlx::Result<AuditRow> {
 async fn put_answer(
     connection: &mut Link,
     key: &IdempotencyKey,
-    recorded: &Recorded,
+    recorded: &IdempotencyRecord,
 ) -> Work<bool> {
     let written = sqlx::query(
         "INSERT INTO answers (key, fingerprint, answer, created_at) VALUES ($1, $2, $3, $4) \
@@ -256,13 +260,13 @@ async fn put_answer(
     Ok(written.rows_affected() == 1)
 }
 
-async fn recorded(connection: &mut Link, key: &str) -> Work<Option<Recorded>> {
+async fn recorded(connection: &mut Link, key: &str) -> Work<Option<IdempotencyRecord>> {
     let row = sqlx::query("SELECT fingerprint, answer, created_at FROM answers WHERE key = $1")
         .bind(key)
         .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(Recorded {
+    Ok(Some(IdempotencyRecord {
         fingerprint: row.try_get(0)?,
         answer: row.try_get::<Json<_>, _>(1)?.0,
         created_at: row.try_get::<Micros, _>(2)?.0,

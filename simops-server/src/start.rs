@@ -8,7 +8,7 @@ use std::time::Duration;
 use simops::control::Environment;
 use simops::llm::Router;
 use simops::notify::Deliver;
-use simops::ops::{Closeout, EvaluateAlerts, Ops, OpsOptions, WeeklyDigest};
+use simops::ops::{EvaluateAlerts, Ops, OpsOptions, ReportWriter, WeeklyDigest};
 use simops::timers::Timers;
 use simops::usage::expiry::keep_expiring;
 use simops::usage::open_counter;
@@ -64,7 +64,7 @@ pub async fn start(
         .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
         .with(Arc::new(deliver))
         .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
-        .with(Arc::new(Closeout::new(ops)));
+        .with(Arc::new(ReportWriter::new(ops)));
     let timers = spawn_timers(timers, leave.subscribe());
     let router = match config.host {
         HostKind::None => None,

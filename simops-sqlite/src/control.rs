@@ -1,4 +1,4 @@
-//! Control state, run registry, audit trail and idempotent answers.
+//! Control state, run registry, audit trail and idempotency records.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use simops::Result;
 use simops::control::{AuditHead, AuditRow, Change, ControlState};
 use simops::run::RunRecord;
 use simops::settings::{Overrides, key};
-use simops::store::{AuditPage, Commit, ControlStore, IdempotencyKey, Page, Recorded};
+use simops::store::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord, Page};
 use tokio::sync::watch;
 
 use crate::SqliteStore;
@@ -25,28 +25,32 @@ impl ControlStore for SqliteStore {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &Recorded)>,
+        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
         let change = change.clone();
         let answer = answer.map(|(key, recorded)| (key.clone(), recorded.clone()));
         self.write(move |tx| commit(tx, &change, answer.as_ref())).await
     }
 
-    async fn recorded(&self, key: &str) -> Result<Option<Recorded>> {
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
         let key = key.to_owned();
         self.read(move |connection| recorded(connection, &key)).await
     }
 
-    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit> {
+    async fn save_idempotency(
+        &self,
+        key: &IdempotencyKey,
+        answer: &IdempotencyRecord,
+    ) -> Result<Commit> {
         let answer = (key.clone(), answer.clone());
         self.write(move |tx| match is_answered(tx, &answer.0.key)? {
-            true => Ok(Commit::Outdated),
+            true => Ok(Commit::Conflict),
             false => put_answer(tx, &answer).map(|()| Commit::Done),
         })
         .await
     }
 
-    async fn forget_recorded(&self, before: Timestamp) -> Result<u64> {
+    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
         self.write(move |tx| {
             let mut statement = tx.prepare_cached("DELETE FROM answers WHERE created_at < ?1")?;
             Ok(statement.execute([Micros(before)])? as u64)
@@ -130,16 +134,16 @@ fn load(connection: &Connection) -> Work<ControlState> {
 fn commit(
     tx: &Tx<'_>,
     change: &Change,
-    answer: Option<&(IdempotencyKey, Recorded)>,
+    answer: Option<&(IdempotencyKey, IdempotencyRecord)>,
 ) -> Work<Commit> {
     if let Some((key, _)) = answer
         && is_answered(tx, &key.key)?
     {
-        return Ok(Commit::Outdated);
+        return Ok(Commit::Conflict);
     }
     // First and alone in naming the generation: what follows is reached by one of all rivals.
     if !replace_state(tx, change)? {
-        return Ok(Commit::Outdated);
+        return Ok(Commit::Conflict);
     }
     if let Some(run) = &change.run {
         runs::put(tx, run)?;
@@ -222,7 +226,10 @@ fn is_answered(connection: &Connection, key: &str) -> Work<bool> {
     Ok(connection.prepare_cached("SELECT 1 FROM answers WHERE key = ?1")?.exists([key])?)
 }
 
-fn put_answer(connection: &Connection, (key, recorded): &(IdempotencyKey, Recorded)) -> Work<()> {
+fn put_answer(
+    connection: &Connection,
+    (key, recorded): &(IdempotencyKey, IdempotencyRecord),
+) -> Work<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO answers (key, fingerprint, answer, created_at) VALUES (?1, ?2, ?3, ?4)",
     )?;
@@ -235,11 +242,11 @@ fn put_answer(connection: &Connection, (key, recorded): &(IdempotencyKey, Record
     Ok(())
 }
 
-fn recorded(connection: &Connection, key: &str) -> Work<Option<Recorded>> {
+fn recorded(connection: &Connection, key: &str) -> Work<Option<IdempotencyRecord>> {
     let mut statement = connection
         .prepare_cached("SELECT fingerprint, answer, created_at FROM answers WHERE key = ?1")?;
     let found = statement.query_row([key], |row| {
-        Ok(Recorded {
+        Ok(IdempotencyRecord {
             fingerprint: row.get(0)?,
             answer: row.get::<_, Json<_>>(1)?.0,
             created_at: row.get::<_, Micros>(2)?.0,

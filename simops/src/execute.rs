@@ -17,7 +17,7 @@ use crate::alert::decide::{Facts, Found};
 use crate::alert::{self, Alert, AlertOptions, DeliveryState};
 use crate::clock::day_of;
 use crate::control::decide::Start;
-use crate::control::digests::{NewDraft, Unless};
+use crate::control::digests::{IfExists, NewDraft};
 use crate::control::{Change, Command, Context, ControlState, Environment, decide};
 use crate::digest::{Draft, DraftStatus};
 use crate::kpi::MAX_LATE_DAYS;
@@ -25,7 +25,7 @@ use crate::kpi::summary::{COMPARED_DAYS, Days};
 use crate::kpi::sums::RETURNS;
 use crate::run::rules::RunPlan;
 use crate::settings::Registry;
-use crate::store::{Commit, IdempotencyKey, Recorded, RunStore};
+use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::{Clock, Error, ErrorKind, FieldError, Result};
 
 /// How often a decision is made anew before the caller is told to come back.
@@ -78,7 +78,7 @@ pub enum Intent {
     /// Start a run, in a world just built if there is one.
     Start(Box<RunPlan>, Option<i64>),
     /// Keep a digest, unless its date has one.
-    Draft(Box<Draft>, Unless),
+    Draft(Box<Draft>, IfExists),
     /// Publish or discard the digest of that name.
     MoveDraft(String, DraftStatus),
     /// A command that needs no facts.
@@ -186,7 +186,7 @@ impl Executor {
     pub async fn refuse<A: DeserializeOwned>(&self, caller: &Caller, refusal: Error) -> Result<A> {
         if is_verdict(&refusal) {
             let refused = Err::<(), _>(&refusal);
-            if self.store_answer(caller, None, &refused).await? == Commit::Outdated
+            if self.store_answer(caller, None, &refused).await? == Commit::Conflict
                 && let Some(first) = self.replay(caller).await?
             {
                 return first;
@@ -215,7 +215,7 @@ impl Executor {
         };
         let commit = self.store_answer(caller, None, &Ok(&answer)).await?;
         match self.replay(caller).await? {
-            Some(first) if commit == Commit::Outdated => first,
+            Some(first) if commit == Commit::Conflict => first,
             _ => Ok(answer),
         }
     }
@@ -226,7 +226,9 @@ impl Executor {
     /// `Invalid` when the key was used with another request.
     pub async fn replay<A: DeserializeOwned>(&self, caller: &Caller) -> Result<Option<Result<A>>> {
         let Some(key) = &caller.idempotency else { return Ok(None) };
-        let Some(recorded) = self.store.recorded(&key.key).await? else { return Ok(None) };
+        let Some(recorded) = self.store.idempotency_record(&key.key).await? else {
+            return Ok(None);
+        };
         if recorded.fingerprint != key.fingerprint {
             return Err(Error::invalid("Idempotency-Key", "was used with another request"));
         }
@@ -257,9 +259,9 @@ impl Executor {
         };
         match intent {
             Intent::Command(command) => decide(state, command, &context),
-            Intent::Draft(draft, unless) => {
+            Intent::Draft(draft, if_exists) => {
                 let existing = self.store.digests_of(draft.anchor_date).await?;
-                let new = NewDraft { draft: (**draft).clone(), existing, unless: *unless };
+                let new = NewDraft { draft: (**draft).clone(), existing, if_exists: *if_exists };
                 decide(state, &Command::Draft(Box::new(new)), &context)
             }
             Intent::MoveDraft(slug, to) => {
@@ -361,7 +363,7 @@ impl Executor {
         let answer = recorded.as_ref().map(|(key, recorded)| (*key, recorded));
         match (change.filter(|change| !change.is_empty()), answer) {
             (Some(change), answer) => self.store.commit(change, answer).await,
-            (None, Some((key, recorded))) => self.store.record(key, recorded).await,
+            (None, Some((key, recorded))) => self.store.save_idempotency(key, recorded).await,
             (None, None) => Ok(Commit::Done),
         }
     }
@@ -370,7 +372,7 @@ impl Executor {
         &self,
         key: &IdempotencyKey,
         result: &Result<A, &Error>,
-    ) -> Result<Recorded> {
+    ) -> Result<IdempotencyRecord> {
         let unwritable = |error| Error::internal("an answer cannot be stored").with_source(error);
         let answer = match result {
             Ok(body) => Answer::Done(serde_json::to_value(body).map_err(unwritable)?),
@@ -380,7 +382,7 @@ impl Executor {
                 fields: error.fields().to_vec(),
             },
         };
-        Ok(Recorded {
+        Ok(IdempotencyRecord {
             fingerprint: key.fingerprint.clone(),
             answer: serde_json::to_value(answer).map_err(unwritable)?,
             created_at: self.clock.now(),

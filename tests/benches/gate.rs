@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use simops::control::{Environment, HostState};
 use simops::event::{NewEvent, RuntimeMode};
 use simops::host::{Outcome, Seeded, SimulationHost, Turn, Worker, WorkerOptions};
-use simops::ops::{Caller, Ops, OpsOptions, StartRun, WithReason};
+use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
 use simops::settings::Registry;
 use simops::store::{RunStore, World};
 use simops::{Result, SystemClock, async_trait};
@@ -63,7 +63,7 @@ async fn main() {
         OpsOptions::of(Environment::Development),
     );
     let caller = Caller { actor: "bench".to_owned(), ..Caller::default() };
-    let none = WithReason::default();
+    let none = ReasonBody::default();
     let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
     ops.start_run(&caller, &start).await.expect("a run");
     until(&store, HostState::Running).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use simops::control::{ControlState, Gate};
+use simops::control::{ControlState, RunGate};
 use simops::event::NewEvent;
 use simops::host::{SimulationHost, Turn};
 use simops::run::{RunClass, RunMode, RunRecord};
@@ -111,9 +111,9 @@ pub async fn once(
 
 fn check_open(state: &ControlState, registry: &Registry) -> Result<()> {
     let why_not = match state.gate(registry) {
-        Gate::Open => return Ok(()),
-        Gate::Paused => "the run is paused; resume it",
-        Gate::Closed => "no run is open; start one",
+        RunGate::Open => return Ok(()),
+        RunGate::Paused => "the run is paused; resume it",
+        RunGate::Closed => "no run is open; start one",
     };
     Err(Error::conflict(format!("{why_not}, or use a dry run")))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use simops::digest::args::GateArgs;
-use simops::ops::{DigestOptions, WithReason};
+use simops::ops::{DigestOptions, ReasonBody};
 
 use crate::args::Globals;
 use crate::exit::Failure;
@@ -123,10 +123,10 @@ pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failu
             (Request::DigestNamed { slug }, print_markdown)
         }
         Some(DigestCommand::Publish(MoveArgs { slug, reason })) => {
-            (Request::PublishDigest { slug, body: WithReason { reason } }, false)
+            (Request::PublishDigest { slug, body: ReasonBody { reason } }, false)
         }
         Some(DigestCommand::Discard(MoveArgs { slug, reason })) => {
-            (Request::DiscardDigest { slug, body: WithReason { reason } }, false)
+            (Request::DiscardDigest { slug, body: ReasonBody { reason } }, false)
         }
     };
     let target = Target::with_gate(globals, args.draft.gate.requirements()).await?;

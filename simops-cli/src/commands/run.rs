@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::Value;
-use simops::ops::{StartRun, StopRun, WithReason};
+use simops::ops::{ReasonBody, StartRun, StopRun};
 use simops::report::RunComparison;
 use simops::run::RunClass;
 
@@ -234,7 +234,7 @@ pub(crate) struct ReasonArgs {
     reason: Option<String>,
 }
 
-impl From<ReasonArgs> for WithReason {
+impl From<ReasonArgs> for ReasonBody {
     fn from(args: ReasonArgs) -> Self {
         Self { reason: args.reason }
     }

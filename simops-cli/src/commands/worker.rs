@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use simops::host::{Worker, WorkerOptions};
 use simops::llm::LlmArgs;
-use simops::ops::{Closeout, Ops, OpsOptions};
+use simops::ops::{Ops, OpsOptions, ReportWriter};
 use simops::settings::validate::is_name;
 use simops::timers::Timers;
 use simops::{Clock, SystemClock};
@@ -87,7 +87,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     // Reports of runs are written here, too, where no server is.
     let ops = OpsOptions { registry: Arc::clone(&registry), ..OpsOptions::of(globals.environment) };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), ops));
-    let timers = Timers::new(Arc::clone(&store)).with(Arc::new(Closeout::new(ops)));
+    let timers = Timers::new(Arc::clone(&store)).with(Arc::new(ReportWriter::new(ops)));
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
     let worker = async {
         Worker::with(store, Arc::new(commons), registry, clock, options)

@@ -134,7 +134,7 @@ impl Direct {
     /// Writes the report of a run that this command ended. Whoever runs the timers of this database
     /// writes it otherwise.
     async fn close_out(&self) {
-        if let Err(error) = self.ops.close_out().await {
+        if let Err(error) = self.ops.write_missing_reports().await {
             print::note(&format!("the report of the run is not written yet: {error}"));
         }
     }

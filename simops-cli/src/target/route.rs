@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
-use simops::ops::WithReason;
+use simops::ops::ReasonBody;
 use simops::settings::validate::is_name;
 use uuid::Uuid;
 
@@ -134,8 +134,8 @@ fn of_id(route: Route, id: &str) -> Result<Route, Failure> {
     }
 }
 
-fn because(reason: &Option<String>) -> WithReason {
-    WithReason { reason: reason.clone() }
+fn because(reason: &Option<String>) -> ReasonBody {
+    ReasonBody { reason: reason.clone() }
 }
 
 fn get(path: &str) -> Route {

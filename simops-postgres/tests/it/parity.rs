@@ -12,7 +12,8 @@ use simops::event::{NewEvent, RuntimeMode};
 use simops::run::{EndedBy, RunClass, RunMode, RunRecord};
 use simops::settings::key;
 use simops::store::{
-    ActivityScope, EventFilter, IdempotencyKey, Recorded, RunStore, TurnCommit, UsageFilter,
+    ActivityScope, EventFilter, IdempotencyKey, IdempotencyRecord, RunStore, TurnCommit,
+    UsageFilter,
 };
 use simops::testing::MemoryStore;
 use simops::usage::{Caps, CountedIn, Lease, Member, NanoUsd, UsageRow};
@@ -215,7 +216,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
         0 | 1 => {
             let change = chance.change(&store.load().await.unwrap());
             let key = format!("key {}", chance.below(40));
-            let answer = Recorded {
+            let answer = IdempotencyRecord {
                 fingerprint: "f".to_owned(),
                 answer: json!({"n": chance.amount()}),
                 created_at: chance.time(),
@@ -224,7 +225,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
             match chance.below(3) {
                 0 => told(store.commit(&change, None).await),
                 1 => told(store.commit(&change, Some((&key, &answer))).await),
-                _ => told(store.record(&key, &answer).await),
+                _ => told(store.save_idempotency(&key, &answer).await),
             }
         }
         2 => {
@@ -243,7 +244,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
         10 => match chance.below(3) {
             0 => told(store.leave(&chance.host().id).await),
             1 => told(store.forget_hosts(chance.time() - 50.minutes()).await),
-            _ => told(store.forget_recorded(chance.time() - 50.minutes()).await),
+            _ => told(store.delete_idempotency_before(chance.time() - 50.minutes()).await),
         },
         11 => told(store.request_epoch(chance.time()).await),
         12 => {
@@ -307,7 +308,7 @@ async fn everything(store: &dyn RunStore) -> Vec<String> {
     see(format!("{:?}", store.audit(5, 2).await.unwrap()));
     see(format!("{:?}", store.audit_after(3, 4).await.unwrap()));
     for number in 0..40 {
-        see(format!("{:?}", store.recorded(&format!("key {number}")).await.unwrap()));
+        see(format!("{:?}", store.idempotency_record(&format!("key {number}")).await.unwrap()));
     }
     for event_type in [None, Some("vote".to_owned())] {
         let filter = EventFilter { event_type, limit: 1_000, ..EventFilter::default() };

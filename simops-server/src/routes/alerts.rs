@@ -4,7 +4,8 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, State};
 use simops::alert::Alert;
 use simops::ops::{
-    AlertChanged, AlertsAnswer, DeliveryAnswer, MessagesAnswer, Replayed, SilenceAlert, WithReason,
+    AlertChanged, AlertsResponse, DeliveryResponse, MessagesResponse, ReasonBody, Replayed,
+    SilenceAlert,
 };
 
 use super::named;
@@ -27,8 +28,8 @@ fn id(path: &Path) -> Result<&str, Problem> {
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
     ),
-    responses((status = OK, body = AlertsAnswer)))]
-pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<AlertsAnswer> {
+    responses((status = OK, body = AlertsResponse)))]
+pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<AlertsResponse> {
     Ok(Json(app.ops.alerts(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
@@ -43,11 +44,11 @@ pub(crate) async fn one(State(app): State<App>, _: Actor, path: Path) -> Answer<
 /// Says that somebody knows of an alert: it is not told again unless it gets worse.
 #[utoipa::path(post, path = "/api/admin/kpi/alerts/{id}/acknowledge", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
-    request_body = WithReason, responses((status = OK, body = AlertChanged)))]
+    request_body = ReasonBody, responses((status = OK, body = AlertChanged)))]
 pub(crate) async fn acknowledge(
     State(app): State<App>,
     path: Path,
-    write: Write<WithReason>,
+    write: Write<ReasonBody>,
 ) -> Answer<AlertChanged> {
     let reason = write.body.reason.as_deref();
     Ok(Json(app.ops.acknowledge_alert(&write.caller, id(&path)?, reason).await?))
@@ -71,35 +72,35 @@ pub(crate) async fn silence(
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
     ),
-    responses((status = OK, body = MessagesAnswer)))]
+    responses((status = OK, body = MessagesResponse)))]
 pub(crate) async fn messages(
     State(app): State<App>,
     _: Actor,
     query: Query,
-) -> Answer<MessagesAnswer> {
+) -> Answer<MessagesResponse> {
     Ok(Json(app.ops.messages(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
 /// One delivery with its tries.
 #[utoipa::path(get, path = "/api/admin/kpi/deliveries/{id}", tag = "kpi",
     params(("id" = String, Path, description = "The delivery.")),
-    responses((status = OK, body = DeliveryAnswer)))]
+    responses((status = OK, body = DeliveryResponse)))]
 pub(crate) async fn delivery(
     State(app): State<App>,
     _: Actor,
     path: Path,
-) -> Answer<DeliveryAnswer> {
+) -> Answer<DeliveryResponse> {
     Ok(Json(app.ops.delivery(id(&path)?).await?))
 }
 
 /// Has a delivery tried again, whatever became of it, under the same id.
 #[utoipa::path(post, path = "/api/admin/kpi/deliveries/{id}/replay", tag = "kpi",
     params(("id" = String, Path, description = "The delivery.")),
-    request_body = WithReason, responses((status = OK, body = Replayed)))]
+    request_body = ReasonBody, responses((status = OK, body = Replayed)))]
 pub(crate) async fn replay(
     State(app): State<App>,
     path: Path,
-    write: Write<WithReason>,
+    write: Write<ReasonBody>,
 ) -> Answer<Replayed> {
     let reason = write.body.reason.as_deref();
     Ok(Json(app.ops.replay_delivery(&write.caller, id(&path)?, reason).await?))

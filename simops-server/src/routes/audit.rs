@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Serialize;
 use simops::ErrorKind;
 use simops::control::AuditHead;
-use simops::ops::AuditAnswer;
+use simops::ops::AuditResponse;
 
 use crate::access::Actor;
 use crate::answer::{Answer, Json};
@@ -31,8 +31,8 @@ pub(crate) struct AuditVerification {
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("offset" = Option<i64>, Query, description = "Rows to leave out at the newest end."),
     ),
-    responses((status = OK, body = AuditAnswer)))]
-pub(crate) async fn audit(State(app): State<App>, _: Actor, query: Query) -> Answer<AuditAnswer> {
+    responses((status = OK, body = AuditResponse)))]
+pub(crate) async fn audit(State(app): State<App>, _: Actor, query: Query) -> Answer<AuditResponse> {
     let (limit, offset) = (query.int("limit", 50)?, query.int("offset", 0)?);
     Ok(Json(app.ops.audit(limit, offset).await?))
 }

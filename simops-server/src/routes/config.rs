@@ -1,7 +1,7 @@
 //! Runtime settings.
 
 use axum::extract::State;
-use simops::ops::{ConfigAnswer, PatchConfig, PatchedConfig};
+use simops::ops::{ConfigResponse, PatchConfig, PatchedConfig};
 
 use crate::access::Actor;
 use crate::answer::{Answer, Json};
@@ -10,8 +10,8 @@ use crate::body::Write;
 
 /// Runtime settings: defaults, overrides, values in force, and what may be changed how.
 #[utoipa::path(get, path = "/api/admin/config", tag = "settings",
-    responses((status = OK, body = ConfigAnswer)))]
-pub(crate) async fn config(State(app): State<App>, _: Actor) -> Answer<ConfigAnswer> {
+    responses((status = OK, body = ConfigResponse)))]
+pub(crate) async fn config(State(app): State<App>, _: Actor) -> Answer<ConfigResponse> {
     Ok(Json(app.ops.config().await?))
 }
 

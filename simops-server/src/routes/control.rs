@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use simops::ops::{
-    Degraded, Paused, RunModeChanged, SetRunMode, StartRun, StartedRun, StopRun, StoppedRun,
-    WithReason, WorldWasReset,
+    Degraded, Paused, ReasonBody, ResetWorldResponse, RunModeChanged, SetRunMode, StartRun,
+    StartedRun, StopRun, StoppedRun,
 };
 
 use crate::answer::{Answer, Json};
@@ -12,29 +12,29 @@ use crate::body::Write;
 
 /// Holds the run still.
 #[utoipa::path(post, path = "/api/admin/control/pause", tag = "control",
-    request_body = WithReason, responses((status = OK, body = Paused)))]
-pub(crate) async fn pause(State(app): State<App>, write: Write<WithReason>) -> Answer<Paused> {
+    request_body = ReasonBody, responses((status = OK, body = Paused)))]
+pub(crate) async fn pause(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Paused> {
     Ok(Json(app.ops.pause(&write.caller, &write.body).await?))
 }
 
 /// Goes on after a pause, or after a guardrail's stop.
 #[utoipa::path(post, path = "/api/admin/control/resume", tag = "control",
-    request_body = WithReason, responses((status = OK, body = Paused)))]
-pub(crate) async fn resume(State(app): State<App>, write: Write<WithReason>) -> Answer<Paused> {
+    request_body = ReasonBody, responses((status = OK, body = Paused)))]
+pub(crate) async fn resume(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Paused> {
     Ok(Json(app.ops.resume(&write.caller, &write.body).await?))
 }
 
 /// Sends calls to the cheapest route.
 #[utoipa::path(post, path = "/api/admin/control/degrade", tag = "control",
-    request_body = WithReason, responses((status = OK, body = Degraded)))]
-pub(crate) async fn degrade(State(app): State<App>, write: Write<WithReason>) -> Answer<Degraded> {
+    request_body = ReasonBody, responses((status = OK, body = Degraded)))]
+pub(crate) async fn degrade(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Degraded> {
     Ok(Json(app.ops.degrade(&write.caller, &write.body, true).await?))
 }
 
 /// Sends calls to their usual routes again.
 #[utoipa::path(post, path = "/api/admin/control/degrade/clear", tag = "control",
-    request_body = WithReason, responses((status = OK, body = Degraded)))]
-pub(crate) async fn clear(State(app): State<App>, write: Write<WithReason>) -> Answer<Degraded> {
+    request_body = ReasonBody, responses((status = OK, body = Degraded)))]
+pub(crate) async fn clear(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Degraded> {
     Ok(Json(app.ops.degrade(&write.caller, &write.body, false).await?))
 }
 
@@ -64,10 +64,10 @@ pub(crate) async fn stop(State(app): State<App>, write: Write<StopRun>) -> Answe
 
 /// Builds a new world and shows it; an open run ends. Never in production.
 #[utoipa::path(post, path = "/api/admin/control/run/reset-dev", tag = "control",
-    request_body = WithReason, responses((status = OK, body = WorldWasReset)))]
+    request_body = ReasonBody, responses((status = OK, body = ResetWorldResponse)))]
 pub(crate) async fn reset(
     State(app): State<App>,
-    write: Write<WithReason>,
-) -> Answer<WorldWasReset> {
+    write: Write<ReasonBody>,
+) -> Answer<ResetWorldResponse> {
     Ok(Json(app.ops.reset_world(&write.caller, &write.body).await?))
 }

@@ -4,7 +4,7 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, State};
 use simops::digest::{Draft, DraftStatus, Evidence};
 use simops::ops::{
-    ActivityAnswer, CallsAnswer, DigestAnswer, DigestOptions, DigestsAnswer, WithReason,
+    ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse, ReasonBody,
 };
 
 use super::named;
@@ -17,11 +17,11 @@ use crate::query::Query;
 
 /// Drafts the digest of some days, unless there is too little evidence or one of the same date.
 #[utoipa::path(post, path = "/api/admin/digest", tag = "reports",
-    request_body = DigestOptions, responses((status = OK, body = DigestAnswer)))]
+    request_body = DigestOptions, responses((status = OK, body = DigestResponse)))]
 pub(crate) async fn draft(
     State(app): State<App>,
     write: Write<DigestOptions>,
-) -> Answer<DigestAnswer> {
+) -> Answer<DigestResponse> {
     Ok(Json(app.ops.digest(&write.caller, &write.body).await?))
 }
 
@@ -44,12 +44,12 @@ pub(crate) async fn evidence(State(app): State<App>, _: Actor, query: Query) -> 
         ("last_day" = String, Query, description = "The last day, at most 89 days later."),
         ("run_id" = Option<String>, Query, description = "Only of this run."),
     ),
-    responses((status = OK, body = ActivityAnswer)))]
+    responses((status = OK, body = ActivityResponse)))]
 pub(crate) async fn activity(
     State(app): State<App>,
     _: Actor,
     query: Query,
-) -> Answer<ActivityAnswer> {
+) -> Answer<ActivityResponse> {
     let (first, last) = days(&query)?;
     Ok(Json(app.ops.activity(first, last, query.text("run_id")).await?))
 }
@@ -61,8 +61,8 @@ pub(crate) async fn activity(
         ("last_day" = String, Query, description = "The last day, at most 89 days later."),
         ("run_id" = Option<String>, Query, description = "Only of this run."),
     ),
-    responses((status = OK, body = CallsAnswer)))]
-pub(crate) async fn calls(State(app): State<App>, _: Actor, query: Query) -> Answer<CallsAnswer> {
+    responses((status = OK, body = CallsResponse)))]
+pub(crate) async fn calls(State(app): State<App>, _: Actor, query: Query) -> Answer<CallsResponse> {
     let (first, last) = days(&query)?;
     Ok(Json(app.ops.calls_summary(first, last, query.text("run_id")).await?))
 }
@@ -74,8 +74,12 @@ pub(crate) async fn calls(State(app): State<App>, _: Actor, query: Query) -> Ans
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
     ),
-    responses((status = OK, body = DigestsAnswer)))]
-pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<DigestsAnswer> {
+    responses((status = OK, body = DigestsResponse)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> Answer<DigestsResponse> {
     let limit = query.int("limit", 50)?;
     Ok(Json(app.ops.digests(query.text("status"), limit, query.text("cursor")).await?))
 }
@@ -96,11 +100,11 @@ pub(crate) async fn one(
 /// Publishes a digest.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/publish", tag = "reports",
     params(("slug" = String, Path, description = "The digest's name.")),
-    request_body = WithReason, responses((status = OK, body = Draft)))]
+    request_body = ReasonBody, responses((status = OK, body = Draft)))]
 pub(crate) async fn publish(
     State(app): State<App>,
     path: Result<RawPathParams, RawPathParamsRejection>,
-    write: Write<WithReason>,
+    write: Write<ReasonBody>,
 ) -> Answer<Draft> {
     change(&app, path.as_ref().ok(), &write, DraftStatus::Published).await
 }
@@ -108,11 +112,11 @@ pub(crate) async fn publish(
 /// Discards a digest, for good.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/discard", tag = "reports",
     params(("slug" = String, Path, description = "The digest's name.")),
-    request_body = WithReason, responses((status = OK, body = Draft)))]
+    request_body = ReasonBody, responses((status = OK, body = Draft)))]
 pub(crate) async fn discard(
     State(app): State<App>,
     path: Result<RawPathParams, RawPathParamsRejection>,
-    write: Write<WithReason>,
+    write: Write<ReasonBody>,
 ) -> Answer<Draft> {
     change(&app, path.as_ref().ok(), &write, DraftStatus::Discarded).await
 }
@@ -120,7 +124,7 @@ pub(crate) async fn discard(
 async fn change(
     app: &App,
     path: Option<&RawPathParams>,
-    write: &Write<WithReason>,
+    write: &Write<ReasonBody>,
     to: DraftStatus,
 ) -> Answer<Draft> {
     let slug = named(path).ok_or_else(Problem::no_such_path)?;

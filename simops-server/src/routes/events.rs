@@ -3,7 +3,7 @@
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, State};
 use simops::event::Event;
-use simops::ops::{EventsAnswer, EventsQuery};
+use simops::ops::{EventsQuery, EventsResponse};
 
 use super::named;
 use crate::access::Actor;
@@ -22,8 +22,8 @@ use crate::query::Query;
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
     ),
-    responses((status = OK, body = EventsAnswer)))]
-pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<EventsAnswer> {
+    responses((status = OK, body = EventsResponse)))]
+pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<EventsResponse> {
     let text = |name| query.text(name).map(str::to_owned);
     let wanted = EventsQuery {
         run_id: text("run_id"),

@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, State};
-use simops::ops::ReportAnswer;
+use simops::ops::ReportResponse;
 use simops::report::RunComparison;
 
 use super::named;
@@ -20,13 +20,13 @@ use crate::query::Query;
         ("ended_at" = Option<String>, Query,
             description = "One of reported_ends; the last end when absent."),
     ),
-    responses((status = OK, body = ReportAnswer)))]
+    responses((status = OK, body = ReportResponse)))]
 pub(crate) async fn report(
     State(app): State<App>,
     _: Actor,
     path: Result<RawPathParams, RawPathParamsRejection>,
     query: Query,
-) -> Answer<ReportAnswer> {
+) -> Answer<ReportResponse> {
     let run_id = named(path.as_ref().ok()).ok_or_else(Problem::no_such_path)?;
     Ok(Json(app.ops.report(run_id, query.time("ended_at")?).await?))
 }

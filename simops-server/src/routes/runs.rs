@@ -1,7 +1,7 @@
 //! The run registry, and what runs have done.
 
 use axum::extract::{RawPathParams, State};
-use simops::ops::{RunMetrics, RunsAnswer};
+use simops::ops::{RunMetrics, RunsResponse};
 use simops::run::RunRecord;
 
 use crate::access::Actor;
@@ -29,8 +29,8 @@ pub(crate) async fn metrics(State(app): State<App>, _: Actor, query: Query) -> A
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
     ),
-    responses((status = OK, body = RunsAnswer)))]
-pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<RunsAnswer> {
+    responses((status = OK, body = RunsResponse)))]
+pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<RunsResponse> {
     Ok(Json(app.ops.runs(query.int("limit", 50)?, query.text("cursor")).await?))
 }
 

@@ -59,7 +59,7 @@ impl Change {
 }
 
 /// A change while it is being decided.
-pub(super) struct Draft<'a> {
+pub(super) struct ChangeBuilder<'a> {
     before: &'a ControlState,
     context: &'a Context<'a>,
     next: ControlState,
@@ -68,7 +68,7 @@ pub(super) struct Draft<'a> {
     events: Vec<NewEvent>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> ChangeBuilder<'a> {
     pub(super) fn new(before: &'a ControlState, context: &'a Context<'a>) -> Self {
         Self { before, context, next: before.clone(), run: None, digest: None, events: Vec::new() }
     }
@@ -124,7 +124,7 @@ impl<'a> Draft<'a> {
             .with("reason", self.context.reason)
     }
 
-    pub(super) fn tell(&mut self, event: NewEvent) {
+    pub(super) fn add_event(&mut self, event: NewEvent) {
         self.events.push(event);
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::change::{Change, Draft};
+use super::change::{Change, ChangeBuilder};
 use super::digests::NewDraft;
 use super::{ControlState, Environment};
 use crate::digest::{self, DraftStatus};
@@ -101,36 +101,36 @@ pub struct Context<'a> {
 /// `Conflict` naming the run or control in the way, `Rejected` for a missing parent, `Forbidden`
 /// for a reset in production.
 pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) -> Result<Change> {
-    let mut draft = Draft::new(state, context);
+    let mut change = ChangeBuilder::new(state, context);
     match command {
-        Command::Start(start) => begin(&mut draft, state, start, context)?,
-        Command::Stop { clear_run_id } => stop(&mut draft, state, *clear_run_id, context),
-        Command::Pause => pause(&mut draft, state),
-        Command::Resume => resume(&mut draft, state)?,
+        Command::Start(start) => begin(&mut change, state, start, context)?,
+        Command::Stop { clear_run_id } => stop(&mut change, state, *clear_run_id, context),
+        Command::Pause => pause(&mut change, state),
+        Command::Resume => resume(&mut change, state)?,
         Command::Degrade(on) => {
-            draft.set(key::FORCE_CHEAPEST_ROUTE, *on);
-            let event = draft.event(kind::SETTINGS_CHANGED, degrade_text(*on));
-            draft.tell(event.with(key::FORCE_CHEAPEST_ROUTE, *on));
+            change.set(key::FORCE_CHEAPEST_ROUTE, *on);
+            let event = change.event(kind::SETTINGS_CHANGED, degrade_text(*on));
+            change.add_event(event.with(key::FORCE_CHEAPEST_ROUTE, *on));
         }
-        Command::SetMode(mode) => set_mode(&mut draft, state, *mode)?,
-        Command::Patch(updates) => super::patch::patch(&mut draft, state, updates, context)?,
-        Command::ResetWorld { epoch } => reset(&mut draft, state, *epoch, context)?,
+        Command::SetMode(mode) => set_mode(&mut change, state, *mode)?,
+        Command::Patch(updates) => super::patch::patch(&mut change, state, updates, context)?,
+        Command::ResetWorld { epoch } => reset(&mut change, state, *epoch, context)?,
         Command::AdoptWorld { epoch } => {
             if state.world_epoch.is_none() {
-                draft.switch_world(*epoch);
-                let event = draft.event(kind::WORLD_RESET, "The first world was built");
-                draft.tell(event.with("epoch", *epoch));
+                change.switch_world(*epoch);
+                let event = change.event(kind::WORLD_RESET, "The first world was built");
+                change.add_event(event.with("epoch", *epoch));
             }
         }
         Command::GuardrailStop { run_id, reason, details } => {
-            guardrail_stop(&mut draft, state, (run_id, reason), details, context);
+            guardrail_stop(&mut change, state, (run_id, reason), details, context);
         }
-        Command::Draft(new) => super::digests::create(&mut draft, new, context),
+        Command::Draft(new) => super::digests::create(&mut change, new, context),
         Command::MoveDraft { draft: digest, to } => {
-            super::digests::change(&mut draft, digest, *to, context)?;
+            super::digests::change(&mut change, digest, *to, context)?;
         }
     }
-    Ok(draft.finish())
+    Ok(change.finish())
 }
 
 /// Whether a reset may happen at all.
@@ -145,7 +145,7 @@ pub fn check_reset_allowed(environment: Environment) -> Result<()> {
 }
 
 fn begin(
-    draft: &mut Draft<'_>,
+    change: &mut ChangeBuilder<'_>,
     state: &ControlState,
     start: &Start,
     context: &Context<'_>,
@@ -169,9 +169,9 @@ fn begin(
         return Err(Error::rejected(format!("parent run {parent} does not exist")));
     }
     let mut plan = start.plan.clone();
-    draft.detach_run();
+    change.detach_run();
     // What the request leaves open is the deployment's default, never the previous run's value.
-    let settings = draft.next().effective(context.registry);
+    let settings = change.next().effective(context.registry);
     let default_condition = settings.text(key::CONDITION_NAME);
     plan.condition_name = plan
         .condition_name
@@ -180,57 +180,57 @@ fn begin(
     plan.season_number = plan.season_number.or(Some(default_season).filter(|n| *n > 0));
 
     if let Some(epoch) = start.new_epoch {
-        draft.switch_world(epoch);
+        change.switch_world(epoch);
     }
-    let world = draft.next().world_epoch;
+    let world = change.next().world_epoch;
     let run = plan.record(start.run_id.clone(), context.now, context.actor, context.reason, world);
-    draft.set(key::RUN_MODE, run.mode.as_str());
-    draft.set(key::RUN_ID, run.run_id.as_str());
-    draft.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
-    draft.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
-    draft.set(key::ACTIVE, true);
-    draft.set(key::PAUSED, false);
+    change.set(key::RUN_MODE, run.mode.as_str());
+    change.set(key::RUN_ID, run.run_id.as_str());
+    change.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
+    change.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
+    change.set(key::ACTIVE, true);
+    change.set(key::PAUSED, false);
     let text = format!("Run {} started in mode {}", run.run_id, run.mode.as_str());
     let row = serde_json::to_value(&run).unwrap_or_default();
-    draft.put_run(run);
+    change.put_run(run);
     if let Some(epoch) = start.new_epoch {
-        let event = draft.event(kind::WORLD_RESET, "A new world was built for the run");
-        draft.tell(event.with("epoch", epoch));
+        let event = change.event(kind::WORLD_RESET, "A new world was built for the run");
+        change.add_event(event.with("epoch", epoch));
     }
-    let event = draft.event(kind::RUN_STARTED, text).with("run", row);
-    draft.tell(event);
+    let event = change.event(kind::RUN_STARTED, text).with("run", row);
+    change.add_event(event);
     Ok(())
 }
 
-fn stop(draft: &mut Draft<'_>, state: &ControlState, clear: bool, context: &Context<'_>) {
-    draft.set(key::ACTIVE, false);
-    draft.set(key::PAUSED, true);
+fn stop(change: &mut ChangeBuilder<'_>, state: &ControlState, clear: bool, context: &Context<'_>) {
+    change.set(key::ACTIVE, false);
+    change.set(key::PAUSED, true);
     if let Some(run) = state.open_run() {
         let reason = context.reason.unwrap_or("stopped by operator");
-        draft.put_run(run.ended(context.now, EndedBy::Operator, reason));
+        change.put_run(run.ended(context.now, EndedBy::Operator, reason));
         let text = format!("Run {} was stopped: {reason}", run.run_id);
-        let event = draft.event(kind::RUN_STOPPED, text);
-        draft.tell(event);
+        let event = change.event(kind::RUN_STOPPED, text);
+        change.add_event(event);
     } else {
-        let event = draft.event(kind::SETTINGS_CHANGED, "Turns hold still; no run was open");
-        draft.tell(event);
+        let event = change.event(kind::SETTINGS_CHANGED, "Turns hold still; no run was open");
+        change.add_event(event);
     }
     if clear {
-        draft.detach_run();
+        change.detach_run();
     }
 }
 
-pub(super) fn pause(draft: &mut Draft<'_>, state: &ControlState) {
-    draft.set(key::PAUSED, true);
+pub(super) fn pause(change: &mut ChangeBuilder<'_>, state: &ControlState) {
+    change.set(key::PAUSED, true);
     let text = match state.open_run() {
         Some(run) => format!("Run {} was paused", run.run_id),
         None => "Turns hold still; no run is open".to_owned(),
     };
-    let event = draft.event(kind::RUN_PAUSED, text);
-    draft.tell(event);
+    let event = change.event(kind::RUN_PAUSED, text);
+    change.add_event(event);
 }
 
-pub(super) fn resume(draft: &mut Draft<'_>, state: &ControlState) -> Result<()> {
+pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Result<()> {
     let Some(run) = &state.run else {
         return Err(Error::conflict("there is no run to resume; start one with control/run/start"));
     };
@@ -240,28 +240,28 @@ pub(super) fn resume(draft: &mut Draft<'_>, state: &ControlState) -> Result<()> 
             run.run_id
         )));
     }
-    draft.set(key::PAUSED, false);
-    let event = draft.event(kind::RUN_RESUMED, format!("Run {} goes on", run.run_id));
+    change.set(key::PAUSED, false);
+    let event = change.event(kind::RUN_RESUMED, format!("Run {} goes on", run.run_id));
     if run.is_open() {
-        draft.tell(event);
+        change.add_event(event);
     } else {
-        reopen(draft, state);
+        reopen(change, state);
     }
     Ok(())
 }
 
 /// Opens the row of a run that a guardrail ended; its event keeps when and why it had ended.
-pub(super) fn reopen(draft: &mut Draft<'_>, state: &ControlState) {
+pub(super) fn reopen(change: &mut ChangeBuilder<'_>, state: &ControlState) {
     let Some(run) = &state.run else { return };
     let previous = json!({ "ended_at": run.ended_at, "end_reason": run.end_reason });
-    draft.set(key::ACTIVE, true);
-    draft.put_run(run.reopened());
+    change.set(key::ACTIVE, true);
+    change.put_run(run.reopened());
     let text = format!("Run {} goes on after a guardrail had stopped it", run.run_id);
-    let event = draft.event(kind::RUN_RESUMED, text).with("previous_end", previous);
-    draft.tell(event);
+    let event = change.event(kind::RUN_RESUMED, text).with("previous_end", previous);
+    change.add_event(event);
 }
 
-fn set_mode(draft: &mut Draft<'_>, state: &ControlState, mode: RunMode) -> Result<()> {
+fn set_mode(change: &mut ChangeBuilder<'_>, state: &ControlState, mode: RunMode) -> Result<()> {
     if let Some(run) = state.run.as_ref().filter(|run| run.mode != mode) {
         if run.is_open() {
             return Err(Error::conflict(format!(
@@ -270,38 +270,38 @@ fn set_mode(draft: &mut Draft<'_>, state: &ControlState, mode: RunMode) -> Resul
                 run.mode.as_str()
             )));
         }
-        draft.detach_run();
+        change.detach_run();
     }
-    draft.set(key::RUN_MODE, mode.as_str());
-    let event = draft.event(kind::SETTINGS_CHANGED, format!("Run mode is {}", mode.as_str()));
-    draft.tell(event.with(key::RUN_MODE, mode.as_str()));
+    change.set(key::RUN_MODE, mode.as_str());
+    let event = change.event(kind::SETTINGS_CHANGED, format!("Run mode is {}", mode.as_str()));
+    change.add_event(event.with(key::RUN_MODE, mode.as_str()));
     Ok(())
 }
 
 fn reset(
-    draft: &mut Draft<'_>,
+    change: &mut ChangeBuilder<'_>,
     state: &ControlState,
     epoch: i64,
     context: &Context<'_>,
 ) -> Result<()> {
     check_reset_allowed(context.environment)?;
-    draft.set(key::ACTIVE, false);
-    draft.set(key::PAUSED, true);
+    change.set(key::ACTIVE, false);
+    change.set(key::PAUSED, true);
     if let Some(run) = state.open_run() {
         let reason = context.reason.unwrap_or("the world was reset");
-        draft.put_run(run.ended(context.now, EndedBy::WorldReset, reason));
+        change.put_run(run.ended(context.now, EndedBy::WorldReset, reason));
         let text = format!("Run {} ended: {reason}", run.run_id);
-        let event = draft.event(kind::RUN_STOPPED, text);
-        draft.tell(event);
+        let event = change.event(kind::RUN_STOPPED, text);
+        change.add_event(event);
     }
-    draft.switch_world(epoch);
-    let event = draft.event(kind::WORLD_RESET, "The world was reset");
-    draft.tell(event.with("epoch", epoch));
+    change.switch_world(epoch);
+    let event = change.event(kind::WORLD_RESET, "The world was reset");
+    change.add_event(event.with("epoch", epoch));
     Ok(())
 }
 
 fn guardrail_stop(
-    draft: &mut Draft<'_>,
+    change: &mut ChangeBuilder<'_>,
     state: &ControlState,
     (run_id, reason): (&str, &str),
     details: &Map<String, Value>,
@@ -309,13 +309,13 @@ fn guardrail_stop(
 ) {
     // However many workers see it, only the first finds the run open.
     let Some(run) = state.open_run().filter(|run| run.run_id == run_id) else { return };
-    draft.set(key::ACTIVE, false);
-    draft.set(key::PAUSED, true);
-    draft.put_run(run.ended(context.now, EndedBy::Guardrail, reason));
+    change.set(key::ACTIVE, false);
+    change.set(key::PAUSED, true);
+    change.put_run(run.ended(context.now, EndedBy::Guardrail, reason));
     let text = format!("Run {} was stopped by a guardrail: {reason}", run.run_id);
-    let mut event = draft.event(kind::STOPPED_BY_GUARDRAIL, text).with("reason", reason);
+    let mut event = change.event(kind::STOPPED_BY_GUARDRAIL, text).with("reason", reason);
     event = event.with("details", details.clone());
-    draft.tell(event);
+    change.add_event(event);
 }
 
 fn degrade_text(on: bool) -> &'static str {

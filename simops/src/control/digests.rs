@@ -1,7 +1,7 @@
 //! Which digests may be kept, and what may become of them.
 
 use super::Context;
-use super::change::Draft as Change;
+use super::change::ChangeBuilder;
 use crate::digest::draft::free_slug;
 use crate::digest::{Draft, DraftStatus};
 use crate::event::{NewEvent, kind};
@@ -14,28 +14,28 @@ pub struct NewDraft {
     pub draft: Draft,
     /// Every digest of its anchor date.
     pub existing: Vec<Draft>,
-    /// What digests of the same date keep it from being kept.
-    pub unless: Unless,
+    /// What happens when the date has a digest already.
+    pub if_exists: IfExists,
 }
 
-/// What keeps a digest from being kept.
+/// What happens when the anchor date has a digest already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unless {
-    /// Another one of its date that was not discarded.
-    Stands,
-    /// Another one of its date, whatever became of it.
-    Any,
-    /// None.
-    Never,
+pub enum IfExists {
+    /// Return it, unless it was discarded.
+    ReturnUndiscarded,
+    /// Return it, whatever its status is.
+    ReturnAny,
+    /// Create another one.
+    CreateAnother,
 }
 
 /// Keeps a digest under the first free name of its date; or shows the one that is in its way, which
 /// changes nothing.
-pub(super) fn create(change: &mut Change<'_>, new: &NewDraft, context: &Context<'_>) {
-    let in_the_way = new.existing.iter().rev().find(|known| match new.unless {
-        Unless::Stands => known.status != DraftStatus::Discarded,
-        Unless::Any => true,
-        Unless::Never => false,
+pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDraft, context: &Context<'_>) {
+    let in_the_way = new.existing.iter().rev().find(|known| match new.if_exists {
+        IfExists::ReturnUndiscarded => known.status != DraftStatus::Discarded,
+        IfExists::ReturnAny => true,
+        IfExists::CreateAnother => false,
     });
     if let Some(known) = in_the_way {
         change.put_digest(Some(known.status), known.clone());
@@ -43,7 +43,7 @@ pub(super) fn create(change: &mut Change<'_>, new: &NewDraft, context: &Context<
     }
     let slug = free_slug(new.draft.anchor_date, &new.existing);
     let text = format!("Digest {slug} was drafted");
-    change.tell(told(kind::DIGEST_CREATED, text, &slug, context));
+    change.add_event(told(kind::DIGEST_CREATED, text, &slug, context));
     let draft = Draft {
         slug,
         status: DraftStatus::Draft,
@@ -61,7 +61,7 @@ pub(super) fn create(change: &mut Change<'_>, new: &NewDraft, context: &Context<
 /// # Errors
 /// `Conflict` for one that was discarded.
 pub(super) fn change(
-    change: &mut Change<'_>,
+    change: &mut ChangeBuilder<'_>,
     draft: &Draft,
     to: DraftStatus,
     context: &Context<'_>,
@@ -82,7 +82,7 @@ pub(super) fn change(
         (_, DraftStatus::Published) => (kind::DIGEST_PUBLISHED, "published"),
         (_, DraftStatus::Discarded) => (kind::DIGEST_DISCARDED, "discarded"),
     };
-    change.tell(told(event_type, format!("Digest {slug} was {word}"), slug, context));
+    change.add_event(told(event_type, format!("Digest {slug} was {word}"), slug, context));
     let (updated_at, updated_by) = (context.now, context.actor.to_owned());
     let moved = Draft { status: to, updated_at, updated_by, ..draft.clone() };
     change.put_digest(Some(draft.status), moved);

@@ -16,4 +16,4 @@ pub use audit::{AuditHead, AuditRow};
 pub use change::Change;
 pub use decide::{Command, Context, decide};
 pub use presence::{HostReport, HostState, RunState};
-pub use state::{ControlState, Environment, Gate};
+pub use state::{ControlState, Environment, RunGate};

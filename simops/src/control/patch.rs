@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::change::Draft;
+use super::change::ChangeBuilder;
 use super::decide::reopen;
 use super::{Context, ControlState};
 use crate::event::kind;
@@ -10,28 +10,28 @@ use crate::settings::{Effective, Overrides, key, validate};
 use crate::{Error, Result};
 
 pub(super) fn patch(
-    draft: &mut Draft<'_>,
+    change: &mut ChangeBuilder<'_>,
     state: &ControlState,
     updates: &Overrides,
     context: &Context<'_>,
 ) -> Result<()> {
     for (key, value) in updates {
         if let Some(spec) = context.registry.get(key) {
-            draft.set(key, spec.canonical(value));
+            change.set(key, spec.canonical(value));
         }
     }
     let before = state.effective(context.registry);
-    let after = draft.next().effective(context.registry);
+    let after = change.next().effective(context.registry);
     validate::check_together(&after)?;
 
     let enabled = !before.flag(key::ACTIVE) && after.flag(key::ACTIVE);
     if enabled && state.run.as_ref().is_some_and(|run| run.is_resumable()) {
-        reopen(draft, state);
+        reopen(change, state);
     }
-    if let Some(key) = draft.next().disagreement(context.registry) {
+    if let Some(key) = change.next().disagreement(context.registry) {
         return Err(Error::conflict(instead(key, &after)));
     }
-    let changed = draft.changed();
+    let changed = change.changed();
     if changed.is_empty() {
         return Ok(());
     }
@@ -41,15 +41,15 @@ pub(super) fn patch(
         } else {
             (kind::RUN_RESUMED, "The run goes on")
         };
-        let event = draft.event(event, text);
-        draft.tell(event);
+        let event = change.event(event, text);
+        change.add_event(event);
     }
     let names: Vec<_> = changed.iter().map(|(key, ..)| key.as_str()).collect();
     let text = format!("Settings changed: {}", names.join(", "));
     let values: Map<String, Value> =
         changed.iter().map(|(key, _, new)| (key.clone(), new.clone())).collect();
-    let event = draft.event(kind::SETTINGS_CHANGED, text).with("settings", values);
-    draft.tell(event);
+    let event = change.event(kind::SETTINGS_CHANGED, text).with("settings", values);
+    change.add_event(event);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{ControlState, Gate};
+use super::{ControlState, RunGate};
 use crate::settings::Registry;
 
 /// A host that has not reported for so long is lost.
@@ -119,18 +119,18 @@ pub fn run_state(
     let confirmed = live.all(|host| {
         host.generation >= state.gate_generation
             && match gate {
-                Gate::Open => host.state == HostState::Running,
-                Gate::Paused => host.state == HostState::Paused,
-                Gate::Closed => host.state == HostState::Idle,
+                RunGate::Open => host.state == HostState::Running,
+                RunGate::Paused => host.state == HostState::Paused,
+                RunGate::Closed => host.state == HostState::Idle,
             }
     });
     match (gate, confirmed) {
-        (Gate::Open, true) if anyone => RunState::Running,
-        (Gate::Open, _) => RunState::Starting,
-        (Gate::Paused, true) => RunState::Paused,
-        (Gate::Paused, false) => RunState::Pausing,
-        (Gate::Closed, false) => RunState::Stopping,
-        (Gate::Closed, true) if state.run.is_none() => RunState::Idle,
-        (Gate::Closed, true) => RunState::Stopped,
+        (RunGate::Open, true) if anyone => RunState::Running,
+        (RunGate::Open, _) => RunState::Starting,
+        (RunGate::Paused, true) => RunState::Paused,
+        (RunGate::Paused, false) => RunState::Pausing,
+        (RunGate::Closed, false) => RunState::Stopping,
+        (RunGate::Closed, true) if state.run.is_none() => RunState::Idle,
+        (RunGate::Closed, true) => RunState::Stopped,
     }
 }

@@ -47,7 +47,7 @@ pub struct ControlState {
 
 /// Whether hosts may take turns, and in which world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum RunGate {
     /// No run, or the run has ended.
     Closed,
     /// A run that holds still.
@@ -63,13 +63,13 @@ impl ControlState {
     }
 
     /// Whether hosts may take turns.
-    pub fn gate(&self, registry: &Registry) -> Gate {
+    pub fn gate(&self, registry: &Registry) -> RunGate {
         let settings = self.effective(registry);
         let open = self.run.as_ref().is_some_and(RunRecord::is_open);
         match (open && settings.flag(key::ACTIVE), settings.flag(key::PAUSED)) {
-            (false, _) => Gate::Closed,
-            (true, true) => Gate::Paused,
-            (true, false) => Gate::Open,
+            (false, _) => RunGate::Closed,
+            (true, true) => RunGate::Paused,
+            (true, false) => RunGate::Open,
         }
     }
 

@@ -15,7 +15,7 @@ use super::pace::{Share, between_turns};
 use super::turns::Turns;
 use super::{SimulationHost, TURN_TIMEOUT, Turn, seeding, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
-use crate::control::{ControlState, Environment, Gate, HostState};
+use crate::control::{ControlState, Environment, HostState, RunGate};
 use crate::execute::Executor;
 use crate::guardrail::{Observer, enforce};
 use crate::llm::Router;
@@ -83,7 +83,7 @@ pub struct Worker {
 struct View {
     state: ControlState,
     settings: Arc<Effective>,
-    gate: Gate,
+    gate: RunGate,
     world: Arc<World>,
     share: Share,
 }
@@ -204,7 +204,7 @@ impl Worker {
             report.await?;
 
             let may_begin = leave_at.is_none()
-                && view.gate == Gate::Open
+                && view.gate == RunGate::Open
                 && turns.in_flight() < self.options.concurrency.max(1);
             tokio::select! {
                 biased;
@@ -223,8 +223,8 @@ impl Worker {
                     view = self.look(Some(view)).await?;
                     next_look = Instant::now() + LOOK_EVERY;
                 }
-                () = sleep(SETTLE_EVERY), if view.gate != Gate::Open && calls > 0 => {}
-                () = sleep_until(next_check), if view.gate == Gate::Open => {
+                () = sleep(SETTLE_EVERY), if view.gate != RunGate::Open && calls > 0 => {}
+                () = sleep_until(next_check), if view.gate == RunGate::Open => {
                     self.check_guardrails(&view).await?;
                     next_check = Instant::now() + CHECK_EVERY;
                 }
@@ -262,7 +262,7 @@ impl Worker {
             Some(view) if same(&view) => Ok(View { state, settings, gate, ..view }),
             _ => {
                 let world = match state.world_epoch {
-                    Some(epoch) if gate == Gate::Open => self.store.world(epoch).await?,
+                    Some(epoch) if gate == RunGate::Open => self.store.world(epoch).await?,
                     _ => World::default(),
                 };
                 let share = self.share().await?;
@@ -338,11 +338,11 @@ impl Worker {
 }
 
 /// What the host does, given the gate and its turns in flight.
-fn activity(gate: Gate, in_flight: usize) -> HostState {
+fn activity(gate: RunGate, in_flight: usize) -> HostState {
     match (gate, in_flight) {
-        (Gate::Open, _) => HostState::Running,
-        (Gate::Closed, 0) => HostState::Idle,
-        (Gate::Paused, 0) => HostState::Paused,
+        (RunGate::Open, _) => HostState::Running,
+        (RunGate::Closed, 0) => HostState::Idle,
+        (RunGate::Paused, 0) => HostState::Paused,
         _ => HostState::Quiescing,
     }
 }

@@ -28,7 +28,7 @@ const MAX_SILENCE: i64 = 30 * 24 * 60;
 /// `GET kpi/alerts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AlertsAnswer {
+pub struct AlertsResponse {
     /// The alerts, last fired first.
     pub items: Vec<Alert>,
     /// Pass it as `cursor` for those before; null at the end.
@@ -49,7 +49,7 @@ pub struct SentMessage {
 /// `GET kpi/notifications`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MessagesAnswer {
+pub struct MessagesResponse {
     /// The messages, newest first.
     pub items: Vec<SentMessage>,
     /// Pass it as `cursor` for those before; null at the end.
@@ -59,7 +59,7 @@ pub struct MessagesAnswer {
 /// `GET kpi/deliveries/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DeliveryAnswer {
+pub struct DeliveryResponse {
     /// The delivery.
     pub delivery: Delivery,
     /// Its tries, in their order.
@@ -145,9 +145,12 @@ impl Ops {
     ///
     /// # Errors
     /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
-    pub async fn alerts(&self, cursor: Option<&str>, limit: i64) -> Result<AlertsAnswer> {
+    pub async fn alerts(&self, cursor: Option<&str>, limit: i64) -> Result<AlertsResponse> {
         let page = self.store.alerts(place(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
-        Ok(AlertsAnswer { items: page.items, next_cursor: page.next.map(|next| next.to_string()) })
+        Ok(AlertsResponse {
+            items: page.items,
+            next_cursor: page.next.map(|next| next.to_string()),
+        })
     }
 
     /// The alert of each rate that fired last.
@@ -210,11 +213,11 @@ impl Ops {
     ///
     /// # Errors
     /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
-    pub async fn messages(&self, cursor: Option<&str>, limit: i64) -> Result<MessagesAnswer> {
+    pub async fn messages(&self, cursor: Option<&str>, limit: i64) -> Result<MessagesResponse> {
         let limit = bounded("limit", limit, MAX_PAGE)?;
         let page = self.store.messages(place(cursor)?, limit).await?;
         let shown = |sent: Sent| SentMessage { message: sent.message, deliveries: sent.deliveries };
-        Ok(MessagesAnswer {
+        Ok(MessagesResponse {
             items: page.items.into_iter().map(shown).collect(),
             next_cursor: page.next.map(|next| next.to_string()),
         })
@@ -224,12 +227,12 @@ impl Ops {
     ///
     /// # Errors
     /// `NotFound` for an unknown one.
-    pub async fn delivery(&self, id: &str) -> Result<DeliveryAnswer> {
+    pub async fn delivery(&self, id: &str) -> Result<DeliveryResponse> {
         let unknown = || Error::not_found(format!("there is no delivery {id}"));
         let id = id.parse().map_err(|_| unknown())?;
         let delivery = self.store.delivery(id).await?.ok_or_else(unknown)?;
         let attempts = self.store.attempts(id).await?;
-        Ok(DeliveryAnswer { delivery, attempts })
+        Ok(DeliveryResponse { delivery, attempts })
     }
 
     /// Has a delivery tried again, whatever became of it, under the same id.

@@ -34,7 +34,7 @@ pub struct BacktestQuery {
 
 /// What stop conditions would have done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BacktestAnswer {
+pub struct BacktestResponse {
     /// From when on runs were looked at.
     pub since: Option<Timestamp>,
     /// The settings used.
@@ -70,7 +70,7 @@ impl Ops {
     /// # Errors
     /// `NotFound` for an unknown run; `Rejected` for settings that are unknown or play no part,
     /// `Invalid` for values that are not allowed.
-    pub async fn backtest(&self, query: &BacktestQuery) -> Result<BacktestAnswer> {
+    pub async fn backtest(&self, query: &BacktestQuery) -> Result<BacktestResponse> {
         let settings = self.settings_to_try(&query.settings).await?;
         let now = self.clock.now();
         let runs = self.runs_to_replay(query).await?;
@@ -81,7 +81,7 @@ impl Ops {
             BacktestedRun::of(replay.run, ledger.totals[index], conditions)
         });
         let used = SETTINGS.map(|key| (key.to_owned(), settings.get(key).clone()));
-        Ok(BacktestAnswer { since: query.since, settings: used.into(), runs: replayed.collect() })
+        Ok(BacktestResponse { since: query.since, settings: used.into(), runs: replayed.collect() })
     }
 
     /// Each value is checked alone, not together with the others: the soft budget plays no part

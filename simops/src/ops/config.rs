@@ -35,7 +35,7 @@ pub struct MutableKey {
 /// `GET config`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ConfigAnswer {
+pub struct ConfigResponse {
     /// Values without overrides.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub defaults: BTreeMap<String, Value>,
@@ -82,10 +82,10 @@ impl Ops {
     ///
     /// # Errors
     /// Of the store.
-    pub async fn config(&self) -> Result<ConfigAnswer> {
+    pub async fn config(&self) -> Result<ConfigResponse> {
         let state = self.store.load().await?;
         let registry = &self.options.registry;
-        Ok(ConfigAnswer {
+        Ok(ConfigResponse {
             defaults: registry.specs().map(|s| (s.key.to_owned(), s.default.clone())).collect(),
             effective: state.effective(registry).values().clone(),
             mutable_keys: registry.specs().map(|s| (s.key.to_owned(), s.into())).collect(),
@@ -107,7 +107,7 @@ impl Ops {
         check_updates(registry, &patch.updates)?;
         let caller = Caller { reason, ..caller.clone() };
         if patch.updates.get(key::ACTIVE) == Some(&Value::Bool(true)) {
-            self.close_before_going_on().await;
+            self.report_end_before_resume().await;
         }
         let intent = Intent::Command(Command::Patch(patch.updates));
         self.executor

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Caller, Ops, blocking, bounded, place};
 use crate::clock::day_of;
-use crate::control::digests::Unless;
+use crate::control::digests::IfExists;
 use crate::digest::draft::slug_of;
 use crate::digest::evidence::{EvidenceRun, Population, Quote, events_of_run};
 use crate::digest::{
@@ -44,7 +44,7 @@ pub struct DigestOptions {
 /// What came of asking for a digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DigestAnswer {
+pub struct DigestResponse {
     /// Its name.
     pub slug: String,
     /// Whether it was drafted now.
@@ -74,7 +74,7 @@ pub struct DigestAnswer {
 /// `GET digests`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DigestsAnswer {
+pub struct DigestsResponse {
     /// The digests, newest first.
     pub items: Vec<Draft>,
     /// Pass it as `cursor` for those before; null at the end.
@@ -84,7 +84,7 @@ pub struct DigestsAnswer {
 /// `GET activity`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ActivityAnswer {
+pub struct ActivityResponse {
     /// The days.
     #[serde(flatten)]
     pub period: Period,
@@ -98,7 +98,7 @@ pub struct ActivityAnswer {
 /// `GET usage/summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct CallsAnswer {
+pub struct CallsResponse {
     /// The days.
     #[serde(flatten)]
     pub period: Period,
@@ -116,25 +116,25 @@ impl Ops {
     /// # Errors
     /// `Forbidden` when the write gate is closed; `Invalid` for days out of bounds; `Unavailable`
     /// naming the file that cannot be written: the draft is stored all the same.
-    pub async fn digest(&self, caller: &Caller, options: &DigestOptions) -> Result<DigestAnswer> {
+    pub async fn digest(&self, caller: &Caller, options: &DigestOptions) -> Result<DigestResponse> {
         self.check_writable()?;
-        let unless = match options.allow_duplicate_anchor {
-            Some(true) => Unless::Never,
-            _ => Unless::Stands,
+        let if_exists = match options.allow_duplicate_anchor {
+            Some(true) => IfExists::CreateAnother,
+            _ => IfExists::ReturnUndiscarded,
         };
         let days = options.lookback_days.unwrap_or(LOOKBACK_DAYS);
         let anchor = match options.anchor_date.as_deref().filter(|text| !text.trim().is_empty()) {
             Some(text) => day("anchor_date", text)?,
             None => day_of(self.clock.now()),
         };
-        self.draft(caller, anchor, days, unless).await
+        self.draft(caller, anchor, days, if_exists).await
     }
 
     /// Drafts the digest that the schedule asks for now, if its date never had one; what came of it.
     ///
     /// # Errors
     /// As [`Ops::digest`], whatever the write gate is.
-    pub async fn scheduled_digest(&self) -> Result<Option<DigestAnswer>> {
+    pub async fn scheduled_digest(&self) -> Result<Option<DigestResponse>> {
         let Some(anchor) = self.options.digest_schedule.due(self.clock.now()) else {
             return Ok(None);
         };
@@ -142,7 +142,7 @@ impl Ops {
             return Ok(None);
         }
         let caller = Caller::system("weekly_digest");
-        self.draft(&caller, anchor, LOOKBACK_DAYS, Unless::Any).await.map(Some)
+        self.draft(&caller, anchor, LOOKBACK_DAYS, IfExists::ReturnAny).await.map(Some)
     }
 
     async fn draft(
@@ -150,8 +150,8 @@ impl Ops {
         caller: &Caller,
         anchor: Date,
         days: i64,
-        unless: Unless,
-    ) -> Result<DigestAnswer> {
+        if_exists: IfExists,
+    ) -> Result<DigestResponse> {
         let evidence = self.evidence(anchor, days).await?;
         let gate = Gate::judge(self.options.digest_gate, evidence.observed());
         if !gate.passed {
@@ -175,7 +175,7 @@ impl Ops {
             updated_by: String::new(),
         };
         let folder = self.options.output_folder.clone();
-        let intent = Intent::Draft(Box::new(draft), unless);
+        let intent = Intent::Draft(Box::new(draft), if_exists);
         let answer = self
             .executor
             .execute_change(caller, &intent, |_, change| {
@@ -272,11 +272,11 @@ impl Ops {
         first_day: &str,
         last_day: &str,
         run_id: Option<&str>,
-    ) -> Result<ActivityAnswer> {
+    ) -> Result<ActivityResponse> {
         let period = days("first_day", first_day, "last_day", last_day)?;
         let tallies = self.store.tally_days(period.first_day, period.last_day).await?;
         let activity = evidence::DaysActivity::of(&tallies, run_id);
-        Ok(ActivityAnswer { period, run_id: run_id.map(str::to_owned), activity })
+        Ok(ActivityResponse { period, run_id: run_id.map(str::to_owned), activity })
     }
 
     /// The model calls of some days, of a run or of all.
@@ -288,11 +288,11 @@ impl Ops {
         first_day: &str,
         last_day: &str,
         run_id: Option<&str>,
-    ) -> Result<CallsAnswer> {
+    ) -> Result<CallsResponse> {
         let period = days("first_day", first_day, "last_day", last_day)?;
         let tallies = self.store.tally_calls(run_id, period.window()?).await?;
         let calls = evidence::DaysCalls::of(&tallies);
-        Ok(CallsAnswer { period, run_id: run_id.map(str::to_owned), calls })
+        Ok(CallsResponse { period, run_id: run_id.map(str::to_owned), calls })
     }
 
     /// The evidence of a digest, as it was asked for.
@@ -316,7 +316,7 @@ impl Ops {
         status: Option<&str>,
         limit: i64,
         cursor: Option<&str>,
-    ) -> Result<DigestsAnswer> {
+    ) -> Result<DigestsResponse> {
         let status = status.filter(|text| !text.is_empty()).map(|text| {
             let known = DraftStatus::parse(text);
             known.ok_or_else(|| {
@@ -326,7 +326,7 @@ impl Ops {
         let limit = bounded("limit", limit, super::records::MAX_PAGE)?;
         let page = self.store.digests(status.transpose()?, place(cursor)?, limit).await?;
         let next_cursor = page.next.map(|place| place.to_string());
-        Ok(DigestsAnswer { items: page.items, next_cursor })
+        Ok(DigestsResponse { items: page.items, next_cursor })
     }
 
     /// One digest.
@@ -364,8 +364,8 @@ fn was_open(run: &RunRecord, window: EventWindow) -> bool {
     run.started_at <= window.until && run.ended_at.is_none_or(|ended| ended > window.after)
 }
 
-fn insufficient(evidence: &Evidence, gate: Gate) -> DigestAnswer {
-    DigestAnswer {
+fn insufficient(evidence: &Evidence, gate: Gate) -> DigestResponse {
+    DigestResponse {
         slug: slug_of(evidence.anchor_date),
         created: false,
         status: "insufficient_evidence".to_owned(),
@@ -381,7 +381,7 @@ fn insufficient(evidence: &Evidence, gate: Gate) -> DigestAnswer {
     }
 }
 
-fn kept(draft: &Draft, created: bool, gate: Gate, folder: &Path) -> DigestAnswer {
+fn kept(draft: &Draft, created: bool, gate: Gate, folder: &Path) -> DigestResponse {
     let (status, message) = if created {
         ("created", format!("Digest {} was drafted.", draft.slug))
     } else {
@@ -389,7 +389,7 @@ fn kept(draft: &Draft, created: bool, gate: Gate, folder: &Path) -> DigestAnswer
         ("existing", format!("The date has one already: {} ({what}).", draft.slug))
     };
     let path = folder.join("digest").join(format!("{}.md", draft.slug));
-    DigestAnswer {
+    DigestResponse {
         slug: draft.slug.clone(),
         created,
         status: status.to_owned(),

@@ -6,13 +6,13 @@
 mod alerts;
 mod backtest;
 mod baseline;
-mod closeout;
 mod config;
 mod digest;
 mod kpi;
 pub mod metrics;
 mod records;
 mod report;
+mod report_writer;
 mod reset;
 mod run_figures;
 mod runs;
@@ -40,27 +40,27 @@ pub use crate::execute::Caller;
 pub use crate::run::StartRun;
 pub use crate::usage::Counter;
 pub use alerts::{
-    AlertChanged, AlertNotification, AlertsAnswer, DeliveryAnswer, EvaluateAlerts, MessagesAnswer,
-    Replayed, SentMessage, SilenceAlert,
+    AlertChanged, AlertNotification, AlertsResponse, DeliveryResponse, EvaluateAlerts,
+    MessagesResponse, Replayed, SentMessage, SilenceAlert,
 };
-pub use backtest::{BacktestAnswer, BacktestQuery, BacktestedRun};
+pub use backtest::{BacktestQuery, BacktestResponse, BacktestedRun};
 pub use baseline::BaselineOptions;
-pub use closeout::Closeout;
-pub use config::{ConfigAnswer, MutableKey, PatchConfig, PatchedConfig};
-pub use digest::{ActivityAnswer, CallsAnswer, DigestAnswer, DigestOptions, DigestsAnswer};
+pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
+pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse};
 pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::RunMetrics;
-pub use records::{AuditAnswer, EventsAnswer, EventsQuery, RunsAnswer, VerifiedAudit};
-pub use report::ReportAnswer;
+pub use records::{AuditResponse, EventsQuery, EventsResponse, RunsResponse, VerifiedAudit};
+pub use report::ReportResponse;
+pub use report_writer::ReportWriter;
 pub use reset::ResetResult;
 pub use runs::{
-    Degraded, Paused, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun, WithReason,
-    WorldWasReset,
+    Degraded, Paused, ReasonBody, ResetWorldResponse, RunModeChanged, SetRunMode, StartedRun,
+    StopRun, StoppedRun,
 };
 pub use series::{UsageSeries, UsageStep};
 pub use since::since;
 pub use status::{StatusView, ViewerOps};
-pub use usage::{Counted, RebuiltUsage, UsageAnswer, UsageItem, UsageQuery, VerifiedUsage};
+pub use usage::{Counted, RebuiltUsage, UsageItem, UsageQuery, UsageResponse, VerifiedUsage};
 pub use weekly::WeeklyDigest;
 
 /// What a deployment allows.

@@ -19,7 +19,7 @@ const VERIFY_BATCH: usize = 1_000;
 /// `GET audit`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AuditAnswer {
+pub struct AuditResponse {
     /// All rows there are.
     pub count: i64,
     /// Rows asked for.
@@ -33,7 +33,7 @@ pub struct AuditAnswer {
 /// `GET events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct EventsAnswer {
+pub struct EventsResponse {
     /// The events, newest first.
     pub items: Vec<Event>,
     /// Pass it as `cursor` for those before; null at the end.
@@ -43,7 +43,7 @@ pub struct EventsAnswer {
 /// `GET runs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RunsAnswer {
+pub struct RunsResponse {
     /// The runs, newest start first.
     pub items: Vec<RunRecord>,
     /// Pass it as `cursor` for those before; null at the end.
@@ -84,12 +84,12 @@ impl Ops {
     ///
     /// # Errors
     /// `Invalid` for a limit outside 1 to 500 or a negative offset.
-    pub async fn audit(&self, limit: i64, offset: i64) -> Result<AuditAnswer> {
+    pub async fn audit(&self, limit: i64, offset: i64) -> Result<AuditResponse> {
         let rows = bounded("limit", limit, MAX_PAGE)?;
         let skipped =
             usize::try_from(offset).map_err(|_| Error::invalid("offset", "must be at least 0"))?;
         let page = self.store.audit(rows, skipped).await?;
-        Ok(AuditAnswer { count: page.count, limit, offset, items: page.items })
+        Ok(AuditResponse { count: page.count, limit, offset, items: page.items })
     }
 
     /// Audit rows after `id`, newest first, at most a page.
@@ -135,7 +135,7 @@ impl Ops {
     ///
     /// # Errors
     /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
-    pub async fn events(&self, query: &EventsQuery) -> Result<EventsAnswer> {
+    pub async fn events(&self, query: &EventsQuery) -> Result<EventsResponse> {
         let filter = EventFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             event_type: query.event_type.clone().filter(|text| !text.is_empty()),
@@ -146,7 +146,7 @@ impl Ops {
         };
         let page = self.store.events(&filter).await?;
         let next_cursor = page.next.map(|place| place.to_string());
-        Ok(EventsAnswer { items: page.items, next_cursor })
+        Ok(EventsResponse { items: page.items, next_cursor })
     }
 
     /// One event.
@@ -162,10 +162,10 @@ impl Ops {
     ///
     /// # Errors
     /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
-    pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<RunsAnswer> {
+    pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<RunsResponse> {
         let page = self.store.runs(place(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
         let next_cursor = page.next.map(|place| place.to_string());
-        Ok(RunsAnswer { items: page.items, next_cursor })
+        Ok(RunsResponse { items: page.items, next_cursor })
     }
 
     /// One run.

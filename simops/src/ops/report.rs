@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// A report with its text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ReportAnswer {
+pub struct ReportResponse {
     /// The report.
     #[serde(flatten)]
     pub report: RunReport,
@@ -29,7 +29,11 @@ impl Ops {
     ///
     /// # Errors
     /// `NotFound` for an unknown run, and for an end without a report.
-    pub async fn report(&self, run_id: &str, ended_at: Option<Timestamp>) -> Result<ReportAnswer> {
+    pub async fn report(
+        &self,
+        run_id: &str,
+        ended_at: Option<Timestamp>,
+    ) -> Result<ReportResponse> {
         let run = self.run(run_id).await?;
         let reported_ends = self.store.report_ends(run_id).await?;
         let stored = match ended_at.or(run.ended_at) {
@@ -41,7 +45,7 @@ impl Ops {
             (None, None) => self.report_on(run, false).await?,
             (None, Some(ended)) => return Err(no_such_end(run_id, ended, &reported_ends)),
         };
-        Ok(ReportAnswer { markdown: report.markdown(), reported_ends, report })
+        Ok(ReportResponse { markdown: report.markdown(), reported_ends, report })
     }
 
     /// Two runs side by side.

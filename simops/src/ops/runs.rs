@@ -14,7 +14,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
-pub struct WithReason {
+pub struct ReasonBody {
     /// Why.
     pub reason: Option<String>,
 }
@@ -111,7 +111,7 @@ pub struct StoppedRun {
 /// The answer to a reset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct WorldWasReset {
+pub struct ResetWorldResponse {
     /// Always true.
     pub ok: bool,
     /// True.
@@ -190,7 +190,7 @@ impl Ops {
     ///
     /// # Errors
     /// As [`Ops::stop_run`].
-    pub async fn pause(&self, caller: &Caller, body: &WithReason) -> Result<Paused> {
+    pub async fn pause(&self, caller: &Caller, body: &ReasonBody) -> Result<Paused> {
         self.control(caller, body.reason.as_deref(), Command::Pause, |after| Paused {
             ok: true,
             simulation_paused: self.is_paused(after),
@@ -202,9 +202,9 @@ impl Ops {
     ///
     /// # Errors
     /// `Conflict` when there is no run that may go on.
-    pub async fn resume(&self, caller: &Caller, body: &WithReason) -> Result<Paused> {
+    pub async fn resume(&self, caller: &Caller, body: &ReasonBody) -> Result<Paused> {
         self.check_writable()?;
-        self.close_before_going_on().await;
+        self.report_end_before_resume().await;
         self.control(caller, body.reason.as_deref(), Command::Resume, |after| Paused {
             ok: true,
             simulation_paused: self.is_paused(after),
@@ -216,7 +216,7 @@ impl Ops {
     ///
     /// # Errors
     /// As [`Ops::stop_run`].
-    pub async fn degrade(&self, caller: &Caller, body: &WithReason, on: bool) -> Result<Degraded> {
+    pub async fn degrade(&self, caller: &Caller, body: &ReasonBody, on: bool) -> Result<Degraded> {
         let registry = &self.options.registry;
         self.control(caller, body.reason.as_deref(), Command::Degrade(on), |after| Degraded {
             ok: true,
@@ -250,7 +250,11 @@ impl Ops {
     /// # Errors
     /// `Forbidden` in production, `Conflict` without a live host that owns a world, `Unavailable`
     /// when the host does not build it in time. In each case nothing changed.
-    pub async fn reset_world(&self, caller: &Caller, body: &WithReason) -> Result<WorldWasReset> {
+    pub async fn reset_world(
+        &self,
+        caller: &Caller,
+        body: &ReasonBody,
+    ) -> Result<ResetWorldResponse> {
         self.check_writable()?;
         self.check_reset_allowed()?;
         let caller = with_reason(caller, body.reason.as_deref())?;
@@ -263,7 +267,7 @@ impl Ops {
         };
         let intent = Intent::Command(Command::ResetWorld { epoch: built.epoch });
         self.executor
-            .execute(&caller, &intent, |_, after| WorldWasReset {
+            .execute(&caller, &intent, |_, after| ResetWorldResponse {
                 ok: true,
                 simulation_paused: self.is_paused(after),
                 reset_result: built.clone(),

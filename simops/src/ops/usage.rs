@@ -27,7 +27,7 @@ pub struct UsageQuery {
 
 /// A page of the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct UsageAnswer {
+pub struct UsageResponse {
     /// The calls, in the order in which they were first recorded.
     pub items: Vec<UsageItem>,
     /// Pass it as `cursor` for those that follow; null at the end.
@@ -121,7 +121,7 @@ impl Ops {
     ///
     /// # Errors
     /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
-    pub async fn usage(&self, query: &UsageQuery) -> Result<UsageAnswer> {
+    pub async fn usage(&self, query: &UsageQuery) -> Result<UsageResponse> {
         let filter = UsageFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             since: query.since,
@@ -129,7 +129,7 @@ impl Ops {
         };
         let page = self.store.usage_rows(&filter, bounded("limit", query.limit, MAX_PAGE)?).await?;
         let next_cursor = page.next.map(|place| place.to_string());
-        Ok(UsageAnswer {
+        Ok(UsageResponse {
             items: page.items.into_iter().map(UsageItem::from).collect(),
             next_cursor,
         })

@@ -1,4 +1,4 @@
-//! Control state, run registry, audit trail and idempotent answers: what one commit changes.
+//! Control state, run registry, audit trail and idempotency records: what one commit changes.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ pub struct IdempotencyKey {
 
 /// The answer that a write got the first time.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
+pub struct IdempotencyRecord {
     /// What was asked.
     pub fingerprint: String,
     /// The answer, success or refusal, in the form that [`crate::ops`] gave it.
@@ -37,7 +37,7 @@ pub enum Commit {
     Done,
     /// The generation has moved, or the idempotency key was answered meanwhile: nothing changed,
     /// decide again.
-    Outdated,
+    Conflict,
 }
 
 /// A page of the audit trail.
@@ -57,7 +57,7 @@ pub trait ControlStore: Send + Sync {
     async fn load(&self) -> Result<ControlState>;
 
     /// Makes `change` true in one transaction: the state, the registry row, the audit rows, the
-    /// events, and the answer to an idempotency key. [`Commit::Outdated`], and nothing changed,
+    /// events, and the answer to an idempotency key. [`Commit::Conflict`], and nothing changed,
     /// when the generation is not the expected one or the key has an answer.
     ///
     /// # Errors
@@ -65,17 +65,21 @@ pub trait ControlStore: Send + Sync {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &Recorded)>,
+        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit>;
 
     /// The answer given under `key`, if any.
-    async fn recorded(&self, key: &str) -> Result<Option<Recorded>>;
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>>;
 
-    /// Keeps an answer that changed nothing else. [`Commit::Outdated`] when the key has one.
-    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit>;
+    /// Keeps an answer that changed nothing else. [`Commit::Conflict`] when the key has one.
+    async fn save_idempotency(
+        &self,
+        key: &IdempotencyKey,
+        answer: &IdempotencyRecord,
+    ) -> Result<Commit>;
 
     /// Drops answers given before `before`; how many.
-    async fn forget_recorded(&self, before: Timestamp) -> Result<u64>;
+    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64>;
 
     /// A revision that moves whenever a commit, a host's state or an epoch's status changes, in
     /// this process or another: look again when it does. Turns, events and usage do not move it.

@@ -27,7 +27,7 @@ pub mod usage;
 pub mod world;
 
 pub use alerts::{AlertStore, Sent};
-pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, Recorded};
+pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord};
 pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use duties::{DutyStore, Stamp, Tenure};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};

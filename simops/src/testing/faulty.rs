@@ -21,8 +21,9 @@ use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, DigestStore, Documents,
     EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
-    IdempotencyKey, Log, Old, Page, Recorded, ReportStore, RetentionStore, RunStore, StoredReport,
-    TallyStore, TimePlace, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
+    IdempotencyKey, IdempotencyRecord, Log, Old, Page, ReportStore, RetentionStore, RunStore,
+    StoredReport, TallyStore, TimePlace, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch,
+    WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -111,21 +112,25 @@ impl ControlStore for FaultyStore {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &Recorded)>,
+        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
         self.forward(self.inner.commit(change, answer)).await
     }
 
-    async fn recorded(&self, key: &str) -> Result<Option<Recorded>> {
-        self.forward(self.inner.recorded(key)).await
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
+        self.forward(self.inner.idempotency_record(key)).await
     }
 
-    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit> {
-        self.forward(self.inner.record(key, answer)).await
+    async fn save_idempotency(
+        &self,
+        key: &IdempotencyKey,
+        answer: &IdempotencyRecord,
+    ) -> Result<Commit> {
+        self.forward(self.inner.save_idempotency(key, answer)).await
     }
 
-    async fn forget_recorded(&self, before: Timestamp) -> Result<u64> {
-        self.forward(self.inner.forget_recorded(before)).await
+    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
+        self.forward(self.inner.delete_idempotency_before(before)).await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

@@ -168,7 +168,7 @@ impl Scene {
         self.store.record_usage(&calls).await.unwrap();
     }
 
-    async fn digest(&self, options: DigestOptions) -> simops::ops::DigestAnswer {
+    async fn digest(&self, options: DigestOptions) -> simops::ops::DigestResponse {
         self.ops.digest(&ada(), &options).await.unwrap()
     }
 }

@@ -8,7 +8,7 @@ use simops::control::Environment;
 use simops::execute::Executor;
 use simops::guardrail::{Observer, enforce};
 use simops::llm::{BudgetRefusals, Refusal};
-use simops::ops::{Caller, Ops, OpsOptions, PatchConfig, StartRun, WithReason};
+use simops::ops::{Caller, Ops, OpsOptions, PatchConfig, ReasonBody, StartRun};
 use simops::settings::{Registry, key};
 use simops::store::{ControlStore, EventFilter, EventStore};
 use simops::testing::{ManualClock, MemoryStore};
@@ -62,7 +62,7 @@ impl Desk {
     }
 
     async fn resume(&self) {
-        self.ops.resume(&Caller::default(), &WithReason::default()).await.unwrap();
+        self.ops.resume(&Caller::default(), &ReasonBody::default()).await.unwrap();
     }
 }
 

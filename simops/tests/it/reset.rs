@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use simops::control::presence::HostState;
 use simops::control::{Environment, HostReport};
-use simops::ops::{Caller, Ops, OpsOptions, WithReason};
+use simops::ops::{Caller, Ops, OpsOptions, ReasonBody};
 use simops::store::HostStore;
 use simops::testing::{ManualClock, MemoryStore};
 use simops::{Clock, ErrorKind};
@@ -20,7 +20,7 @@ fn desk() -> (Arc<MemoryStore>, Arc<ManualClock>, Ops) {
 async fn a_host_that_has_just_started_is_waited_for() {
     let (store, clock, ops) = desk();
     let reset = tokio::spawn(async move {
-        ops.reset_world(&Caller::default(), &WithReason::default()).await.unwrap_err()
+        ops.reset_world(&Caller::default(), &ReasonBody::default()).await.unwrap_err()
     });
     tokio::time::sleep(Duration::from_millis(900)).await;
     let report = HostReport {
@@ -41,7 +41,7 @@ async fn a_host_that_has_just_started_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn without_a_host_a_reset_is_refused() {
     let (_store, _clock, ops) = desk();
-    let refused = ops.reset_world(&Caller::default(), &WithReason::default()).await.unwrap_err();
+    let refused = ops.reset_world(&Caller::default(), &ReasonBody::default()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.detail().contains("no live host"), "{refused}");
 }

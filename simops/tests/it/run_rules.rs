@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use simops::ErrorKind;
 use simops::control::decide::Start;
 use simops::control::{
-    AuditRow, Change, Command, Context, ControlState, Environment, Gate, HostReport, HostState,
+    AuditRow, Change, Command, Context, ControlState, Environment, HostReport, HostState, RunGate,
     RunState, audit, decide, presence,
 };
 use simops::run::{EndedBy, RunMode, RunRecord, StartRun};
@@ -222,9 +222,9 @@ impl Model {
             last_seen: self.now,
             generation: self.state.generation,
             state: match self.state.gate(&self.registry) {
-                Gate::Open => HostState::Running,
-                Gate::Paused => HostState::Paused,
-                Gate::Closed => HostState::Idle,
+                RunGate::Open => HostState::Running,
+                RunGate::Paused => HostState::Paused,
+                RunGate::Closed => HostState::Idle,
             },
             in_flight_calls: 0,
             owns_world: true,
@@ -352,9 +352,9 @@ fn a_run_that_a_guardrail_stopped_goes_on_by_resume_and_by_patch() {
         let mut model = Model::new(Environment::Development);
         started(&mut model);
         model.take(&Step::Guardrail).unwrap();
-        assert_eq!(model.state.gate(&model.registry), Gate::Closed);
+        assert_eq!(model.state.gate(&model.registry), RunGate::Closed);
         model.take(&again).unwrap();
-        assert_eq!(model.state.gate(&model.registry), Gate::Open);
+        assert_eq!(model.state.gate(&model.registry), RunGate::Open);
         assert!(model.runs["run-1"].is_open());
     }
 }

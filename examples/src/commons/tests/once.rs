@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use simops::control::Environment;
-use simops::ops::{Caller, Ops, OpsOptions, StartRun, WithReason};
+use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
 use simops::store::{EventFilter, EventStore, RunStore, UsageFilter, UsageStore, WorldStore};
 use simops::testing::MemoryStore;
 use simops::{ErrorKind, SystemClock};
@@ -96,14 +96,14 @@ async fn a_real_turn_needs_an_open_run_that_is_not_paused() {
 
     desk.show_world().await;
     desk.start().await;
-    desk.ops.pause(&Caller::default(), &WithReason::default()).await.unwrap();
+    desk.ops.pause(&Caller::default(), &ReasonBody::default()).await.unwrap();
     let (kind, detail) = desk.refused(1, false).await;
     assert_eq!(kind, ErrorKind::Conflict);
     assert!(detail.contains("paused"), "{detail}");
     assert!(desk.once(1, true).await.is_ok());
     assert_eq!(desk.events_of_agents().await, 0);
 
-    desk.ops.resume(&Caller::default(), &WithReason::default()).await.unwrap();
+    desk.ops.resume(&Caller::default(), &ReasonBody::default()).await.unwrap();
     let report = desk.once(1, false).await.unwrap();
     assert_eq!(report.run_id.as_deref(), Some("run-7"));
     assert_eq!(desk.events_of_agents().await, 1);
@@ -147,7 +147,7 @@ async fn a_pause_during_the_turn_refuses_it() {
     let deciding = Arc::clone(&desk);
     let turn = tokio::spawn(async move { deciding.refused(1, false).await });
     barrier.wait();
-    desk.ops.pause(&Caller::default(), &WithReason::default()).await.unwrap();
+    desk.ops.pause(&Caller::default(), &ReasonBody::default()).await.unwrap();
     barrier.wait();
     assert_eq!(turn.await.unwrap().0, ErrorKind::Conflict);
     assert_eq!(desk.events_of_agents().await, 0);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use simops::SystemClock;
 use simops::control::{Environment, RunState};
 use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, RunMetrics, UsageQuery};
-use simops::ops::{StartRun, StatusView, StopRun, UsageItem, WithReason};
+use simops::ops::{ReasonBody, StartRun, StatusView, StopRun, UsageItem};
 use simops_database::Database;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -124,7 +124,7 @@ impl Stage {
     }
 
     pub(super) async fn resume(&self) -> Result<(), Failure> {
-        self.ops.resume(&caller(), &WithReason::default()).await?;
+        self.ops.resume(&caller(), &ReasonBody::default()).await?;
         Ok(())
     }
 

@@ -7,16 +7,16 @@ use serde_json::json;
 use super::samples::{answer, at};
 use super::{joined, present};
 use crate::Result;
-use crate::store::{Commit, Recorded, RunStore};
+use crate::store::{Commit, IdempotencyRecord, RunStore};
 
 /// The first answer stays.
 pub async fn an_answer_is_recorded_once(store: Arc<dyn RunStore>) -> Result<()> {
     let (key, first) = answer("key", json!({ "first": [1, null] }));
-    assert_eq!(store.record(&key, &first).await?, Commit::Done);
+    assert_eq!(store.save_idempotency(&key, &first).await?, Commit::Done);
     let (_, second) = answer("key", json!("second"));
-    assert_eq!(store.record(&key, &second).await?, Commit::Outdated);
-    assert_eq!(store.recorded("key").await?, Some(first));
-    assert_eq!(store.recorded("KEY").await?, None);
+    assert_eq!(store.save_idempotency(&key, &second).await?, Commit::Conflict);
+    assert_eq!(store.idempotency_record("key").await?, Some(first));
+    assert_eq!(store.idempotency_record("KEY").await?, None);
     Ok(())
 }
 
@@ -26,7 +26,7 @@ pub async fn of_concurrent_answers_to_one_key_one_is_kept(store: Arc<dyn RunStor
     for number in 0..16 {
         let (store, (key, recorded)) = (Arc::clone(&store), answer("key", json!(number)));
         rivals.push(tokio::spawn(async move {
-            Ok::<_, crate::Error>((store.record(&key, &recorded).await?, recorded))
+            Ok::<_, crate::Error>((store.save_idempotency(&key, &recorded).await?, recorded))
         }));
     }
     let mut kept = Vec::new();
@@ -36,7 +36,7 @@ pub async fn of_concurrent_answers_to_one_key_one_is_kept(store: Arc<dyn RunStor
             kept.push(recorded);
         }
     }
-    assert_eq!(kept, [present(store.recorded("key").await?)?]);
+    assert_eq!(kept, [present(store.idempotency_record("key").await?)?]);
     Ok(())
 }
 
@@ -44,14 +44,16 @@ pub async fn of_concurrent_answers_to_one_key_one_is_kept(store: Arc<dyn RunStor
 pub async fn answers_are_forgotten_by_age(store: Arc<dyn RunStore>) -> Result<()> {
     for (name, seconds) in [("old", 0), ("at", 10), ("new", 20)] {
         let (key, recorded) = answer(name, json!(name));
-        store.record(&key, &Recorded { created_at: at(seconds), ..recorded }).await?;
+        store
+            .save_idempotency(&key, &IdempotencyRecord { created_at: at(seconds), ..recorded })
+            .await?;
     }
-    assert_eq!(store.forget_recorded(at(10)).await?, 1);
-    assert_eq!(store.forget_recorded(at(10)).await?, 0);
-    assert_eq!(store.recorded("old").await?, None);
-    assert!(store.recorded("at").await?.is_some());
-    assert!(store.recorded("new").await?.is_some());
+    assert_eq!(store.delete_idempotency_before(at(10)).await?, 1);
+    assert_eq!(store.delete_idempotency_before(at(10)).await?, 0);
+    assert_eq!(store.idempotency_record("old").await?, None);
+    assert!(store.idempotency_record("at").await?.is_some());
+    assert!(store.idempotency_record("new").await?.is_some());
     let (key, again) = answer("old", json!("again"));
-    assert_eq!(store.record(&key, &again).await?, Commit::Done);
+    assert_eq!(store.save_idempotency(&key, &again).await?, Commit::Done);
     Ok(())
 }

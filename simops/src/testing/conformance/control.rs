@@ -16,7 +16,7 @@ use crate::{ErrorKind, Result};
 /// A new store has generation 0 and nothing else, and answers a ping.
 pub async fn a_new_store_is_empty(store: Arc<dyn RunStore>) -> Result<()> {
     assert_eq!(store.load().await?, ControlState::default());
-    assert_eq!(store.recorded("key").await?, None);
+    assert_eq!(store.idempotency_record("key").await?, None);
     assert_eq!(store.runs(None, 10).await?.items, []);
     assert_eq!(store.audit(10, 0).await?.count, 0);
     assert_eq!(store.audit_after(0, 10).await?, []);
@@ -53,7 +53,7 @@ pub async fn a_commit_shows_everything_it_carries(store: Arc<dyn RunStore>) -> R
     let events = store.events(&EventFilter { limit: 10, ..EventFilter::default() }).await?.items;
     let types: Vec<_> = events.iter().rev().map(|event| event.event_type.as_str()).collect();
     assert_eq!(types, ["run_started", "other"]);
-    assert_eq!(store.recorded("key-1").await?, Some(recorded));
+    assert_eq!(store.idempotency_record("key-1").await?, Some(recorded));
     Ok(())
 }
 
@@ -71,7 +71,7 @@ pub async fn a_commit_on_another_generation_changes_nothing(
         refused.events = vec![event(None, "refused")];
         let (key, recorded) = answer("refused", json!(1));
         let outcome = store.commit(&refused, Some((&key, &recorded))).await?;
-        assert_eq!(outcome, Commit::Outdated);
+        assert_eq!(outcome, Commit::Conflict);
     }
     assert_eq!(store.load().await?, now);
     assert_nothing_refused(&*store).await
@@ -82,22 +82,22 @@ pub async fn a_commit_under_an_answered_key_changes_nothing(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
     let (key, first) = answer("key", json!("first"));
-    assert_eq!(store.record(&key, &first).await?, Commit::Done);
+    assert_eq!(store.save_idempotency(&key, &first).await?, Commit::Done);
     let now = commit(&*store, |_| {}).await?.next;
     let mut refused = change(&now);
     refused.run = Some(run("refused"));
     refused.events = vec![event(None, "refused")];
     let (_, second) = answer("key", json!("second"));
-    assert_eq!(store.commit(&refused, Some((&key, &second))).await?, Commit::Outdated);
+    assert_eq!(store.commit(&refused, Some((&key, &second))).await?, Commit::Conflict);
 
     assert_eq!(store.load().await?, now);
-    assert_eq!(store.recorded("key").await?, Some(first));
+    assert_eq!(store.idempotency_record("key").await?, Some(first));
     assert_nothing_refused(&*store).await
 }
 
 async fn assert_nothing_refused(store: &dyn RunStore) -> Result<()> {
     assert_eq!(store.run("refused").await?, None);
-    assert_eq!(store.recorded("refused").await?, None);
+    assert_eq!(store.idempotency_record("refused").await?, None);
     assert_eq!(store.audit(10, 0).await?.count, 1);
     let all = EventFilter { limit: 10, ..EventFilter::default() };
     assert_eq!(store.events(&all).await?.items, []);

@@ -73,8 +73,8 @@ pub async fn handles_do_not_outdate_each_other_unseen<B: StoreBuilder>(builder: 
         let rival = change(&one.load().await?);
         let (first, second) = tokio::join!(one.commit(&rival, None), other.commit(&rival, None));
         let mut outcomes = [first?, second?];
-        outcomes.sort_by_key(|outcome| *outcome == Commit::Outdated);
-        assert_eq!(outcomes, [Commit::Done, Commit::Outdated]);
+        outcomes.sort_by_key(|outcome| *outcome == Commit::Conflict);
+        assert_eq!(outcomes, [Commit::Done, Commit::Conflict]);
     }
     assert_eq!(other.load().await?.generation, 20);
     Ok(())

@@ -11,7 +11,7 @@ use crate::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use crate::event::NewEvent;
 use crate::run::{RunClass, RunMode, RunRecord};
 use crate::settings::key;
-use crate::store::{Commit, IdempotencyKey, Recorded, RunStore};
+use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::usage::{Lease, NanoUsd, UsageRow};
 use crate::{Error, Result};
 
@@ -100,11 +100,11 @@ pub(super) fn settled(lease: &Lease, nanos: i64) -> UsageRow {
     }
 }
 
-pub(super) fn answer(key: &str, body: Value) -> (IdempotencyKey, Recorded) {
+pub(super) fn answer(key: &str, body: Value) -> (IdempotencyKey, IdempotencyRecord) {
     let fingerprint = format!("fingerprint of {key}");
     (
         IdempotencyKey { key: key.to_owned(), fingerprint: fingerprint.clone() },
-        Recorded { fingerprint, answer: body, created_at: at(0) },
+        IdempotencyRecord { fingerprint, answer: body, created_at: at(0) },
     )
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn commit(
     edit(&mut change);
     match store.commit(&change, None).await? {
         Commit::Done => Ok(change),
-        Commit::Outdated => Err(Error::internal("nobody else writes, yet it was outdated")),
+        Commit::Conflict => Err(Error::internal("nobody else writes, yet it was outdated")),
     }
 }
 

@@ -53,8 +53,8 @@ pub async fn odd_text_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
         assert_eq!(store.load().await?.run, Some(ended));
 
         let (key, recorded) = answer(text, json!({ text: text }));
-        store.record(&key, &recorded).await?;
-        assert_eq!(store.recorded(text).await?, Some(recorded));
+        store.save_idempotency(&key, &recorded).await?;
+        assert_eq!(store.idempotency_record(text).await?, Some(recorded));
 
         let epoch = store.request_epoch(told.created_at).await?;
         store.claim_epoch(epoch, text).await?;

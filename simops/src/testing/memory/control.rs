@@ -1,4 +1,4 @@
-//! Control state, run registry, audit trail and idempotent answers.
+//! Control state, run registry, audit trail and idempotency records.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use super::{Data, MemoryStore, page, place_after};
 use crate::control::{AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
-use crate::store::{AuditPage, Commit, ControlStore, IdempotencyKey, Page, Recorded};
+use crate::store::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord, Page};
 use crate::{Error, Result};
 
 #[async_trait]
@@ -24,12 +24,12 @@ impl ControlStore for MemoryStore {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &Recorded)>,
+        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
         let mut data = self.data();
         let answered = answer.is_some_and(|(key, _)| data.answers.contains_key(&key.key));
         if answered || data.state.generation != change.expected_generation {
-            return Ok(Commit::Outdated);
+            return Ok(Commit::Conflict);
         }
         if let Some(run) = &change.run {
             let open = data.runs.iter().any(|known| known.is_open() && known.run_id != run.run_id);
@@ -53,20 +53,24 @@ impl ControlStore for MemoryStore {
         Ok(Commit::Done)
     }
 
-    async fn recorded(&self, key: &str) -> Result<Option<Recorded>> {
+    async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
         Ok(self.data().answers.get(key).cloned())
     }
 
-    async fn record(&self, key: &IdempotencyKey, answer: &Recorded) -> Result<Commit> {
+    async fn save_idempotency(
+        &self,
+        key: &IdempotencyKey,
+        answer: &IdempotencyRecord,
+    ) -> Result<Commit> {
         let mut data = self.data();
         if data.answers.contains_key(&key.key) {
-            return Ok(Commit::Outdated);
+            return Ok(Commit::Conflict);
         }
         data.answers.insert(key.key.clone(), answer.clone());
         Ok(Commit::Done)
     }
 
-    async fn forget_recorded(&self, before: Timestamp) -> Result<u64> {
+    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
         let answers = &mut self.data().answers;
         let known = answers.len();
         answers.retain(|_, answer| answer.created_at >= before);

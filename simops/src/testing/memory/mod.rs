@@ -31,7 +31,7 @@ use crate::digest::Draft;
 use crate::event::{Event, RuntimeMode};
 use crate::kpi::KpiEvent;
 use crate::run::RunRecord;
-use crate::store::{Page, Recorded, StoredReport, Tenure, World, WorldEpoch};
+use crate::store::{IdempotencyRecord, Page, StoredReport, Tenure, World, WorldEpoch};
 use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
 
 /// A store in memory. Clones share their content, which lives as long as the last of them.
@@ -47,7 +47,7 @@ struct Data {
     state: ControlState,
     runs: Vec<RunRecord>,
     audit: Vec<AuditRow>,
-    answers: BTreeMap<String, Recorded>,
+    answers: BTreeMap<String, IdempotencyRecord>,
     events: Vec<(Uuid, Option<RuntimeMode>, Event)>,
     gone: Gone,
     hosts: BTreeMap<String, HostReport>,

@@ -1,4 +1,4 @@
-//! Closeout: each end of a run is reported once.
+//! ReportWriter: each end of a run is reported once.
 //!
 //! Nothing remembers that a report is to be written: a run that has ended and has none is one. So an
 //! end by an operator, a guardrail or a reset is followed up alike, also after a crash.
@@ -28,7 +28,7 @@ impl Ops {
     ///
     /// # Errors
     /// Of the store.
-    pub async fn close_out(&self) -> Result<usize> {
+    pub async fn write_missing_reports(&self) -> Result<usize> {
         let missing = self.store.runs_without_report(BATCH).await?;
         let mut written = 0;
         for run in missing {
@@ -44,7 +44,7 @@ impl Ops {
 
     /// Reports the end of a run that is about to go on, unless that was done: afterwards nothing is left
     /// of it. Whether it goes on does not depend on it.
-    pub(super) async fn close_before_going_on(&self) {
+    pub(super) async fn report_end_before_resume(&self) {
         let closed = async {
             let run = self.store.load().await?.run.filter(RunRecord::is_resumable);
             match run.as_ref().and_then(|run| run.ended_at).zip(run) {
@@ -81,12 +81,12 @@ impl Ops {
 }
 
 /// Writes the reports of runs as they end.
-pub struct Closeout {
+pub struct ReportWriter {
     ops: Arc<Ops>,
     changes: Mutex<watch::Receiver<u64>>,
 }
 
-impl Closeout {
+impl ReportWriter {
     /// A timer on the store of `ops`.
     pub fn new(ops: Arc<Ops>) -> Self {
         let changes = Mutex::new(ops.store().watch());
@@ -95,13 +95,13 @@ impl Closeout {
 }
 
 #[async_trait]
-impl Timer for Closeout {
+impl Timer for ReportWriter {
     fn name(&self) -> &'static str {
         "closeout"
     }
 
     async fn run(&self, _: &Stamp) -> Result<Duration> {
-        self.ops.close_out().await?;
+        self.ops.write_missing_reports().await?;
         Ok(Duration::from_secs(5))
     }
 
