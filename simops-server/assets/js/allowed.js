@@ -1,13 +1,13 @@
-/** Which run controls may be used now; for the others, the reason a person is given. */
+/** Which run controls are enabled now, and the reason for each disabled one. */
 
 const isOpen = (run) => Boolean(run) && !run.ended_at;
 
-/** Whether a live host could build a world; hosts that do not say count as able. */
+/** Whether a live host can build a world; hosts that do not report it count as able. */
 function canReset(status) {
   return (status.hosts ?? []).some((host) => host.state !== 'lost' && host.owns_world !== false);
 }
 
-/** A reason per control, null where it is allowed. `form` is {clear, resetWorld}. */
+/** The reason per disabled control. `form` is {clear, resetWorld}. */
 export function whyNot(status, form) {
   const run = status.run_metadata;
   const open = isOpen(run);
@@ -33,11 +33,11 @@ export function whyNot(status, form) {
     if (paused) say('pause', 'The run is paused already.');
     else say('resume', 'The run is not paused.');
   } else {
-    // Short, as each takes a line of its own: the run is named above them.
+    // Short: the run is named above these lines.
     const none = run ? 'The run has ended.' : 'No run has been started.';
     say('pause', none);
     if (!run) say('resume', none);
-    else if (run.ended_by !== 'guardrail') say('resume', 'The run has ended and cannot go on.');
+    else if (run.ended_by !== 'guardrail') say('resume', 'The run has ended and cannot be resumed.');
     if (!(run && form.clear)) say('stop', none);
   }
 
@@ -69,7 +69,7 @@ export function progress(status) {
   }
 }
 
-/** What is true now, as the live hosts have confirmed it; empty while they have not. */
+/** The state that live hosts have confirmed; empty while they have not. */
 export function confirmed(status) {
   const live = (status.hosts ?? []).filter((host) => host.state !== 'lost');
   if (['starting', 'pausing', 'stopping'].includes(status.run_state) || !live.length) return '';

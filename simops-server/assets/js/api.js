@@ -1,4 +1,4 @@
-/** Talks to `api/admin`: credentials, time-outs, problem+json, and an idempotency key on every write. */
+/** Client of `api/admin`: credentials, time-outs, problem+json, and an idempotency key on every write. */
 
 import { headerText } from './session.js';
 
@@ -6,7 +6,7 @@ const READ_LIMIT_MS = 15_000;
 const WRITE_LIMIT_MS = 60_000;
 const RETRY_AFTER_MS = [400, 1_500];
 
-/** An answer that is no success, or none at all (status 0). */
+/** An error response, or no response at all (status 0). */
 export class ApiError extends Error {
   constructor(status, detail, { title = '', errors = [], retryAfter = null } = {}) {
     super(detail);
@@ -16,7 +16,7 @@ export class ApiError extends Error {
 
 function uuid() {
   if (crypto.randomUUID) return crypto.randomUUID();
-  // Outside a secure context only getRandomValues is there.
+  // Outside a secure context only getRandomValues exists.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
@@ -69,12 +69,12 @@ export function createApi(session) {
   }
 
   return {
-    /** GET; the JSON or an `ApiError`. */
+    /** GET; returns the JSON or throws an `ApiError`. */
     async get(path) {
       return json(await send(path, { headers: headers({ Accept: 'application/json' }) }, READ_LIMIT_MS));
     },
 
-    /** A write; sent again under the same key while the network fails, so that it counts once. */
+    /** A write; repeated under the same idempotency key while the network fails. */
     async write(path, body, method = 'POST') {
       const init = {
         method,

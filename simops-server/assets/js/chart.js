@@ -39,7 +39,7 @@ export function chart({ label, series, height = 150, time = clockOf, axis = Stri
 
   const write = (n, value) => (value === null || value === undefined ? 'n/a' : (series[n].write ?? String)(value));
 
-  /** The values at a place; the last known ones when the pointer is elsewhere. */
+  /** Shows the values at an index; the last ones when the pointer leaves. */
   function read(place) {
     if (!data || !data[0].length) return;
     const known = (n) => data[n].findLastIndex((value) => value !== null && value !== undefined);
@@ -111,7 +111,7 @@ export function chart({ label, series, height = 150, time = clockOf, axis = Stri
 
   return {
     node,
-    /** New columns: times in seconds, then the values of each series; `words` says what is seen. */
+    /** New columns: times in seconds, then the values of each series; `words` is the text alternative. */
     set(next, words = '') {
       data = next;
       if (words !== spoken) attr(box, 'aria-label', words ? `${label}: ${words}` : label);

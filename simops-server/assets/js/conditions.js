@@ -1,33 +1,29 @@
-/** What stop conditions are called, how their figures are written, and how near they are. */
+/** Labels, formats and distances of stop conditions. */
 
 import { count, number, percent, usd, words } from './format.js';
 
-/** One that is not known here is shown by its name, in plain numbers. */
+/** An unknown condition is shown by its name with plain numbers. */
 const UNITS = {
   hard_budget_exceeded: { label: 'Hard budget', first: usd, noun: 'today' },
   provider_failures_repeated: { label: 'Provider failures', first: count, noun: 'failed calls', second: percent, both: 'of all calls' },
-  db_pool_pressure: { label: 'Database pool', first: percent, noun: 'in use', second: count, both: 'checks in a row', apart: true },
+  db_pool_pressure: { label: 'Database pool', first: percent, noun: 'in use', second: count, both: 'checks in a row' },
 };
 
-/** Its name. */
+/** Its label. */
 export const conditionName = (condition) => UNITS[condition]?.label ?? words(condition);
 
 const has = (figure) => figure !== null && figure !== undefined;
 
-/** Its figures, one text or two: `3 of 25 failed calls`, `12 % of all calls, limit 50 %`. */
+/** Its values, one text or two: `3 failed calls (limit 25)`, `12 % of all calls (limit 50 %)`. */
 export function figuresOf(row) {
-  const { first = number, noun = '', second = number, both = '', apart = false } = UNITS[row.condition] ?? {};
-  const limited = (write, observed, threshold, unit) => `${`${write(observed)} ${unit}`.trim()}, limit ${write(threshold)}`;
-  const texts = [
-    apart
-      ? limited(first, row.observed, row.threshold, noun)
-      : `${first(row.observed)} of ${first(row.threshold)} ${noun}`.trim(),
-  ];
+  const { first = number, noun = '', second = number, both = '' } = UNITS[row.condition] ?? {};
+  const limited = (write, observed, threshold, unit) => `${`${write(observed)} ${unit}`.trim()} (limit ${write(threshold)})`;
+  const texts = [limited(first, row.observed, row.threshold, noun)];
   if (has(row.second_threshold)) texts.push(limited(second, row.second_observed, row.second_threshold, both));
   return texts;
 }
 
-/** A second figure keeps the first from tripping alone: the smaller share is how near the stop is. */
+/** Both figures must reach their limits: the smaller share is the distance to the stop. */
 export function nearness(row) {
   const share = row.threshold > 0 ? row.observed / row.threshold : 0;
   const second = has(row.second_threshold) && row.second_threshold > 0 ? row.second_observed / row.second_threshold : 1;
@@ -41,7 +37,7 @@ export function stateOf(row) {
   return nearness(row) >= 0.85 ? 'near' : 'ok';
 }
 
-/** What is missing for a stop: `22 failed calls to go`. */
+/** What is left before the stop: `22 failed calls to go`. */
 export function distanceOf(row) {
   const { first = number, noun = '', second = number, both = '' } = UNITS[row.condition] ?? {};
   if (row.enabled === false) return 'switched off';

@@ -1,4 +1,4 @@
-/** Asks before something happens, and says what will happen. */
+/** The confirmation dialog: lists the effects and asks for agreement. */
 
 import { button, h, show, text } from './dom.js';
 import { checkReason } from './rules.js';
@@ -54,7 +54,7 @@ export function confirm({ title, effects = [], facts = [], ok, danger = false, a
     });
     document.body.append(dialog);
     dialog.showModal();
-    // What cannot be taken back is not one Enter away.
+    // A single Enter must not do what cannot be undone.
     (danger ? no : yes).focus();
   });
 }

@@ -1,4 +1,4 @@
-/** A dialog to read in, closed with its button or Escape. */
+/** A read-only dialog, closed with its button or Escape. */
 
 import { button, h } from './dom.js';
 

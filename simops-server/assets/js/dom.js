@@ -16,7 +16,7 @@ export function attr(node, name, value) {
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 
-/** Sets the text if it differs, so that selection and screen readers are left alone. */
+/** Sets the text if it differs, to preserve selection and avoid repeated announcements. */
 export function text(node, value) {
   const next = value === null || value === undefined ? '' : String(value);
   if (node.textContent !== next) node.textContent = next;
@@ -58,7 +58,7 @@ export function button(label, props) {
 
 const nodesOf = new WeakMap();
 
-/** Makes the children of `parent` stand for `items`: known ones keep their element and are patched. */
+/** Reconciles the children of `parent` with `items`: elements with a known key are kept and patched. */
 export function keyed(parent, items, keyOf, create, update) {
   const known = nodesOf.get(parent) ?? new Map();
   nodesOf.set(parent, known);

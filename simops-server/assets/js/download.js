@@ -1,4 +1,4 @@
-/** Hands a text to the browser as a file; nothing leaves the page. */
+/** Offers a text as a file download, without a request. */
 
 import { h } from './dom.js';
 
@@ -14,7 +14,7 @@ export function download(name, content, type) {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
-/** Rows of objects as CSV; a text that a spreadsheet would take for a formula is quoted away. */
+/** Rows of objects as CSV; text that a spreadsheet would read as a formula gets a leading apostrophe. */
 export function csv(rows) {
   if (!rows.length) return '';
   const cell = (value) => {

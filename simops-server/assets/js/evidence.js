@@ -1,4 +1,4 @@
-/** Shows what a path of the API answers: a piece of evidence, read with the operator's token. */
+/** Shows the response of an API path as evidence, requested with the operator's token. */
 
 import { readIn } from './dialog.js';
 import { h } from './dom.js';

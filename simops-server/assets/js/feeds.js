@@ -1,19 +1,19 @@
-/** Which request fills which topic and when it is asked again, and what a stream event means for them. */
+/** Which request fills which topic, when it is repeated, and which topics a stream event updates. */
 
 import { mergeById } from './store.js';
 
-/** So many rows of a list are kept; asking for older ones keeps more. */
+/** Rows kept per list; loading older ones keeps more. */
 const KEPT_ROWS = 400;
 const OLDER_ROWS = 100;
 const INVALIDATE_MS = 150;
-/** A status a little older than the one shown overtook it on the way; a much older one is another clock. */
-const OVERTAKEN_MS = 5_000;
+/** A status at most this much older than the one shown arrived out of order; a larger difference means another clock. */
+const OUT_OF_ORDER_MS = 5_000;
 
 const TRIPPED = 'simulation_stopped_guardrail';
 const today = (store) => new Date(store.now()).toISOString().slice(0, 10);
 const runNow = (store) => store.get('status')?.run_metadata?.run_id;
 
-/** `path` asks for a topic; `every` (ms) repeats that while one of `views` is seen. Without it the stream tells. */
+/** `path` is the request of a topic; `every` (ms) repeats it while one of `views` is visible. Without it the stream brings changes. */
 const TOPICS = {
   status: { path: () => 'status' },
   metrics: { path: () => 'run/metrics' },
@@ -47,7 +47,7 @@ export function createFeeds(app) {
   /** New rows of a list. */
   const push = (topic, rows) => store.put(topic, mergeById(store.get(topic), rows, lists[topic]?.kept ?? KEPT_ROWS));
 
-  /** What is known of the rows before `page`: the audit trail counts, the event log has a cursor. */
+  /** Where the rows before `page` begin: the audit trail has an offset, the event log a cursor. */
   const before = (topic, page, kept) => ({
     kept,
     cursor: page.next_cursor ?? null,
@@ -55,8 +55,8 @@ export function createFeeds(app) {
   });
 
   /**
-   * The newest page of a list. `mark` was the newest row when it was asked for: a page that does
-   * not reach back to it would leave a gap, so what is older than the page is dropped.
+   * The newest page of a list. `mark` was the newest row at the time of the request: a page that
+   * does not reach it leaves a gap, so older rows are dropped.
    */
   function front(topic, page, mark) {
     const joins = mark !== undefined && page.items.some((row) => row.id === mark);
@@ -69,7 +69,7 @@ export function createFeeds(app) {
   const accept = {
     status(data) {
       const age = Date.parse(store.get('status')?.server_time_utc) - Date.parse(data.server_time_utc);
-      if (age > 0 && age < OVERTAKEN_MS) return;
+      if (age > 0 && age < OUT_OF_ORDER_MS) return;
       store.syncClock(data.server_time_utc);
       store.put('status', data);
     },
@@ -77,14 +77,14 @@ export function createFeeds(app) {
     events: (page, mark) => front('events', page, mark),
   };
 
-  /** Asks for a topic; a failure is kept with the topic and returned. */
+  /** Requests a topic; an error is stored with the topic and returned. */
   async function refresh(topic) {
     const mark = store.get(topic)?.[0]?.id;
     const path = TOPICS[topic].path(store);
     askedAt.set(topic, Date.now());
     try {
       const data = await api.get(path);
-      // Meanwhile something else may be wanted: another run, another span of days.
+      // The path may have changed meanwhile: another run, another number of days.
       if (path === TOPICS[topic].path(store)) (accept[topic] ?? ((any) => store.put(topic, any)))(data, mark);
       return null;
     } catch (error) {
@@ -93,15 +93,15 @@ export function createFeeds(app) {
     }
   }
 
-  /** Asks soon; many wishes become one request. */
+  /** Requests a topic soon; several calls become one request. */
   function invalidate(topic) {
     clearTimeout(timers.get(topic));
-    // What is not seen is asked for when it is.
+    // A hidden topic is requested when its view opens.
     if (!seen(TOPICS[topic].views)) askedAt.delete(topic);
     else timers.set(topic, setTimeout(() => refresh(topic), INVALIDATE_MS));
   }
 
-  /** Asks again for what is seen and was asked long enough ago. */
+  /** Repeats the requests that are due and visible. */
   function repeat() {
     if (document.hidden || store.get('status') === null) return;
     for (const [topic, { every, views }] of Object.entries(TOPICS)) {
@@ -130,7 +130,14 @@ export function createFeeds(app) {
       push(topic, page.items);
     },
 
-    /** Asks for everything that is seen but the status; each on its own, so that one failure stays one. */
+    /** Requests every topic again, seen or not; returns the errors. */
+    async refreshAll() {
+      const errors = await Promise.all(Object.keys(TOPICS).map((topic) => refresh(topic)));
+      store.put('refreshed', Date.now());
+      return errors.filter(Boolean);
+    },
+
+    /** Requests every visible topic except the status; one failure does not affect the others. */
     refreshRest: () =>
       Promise.all(
         Object.entries(TOPICS)
@@ -138,7 +145,7 @@ export function createFeeds(app) {
           .map(([topic]) => refresh(topic)),
       ),
 
-    /** Takes in one event of the stream. */
+    /** Applies one event of the stream. */
     onStream(type, data) {
       if (type === 'status') {
         const before = store.get('status')?.run_metadata;

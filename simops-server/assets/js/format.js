@@ -1,4 +1,4 @@
-/** How figures, times and names are written. Times are UTC; the local time is for titles. */
+/** Formats of numbers, times and names. Times are UTC; titles add the local time. */
 
 import { attr, h, text } from './dom.js';
 
@@ -17,7 +17,7 @@ export const number = (n) => (Number.isFinite(n) ? decimal.format(n) : '–');
 /** $0.0123; cents are enough from ten dollars on. */
 export const usd = (n) => (Number.isFinite(n) ? (n >= 10 ? cents : fine).format(n) : '–');
 
-/** 42 %, in one piece. */
+/** 42 %, with a non-breaking space. */
 export const percent = (n) => (Number.isFinite(n) ? `${(n * 100).toFixed(n > 0 && n < 0.1 ? 1 : 0)}\u00a0%` : '–');
 
 /** 2026-03-01 */
@@ -44,7 +44,7 @@ export function fullTime(iso) {
   return date ? `${day(date)} ${clock(date)} UTC` : '–';
 }
 
-/** The title of a time, or of a sentence that names one: UTC, and the local time beneath; null for none. */
+/** A title with UTC and local time; null for no time. */
 export function bothTimes(iso) {
   const date = parse(iso);
   return date ? `${fullTime(iso)}\n${date.toLocaleString()} local` : null;
@@ -80,7 +80,7 @@ export function words(name) {
   return plain.charAt(0).toUpperCase() + plain.slice(1);
 }
 
-/** A setting's or an audit row's value, short and without doubt about what is empty. */
+/** A setting's or an audit row's value; empty values are named. */
 export function value(any) {
   if (any === null || any === undefined) return 'none';
   if (any === '') return '(empty)';

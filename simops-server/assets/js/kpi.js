@@ -1,8 +1,8 @@
-/** What the figures of the daily rollups are called, and how they are written. */
+/** Labels and formats of the daily rollups' figures. */
 
 import { count, percent } from './format.js';
 
-/** The way of a visitor, in order: label, visitors, events, the rate that leads to it and what it is a share of. */
+/** The visitor funnel, in order: label, visitors, events, the rate that leads to it and what it is a share of. */
 export const FUNNEL = [
   ['Landing', 'landing_view_visitors', 'landing_views', null, ''],
   ['Run click', 'landing_run_click_visitors', 'landing_run_clicks', 'landing_to_run_ctr', 'of landing visitors'],
@@ -23,13 +23,13 @@ export const ONBOARDING = [
 
 /** Every rate: its field and its name. */
 export const RATES = [
-  ['landing_to_run_ctr', 'Landing → run CTR'],
-  ['run_to_replay_start_rate', 'Run → replay start'],
-  ['replay_completion_rate', 'Replay completion'],
+  ['landing_to_run_ctr', 'Landing -> Run CTR'],
+  ['run_to_replay_start_rate', 'Run -> Replay Start'],
+  ['replay_completion_rate', 'Replay Completion'],
   ['share_action_rate', 'Share rate'],
   ['shared_link_ctr', 'Shared link CTR'],
-  ['d1_retention_rate', 'D1 retention'],
-  ['d7_retention_rate', 'D7 retention'],
+  ['d1_retention_rate', 'D1'],
+  ['d7_retention_rate', 'D7'],
 ];
 
 /** A rate, or n/a while there is none. */
@@ -47,7 +47,7 @@ export function mature(items, which) {
   return known.at(-1) ?? null;
 }
 
-/** How a rate stands to its average: `+3.2 pt`; empty when either is missing. */
+/** The difference between a rate and its average: `+3.2 pt`; empty when either is missing. */
 export function against(value, average) {
   if (typeof value !== 'number' || typeof average !== 'number') return '';
   const points = (value - average) * 100;

@@ -8,10 +8,10 @@ const POLL_MS = 3_000;
 const POLLS_BEFORE_STREAM = 3;
 const TRIES_BEFORE_POLLING = 3;
 const LASTED_MS = 10_000;
-/** Nothing but new credentials or another server setting can help against these. */
+/** Statuses that a retry cannot fix. */
 const FINAL = [401, 403, 404];
 
-/** `onState({state, detail})` says how live the page is, `onEnd(error)` that the session is over. */
+/** `onState({state, detail})` receives the connection state, `onEnd(error)` the end of the session. */
 export function createLive({ api, feeds, store, onState, onEnd }) {
   let session = null;
   let wake = () => {};
@@ -28,7 +28,7 @@ export function createLive({ api, feeds, store, onState, onEnd }) {
       wake = end;
     });
 
-  /** Reads one stream to its end; the error that ended it. */
+  /** Reads one stream to its end; returns the error that ended it. */
   async function stream(signal) {
     const silence = new AbortController();
     const both = AbortSignal.any([signal, silence.signal]);
@@ -44,11 +44,11 @@ export function createLive({ api, feeds, store, onState, onEnd }) {
       await readEvents(response.body, {
         onBytes() {
           alive();
-          store.heard();
+          store.touch();
           if (open) return;
           open = true;
           onState({ state: 'live', detail: '' });
-          // What happened while nobody listened is not on the stream.
+          // The stream does not repeat what happened before it was opened.
           feeds.refreshRest();
         },
         onEvent({ type, data }) {
@@ -57,23 +57,23 @@ export function createLive({ api, feeds, store, onState, onEnd }) {
       });
       return new Error('The server closed the stream.');
     } catch (error) {
-      return silence.signal.aborted ? new Error('Nothing was heard from the server for 15 s.') : error;
+      return silence.signal.aborted ? new Error('No data from the server for 15 s.') : error;
     } finally {
       clearTimeout(timer);
       silence.abort();
     }
   }
 
-  /** Polls for a while; back early when a server that was away answers again. */
+  /** Polls for a while; returns early when an unreachable server answers again. */
   async function poll(signal) {
-    let away = false;
+    let unreachable = false;
     for (let round = 0; round < POLLS_BEFORE_STREAM && !signal.aborted; round += 1) {
       const error = await feeds.refresh('status');
       if (signal.aborted) return null;
       if (error && FINAL.includes(error.status)) return error;
-      if (!error && away) return null;
-      away = Boolean(error);
-      onState(error ? lost(error) : { state: 'polling', detail: 'The live stream does not last; asking every 3 s.' });
+      if (!error && unreachable) return null;
+      unreachable = Boolean(error);
+      onState(error ? lost(error) : { state: 'polling', detail: 'The live stream breaks off; polling every 3 s.' });
       if (!error) feeds.refreshRest();
       await sleep(Math.max(POLL_MS, (error?.retryAfter ?? 0) * 1000), signal);
     }
@@ -119,7 +119,7 @@ export function createLive({ api, feeds, store, onState, onEnd }) {
       session?.abort();
       session = null;
     },
-    /** Tries again now: the network or the tab has come back. */
+    /** Retries now: the network or the tab is back. */
     wake: () => wake(),
   };
 }

@@ -1,4 +1,4 @@
-/** Puts the console together: session, API, store, live feed, and the views on the page. */
+/** Entry point: assembles session, API client, store, live feed and views. */
 
 import { createApi } from './api.js';
 import { confirm } from './confirm.js';
@@ -32,11 +32,11 @@ const views = createViews(app);
 const top = banner(app, views.navigation());
 document.getElementById('app').append(top.bar, connect.card, views.main, top.notice, toast.region);
 
-/** Asks for the status with the session's token; the page opens only on an answer. The error, if any. */
+/** Requests the status with the session's token and opens the views on success; returns the error, if any. */
 async function open() {
   const error = await app.feeds.refresh('status');
   if (error) {
-    // A refused token is not kept; one that could not be tried is.
+    // A rejected token is dropped; after a network failure it is kept.
     if (error.status === 401) session.close();
     connect.fail(error);
     return error;
@@ -48,7 +48,7 @@ async function open() {
   return null;
 }
 
-/** Ends the session; `error` says why, when it was not the person's wish. */
+/** Ends the session; `error` is the cause unless the operator disconnected. */
 function close(error) {
   live.stop();
   if (!error || error.status === 401) session.close();
@@ -59,7 +59,7 @@ function close(error) {
   connect.focus();
 }
 
-/** Ends the session on the person's wish. Nothing of it stays on the page for whoever comes next. */
+/** Ends the session at the operator's request and clears the page. */
 function disconnect() {
   close(null);
   window.location.reload();

@@ -1,4 +1,4 @@
-/** Shows the markdown that simops writes: headings, lists, paragraphs, links. Everything else stays text. */
+/** Renders the markdown that simops writes: headings, lists, paragraphs, links. Everything else stays text. */
 
 import { button, h } from './dom.js';
 
@@ -50,7 +50,7 @@ function inline(line, link) {
 
 /** Elements for `source`; `open(path, label)` shows a piece of evidence. */
 export function markdown(source, open) {
-  // Evidence needs the token, so it is fetched; nothing leads off this server.
+  // Evidence needs the token, so it is fetched; no link leaves this server.
   const link = (label, path) =>
     path.startsWith('/api/admin/')
       ? button(label, { class: 'link', title: path, on: { click: () => open(path, label) } })

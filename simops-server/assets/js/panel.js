@@ -1,18 +1,18 @@
-/** The frame of a panel: title, age of stale data, and a failure that stays inside it. */
+/** The frame of a panel: title, age of stale data, and error isolation. */
 
 import { attr, h, show, text } from './dom.js';
 import { duration } from './format.js';
 
-const AWAY = ['reconnecting', 'offline', 'locked'];
+const DISCONNECTED = ['reconnecting', 'offline', 'locked'];
 
 /**
  * A section fed by one topic of the store. `build(body, tools)` fills it once and returns the
- * function that patches it with the topic's data; `also` names topics that patch it too. What is
- * not seen is not patched: a view that is opened shows what is known by then.
+ * function that patches it with the topic's data; `also` names topics that patch it too. Hidden
+ * panels are not patched until their view opens.
  */
 export function panel(app, { id, title, topic, also = [] }, build) {
   const age = h('span', { class: 'panel-note', hidden: true, 'data-testid': `age-${id}` });
-  // In the head, where it moves nothing that is being read or clicked.
+  // In the head, so that it does not shift content.
   const note = h('span', { class: 'panel-note failed', role: 'alert', hidden: true, 'data-testid': `failure-${id}` });
   const tools = h('div', { class: 'panel-tools' });
   const problem = h('p', { class: 'panel-problem', role: 'alert', hidden: true });
@@ -38,11 +38,11 @@ export function panel(app, { id, title, topic, also = [] }, build) {
     attr(body, 'data-stale', ms > 0 ? 'true' : null);
   }
 
-  /** Why there is nothing new; empty when there is, or when the page as a whole says so. */
+  /** The error text; empty when there is none or when the page as a whole shows it. */
   function failure(data, error) {
     if (!error) return '';
-    // When nothing answers at all the page says so once; the panel's part is the age of what it shows.
-    if (data !== null && AWAY.includes(app.store.get('live')?.state)) return '';
+    // A lost connection is shown once for the page; the panel shows the age of its data.
+    if (data !== null && DISCONNECTED.includes(app.store.get('live')?.state)) return '';
     if (error.status === 404) return `${title} is not available on this server: ${error.message}`;
     return `${title} could not be loaded: ${error.message}`;
   }

@@ -1,4 +1,4 @@
-/** Small parts that several panels are made of: facts, pills, bars. */
+/** Elements shared by panels: facts, pills, bars. */
 
 import { attr, h, s, text } from './dom.js';
 
@@ -28,7 +28,7 @@ const TONES = {
   lost: 'bad', offline: 'bad', locked: 'bad', tripped: 'bad', guardrail: 'bad',
 };
 
-/** A state in a pill: the word says it, the colour helps. */
+/** A pill that shows a state as text, with a colour. */
 export function pill(props) {
   return h('span', { class: 'pill', ...props });
 }
@@ -68,7 +68,7 @@ export function bar(label) {
   };
 }
 
-/** The tone of a share of a limit. */
+/** The colour for a share of a limit. */
 export function toneOf(share) {
   if (share >= 1) return 'bad';
   return share >= 0.85 ? 'warn' : 'good';

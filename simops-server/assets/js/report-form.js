@@ -1,8 +1,8 @@
-/** What the forms of reports share: fields with bounds, a button that is held back with a reason, a failure. */
+/** Shared by report forms: number fields with bounds, a submit button with the reason it is disabled, an error line. */
 
 import { attr, button, h, show, text } from './dom.js';
 
-/** A number from `min` to `max`; `read()` gives it, undefined when empty, or null after saying what is wrong. */
+/** A number from `min` to `max`; `read()` returns it, undefined when empty, or null after showing a validation message. */
 export function numberField({ id, label, min, max, fallback }) {
   const message = h('p', { id: `${id}-message`, class: 'field-message', hidden: true });
   const input = h('input', {
@@ -23,7 +23,7 @@ export function numberField({ id, label, min, max, fallback }) {
   return { node, read, focus: () => input.focus() };
 }
 
-/** A button that makes a report: `make()` does it; `held(status)` says why it may not. */
+/** A button that creates a report with `make()`; `held(status)` returns the reason it is disabled. */
 export function maker(app, label, id, make) {
   const failure = h('p', { class: 'failure', role: 'alert', hidden: true, 'data-testid': `${id}-error` });
   const why = h('span', { class: 'hint', id: `${id}-why` });

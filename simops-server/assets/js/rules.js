@@ -1,4 +1,4 @@
-/** The form of a start request's fields, checked before the server does. */
+/** Client-side validation of a start request's fields; the server validates again. */
 
 const NAME = /^[A-Za-z0-9:_-]+$/;
 
@@ -24,7 +24,7 @@ function wrongName(text, max) {
   return NAME.test(text) ? null : 'Only letters, digits, “_”, “:” and “-”.';
 }
 
-/** Messages by field name for what is out of form. `values` are trimmed texts. */
+/** Validation messages by field name. `values` are trimmed texts. */
 export function check(values) {
   const wrong = {};
   for (const { name, max, number } of FIELDS) {
@@ -46,7 +46,7 @@ export function check(values) {
   return wrong;
 }
 
-/** What is wrong with a reason, or null. */
+/** The validation message of a reason, or null. */
 export function checkReason(text) {
   if (text.length > MAX_REASON) return `At most ${MAX_REASON} characters.`;
   return /\p{Cc}/u.test(text) ? 'No control characters.' : null;

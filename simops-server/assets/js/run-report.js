@@ -1,4 +1,4 @@
-/** The report of a run: what it did, what it cost, how it ended. A run that went on after a guardrail's stop has one of each end. */
+/** The report of a run: activity, cost, end. A run that was resumed after a guardrail's stop has one report per end. */
 
 import { readIn } from './dialog.js';
 import { button, h, show } from './dom.js';

@@ -38,7 +38,7 @@ export function trailing(values, width) {
   return sums.map((sum, n) => sum - (sums[n - width] ?? 0));
 }
 
-/** The steps from shortly before the first call on, at least `least` of them: an empty morning tells nothing. */
+/** The steps from shortly before the first call on, at least `least` of them: the empty part before is left out. */
 export function fromFirstCall(all, least) {
   const first = all.findIndex((step) => step.calls > 0);
   return first < 0 ? all.slice(-least) : all.slice(Math.max(0, Math.min(first - 2, all.length - least)));

@@ -1,8 +1,8 @@
-/** Who is at the console: the token lives as long as the tab unless asked, the actor name is remembered. */
+/** The session: the token lasts as long as the tab unless remembered; the actor name is stored. */
 
 const scope = `simops:${new URL('.', document.baseURI).pathname}:`;
 
-// Storage may be blocked; the console then works for as long as the page stands.
+// Storage may be blocked; the session then lasts as long as the page.
 function attempt(use) {
   try {
     return use();
@@ -11,7 +11,7 @@ function attempt(use) {
   }
 }
 
-/** What a header can carry: printable ASCII. Accents are dropped, other letters become `?`. */
+/** Text for a header: printable ASCII. Accents are dropped, other letters become `?`. */
 export function headerText(name) {
   return name
     .normalize('NFKD')
@@ -42,7 +42,7 @@ export function createSession() {
       write(device, 'actor', actor);
     },
 
-    /** Forgets the token, here and on the device. */
+    /** Deletes the token, also from the device. */
     close() {
       Object.assign(session, { token: '', remembered: false });
       write(tab, 'token', '');

@@ -1,11 +1,11 @@
-/** A line as small as a word: how a figure went lately, against its threshold. */
+/** A sparkline: recent values against a threshold. */
 
 import { attr, s } from './dom.js';
 
 const WIDTH = 120;
 const HEIGHT = 26;
 
-/** The line; `set(values, limit, words)` draws it. What is not known (null) is left out. */
+/** The sparkline; `set(values, limit, words)` draws it. Null values are left out. */
 export function spark(label) {
   const line = s('path', { class: 'spark-line', fill: 'none' });
   const area = s('path', { class: 'spark-area' });

@@ -1,4 +1,4 @@
-/** Reads server-sent events from a fetch body, piece by piece. */
+/** Parses server-sent events from a fetch body. */
 
 const MAX_PENDING_CHARS = 4_000_000;
 
@@ -16,7 +16,7 @@ function block(lines) {
   return data.length ? { type, data: data.join('\n') } : null;
 }
 
-/** Calls `onBytes` for every piece that arrives and `onEvent({type, data})` for every event. Ends with the body. */
+/** Calls `onBytes` for every chunk and `onEvent({type, data})` for every event. Ends with the body. */
 export async function readEvents(body, { onBytes, onEvent }) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let pending = '';

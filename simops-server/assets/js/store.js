@@ -1,4 +1,4 @@
-/** What the page knows: one slot per topic with its data, when it was last known good, and what went wrong. */
+/** The page's state: one slot per topic with its data, the time of the last success, and the last error. */
 
 const STALE_AFTER_MS = 10_000;
 
@@ -9,12 +9,12 @@ export function mergeById(known, fresh, cap) {
   return [...rows.values()].sort((a, b) => b.id - a.id).slice(0, cap);
 }
 
-/** A store nobody has written to yet. */
+/** An empty store. */
 export function createStore() {
   const slots = new Map();
   const listeners = new Map();
   const polled = new Map();
-  let heardAt = 0;
+  let lastContact = 0;
   let skew = 0;
 
   const slot = (topic) => slots.get(topic) ?? { data: null, at: 0, error: null };
@@ -28,10 +28,10 @@ export function createStore() {
     get: (topic) => slot(topic).data,
     slot,
 
-    /** New data; an earlier error is over. */
+    /** Stores new data and clears the error. */
     put: (topic, data) => set(topic, { data, at: Date.now(), error: null }),
 
-    /** The data could not be had; what was known stays. */
+    /** A request failed; the last data stays. */
     fail: (topic, error) => set(topic, { ...slot(topic), error }),
 
     /** Calls `listener(slot)` on every change of a topic. */
@@ -39,31 +39,31 @@ export function createStore() {
       listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);
     },
 
-    /** Forgets everything, at the end of a session. */
+    /** Clears all topics at the end of a session. */
     clear() {
       for (const topic of slots.keys()) if (topic !== 'view') set(topic, { data: null, at: 0, error: null });
-      heardAt = 0;
+      lastContact = 0;
     },
 
-    /** The stream has been heard: what it has not changed is still true. */
-    heard() {
-      heardAt = Date.now();
+    /** The stream sent data: topics that it did not change are still current. */
+    touch() {
+      lastContact = Date.now();
     },
 
-    /** A topic that the stream tells nothing of: it is asked for every so many ms while it is seen. */
+    /** Marks a topic that is not on the stream: it is requested every `every` ms while it is seen. */
     asked(topic, every) {
       polled.set(topic, every);
     },
 
-    /** How old a topic's data is in ms when that is worth saying, else 0. */
+    /** The age of a topic's data in ms when it is stale, else 0. */
     staleness(topic) {
       const { data, at, error } = slot(topic);
       const every = polled.get(topic);
-      const age = Date.now() - (error || every !== undefined ? at : Math.max(at, heardAt));
+      const age = Date.now() - (error || every !== undefined ? at : Math.max(at, lastContact));
       return data !== null && age > STALE_AFTER_MS + 2 * (every ?? 0) ? age : 0;
     },
 
-    /** Takes the server's clock as the one ages are measured by. */
+    /** Uses the server's clock to measure ages. */
     syncClock(serverTime) {
       const at = Date.parse(serverTime);
       if (Number.isFinite(at)) skew = at - Date.now();

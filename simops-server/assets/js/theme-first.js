@@ -1,7 +1,7 @@
-/* Sets the chosen colours before anything is drawn, so that nothing flashes. Not a module: it must not wait. */
+/* Applies the chosen theme before the first paint, to avoid a flash. Not a module: modules are deferred. */
 try {
   const chosen = localStorage.getItem('simops:theme');
   if (chosen === 'light' || chosen === 'dark') document.documentElement.dataset.theme = chosen;
 } catch {
-  // Storage is blocked: the system's colours it is.
+  // Storage is blocked: the system's theme applies.
 }

@@ -1,4 +1,4 @@
-/** Light, dark, or as the system says; and who wants to know when that changes. */
+/** The theme: light, dark or the system's; notifies listeners of changes. */
 
 const CHOICES = ['auto', 'light', 'dark'];
 const system = window.matchMedia('(prefers-color-scheme: dark)');
@@ -7,10 +7,10 @@ const tell = () => listeners.forEach((listener) => listener());
 
 system.addEventListener('change', tell);
 
-/** The choice in force. */
+/** The current theme. */
 export const theme = () => document.documentElement.dataset.theme ?? 'auto';
 
-/** Takes the next choice. */
+/** Switches to the next theme. */
 export function nextTheme() {
   const next = CHOICES[(CHOICES.indexOf(theme()) + 1) % CHOICES.length];
   if (next === 'auto') delete document.documentElement.dataset.theme;
@@ -18,7 +18,7 @@ export function nextTheme() {
   try {
     localStorage.setItem('simops:theme', next);
   } catch {
-    // It then lasts as long as the page.
+    // Storage is blocked: the choice lasts as long as the page.
   }
   tell();
   return next;
@@ -30,7 +30,7 @@ export const onTheme = (listener) => listeners.add(listener);
 const probe = document.createElement('i');
 probe.hidden = true;
 
-/** The colour behind a token such as `--c1`, as drawing on a canvas needs it. */
+/** Resolves a token such as `--c1` to a colour for a canvas. */
 export function colour(token) {
   if (!probe.isConnected) document.body.append(probe);
   probe.style.color = `var(${token})`;

@@ -4,7 +4,7 @@ import { attr, button, h, show, text } from './dom.js';
 
 const SHOWN_MS = 6_000;
 
-/** The region and its two voices. */
+/** The toast region: `done`, `failed` and `clear`. */
 export function createToast() {
   const message = h('p');
   const close = button('Dismiss', { class: 'quiet' });

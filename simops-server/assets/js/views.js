@@ -1,4 +1,4 @@
-/** The views of the console: which panels stand where, and which view the address names. */
+/** The views of the console: their panels, and the view that the URL fragment names. */
 
 import { attr, h, show } from './dom.js';
 import { alertsPanel } from './panels/alerts.js';

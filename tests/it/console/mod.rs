@@ -5,6 +5,7 @@ mod devices;
 mod flow;
 mod hostile;
 mod outages;
+mod printed;
 mod proxied;
 mod reports;
 mod still;

@@ -83,7 +83,7 @@ async fn a_stop_by_a_guardrail_is_shown_with_the_figures_it_was_decided_on() {
     browser.until_text("run-state", "stopped").await;
     browser.until_text("run-line", "was stopped by a guardrail").await;
     browser.until_text("last-trip", "Provider failures stopped doomed").await;
-    browser.until_text("last-trip", "of 2 failed calls").await;
+    browser.until_text("last-trip", "failed calls (limit 2)").await;
     browser.until_text("last-trip", "(tripped)").await;
     browser.until_text("provider-failures", "groq").await;
     browser.until_text("provider-failures", "failed (100 %)").await;

@@ -28,7 +28,7 @@ async fn a_trail_that_was_changed_or_replaced_is_told() {
         .unwrap();
     forge("99");
     browser.click("audit-verify").await;
-    browser.until_text("audit-verified", "does not hold").await;
+    browser.until_text("audit-verified", "verification failed").await;
     browser.until_text("audit-broken", "4").await;
     forge(&kept);
     browser.click("audit-verify").await;
@@ -42,8 +42,8 @@ async fn a_trail_that_was_changed_or_replaced_is_told() {
     server.client.patch(&json!({ "OPENROUTER_RPM_LIMIT": 3 })).await.ok();
     browser.until_text("live-state", "live").await;
     browser.click("audit-verify").await;
-    browser.until_text("audit-verified", "does not hold").await;
-    browser.until_text("audit-broken", "Forget the end").await;
+    browser.until_text("audit-verified", "verification failed").await;
+    browser.until_text("audit-broken", "Forget the head").await;
     browser.run("document.querySelector('[data-testid=audit-broken] button').click()").await;
     browser.until_text("audit-verified", "verified: 2 rows").await;
 }

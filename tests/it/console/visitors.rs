@@ -32,7 +32,7 @@ async fn days_are_shown_with_what_is_partial_immature_or_alarming() {
     let browser = Browser::open(1440, 1000).await;
     browser.connect(&server.base, "ada").await;
     browser.click("nav-visitors").await;
-    browser.until_text("panel-kpi", "No event of a visitor in these days").await;
+    browser.until_text("panel-kpi", "No visitor events on these days").await;
     browser.until_text("retention-d1", "n/a").await;
     browser.until_text("panel-alerts", "No alert").await;
 
@@ -85,7 +85,7 @@ async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is
     let (server, browser) = telling(&receiver, dir.path()).await;
     browser.until_text("alerts-delivery", "Nothing to deliver").await;
     send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
-    browser.until_text("panel-alerts", "nobody has acknowledged it").await;
+    browser.until_text("panel-alerts", "not acknowledged").await;
     browser.until_text("panel-alerts", "answered 503").await;
     browser.until_text("alerts-delivery", "did not take the message").await;
     assert_eq!(browser.inaccessible().await, Vec::<String>::new());

@@ -1,4 +1,4 @@
-/** The run controls as data: what each is called, asks for, says it will do, and sends. */
+/** The run controls as data: label, confirmation text, request and success message of each. */
 
 import { startBody } from '../rules.js';
 
@@ -15,10 +15,10 @@ function start(mode, label) {
     body: ({ values, resetWorld, reason }) => startBody(values, mode, resetWorld, reason),
     ask({ values, resetWorld }) {
       const effects = [COSTS];
-      if (mode === 'real') effects.push('The run counts for the record. The world goes on as it is.');
+      if (mode === 'real') effects.push('The run counts as a real run. The current world continues.');
       else if (resetWorld) {
         effects.push('First a new world is built and seeded; it replaces the current one. Records of earlier runs are kept.');
-      } else effects.push('The world goes on as it is; it is not reset.');
+      } else effects.push('The current world continues; it is not reset.');
       return {
         title: mode === 'real' ? 'Start a real run?' : 'Start a test run?',
         effects,
@@ -34,7 +34,7 @@ function start(mode, label) {
   };
 }
 
-/** `ask({run, values, resetWorld, clear, degraded})` gives the confirm's words; `label` may depend on the status. */
+/** `ask({run, values, resetWorld, clear, degraded})` returns the confirmation text; `label` may depend on the status. */
 export const ACTIONS = [
   {
     id: 'pause',
@@ -46,7 +46,7 @@ export const ACTIONS = [
       facts: [['Run', run?.run_id ?? '–']],
       ok: 'Pause',
     }),
-    done: () => 'Pause asked for.',
+    done: () => 'Paused.',
   },
   {
     id: 'resume',
@@ -60,7 +60,7 @@ export const ACTIONS = [
       facts: [['Run', run?.run_id ?? '–']],
       ok: 'Resume',
     }),
-    done: () => 'The run is to go on.',
+    done: () => 'Run resumed.',
   },
   {
     id: 'stop',
@@ -77,7 +77,7 @@ export const ACTIONS = [
       facts: [['Run', run?.run_id ?? '–']],
       ok: run?.ended_at ? 'Clear run ID' : 'Stop Run',
     }),
-    done: () => 'Stop asked for.',
+    done: () => 'Run stopped.',
   },
   {
     id: 'degrade',
@@ -88,7 +88,7 @@ export const ACTIONS = [
       effects: [
         degraded
           ? 'Model calls go to their usual routes again, which may cost more.'
-          : 'Every model call goes to the cheapest route until this is cleared. The run goes on.',
+          : 'Every model call goes to the cheapest route until this is cleared. The run continues.',
       ],
       ok: degraded ? 'Clear degrade' : 'Degrade',
     }),
@@ -108,7 +108,7 @@ export const ACTIONS = [
       ],
       ok: 'Reset Dev World',
     }),
-    done: () => 'The world was rebuilt.',
+    done: () => 'Dev world reset + reseeded',
   },
   start('test', 'Start Test Run'),
   start('real', 'Start Real Run'),

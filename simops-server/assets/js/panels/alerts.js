@@ -1,4 +1,4 @@
-/** Which figures have fallen: how far, how sure that is, who knows of it, and whether anybody was told. */
+/** KPI alerts: values and thresholds, acknowledgement, silence, and delivery of messages. */
 
 import { attr, button, h, keyed, show, text } from '../dom.js';
 import { bothTimes, count, fullTime, number, percent, sentence, words } from '../format.js';
@@ -13,11 +13,11 @@ const DETAILS = [
   ['drop_ratio', 'Drop', 'figure'], ['sample', 'Sample', 'figure'], ['day_key', 'Day', 'figure'], ['reasons', 'Reasons', 'figure'],
 ];
 
-/** Who knows of an alert, and whether it is silenced, as a sentence. */
+/** Acknowledgement and silence of an alert, as a sentence. */
 function standing(alert, now) {
   if (!alert) return '';
-  const known = alert.acknowledged_at ? `Acknowledged by ${alert.acknowledged_by} at ${fullTime(alert.acknowledged_at)}.` : `Firing since ${fullTime(alert.fired_at)}; nobody has acknowledged it.`;
-  const silent = Date.parse(alert.silenced_until) > now ? ` Silenced by ${alert.silenced_by ?? 'somebody'} until ${fullTime(alert.silenced_until)}.` : '';
+  const known = alert.acknowledged_at ? `Acknowledged by ${alert.acknowledged_by} at ${fullTime(alert.acknowledged_at)}.` : `Firing since ${fullTime(alert.fired_at)}; not acknowledged.`;
+  const silent = Date.parse(alert.silenced_until) > now ? ` Silenced by ${alert.silenced_by ?? 'unknown actor'} until ${fullTime(alert.silenced_until)}.` : '';
   return known + silent;
 }
 
@@ -34,7 +34,7 @@ export function alertsPanel(app) {
     body.append(failure, list, none, delivery.node);
     const parts = new WeakMap();
 
-    /** Asks, sends, and shows what is true afterwards. */
+    /** Confirms, sends the request and refreshes the panel. */
     async function act(path, question, sent = {}) {
       show(failure, false);
       const agreed = await app.confirm({ ...question, askReason: true });
@@ -57,19 +57,19 @@ export function alertsPanel(app) {
       const path = (verb) => `kpi/alerts/${encodeURIComponent(part.alert.id)}/${verb}`;
       part.acknowledge = button('Acknowledge', {
         'data-testid': `acknowledge-${item.metric}`,
-        on: { click: () => act(path('acknowledge'), { ...about, title: 'Acknowledge the alert?', ok: 'Acknowledge', done: 'Acknowledged.', effects: ['Others see that you know. It is not told again unless it gets worse.'] }) },
+        on: { click: () => act(path('acknowledge'), { ...about, title: 'Acknowledge the alert?', ok: 'Acknowledge', done: 'Acknowledged.', effects: ['Others see that you acknowledged it. No further message is sent unless it gets worse.'] }) },
       });
       part.length = h('select', { 'aria-label': `Silence ${label} for`, 'data-testid': `silence-for-${item.metric}` }, SILENCES.map(([minutes, name]) => h('option', { value: minutes }, name)));
       part.silence = button('Silence', {
         'data-testid': `silence-${item.metric}`,
         on: { click: () => {
           const name = part.length.selectedOptions[0].textContent;
-          act(path('silence'), { ...about, title: `Silence the alert for ${name}?`, ok: 'Silence', done: `Silenced for ${name}.`, effects: ['Nobody is told of it in that time; it stays on this page.'] }, { minutes: Number(part.length.value) });
+          act(path('silence'), { ...about, title: `Silence the alert for ${name}?`, ok: 'Silence', done: `Silenced for ${name}.`, effects: ['No message is sent during that time; the alert stays on this page.'] }, { minutes: Number(part.length.value) });
         } },
       });
       part.unsilence = button('End silence', {
         'data-testid': `unsilence-${item.metric}`,
-        on: { click: () => act(path('silence'), { ...about, title: 'End the silence?', ok: 'End silence', done: 'The silence has ended.', effects: ['It is told again when it is critical.'] }) },
+        on: { click: () => act(path('silence'), { ...about, title: 'End the silence?', ok: 'End silence', done: 'The silence has ended.', effects: ['Messages are sent again while it is critical.'] }) },
       });
       part.why = h('p', { class: 'hint' });
       part.controls = h('div', { class: 'actions' }, part.acknowledge, part.length, part.silence, part.unsilence);
@@ -96,7 +96,7 @@ export function alertsPanel(app) {
       manage(part, item);
     }
 
-    /** What may be done with the alert behind an item. */
+    /** Updates the controls of the alert behind an item. */
     function manage(part, item) {
       const status = app.store.get('status');
       const alerts = app.store.get('alerts')?.items ?? [];

@@ -1,4 +1,4 @@
-/** Who changed what: old value, new value, when and why; and whether the trail holds. */
+/** The audit trail: actor, old and new value, time and reason of each change; verified in place. */
 
 import { attr, button, h, show, text } from '../dom.js';
 import { breakable, count, setTime, shortTime, time, value } from '../format.js';
@@ -6,7 +6,7 @@ import { panel } from '../panel.js';
 import { pill, setPill } from '../parts.js';
 import { tail } from './tail.js';
 
-/** By path: deployments below one host are told apart. */
+/** Includes the path, so that deployments on one host do not share it. */
 const REMEMBERED = `simops:${new URL('.', document.baseURI).pathname}:audit-head`;
 const PAUSE_MS = 30_000;
 
@@ -26,7 +26,7 @@ function create(row) {
   );
 }
 
-/** The end of the trail that this browser last saw hold: what was verified once must never change. */
+/** The last head that this browser verified: rows up to it must never change. */
 function remembered() {
   try {
     const { id, hash } = JSON.parse(localStorage.getItem(REMEMBERED) ?? 'null') ?? {};
@@ -41,11 +41,11 @@ function remember(head) {
     if (head === null) localStorage.removeItem(REMEMBERED);
     else if (head.id > 0) localStorage.setItem(REMEMBERED, JSON.stringify({ id: head.id, hash: head.hash }));
   } catch {
-    // Without storage every verification begins anew.
+    // Without storage there is no head to compare with.
   }
 }
 
-/** Verifies the trail, at most once in a while; `report({state, ...})` hears what came of it. */
+/** Verifies the trail, at most once per PAUSE_MS unless asked; `report({state, ...})` receives the result. */
 function verifier(app, report) {
   let last = 0;
   let busy = false;
@@ -75,7 +75,7 @@ export function auditPanel(app) {
     const when = h('time', { class: 'hint' });
     const again = button('Verify', { class: 'quiet', 'data-testid': 'audit-verify', on: { click: () => verify(true) } });
     const what = h('span');
-    const forget = button('Forget the end this browser remembers', { class: 'quiet', hidden: true, on: { click: () => { remember(null); verify(true); } } });
+    const forget = button('Forget the head stored in this browser', { class: 'quiet', hidden: true, on: { click: () => { remember(null); verify(true); } } });
     const broken = h('p', { class: 'failure', role: 'alert', hidden: true, 'data-testid': 'audit-broken' }, what, ' ', forget);
     const list = tail(app, {
       topic: 'audit',
@@ -89,18 +89,18 @@ export function auditPanel(app) {
     body.append(broken, list.frame);
     let verdict = { state: 'busy' };
 
-    /** A row's mark: it lies within what was verified. */
+    /** Marks a row that lies within the verified part. */
     function seal(node, row) {
       const mark = node.firstElementChild;
       const held = verdict.state === 'ok' && row.id <= verdict.head.id;
       text(mark, held ? '✓' : verdict.state === 'bad' ? '!' : '·');
       attr(mark, 'data-tone', verdict.state === 'bad' ? 'bad' : null);
-      attr(mark, 'title', held ? 'Verified: its hash follows from those before it' : verdict.state === 'bad' ? 'The trail does not hold' : 'Not verified yet');
+      attr(mark, 'title', held ? 'Verified: its hash follows from those before it' : verdict.state === 'bad' ? 'Verification failed' : 'Not verified yet');
     }
 
     const verify = verifier(app, (next) => {
       if (next.state !== 'busy' || verdict.state !== 'ok') verdict = next;
-      const words = { busy: 'verifying', ok: `verified: ${count(next.rows)} rows`, bad: 'does not hold', unknown: 'not verified' };
+      const words = { busy: 'verifying', ok: `verified: ${count(next.rows)} rows`, bad: 'verification failed', unknown: 'not verified' };
       if (next.state !== 'busy' || !state.textContent) setPill(state, next.state, words[next.state]);
       attr(state, 'data-tone', { ok: 'good', bad: 'bad', unknown: 'warn', busy: 'busy' }[verdict.state]);
       attr(state, 'title', next.head ? `Head ${next.head.id}: ${next.head.hash}` : next.detail ?? null);
@@ -109,10 +109,11 @@ export function auditPanel(app) {
       setTime(when, new Date(app.store.now()).toISOString(), (iso) => `at ${shortTime(iso)}`);
       show(broken, next.state === 'bad' || next.state === 'unknown');
       show(forget, next.state === 'bad' && remembered() !== null);
-      text(what, next.state === 'bad' ? `The audit trail does not hold: ${next.detail}` : `The trail could not be verified: ${next.detail ?? ''}`);
+      text(what, next.state === 'bad' ? `Verification of the audit trail failed: ${next.detail}` : `The trail could not be verified: ${next.detail ?? ''}`);
       list.redraw();
     });
 
+    app.store.on('refreshed', ({ data }) => data && verify(true));
     return (rows) => {
       list.set(rows);
       const unsealed = verdict.state !== 'ok' || (rows[0]?.id ?? 0) > verdict.head.id;

@@ -1,7 +1,7 @@
-/** The strip at the top: where this is, whether it can be changed, what the run does, how live the page is. */
+/** The banner: environment, write gate, run state, connection state, refresh. */
 
 import { attr, button, h, show, text } from '../dom.js';
-import { duration, sentence, words } from '../format.js';
+import { duration, sentence, shortTime, words } from '../format.js';
 import { pill, setPill } from '../parts.js';
 import { nextTheme, theme } from '../theme.js';
 
@@ -39,22 +39,35 @@ export function banner(app, navigation) {
   const runId = h('span', { class: 'mono run-name', 'data-testid': 'run-name' });
   const liveness = pill({ role: 'status', 'aria-label': 'Connection', 'data-testid': 'live-state' });
   const who = h('span', { class: 'who', 'data-testid': 'who' });
+  const refreshed = h('span', { class: 'refreshed', role: 'status', 'data-testid': 'refreshed' });
+  const refresh = button('Refresh', { class: 'quiet', 'data-testid': 'refresh', on: { click: refreshAll } });
   const leave = button('Disconnect', { class: 'quiet', 'data-testid': 'disconnect', on: { click: app.disconnect } });
   const here = h('div', { class: 'banner-group here' }, environment, write);
   const now = h('div', { class: 'banner-group now' }, run, runId);
-  const me = h('div', { class: 'banner-group me' }, liveness, who, leave);
+  const me = h('div', { class: 'banner-group me' }, liveness, refreshed, refresh, who, leave);
   const bar = h(
     'header',
     { class: 'banner' },
     h('div', { class: 'banner-row' },
       h('h1', { class: 'logo' }, 'simops'), here, navigation.node, now, me, themeButton()),
   );
-  const said = h('p', { role: 'status' });
+  const explanation = h('p', { role: 'status' });
   const hide = button('Dismiss', { class: 'quiet', on: { click: () => { dismissed = app.store.get('live')?.state; explain(); } } });
-  const notice = h('div', { class: 'notice', hidden: true, 'data-testid': 'notice' }, said, hide);
+  const notice = h('div', { class: 'notice', hidden: true, 'data-testid': 'notice' }, explanation, hide);
   let troubleSince = 0;
-  // It covers what lies beneath: whoever has read it may put it away until the state is another.
+  // The notice covers part of the page, so it can be dismissed until the state changes.
   let dismissed = null;
+
+  /** Requests every topic again and says when that was done, or what failed. */
+  async function refreshAll() {
+    attr(refresh, 'disabled', true);
+    text(refreshed, 'Refreshing…');
+    const errors = await app.feeds.refreshAll();
+    const at = shortTime(new Date(app.store.now()).toISOString());
+    text(refreshed, errors.length ? `Refresh incomplete at ${at} UTC` : `Refreshed at ${at} UTC`);
+    attr(refreshed, 'title', errors.map((error) => error.message).join('\n') || null);
+    attr(refresh, 'disabled', null);
+  }
 
   app.store.on('status', ({ data }) => {
     if (!data) return;
@@ -76,13 +89,13 @@ export function banner(app, navigation) {
     const trouble = state && !['live', 'connecting'].includes(state.state);
     if (!trouble) troubleSince = 0;
     else troubleSince ||= Date.now();
-    // A hiccup is not worth a notice; the pill shows it.
+    // A short interruption shows in the pill only.
     if (dismissed !== state?.state) dismissed = null;
     show(notice, Boolean(trouble) && !dismissed && Date.now() - troubleSince >= NOTICE_AFTER_MS);
     if (!trouble) return;
     const age = app.store.staleness('status');
     const old = age ? ` What is shown is ${duration(age)} old.` : '';
-    text(said, `${LIVE_WORDS[state.state] ?? state.state}: ${old ? sentence(state.detail) : state.detail}${old}`);
+    text(explanation, `${LIVE_WORDS[state.state] ?? state.state}: ${old ? sentence(state.detail) : state.detail}${old}`);
   }
 
   app.store.on('live', ({ data }) => {
@@ -109,6 +122,7 @@ export function banner(app, navigation) {
     connected(yes) {
       for (const group of [here, navigation.node, now, me]) show(group, yes);
       if (yes) return;
+      text(refreshed, '');
       attr(bar, 'data-environment', null);
       document.title = 'simops console';
     },

@@ -1,4 +1,4 @@
-/** A baseline on demand: budget, thresholds, failures and emergence of windows that end now; read and kept. */
+/** Creates a baseline: budget, thresholds, failure rate and emergence metrics of windows that end now. */
 
 import { csv, download } from '../download.js';
 import { button, h, show, text } from '../dom.js';
@@ -17,7 +17,7 @@ const WINDOW_COLUMNS = [
 ];
 const plain = (any) => (typeof any === 'number' ? number(any) : any === null ? 'n/a' : value(any));
 
-/** Label and value of every figure of an object, nested ones by their path. */
+/** Label and value of every number of an object, nested ones by path. */
 function pairs(object, prefix = '') {
   return Object.entries(object ?? {}).flatMap(([key, any]) =>
     any && typeof any === 'object' && !Array.isArray(any)

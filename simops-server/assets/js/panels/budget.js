@@ -1,4 +1,4 @@
-/** What the day has spent of its caps, when they will be reached, and who was called. */
+/** The day's spending against its caps, the forecast, and calls by provider. */
 
 import { chart, clockOf } from '../chart.js';
 import { attr, h, keyed, show, text } from '../dom.js';
@@ -13,7 +13,7 @@ const CAPPED = [
   ['calls_groq', 'Groq', 'LLM_MAX_CALLS_PER_DAY_GROQ'],
   ['calls_gemini', 'Gemini', 'LLM_MAX_CALLS_PER_DAY_GEMINI'],
 ];
-/** Their calls have a row with a cap already. */
+/** Providers that have a row with a cap above. */
 const SHOWN = ['groq', 'gemini'];
 const SPENDING = ['running', 'starting', 'pausing', 'stopping'];
 
@@ -24,7 +24,7 @@ function meterRow(label) {
   return { row, figure, meter };
 }
 
-/** What the caps mean now. */
+/** The current state of the caps, as a sentence. */
 function standing(cost, soft, hard) {
   if (hard > 0 && cost >= hard) return 'The hard cap is reached: calls are refused.';
   if (soft > 0 && cost >= soft) return `Over the soft cap of ${usd(soft)}: calls are degraded.`;
@@ -32,13 +32,13 @@ function standing(cost, soft, hard) {
   return soft > 0 ? `Soft cap at ${usd(soft)}; no hard cap.` : 'No dollar cap is set.';
 }
 
-/** When money or calls run out, as a sentence. */
+/** When the budget or a call cap will be reached, as a sentence. */
 function projection(forecast, status, now) {
   const { estimated_cost_usd: cost, hard_cap_usd: hard } = status.llm_budget;
   const { usd_per_hour: rate, hard_cap_at: hardAt, soft_cap_at: softAt, calls_cap_at: callsAt } = forecast;
-  if (hard > 0 && cost >= hard) return 'Exhausted. It begins anew at midnight UTC.';
-  if (!SPENDING.includes(status.run_state)) return 'Nothing is being spent now: no run is going on.';
-  if (forecast.calls_per_hour === 0) return 'No call in the last hour: nothing to project.';
+  if (hard > 0 && cost >= hard) return 'Exhausted. It starts again at midnight UTC.';
+  if (!SPENDING.includes(status.run_state)) return 'No spending: no run is active.';
+  if (forecast.calls_per_hour === 0) return 'No calls in the last hour: no forecast.';
   const pace = `At ${usd(rate)}/h (last ${forecast.window_minutes} min)`;
   const until = (iso) => `${shortTime(iso)} UTC, in ${duration(Date.parse(iso) - now)}`;
   if (hardAt) return `${pace} the hard cap is reached at ${until(hardAt)}.`;
@@ -91,7 +91,7 @@ export function budgetPanel(app) {
         { label: 'Hard cap', colour: '--c-bad', width: 1, write: usd },
       ],
       time: (at, long) => (long ? `${clockOf(at)} UTC` : clockOf(at)),
-      // Caps far above what is spent would press the line flat.
+      // A cap far above the spending would flatten the line.
       top: (high) => Math.max(scale, 1e-6) * 1.12 || high,
     });
     let scale = 1;

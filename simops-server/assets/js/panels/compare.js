@@ -1,4 +1,4 @@
-/** Two runs side by side: what they were, what they did, and what a dollar bought in each. */
+/** Compares two runs: metadata, activity, and cost efficiency. */
 
 import { button, h, keyed, show, text } from '../dom.js';
 import { count, duration, fullTime, number, usd, words } from '../format.js';
@@ -8,7 +8,7 @@ const lasted = ({ run }) => duration((run.ended_at ? Date.parse(run.ended_at) : 
 const meta = (field) => ({ run }) => run[field] ?? null;
 const sum = (group, field) => ({ metrics }) => metrics[group][field];
 
-/** Label, value, how it is written; figures show their difference. */
+/** Label, value, format; numbers also show their difference. */
 const ROWS = [
   ['Mode', meta('mode')], ['Run class', meta('run_class')], ['Condition', meta('condition_name')],
   ['Hypothesis', meta('hypothesis_id')], ['Season', meta('season_number')], ['Protocol', meta('protocol_version')],
@@ -22,10 +22,10 @@ const ROWS = [
   ['Votes', sum('governance', 'votes_cast'), count],
 ];
 
-/** Figures of the reports that the rows above have already. */
+/** Report figures that the rows above already show. */
 const SHOWN = ['duration_seconds', 'cost_usd', 'calls', 'fallback_calls'];
 
-/** Rows of the reports' figures, as those above. */
+/** Rows for the remaining report figures. */
 const ofReports = ({ metrics }) =>
   metrics
     .filter(({ metric }) => !SHOWN.includes(metric))

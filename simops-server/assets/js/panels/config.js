@@ -63,7 +63,7 @@ export function configPanel(app) {
       attr(review, 'disabled', wrong.size > 0 || updates.size === 0);
     }
 
-    /** Builds the rows of settings not seen yet, in their groups. */
+    /** Adds rows for new settings, by group. */
     function build(specs) {
       const fresh = Object.keys(specs).filter((key) => !rows.has(key));
       if (!fresh.length) return;

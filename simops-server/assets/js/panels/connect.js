@@ -1,4 +1,4 @@
-/** Asks for the token and the actor's name, and says plainly why a connection failed. */
+/** The connect form: admin token and actor name; explains why a connection failed. */
 
 import { attr, button, h, show, text } from '../dom.js';
 import { duration, sentence } from '../format.js';
@@ -34,7 +34,7 @@ export function connectCard(app, onConnect) {
     h('label', { for: 'token' }, 'Admin token'),
     h('div', { class: 'joined' }, token, reveal),
     kept,
-    h('label', { for: 'actor' }, 'Your name'),
+    h('label', { for: 'actor' }, 'Actor name'),
     actor,
     recorded,
     h('label', { class: 'check' }, remember, h('span', null, 'Remember the token on this device')),
@@ -60,10 +60,10 @@ export function connectCard(app, onConnect) {
   function nameHint() {
     const name = headerText(actor.value);
     const typed = actor.value.trim();
-    text(recorded, typed && name !== typed ? `Will be recorded as “${name}”.` : 'Written into the audit trail.');
+    text(recorded, typed && name !== typed ? `Will be recorded as “${name}”.` : 'Recorded in the audit trail.');
   }
 
-  /** Counts down while this address is locked out; trying earlier would not help. */
+  /** Counts down while this address is locked out. */
   function wait(message, seconds) {
     const until = Date.now() + seconds * 1000;
     clearInterval(counting);

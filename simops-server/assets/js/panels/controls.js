@@ -1,4 +1,4 @@
-/** Starts, pauses, resumes, stops and resets; asks first, and shows what the hosts have confirmed. */
+/** The run controls: start, pause, resume, stop and reset, with confirmation, and the state that hosts have confirmed. */
 
 import { confirmed, progress, whyNot } from '../allowed.js';
 import { attr, button, h, keyed, show, text } from '../dom.js';
@@ -56,7 +56,7 @@ export function controlsPanel(app) {
       whyStart,
     );
 
-    /** One line per reason, naming the controls it holds back. */
+    /** One line per reason, naming the controls that it disables. */
     function explain(list, ids, reasons, status) {
       const groups = new Map();
       for (const id of ids) {
@@ -64,7 +64,7 @@ export function controlsPanel(app) {
       }
       const label = (id) => call(ACTIONS.find((action) => action.id === id).label, status);
       keyed(list, [...groups], ([why]) => why, () => h('li'), (node, [why, held]) => {
-        // A button is described by the line that holds it back.
+        // A disabled button is described by its reason.
         attr(node, 'id', `why-${held[0]}`);
         for (const id of held) attr(buttons.get(id), 'aria-describedby', `why-${held[0]}`);
         text(node, held.length === ids.length ? why : `${held.map(label).join(', ')}: ${why}`);
@@ -104,13 +104,13 @@ export function controlsPanel(app) {
     }
 
     function runLine(run, status) {
-      if (!run) return 'No run. Fill in what is known and start one; every field may stay empty.';
+      if (!run) return 'No run yet. Start one; every field is optional.';
       const kind = `${words(run.mode)} run ${run.run_id}`;
       if (!run.ended_at) {
         const since = duration(app.store.now() - Date.parse(run.started_at));
         return `${kind}, open for ${since}${status.viewer_ops.simulation_paused ? ', paused' : ''}.`;
       }
-      const by = { guardrail: 'was stopped by a guardrail', world_reset: 'ended with a reset of the world' };
+      const by = { guardrail: 'was stopped by a guardrail', world_reset: 'ended by a world reset' };
       const end = `${kind} ${by[run.ended_by] ?? 'was stopped'}: ${run.ended_by === 'guardrail' ? words(run.end_reason).toLowerCase() : run.end_reason ?? 'no reason given'}.`;
       return run.ended_by === 'guardrail' ? `${end} Resume continues it.` : end;
     }
@@ -165,7 +165,7 @@ export function controlsPanel(app) {
       if (action.form) rest = form.reject(rest);
       const ofReason = rest.find(({ field }) => field === 'reason');
       if (ofReason) sayReason(ofReason.message);
-      // What stands at its field is not said a second time above.
+      // A message shown at its field is not repeated above.
       const placed = error.errors?.length > 0 && rest.every(({ field }) => field === 'reason');
       text(failure, error.message);
       show(failure, !placed);

@@ -1,4 +1,4 @@
-/** Whether people were told of what is critical: the state now, and the last messages with their deliveries. */
+/** Delivery of alert messages: the current state, and the last messages with their deliveries. */
 
 import { attr, button, h, keyed, show, text } from '../dom.js';
 import { fullTime, setTime, shortTime, words } from '../format.js';
@@ -10,20 +10,20 @@ const REASONS = {
   no_critical_alerts: 'Nothing to deliver: only critical alerts are sent.',
   acknowledged_or_silenced: 'Not sent: what is critical is acknowledged or silenced.',
   cooldown_active: 'Delivered. An identical message is not sent again within the cooldown.',
-  http_error: 'The receiver did not take the message; it is tried again with growing pauses.',
+  http_error: 'The receiver did not take the message; it is retried with backoff.',
   pending: 'A message is about to be sent.',
 };
 const TONES = { delivered: 'good', pending: 'busy', failed: 'bad', gone: 'bad' };
 
-/** What became of telling others, as a sentence. */
+/** The state of delivery, as a sentence. */
 function sentenceOf(notification) {
-  if (!notification) return 'The server says nothing about delivery.';
+  if (!notification) return 'The server reports no delivery state.';
   const { reason, sent, cooldown_until: until } = notification;
   const known = REASONS[reason] ?? (sent ? 'Delivered.' : reason ? `${words(reason)}.` : 'Not sent.');
   return until && reason === 'cooldown_active' ? `${known} It ends at ${fullTime(until)}.` : known;
 }
 
-/** How a delivery stands, in words. */
+/** The progress of a delivery, as text. */
 function progressOf({ attempts, last_error: error, last_status: status, next_attempt_at: next, state }) {
   const tries = attempts ? `${attempts} ${attempts === 1 ? 'try' : 'tries'}` : 'not tried yet';
   const failed = state === 'delivered' ? null : error ?? (status ? `HTTP ${status}` : null);

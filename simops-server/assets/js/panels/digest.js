@@ -1,4 +1,4 @@
-/** Weekly digests: drafted when there is evidence enough, read with their evidence, published, downloaded. */
+/** Weekly digests: create, read with evidence, publish or discard, download. */
 
 import { attr, button, h, keyed, show, text } from '../dom.js';
 import { download } from '../download.js';
@@ -18,7 +18,7 @@ function state(of, name, props) {
   return of ? h('span', { class: 'with-pill' }, h('span', { class: 'hint' }, of), node) : node;
 }
 
-/** A date as it is typed; `read()` gives it, '' when empty, or null after saying what is wrong. */
+/** A date field; `read()` returns the date, '' when empty, or null after showing a validation message. */
 function dateField() {
   const message = h('p', { id: 'digest-anchor-message', class: 'field-message', hidden: true });
   const input = h('input', {
@@ -55,7 +55,7 @@ export function digestPanel(app) {
     const none = h('p', { class: 'empty' });
     let read = null;
     body.append(
-      h('p', { class: 'hint' }, 'A draft of what happened, each claim with links to its evidence. One per anchor date; none when there is too little evidence.'),
+      h('p', { class: 'hint' }, 'A draft report of the days before the anchor date; each claim links to its evidence. One per anchor date; none without enough evidence.'),
       h('div', { class: 'compare-form' }, lookback.node, anchor.node),
       h('label', { class: 'check' }, duplicate, h('span', null, 'Allow another draft of the same date')),
       go.node, go.failure, outcome, h('h3', null, 'Digests'), list, none, reader);
@@ -76,7 +76,7 @@ export function digestPanel(app) {
       return undefined;
     }
 
-    /** What came of asking for a digest. */
+    /** Shows the result of a digest request. */
     function tell(answer) {
       const { requirements = {}, observed = {} } = answer.evidence_gate ?? {};
       outcome.replaceChildren(
@@ -85,7 +85,7 @@ export function digestPanel(app) {
       show(outcome, true);
     }
 
-    /** Shows a digest; `known` when its text is at hand. */
+    /** Shows a digest; `known` when its text is already loaded. */
     async function open(slug, known) {
       try {
         const draft = known?.markdown ? known : await app.api.get(`digests/${encodeURIComponent(slug)}`);
@@ -108,7 +108,7 @@ export function digestPanel(app) {
       const publish = verb === 'publish';
       const agreed = await app.confirm({
         title: publish ? 'Publish the digest?' : 'Discard the digest?',
-        effects: [publish ? 'It stands from then on. Its text never changes.' : 'It does not stand, for good. Its text is kept.'],
+        effects: [publish ? 'It becomes a published record. Its text never changes.' : 'It cannot be published afterwards. Its text is kept.'],
         facts: [['Digest', slug]], ok: publish ? 'Publish' : 'Discard', danger: !publish, askReason: true,
       });
       if (!agreed) return;
@@ -121,7 +121,7 @@ export function digestPanel(app) {
       await app.feeds.refresh('digests');
     }
 
-    /** What may be done with the digest that is read. */
+    /** Updates the controls of the digest that is shown. */
     function manage() {
       const locked = !app.store.get('status')?.admin_write_enabled;
       const draft = (app.store.get('digests')?.items ?? []).find(({ slug }) => slug === read);

@@ -25,7 +25,7 @@ function create(event) {
       h('span', { class: 'words' }, event.description),
     ),
   );
-  // Most rows are never opened: their details are written when they are.
+  // Details are rendered when a row is first opened.
   details.addEventListener('toggle', () => {
     if (!details.open || details.querySelector('pre')) return;
     const content = { id: event.id, run_id: event.run_id, ...event.metadata };
@@ -34,7 +34,7 @@ function create(event) {
   return h('li', { 'data-event': event.id }, details);
 }
 
-/** Events of one type, or of one run, from the whole log: what the tail keeps is only its end. */
+/** Events of one type or run from the whole log; the tail keeps only the newest. */
 function searcher(app) {
   let query = '';
   let rows = [];
@@ -95,7 +95,7 @@ export function eventsPanel(app) {
       },
     });
 
-    /** What the stream brought, and what was found in the log. */
+    /** Streamed events and search results, merged. */
     const all = () => (search.active() ? mergeById(search.rows(), app.store.get('events') ?? [], KEPT) : app.store.get('events') ?? []);
 
     function again() {

@@ -1,4 +1,4 @@
-/** How far each stop condition is from ending the run, how it went lately, and what it last ended. */
+/** Stop conditions: distance to the limit, recent history, and the last stop by a guardrail. */
 
 import { chart, clockOf } from '../chart.js';
 import { conditionName, distanceOf, figuresOf, nearness, stateOf } from '../conditions.js';
@@ -10,7 +10,7 @@ import { byProvider, fromFirstCall, running, steps, trailing } from '../series.j
 import { spark } from '../spark.js';
 import { tripPart } from './trip.js';
 
-/** What the ledger does not tell is remembered while the page is open: a sample every so often, so many. */
+/** Values that the ledger does not record are sampled while the page is open. */
 const SAMPLE_MS = 5_000;
 const SAMPLES = 240;
 
@@ -19,7 +19,7 @@ const listOf = (guardrails) =>
     ? guardrails
     : Object.entries(guardrails ?? {}).map(([condition, figures]) => ({ condition, ...figures }));
 
-/** How a condition went: from the ledger where it tells, else from samples. */
+/** The recent values of a condition: from the ledger where it has them, else from samples. */
 function history(row, store, samples) {
   const spend = store.get('spend');
   const calls = store.get('calls');

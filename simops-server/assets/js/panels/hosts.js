@@ -1,4 +1,4 @@
-/** Which hosts are there, what they do, and whether they have seen the latest change: a part of the status. */
+/** Live hosts and the run state they have acknowledged: part of the status panel. */
 
 import { attr, h, keyed, show, text } from '../dom.js';
 import { bothTimes, count, duration, plural, words } from '../format.js';

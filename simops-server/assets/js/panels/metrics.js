@@ -1,4 +1,4 @@
-/** The figures of the current run: model calls, what agents did, how they governed. */
+/** Metrics of the current run: model calls, actions of agents, governance. */
 
 import { h, text } from '../dom.js';
 import { count, fullTime, percent, usd } from '../format.js';
@@ -11,7 +11,8 @@ const GROUPS = [
     ['total_tokens', 'Tokens'], ['estimated_cost_usd', 'Cost', usd],
   ]],
   ['activity', 'Activity', [
-    ['checkpoint_actions', 'Model actions'], ['deterministic_actions', 'Rule actions'],
+    ['runtime_actions', 'Runtime actions'],
+    ['checkpoint_actions', 'Model actions', count, 'part'], ['deterministic_actions', 'Rule actions', count, 'part'],
     ['proposal_actions', 'Proposal actions'], ['vote_actions', 'Vote actions'],
     ['forum_actions', 'Forum actions'], ['forum_messages', 'Forum messages'],
   ]],
@@ -27,6 +28,8 @@ export function metricsPanel(app) {
     const lists = new Map();
     const columns = GROUPS.map(([group, title, rows]) => {
       const list = facts(rows.map(([key, label]) => [key, label, 'figure']));
+      // Parts of the figure above them are indented.
+      for (const [key, , , part] of rows) if (part) list.node(key).parentElement.classList.add('part');
       lists.set(group, list);
       return h('div', null, h('h3', null, title), list.list);
     });
@@ -35,8 +38,10 @@ export function metricsPanel(app) {
     return (metrics) => {
       const since = metrics.run_started_at ? `since ${fullTime(metrics.run_started_at)}` : '';
       text(about, metrics.run_id ? `${metrics.run_id} ${since}` : 'No run yet.');
+      const { checkpoint_actions: model = 0, deterministic_actions: rule = 0 } = metrics.activity ?? {};
+      const shown = { ...metrics, activity: { ...metrics.activity, runtime_actions: model + rule } };
       for (const [group, , rows] of GROUPS) {
-        for (const [key, , write = count] of rows) lists.get(group).set(key, write(metrics[group]?.[key]));
+        for (const [key, , write = count] of rows) lists.get(group).set(key, write(shown[group]?.[key]));
       }
       const { calls, success_calls: answered } = metrics.llm ?? {};
       if (calls > 0) lists.get('llm').set('success_calls', `${count(answered)} (${percent(answered / calls)})`);

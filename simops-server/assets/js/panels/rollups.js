@@ -1,4 +1,4 @@
-/** Whether visitors come, look and come back: the latest day, its funnel, retention, and days along time. */
+/** KPI rollups: the latest day's funnel and rates, retention, and the days as charts and a table. */
 
 import { chart, dayOf } from '../chart.js';
 import { attr, button, h, show, text } from '../dom.js';
@@ -103,8 +103,8 @@ export function rollupsPanel(app) {
         label: 'Rates a day',
         axis: (value) => `${Math.round(value * 100)} %`,
         series: [
-          { label: 'Landing → run', colour: '--c1', write: rate, points: true },
-          { label: 'Replay completion', colour: '--c2', write: rate, points: true },
+          { label: 'Landing -> Run CTR', colour: '--c1', write: rate, points: true },
+          { label: 'Replay Completion', colour: '--c2', write: rate, points: true },
           { label: 'Share', colour: '--c3', write: rate, points: true },
         ],
       }),
@@ -126,13 +126,13 @@ export function rollupsPanel(app) {
     const titles = ['Visitors', 'Rates', 'Retention'];
     const drawn = h('div', { class: 'chart-grid' }, charts.map((each, n) => h('div', null, h('h3', null, titles[n]), each.node)));
     const table = dayTable();
-    const none = h('p', { class: 'empty', hidden: true }, 'No event of a visitor in these days. Sites send them to POST /api/analytics/kpi/events.');
+    const none = h('p', { class: 'empty', hidden: true }, 'No visitor events on these days. Sites send them to POST /api/analytics/kpi/events.');
     const shown = h('div', { class: 'block-list' },
       h('div', { class: 'kpi-top' },
         h('div', null, h('h3', null, 'Latest day ', day, ' ', partial), funnel.list),
         h('div', { class: 'tiles' }, retention.map(({ node }) => node),
           h('div', { class: 'tile' }, h('h4', null, 'Onboarding, visitors'), onboarding)),
-        h('div', { class: 'tile' }, h('h4', null, '7-day means'), averages)),
+        h('div', { class: 'tile', 'data-testid': 'kpi-rates' }, h('h4', null, 'Rates, latest (7-day mean)'), averages)),
       drawn,
       h('h3', null, 'Days'),
       table.node);
@@ -164,7 +164,10 @@ export function rollupsPanel(app) {
         text(cell, ratio ? `${figure(latest[visitors])} · ${rate(latest[ratio])}` : figure(latest[visitors]));
       }
       const average = answer.summary?.seven_day_avg ?? {};
-      for (const { field, cell } of means) text(cell, rate(average[field]));
+      for (const { field, cell } of means) {
+        const cohort = field.startsWith('d') && mature(items, field.slice(0, 2));
+        text(cell, `${rate((cohort || latest)[field])} (${rate(average[field])})`);
+      }
       retention.forEach((tile) => tile.set(items, latest, average));
       charts.forEach((each, n) => each.set([items.map(at), ...fields[n].map((field) => column(items, field))]));
       table.set(items);

@@ -1,9 +1,9 @@
-/** The fields of a new run, with their mistakes beside them. */
+/** The fields of a new run, each with its validation message. */
 
 import { attr, button, h, show, text } from '../dom.js';
 import { FIELDS, check } from '../rules.js';
 
-/** The fields and how to read them. */
+/** The form's fields and their values. */
 export function runForm(app) {
   const inputs = new Map();
   const messages = new Map();
@@ -53,7 +53,7 @@ export function runForm(app) {
 
   const values = () => Object.fromEntries([...inputs].map(([name, input]) => [name, input.value.trim()]));
 
-  /** Shows the mistakes of touched fields; true when there is none at all. */
+  /** Shows the validation messages of touched fields; true when every field is valid. */
   function validate() {
     const wrong = check(values());
     for (const [name, input] of inputs) {
@@ -86,7 +86,7 @@ export function runForm(app) {
     set,
     values,
 
-    /** Checks everything; moves to the first mistake. */
+    /** Checks every field; focuses the first invalid one. */
     ready() {
       for (const name of inputs.keys()) touched.add(name);
       if (validate()) return true;
@@ -94,7 +94,7 @@ export function runForm(app) {
       return false;
     },
 
-    /** Puts the server's messages at their fields; those of other fields come back. */
+    /** Shows the server's messages at their fields; returns those of other fields. */
     reject(errors) {
       fromServer = {};
       for (const { field: name, message } of errors) if (inputs.has(name)) fromServer[name] = message;
@@ -103,7 +103,7 @@ export function runForm(app) {
       return errors.filter(({ field: name }) => !inputs.has(name));
     },
 
-    /** The next run gets another id. */
+    /** Clears the run ID for the next run. */
     started() {
       inputs.get('run_id').value = '';
       fromServer = {};

@@ -22,7 +22,7 @@ export function runsPanel(app) {
     const older = button('Show older', { class: 'quiet', 'data-testid': 'runs-older', on: { click: more } });
     body.append(h('div', { class: 'tail', tabindex: '0', role: 'group', 'aria-label': 'Runs, newest first' }, list, none, h('div', { class: 'actions' }, older)));
 
-    /** The registry is short beside the log of events: more of it is asked for as a whole. */
+    /** The registry is short compared with the event log, so a longer page is requested as a whole. */
     function more() {
       app.store.put('runs_shown', Math.min(500, app.store.get('runs').items.length + 50));
       app.feeds.refresh('runs');

@@ -3,7 +3,7 @@
 import { attr, button, h, show, text } from '../dom.js';
 import { breakable, value } from '../format.js';
 
-/** What a setting takes, as words. */
+/** The allowed values of a setting, as text. */
 export function allowed({ type, min, max, allowed_values: choices }) {
   if (choices?.length) return choices.join(' or ');
   const has = (bound) => bound !== null && bound !== undefined;
@@ -12,7 +12,7 @@ export function allowed({ type, min, max, allowed_values: choices }) {
   return has(min) && has(max) ? `${min} to ${max}` : type;
 }
 
-/** The value typed, or why it is none: `{value}` or `{wrong}`. */
+/** Parses an edit: `{value}` or `{wrong}`. */
 export function parse(typed, spec) {
   const content = typed.trim();
   if (spec.type === 'bool') return { value: content === 'true' };
@@ -44,7 +44,7 @@ function editor(key, spec, shared) {
   });
 }
 
-/** The row; `onEdit(key, value or undefined, wrong)` hears what the person wants. `moved` settings are only shown. */
+/** The row; `onEdit(key, value or undefined, wrong)` receives each edit. `moved` settings are read-only. */
 export function settingRow(key, spec, { moved, onEdit }) {
   const id = `setting-${key}`;
   const note = h('p', { class: 'hint', id: `${id}-note` });
@@ -87,7 +87,7 @@ export function settingRow(key, spec, { moved, onEdit }) {
     settle();
   }
 
-  /** Whether what is typed is a change, and to what. */
+  /** Reports the edit, if it changes the value. */
   function settle() {
     const { value: next, wrong } = parse(input.value, spec);
     edited = Boolean(wrong) || next !== current;
@@ -96,9 +96,9 @@ export function settingRow(key, spec, { moved, onEdit }) {
   }
 
   if (!moved) {
-    // `change` too: what fills in forms for people may not type.
+    // `change` too: autofill may not send `input` events.
     for (const kind of ['input', 'change']) input.addEventListener(kind, read);
-    // What changed on the server while the field had the focus shows when it is left.
+    // A server-side change during editing is shown when the field loses focus.
     input.addEventListener('blur', () => {
       if (!edited && current !== undefined) input.value = String(current);
     });
@@ -113,7 +113,7 @@ export function settingRow(key, spec, { moved, onEdit }) {
     row,
     say,
     input,
-    /** The server's value; what a person has typed stays. */
+    /** Updates the server's value; an edit in progress stays. */
     set(effective, byDefault) {
       current = effective;
       fallback = byDefault;
@@ -122,14 +122,14 @@ export function settingRow(key, spec, { moved, onEdit }) {
       else if (input.value !== String(effective) && document.activeElement !== input) input.value = String(effective);
       mark();
     },
-    /** Takes the server's value again. */
+    /** Discards the edit. */
     discard() {
       edited = false;
       say(null);
       if (!moved) input.value = String(current);
       mark();
     },
-    /** Whether it may be edited at all. */
+    /** Enables or disables the editor. */
     lock(locked) {
       if (!moved) attr(input, 'disabled', locked);
       attr(back, 'disabled', locked);

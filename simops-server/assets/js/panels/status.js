@@ -1,4 +1,4 @@
-/** What is set and what the hosts have confirmed: clock, mode, run and its metadata, counter. */
+/** The requested settings and the state that hosts have confirmed: clock, mode, run, metadata, usage counter. */
 
 import { attr, h, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words, yesNo } from '../format.js';
@@ -9,15 +9,15 @@ import { hostsTable } from './hosts.js';
 const NOW = [
   ['server_time', 'Server time'],
   ['confirmed', 'Confirmed state'],
+  ['run_id', 'Run ID', 'mono'],
   ['mode', 'Mode'],
-  ['active', 'Active'],
+  ['active', 'Simulation active'],
   ['paused', 'Paused'],
   ['route', 'Cheapest route'],
   ['generation', 'Generation'],
   ['counter', 'Usage counter'],
 ];
 const RUN = [
-  ['run_id', 'Run', 'mono'],
   ['started_at', 'Started'],
   ['started_by', 'Started by'],
   ['ended_at', 'Ended'],
@@ -59,6 +59,7 @@ export function statusPanel(app) {
       const at = stale ? status.server_time_utc : new Date(app.store.now()).toISOString();
       setTime(clock, at, fullTime);
       now.set('confirmed', words(status.run_state));
+      now.set('run_id', ops.run_id || 'none');
       now.set('mode', ops.run_mode);
       now.set('active', yesNo(ops.simulation_active));
       now.set('paused', yesNo(ops.simulation_paused));
@@ -69,7 +70,7 @@ export function statusPanel(app) {
       show(warning, Boolean(counter.degraded));
       if (counter.degraded) {
         const since = counter.since ? ` since ${fullTime(counter.since)}` : '';
-        text(warning, `The usage counter is degraded${since}; counting goes on in the database. ${counter.last_error ?? ''}`);
+        text(warning, `The usage counter is degraded${since}; the database counts instead. ${counter.last_error ?? ''}`);
       }
 
       hosts.set(status);
@@ -79,9 +80,9 @@ export function statusPanel(app) {
       if (!row) return;
       for (const [key] of RUN) {
         if (!['started_at', 'ended_at', 'season'].includes(key)) run.set(key, row[key]);
-        // Only what was said is shown; the run's name and start always are.
-        const said = key === 'season' ? row.season_id ?? row.season_number : row[key];
-        show(run.node(key).parentElement, said !== null && said !== undefined && said !== '');
+        // Empty metadata is hidden; the start time is always shown.
+        const given = key === 'season' ? row.season_id ?? row.season_number : row[key];
+        show(run.node(key).parentElement, given !== null && given !== undefined && given !== '');
       }
       if (row.ended_by === 'guardrail') run.set('end_reason', words(row.end_reason));
       for (const key of ['start_reason', 'end_reason']) attr(run.node(key), 'title', run.node(key).textContent);

@@ -35,7 +35,7 @@ export function tail(app, { topic, label, noun, create, update: patch, match = (
     const newest = shown[0]?.id ?? 0;
     const fresh = shown.length ? rows.filter((row) => row.id > newest && match(row)).length : 0;
     held = fresh > 0 && reading();
-    // Older rows may join at the end while newer ones wait at the top.
+    // Older rows may be appended while newer ones are held back.
     shown = held ? rows.filter((row) => row.id <= newest) : rows;
     draw();
     show(waiting, held);

@@ -1,4 +1,4 @@
-/** The last stop by a guardrail, with the figures it was decided on. */
+/** The last stop by a guardrail, with the values that triggered it. */
 
 import { conditionName, figuresOf } from '../conditions.js';
 import { button, h, show, text } from '../dom.js';
@@ -36,7 +36,7 @@ export function tripPart(app) {
           h('span', null, conditionName(row.condition)),
           h('span', { class: 'figure' }, figuresOf(row).join(', ') + (row.tripped ? ' (tripped)' : ''))));
       if (typeof refused === 'number') {
-        lines.push(h('li', null, h('span', null, 'A refused call needed'), h('span', { class: 'figure' }, usd(refused))));
+        lines.push(h('li', null, h('span', null, 'Cost bound of the refused call'), h('span', { class: 'figure' }, usd(refused))));
       }
       evidence.replaceChildren(...lines);
       text(event, `Event ${last.id}`);
