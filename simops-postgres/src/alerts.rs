@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use simops::Result;
-use simops::alert::{Alert, Attempt, Delivery, DeliveryState, Message, Notices};
-use simops::store::{AlertStore, Page, Sent, Stamp};
+use simops::alert::{Alert, AlertRecords, Attempt, Delivery, DeliveryState, Message};
+use simops::store::{AlertStore, FencingToken, MessageRecord, Page};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -49,7 +49,7 @@ impl AlertStore for PostgresStore {
             .await
     }
 
-    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
         self.base
             .read(|mut connection| async move {
                 let sql = "SELECT body FROM messages WHERE fingerprint = $1 \
@@ -63,7 +63,7 @@ impl AlertStore for PostgresStore {
             .await
     }
 
-    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>> {
         self.base
             .read(|mut connection| async move {
                 let sql = "SELECT body, place FROM messages WHERE place < $1 \
@@ -87,7 +87,7 @@ impl AlertStore for PostgresStore {
             .await
     }
 
-    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+    async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
         self.base
             .look(|mut connection| async move {
                 let sql = "SELECT body FROM deliveries \
@@ -116,9 +116,9 @@ impl AlertStore for PostgresStore {
             .await
     }
 
-    async fn tried(
+    async fn record_attempt(
         &self,
-        stamp: &Stamp,
+        stamp: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
@@ -165,8 +165,11 @@ impl AlertStore for PostgresStore {
 }
 
 /// Keeps what a change brings along.
-pub(crate) async fn put_notices(connection: &mut Link, notices: &Notices) -> Work<()> {
-    for alert in &notices.alerts {
+pub(crate) async fn put_alert_records(
+    connection: &mut Link,
+    alert_records: &AlertRecords,
+) -> Work<()> {
+    for alert in &alert_records.alerts {
         sqlx::query(
             "INSERT INTO alerts (id, metric, body) VALUES ($1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET body = excluded.body",
@@ -177,7 +180,7 @@ pub(crate) async fn put_notices(connection: &mut Link, notices: &Notices) -> Wor
         .execute(&mut *connection)
         .await?;
     }
-    for message in &notices.messages {
+    for message in &alert_records.messages {
         sqlx::query(
             "INSERT INTO messages (id, fingerprint, body) VALUES ($1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET body = excluded.body",
@@ -188,7 +191,7 @@ pub(crate) async fn put_notices(connection: &mut Link, notices: &Notices) -> Wor
         .execute(&mut *connection)
         .await?;
     }
-    for delivery in &notices.deliveries {
+    for delivery in &alert_records.deliveries {
         put_delivery(connection, delivery).await?;
     }
     Ok(())
@@ -214,14 +217,17 @@ async fn put_delivery(connection: &mut Link, delivery: &Delivery) -> Work<()> {
     Ok(())
 }
 
-async fn with_deliveries(connection: &mut Link, messages: Vec<Message>) -> Work<Vec<Sent>> {
+async fn with_deliveries(
+    connection: &mut Link,
+    messages: Vec<Message>,
+) -> Work<Vec<MessageRecord>> {
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
     let sql = "SELECT body FROM deliveries WHERE message_id = ANY($1) ORDER BY sink";
     let rows = sqlx::query(sql).bind(ids).fetch_all(connection).await?;
     let all: Vec<Delivery> = bodies(&rows)?;
     let of = |message: Message| {
         let deliveries = all.iter().filter(|delivery| delivery.message_id == message.id);
-        Sent { deliveries: deliveries.cloned().collect(), message }
+        MessageRecord { deliveries: deliveries.cloned().collect(), message }
     };
     Ok(messages.into_iter().map(of).collect())
 }

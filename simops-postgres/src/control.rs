@@ -174,7 +174,7 @@ async fn commit(
         put_audit_row(&mut tx, row).await?;
     }
     events::append(&mut tx, &change.events).await?;
-    alerts::put_notices(&mut tx, &change.notices).await?;
+    alerts::put_alert_records(&mut tx, &change.alert_records).await?;
     tx.tell_watchers();
     Ok((tx, Commit::Done))
 }

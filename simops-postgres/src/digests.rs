@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use simops::Result;
-use simops::digest::{Draft, DraftStatus};
+use simops::digest::{Digest, DigestStatus};
 use simops::run::RunRecord;
 use simops::store::{DigestStore, Page, ReportStore, StoredReport};
 use sqlx::Row;
@@ -17,7 +17,7 @@ use crate::{PostgresStore, runs};
 
 #[async_trait]
 impl DigestStore for PostgresStore {
-    async fn digest(&self, slug: &str) -> Result<Option<Draft>> {
+    async fn digest(&self, slug: &str) -> Result<Option<Digest>> {
         self.base
             .look(|mut connection| async move {
                 let row = sqlx::query("SELECT body FROM digests WHERE slug = $1").bind(slug);
@@ -28,7 +28,7 @@ impl DigestStore for PostgresStore {
             .await
     }
 
-    async fn digests_of(&self, anchor: Date) -> Result<Vec<Draft>> {
+    async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>> {
         self.base
             .look(|mut connection| async move {
                 let rows =
@@ -44,10 +44,10 @@ impl DigestStore for PostgresStore {
 
     async fn digests(
         &self,
-        status: Option<DraftStatus>,
+        status: Option<DigestStatus>,
         before: Option<i64>,
         limit: usize,
-    ) -> Result<Page<Draft>> {
+    ) -> Result<Page<Digest>> {
         self.base
             .look(|mut connection| async move {
                 let rows = sqlx::query(
@@ -56,7 +56,7 @@ impl DigestStore for PostgresStore {
                      ORDER BY place DESC LIMIT $3",
                 )
                 .bind(before.unwrap_or(i64::MAX))
-                .bind(status.map(DraftStatus::as_str))
+                .bind(status.map(DigestStatus::as_str))
                 .bind(one_more(limit))
                 .fetch_all(&mut *connection)
                 .await?;
@@ -147,7 +147,7 @@ impl ReportStore for PostgresStore {
 }
 
 /// Inserts a digest, or replaces it in its place.
-pub(crate) async fn put(connection: &mut Link, digest: &Draft) -> Work<()> {
+pub(crate) async fn put(connection: &mut Link, digest: &Digest) -> Work<()> {
     sqlx::query(
         "INSERT INTO digests (slug, anchor_date, status, body) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (slug) DO UPDATE SET status = excluded.status, body = excluded.body",
@@ -161,6 +161,6 @@ pub(crate) async fn put(connection: &mut Link, digest: &Draft) -> Work<()> {
     Ok(())
 }
 
-fn draft(row: &PgRow) -> sqlx::Result<Draft> {
+fn draft(row: &PgRow) -> sqlx::Result<Digest> {
     Ok(row.try_get::<Json<_>, _>(0)?.0)
 }

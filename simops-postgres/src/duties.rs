@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use simops::Result;
-use simops::store::{DutyStore, Tenure};
+use simops::store::{LeaderLease, LeaderLeaseStore};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::PostgresStore;
 
 #[async_trait]
-impl DutyStore for PostgresStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>> {
+impl LeaderLeaseStore for PostgresStore {
+    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>> {
         self.base
             .look(|mut connection| async move {
                 let row = sqlx::query("SELECT * FROM duties WHERE duty = $1").bind(duty);
@@ -20,7 +20,11 @@ impl DutyStore for PostgresStore {
             .await
     }
 
-    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
+    async fn replace_leader_lease(
+        &self,
+        seen: Option<&LeaderLease>,
+        next: &LeaderLease,
+    ) -> Result<bool> {
         self.base
             .write(|mut tx| async move {
                 // Of rivals the later one waits for the row, and then finds it moved.
@@ -52,8 +56,8 @@ impl DutyStore for PostgresStore {
     }
 }
 
-fn tenure(row: &PgRow) -> sqlx::Result<Tenure> {
-    Ok(Tenure {
+fn tenure(row: &PgRow) -> sqlx::Result<LeaderLease> {
+    Ok(LeaderLease {
         duty: row.try_get("duty")?,
         holder: row.try_get("holder")?,
         fence: row.try_get::<i64, _>("fence")?.cast_unsigned(),

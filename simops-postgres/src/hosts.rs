@@ -47,7 +47,7 @@ impl HostStore for PostgresStore {
             .await
     }
 
-    async fn forget_hosts(&self, before: Timestamp) -> Result<()> {
+    async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
         self.base
             .write_known(|mut tx| async move {
                 sqlx::query("DELETE FROM hosts WHERE last_seen < $1")

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use simops::kpi::summary::Days;
-use simops::kpi::sums::{FIGURES, RETURNS, advance};
+use simops::kpi::sums::{RETENTION_DAYS, SUM_FIELDS, apply_steps};
 use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
 use simops::store::KpiStore;
 use simops::{Error, ErrorKind, Result};
@@ -183,7 +183,7 @@ async fn move_sums(
         let on = |day| Ok::<_, Error>(known.get(&(visitor, day)).copied().unwrap_or_default());
         let change = |day, change: &dyn Fn(&mut DaySums)| change(moved.entry(day).or_default());
         let before = on(day)?;
-        let steps = advance(day, seen, on, change)?;
+        let steps = apply_steps(day, seen, on, change)?;
         if steps != before {
             known.insert((visitor, day), steps);
             let is_new = rows == Rows::AreNew && before == Steps::default();
@@ -204,7 +204,7 @@ fn days_near(seen: &BTreeMap<(Uuid, Date), Steps>) -> BTreeSet<Date> {
     let days: BTreeSet<_> = seen.keys().map(|(_, day)| *day).collect();
     let near = |day: &Date| {
         let day = *day;
-        let around = RETURNS.iter().flat_map(|days| [-days, *days]).chain([0]);
+        let around = RETENTION_DAYS.iter().flat_map(|days| [-days, *days]).chain([0]);
         around.filter_map(move |days| day.checked_add(days.days()).ok())
     };
     days.iter().flat_map(near).collect()
@@ -215,7 +215,7 @@ fn days_near(seen: &BTreeMap<(Uuid, Date), Steps>) -> BTreeSet<Date> {
 fn places(seen: &BTreeMap<(Uuid, Date), Steps>, kept: &Days) -> BTreeSet<(Uuid, Date)> {
     let viewed = |day: &Date| kept.get(day).is_some_and(|sums| sums.viewers > 0);
     let around = |(&(visitor, day), steps): (&(Uuid, Date), &Steps)| {
-        let returns: &[i64] = if steps.is_viewer() { &RETURNS } else { &[] };
+        let returns: &[i64] = if steps.is_viewer() { &RETENTION_DAYS } else { &[] };
         let near = returns.iter().flat_map(|days| [-days, *days]);
         let near = near.filter_map(move |days| day.checked_add(days.days()).ok());
         near.filter(viewed).chain([day]).map(move |day| (visitor, day))
@@ -315,7 +315,7 @@ pub(crate) async fn put_sums(connection: &mut Link, sums: &BTreeMap<Date, DaySum
              ON CONFLICT (day) DO UPDATE SET sums = excluded.sums",
         )
         .bind(Day(*day))
-        .bind(sums.figures().as_slice())
+        .bind(sums.to_array().as_slice())
         .execute(&mut *connection)
         .await?;
     }
@@ -325,6 +325,6 @@ pub(crate) async fn put_sums(connection: &mut Link, sums: &BTreeMap<Date, DaySum
 fn of_figures(figures: Vec<i64>) -> Result<DaySums> {
     let unreadable =
         |_| Error::new(ErrorKind::Unusable, "a day's sums cannot be read: rebuild them");
-    let figures: [i64; FIGURES] = figures.try_into().map_err(unreadable)?;
-    Ok(DaySums::of_figures(&figures))
+    let figures: [i64; SUM_FIELDS] = figures.try_into().map_err(unreadable)?;
+    Ok(DaySums::from_array(&figures))
 }

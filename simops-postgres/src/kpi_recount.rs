@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use jiff::civil::Date;
 use simops::clock::day_of;
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::recount::Recounter;
 use simops::kpi::{Kind, KpiRecount, Steps};
 use simops::{Error, ErrorKind};
@@ -50,7 +50,7 @@ async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
     while let Some(row) = rows.try_next().await? {
         let kind = kind_of(row.try_get(0)?)?;
         let day = day_of(row.try_get::<Micros, _>(2)?.0);
-        counted.count(kind, key_of(row.try_get(1)?), day);
+        counted.count(kind, hash_key(row.try_get(1)?), day);
     }
     drop(rows);
     let found = KpiRecount {

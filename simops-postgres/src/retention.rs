@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 use simops::Result;
 use simops::kpi::recount::Recounter;
-use simops::store::{Log, Old, RetentionStore};
+use simops::store::{LogTable, PruneCutoff, RetentionStore};
 use simops::usage::DayTotals;
 use simops::usage::budget::CallTotals;
 use sqlx::{AssertSqlSafe, Row};
@@ -22,14 +22,14 @@ use crate::{fence, kpi};
 
 #[async_trait]
 impl RetentionStore for PostgresStore {
-    async fn old_rows(&self, log: Log, old: &Old) -> Result<u64> {
+    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
         self.base
             .read_long(|mut connection| async move {
                 let (table, condition) = (table(log), condition(log));
                 let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
                 let (count,): (i64,) = sqlx::query_as(AssertSqlSafe(sql))
                     .bind(Micros(old.before))
-                    .bind(&old.kept_run)
+                    .bind(&old.except_run)
                     .fetch_one(&mut *connection)
                     .await?;
                 Ok((connection, count.cast_unsigned()))
@@ -37,7 +37,7 @@ impl RetentionStore for PostgresStore {
             .await
     }
 
-    async fn delete_old(&self, log: Log, old: &Old, limit: usize) -> Result<u64> {
+    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
         // Found first: visits have no index by time, and nobody shall wait for the search.
         let places = self.base.read_long(|mut connection| async move {
             let places = old_places(&mut connection, log, old, limit).await?;
@@ -50,12 +50,12 @@ impl RetentionStore for PostgresStore {
         self.base
             .write_long(|mut tx| async move {
                 let deleted = match log {
-                    Log::Events => delete_events(&mut tx, places, old).await?,
-                    Log::Ledger => {
+                    LogTable::Events => delete_events(&mut tx, places, old).await?,
+                    LogTable::Ledger => {
                         fence::lock(&mut tx).await?;
                         delete_calls(&mut tx, places, old).await?
                     }
-                    Log::Visits => {
+                    LogTable::Visits => {
                         kpi::lock(&mut tx).await?;
                         delete_visits(&mut tx, places, old).await?
                     }
@@ -66,59 +66,64 @@ impl RetentionStore for PostgresStore {
     }
 }
 
-fn table(log: Log) -> &'static str {
+fn table(log: LogTable) -> &'static str {
     match log {
-        Log::Events => "events",
-        Log::Ledger => "usage",
-        Log::Visits => "kpi_events",
+        LogTable::Events => "events",
+        LogTable::Ledger => "usage",
+        LogTable::Visits => "kpi_events",
     }
 }
 
 /// The column that numbers rows as they come.
-fn place(log: Log) -> &'static str {
+fn place(log: LogTable) -> &'static str {
     match log {
-        Log::Events | Log::Visits => "id",
-        Log::Ledger => "place",
+        LogTable::Events | LogTable::Visits => "id",
+        LogTable::Ledger => "place",
     }
 }
 
 /// The column of the time by which rows are old.
-fn time(log: Log) -> &'static str {
+fn time(log: LogTable) -> &'static str {
     match log {
-        Log::Events | Log::Ledger => "created_at",
-        Log::Visits => "occurred_at",
+        LogTable::Events | LogTable::Ledger => "created_at",
+        LogTable::Visits => "occurred_at",
     }
 }
 
 /// Tells old rows, by a time $1 and a run $2.
-fn condition(log: Log) -> String {
+fn condition(log: LogTable) -> String {
     let (table, place, time) = (table(log), place(log), time(log));
     let run = match log {
-        Log::Events | Log::Ledger => "run_id IS DISTINCT FROM $2",
-        Log::Visits => "TRUE",
+        LogTable::Events | LogTable::Ledger => "run_id IS DISTINCT FROM $2",
+        LogTable::Visits => "TRUE",
     };
     format!(
         "{time} < $1 AND ($2::text IS NULL OR {run}) AND {place} < (SELECT max({place}) FROM {table})"
     )
 }
 
-async fn old_places(connection: &mut Link, log: Log, old: &Old, limit: usize) -> Work<Vec<i64>> {
+async fn old_places(
+    connection: &mut Link,
+    log: LogTable,
+    old: &PruneCutoff,
+    limit: usize,
+) -> Work<Vec<i64>> {
     let (table, place, condition) = (table(log), place(log), condition(log));
     let order = match log {
-        Log::Events | Log::Ledger => "created_at",
-        Log::Visits => "id",
+        LogTable::Events | LogTable::Ledger => "created_at",
+        LogTable::Visits => "id",
     };
     let sql = format!("SELECT {place} FROM {table} WHERE {condition} ORDER BY {order} LIMIT $3");
     let places: Vec<(i64,)> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(Micros(old.before))
-        .bind(&old.kept_run)
+        .bind(&old.except_run)
         .bind(count(limit))
         .fetch_all(connection)
         .await?;
     Ok(places.into_iter().map(|(place,)| place).collect())
 }
 
-async fn delete_events(connection: &mut Link, places: &[i64], old: &Old) -> Work<i64> {
+async fn delete_events(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {
     let deleted = sqlx::query("DELETE FROM events WHERE id = ANY($1) AND created_at < $2")
         .bind(places)
         .bind(Micros(old.before))
@@ -127,7 +132,7 @@ async fn delete_events(connection: &mut Link, places: &[i64], old: &Old) -> Work
     Ok(deleted.rows_affected().cast_signed())
 }
 
-async fn delete_calls(connection: &mut Link, places: &[i64], old: &Old) -> Work<i64> {
+async fn delete_calls(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {
     let sql = format!(
         "WITH gone AS ( \
              DELETE FROM usage WHERE place = ANY($1) AND created_at < $2 RETURNING * \
@@ -187,7 +192,7 @@ pub(crate) async fn pruned_calls(connection: &mut Link) -> Work<Vec<PrunedCalls>
     Ok(calls.collect::<sqlx::Result<_>>()?)
 }
 
-async fn delete_visits(connection: &mut Link, places: &[i64], old: &Old) -> Work<i64> {
+async fn delete_visits(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {
     let (deleted,): (i64,) = sqlx::query_as(
         "WITH gone AS ( \
              DELETE FROM kpi_events WHERE id = ANY($1) AND occurred_at < $2 \
@@ -221,7 +226,7 @@ pub(crate) async fn count_pruned_visits(
     );
     for row in rows.fetch_all(connection).await? {
         let day = row.try_get::<Day, _>(1)?.0;
-        counted.know(row.try_get(0)?, day, of_bits(row.try_get(2)?));
+        counted.add_known_steps(row.try_get(0)?, day, of_bits(row.try_get(2)?));
     }
     Ok(())
 }

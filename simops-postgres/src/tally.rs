@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use simops::Result;
 use simops::clock::day_of;
 use simops::event::{Event, NewEvent, RuntimeMode};
-use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
+use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -39,14 +39,14 @@ impl TallyStore for PostgresStore {
             .await
     }
 
-    async fn events_in(
+    async fn events_of_type(
         &self,
         window: EventWindow,
         event_type: &str,
-        after: Option<TimePlace>,
+        after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        let after = after.unwrap_or(TimePlace { at: window.after, id: i64::MAX });
+        let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
         self.base
             .look(|mut connection| async move {
                 let sql = format!(
@@ -69,7 +69,7 @@ impl TallyStore for PostgresStore {
             .await
     }
 
-    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
         self.base
             .look(|mut connection| async move {
                 let sql = format!(

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use simops::Result;
 use simops::store::usage::CallClass;
 use simops::store::{
-    ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
+    ActivityScope, CallTally, EventWindow, FailureCounts, Page, UsageFilter, UsageStore,
 };
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
@@ -48,7 +48,7 @@ impl UsageStore for PostgresStore {
         Ok(totals.await?.shown())
     }
 
-    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
         self.base
             .look(|mut connection| async move {
                 let (failed, calls): (i64, i64) = sqlx::query_as(
@@ -59,7 +59,7 @@ impl UsageStore for PostgresStore {
                 .bind(Micros(since))
                 .fetch_one(&mut *connection)
                 .await?;
-                Ok((connection, FailureWindow { failed, calls }))
+                Ok((connection, FailureCounts { failed, calls }))
             })
             .await
     }

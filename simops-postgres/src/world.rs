@@ -99,7 +99,7 @@ impl WorldStore for PostgresStore {
             .await
     }
 
-    async fn forget_epochs(
+    async fn delete_epochs(
         &self,
         before: Timestamp,
         keep: usize,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiff::Timestamp;
-use simops::clock::whole_micros;
+use simops::clock::truncate_to_micros;
 
 use crate::problem::Problem;
 
@@ -26,7 +26,7 @@ impl Query {
     /// A time; an empty one is absent.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let time = text.parse().map(whole_micros);
+        let time = text.parse().map(truncate_to_micros);
         time.map(Some).map_err(|_| {
             Problem::invalid(name, "must be a time in RFC 3339, such as 2026-03-01T12:00:00Z")
         })

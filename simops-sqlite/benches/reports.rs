@@ -15,7 +15,7 @@ use simops::clock::day_of;
 use simops::control::Environment;
 use simops::event::{NewEvent, RuntimeMode};
 use simops::ops::{BaselineOptions, Caller, DigestOptions, Ops, OpsOptions};
-use simops::progress::UNWATCHED;
+use simops::progress::NO_PROGRESS;
 use simops::store::{EventStore, UsageStore};
 use simops::usage::{NanoUsd, UsageRow};
 use simops::{Clock, SystemClock};
@@ -48,7 +48,7 @@ async fn main() {
         plain.push(plain_count(&path));
         let before = resident();
         let began = Instant::now();
-        let answer = ops.baseline(&windows, UNWATCHED).await.unwrap();
+        let answer = ops.baseline(&windows, NO_PROGRESS).await.unwrap();
         baseline.push(began.elapsed());
         assert_eq!(answer.metrics.rows.len(), 24);
         let began = Instant::now();

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 use serde::de::DeserializeOwned;
 use simops::Result;
-use simops::alert::{Alert, Attempt, Delivery, DeliveryState, Message, Notices};
-use simops::store::{AlertStore, Page, Sent, Stamp};
+use simops::alert::{Alert, AlertRecords, Attempt, Delivery, DeliveryState, Message};
+use simops::store::{AlertStore, FencingToken, MessageRecord, Page};
 use uuid::Uuid;
 
 use crate::SqliteStore;
@@ -31,7 +31,7 @@ impl AlertStore for SqliteStore {
         self.read(move |connection| page(connection, sql, before, limit)).await
     }
 
-    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
         let fingerprint = fingerprint.to_owned();
         let sql = "SELECT body FROM messages WHERE fingerprint = ?1 ORDER BY place DESC LIMIT 1";
         self.read(move |connection| {
@@ -41,7 +41,7 @@ impl AlertStore for SqliteStore {
         .await
     }
 
-    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>> {
         let sql = "SELECT place, body FROM messages WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
         self.read(move |connection| {
             let Page { items, next } = page(connection, sql, before, limit)?;
@@ -55,7 +55,7 @@ impl AlertStore for SqliteStore {
         self.read(move |connection| delivery(connection, id)).await
     }
 
-    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+    async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
         let (sink, target) = (sink.to_owned(), target.to_owned());
         let sql = "SELECT body FROM deliveries \
                    WHERE sink = ?1 AND target = ?2 AND last_attempt_at IS NOT NULL \
@@ -78,9 +78,9 @@ impl AlertStore for SqliteStore {
         .await
     }
 
-    async fn tried(
+    async fn record_attempt(
         &self,
-        stamp: &Stamp,
+        stamp: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
@@ -108,8 +108,8 @@ impl AlertStore for SqliteStore {
 }
 
 /// Keeps what a change brings along.
-pub(crate) fn put_notices(connection: &Connection, notices: &Notices) -> Work<()> {
-    for alert in &notices.alerts {
+pub(crate) fn put_alert_records(connection: &Connection, alert_records: &AlertRecords) -> Work<()> {
+    for alert in &alert_records.alerts {
         connection
             .prepare_cached(
                 "INSERT INTO alerts (id, metric, body) VALUES (?1, ?2, ?3) \
@@ -117,7 +117,7 @@ pub(crate) fn put_notices(connection: &Connection, notices: &Notices) -> Work<()
             )?
             .execute(params![alert.id.as_bytes(), alert.metric.as_str(), Json(alert)])?;
     }
-    for message in &notices.messages {
+    for message in &alert_records.messages {
         connection
             .prepare_cached(
                 "INSERT INTO messages (id, fingerprint, body) VALUES (?1, ?2, ?3) \
@@ -125,7 +125,7 @@ pub(crate) fn put_notices(connection: &Connection, notices: &Notices) -> Work<()
             )?
             .execute(params![message.id.as_bytes(), message.fingerprint, Json(message)])?;
     }
-    notices.deliveries.iter().try_for_each(|delivery| put_delivery(connection, delivery))
+    alert_records.deliveries.iter().try_for_each(|delivery| put_delivery(connection, delivery))
 }
 
 fn put_delivery(connection: &Connection, delivery: &Delivery) -> Work<()> {
@@ -151,10 +151,10 @@ fn delivery(connection: &Connection, id: Uuid) -> Work<Option<Delivery>> {
     body(connection, "SELECT body FROM deliveries WHERE id = ?1", [id.as_bytes()])
 }
 
-fn sent(connection: &Connection, message: Message) -> Work<Sent> {
+fn sent(connection: &Connection, message: Message) -> Work<MessageRecord> {
     let sql = "SELECT body FROM deliveries WHERE message_id = ?1 ORDER BY sink";
     let deliveries = bodies(connection, sql, [message.id.as_bytes()])?;
-    Ok(Sent { message, deliveries })
+    Ok(MessageRecord { message, deliveries })
 }
 
 fn body<T: DeserializeOwned>(

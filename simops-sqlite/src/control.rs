@@ -155,7 +155,7 @@ fn commit(
         put_audit_row(tx, row)?;
     }
     events::append(tx, &change.events)?;
-    alerts::put_notices(tx, &change.notices)?;
+    alerts::put_alert_records(tx, &change.alert_records)?;
     if let Some(answer) = answer {
         put_answer(tx, answer)?;
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
-use simops::digest::{Draft, DraftStatus};
+use simops::digest::{Digest, DigestStatus};
 use simops::run::RunRecord;
 use simops::store::{DigestStore, Page, ReportStore, StoredReport};
 
@@ -15,7 +15,7 @@ use crate::{SqliteStore, runs};
 
 #[async_trait]
 impl DigestStore for SqliteStore {
-    async fn digest(&self, slug: &str) -> Result<Option<Draft>> {
+    async fn digest(&self, slug: &str) -> Result<Option<Digest>> {
         let slug = slug.to_owned();
         self.read(move |connection| {
             let mut statement =
@@ -25,7 +25,7 @@ impl DigestStore for SqliteStore {
         .await
     }
 
-    async fn digests_of(&self, anchor: Date) -> Result<Vec<Draft>> {
+    async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>> {
         self.read(move |connection| {
             let mut statement = connection
                 .prepare_cached("SELECT body FROM digests WHERE anchor_date = ?1 ORDER BY place")?;
@@ -37,10 +37,10 @@ impl DigestStore for SqliteStore {
 
     async fn digests(
         &self,
-        status: Option<DraftStatus>,
+        status: Option<DigestStatus>,
         before: Option<i64>,
         limit: usize,
-    ) -> Result<Page<Draft>> {
+    ) -> Result<Page<Digest>> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT body, place FROM digests \
@@ -124,7 +124,7 @@ impl ReportStore for SqliteStore {
 }
 
 /// Inserts a digest, or replaces it in its place.
-pub(crate) fn put(connection: &Connection, digest: &Draft) -> Work<()> {
+pub(crate) fn put(connection: &Connection, digest: &Digest) -> Work<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO digests (slug, anchor_date, status, body) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (slug) DO UPDATE SET status = excluded.status, body = excluded.body",
@@ -134,6 +134,6 @@ pub(crate) fn put(connection: &Connection, digest: &Draft) -> Work<()> {
     Ok(())
 }
 
-fn draft(row: &Row<'_>) -> rusqlite::Result<Draft> {
+fn draft(row: &Row<'_>) -> rusqlite::Result<Digest> {
     Ok(row.get::<_, Json<_>>(0)?.0)
 }

@@ -3,20 +3,24 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
 use simops::Result;
-use simops::store::{DutyStore, Tenure};
+use simops::store::{LeaderLease, LeaderLeaseStore};
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::error::Work;
 
 #[async_trait]
-impl DutyStore for SqliteStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>> {
+impl LeaderLeaseStore for SqliteStore {
+    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>> {
         let duty = duty.to_owned();
         self.read(move |connection| tenure(connection, &duty)).await
     }
 
-    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
+    async fn replace_leader_lease(
+        &self,
+        seen: Option<&LeaderLease>,
+        next: &LeaderLease,
+    ) -> Result<bool> {
         let (seen, next) = (seen.cloned(), next.clone());
         self.write(move |tx| {
             if tenure(tx, &next.duty)? != seen {
@@ -31,11 +35,11 @@ impl DutyStore for SqliteStore {
     }
 }
 
-pub(crate) fn tenure(connection: &Connection, duty: &str) -> Work<Option<Tenure>> {
+pub(crate) fn tenure(connection: &Connection, duty: &str) -> Work<Option<LeaderLease>> {
     let mut statement = connection
         .prepare_cached("SELECT duty, holder, fence, beat FROM duties WHERE duty = ?1")?;
     let found = statement.query_row([duty], |row| {
-        Ok(Tenure {
+        Ok(LeaderLease {
             duty: row.get(0)?,
             holder: row.get::<_, Option<[u8; 16]>>(1)?.map(Uuid::from_bytes),
             fence: row.get(2)?,

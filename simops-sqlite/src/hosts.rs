@@ -40,7 +40,7 @@ impl HostStore for SqliteStore {
         .await
     }
 
-    async fn forget_hosts(&self, before: Timestamp) -> Result<()> {
+    async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
         self.write(move |tx| {
             tx.prepare_cached("DELETE FROM hosts WHERE last_seen < ?1")?
                 .execute([Micros(before)])?;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
 use simops::kpi::summary::Days;
-use simops::kpi::sums::{FIGURES, advance};
+use simops::kpi::sums::{SUM_FIELDS, apply_steps};
 use simops::kpi::{DaySums, KpiEvent, KpiRecount};
 use simops::store::KpiStore;
 use simops::{Error, Result};
@@ -88,7 +88,7 @@ fn record(connection: &Connection, tail: &mut Tail, events: &[KpiEvent]) -> Work
         tail.appended(connection.last_insert_rowid(), batch, event.uid);
         let day = event.day();
         moved.entry(day).or_default().count(event.kind);
-        let known = advance(
+        let known = apply_steps(
             day,
             event.kind.step(),
             |day| tail.steps(connection, event.visitor, day),
@@ -131,13 +131,13 @@ fn sums(connection: &Connection, day: Date) -> Work<DaySums> {
 pub(crate) fn put_sums(connection: &Connection, day: Date, sums: &DaySums) -> Work<()> {
     let mut statement =
         connection.prepare_cached("INSERT OR REPLACE INTO kpi_days (day, sums) VALUES (?1, ?2)")?;
-    statement.execute(params![day_number(day), Json(sums.figures().as_slice())])?;
+    statement.execute(params![day_number(day), Json(sums.to_array().as_slice())])?;
     Ok(())
 }
 
 fn of_figures(figures: &[i64]) -> Work<DaySums> {
-    let figures: &[i64; FIGURES] = figures.try_into().map_err(|_| {
+    let figures: &[i64; SUM_FIELDS] = figures.try_into().map_err(|_| {
         Error::new(simops::ErrorKind::Unusable, "a day's sums cannot be read: rebuild them")
     })?;
-    Ok(DaySums::of_figures(figures))
+    Ok(DaySums::from_array(figures))
 }

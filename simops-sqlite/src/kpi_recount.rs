@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::civil::Date;
 use rusqlite::Connection;
 use simops::clock::day_of;
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::recount::Recounter;
 use simops::kpi::{Kind, KpiRecount, Steps};
 use simops::{Error, ErrorKind};
@@ -59,7 +59,7 @@ fn count(connection: &Connection) -> Work<(KpiRecount, Recounter)> {
             compared = true;
         }
         let kind = kind_of(row.get(1)?)?;
-        let visitor = key_of(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+        let visitor = hash_key(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
         counted.count(kind, visitor, day_of(row.get::<_, Micros>(3)?.0));
     }
     if !compared {

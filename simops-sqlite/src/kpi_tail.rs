@@ -9,7 +9,7 @@
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, params};
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, Steps};
 use uuid::Uuid;
 
@@ -86,7 +86,7 @@ impl Tail {
         while let Some(row) = rows.next()? {
             (self.last, self.batch) = (row.get(0)?, row.get(2)?);
             self.uids.insert(Uuid::from_bytes(row.get(1)?));
-            let visitor = key_of(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
+            let visitor = hash_key(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
             let day = simops::clock::day_of(row.get::<_, Micros>(5)?.0);
             let kind = Kind::of_code(row.get(3)?).map(Kind::step).unwrap_or_default();
             let known = self.steps(connection, visitor, day)?;

@@ -10,7 +10,7 @@ use simops::Result;
 use simops::clock::day_of;
 use simops::kpi::Kind;
 use simops::kpi::recount::Recounter;
-use simops::store::{Log, Old, RetentionStore};
+use simops::store::{LogTable, PruneCutoff, RetentionStore};
 use simops::usage::budget::CallTotals;
 use simops::usage::{DayTotals, UsageRow};
 
@@ -24,27 +24,28 @@ use crate::usage::{COLUMNS, call_totals, row};
 
 #[async_trait]
 impl RetentionStore for SqliteStore {
-    async fn old_rows(&self, log: Log, old: &Old) -> Result<u64> {
+    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
         let old = old.clone();
         self.read(move |connection| {
             let (table, condition) = (table(log), condition(log));
             let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
             let mut statement = connection.prepare(&sql)?;
-            Ok(statement.query_row(params![Micros(old.before), old.kept_run], |row| row.get(0))?)
+            Ok(statement
+                .query_row(params![Micros(old.before), old.except_run], |row| row.get(0))?)
         })
         .await
     }
 
-    async fn delete_old(&self, log: Log, old: &Old, limit: usize) -> Result<u64> {
+    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
         let wanted = old.clone();
         // Beside the writer: visits have no index by time, so looking for the last of them takes long.
         let ids = self.read(move |connection| old_ids(connection, log, &wanted, limit)).await?;
         let Some(last) = ids.iter().copied().max() else { return Ok(0) };
         let tail = self.kpi_tail.clone();
         self.write(move |tx| match log {
-            Log::Events => delete_events(tx, &ids),
-            Log::Ledger => delete_calls(tx, &ids),
-            Log::Visits => {
+            LogTable::Events => delete_events(tx, &ids),
+            LogTable::Ledger => delete_calls(tx, &ids),
+            LogTable::Visits => {
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
                 let deleted = delete_visits(tx, &mut tail, &ids, last);
                 if deleted.is_err() {
@@ -57,36 +58,41 @@ impl RetentionStore for SqliteStore {
     }
 }
 
-fn table(log: Log) -> &'static str {
+fn table(log: LogTable) -> &'static str {
     match log {
-        Log::Events => "events",
-        Log::Ledger => "usage",
-        Log::Visits => "kpi_events",
+        LogTable::Events => "events",
+        LogTable::Ledger => "usage",
+        LogTable::Visits => "kpi_events",
     }
 }
 
 /// Tells old rows, by a time ?1 and a run ?2.
-fn condition(log: Log) -> String {
+fn condition(log: LogTable) -> String {
     let table = table(log);
     let (time, run) = match log {
-        Log::Events | Log::Ledger => ("created_at", "run_id IS NOT ?2"),
-        Log::Visits => ("occurred_at", "TRUE"),
+        LogTable::Events | LogTable::Ledger => ("created_at", "run_id IS NOT ?2"),
+        LogTable::Visits => ("occurred_at", "TRUE"),
     };
     // A rowid that was the greatest would be given again.
     let newest = format!("rowid < (SELECT max(rowid) FROM {table})");
     format!("{time} < ?1 AND (?2 IS NULL OR {run}) AND {newest}")
 }
 
-fn old_ids(connection: &Connection, log: Log, old: &Old, limit: usize) -> Work<Vec<i64>> {
+fn old_ids(
+    connection: &Connection,
+    log: LogTable,
+    old: &PruneCutoff,
+    limit: usize,
+) -> Work<Vec<i64>> {
     let order = match log {
-        Log::Events | Log::Ledger => "created_at",
-        Log::Visits => "rowid",
+        LogTable::Events | LogTable::Ledger => "created_at",
+        LogTable::Visits => "rowid",
     };
     let (table, condition) = (table(log), condition(log));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT ?3"
     ))?;
-    let values = params![Micros(old.before), old.kept_run, count(limit)];
+    let values = params![Micros(old.before), old.except_run, count(limit)];
     let ids = statement.query_map(values, |row| row.get(0))?;
     Ok(ids.collect::<std::result::Result<_, _>>()?)
 }
@@ -207,7 +213,7 @@ pub(crate) fn count_pruned_visits(connection: &Connection, counted: &mut Recount
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let visitor = uuid::Uuid::from_bytes(row.get(0)?);
-        counted.know(visitor, number_day(row.get(1)?)?, simops::kpi::Steps(row.get(2)?));
+        counted.add_known_steps(visitor, number_day(row.get(1)?)?, simops::kpi::Steps(row.get(2)?));
     }
     Ok(())
 }

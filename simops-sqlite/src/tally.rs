@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
 use simops::clock::day_of;
 use simops::event::{Event, NewEvent, RuntimeMode};
-use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
+use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
 
 use crate::SqliteStore;
 use crate::codec::{Micros, count};
@@ -28,17 +28,17 @@ impl TallyStore for SqliteStore {
         self.read(move |connection| tally_days(connection, first, last)).await
     }
 
-    async fn events_in(
+    async fn events_of_type(
         &self,
         window: EventWindow,
         event_type: &str,
-        after: Option<TimePlace>,
+        after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
         let event_type = event_type.to_owned();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(&events_in_sql())?;
-            let after = after.unwrap_or(TimePlace { at: window.after, id: i64::MAX });
+            let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
             let rows = statement.query_map(
                 params![
                     Micros(after.at),
@@ -55,7 +55,7 @@ impl TallyStore for SqliteStore {
         .await
     }
 
-    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
         let event_type = event_type.to_owned();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(&last_of_sql())?;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use simops::Result;
 use simops::store::{
-    ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
+    ActivityScope, CallTally, EventWindow, FailureCounts, Page, UsageFilter, UsageStore,
 };
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
@@ -44,7 +44,7 @@ impl UsageStore for SqliteStore {
         .await
     }
 
-    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
         let run_id = run_id.to_owned();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
@@ -52,7 +52,7 @@ impl UsageStore for SqliteStore {
                  WHERE run_id = ?1 AND created_at > ?2",
             )?;
             let window = statement.query_row(params![run_id, Micros(since)], |row| {
-                Ok(FailureWindow { failed: row.get(0)?, calls: row.get(1)? })
+                Ok(FailureCounts { failed: row.get(0)?, calls: row.get(1)? })
             })?;
             Ok(window)
         })

@@ -74,7 +74,7 @@ impl WorldStore for SqliteStore {
         self.read(move |connection| get(connection, epoch)).await
     }
 
-    async fn forget_epochs(
+    async fn delete_epochs(
         &self,
         before: Timestamp,
         keep: usize,

@@ -1,34 +1,44 @@
-//! Where time comes from. Pure code takes the time as a value; use cases and workers ask a [`Clock`].
+//! Time sources. Pure functions take the current time as an argument; use cases and workers read a
+//! [`Clock`].
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-/// A source of UTC time.
+/// A source of the current UTC time.
 ///
 /// # Contract
-/// Never more precise than a microsecond, so that what is stored equals what was decided on.
+/// Timestamps have microsecond precision, so that a stored timestamp equals the one that a decision
+/// was based on. Implementations must not fail or block.
+///
+/// # Examples
+/// ```
+/// use simops::{Clock, SystemClock};
+///
+/// let now = SystemClock.now();
+/// assert_eq!(now, simops::clock::truncate_to_micros(now));
+/// ```
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock.
+/// The operating system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        whole_micros(Timestamp::now())
+        truncate_to_micros(Timestamp::now())
     }
 }
 
-/// `at` without what is finer than a microsecond.
-pub fn whole_micros(at: Timestamp) -> Timestamp {
+/// `at` truncated to whole microseconds.
+pub fn truncate_to_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
-/// The UTC date of `at`: the *day* of budgets and rollups.
+/// The UTC date of `at`. Budgets and rollups are kept per UTC day.
 pub fn day_of(at: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(at).date()
 }

@@ -1,47 +1,50 @@
-//! One error for the whole library: what kind it is, what to tell a person, whether a retry helps.
+//! The library's error type: a kind that callers match on, a message for people, and whether a retry
+//! can succeed.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The library's result.
+/// A [`Result`](std::result::Result) with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, in the terms a caller acts on.
+/// The category of an [`Error`], which tells a caller how to react.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// A field is out of its form; see [`Error::fields`].
+    /// A field of the request is malformed or out of range; see [`Error::fields`].
     Invalid,
-    /// Well formed, but it cannot be granted: an unknown setting, a missing parent run.
+    /// The request is well formed but refers to something that is not allowed, such as an unknown
+    /// setting or a missing parent run.
     Rejected,
-    /// It conflicts with the current state.
+    /// The request conflicts with the current state.
     Conflict,
-    /// The thing named does not exist.
+    /// The requested object does not exist.
     NotFound,
-    /// The environment forbids it.
+    /// The environment or the write gate does not allow the operation.
     Forbidden,
-    /// The state moved since it was read: decide again. Never leaves [`crate::ops::Ops`].
+    /// The state has changed since it was read; read it and decide again. Use cases of
+    /// [`crate::ops::Ops`] never return this kind.
     Stale,
-    /// The store is away, locked or full. Nothing was changed that was not acknowledged, except
-    /// where a method documents an unknown outcome.
+    /// The store is unreachable, locked or full. Nothing was changed, unless the method documents
+    /// an unknown outcome.
     Unavailable,
-    /// What is stored cannot be used: corrupt, or written by a newer version.
+    /// The stored data cannot be read: it is corrupt or was written by a newer version.
     Unusable,
-    /// A defect of simops or of a host.
+    /// A bug in simops or in a host.
     Internal,
 }
 
-/// One field of a request that is out of its form.
+/// A field of a request that is malformed or out of range.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
-    /// The field, as the caller spelled it.
+    /// The field's name, as the caller spelled it.
     pub field: String,
-    /// What is allowed, as a sentence.
+    /// A sentence that says which values are allowed.
     pub message: String,
 }
 
-/// An error with its kind, a sentence a person can act on, and its cause.
+/// An error with a kind, a message for people, and an optional cause.
 #[derive(Debug, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
@@ -59,49 +62,49 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// An error of `kind`; `detail` is shown to people, so it names no secret.
+    /// Creates an error. `detail` is shown to people and must not contain secrets.
     pub fn new(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), fields: Vec::new(), retry_after: None, source: None }
     }
 
-    /// [`ErrorKind::Invalid`] for one field.
+    /// Creates an [`ErrorKind::Invalid`] error for one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::invalid_fields(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
-    /// [`ErrorKind::Invalid`] for several fields at once; the detail lists them.
+    /// Creates an [`ErrorKind::Invalid`] error for several fields; the message lists all of them.
     pub fn invalid_fields(fields: Vec<FieldError>) -> Self {
         let detail =
             fields.iter().map(|f| format!("{}: {}", f.field, f.message)).collect::<Vec<_>>();
         Self { fields, ..Self::new(ErrorKind::Invalid, detail.join("; ")) }
     }
 
-    /// [`ErrorKind::Rejected`].
+    /// Creates an [`ErrorKind::Rejected`] error.
     pub fn rejected(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Rejected, detail)
     }
 
-    /// [`ErrorKind::Conflict`].
+    /// Creates an [`ErrorKind::Conflict`] error.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Conflict, detail)
     }
 
-    /// [`ErrorKind::NotFound`].
+    /// Creates an [`ErrorKind::NotFound`] error.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, detail)
     }
 
-    /// [`ErrorKind::Forbidden`].
+    /// Creates an [`ErrorKind::Forbidden`] error.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Forbidden, detail)
     }
 
-    /// [`ErrorKind::Stale`].
+    /// Creates an [`ErrorKind::Stale`] error.
     pub fn stale(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Stale, detail)
     }
 
-    /// [`ErrorKind::Unavailable`], worth a retry after a second.
+    /// Creates an [`ErrorKind::Unavailable`] error that suggests a retry after one second.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self {
             retry_after: Some(Duration::from_secs(1)),
@@ -109,12 +112,12 @@ impl Error {
         }
     }
 
-    /// [`ErrorKind::Internal`].
+    /// Creates an [`ErrorKind::Internal`] error.
     pub fn internal(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, detail)
     }
 
-    /// The same error with its cause.
+    /// Adds the cause.
     #[must_use]
     pub fn with_source(
         self,
@@ -123,33 +126,33 @@ impl Error {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// The same error, its sentence led by what it is about: `simops.db: the disk is full`.
+    /// Prefixes the message with its subject, as in `simops.db: the disk is full`.
     #[must_use]
     pub fn about(self, what: impl fmt::Display) -> Self {
         Self { detail: format!("{what}: {}", self.detail), ..self }
     }
 
-    /// What went wrong.
+    /// The category of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The sentence for a person.
+    /// The message for people.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The fields out of their form; empty but for [`ErrorKind::Invalid`].
+    /// The invalid fields. Empty unless the kind is [`ErrorKind::Invalid`].
     pub fn fields(&self) -> &[FieldError] {
         &self.fields
     }
 
-    /// How long to wait before the same call may succeed.
+    /// How long to wait before retrying the same call, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Whether the same call may succeed later without any other change.
+    /// Whether a retry of the same call can succeed without any other change.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Stale)
     }

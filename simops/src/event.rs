@@ -1,87 +1,87 @@
-//! The event log's record: what happened, to whom, in which run.
+//! The record type of the event log.
 //!
-//! An *action* of an agent is an event whose metadata carries `runtime {mode, run_id}`; the names
-//! in [`kind`] are those that simops itself counts. A host may add any other.
+//! An *action* is an event of an agent whose metadata contains `runtime {mode, run_id}`. The event
+//! types in [`kind`] have a meaning for simops. A host may use any other type as well.
 //!
-//! # What a host may tell simops about its world
-//! Figures of emergence (see [`crate::baseline`]) are read from events alone, so any host has them
-//! that keeps these conventions, however it stores its world:
+//! # Conventions for hosts
+//! Baselines, digests and reports compute the metrics of a society from events alone. They are
+//! available for every host that follows these conventions, independent of how it stores its world:
 //!
-//! - `metadata.category`: what an event is about; the words in [`category`] are counted.
-//! - `metadata.enforcement`: true when the event makes somebody keep a rule.
-//! - [`kind::VOTE_CAST`] carries `proposal_id` and `vote`, both of any JSON type: agents vote alike
-//!   when their votes on one proposal of one run are equal.
-//! - [`kind::INVENTORY_SNAPSHOT`] carries `inventories [{agent_id, RESOURCE: amount, …}]`, one entry
-//!   for each living agent; every number beside `agent_id` is an amount that it owns.
+//! - `metadata.category` is the topic of an event. The categories in [`category`] are counted.
+//! - `metadata.enforcement` is true for an event that enforces a rule.
+//! - [`kind::VOTE_CAST`] has `proposal_id` and `vote` in its metadata, both of any JSON type. Two
+//!   agents agree on a proposal of a run if their votes are equal.
+//! - [`kind::INVENTORY_SNAPSHOT`] has `inventories [{agent_id, RESOURCE: amount, …}]` in its metadata,
+//!   with one entry per living agent. Every numeric field except `agent_id` is an amount the agent owns.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// Event types that simops writes or counts.
+/// Event types that simops writes or evaluates.
 pub mod kind {
-    /// A run began.
+    /// A run was started.
     pub const RUN_STARTED: &str = "run_started";
-    /// An operator ended a run.
+    /// An operator stopped a run.
     pub const RUN_STOPPED: &str = "run_stopped";
     /// A run was paused.
     pub const RUN_PAUSED: &str = "run_paused";
-    /// A run goes on after a pause or after a guardrail had stopped it.
+    /// A run was resumed after a pause or after a guardrail stopped it.
     pub const RUN_RESUMED: &str = "run_resumed";
-    /// A new epoch of the world replaced the old one.
+    /// A new world epoch replaced the current one.
     pub const WORLD_RESET: &str = "world_reset";
-    /// Runtime settings changed.
+    /// Runtime settings were changed.
     pub const SETTINGS_CHANGED: &str = "settings_changed";
-    /// A figure of visitors calls for a person.
+    /// A KPI alert started firing.
     pub const KPI_ALERT_FIRED: &str = "kpi_alert_fired";
-    /// It no longer does.
+    /// A KPI alert was resolved.
     pub const KPI_ALERT_RESOLVED: &str = "kpi_alert_resolved";
-    /// A stop condition ended a run.
+    /// A guardrail stopped a run because a stop condition was met.
     pub const STOPPED_BY_GUARDRAIL: &str = "simulation_stopped_guardrail";
-    /// A message that opens a forum thread.
+    /// An agent opened a forum thread.
     pub const FORUM_POST: &str = "forum_post";
-    /// A message in a forum thread.
+    /// An agent replied in a forum thread.
     pub const FORUM_REPLY: &str = "forum_reply";
-    /// A proposal was put to the vote.
+    /// An agent created a proposal.
     pub const PROPOSAL_CREATED: &str = "proposal_created";
-    /// A proposal's vote ended, either way.
+    /// Voting on a proposal ended, with either result.
     pub const PROPOSAL_CLOSED: &str = "proposal_closed";
-    /// A vote on a proposal.
+    /// An agent voted on a proposal.
     pub const VOTE_CAST: &str = "vote_cast";
-    /// A digest was written.
+    /// A digest was created.
     pub const DIGEST_CREATED: &str = "digest_created";
-    /// A digest stands.
+    /// A digest was published.
     pub const DIGEST_PUBLISHED: &str = "digest_published";
-    /// A digest does not stand.
+    /// A digest was discarded.
     pub const DIGEST_DISCARDED: &str = "digest_discarded";
-    /// The types that tell of digests.
-    pub const OF_DIGESTS: [&str; 3] = [DIGEST_CREATED, DIGEST_PUBLISHED, DIGEST_DISCARDED];
-    /// An agent tried what is not possible.
+    /// The event types about digests.
+    pub const DIGEST_TYPES: [&str; 3] = [DIGEST_CREATED, DIGEST_PUBLISHED, DIGEST_DISCARDED];
+    /// An agent attempted an action that the rules do not allow.
     pub const INVALID_ACTION: &str = "invalid_action";
-    /// Who lives and what each owns.
+    /// The living agents and what each of them owns.
     pub const INVENTORY_SNAPSHOT: &str = "inventory_snapshot";
 }
 
-/// What events are about, where simops counts it. A host may use any other word, too.
+/// Event categories that simops counts. A host may use other categories as well.
 pub mod category {
-    /// Proposals, votes, laws.
+    /// Proposals, votes and laws.
     pub const GOVERNANCE: &str = "governance";
-    /// Agents against each other.
+    /// Agents acting against each other.
     pub const CONFLICT: &str = "conflict";
-    /// Agents for each other.
+    /// Agents helping each other.
     pub const COOPERATION: &str = "cooperation";
-    /// What was tried in vain.
+    /// Actions that the rules do not allow.
     pub const INVALID: &str = "invalid";
 }
 
-/// How an agent's action came about.
+/// How an agent's action was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeMode {
-    /// A model decided.
+    /// By a model.
     Checkpoint,
-    /// A rule decided, because no model answered.
+    /// By a fixed rule, because no model answered.
     DeterministicFallback,
 }
 
@@ -94,7 +94,7 @@ impl RuntimeMode {
         }
     }
 
-    /// The mode of that name.
+    /// The mode with this name; `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "checkpoint" => Some(Self::Checkpoint),
@@ -104,27 +104,27 @@ impl RuntimeMode {
     }
 }
 
-/// An event before it is stored.
+/// An event that has not been stored yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewEvent {
-    /// Written once however often it is appended.
+    /// Unique id. Appending an event with a known uid has no effect.
     pub uid: Uuid,
-    /// The run it belongs to, if any.
+    /// The run the event belongs to, if any.
     pub run_id: Option<String>,
-    /// The agent that acted or was struck, if any.
+    /// The agent that acted or was affected, if any.
     pub agent_id: Option<i64>,
-    /// What happened, in snake case.
+    /// The event type, in snake case.
     pub event_type: String,
-    /// One sentence for people. May hold what agents wrote: escape it before showing it.
+    /// One sentence for people. It can contain text written by agents; escape it before display.
     pub description: String,
-    /// Details; an action's carries `runtime {mode, run_id}`.
+    /// Details. An action has `runtime {mode, run_id}`.
     pub metadata: Map<String, Value>,
-    /// When it happened.
+    /// When the event happened.
     pub created_at: Timestamp,
 }
 
 impl NewEvent {
-    /// An event of `event_type` at `created_at`, with a fresh uid and nothing else.
+    /// Creates an event with a new uid and without run, agent or metadata.
     pub fn new(
         event_type: impl Into<String>,
         description: impl Into<String>,
@@ -141,61 +141,62 @@ impl NewEvent {
         }
     }
 
-    /// The same event in a run.
+    /// Sets the run.
     #[must_use]
     pub fn in_run(mut self, run_id: Option<&str>) -> Self {
         self.run_id = run_id.map(str::to_owned);
         self
     }
 
-    /// The same event of an agent.
+    /// Sets the agent.
     #[must_use]
     pub fn of_agent(mut self, agent_id: i64) -> Self {
         self.agent_id = Some(agent_id);
         self
     }
 
-    /// The same event with one more detail.
+    /// Adds a metadata entry.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.metadata.insert(key.to_owned(), value.into());
         self
     }
 
-    /// The same event as an action that came about by `mode`.
+    /// Marks the event as an action decided by `mode`. Set the run first: the mark contains its id.
     #[must_use]
     pub fn as_action(self, mode: RuntimeMode) -> Self {
         let runtime = json!({ "mode": mode.as_str(), "run_id": self.run_id });
         self.with("runtime", runtime)
     }
 
-    /// What it is about: `metadata.category`, or what its type implies; empty when nothing says.
+    /// The category: `metadata.category`, or the one that the event type implies; empty if neither
+    /// is known.
     pub fn category(&self) -> &str {
         category_of(&self.event_type, &self.metadata)
     }
 
-    /// Whether it makes somebody keep a rule.
+    /// Whether the event enforces a rule.
     pub fn is_enforcement(&self) -> bool {
         enforces(&self.metadata)
     }
 
-    /// How the action came about; `None` for what is no action.
+    /// How the action was decided; `None` if the event is not an action.
     pub fn runtime_mode(&self) -> Option<RuntimeMode> {
         RuntimeMode::parse(self.metadata.get("runtime")?.get("mode")?.as_str()?)
     }
 }
 
-/// What an event of that type and those details is about; empty when nothing says.
+/// The category of an event with this type and metadata; empty if unknown.
 pub(crate) fn category_of<'a>(event_type: &str, metadata: &'a Map<String, Value>) -> &'a str {
-    let said = metadata.get("category").and_then(Value::as_str);
-    said.filter(|word| !word.is_empty()).unwrap_or(match event_type {
+    let explicit = metadata.get("category").and_then(Value::as_str);
+    explicit.filter(|category| !category.is_empty()).unwrap_or(match event_type {
         kind::PROPOSAL_CREATED | kind::PROPOSAL_CLOSED | kind::VOTE_CAST => category::GOVERNANCE,
         kind::INVALID_ACTION => category::INVALID,
         _ => "",
     })
 }
 
-/// Whether details say that an event makes somebody keep a rule.
+/// Whether an event with this metadata enforces a rule.
 pub(crate) fn enforces(metadata: &Map<String, Value>) -> bool {
     metadata.get("enforcement").and_then(Value::as_bool).unwrap_or_default()
 }
@@ -204,20 +205,20 @@ pub(crate) fn enforces(metadata: &Map<String, Value>) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
-    /// Its place in the log: later events have greater ids.
+    /// Position in the log. Later events have greater ids.
     pub id: i64,
-    /// The run it belongs to, if any.
+    /// The run the event belongs to, if any.
     pub run_id: Option<String>,
-    /// The agent that acted or was struck, if any.
+    /// The agent that acted or was affected, if any.
     pub agent_id: Option<i64>,
-    /// What happened, in snake case.
+    /// The event type, in snake case.
     pub event_type: String,
-    /// One sentence for people.
+    /// One sentence for people. It can contain text written by agents; escape it before display.
     pub description: String,
-    /// Details; an action's carries `runtime {mode, run_id}`.
+    /// Details. An action has `runtime {mode, run_id}`.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub metadata: Map<String, Value>,
-    /// When it happened.
+    /// When the event happened.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
 }

@@ -13,16 +13,16 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::alert::decide::{Facts, Found};
+use crate::alert::decide::{AlertUpdate, EvaluationInput};
 use crate::alert::{self, Alert, AlertOptions, DeliveryState};
 use crate::clock::day_of;
 use crate::control::decide::Start;
 use crate::control::digests::{IfExists, NewDraft};
 use crate::control::{Change, Command, Context, ControlState, Environment, decide};
-use crate::digest::{Draft, DraftStatus};
+use crate::digest::{Digest, DigestStatus};
 use crate::kpi::MAX_LATE_DAYS;
-use crate::kpi::summary::{COMPARED_DAYS, Days};
-use crate::kpi::sums::RETURNS;
+use crate::kpi::summary::{AVERAGE_DAYS, Days};
+use crate::kpi::sums::RETENTION_DAYS;
 use crate::run::rules::RunPlan;
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
@@ -78,9 +78,9 @@ pub enum Intent {
     /// Start a run, in a world just built if there is one.
     Start(Box<RunPlan>, Option<i64>),
     /// Keep a digest, unless its date has one.
-    Draft(Box<Draft>, IfExists),
+    Draft(Box<Digest>, IfExists),
     /// Publish or discard the digest of that name.
-    MoveDraft(String, DraftStatus),
+    MoveDraft(String, DigestStatus),
     /// A command that needs no facts.
     Command(Command),
     /// Hold the rules against the days.
@@ -300,15 +300,15 @@ impl Executor {
         let today = day_of(context.now);
         let days = compared_days(&*self.store, today, 0).await?;
         let newest = self.store.newest_alerts().await?;
-        let facts = Facts { days: &days, newest: &newest, today };
-        let found = Found::of(options, &facts, context.now);
+        let facts = EvaluationInput { days: &days, newest: &newest, today };
+        let found = AlertUpdate::of(options, &facts, context.now);
         let last_told = match found.fingerprint() {
             Some(fingerprint) => self.store.last_message(&fingerprint).await?,
             None => None,
         };
         let mut gone = Vec::new();
         for receiver in &options.receivers {
-            let last = self.store.last_tried(&receiver.sink, &receiver.target).await?;
+            let last = self.store.last_attempted(&receiver.sink, &receiver.target).await?;
             if last.is_some_and(|last| last.state == DeliveryState::Gone) {
                 gone.push(receiver.clone());
             }
@@ -396,7 +396,7 @@ impl Executor {
 /// Of the store.
 pub async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Result<Days> {
     // The latest cohort that is mature, wherever it lies, has a week before it.
-    let back = days.max(MAX_LATE_DAYS) + COMPARED_DAYS + RETURNS[1] + 1;
+    let back = days.max(MAX_LATE_DAYS) + AVERAGE_DAYS + RETENTION_DAYS[1] + 1;
     let failed = |error| Error::internal("there is no such day").with_source(error);
     store.kpi_days(today.checked_sub(back.days()).map_err(failed)?, today).await
 }

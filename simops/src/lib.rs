@@ -1,13 +1,34 @@
-//! simops: the control plane for LLM-agent simulations.
+//! The control plane for LLM-agent simulations: start, pause and stop runs, cap what model calls
+//! cost, and keep an audit trail.
 //!
-//! Data flows one way: a request or a timer calls a use case of [`ops::Ops`], a pure function
-//! decides, and one commit of a [`store::RunStore`] makes the decision true. Hosts follow the
-//! generation of that commit ([`host::Worker`]).
+//! ```
+//! use simops::settings::{Effective, Overrides, Registry, key};
 //!
-//! - Embed a simulation: implement [`host::SimulationHost`] and run a [`host::Worker`].
-//! - Operate it: [`ops::Ops`].
-//! - Bring another database: implement [`store::RunStore`] and pass
-//!   [`store_conformance!`](crate::store_conformance) (feature `testing`).
+//! let settings = Effective::of(&Registry::builtin(), &Overrides::new());
+//! assert_eq!(settings.float(key::BUDGET_HARD), 1.0); // USD per UTC day
+//! ```
+//!
+//! # Where to start
+//!
+//! - **Embed a simulation**: implement [`host::SimulationHost`] and run it with a [`host::Worker`].
+//! - **Call models**: use a [`llm::Router`], which reserves each call against the day's budget.
+//! - **Operate runs**: call the use cases of [`ops::Ops`].
+//! - **Support another database**: implement [`store::RunStore`] and run the test suite that
+//!   [`store_conformance!`](crate::store_conformance) generates (feature `testing`).
+//!
+//! # How a change is made
+//!
+//! A request or a timer calls a use case. A pure function decides what changes, and one transaction
+//! of the store commits the decision together with its audit rows and events. Hosts follow the
+//! generation number of that commit.
+//!
+//! # Features
+//!
+//! - `http`: model providers that speak OpenAI's API, and notifications.
+//! - `redis`: model calls counted in Redis.
+//! - `clap`: configuration as command-line flags.
+//! - `openapi`: schemas of the public types.
+//! - `testing`: an in-memory store, fault injection and the conformance tests for stores.
 
 pub mod alert;
 pub mod baseline;
@@ -38,7 +59,7 @@ pub mod usage;
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind, FieldError, Result};
 
-/// Async trait methods in one spelling for implementers.
+/// The attribute that implementations of the async traits need.
 pub use async_trait::async_trait;
-/// The version hosts and servers report.
+/// The version of this crate, which hosts and servers report.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

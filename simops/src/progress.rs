@@ -1,7 +1,7 @@
-//! How far long work is, for whoever shows it.
+//! Progress reporting for long operations.
 
-/// Is told how far a piece of work is: steps done, and steps in all.
+/// A callback that receives the number of completed steps and the total number of steps.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Send + Sync);
 
-/// For work that nobody watches.
-pub const UNWATCHED: Progress<'static> = &|_, _| {};
+/// Ignores progress.
+pub const NO_PROGRESS: Progress<'static> = &|_, _| {};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
@@ -29,7 +29,7 @@ pub fn batch(start: Timestamp, number: u64) -> Vec<KpiEvent> {
             let kind = Kind::ALL[usize::try_from(chance % 13).unwrap_or_default()];
             KpiEvent {
                 // As random as browsers make them.
-                uid: key_of(&format!("{day} {place}")),
+                uid: hash_key(&format!("{day} {place}")),
                 session_id: Some(format!("session-{:010}", chance % 1_000_000)),
                 run_id: Some("test-20260101T000000Z".to_owned()),
                 surface: Some("landing".to_owned()),

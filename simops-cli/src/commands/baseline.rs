@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use simops::baseline::{BaselineAnswer, compare, files, plot};
+use simops::baseline::{BaselineResponse, compare, files, plot};
 use simops::ops::BaselineOptions;
 use simops::output;
 
@@ -138,7 +138,7 @@ async fn take(globals: &Globals, options: BaselineOptions) -> Result<(), Failure
     print::json(&files::write(&globals.simops_output_dir, answer)?)
 }
 
-fn read(folder: &Path, name: &str) -> Result<BaselineAnswer, Failure> {
+fn read(folder: &Path, name: &str) -> Result<BaselineResponse, Failure> {
     let path = match name {
         "latest" => folder.join("baseline/baseline_latest.json"),
         path => PathBuf::from(path),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use simops::digest::args::GateArgs;
+use simops::digest::args::EvidenceArgs;
 use simops::ops::{DigestOptions, ReasonBody};
 
 use crate::args::Globals;
@@ -49,7 +49,7 @@ struct DraftArgs {
     #[arg(long)]
     allow_duplicate_anchor: bool,
     #[command(flatten)]
-    gate: GateArgs,
+    gate: EvidenceArgs,
 }
 
 #[derive(Subcommand)]

@@ -5,7 +5,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::json;
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent, MAX_BATCH};
 use simops::ops::Ops;
 
@@ -145,7 +145,7 @@ impl Visitor<'_> {
         // What is still to come today has not happened.
         let Some(occurred_at) = at.filter(|at| *at <= self.now) else { return };
         self.events.push(KpiEvent {
-            uid: key_of(&format!("{visitor} {}", self.uids)),
+            uid: hash_key(&format!("{visitor} {}", self.uids)),
             session_id: Some(format!("{visitor}-{day}")),
             received_at: self.now,
             ..KpiEvent::new(kind, visitor, occurred_at)
@@ -158,7 +158,7 @@ struct Chance(u64);
 
 impl Chance {
     fn of(text: &str) -> Self {
-        Self(key_of(text).as_u64_pair().0)
+        Self(hash_key(text).as_u64_pair().0)
     }
 
     fn next(&mut self) -> u64 {

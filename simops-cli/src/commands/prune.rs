@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, json};
 use simops::clock::{Clock, SystemClock};
 use simops::control::Environment;
-use simops::store::{Log, Old, RunStore};
+use simops::store::{LogTable, PruneCutoff, RunStore};
 
 use crate::args::Globals;
 use crate::commands::{on_database_only, since};
@@ -37,16 +37,17 @@ pub(crate) struct PruneArgs {
     /// The logs: events, ledger (model calls), visits (events of visitors)
     #[arg(long, value_name = "LOGS", value_delimiter = ',', default_value = "events")]
     #[arg(value_parser = log())]
-    what: Vec<Log>,
+    what: Vec<LogTable>,
     /// Only tell how many would go
     #[arg(long)]
     dry_run: bool,
 }
 
-fn log() -> impl clap::builder::TypedValueParser<Value = Log> {
+fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(Log::ALL.map(Log::as_str))
-        .map(|name| Log::ALL.into_iter().find(|log| log.as_str() == name).unwrap_or(Log::Events))
+    PossibleValuesParser::new(LogTable::ALL.map(LogTable::as_str)).map(|name| {
+        LogTable::ALL.into_iter().find(|log| log.as_str() == name).unwrap_or(LogTable::Events)
+    })
 }
 
 /// Runs `prune`.
@@ -61,23 +62,28 @@ pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failur
     let now = SystemClock.now();
     args.what.iter().try_for_each(|log| log.check(args.older_than, now))?;
     let store = database::open(&globals.database.database()?).await?;
-    let kept_run = store.load().await?.open_run().map(|run| run.run_id.clone());
-    let old = Old { before: args.older_than, kept_run };
+    let except_run = store.load().await?.open_run().map(|run| run.run_id.clone());
+    let old = PruneCutoff { before: args.older_than, except_run };
     let mut answer = Map::new();
     answer.insert("older_than".to_owned(), json!(args.older_than));
     answer.insert("dry_run".to_owned(), json!(args.dry_run));
-    for log in Log::ALL.into_iter().filter(|log| args.what.contains(log)) {
-        let found = while_at("counting old rows", store.old_rows(log, &old)).await?;
+    for log in LogTable::ALL.into_iter().filter(|log| args.what.contains(log)) {
+        let found = while_at("counting old rows", store.count_prunable(log, &old)).await?;
         let deleted = if args.dry_run { 0 } else { delete(&*store, log, &old, found).await? };
         answer.insert(log.as_str().to_owned(), json!({ "old": found, "deleted": deleted }));
     }
     print::json(&answer)
 }
 
-async fn delete(store: &dyn RunStore, log: Log, old: &Old, found: u64) -> Result<u64, Failure> {
+async fn delete(
+    store: &dyn RunStore,
+    log: LogTable,
+    old: &PruneCutoff,
+    found: u64,
+) -> Result<u64, Failure> {
     let (mut deleted, bar) = (0, Bar::new(log.as_str()));
     loop {
-        match store.delete_old(log, old, AT_ONCE).await? {
+        match store.prune(log, old, AT_ONCE).await? {
             0 => return Ok(deleted),
             more => deleted += more,
         }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use simops::alert::AlertOptions;
 use simops::control::AuditHead;
-use simops::digest::{DraftStatus, Requirements, Schedule};
+use simops::digest::{DigestStatus, Requirements, Schedule};
 use simops::ops::{Caller, Ops, OpsOptions};
-use simops::progress::UNWATCHED;
+use simops::progress::NO_PROGRESS;
 use simops::store::RunStore;
 use simops::{ErrorKind, SystemClock};
 
@@ -120,14 +120,14 @@ impl Direct {
             }
             Request::DigestNamed { slug } => value(ops.digest_named(slug).await?),
             Request::PublishDigest { slug, body } => {
-                let (to, why) = (DraftStatus::Published, body.reason.as_deref());
+                let (to, why) = (DigestStatus::Published, body.reason.as_deref());
                 value(ops.move_digest(caller, slug, to, why).await?)
             }
             Request::DiscardDigest { slug, body } => {
-                let (to, why) = (DraftStatus::Discarded, body.reason.as_deref());
+                let (to, why) = (DigestStatus::Discarded, body.reason.as_deref());
                 value(ops.move_digest(caller, slug, to, why).await?)
             }
-            Request::Baseline(options) => value(ops.baseline(options, UNWATCHED).await?),
+            Request::Baseline(options) => value(ops.baseline(options, NO_PROGRESS).await?),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
-use simops::alert::Notices;
+use simops::alert::AlertRecords;
 use simops::clock::day_of;
 use simops::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use simops::event::{NewEvent, RuntimeMode};
@@ -174,8 +174,9 @@ impl Chance {
         }
         // Now and then it was decided on something older.
         let expected_generation = state.generation.saturating_sub(u64::from(self.below(5) == 0));
-        let (audit, events, notices) = (vec![row], vec![self.event()], Notices::default());
-        Change { expected_generation, next, run, digest: None, audit, events, notices }
+        let (audit, events, alert_records) =
+            (vec![row], vec![self.event()], AlertRecords::default());
+        Change { expected_generation, next, run, digest: None, audit, events, alert_records }
     }
 
     fn run(&mut self, state: &ControlState) -> RunRecord {
@@ -243,7 +244,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
         9 => told(store.report(&chance.host()).await),
         10 => match chance.below(3) {
             0 => told(store.leave(&chance.host().id).await),
-            1 => told(store.forget_hosts(chance.time() - 50.minutes()).await),
+            1 => told(store.delete_hosts(chance.time() - 50.minutes()).await),
             _ => told(store.delete_idempotency_before(chance.time() - 50.minutes()).await),
         },
         11 => told(store.request_epoch(chance.time()).await),
@@ -257,7 +258,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
                 0 => told(store.claim_epoch(epoch, "h").await),
                 1 => told(store.finish_epoch(epoch, &documents, &json!({"ok": 1})).await),
                 2 => told(store.fail_epoch(epoch, "no").await),
-                _ => told(store.forget_epochs(chance.time(), 2, Some(epoch)).await),
+                _ => told(store.delete_epochs(chance.time(), 2, Some(epoch)).await),
             }
         }
         13 => {

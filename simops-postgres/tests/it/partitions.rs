@@ -7,11 +7,11 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use simops::clock::day_of;
 use simops::event::NewEvent;
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent};
 use simops::store::{
-    ActivityScope, EventFilter, EventStore, KpiStore, Log, Old, RetentionStore, UsageFilter,
-    UsageStore,
+    ActivityScope, EventFilter, EventStore, KpiStore, LogTable, PruneCutoff, RetentionStore,
+    UsageFilter, UsageStore,
 };
 use simops::usage::{NanoUsd, UsageRow};
 use simops_postgres::PostgresStore;
@@ -46,7 +46,7 @@ fn ago(now: Timestamp, days: i64) -> Timestamp {
 }
 
 fn visit(number: i64, at: Timestamp) -> KpiEvent {
-    let uid = key_of(&format!("event-{number}"));
+    let uid = hash_key(&format!("event-{number}"));
     KpiEvent { uid, ..KpiEvent::new(Kind::ALL[0], format!("visitor-{number}"), at) }
 }
 
@@ -97,8 +97,8 @@ async fn events_and_visits_go_on_over_a_partition_a_day() {
     // Days that are dropped are gone, and pruning finds the rest.
     drop_days(&database, "events", 4).unwrap();
     assert_eq!(descriptions(&store).await.len(), 6);
-    let old = Old { before: ago(now, 1), kept_run: None };
-    assert_eq!(store.delete_old(Log::Events, &old, 100).await.unwrap(), 3);
+    let old = PruneCutoff { before: ago(now, 1), except_run: None };
+    assert_eq!(store.prune(LogTable::Events, &old, 100).await.unwrap(), 3);
     // The newest stays, however old it is.
     assert_eq!(descriptions(&store).await, ["2 days ago", "0 days ago", "1 days ago"]);
 }
@@ -169,8 +169,8 @@ async fn the_ledger_goes_on_over_a_partition_a_day_and_counts_what_is_dropped() 
     let dropped = store.recount().await.unwrap();
     assert_eq!((dropped.rows, dropped.pruned, dropped.differences()), (42, 20, Vec::new()));
     assert_eq!((dropped.days, dropped.runs), (booked.days.clone(), booked.runs.clone()));
-    let old = Old { before: ago(Timestamp::now(), 37), kept_run: Some("run".to_owned()) };
-    assert_eq!(store.delete_old(Log::Ledger, &old, 100).await.unwrap(), 1);
+    let old = PruneCutoff { before: ago(Timestamp::now(), 37), except_run: Some("run".to_owned()) };
+    assert_eq!(store.prune(LogTable::Ledger, &old, 100).await.unwrap(), 1);
     let pruned = store.recount().await.unwrap();
     assert_eq!((pruned.rows, pruned.pruned, pruned.differences()), (41, 21, Vec::new()));
     assert_eq!((pruned.days, pruned.runs), (booked.days, booked.runs));
@@ -194,8 +194,8 @@ async fn days_of_visits_are_dropped_and_stay_counted() {
     let found = store.recount_kpi().await.unwrap();
     assert_eq!((found.events, found.pruned, found.wrong_steps), (101, 19, 0));
     assert_eq!(found.differences(), []);
-    let old = Old { before: ago(now, 95), kept_run: None };
-    assert_eq!(store.delete_old(Log::Visits, &old, 100).await.unwrap(), 5);
+    let old = PruneCutoff { before: ago(now, 95), except_run: None };
+    assert_eq!(store.prune(LogTable::Visits, &old, 100).await.unwrap(), 5);
     let found = store.rebuild_kpi().await.unwrap();
     assert_eq!((found.events, found.pruned, found.differences()), (96, 24, Vec::new()));
     assert_eq!(store.kpi_days(Date::MIN, Date::MAX).await.unwrap(), days);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use simops::alert::Notices;
+use simops::alert::AlertRecords;
 use simops::control::{Change, ControlState};
 use simops::event::NewEvent;
 use simops::store::ControlStore;
@@ -25,7 +25,7 @@ pub(crate) fn change(state: &ControlState) -> Change {
         digest: None,
         audit: vec![],
         events: vec![event("changed")],
-        notices: Notices::default(),
+        alert_records: AlertRecords::default(),
     }
 }
 

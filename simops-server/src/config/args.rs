@@ -1,7 +1,7 @@
 //! Flags and environment variables, as they are written.
 
 use clap::Parser;
-use simops::digest::args::{GateArgs, ScheduleArgs};
+use simops::digest::args::{EvidenceArgs, ScheduleArgs};
 use simops::llm::LlmArgs;
 use simops_database::DatabaseArgs;
 
@@ -103,7 +103,7 @@ pub struct Args {
     pub(super) alerts: AlertArgs,
 
     #[command(flatten)]
-    pub(super) digest_gate: GateArgs,
+    pub(super) digest_gate: EvidenceArgs,
 
     #[command(flatten)]
     pub(super) digest_schedule: ScheduleArgs,

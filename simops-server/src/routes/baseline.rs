@@ -1,9 +1,9 @@
 //! Baselines.
 
 use axum::extract::State;
-use simops::baseline::BaselineAnswer;
+use simops::baseline::BaselineResponse;
 use simops::ops::BaselineOptions;
-use simops::progress::UNWATCHED;
+use simops::progress::NO_PROGRESS;
 
 use crate::answer::{Answer, Json};
 use crate::app::App;
@@ -13,10 +13,10 @@ use crate::body::Write;
 ///
 /// Budget, thresholds, recent provider failures, and the figures of windows that end now.
 #[utoipa::path(post, path = "/api/admin/baseline", tag = "reports",
-    request_body = BaselineOptions, responses((status = OK, body = BaselineAnswer)))]
+    request_body = BaselineOptions, responses((status = OK, body = BaselineResponse)))]
 pub(crate) async fn take(
     State(app): State<App>,
     write: Write<BaselineOptions>,
-) -> Answer<BaselineAnswer> {
-    Ok(Json(app.ops.write_baseline(&write.caller, &write.body, UNWATCHED).await?))
+) -> Answer<BaselineResponse> {
+    Ok(Json(app.ops.write_baseline(&write.caller, &write.body, NO_PROGRESS).await?))
 }

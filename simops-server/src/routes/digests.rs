@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, State};
-use simops::digest::{Draft, DraftStatus, Evidence};
+use simops::digest::{Digest, DigestStatus, Evidence};
 use simops::ops::{
     ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse, ReasonBody,
 };
@@ -87,12 +87,12 @@ pub(crate) async fn list(
 /// One digest.
 #[utoipa::path(get, path = "/api/admin/digests/{slug}", tag = "reports",
     params(("slug" = String, Path, description = "The digest's name.")),
-    responses((status = OK, body = Draft)))]
+    responses((status = OK, body = Digest)))]
 pub(crate) async fn one(
     State(app): State<App>,
     _: Actor,
     path: Result<RawPathParams, RawPathParamsRejection>,
-) -> Answer<Draft> {
+) -> Answer<Digest> {
     let slug = named(path.as_ref().ok()).ok_or_else(Problem::no_such_path)?;
     Ok(Json(app.ops.digest_named(slug).await?))
 }
@@ -100,33 +100,33 @@ pub(crate) async fn one(
 /// Publishes a digest.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/publish", tag = "reports",
     params(("slug" = String, Path, description = "The digest's name.")),
-    request_body = ReasonBody, responses((status = OK, body = Draft)))]
+    request_body = ReasonBody, responses((status = OK, body = Digest)))]
 pub(crate) async fn publish(
     State(app): State<App>,
     path: Result<RawPathParams, RawPathParamsRejection>,
     write: Write<ReasonBody>,
-) -> Answer<Draft> {
-    change(&app, path.as_ref().ok(), &write, DraftStatus::Published).await
+) -> Answer<Digest> {
+    change(&app, path.as_ref().ok(), &write, DigestStatus::Published).await
 }
 
 /// Discards a digest, for good.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/discard", tag = "reports",
     params(("slug" = String, Path, description = "The digest's name.")),
-    request_body = ReasonBody, responses((status = OK, body = Draft)))]
+    request_body = ReasonBody, responses((status = OK, body = Digest)))]
 pub(crate) async fn discard(
     State(app): State<App>,
     path: Result<RawPathParams, RawPathParamsRejection>,
     write: Write<ReasonBody>,
-) -> Answer<Draft> {
-    change(&app, path.as_ref().ok(), &write, DraftStatus::Discarded).await
+) -> Answer<Digest> {
+    change(&app, path.as_ref().ok(), &write, DigestStatus::Discarded).await
 }
 
 async fn change(
     app: &App,
     path: Option<&RawPathParams>,
     write: &Write<ReasonBody>,
-    to: DraftStatus,
-) -> Answer<Draft> {
+    to: DigestStatus,
+) -> Answer<Digest> {
     let slug = named(path).ok_or_else(Problem::no_such_path)?;
     let reason = write.body.reason.as_deref();
     Ok(Json(app.ops.move_digest(&write.caller, slug, to, reason).await?))

@@ -81,7 +81,7 @@ async fn calls_are_shown_along_time_with_a_forecast() {
 }
 
 fn row(provider: &str, success: bool) -> simops::usage::UsageRow {
-    let now = simops::clock::whole_micros(jiff::Timestamp::now());
+    let now = simops::clock::truncate_to_micros(jiff::Timestamp::now());
     simops::usage::UsageRow {
         id: uuid::Uuid::now_v7(),
         day: simops::clock::day_of(now),

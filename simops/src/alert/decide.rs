@@ -5,9 +5,9 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::evaluate::{Evaluation, evaluate};
-use super::life::{Alert, Moved, follow};
+use super::lifecycle::{Alert, Transition, transitions};
 use super::notify::{self, Message};
-use super::{AlertOptions, Delivery, Notices, Receiver};
+use super::{AlertOptions, AlertRecords, Delivery, Receiver};
 use crate::control::{Change, Context, ControlState};
 use crate::event::{NewEvent, kind};
 use crate::kpi::summary::Days;
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 /// What an evaluation is decided on.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub struct EvaluationInput<'a> {
     /// The sums of the days that count.
     pub days: &'a Days,
     /// The newest alert of each rate.
@@ -26,23 +26,24 @@ pub struct Facts<'a> {
 
 /// An evaluation on its way: what it found, and the payload it would tell.
 #[derive(Debug)]
-pub struct Found {
+pub struct AlertUpdate {
     evaluation: Evaluation,
-    moved: Vec<Moved>,
+    transition: Vec<Transition>,
     told: Vec<super::AlertItem>,
 }
 
-impl Found {
+impl AlertUpdate {
     /// What the rules find.
-    pub fn of(options: &AlertOptions, facts: &Facts<'_>, now: Timestamp) -> Self {
+    pub fn of(options: &AlertOptions, facts: &EvaluationInput<'_>, now: Timestamp) -> Self {
         let verdicts = evaluate(&options.rules, facts.days, facts.today);
-        let moved = follow(facts.newest, &verdicts, now);
+        let transition = transitions(facts.newest, &verdicts, now);
         let evaluation = Evaluation::of(&verdicts);
-        let mut alerts: Vec<_> = moved.iter().map(|moved| moved.after.clone()).collect();
-        let is_moved = |alert: &Alert| moved.iter().any(|m| m.after.metric == alert.metric);
+        let mut alerts: Vec<_> =
+            transition.iter().map(|transition| transition.after.clone()).collect();
+        let is_moved = |alert: &Alert| transition.iter().any(|m| m.after.metric == alert.metric);
         alerts.extend(facts.newest.iter().filter(|alert| !is_moved(alert)).cloned());
-        let told = notify::news(&evaluation, &alerts, now);
-        Self { evaluation, moved, told }
+        let told = notify::items_to_notify(&evaluation, &alerts, now);
+        Self { evaluation, transition, told }
     }
 
     /// The fingerprint of what would be told; `None` when nothing would.
@@ -61,28 +62,30 @@ impl Found {
         context: &Context<'_>,
     ) -> Change {
         let (now, environment) = (context.now, context.environment.as_str());
-        let mut notices = Notices::default();
+        let mut alert_records = AlertRecords::default();
         let mut tell = |message: Message| {
             for receiver in &options.receivers {
                 let Receiver { sink, target } = receiver;
                 let delivery = Delivery::new(message.id, sink, target, gone(receiver), now);
-                notices.deliveries.push(delivery);
+                alert_records.deliveries.push(delivery);
             }
-            notices.messages.push(message);
+            alert_records.messages.push(message);
         };
         if !options.receivers.is_empty() {
-            if !self.told.is_empty() && notify::may_repeat(last_told, now, options.cooldown) {
+            if !self.told.is_empty() && notify::cooldown_elapsed(last_told, now, options.cooldown) {
                 tell(notify::critical(&self.told, environment, now));
             }
             if options.notify_resolved {
-                let ended = notify::resolved(&self.moved, &self.evaluation, environment, now);
+                let ended = notify::resolved(&self.transition, &self.evaluation, environment, now);
                 ended.into_iter().for_each(tell);
             }
         }
-        notices.alerts = self.moved.iter().map(|moved| moved.after.clone()).collect();
-        let audit = self.moved.iter().map(audited).collect();
-        let events = self.moved.iter().filter_map(|moved| told(moved, context)).collect();
-        Change::of_records(state, audit, events, notices, context)
+        alert_records.alerts =
+            self.transition.iter().map(|transition| transition.after.clone()).collect();
+        let audit = self.transition.iter().map(audited).collect();
+        let events =
+            self.transition.iter().filter_map(|transition| told(transition, context)).collect();
+        Change::of_records(state, audit, events, alert_records, context)
     }
 }
 
@@ -120,29 +123,29 @@ pub fn replay(state: &ControlState, delivery: &Delivery, context: &Context<'_>) 
     }
     let row = |delivery: &Delivery| json!({ "id": delivery.id, "state": delivery.state });
     let audit = vec![(format!("DELIVERY:{}", delivery.sink), row(delivery), row(&after))];
-    let notices = Notices { deliveries: vec![after], ..Notices::default() };
-    Ok(Change::of_records(state, audit, Vec::new(), notices, context))
+    let alert_records = AlertRecords { deliveries: vec![after], ..AlertRecords::default() };
+    Ok(Change::of_records(state, audit, Vec::new(), alert_records, context))
 }
 
 fn of_one(state: &ControlState, before: &Alert, after: Alert, context: &Context<'_>) -> Change {
     if after == *before {
-        return Change::of_records(state, Vec::new(), Vec::new(), Notices::default(), context);
+        return Change::of_records(state, Vec::new(), Vec::new(), AlertRecords::default(), context);
     }
-    let moved = Moved { before: Some(before.clone()), after };
-    let audit = vec![audited(&moved)];
-    let notices = Notices { alerts: vec![moved.after], ..Notices::default() };
-    Change::of_records(state, audit, Vec::new(), notices, context)
+    let transition = Transition { before: Some(before.clone()), after };
+    let audit = vec![audited(&transition)];
+    let alert_records = AlertRecords { alerts: vec![transition.after], ..AlertRecords::default() };
+    Change::of_records(state, audit, Vec::new(), alert_records, context)
 }
 
-fn audited(moved: &Moved) -> (String, Value, Value) {
-    let before = moved.before.as_ref().map_or(Value::Null, Alert::audited);
-    (moved.after.audit_key(), before, moved.after.audited())
+fn audited(transition: &Transition) -> (String, Value, Value) {
+    let before = transition.before.as_ref().map_or(Value::Null, Alert::audited);
+    (transition.after.audit_key(), before, transition.after.audited())
 }
 
 /// The event that tells a change; only beginnings and ends are worth one.
-fn told(moved: &Moved, context: &Context<'_>) -> Option<NewEvent> {
-    let alert = &moved.after;
-    let (event_type, text) = match (&moved.before, alert.is_open()) {
+fn told(transition: &Transition, context: &Context<'_>) -> Option<NewEvent> {
+    let alert = &transition.after;
+    let (event_type, text) = match (&transition.before, alert.is_open()) {
         (None, _) => (kind::KPI_ALERT_FIRED, alert.item.message.clone()),
         (Some(_), false) => {
             (kind::KPI_ALERT_RESOLVED, format!("{} is well again", alert.item.label))

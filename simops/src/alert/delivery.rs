@@ -91,7 +91,7 @@ pub enum Outcome {
         retry_after: Option<SignedDuration>,
     },
     /// No answer, or no way there.
-    Unanswered(String),
+    NoResponse(String),
 }
 
 impl Delivery {
@@ -133,7 +133,7 @@ impl Delivery {
             Outcome::Refused { status, .. } => {
                 (Some(*status), Some(format!("the receiver answered {status}")))
             }
-            Outcome::Unanswered(why) => (None, Some(why.clone())),
+            Outcome::NoResponse(why) => (None, Some(why.clone())),
         };
         let attempt = Attempt {
             delivery_id: self.id,
@@ -147,7 +147,7 @@ impl Delivery {
             Outcome::Accepted(_) => (DeliveryState::Delivered, None),
             Outcome::Refused { status: 410, .. } => (DeliveryState::Gone, None),
             Outcome::Refused { retry_after, .. } => self.again(now, *retry_after, chance),
-            Outcome::Unanswered(_) => self.again(now, None, chance),
+            Outcome::NoResponse(_) => self.again(now, None, chance),
         };
         let next = Self {
             state,
@@ -177,6 +177,6 @@ impl Delivery {
             SignedDuration::try_from_secs_f64(spread).unwrap_or(SignedDuration::from_secs(*pause));
         let pause = pause.max(asked.unwrap_or(SignedDuration::ZERO)).min(LONGEST);
         let next = now.checked_add(pause).unwrap_or(Timestamp::MAX);
-        (DeliveryState::Pending, Some(crate::clock::whole_micros(next)))
+        (DeliveryState::Pending, Some(crate::clock::truncate_to_micros(next)))
     }
 }

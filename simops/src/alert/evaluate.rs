@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::{Rule, Rules};
 use crate::kpi::rollup::Rate;
-use crate::kpi::summary::{Days, average, compared};
+use crate::kpi::summary::{Days, comparison_day, trailing_average};
 use crate::kpi::{DaySums, Interval};
 
 /// How bad it is; the worse is the greater.
@@ -143,7 +143,7 @@ pub enum Verdict {
     /// Too little is known to say anything.
     Unknown,
     /// All is well.
-    Well,
+    Healthy,
     /// It calls for a person.
     Alert(Box<AlertItem>),
 }
@@ -158,7 +158,7 @@ impl Evaluation {
     pub fn of(verdicts: &[(Rate, Verdict)]) -> Self {
         let alert = |verdict: &Verdict| match verdict {
             Verdict::Alert(item) => Some((**item).clone()),
-            Verdict::Unknown | Verdict::Well => None,
+            Verdict::Unknown | Verdict::Healthy => None,
         };
         let mut items: Vec<_> = verdicts.iter().filter_map(|(_, verdict)| alert(verdict)).collect();
         items.sort_by_key(|item| std::cmp::Reverse(item.severity));
@@ -179,17 +179,17 @@ impl Evaluation {
 }
 
 fn verdict(rule: &Rule, days: &Days, today: Date) -> Verdict {
-    let Some(day) = compared(rule.metric, days, today) else { return Verdict::Unknown };
+    let Some(day) = comparison_day(rule.metric, days, today) else { return Verdict::Unknown };
     let Some(sums) = days.get(&day) else { return Verdict::Unknown };
     let Some(value) = rule.metric.of(day, sums, today) else { return Verdict::Unknown };
     if rule.sample(sums) < rule.minimum_sample {
         return Verdict::Unknown;
     }
-    let average = average(rule.metric, day, days, today);
+    let average = trailing_average(rule.metric, day, days, today);
     let drop = average.and_then(|average| drop_ratio(value, average));
     let reasons = reasons(rule, value, drop);
     match reasons.iter().map(|reason| reason.severity()).max() {
-        None => Verdict::Well,
+        None => Verdict::Healthy,
         Some(severity) => Verdict::Alert(Box::new(item(
             rule,
             (day, sums, today),

@@ -1,13 +1,13 @@
 //! Alerts: when a figure of visitors calls for a person, and how that person is told.
 //!
-//! [`rule`] is what is held against the figures, [`evaluate()`] holds it, [`life`] follows an alert from
-//! firing to its end, [`notify`] tells whether something is news, [`delivery`] when a message is tried
+//! [`rule`] is what is held against the figures, [`evaluate()`] holds it, [`lifecycle`] follows an alert from
+//! firing to its end, [`notify`] tells whether something is items_to_notify, [`delivery`] when a message is tried
 //! again. [`decide`] puts them together into the change that one commit makes true. All of it is pure.
 
 pub mod decide;
 pub mod delivery;
 pub mod evaluate;
-pub mod life;
+pub mod lifecycle;
 pub mod notify;
 pub mod rule;
 
@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 
 pub use delivery::{Attempt, Delivery, DeliveryState, Outcome};
 pub use evaluate::{AlertItem, AlertLevel, Evaluation, Reason, Severity, Verdict, evaluate};
-pub use life::{Alert, AlertState};
+pub use lifecycle::{Alert, AlertState};
 pub use notify::{Message, fingerprint};
 pub use rule::{Rule, Rules};
 
@@ -58,7 +58,7 @@ impl Default for AlertOptions {
 /// Alerts, messages and deliveries that a change brings along: each is inserted, or replaces the one
 /// of its id.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Notices {
+pub struct AlertRecords {
     /// Alerts.
     pub alerts: Vec<Alert>,
     /// Messages.
@@ -67,7 +67,7 @@ pub struct Notices {
     pub deliveries: Vec<Delivery>,
 }
 
-impl Notices {
+impl AlertRecords {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.alerts.is_empty() && self.messages.is_empty() && self.deliveries.is_empty()

@@ -1,4 +1,4 @@
-//! Whether what was found is news, and the message that tells it. Pure.
+//! Whether what was found is items_to_notify, and the message that tells it. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::evaluate::{AlertItem, Evaluation, Severity};
-use super::life::{Alert, AlertState, Moved};
+use super::lifecycle::{Alert, AlertState, Transition};
 
 /// A message to people, before it is known to whom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,8 +54,12 @@ pub fn fingerprint<'a>(items: impl IntoIterator<Item = &'a AlertItem>) -> String
 }
 
 /// What is to be told of `evaluation`: all that is not silenced, if something critical is among it
-/// that nobody has acknowledged. Whether it was told before is another question: [`may_repeat`].
-pub fn news(evaluation: &Evaluation, alerts: &[Alert], now: Timestamp) -> Vec<AlertItem> {
+/// that nobody has acknowledged. Whether it was told before is another question: [`cooldown_elapsed`].
+pub fn items_to_notify(
+    evaluation: &Evaluation,
+    alerts: &[Alert],
+    now: Timestamp,
+) -> Vec<AlertItem> {
     let of = |item: &AlertItem| {
         alerts.iter().find(|alert| alert.is_open() && alert.metric == item.metric)
     };
@@ -67,7 +71,7 @@ pub fn news(evaluation: &Evaluation, alerts: &[Alert], now: Timestamp) -> Vec<Al
 }
 
 /// Whether a payload that was last told at `last` may be told again at `now`.
-pub fn may_repeat(last: Option<Timestamp>, now: Timestamp, cooldown: SignedDuration) -> bool {
+pub fn cooldown_elapsed(last: Option<Timestamp>, now: Timestamp, cooldown: SignedDuration) -> bool {
     last.is_none_or(|last| now.duration_since(last) >= cooldown)
 }
 
@@ -98,16 +102,17 @@ pub fn critical(items: &[AlertItem], environment: &str, now: Timestamp) -> Messa
 /// The message that what was critical is resolved; `None` while something else still is, or when
 /// nothing critical was resolved.
 pub fn resolved(
-    moved: &[Moved],
+    transition: &[Transition],
     evaluation: &Evaluation,
     environment: &str,
     now: Timestamp,
 ) -> Option<Message> {
-    let was_critical = |moved: &&Moved| {
-        let before = moved.before.as_ref();
-        !moved.after.is_open() && before.is_some_and(|b| b.severity == Severity::Critical)
+    let was_critical = |transition: &&Transition| {
+        let before = transition.before.as_ref();
+        !transition.after.is_open() && before.is_some_and(|b| b.severity == Severity::Critical)
     };
-    let ended: Vec<_> = moved.iter().filter(was_critical).map(|moved| &moved.after).collect();
+    let ended: Vec<_> =
+        transition.iter().filter(was_critical).map(|transition| &transition.after).collect();
     if ended.is_empty() || evaluation.counts.critical > 0 {
         return None;
     }

@@ -50,7 +50,7 @@ impl Rule {
 
     /// The sample of a day.
     pub fn sample(&self, sums: &DaySums) -> i64 {
-        self.metric.parts(sums).1
+        self.metric.fraction(sums).1
     }
 }
 

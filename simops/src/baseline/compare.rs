@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::window::float;
-use super::{BaselineAnswer, WindowRow};
+use super::window::to_f64;
+use super::{BaselineResponse, WindowRow};
 use crate::{Error, Result};
 
 /// Two baselines compared.
@@ -28,16 +28,16 @@ pub struct Comparison {
     /// The names of the figures that moved.
     pub moved: Vec<String>,
     /// Settings that differ.
-    pub settings: Vec<Differing>,
+    pub settings: Vec<SettingDifference>,
     /// Figures of the windows.
-    pub metrics: Vec<Compared>,
+    pub metrics: Vec<MetricComparison>,
     /// Figures of the latest window, which have no spread.
-    pub latest: Vec<SideBySide>,
+    pub latest: Vec<LatestValue>,
 }
 
 /// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Differing {
+pub struct SettingDifference {
     /// The setting.
     pub key: String,
     /// Its value in the first.
@@ -48,7 +48,7 @@ pub struct Differing {
 
 /// A figure of the windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Compared {
+pub struct MetricComparison {
     /// Its name.
     pub metric: String,
     /// Its mean in the first; null without a window that has it.
@@ -67,7 +67,7 @@ pub struct Compared {
 
 /// A figure that exists once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SideBySide {
+pub struct LatestValue {
     /// Its name.
     pub metric: String,
     /// In the first.
@@ -80,7 +80,7 @@ pub struct SideBySide {
 ///
 /// # Errors
 /// `Rejected` when their windows are of different length: such figures cannot be compared.
-pub fn compare(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Comparison> {
+pub fn compare(a: &BaselineResponse, b: &BaselineResponse) -> Result<Comparison> {
     if a.metrics.window_minutes != b.metrics.window_minutes {
         return Err(Error::rejected(format!(
             "the windows are {} and {} minutes long; take both baselines with the same window",
@@ -90,7 +90,7 @@ pub fn compare(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Comparison> {
     let metrics: Vec<_> = FIGURES
         .iter()
         .map(|(name, figure)| {
-            let values = |of: &BaselineAnswer| -> Vec<f64> {
+            let values = |of: &BaselineResponse| -> Vec<f64> {
                 of.metrics.rows.iter().filter_map(figure).collect()
             };
             compared(name, &values(a), &values(b))
@@ -112,23 +112,23 @@ pub fn compare(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Comparison> {
 type Figure = fn(&WindowRow) -> Option<f64>;
 
 const FIGURES: [(&str, Figure); 10] = [
-    ("total_events", |row| Some(float(row.total_events))),
-    ("total_actions", |row| Some(float(row.total_actions))),
-    ("unique_action_types", |row| Some(float(row.unique_action_types))),
+    ("total_events", |row| Some(to_f64(row.total_events))),
+    ("total_actions", |row| Some(to_f64(row.total_actions))),
+    ("unique_action_types", |row| Some(to_f64(row.unique_action_types))),
     ("action_entropy_bits", |row| (row.total_actions > 0).then_some(row.action_entropy_bits)),
     ("top_action_share", |row| row.top_action_share),
     ("top_agent_share", |row| row.top_agent_share),
     ("agent_hhi", |row| row.agent_hhi),
-    ("governance_events", |row| Some(float(row.governance_events))),
-    ("enforcement_events", |row| Some(float(row.enforcement_events))),
-    ("invalid_actions", |row| Some(float(row.invalid_actions))),
+    ("governance_events", |row| Some(to_f64(row.governance_events))),
+    ("enforcement_events", |row| Some(to_f64(row.enforcement_events))),
+    ("invalid_actions", |row| Some(to_f64(row.invalid_actions))),
 ];
 
-fn compared(metric: &str, a: &[f64], b: &[f64]) -> Compared {
+fn compared(metric: &str, a: &[f64], b: &[f64]) -> MetricComparison {
     let (a, b) = (Sample::of(a), Sample::of(b));
     let change = a.mean.zip(b.mean).map(|(a, b)| b - a);
     let noise = noise(&a, &b);
-    Compared {
+    MetricComparison {
         metric: metric.to_owned(),
         a_mean: a.mean,
         b_mean: b.mean,
@@ -153,7 +153,7 @@ struct Sample {
 
 impl Sample {
     fn of(values: &[f64]) -> Self {
-        let n = float(values.len().try_into().unwrap_or(i64::MAX));
+        let n = to_f64(values.len().try_into().unwrap_or(i64::MAX));
         let mean = (n > 0.0).then(|| values.iter().sum::<f64>() / n);
         let variance = mean
             .filter(|_| n > 1.0)
@@ -197,10 +197,10 @@ fn critical_t(freedom: f64) -> f64 {
     known.map_or(POINTS[0].1, |(_, point)| *point)
 }
 
-fn settings(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> Vec<Differing> {
+fn settings(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> Vec<SettingDifference> {
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let value = |of: &BTreeMap<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
-    let both = keys.into_iter().map(|key| Differing {
+    let both = keys.into_iter().map(|key| SettingDifference {
         key: key.clone(),
         a: value(a, key),
         b: value(b, key),
@@ -208,8 +208,8 @@ fn settings(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> Vec<Dif
     both.filter(|setting| setting.a != setting.b).collect()
 }
 
-fn latest(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Vec<SideBySide>> {
-    let figures = |of: &BaselineAnswer| -> Result<BTreeMap<String, Value>> {
+fn latest(a: &BaselineResponse, b: &BaselineResponse) -> Result<Vec<LatestValue>> {
+    let figures = |of: &BaselineResponse| -> Result<BTreeMap<String, Value>> {
         let mut figures = BTreeMap::new();
         for part in [
             serde_json::to_value(&of.metrics.emergence_metrics_latest_window),
@@ -230,7 +230,7 @@ fn latest(a: &BaselineAnswer, b: &BaselineAnswer) -> Result<Vec<SideBySide>> {
     Ok(names
         .into_iter()
         .filter(|name| *name != "window_minutes")
-        .map(|name| SideBySide { metric: name.clone(), a: value(&a, name), b: value(&b, name) })
+        .map(|name| LatestValue { metric: name.clone(), a: value(&a, name), b: value(&b, name) })
         .collect())
 }
 

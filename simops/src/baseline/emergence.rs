@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::votes::Coalitions;
-use super::wealth::Inventory;
-use super::window::{count, participants, ratio};
+use super::wealth::Inventories;
+use super::window::{count, governance_participants, ratio};
 use crate::event::category;
 use crate::store::EventTally;
 
@@ -43,24 +43,24 @@ impl Emergence {
     pub fn of(
         tallies: &[EventTally],
         coalitions: Coalitions,
-        owned: Option<&Inventory>,
-        before: Option<&Inventory>,
+        owned: Option<&Inventories>,
+        before: Option<&Inventories>,
     ) -> Self {
         let actions = count(tallies, |class| class.mode.is_some());
         let about = |word: &str| count(tallies, |class| class.category == word);
         let (conflict, cooperation) = (about(category::CONFLICT), about(category::COOPERATION));
-        let taking_part = participants(tallies);
+        let taking_part = governance_participants(tallies);
         let number = |agents: usize| i64::try_from(agents).unwrap_or(i64::MAX);
-        let living = owned.map(Inventory::living);
-        let gini = owned.and_then(Inventory::gini);
-        let gini_before = before.and_then(Inventory::gini);
+        let living = owned.map(Inventories::living_agents);
+        let gini = owned.and_then(Inventories::gini);
+        let gini_before = before.and_then(Inventories::gini);
         Self {
             living_agents: living,
             governance_participants: number(taking_part.len()),
             governance_participation_rate: owned.and_then(|owned| {
                 // Who took part may have died since.
-                let alive = taking_part.iter().filter(|agent| owned.lives(**agent)).count();
-                ratio(number(alive), owned.living())
+                let alive = taking_part.iter().filter(|agent| owned.is_living(**agent)).count();
+                ratio(number(alive), owned.living_agents())
             }),
             inequality_gini: gini,
             inequality_trend: gini.zip(gini_before).map(|(now, before)| now - before),

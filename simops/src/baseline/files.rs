@@ -14,22 +14,22 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Baseline, BaselineAnswer, Metrics};
-use crate::output::{self, unreadable};
+use super::{Baseline, BaselineResponse, Metrics};
+use crate::output::{self, read_error};
 use crate::{Error, ErrorKind, Result};
 
 /// Writes a baseline below `folder`, and returns it with the path of its metrics.
 ///
 /// # Errors
 /// `Unavailable` naming the file that cannot be written.
-pub fn write(folder: &Path, answer: BaselineAnswer) -> Result<BaselineAnswer> {
+pub fn write(folder: &Path, answer: BaselineResponse) -> Result<BaselineResponse> {
     let baselines = folder.join("baseline");
     let metrics = baselines.join("metrics");
     let stamp = answer.baseline.generated_at_utc.strftime("%Y%m%dT%H%M%SZ").to_string();
     let (json, csv) = (json_of(&answer.metrics)?, answer.metrics.csv());
     let name = |stamp: &str| metrics.join(format!("metrics_{stamp}.json"));
     // The name that is free for the first of the three is taken for all of them.
-    let stamp = output::keep(&stamp, &json, name)?;
+    let stamp = output::write_new(&stamp, &json, name)?;
     let kept = name(&stamp);
     output::replace(&kept.with_extension("csv"), csv.as_bytes())?;
     let copy = Baseline { metrics_path: Some(shown(&kept)), ..answer.baseline.clone() };
@@ -39,16 +39,16 @@ pub fn write(folder: &Path, answer: BaselineAnswer) -> Result<BaselineAnswer> {
     output::replace(&latest.with_extension("csv"), csv.as_bytes())?;
     let baseline = Baseline { metrics_path: Some(shown(&latest)), ..answer.baseline };
     output::replace(&baselines.join("baseline_latest.json"), &json_of(&baseline)?)?;
-    Ok(BaselineAnswer { baseline, metrics: answer.metrics })
+    Ok(BaselineResponse { baseline, metrics: answer.metrics })
 }
 
 /// Reads a baseline and its metrics: from the path of a baseline, or of what a command printed.
 ///
 /// # Errors
 /// `NotFound` when a file is missing, `Invalid` when it is none of a baseline.
-pub fn read(path: &Path) -> Result<BaselineAnswer> {
+pub fn read(path: &Path) -> Result<BaselineResponse> {
     let text = read_text(path)?;
-    if let Ok(answer) = serde_json::from_slice::<BaselineAnswer>(&text) {
+    if let Ok(answer) = serde_json::from_slice::<BaselineResponse>(&text) {
         return Ok(answer);
     }
     let baseline: Baseline = parse(path, &text)?;
@@ -57,7 +57,7 @@ pub fn read(path: &Path) -> Result<BaselineAnswer> {
     };
     let metrics_path = beside(path, Path::new(metrics_path));
     let metrics: Metrics = parse(&metrics_path, &read_text(&metrics_path)?)?;
-    Ok(BaselineAnswer { baseline, metrics })
+    Ok(BaselineResponse { baseline, metrics })
 }
 
 /// The metrics where they were written, or in the folder that the baseline was moved to.
@@ -70,7 +70,7 @@ fn beside(baseline: &Path, metrics: &Path) -> PathBuf {
 }
 
 fn read_text(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| unreadable(path, error))
+    std::fs::read(path).map_err(|error| read_error(path, error))
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {

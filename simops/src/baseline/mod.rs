@@ -16,6 +16,6 @@ pub mod window;
 
 pub use compare::{Comparison, compare};
 pub use emergence::Emergence;
-pub use snapshot::{Baseline, BaselineAnswer, FailureRate, Metrics};
-pub use wealth::{Concentration, Inventory};
+pub use snapshot::{Baseline, BaselineResponse, FailureRate, Metrics};
+pub use wealth::{Concentration, Inventories};
 pub use window::WindowRow;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::window::float;
+use super::window::to_f64;
 use super::{Metrics, WindowRow};
 
 const WIDTH: f64 = 420.0;
@@ -18,16 +18,16 @@ const HEAD: f64 = 44.0;
 type Figure = fn(&WindowRow) -> Option<f64>;
 
 const FIGURES: [(&str, Figure); 10] = [
-    ("Events", |row| Some(float(row.total_events))),
-    ("Actions", |row| Some(float(row.total_actions))),
-    ("Action types", |row| Some(float(row.unique_action_types))),
+    ("Events", |row| Some(to_f64(row.total_events))),
+    ("Actions", |row| Some(to_f64(row.total_actions))),
+    ("Action types", |row| Some(to_f64(row.unique_action_types))),
     ("Action entropy (bits)", |row| Some(row.action_entropy_bits)),
     ("Top action's share", |row| row.top_action_share),
     ("Top agent's share", |row| row.top_agent_share),
     ("Agent Herfindahl index", |row| row.agent_hhi),
-    ("Governance events", |row| Some(float(row.governance_events))),
-    ("Enforcement events", |row| Some(float(row.enforcement_events))),
-    ("Invalid actions", |row| Some(float(row.invalid_actions))),
+    ("Governance events", |row| Some(to_f64(row.governance_events))),
+    ("Enforcement events", |row| Some(to_f64(row.enforcement_events))),
+    ("Invalid actions", |row| Some(to_f64(row.invalid_actions))),
 ];
 
 /// The windows of `metrics` as an SVG document. A window without a figure is a gap in its line.
@@ -113,5 +113,5 @@ fn rounded(value: f64) -> String {
 }
 
 fn place(index: usize) -> f64 {
-    float(index.try_into().unwrap_or(i64::MAX))
+    to_f64(index.try_into().unwrap_or(i64::MAX))
 }

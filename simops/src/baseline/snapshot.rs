@@ -68,7 +68,7 @@ pub struct Metrics {
 /// A baseline together with its metrics: what commands and the API answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct BaselineAnswer {
+pub struct BaselineResponse {
     /// The baseline.
     #[serde(flatten)]
     pub baseline: Baseline,

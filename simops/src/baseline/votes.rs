@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::event::Event;
 
 /// A pair needs so many votes on the same proposals.
-pub const SHARED_VOTES: u32 = 2;
+pub const MIN_SHARED_VOTES: u32 = 2;
 /// And so many of a hundred of them alike.
-pub const ALIKE_PERCENT: u32 = 70;
+pub const MIN_AGREEMENT_PERCENT: u32 = 70;
 
 /// The votes of a window, to be compared pair by pair.
 ///
@@ -65,15 +65,15 @@ impl Votes {
     /// The pairs that vote alike in `self`, against those of the window `before`.
     pub fn coalitions(&self, before: &Self) -> Coalitions {
         let agents: BTreeSet<i64> = self.cast.keys().chain(before.cast.keys()).copied().collect();
-        let ballots = |votes: &Self| -> Vec<Ballot> {
-            agents.iter().map(|agent| votes.ballot(*agent)).collect()
+        let agent_votes = |votes: &Self| -> Vec<AgentVotes> {
+            agents.iter().map(|agent| votes.agent_votes(*agent)).collect()
         };
-        let (now, before) = (ballots(self), ballots(before));
+        let (now, before) = (agent_votes(self), agent_votes(before));
         let mut found = Coalitions::default();
         for one in 0..now.len() {
             for other in 0..one {
-                let is = now[one].is_alike(&now[other]);
-                let was = before[one].is_alike(&before[other]);
+                let is = now[one].agrees_with(&now[other]);
+                let was = before[one].agrees_with(&before[other]);
                 found.edges += i64::from(is);
                 found.changed += i64::from(is != was);
                 found.union += i64::from(is || was);
@@ -82,31 +82,31 @@ impl Votes {
         found
     }
 
-    fn ballot(&self, agent: i64) -> Ballot {
-        let mut ballot = Ballot {
+    fn agent_votes(&self, agent: i64) -> AgentVotes {
+        let mut agent_votes = AgentVotes {
             proposals: Bits::of(self.proposals.len()),
             answers: Bits::of(self.answers.len()),
         };
         for (proposal, answer) in self.cast.get(&agent).into_iter().flatten() {
-            ballot.proposals.set(*proposal);
-            ballot.answers.set(*answer);
+            agent_votes.proposals.set(*proposal);
+            agent_votes.answers.set(*answer);
         }
-        ballot
+        agent_votes
     }
 }
 
 /// Which proposals an agent voted on, and how.
-struct Ballot {
+struct AgentVotes {
     proposals: Bits,
     answers: Bits,
 }
 
-impl Ballot {
-    fn is_alike(&self, other: &Self) -> bool {
+impl AgentVotes {
+    fn agrees_with(&self, other: &Self) -> bool {
         let shared = self.proposals.common(&other.proposals);
         let alike = self.answers.common(&other.answers);
-        shared >= SHARED_VOTES
-            && u64::from(alike) * 100 >= u64::from(shared) * u64::from(ALIKE_PERCENT)
+        shared >= MIN_SHARED_VOTES
+            && u64::from(alike) * 100 >= u64::from(shared) * u64::from(MIN_AGREEMENT_PERCENT)
     }
 }
 

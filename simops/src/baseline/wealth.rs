@@ -9,7 +9,7 @@ use crate::event::Event;
 
 /// What each living agent owns, by resource.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Inventory(BTreeMap<i64, BTreeMap<String, f64>>);
+pub struct Inventories(BTreeMap<i64, BTreeMap<String, f64>>);
 
 /// Resources now: their totals, and how much the richest have of all of them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Concentration {
     pub top10_share: Option<f64>,
 }
 
-impl Inventory {
+impl Inventories {
     /// What an [`inventory_snapshot`](crate::event::kind::INVENTORY_SNAPSHOT) says; `None` when it
     /// carries no list of inventories. An entry without an agent is left out.
     pub fn of_event(event: &Event) -> Option<Self> {
@@ -52,12 +52,12 @@ impl Inventory {
     }
 
     /// How many live.
-    pub fn living(&self) -> i64 {
+    pub fn living_agents(&self) -> i64 {
         self.0.len().try_into().unwrap_or(i64::MAX)
     }
 
     /// Whether an agent lives.
-    pub fn lives(&self, agent: i64) -> bool {
+    pub fn is_living(&self, agent: i64) -> bool {
         self.0.contains_key(&agent)
     }
 

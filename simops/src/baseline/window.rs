@@ -84,7 +84,7 @@ pub fn windows(end: Timestamp, count: usize, length: SignedDuration) -> Vec<Even
 }
 
 /// The agents that took part in governance by an action.
-pub fn participants(tallies: &[EventTally]) -> BTreeSet<i64> {
+pub fn governance_participants(tallies: &[EventTally]) -> BTreeSet<i64> {
     let governed = tallies
         .iter()
         .map(|tally| &tally.class)
@@ -99,7 +99,7 @@ pub fn count(tallies: &[EventTally], wanted: impl Fn(&EventClass) -> bool) -> i6
 
 /// `part / whole`; `None` when there is no whole.
 pub fn ratio(part: i64, whole: i64) -> Option<f64> {
-    (whole != 0).then(|| float(part) / float(whole))
+    (whole != 0).then(|| to_f64(part) / to_f64(whole))
 }
 
 /// Shannon entropy of shares, in bits.
@@ -138,6 +138,6 @@ fn shares<'a>(counts: impl Iterator<Item = &'a i64> + Clone) -> Vec<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(crate) fn float(count: i64) -> f64 {
+pub(crate) fn to_f64(count: i64) -> f64 {
     count as f64
 }

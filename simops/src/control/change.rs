@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{AuditRow, Context, ControlState};
-use crate::alert::Notices;
-use crate::digest::{Draft as Digest, DraftStatus};
+use crate::alert::AlertRecords;
+use crate::digest::{Digest, DigestStatus};
 use crate::event::NewEvent;
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
@@ -30,7 +30,7 @@ pub struct Change {
     /// The events that tell it.
     pub events: Vec<NewEvent>,
     /// Alerts and messages that it brings along.
-    pub notices: Notices,
+    pub alert_records: AlertRecords,
 }
 
 impl Change {
@@ -40,16 +40,16 @@ impl Change {
         before: &ControlState,
         values: Vec<(String, Value, Value)>,
         events: Vec<NewEvent>,
-        notices: Notices,
+        alert_records: AlertRecords,
         context: &Context<'_>,
     ) -> Self {
         let mut next = before.clone();
-        if !values.is_empty() || !notices.is_empty() {
+        if !values.is_empty() || !alert_records.is_empty() {
             next.generation += 1;
         }
         let audit = chain(&mut next, values, context);
         let expected_generation = before.generation;
-        Self { expected_generation, next, run: None, digest: None, audit, events, notices }
+        Self { expected_generation, next, run: None, digest: None, audit, events, alert_records }
     }
 
     /// Whether everything is already as it was asked for: then nothing of it is stored.
@@ -64,7 +64,7 @@ pub(super) struct ChangeBuilder<'a> {
     context: &'a Context<'a>,
     next: ControlState,
     run: Option<RunRecord>,
-    digest: Option<(Option<DraftStatus>, Digest)>,
+    digest: Option<(Option<DigestStatus>, Digest)>,
     events: Vec<NewEvent>,
 }
 
@@ -99,7 +99,7 @@ impl<'a> ChangeBuilder<'a> {
     }
 
     /// Stores a digest whose status was `before`, or that is new.
-    pub(super) fn put_digest(&mut self, before: Option<DraftStatus>, digest: Digest) {
+    pub(super) fn put_digest(&mut self, before: Option<DigestStatus>, digest: Digest) {
         self.digest = Some((before, digest));
     }
 
@@ -149,7 +149,7 @@ impl<'a> ChangeBuilder<'a> {
         if let Some((before, digest)) = &self.digest
             && *before != Some(digest.status)
         {
-            let word = |status: DraftStatus| Value::from(status.as_str());
+            let word = |status: DigestStatus| Value::from(status.as_str());
             let key = format!("{DIGEST}{}", digest.slug);
             values.push((key, before.map(word).unwrap_or_default(), word(digest.status)));
         }
@@ -157,8 +157,8 @@ impl<'a> ChangeBuilder<'a> {
         let digest = self.digest.map(|(_, digest)| digest);
         if values.is_empty() && self.run.is_none() {
             let next = self.before.clone();
-            let (run, audit, events, notices) = Default::default();
-            return Change { expected_generation, next, run, digest, audit, events, notices };
+            let (run, audit, events, alert_records) = Default::default();
+            return Change { expected_generation, next, run, digest, audit, events, alert_records };
         }
         let moves_gate = values.iter().any(|(key, ..)| {
             [key::ACTIVE, key::PAUSED, key::RUN_ID, WORLD_EPOCH].contains(&key.as_str())
@@ -168,8 +168,9 @@ impl<'a> ChangeBuilder<'a> {
             self.next.gate_generation = self.next.generation;
         }
         let audit = chain(&mut self.next, values, self.context);
-        let (next, run, events, notices) = (self.next, self.run, self.events, Notices::default());
-        Change { expected_generation, next, run, digest, audit, events, notices }
+        let (next, run, events, alert_records) =
+            (self.next, self.run, self.events, AlertRecords::default());
+        Change { expected_generation, next, run, digest, audit, events, alert_records }
     }
 }
 

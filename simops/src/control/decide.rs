@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::change::{Change, ChangeBuilder};
 use super::digests::NewDraft;
 use super::{ControlState, Environment};
-use crate::digest::{self, DraftStatus};
+use crate::digest::{self, DigestStatus};
 use crate::event::kind;
 use crate::run::rules::RunPlan;
 use crate::run::{EndedBy, RunMode};
@@ -57,9 +57,9 @@ pub enum Command {
     /// Change what a digest is.
     MoveDraft {
         /// The digest.
-        draft: Box<digest::Draft>,
+        draft: Box<digest::Digest>,
         /// What it becomes.
-        to: DraftStatus,
+        to: DigestStatus,
     },
 }
 

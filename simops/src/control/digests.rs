@@ -2,8 +2,8 @@
 
 use super::Context;
 use super::change::ChangeBuilder;
-use crate::digest::draft::free_slug;
-use crate::digest::{Draft, DraftStatus};
+use crate::digest::record::free_slug;
+use crate::digest::{Digest, DigestStatus};
 use crate::event::{NewEvent, kind};
 use crate::{Error, Result};
 
@@ -11,9 +11,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewDraft {
     /// The digest; its name, times and actors are set when it is kept.
-    pub draft: Draft,
+    pub draft: Digest,
     /// Every digest of its anchor date.
-    pub existing: Vec<Draft>,
+    pub existing: Vec<Digest>,
     /// What happens when the date has a digest already.
     pub if_exists: IfExists,
 }
@@ -33,7 +33,7 @@ pub enum IfExists {
 /// changes nothing.
 pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDraft, context: &Context<'_>) {
     let in_the_way = new.existing.iter().rev().find(|known| match new.if_exists {
-        IfExists::ReturnUndiscarded => known.status != DraftStatus::Discarded,
+        IfExists::ReturnUndiscarded => known.status != DigestStatus::Discarded,
         IfExists::ReturnAny => true,
         IfExists::CreateAnother => false,
     });
@@ -44,9 +44,9 @@ pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDraft, context: &C
     let slug = free_slug(new.draft.anchor_date, &new.existing);
     let text = format!("Digest {slug} was drafted");
     change.add_event(told(kind::DIGEST_CREATED, text, &slug, context));
-    let draft = Draft {
+    let draft = Digest {
         slug,
-        status: DraftStatus::Draft,
+        status: DigestStatus::Draft,
         created_at: context.now,
         created_by: context.actor.to_owned(),
         updated_at: context.now,
@@ -62,8 +62,8 @@ pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDraft, context: &C
 /// `Conflict` for one that was discarded.
 pub(super) fn change(
     change: &mut ChangeBuilder<'_>,
-    draft: &Draft,
-    to: DraftStatus,
+    draft: &Digest,
+    to: DigestStatus,
     context: &Context<'_>,
 ) -> Result<()> {
     let slug = &draft.slug;
@@ -72,19 +72,19 @@ pub(super) fn change(
         return Ok(());
     }
     let (event_type, word) = match (draft.status, to) {
-        (DraftStatus::Discarded, _) | (_, DraftStatus::Draft) => {
+        (DigestStatus::Discarded, _) | (_, DigestStatus::Draft) => {
             return Err(Error::conflict(format!(
                 "digest {slug} is {} and cannot become {}; draft another one of its date",
                 draft.status.as_str(),
                 to.as_str()
             )));
         }
-        (_, DraftStatus::Published) => (kind::DIGEST_PUBLISHED, "published"),
-        (_, DraftStatus::Discarded) => (kind::DIGEST_DISCARDED, "discarded"),
+        (_, DigestStatus::Published) => (kind::DIGEST_PUBLISHED, "published"),
+        (_, DigestStatus::Discarded) => (kind::DIGEST_DISCARDED, "discarded"),
     };
     change.add_event(told(event_type, format!("Digest {slug} was {word}"), slug, context));
     let (updated_at, updated_by) = (context.now, context.actor.to_owned());
-    let moved = Draft { status: to, updated_at, updated_by, ..draft.clone() };
+    let moved = Digest { status: to, updated_at, updated_by, ..draft.clone() };
     change.put_digest(Some(draft.status), moved);
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{Requirements, Schedule};
 
 /// What a digest takes at least: `#[command(flatten)]`.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct GateArgs {
+pub struct EvidenceArgs {
     /// A weekly digest takes so many events; default 25.
     #[arg(long, env = "ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS", hide_env_values = true, value_name = "N",
           value_parser = clap::value_parser!(i64).range(0..=1_000_000_000))]
@@ -16,7 +16,7 @@ pub struct GateArgs {
     archive_weekly_draft_min_llm_calls: Option<i64>,
 }
 
-impl GateArgs {
+impl EvidenceArgs {
     /// What the flags say, and the defaults where they say nothing.
     pub fn requirements(&self) -> Requirements {
         let Requirements { min_events, min_llm_calls } = Requirements::default();

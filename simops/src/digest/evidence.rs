@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::window::{WindowRow, count, participants};
+use crate::baseline::window::{WindowRow, count, governance_participants};
 use crate::event::{category, kind};
 use crate::run::RunRecord;
 use crate::store::{CallTally, DayTally, EventTally, EventWindow};
@@ -105,7 +105,7 @@ pub struct TypeCount {
 /// Activity of some days: `GET activity`, and a part of the evidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DaysActivity {
+pub struct ActivitySummary {
     /// All events, but for those that tell of digests.
     pub total_events: i64,
     /// Those that are actions of agents.
@@ -137,7 +137,7 @@ pub struct DaysActivity {
 /// Model calls of some days: `GET usage/summary`, and a part of the evidence.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DaysCalls {
+pub struct CallSummary {
     /// Calls made.
     pub calls: i64,
     /// Calls that answered.
@@ -221,16 +221,16 @@ pub struct Evidence {
     /// What stands behind it.
     pub verification: Verification,
     /// What happened.
-    pub activity: DaysActivity,
+    pub activity: ActivitySummary,
     /// What models were asked.
-    pub calls: DaysCalls,
+    pub calls: CallSummary,
     /// Who lived at the end.
     pub population: Option<Population>,
     /// Proposals put, the first of them.
     pub proposals: Vec<Quote>,
 }
 
-impl DaysActivity {
+impl ActivitySummary {
     /// The activity that `days` add up to, of one run or of all.
     pub fn of(days: &[DayTally], run_id: Option<&str>) -> Self {
         let tallies = tallies_of(days, run_id);
@@ -248,7 +248,7 @@ impl DaysActivity {
             action_entropy_bits: row.action_entropy_bits,
             top_agent_share: row.top_agent_share,
             governance_events: row.governance_events,
-            governance_participants: number(participants(&tallies).len()),
+            governance_participants: number(governance_participants(&tallies).len()),
             cooperation_events: about(category::COOPERATION),
             conflict_events: about(category::CONFLICT),
             enforcement_events: row.enforcement_events,
@@ -265,7 +265,7 @@ impl DaysActivity {
     }
 }
 
-impl DaysCalls {
+impl CallSummary {
     /// The calls that `tallies` add up to.
     pub fn of(tallies: &[CallTally]) -> Self {
         let sum = |figure: &dyn Fn(&CallTally) -> i64| tallies.iter().map(figure).sum();
@@ -314,7 +314,7 @@ pub(crate) fn tallies_of(days: &[DayTally], run_id: Option<&str>) -> Vec<EventTa
     let mut classes = BTreeMap::<_, i64>::new();
     for day in days {
         let wanted = run_id.is_none_or(|run_id| day.run_id.as_deref() == Some(run_id));
-        if wanted && !kind::OF_DIGESTS.contains(&day.class.event_type.as_str()) {
+        if wanted && !kind::DIGEST_TYPES.contains(&day.class.event_type.as_str()) {
             *classes.entry(&day.class).or_default() += day.count;
         }
     }

@@ -1,7 +1,7 @@
 //! Writing Markdown that says nothing but what it is given: what agents wrote stays text.
 
 /// Longer quotes are cut.
-const MOST_CHARS: usize = 200;
+const MAX_CHARS: usize = 200;
 
 /// `text` as plain text in one line of Markdown: no markup, no link, no HTML, no heading can come of it.
 ///
@@ -12,7 +12,7 @@ pub fn escaped(text: &str) -> String {
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     let readable: Vec<char> = line.chars().filter(|c| !turns_direction(*c)).collect();
     let mut escaped = String::with_capacity(line.len() + 16);
-    for (place, c) in readable.iter().enumerate().take(MOST_CHARS) {
+    for (place, c) in readable.iter().enumerate().take(MAX_CHARS) {
         let before = &readable[place.saturating_sub(3)..place];
         let in_www = before.iter().collect::<String>().eq_ignore_ascii_case("www");
         match c {
@@ -33,7 +33,7 @@ pub fn escaped(text: &str) -> String {
             c => escaped.push(*c),
         }
     }
-    if readable.len() > MOST_CHARS {
+    if readable.len() > MAX_CHARS {
         escaped.push('…');
     }
     escaped
@@ -42,7 +42,7 @@ pub fn escaped(text: &str) -> String {
 /// A name: as code when it is one, otherwise as any text.
 pub fn named(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.');
-    let is_name = !name.is_empty() && name.len() <= MOST_CHARS && name.chars().all(plain);
+    let is_name = !name.is_empty() && name.len() <= MAX_CHARS && name.chars().all(plain);
     if is_name { format!("`{name}`") } else { escaped(name) }
 }
 

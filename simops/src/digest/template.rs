@@ -5,7 +5,7 @@
 
 use super::evidence::{Evidence, EvidenceRun};
 use super::markdown::{Link, encoded, escaped, named};
-use super::{Observed, Verification};
+use super::{EvidenceCounts, Verification};
 use crate::event::kind;
 use crate::{Result, baseline};
 
@@ -14,7 +14,7 @@ pub const TEMPLATE_VERSION: &str = "weekly-brief-v1";
 
 const API: &str = "/api/admin";
 /// So many types or quotes are listed.
-const MOST_LISTED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// A digest before it is written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +163,7 @@ fn participation(evidence: &Evidence, links: &Links) -> Section {
         ),
     ];
     let acted = activity.by_type.iter().filter(|count| count.actions > 0);
-    for count in acted.take(MOST_LISTED) {
+    for count in acted.take(MAX_LISTED) {
         let text = format!("{}: {}.", named(&count.event_type), many(count.actions, "action"));
         claims.push(Claim::new(text, [links.events(&count.event_type), links.activity(None)]));
     }
@@ -198,7 +198,7 @@ fn governance(evidence: &Evidence, links: &Links) -> Section {
             [links.activity(None)],
         ),
     ];
-    for quote in evidence.proposals.iter().take(MOST_LISTED) {
+    for quote in evidence.proposals.iter().take(MAX_LISTED) {
         let text = format!("On record: {}", escaped(&quote.text));
         claims.push(Claim::new(text, [links.event(quote.event_id)]));
     }
@@ -223,7 +223,7 @@ fn survival(evidence: &Evidence, links: &Links) -> Section {
         let text = "No event about survival is on record.".to_owned();
         claims.push(Claim::new(text, [links.activity(None)]));
     }
-    for count in pressing.iter().take(MOST_LISTED) {
+    for count in pressing.iter().take(MAX_LISTED) {
         let text = format!("{}: {}.", named(&count.event_type), many(count.events, "event"));
         claims.push(Claim::new(text, [links.events(&count.event_type), links.activity(None)]));
     }
@@ -275,8 +275,8 @@ impl Claim {
 
 impl Evidence {
     /// What the gate looks at.
-    pub fn observed(&self) -> Observed {
-        Observed { total_events: self.activity.total_events, llm_calls: self.calls.calls }
+    pub fn observed(&self) -> EvidenceCounts {
+        EvidenceCounts { total_events: self.activity.total_events, llm_calls: self.calls.calls }
     }
 }
 

@@ -282,7 +282,7 @@ impl Worker {
     async fn share(&self) -> Result<Share> {
         let now = self.clock.now();
         let hosts = self.store.hosts(now - SignedDuration::from_secs(60)).await?;
-        self.store.forget_hosts(now - FORGOTTEN_AFTER).await?;
+        self.store.delete_hosts(now - FORGOTTEN_AFTER).await?;
         Ok(Share::among(&hosts, &self.options.host_id, now))
     }
 

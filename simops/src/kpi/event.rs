@@ -1,4 +1,4 @@
-//! An event of a visitor: what may be sent, and what is kept of it.
+//! Visitor events: parsing and validation.
 
 use std::fmt;
 
@@ -9,61 +9,62 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::fields::{Check, Object, Raw};
+use super::fields::{EventObject, FieldChecker, RawEvent};
 use super::steps::Kind;
-use crate::clock::{day_of, whole_micros};
+use crate::clock::{day_of, truncate_to_micros};
 use crate::{Error, FieldError, Result};
 
-/// Most events sent at once.
+/// The maximum number of events in one request.
 pub const MAX_BATCH: usize = 1_000;
-/// So many days back an event may lie.
+/// How many days ago an event may have happened.
 pub const MAX_LATE_DAYS: i64 = 90;
-/// A visitor's clock may be ahead by so much; the event then counts as of now.
-const MAX_EARLY: SignedDuration = SignedDuration::from_mins(10);
-/// What is wrong with more events than these is not listed.
+/// How far a visitor's clock may be ahead. Such an event counts as happening now.
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// Events are no longer validated once this many field errors were found.
 const MAX_FIELD_ERRORS: usize = 20;
 
-/// An event in form.
+/// A validated event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KpiEvent {
-    /// Recorded once however often it is sent: made of the sender's `event_uid`, or fresh.
+    /// Unique id, derived from the sender's `event_uid` or generated. An event with a known uid is
+    /// not recorded again.
     pub uid: Uuid,
     /// What the visitor did.
     pub kind: Kind,
-    /// Who, in the sender's words.
+    /// The visitor's id, as sent.
     pub visitor_id: String,
-    /// Who, as a key.
+    /// The hash of the visitor's id.
     pub visitor: Uuid,
     /// The sender's session.
     pub session_id: Option<String>,
-    /// The run it was about.
+    /// The run the event refers to.
     pub run_id: Option<String>,
-    /// The event of the log it was about.
+    /// The event of the event log this event refers to.
     pub event_id: Option<String>,
-    /// The part of the page.
+    /// The part of the page where it happened.
     pub surface: Option<String>,
-    /// What was clicked.
+    /// The element that was clicked.
     pub target: Option<String>,
     /// The page's path.
     pub path: Option<String>,
-    /// Where the visitor came from.
+    /// The page the visitor came from.
     pub referrer: Option<String>,
-    /// Anything else.
+    /// Further details.
     pub metadata: Option<Map<String, Value>>,
     /// When it happened.
     pub occurred_at: Timestamp,
-    /// When it arrived.
+    /// When the server received it.
     pub received_at: Timestamp,
 }
 
 impl KpiEvent {
-    /// What a visitor did, received when it happened, with a fresh uid and nothing more.
+    /// Creates an event with a new uid that was received when it happened.
     pub fn new(kind: Kind, visitor_id: impl Into<String>, at: Timestamp) -> Self {
         let visitor_id = visitor_id.into();
         Self {
             uid: Uuid::now_v7(),
             kind,
-            visitor: key_of(&visitor_id),
+            visitor: hash_key(&visitor_id),
             visitor_id,
             session_id: None,
             run_id: None,
@@ -78,79 +79,82 @@ impl KpiEvent {
         }
     }
 
-    /// The day it counts for.
+    /// The UTC day for which the event counts.
     pub fn day(&self) -> Date {
         day_of(self.occurred_at)
     }
 }
 
-/// The key of a text: a digest of 128 bits.
-pub fn key_of(text: &str) -> Uuid {
+/// The first 128 bits of the SHA-256 hash of `text`.
+pub fn hash_key(text: &str) -> Uuid {
     let digest = Sha256::digest(text.as_bytes());
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(digest).for_each(|(byte, of)| *byte = of);
     Uuid::from_bytes(bytes)
 }
 
-/// The uid of an `event_uid`. One that is a UUID in its usual spelling stays itself, because those
-/// that carry a time are found faster in its order.
-fn uid_of(text: &str) -> Uuid {
+/// The uid for an `event_uid`. A UUID in its canonical spelling is used as it is, because time-ordered
+/// UUIDs keep the index fast; any other text is hashed.
+fn uid_from(text: &str) -> Uuid {
     match Uuid::try_parse(text) {
         Ok(uuid) if uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text => uuid,
-        _ => key_of(text),
+        _ => hash_key(text),
     }
 }
 
-/// The events of a body: one event, or an array of up to [`MAX_BATCH`]; all of them in form.
+/// Parses a request body: one event, or an array of at most [`MAX_BATCH`] events.
 ///
 /// # Errors
-/// `Invalid`, naming each field out of its form: `visitor_id`, or `[3].visitor_id` in an array.
+/// Returns `Invalid` if an event is invalid. Each invalid field is named: `visitor_id`, or
+/// `[3].visitor_id` in an array. No event is returned in that case.
 pub fn parse(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     let events = if body.trim_ascii_start().first() == Some(&b'[') {
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let batch = Batch { now, wrong: &mut wrong };
+        let batch = EventArray { now, errors: &mut errors };
         let events = batch.deserialize(&mut reader).and_then(|events| {
             reader.end()?;
             Ok(events)
         });
-        events.map_err(|error| unreadable(&error))?
+        events.map_err(|error| malformed_body(&error))?
     } else {
-        let Object(raw) = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-        check(raw, now, &mut Check { prefix: "", wrong: &mut wrong }).into_iter().collect()
+        let EventObject(raw) =
+            serde_json::from_slice(body).map_err(|error| malformed_body(&error))?;
+        check(raw, now, &mut FieldChecker { errors: &mut errors }).into_iter().collect()
     };
-    if wrong.is_empty() { Ok(events) } else { Err(Error::invalid_fields(wrong)) }
+    if errors.is_empty() { Ok(events) } else { Err(Error::invalid_fields(errors)) }
 }
 
-/// One event of a JSON object. `default_uid` stands for an `event_uid` that it does not have.
+/// Parses one event from a JSON object. The uid is derived from `default_uid` if the object has no
+/// `event_uid`.
 ///
 /// # Errors
-/// As [`parse`].
+/// Returns `Invalid`, with each invalid field, if the text is not a valid event.
 pub fn parse_one(text: &[u8], default_uid: &str, now: Timestamp) -> Result<KpiEvent> {
-    let mut wrong = Vec::new();
-    let Object(raw) = serde_json::from_slice(text)
+    let mut errors = Vec::new();
+    let EventObject(raw) = serde_json::from_slice(text)
         .map_err(|error| Error::invalid("event", format!("must be a JSON object: {error}")))?;
     let has_uid = raw.event_uid.as_str().is_some_and(|uid| !uid.trim().is_empty());
-    let event = check(raw, now, &mut Check { prefix: "", wrong: &mut wrong });
-    let Some(mut event) = event else { return Err(Error::invalid_fields(wrong)) };
+    let event = check(raw, now, &mut FieldChecker { errors: &mut errors });
+    let Some(mut event) = event else { return Err(Error::invalid_fields(errors)) };
     if !has_uid {
-        event.uid = key_of(default_uid);
+        event.uid = hash_key(default_uid);
     }
     Ok(event)
 }
 
-fn unreadable(error: &serde_json::Error) -> Error {
+fn malformed_body(error: &serde_json::Error) -> Error {
     let message = format!("must be one event or an array of up to {MAX_BATCH} as JSON: {error}");
     Error::invalid("body", message)
 }
 
-/// Reads an array of events one by one, so that a long one takes no memory.
-struct Batch<'a> {
+/// Deserialises an array of events one element at a time, to limit memory use.
+struct EventArray<'a> {
     now: Timestamp,
-    wrong: &'a mut Vec<FieldError>,
+    errors: &'a mut Vec<FieldError>,
 }
 
-impl<'de> DeserializeSeed<'de> for Batch<'_> {
+impl<'de> DeserializeSeed<'de> for EventArray<'_> {
     type Value = Vec<KpiEvent>;
 
     fn deserialize<D: serde::Deserializer<'de>>(
@@ -161,7 +165,7 @@ impl<'de> DeserializeSeed<'de> for Batch<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Batch<'_> {
+impl<'de> Visitor<'de> for EventArray<'_> {
     type Value = Vec<KpiEvent>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,17 +177,17 @@ impl<'de> Visitor<'de> for Batch<'_> {
         mut items: A,
     ) -> std::result::Result<Self::Value, A::Error> {
         let mut events = Vec::new();
-        for place in 0.. {
-            let Some(Object(raw)) = items.next_element::<Object>()? else { break };
-            if place >= MAX_BATCH {
+        for index in 0.. {
+            let Some(EventObject(raw)) = items.next_element::<EventObject>()? else { break };
+            if index >= MAX_BATCH {
                 return Err(A::Error::custom(format_args!("more than {MAX_BATCH} events")));
             }
-            if self.wrong.len() < MAX_FIELD_ERRORS {
-                let checked = self.wrong.len();
-                let mut check_one = Check { prefix: "", wrong: &mut *self.wrong };
-                events.extend(check(raw, self.now, &mut check_one));
-                for error in self.wrong.iter_mut().skip(checked) {
-                    error.field = format!("[{place}].{}", error.field);
+            if self.errors.len() < MAX_FIELD_ERRORS {
+                let checked = self.errors.len();
+                let mut checker = FieldChecker { errors: &mut *self.errors };
+                events.extend(check(raw, self.now, &mut checker));
+                for error in self.errors.iter_mut().skip(checked) {
+                    error.field = format!("[{index}].{}", error.field);
                 }
             }
         }
@@ -191,57 +195,59 @@ impl<'de> Visitor<'de> for Batch<'_> {
     }
 }
 
-/// `raw` as an event that arrives `now`; `None` when something is wrong with it.
-fn check(raw: Raw, now: Timestamp, check: &mut Check<'_>) -> Option<KpiEvent> {
-    let already_wrong = check.wrong.len();
-    let kind = kind(&raw.event_name, check);
-    let visitor_id = check.text("visitor_id", raw.visitor_id, 128);
-    // What is wrong with it has been said.
-    let said = check.wrong.last().is_some_and(|error| error.field.ends_with("visitor_id"));
-    if !said && visitor_id.as_ref().is_none_or(|id| id.trim().chars().count() < 8) {
-        check.fail("visitor_id", "must have 8 to 128 characters");
+/// Validates `raw` as an event received at `now`. Returns `None` and reports the errors to the
+/// checker if a field is invalid.
+fn check(raw: RawEvent, now: Timestamp, checker: &mut FieldChecker<'_>) -> Option<KpiEvent> {
+    let errors_before = checker.errors.len();
+    let kind = kind(&raw.event_name, checker);
+    let visitor_id = checker.text("visitor_id", raw.visitor_id, 128);
+    // A type error of the field has already been reported.
+    let already_reported =
+        checker.errors.last().is_some_and(|error| error.field.ends_with("visitor_id"));
+    if !already_reported && visitor_id.as_ref().is_none_or(|id| id.trim().chars().count() < 8) {
+        checker.fail("visitor_id", "must have 8 to 128 characters");
     }
-    let occurred_at = check.time("occurred_at", raw.occurred_at);
-    let occurred_at = occurred_at.map_or(now, |at| when(at, now, check));
-    let event_uid = check.text("event_uid", raw.event_uid, 128);
+    let occurred_at = checker.time("occurred_at", raw.occurred_at);
+    let occurred_at = occurred_at.map_or(now, |at| effective_time(at, now, checker));
+    let event_uid = checker.text("event_uid", raw.event_uid, 128);
     let visitor_id = visitor_id.unwrap_or_default().trim().to_owned();
     let event = KpiEvent {
-        uid: event_uid.map_or_else(Uuid::now_v7, |text| uid_of(&text)),
+        uid: event_uid.map_or_else(Uuid::now_v7, |text| uid_from(&text)),
         kind: kind.unwrap_or(Kind::LandingView),
-        visitor: key_of(&visitor_id),
+        visitor: hash_key(&visitor_id),
         visitor_id,
-        session_id: check.text("session_id", raw.session_id, 128),
-        run_id: check.text("run_id", raw.run_id, 128),
-        event_id: check.text_or_number("event_id", raw.event_id, 128),
-        surface: check.text("surface", raw.surface, 128),
-        target: check.text("target", raw.target, 512),
-        path: check.text("path", raw.path, 2_048),
-        referrer: check.text("referrer", raw.referrer, 2_048),
-        metadata: check.metadata(raw.metadata),
+        session_id: checker.text("session_id", raw.session_id, 128),
+        run_id: checker.text("run_id", raw.run_id, 128),
+        event_id: checker.text_or_number("event_id", raw.event_id, 128),
+        surface: checker.text("surface", raw.surface, 128),
+        target: checker.text("target", raw.target, 512),
+        path: checker.text("path", raw.path, 2_048),
+        referrer: checker.text("referrer", raw.referrer, 2_048),
+        metadata: checker.metadata(raw.metadata),
         occurred_at,
         received_at: now,
     };
-    (check.wrong.len() == already_wrong).then_some(event)
+    (checker.errors.len() == errors_before).then_some(event)
 }
 
-fn kind(name: &Value, check: &mut Check<'_>) -> Option<Kind> {
+fn kind(name: &Value, checker: &mut FieldChecker<'_>) -> Option<Kind> {
     let known = name.as_str().and_then(Kind::parse);
     if known.is_none() {
         let all: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-        check.fail("event_name", format!("must be one of {}", all.join(", ")));
+        checker.fail("event_name", format!("must be one of {}", all.join(", ")));
     }
     known
 }
 
-/// When the event counts as having happened.
-fn when(at: Timestamp, now: Timestamp, check: &mut Check<'_>) -> Timestamp {
+/// The time at which the event counts as having happened.
+fn effective_time(at: Timestamp, now: Timestamp, checker: &mut FieldChecker<'_>) -> Timestamp {
     let today = day_of(now);
     let first = today.checked_sub(MAX_LATE_DAYS.days()).unwrap_or(today);
     if day_of(at) < first {
         let message = format!("must be at most {MAX_LATE_DAYS} days ago");
-        check.fail("occurred_at", message);
-    } else if at.duration_since(now) > MAX_EARLY {
-        check.fail("occurred_at", "must not be in the future");
+        checker.fail("occurred_at", message);
+    } else if at.duration_since(now) > MAX_CLOCK_SKEW {
+        checker.fail("occurred_at", "must not be in the future");
     }
-    whole_micros(at.min(now))
+    truncate_to_micros(at.min(now))
 }

@@ -1,4 +1,4 @@
-//! One event's fields as they arrive, of any type, and the checks of each.
+//! The fields of an incoming event, and their validation.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use serde_json::{Map, Value};
 
 use crate::FieldError;
 
-/// Most keys of an event's metadata.
+/// The maximum number of metadata keys.
 const MAX_KEYS: usize = 20;
-/// Longest metadata, as JSON.
+/// The maximum length of the metadata in bytes, as JSON.
 const MAX_METADATA: usize = 4_096;
 
-/// An event as it arrives. Unknown fields are ignored.
+/// An event before validation. Unknown fields are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Raw {
+pub(super) struct RawEvent {
     pub(super) event_name: Value,
     pub(super) visitor_id: Value,
     pub(super) session_id: Value,
@@ -33,57 +33,55 @@ pub(super) struct Raw {
     pub(super) event_uid: Value,
 }
 
-/// A [`Raw`] of an object only: by itself it would take an array of values, too.
-pub(super) struct Object(pub(super) Raw);
+/// A [`RawEvent`] that is read only from a JSON object. The derived implementation would also accept
+/// an array.
+pub(super) struct EventObject(pub(super) RawEvent);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for EventObject {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_map(AnObject)
+        reader.deserialize_map(ObjectVisitor)
     }
 }
 
-struct AnObject;
+struct ObjectVisitor;
 
-impl<'de> Visitor<'de> for AnObject {
-    type Value = Object;
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = EventObject;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event, which is an object")
+        f.write_str("an event object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object, A::Error> {
-        Raw::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EventObject, A::Error> {
+        RawEvent::deserialize(MapAccessDeserializer::new(map)).map(EventObject)
     }
 }
 
-/// Collects what is wrong with the fields of one event.
-pub(super) struct Check<'a> {
-    /// What names the event among others, as a field's prefix.
-    pub(super) prefix: &'a str,
-    pub(super) wrong: &'a mut Vec<FieldError>,
+/// Validates the fields of one event and collects the errors.
+pub(super) struct FieldChecker<'a> {
+    pub(super) errors: &'a mut Vec<FieldError>,
 }
 
-impl Check<'_> {
+impl FieldChecker<'_> {
     pub(super) fn fail(&mut self, field: &str, message: impl Into<String>) {
-        let field = format!("{}{field}", self.prefix);
-        self.wrong.push(FieldError { field, message: message.into() });
+        self.errors.push(FieldError { field: field.to_owned(), message: message.into() });
     }
 
-    /// A text of a bounded length without control characters. Null and, unless it is required, an
-    /// empty one are absent.
+    /// Checks that the value is a string of at most `max` characters without control characters.
+    /// Null and blank strings count as absent.
     pub(super) fn text(&mut self, field: &str, value: Value, max: usize) -> Option<String> {
         let text = match value {
             Value::Null => return None,
             Value::String(text) => text,
             _ => {
-                self.fail(field, "must be a text");
+                self.fail(field, "must be a string");
                 return None;
             }
         };
         if text.trim().is_empty() {
             return None;
         }
-        // Bytes bound characters, so most texts need not be counted.
+        // A string never has more characters than bytes, so most need no counting.
         if text.len() > max && text.chars().count() > max {
             self.fail(field, format!("must have at most {max} characters"));
             return None;
@@ -95,7 +93,7 @@ impl Check<'_> {
         Some(text)
     }
 
-    /// As [`Check::text`]; a number is taken as its digits.
+    /// Like [`FieldChecker::text`], but also accepts a number and converts it to text.
     pub(super) fn text_or_number(
         &mut self,
         field: &str,
@@ -108,7 +106,7 @@ impl Check<'_> {
         }
     }
 
-    /// A time; `None` when absent.
+    /// Checks that the value is an RFC 3339 timestamp; `None` if it is absent.
     pub(super) fn time(&mut self, field: &str, value: Value) -> Option<Timestamp> {
         let text = self.text(field, value, 64)?;
         let time = text.trim().parse().ok();
@@ -118,7 +116,7 @@ impl Check<'_> {
         time
     }
 
-    /// A small object.
+    /// Checks that the value is an object within the limits of keys and size.
     pub(super) fn metadata(&mut self, value: Value) -> Option<Map<String, Value>> {
         let map = match value {
             Value::Null => return None,
@@ -151,7 +149,7 @@ fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-// Bounded by the parser's own limit of nesting.
+// The recursion depth is limited by the JSON parser's nesting limit.
 fn value_has_control(value: &Value) -> bool {
     match value {
         Value::String(text) => has_control(text),

@@ -1,10 +1,10 @@
-//! What visitors do: events, the sums kept of each day, and what is shown of them.
+//! Visitor KPIs: events, the sums stored for each day, and the rates computed from them.
 //!
-//! An event is checked ([`event`]), folded into step bits per visitor and day ([`steps`]), and its
-//! newly set bits move the day's sums ([`sums`]), so that an event costs the same however many
-//! there are. [`rollup`] makes the rates of a day of its sums, [`summary`] what they are compared
-//! with, [`interval`] how sure they are. [`recount`] is the plain definition that the kept sums must
-//! equal at all times.
+//! [`event`] validates an incoming event. [`steps`] represents what a visitor did on a day as a set
+//! of bits. [`sums`] updates the sums of a day for each bit that is newly set, so the cost of an
+//! event does not depend on how many are stored. [`rollup`] computes the rates of a day, [`interval`]
+//! their confidence intervals, and [`summary`] the averages they are compared with. [`recount`]
+//! defines the sums by counting all events; stored sums must always equal it.
 
 pub mod event;
 mod fields;

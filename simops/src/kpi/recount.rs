@@ -1,4 +1,4 @@
-//! The plain definition of a day's sums, and how kept ones are compared with it.
+//! Recounts the sums of all days from the events and compares them with the stored sums.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,9 +8,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::steps::{Kind, Steps};
-use super::sums::{DaySums, RETURNS};
+use super::sums::{DaySums, RETENTION_DAYS};
 
-/// Counts days from events, one after the other and in any order.
+/// Counts sums per day from events, which can be added in any order.
 #[derive(Debug, Default)]
 pub struct Recounter {
     events: u64,
@@ -20,7 +20,7 @@ pub struct Recounter {
 }
 
 impl Recounter {
-    /// Counts one event of a visitor.
+    /// Adds one event of a visitor.
     pub fn count(&mut self, kind: Kind, visitor: Uuid, day: Date) {
         self.events += 1;
         self.counts.entry(day).or_default().count(kind);
@@ -28,7 +28,7 @@ impl Recounter {
         *steps = *steps | kind.step();
     }
 
-    /// Counts events of a kind on a day that were deleted as old.
+    /// Adds events that were pruned: `events` events of a kind on a day.
     pub fn count_pruned(&mut self, kind: Kind, day: Date, events: u64) {
         self.pruned += events;
         let sums = self.counts.entry(day).or_default();
@@ -37,28 +37,28 @@ impl Recounter {
         }
     }
 
-    /// Takes it as known what a visitor did on a day whose events were deleted as old.
-    pub fn know(&mut self, visitor: Uuid, day: Date, known: Steps) {
+    /// Adds the kinds of events a visitor caused on a day whose events were pruned.
+    pub fn add_known_steps(&mut self, visitor: Uuid, day: Date, known: Steps) {
         let steps = self.steps.entry((visitor, day)).or_default();
         *steps = *steps | known;
     }
 
-    /// How many events were counted.
+    /// The number of events counted.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// How many events had been deleted as old.
+    /// The number of pruned events.
     pub fn pruned(&self) -> u64 {
         self.pruned
     }
 
-    /// What each visitor did on each day.
+    /// The kinds of events per visitor and day.
     pub fn steps(&self) -> &HashMap<(Uuid, Date), Steps> {
         &self.steps
     }
 
-    /// The sums of each day with events.
+    /// The sums of every day with events.
     pub fn days(&self) -> BTreeMap<Date, DaySums> {
         let mut days = self.counts.clone();
         for ((visitor, day), steps) in &self.steps {
@@ -69,7 +69,7 @@ impl Recounter {
             sums.sharers += i64::from(steps.any(Steps::SHARE));
             sums.viewers += i64::from(steps.is_viewer());
             if steps.is_viewer() {
-                for (returned, after) in sums.returned.iter_mut().zip(RETURNS) {
+                for (returned, after) in sums.returned.iter_mut().zip(RETENTION_DAYS) {
                     let again = day.checked_add(after.days()).ok();
                     let again = again.and_then(|again| self.steps.get(&(*visitor, again)));
                     *returned += i64::from(again.is_some_and(|steps| steps.is_viewer()));
@@ -80,46 +80,46 @@ impl Recounter {
     }
 }
 
-/// Every day's sums as kept and as counted anew, at one moment.
+/// The stored and the recounted sums of every day, from one consistent snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KpiRecount {
-    /// Events counted.
+    /// The number of events counted.
     pub events: u64,
-    /// Events that were deleted as old: what was kept of them counts with the others.
+    /// The number of pruned events. Their stored totals are included in the recounted sums.
     pub pruned: u64,
-    /// What is kept.
+    /// The stored sums.
     pub kept: BTreeMap<Date, DaySums>,
-    /// What was counted.
+    /// The recounted sums.
     pub counted: BTreeMap<Date, DaySums>,
-    /// Visitors' days whose kept steps differ from their events.
+    /// The number of visitor days whose stored kinds differ from their events.
     pub wrong_steps: u64,
 }
 
-/// A figure that is kept otherwise than it counts.
+/// A stored sum that differs from the recounted one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KpiDifference {
     /// The day.
     pub day_key: Date,
-    /// The figure.
+    /// The name of the sum.
     pub figure: String,
-    /// As it is kept.
+    /// The stored value.
     pub kept: i64,
-    /// As it counts.
+    /// The recounted value.
     pub counted: i64,
 }
 
 impl KpiRecount {
-    /// Days with an event or a sum.
+    /// The number of days with an event or a stored sum.
     pub fn days(&self) -> usize {
         self.kept.keys().chain(self.counted.keys()).collect::<BTreeSet<_>>().len()
     }
 
-    /// The figures that differ, by day.
+    /// The sums that differ, by day.
     pub fn differences(&self) -> Vec<KpiDifference> {
-        let names = DaySums::names();
+        let names = DaySums::field_names();
         let days: BTreeSet<_> = self.kept.keys().chain(self.counted.keys()).copied().collect();
         let of = |sums: &BTreeMap<Date, DaySums>, day| {
-            sums.get(&day).copied().unwrap_or_default().figures()
+            sums.get(&day).copied().unwrap_or_default().to_array()
         };
         let mut differences = Vec::new();
         for day in days {

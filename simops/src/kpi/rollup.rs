@@ -1,4 +1,4 @@
-//! A day as it is shown: counts, visitors, rates, and who came back.
+//! The rollup of a day: counts, visitors, rates and retention.
 
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -6,31 +6,31 @@ use serde::{Deserialize, Serialize};
 
 use super::interval::Interval;
 use super::steps::Kind;
-use super::sums::{DaySums, RETURNS};
+use super::sums::{DaySums, RETENTION_DAYS};
 
-/// A rate of a day.
+/// A rate that is computed per day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rate {
-    /// Landing visitors who went on to a run.
+    /// Visitors who clicked from the landing page to a run / visitors of the landing page.
     LandingToRunCtr,
-    /// Visitors of a run who began a replay.
+    /// Visitors who started a replay / visitors of a run.
     RunToReplayStartRate,
-    /// Visitors who saw a replay to its end, of those who began one.
+    /// Visitors who completed a replay / visitors who started one.
     ReplayCompletionRate,
-    /// Viewers who shared.
+    /// Visitors who shared / viewers.
     ShareActionRate,
-    /// Visitors by shared links, of those who clicked to share.
+    /// Visitors who opened a shared link / visitors who clicked the share button.
     SharedLinkCtr,
-    /// Visitors who completed the introduction.
+    /// Visitors who completed the onboarding / visitors who were shown it.
     OnboardingCompletionRate,
-    /// Visitors who skipped it.
+    /// Visitors who skipped the onboarding / visitors who were shown it.
     OnboardingSkipRate,
-    /// Visitors who opened its glossary.
+    /// Visitors who opened the onboarding's glossary / visitors who were shown the onboarding.
     OnboardingGlossaryOpenRate,
-    /// Viewers who came back on the next day.
+    /// Viewers who were viewers again on the next day / viewers.
     D1RetentionRate,
-    /// Viewers who came back on the seventh day.
+    /// Viewers who were viewers again on the seventh day / viewers.
     D7RetentionRate,
 }
 
@@ -65,22 +65,23 @@ impl Rate {
         }
     }
 
-    /// The rate of that name.
+    /// The rate with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rate| rate.as_str() == name)
     }
 
-    /// The days that must have passed since a cohort's before the rate is known; 0 when it has none.
-    pub fn matures_after(self) -> i64 {
+    /// For a retention rate, the number of days after the cohort's day on which returns are
+    /// counted; 0 for other rates.
+    pub fn maturity_days(self) -> i64 {
         match self {
-            Self::D1RetentionRate => RETURNS[0],
-            Self::D7RetentionRate => RETURNS[1],
+            Self::D1RetentionRate => RETENTION_DAYS[0],
+            Self::D7RetentionRate => RETENTION_DAYS[1],
             _ => 0,
         }
     }
 
-    /// Part and whole of the rate, in `sums`.
-    pub fn parts(self, sums: &DaySums) -> (i64, i64) {
+    /// The numerator and the denominator of the rate.
+    pub fn fraction(self, sums: &DaySums) -> (i64, i64) {
         let of = |part, whole| (sums.visitors(part), sums.visitors(whole));
         match self {
             Self::LandingToRunCtr => of(Kind::LandingRunClick, Kind::LandingView),
@@ -98,40 +99,41 @@ impl Rate {
         }
     }
 
-    /// Whether the rate of `day` can be known on the day `today`: who may still come back is not.
+    /// Whether the rate of `day` is final on the day `today`. A retention rate is not while
+    /// visitors can still return.
     pub fn is_mature(self, day: Date, today: Date) -> bool {
-        match self.matures_after() {
+        match self.maturity_days() {
             0 => true,
             days => day.checked_add(days.days()).is_ok_and(|follow_up| follow_up < today),
         }
     }
 
-    /// The rate of `day` as known on `today`.
+    /// The rate of `day` as of `today`; `None` if the denominator is 0 or the rate is not mature.
     pub fn of(self, day: Date, sums: &DaySums, today: Date) -> Option<f64> {
-        let (part, whole) = self.parts(sums);
+        let (part, whole) = self.fraction(sums);
         #[expect(clippy::cast_precision_loss, reason = "counts of visitors are far below 2^53")]
         let rate = part as f64 / whole as f64;
         (whole > 0 && self.is_mature(day, today)).then_some(rate)
     }
 
-    /// How sure it is.
+    /// The confidence interval of the rate; `None` when the rate is.
     pub fn interval(self, day: Date, sums: &DaySums, today: Date) -> Option<Interval> {
-        let (part, whole) = self.parts(sums);
+        let (part, whole) = self.fraction(sums);
         Interval::of(part, whole).filter(|_| self.is_mature(day, today))
     }
 }
 
 macro_rules! rollup {
     ($($count:ident, $visitors:ident: $kind:ident;)+) => {
-        /// A day's rollup. A rate is null when its denominator is 0, or while who may still come back
-        /// is not known.
+        /// The rollup of a day. A rate is null if its denominator is 0. A retention rate is also null
+        /// until its follow-up day is over.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub struct Rollup {
             /// The UTC day.
             #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
             pub day_key: Date,
-            /// Whether the day is not over: its counts cannot be compared with those of others.
+            /// Whether the day is not over yet; its counts cannot be compared with other days.
             pub partial: bool,
             $(
                 #[doc = concat!("Events: `", stringify!($kind), "`.")]
@@ -139,44 +141,44 @@ macro_rules! rollup {
                 #[doc = concat!("Distinct visitors with `", stringify!($kind), "`.")]
                 pub $visitors: i64,
             )+
-            /// Events of the three ways to share.
+            /// Number of share events of all three kinds.
             pub share_actions: i64,
-            /// Distinct visitors with one of them.
+            /// Distinct visitors with a share event.
             pub share_action_visitors: i64,
-            /// Click visitors / view visitors of the landing page.
+            /// Visitors who clicked from the landing page to a run / visitors of the landing page.
             pub landing_to_run_ctr: Option<f64>,
-            /// Visitors who began a replay / visitors of a run.
+            /// Visitors who started a replay / visitors of a run.
             pub run_to_replay_start_rate: Option<f64>,
-            /// Visitors who completed a replay / who began one.
+            /// Visitors who completed a replay / visitors who started one.
             pub replay_completion_rate: Option<f64>,
-            /// Sharers / viewers.
+            /// Visitors who shared / viewers.
             pub share_action_rate: Option<f64>,
-            /// Visitors by shared links / who clicked to share.
+            /// Visitors who opened a shared link / visitors who clicked the share button.
             pub shared_link_ctr: Option<f64>,
-            /// Visitors who completed the introduction / who were shown it.
+            /// Visitors who completed the onboarding / visitors who were shown it.
             pub onboarding_completion_rate: Option<f64>,
-            /// Visitors who skipped it / who were shown it.
+            /// Visitors who skipped the onboarding / visitors who were shown it.
             pub onboarding_skip_rate: Option<f64>,
-            /// Visitors who opened its glossary / who were shown it.
+            /// Visitors who opened the glossary / visitors who were shown the onboarding.
             pub onboarding_glossary_open_rate: Option<f64>,
             /// Viewers of the day.
             pub d1_cohort_size: i64,
-            /// Those of them who were viewers on the next day, as far as it has come.
+            /// Those of them who were viewers again on the next day, counted so far.
             pub d1_returning_users: i64,
-            /// Their share; null until the next day is over.
+            /// Returning users / cohort size; null until the next day is over.
             pub d1_retention_rate: Option<f64>,
             /// Viewers of the day.
             pub d7_cohort_size: i64,
-            /// Those of them who were viewers on the seventh day after, as far as it has come.
+            /// Those of them who were viewers again on the seventh day after, counted so far.
             pub d7_returning_users: i64,
-            /// Their share; null until that day is over.
+            /// Returning users / cohort size; null until the seventh day is over.
             pub d7_retention_rate: Option<f64>,
-            /// How sure each rate is.
+            /// The confidence interval of each rate.
             pub intervals: Intervals,
         }
 
         impl Rollup {
-            /// The rollup of `day`, as known on `today`.
+            /// The rollup of `day` as of `today`.
             pub fn of(day: Date, sums: &DaySums, today: Date) -> Self {
                 let rate = |rate: Rate| rate.of(day, sums, today);
                 let shares =
@@ -227,12 +229,12 @@ rollup! {
 
 macro_rules! intervals {
     ($($name:ident: $rate:ident,)+) => {
-        /// The interval of each rate: 95 %, Wilson; null where the rate is.
+        /// The 95 % Wilson confidence interval of each rate; null where the rate is null.
         #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub struct Intervals {
             $(
-                #[doc = concat!("Of `", stringify!($name), "`.")]
+                #[doc = concat!("The interval of `", stringify!($name), "`.")]
                 pub $name: Option<Interval>,
             )+
         }

@@ -1,42 +1,42 @@
-//! The kinds of events, and which of them a visitor has done on a day: a bit each.
+//! The kinds of visitor events, and the set of kinds that a visitor caused on a day.
 
 use std::ops::BitOr;
 
 use serde::{Deserialize, Serialize};
 
-/// What a visitor did.
+/// The kind of a visitor event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Saw the landing page.
+    /// Viewed the landing page.
     LandingView,
-    /// Went from there to a run.
+    /// Clicked from the landing page to a run.
     LandingRunClick,
-    /// Saw a run.
+    /// Viewed a run.
     RunDetailView,
-    /// Began a replay.
+    /// Started a replay.
     ReplayStart,
-    /// Saw it to its end.
+    /// Watched a replay to its end.
     ReplayComplete,
-    /// Asked to share.
+    /// Clicked the share button.
     ShareClicked,
-    /// Copied a link.
+    /// Copied a share link.
     ShareCopied,
-    /// Shared by the device's own means.
+    /// Shared with the device's own share dialog.
     ShareNativeSuccess,
-    /// Came by a shared link.
+    /// Opened a shared link.
     SharedLinkOpen,
-    /// Was shown the introduction.
+    /// Was shown the onboarding.
     OnboardingShown,
-    /// Saw it to its end.
+    /// Completed the onboarding.
     OnboardingCompleted,
-    /// Skipped it.
+    /// Skipped the onboarding.
     OnboardingSkipped,
-    /// Opened its glossary.
+    /// Opened the onboarding's glossary.
     OnboardingGlossaryOpened,
 }
 
-/// How many kinds there are.
+/// The number of kinds.
 pub const KINDS: usize = 13;
 
 impl Kind {
@@ -76,43 +76,43 @@ impl Kind {
         }
     }
 
-    /// The kind of that name, in any case and with spaces around it.
+    /// The kind with this name. Case and surrounding spaces are ignored.
     pub fn parse(name: &str) -> Option<Self> {
         let name = name.trim();
         Self::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(name))
     }
 
-    /// Its place in [`Kind::ALL`], by which it is stored. Never changes.
+    /// The number under which the kind is stored: its index in [`Kind::ALL`]. Codes never change.
     pub fn code(self) -> usize {
         self as usize
     }
 
-    /// The kind of that code.
+    /// The kind with this code.
     pub fn of_code(code: usize) -> Option<Self> {
         Self::ALL.get(code).copied()
     }
 
-    /// Only this step.
+    /// A set that contains only this kind.
     pub fn step(self) -> Steps {
         Steps(1 << self.code())
     }
 }
 
-/// Which kinds of events a visitor has done on a day.
+/// The kinds of events that a visitor caused on a day, as one bit per kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Steps(pub u16);
 
 impl Steps {
-    /// Any of the three ways to share.
+    /// The three ways to share.
     pub const SHARE: Self = Self(
         1 << Kind::ShareClicked as u16
             | 1 << Kind::ShareCopied as u16
             | 1 << Kind::ShareNativeSuccess as u16,
     );
-    /// What makes a visitor a viewer: a run seen, or a replay begun.
+    /// The kinds that make a visitor a viewer: viewing a run or starting a replay.
     pub const VIEWER: Self = Self(1 << Kind::RunDetailView as u16 | 1 << Kind::ReplayStart as u16);
 
-    /// Whether one of `steps` is among these.
+    /// Whether the two sets have a kind in common.
     pub fn any(self, steps: Self) -> bool {
         self.0 & steps.0 != 0
     }

@@ -1,14 +1,14 @@
-//! The sums kept of a day, and how one visitor's new steps move them.
+//! The sums stored for a day, and how they change when a visitor causes new events.
 
 use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::steps::{KINDS, Kind, Steps};
 
-/// The returns that are counted: on the next day, and on the seventh.
-pub const RETURNS: [i64; 2] = [1, 7];
+/// The retention periods that are counted, in days: 1 and 7.
+pub const RETENTION_DAYS: [i64; 2] = [1, 7];
 
-/// What is kept of a day. A day without events has none, or zeros.
+/// The sums of one day. A day without events has no sums or only zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DaySums {
     /// Events of each kind.
@@ -19,42 +19,42 @@ pub struct DaySums {
     pub sharers: i64,
     /// Distinct viewers.
     pub viewers: i64,
-    /// Those of them who were viewers again 1 and 7 days later.
+    /// Viewers of this day who were viewers again 1 day and 7 days later.
     pub returned: [i64; 2],
 }
 
-/// How many figures a [`DaySums`] holds.
-pub const FIGURES: usize = 2 * KINDS + 4;
+/// The number of sums in a [`DaySums`].
+pub const SUM_FIELDS: usize = 2 * KINDS + 4;
 
 impl DaySums {
-    /// Events of a kind.
+    /// The number of events of a kind.
     pub fn events(&self, kind: Kind) -> i64 {
         self.events.get(kind.code()).copied().unwrap_or_default()
     }
 
-    /// Distinct visitors of a kind.
+    /// The number of distinct visitors with an event of a kind.
     pub fn visitors(&self, kind: Kind) -> i64 {
         self.visitors.get(kind.code()).copied().unwrap_or_default()
     }
 
-    /// Counts one more event.
+    /// Adds one event.
     pub fn count(&mut self, kind: Kind) {
         if let Some(events) = self.events.get_mut(kind.code()) {
             *events += 1;
         }
     }
 
-    /// All figures in a fixed order: events, visitors, sharers, viewers, returned.
-    pub fn figures(&self) -> [i64; FIGURES] {
-        let mut figures = [0; FIGURES];
+    /// All sums in a fixed order: events, visitors, sharers, viewers, returned.
+    pub fn to_array(&self) -> [i64; SUM_FIELDS] {
+        let mut figures = [0; SUM_FIELDS];
         let rest = [self.sharers, self.viewers, self.returned[0], self.returned[1]];
         let all = self.events.iter().chain(&self.visitors).chain(&rest);
         figures.iter_mut().zip(all).for_each(|(figure, value)| *figure = *value);
         figures
     }
 
-    /// The sums with these figures.
-    pub fn of_figures(figures: &[i64; FIGURES]) -> Self {
+    /// The inverse of [`DaySums::to_array`].
+    pub fn from_array(figures: &[i64; SUM_FIELDS]) -> Self {
         let mut sums = Self::default();
         let rest =
             [&mut sums.sharers, &mut sums.viewers].into_iter().chain(sums.returned.iter_mut());
@@ -63,16 +63,16 @@ impl DaySums {
         sums
     }
 
-    /// These sums and `more` of them.
+    /// Adds two days' sums field by field.
     #[must_use]
     pub fn plus(&self, more: &Self) -> Self {
-        let mut figures = self.figures();
-        figures.iter_mut().zip(more.figures()).for_each(|(sum, more)| *sum += more);
-        Self::of_figures(&figures)
+        let mut figures = self.to_array();
+        figures.iter_mut().zip(more.to_array()).for_each(|(sum, more)| *sum += more);
+        Self::from_array(&figures)
     }
 
-    /// Names of the figures, in their order, as verification reports them.
-    pub fn names() -> Vec<String> {
+    /// The names of the sums in the order of [`DaySums::to_array`], as verification reports them.
+    pub fn field_names() -> Vec<String> {
         let of = |what| move |kind: &Kind| format!("{} {what}", kind.as_str());
         let rest = ["sharers", "viewers", "d1_returning_users", "d7_returning_users"];
         let kinds = Kind::ALL.iter();
@@ -81,19 +81,22 @@ impl DaySums {
     }
 }
 
-/// Moves the sums for one visitor who is seen to have done `seen` on `day`, beside what was known;
-/// what is known then. `steps_on` tells what was known of a day, `move_sums` moves a day's sums.
+/// Updates the sums after a visitor caused events of the kinds `seen` on `day`, and returns the kinds
+/// that are then known for this visitor and day. `steps_on` returns the kinds known so far for a day
+/// of this visitor. `update_sums` applies a change to the sums of a day.
 ///
-/// Newly set bits only, so a repetition moves nothing. A return is counted when the later known of
-/// its two days becomes known, whichever comes first: late events complete days before and after.
+/// Only kinds that were not known yet change the sums, so applying an event twice has no effect. A
+/// return is counted when the second of its two days becomes known, in either order; late events
+/// therefore also update the retention of earlier days.
 ///
 /// # Errors
-/// Those of `steps_on`.
-pub fn advance<E>(
+/// Returns the error of `steps_on`. Sums that were updated before the error stay updated, so the
+/// caller must discard them.
+pub fn apply_steps<E>(
     day: Date,
     seen: Steps,
     mut steps_on: impl FnMut(Date) -> Result<Steps, E>,
-    mut move_sums: impl FnMut(Date, &dyn Fn(&mut DaySums)),
+    mut update_sums: impl FnMut(Date, &dyn Fn(&mut DaySums)),
 ) -> Result<Steps, E> {
     let old = steps_on(day)?;
     let new = old | seen;
@@ -101,7 +104,7 @@ pub fn advance<E>(
         return Ok(new);
     }
     let newly = |steps: Steps| i64::from(!old.any(steps) && new.any(steps));
-    move_sums(day, &|sums| {
+    update_sums(day, &|sums| {
         for (kind, visitors) in Kind::ALL.iter().zip(&mut sums.visitors) {
             *visitors += newly(kind.step());
         }
@@ -109,22 +112,22 @@ pub fn advance<E>(
         sums.viewers += newly(Steps::VIEWER);
     });
     if newly(Steps::VIEWER) == 1 {
-        for (place, days) in RETURNS.iter().enumerate() {
+        for (index, days) in RETENTION_DAYS.iter().enumerate() {
             let (before, after) = (day.checked_sub(days.days()), day.checked_add(days.days()));
             let returned = |sums: &mut DaySums| {
-                if let Some(returned) = sums.returned.get_mut(place) {
+                if let Some(returned) = sums.returned.get_mut(index) {
                     *returned += 1;
                 }
             };
             if let Ok(before) = before
                 && steps_on(before)?.is_viewer()
             {
-                move_sums(before, &returned);
+                update_sums(before, &returned);
             }
             if let Ok(after) = after
                 && steps_on(after)?.is_viewer()
             {
-                move_sums(day, &returned);
+                update_sums(day, &returned);
             }
         }
     }

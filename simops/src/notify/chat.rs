@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{AlertSink, Dialer};
 use crate::alert::{Message, Outcome};
-use crate::kpi::event::key_of;
+use crate::kpi::event::hash_key;
 
 /// The longest text that Discord takes.
 const DISCORD_CHARS: usize = 2_000;
@@ -26,7 +26,7 @@ pub struct Discord {
 impl Slack {
     /// A chat at the dialer's address.
     pub fn new(dialer: Dialer) -> Self {
-        let target = key_of(dialer.url()).simple().to_string();
+        let target = hash_key(dialer.url()).simple().to_string();
         Self { dialer, target }
     }
 }
@@ -34,7 +34,7 @@ impl Slack {
 impl Discord {
     /// A chat at the dialer's address.
     pub fn new(dialer: Dialer) -> Self {
-        let target = key_of(dialer.url()).simple().to_string();
+        let target = hash_key(dialer.url()).simple().to_string();
         Self { dialer, target }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Sinks;
 use crate::alert::{Delivery, DeliveryState, Message, Outcome};
-use crate::store::{RunStore, Stamp};
+use crate::store::{FencingToken, RunStore};
 use crate::timers::Timer;
 use crate::{Clock, Result};
 
@@ -43,14 +43,14 @@ impl Deliver {
     /// Tries a delivery once; whether the try was kept.
     async fn try_once(
         &self,
-        stamp: &Stamp,
+        stamp: &FencingToken,
         delivery: &Delivery,
         message: &Message,
     ) -> Result<bool> {
         let at = self.clock.now();
         let outcome = match self.sinks.find(&delivery.sink, &delivery.target) {
             Some(sink) => sink.send(message, at).await,
-            None => Outcome::Unanswered("this receiver is no longer configured".to_owned()),
+            None => Outcome::NoResponse("this receiver is no longer configured".to_owned()),
         };
         let (after, attempt) = delivery.after(at, self.clock.now(), &outcome, chance());
         let (sink, delivery_id) = (&after.sink, after.id);
@@ -69,7 +69,7 @@ impl Deliver {
                 warn!(%sink, %delivery_id, ?error, "an alert was not delivered; it is tried again");
             }
         }
-        self.store.tried(stamp, delivery, &after, &attempt).await
+        self.store.record_attempt(stamp, delivery, &after, &attempt).await
     }
 }
 
@@ -79,7 +79,7 @@ impl Timer for Deliver {
         "deliveries"
     }
 
-    async fn run(&self, stamp: &Stamp) -> Result<Duration> {
+    async fn run(&self, stamp: &FencingToken) -> Result<Duration> {
         self.news.lock().await.mark_unchanged();
         loop {
             let pending = self.store.pending(AT_ONCE).await?;

@@ -73,7 +73,7 @@ impl Dialer {
     pub async fn send(&self, headers: &[(&'static str, String)], body: Vec<u8>) -> Outcome {
         match timeout(WITHIN, self.exchange(headers, body)).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Unanswered(format!("no answer within {} s", WITHIN.as_secs())),
+            Err(_) => Outcome::NoResponse(format!("no answer within {} s", WITHIN.as_secs())),
         }
     }
 
@@ -82,19 +82,19 @@ impl Dialer {
         let host = self.url.host_str().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         if literal.is_ok_and(|address| !self.guard.allows(host, address)) {
-            return Outcome::Unanswered(refusal(host));
+            return Outcome::NoResponse(refusal(host));
         }
         let mut all = HeaderMap::new();
         all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in headers {
             match HeaderValue::from_str(value) {
                 Ok(value) => drop(all.insert(HeaderName::from_static(name), value)),
-                Err(_) => return Outcome::Unanswered(format!("{name} cannot be sent")),
+                Err(_) => return Outcome::NoResponse(format!("{name} cannot be sent")),
             }
         }
         match self.client.post(self.url.clone()).headers(all).body(body).send().await {
             Ok(response) => answered(response).await,
-            Err(error) => Outcome::Unanswered(cause(&error)),
+            Err(error) => Outcome::NoResponse(cause(&error)),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{AlertSink, Dialer};
 use crate::alert::notify::RESOLVED;
 use crate::alert::{Message, Outcome};
-use crate::kpi::event::key_of;
+use crate::kpi::event::hash_key;
 use crate::llm::Secret;
 
 /// Where events are taken.
@@ -26,7 +26,7 @@ impl PagerDuty {
     /// The service of a routing key.
     pub fn new(dialer: Dialer, key: Secret) -> Self {
         let address = format!("{} {}", dialer.url(), key.expose());
-        let target = key_of(&address).simple().to_string();
+        let target = hash_key(&address).simple().to_string();
         Self { dialer, key, target }
     }
 }

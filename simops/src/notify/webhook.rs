@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use super::{AlertSink, Dialer};
 use crate::alert::{Message, Outcome};
-use crate::kpi::event::key_of;
+use crate::kpi::event::hash_key;
 use crate::{Error, Result};
 
 /// What a secret in its usual spelling begins with.
@@ -64,7 +64,7 @@ pub struct Webhook {
 impl Webhook {
     /// A webhook at the dialer's address.
     pub fn new(dialer: Dialer, secrets: Vec<SigningSecret>) -> Self {
-        let target = key_of(dialer.url()).simple().to_string();
+        let target = hash_key(dialer.url()).simple().to_string();
         Self { dialer, secrets, target }
     }
 }

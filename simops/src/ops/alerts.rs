@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::records::MAX_PAGE;
 use super::{Caller, Ops, bounded, place};
-use crate::alert::notify::{fingerprint, may_repeat, news};
+use crate::alert::notify::{cooldown_elapsed, fingerprint, items_to_notify};
 use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Evaluation, Message};
 use crate::execute::Intent;
 use crate::run::rules::check_reason;
-use crate::store::{Sent, Stamp};
+use crate::store::{FencingToken, MessageRecord};
 use crate::timers::Timer;
 use crate::{Error, Result};
 
@@ -216,7 +216,10 @@ impl Ops {
     pub async fn messages(&self, cursor: Option<&str>, limit: i64) -> Result<MessagesResponse> {
         let limit = bounded("limit", limit, MAX_PAGE)?;
         let page = self.store.messages(place(cursor)?, limit).await?;
-        let shown = |sent: Sent| SentMessage { message: sent.message, deliveries: sent.deliveries };
+        let shown = |sent: MessageRecord| SentMessage {
+            message: sent.message,
+            deliveries: sent.deliveries,
+        };
         Ok(MessagesResponse {
             items: page.items.into_iter().map(shown).collect(),
             next_cursor: page.next.map(|next| next.to_string()),
@@ -259,7 +262,7 @@ impl Ops {
         now: Timestamp,
     ) -> Result<AlertNotification> {
         let options = &self.options.alerts;
-        let told = news(evaluation, &self.store.newest_alerts().await?, now);
+        let told = items_to_notify(evaluation, &self.store.newest_alerts().await?, now);
         let quiet = if options.receivers.is_empty() && options.webhook_enabled {
             Some("missing_webhook_url")
         } else if options.receivers.is_empty() {
@@ -289,7 +292,7 @@ impl Ops {
             return Ok(notification);
         };
         let decided_at = sent.message.created_at;
-        if may_repeat(Some(decided_at), now, options.cooldown) {
+        if cooldown_elapsed(Some(decided_at), now, options.cooldown) {
             return Ok(notification);
         }
         let any = |state| sent.deliveries.iter().any(|delivery| delivery.state == state);
@@ -332,7 +335,7 @@ fn until(silence: &SilenceAlert, now: Timestamp) -> Result<Option<Timestamp>> {
     {
         return Err(Error::invalid("until", "must be at most 30 days away"));
     }
-    Ok(until.map(crate::clock::whole_micros))
+    Ok(until.map(crate::clock::truncate_to_micros))
 }
 
 /// The timer that holds the rules against the days: every 15 s, and soon after events came in.
@@ -344,7 +347,7 @@ impl Timer for EvaluateAlerts {
         "alerts"
     }
 
-    async fn run(&self, _: &Stamp) -> Result<Duration> {
+    async fn run(&self, _: &FencingToken) -> Result<Duration> {
         self.0.evaluate_alerts().await.map(|()| EVALUATE_EVERY)
     }
 

@@ -7,15 +7,15 @@ use super::{Caller, Ops, blocking, bounded};
 use crate::baseline::votes::Votes;
 use crate::baseline::window::windows;
 use crate::baseline::{
-    Baseline, BaselineAnswer, Concentration, Emergence, FailureRate, Inventory, Metrics, WindowRow,
-    files,
+    Baseline, BaselineResponse, Concentration, Emergence, FailureRate, Inventories, Metrics,
+    WindowRow, files,
 };
 use crate::clock::day_of;
 use crate::control::ControlState;
 use crate::event::{Event, kind};
 use crate::progress::Progress;
 use crate::settings::{Effective, key};
-use crate::store::{EventTally, EventWindow, TimePlace};
+use crate::store::{EventTally, EventWindow, TimeCursor};
 use crate::usage::Budget;
 use crate::{Error, Result};
 
@@ -48,7 +48,7 @@ impl Ops {
         &self,
         options: &BaselineOptions,
         progress: Progress<'_>,
-    ) -> Result<BaselineAnswer> {
+    ) -> Result<BaselineResponse> {
         let count = bounded("windows", options.windows.unwrap_or(WINDOWS), MOST_WINDOWS)?;
         let minutes = options.window_minutes.unwrap_or(WINDOW_MINUTES);
         bounded("window_minutes", minutes, MOST_MINUTES)?;
@@ -65,7 +65,7 @@ impl Ops {
             provider_failure_window: self.failure_rate(&settings, now).await?,
             metrics_path: None,
         };
-        Ok(BaselineAnswer { baseline, metrics })
+        Ok(BaselineResponse { baseline, metrics })
     }
 
     /// Takes a baseline and writes it below the output folder.
@@ -77,7 +77,7 @@ impl Ops {
         caller: &Caller,
         options: &BaselineOptions,
         progress: Progress<'_>,
-    ) -> Result<BaselineAnswer> {
+    ) -> Result<BaselineResponse> {
         self.executor
             .once(caller, async {
                 let answer = self.baseline(options, progress).await?;
@@ -128,7 +128,7 @@ impl Ops {
         &self,
         window: EventWindow,
         tallies: &[EventTally],
-        owned: Option<&Inventory>,
+        owned: Option<&Inventories>,
     ) -> Result<Emergence> {
         let length = window.until.duration_since(window.after);
         let begin = window
@@ -155,11 +155,11 @@ impl Ops {
     ) -> Result<()> {
         let mut place = None;
         loop {
-            let page = self.store.events_in(window, kind::VOTE_CAST, place, BATCH).await?;
+            let page = self.store.events_of_type(window, kind::VOTE_CAST, place, BATCH).await?;
             page.iter().for_each(&mut each);
             match page.last() {
                 Some(last) if page.len() == BATCH => {
-                    place = Some(TimePlace { at: last.created_at, id: last.id });
+                    place = Some(TimeCursor { at: last.created_at, id: last.id });
                 }
                 _ => return Ok(()),
             }
@@ -172,10 +172,10 @@ impl Ops {
         &self,
         state: &ControlState,
         now: Timestamp,
-    ) -> Result<Option<Inventory>> {
+    ) -> Result<Option<Inventories>> {
         if let Some(epoch) = state.world_epoch {
             let world = self.store.world(epoch).await?;
-            if let Some(owned) = Inventory::of_documents(&world.documents) {
+            if let Some(owned) = Inventories::of_documents(&world.documents) {
                 return Ok(Some(owned));
             }
         }
@@ -183,9 +183,9 @@ impl Ops {
     }
 
     /// What the living owned at `at`, by the last event that tells it.
-    async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventory>> {
-        let event = self.store.last_of(kind::INVENTORY_SNAPSHOT, at).await?;
-        Ok(event.as_ref().and_then(Inventory::of_event))
+    async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventories>> {
+        let event = self.store.last_event(kind::INVENTORY_SNAPSHOT, at).await?;
+        Ok(event.as_ref().and_then(Inventories::of_event))
     }
 
     async fn failure_rate(&self, settings: &Effective, now: Timestamp) -> Result<FailureRate> {

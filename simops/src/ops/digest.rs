@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::{Caller, Ops, blocking, bounded, place};
 use crate::clock::day_of;
 use crate::control::digests::IfExists;
-use crate::digest::draft::slug_of;
 use crate::digest::evidence::{EvidenceRun, Population, Quote, events_of_run};
+use crate::digest::record::slug_of;
 use crate::digest::{
-    Brief, Draft, DraftStatus, Evidence, Gate, Period, TEMPLATE_VERSION, Verification, evidence,
+    Brief, Digest, DigestStatus, Evidence, EvidenceCheck, Period, TEMPLATE_VERSION, Verification,
+    evidence,
 };
 use crate::event::kind;
 use crate::execute::Intent;
@@ -54,7 +55,7 @@ pub struct DigestResponse {
     /// The same as a sentence.
     pub message: String,
     /// Whether there is evidence enough.
-    pub evidence_gate: Gate,
+    pub evidence_gate: EvidenceCheck,
     /// Its title; null when there is none.
     pub title: Option<String>,
     /// The run it is about.
@@ -66,7 +67,7 @@ pub struct DigestResponse {
     /// `verified`, `partial` or `unverified`.
     pub verification: Verification,
     /// What became of it: `draft`, `published` or `discarded`.
-    pub draft_status: Option<DraftStatus>,
+    pub draft_status: Option<DigestStatus>,
     /// Its text.
     pub markdown: Option<String>,
 }
@@ -76,7 +77,7 @@ pub struct DigestResponse {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DigestsResponse {
     /// The digests, newest first.
-    pub items: Vec<Draft>,
+    pub items: Vec<Digest>,
     /// Pass it as `cursor` for those before; null at the end.
     pub next_cursor: Option<String>,
 }
@@ -92,7 +93,7 @@ pub struct ActivityResponse {
     pub run_id: Option<String>,
     /// What happened.
     #[serde(flatten)]
-    pub activity: evidence::DaysActivity,
+    pub activity: evidence::ActivitySummary,
 }
 
 /// `GET usage/summary`.
@@ -106,7 +107,7 @@ pub struct CallsResponse {
     pub run_id: Option<String>,
     /// What models were asked.
     #[serde(flatten)]
-    pub calls: evidence::DaysCalls,
+    pub calls: evidence::CallSummary,
 }
 
 impl Ops {
@@ -153,17 +154,17 @@ impl Ops {
         if_exists: IfExists,
     ) -> Result<DigestResponse> {
         let evidence = self.evidence(anchor, days).await?;
-        let gate = Gate::judge(self.options.digest_gate, evidence.observed());
+        let gate = EvidenceCheck::evaluate(self.options.digest_gate, evidence.observed());
         if !gate.passed {
             let answer = async { Ok(insufficient(&evidence, gate.clone())) };
             return self.executor.once(caller, answer).await;
         }
         let brief = Brief::of(&evidence)?;
-        let draft = Draft {
+        let draft = Digest {
             slug: String::new(),
             anchor_date: anchor,
             lookback_days: days,
-            status: DraftStatus::Draft,
+            status: DigestStatus::Draft,
             title: brief.title.clone(),
             evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
             verification: evidence.verification,
@@ -202,26 +203,27 @@ impl Ops {
         let window = period.window()?;
         let days = self.store.tally_days(period.first_day, period.last_day).await?;
         let run = self.evidence_run(&period, &days).await?;
-        let snapshot = self.store.last_of(kind::INVENTORY_SNAPSHOT, window.until).await?;
+        let snapshot = self.store.last_event(kind::INVENTORY_SNAPSHOT, window.until).await?;
         let snapshot = snapshot.filter(|event| window.holds(event.created_at));
         let population = snapshot.and_then(|event| {
-            let owned = baseline::Inventory::of_event(&event)?;
+            let owned = baseline::Inventories::of_event(&event)?;
             Some(Population {
                 event_id: event.id,
                 at: event.created_at,
-                living_agents: owned.living(),
+                living_agents: owned.living_agents(),
                 inequality_gini: owned.gini(),
             })
         });
-        let proposals = self.store.events_in(window, kind::PROPOSAL_CREATED, None, QUOTES).await?;
+        let proposals =
+            self.store.events_of_type(window, kind::PROPOSAL_CREATED, None, QUOTES).await?;
         let (run_calls, run_events) = run.as_ref().map_or((0, 0), |run| (run.calls, run.events));
         Ok(Evidence {
             anchor_date: anchor,
             lookback_days,
             period,
             verification: Verification::of(run_calls, run_events),
-            activity: evidence::DaysActivity::of(&days, None),
-            calls: evidence::DaysCalls::of(&self.store.tally_calls(None, window).await?),
+            activity: evidence::ActivitySummary::of(&days, None),
+            calls: evidence::CallSummary::of(&self.store.tally_calls(None, window).await?),
             population,
             proposals: proposals
                 .into_iter()
@@ -248,7 +250,7 @@ impl Ops {
                     return Ok(without_trace);
                 }
                 let calls = self.store.tally_calls(Some(&run.run_id), window).await?;
-                let calls = evidence::DaysCalls::of(&calls).calls;
+                let calls = evidence::CallSummary::of(&calls).calls;
                 let events = events_of_run(days, &run.run_id);
                 let found = EvidenceRun::of(run, period, events, calls)?;
                 if calls > 0 || events > 0 {
@@ -275,7 +277,7 @@ impl Ops {
     ) -> Result<ActivityResponse> {
         let period = days("first_day", first_day, "last_day", last_day)?;
         let tallies = self.store.tally_days(period.first_day, period.last_day).await?;
-        let activity = evidence::DaysActivity::of(&tallies, run_id);
+        let activity = evidence::ActivitySummary::of(&tallies, run_id);
         Ok(ActivityResponse { period, run_id: run_id.map(str::to_owned), activity })
     }
 
@@ -291,7 +293,7 @@ impl Ops {
     ) -> Result<CallsResponse> {
         let period = days("first_day", first_day, "last_day", last_day)?;
         let tallies = self.store.tally_calls(run_id, period.window()?).await?;
-        let calls = evidence::DaysCalls::of(&tallies);
+        let calls = evidence::CallSummary::of(&tallies);
         Ok(CallsResponse { period, run_id: run_id.map(str::to_owned), calls })
     }
 
@@ -318,7 +320,7 @@ impl Ops {
         cursor: Option<&str>,
     ) -> Result<DigestsResponse> {
         let status = status.filter(|text| !text.is_empty()).map(|text| {
-            let known = DraftStatus::parse(text);
+            let known = DigestStatus::parse(text);
             known.ok_or_else(|| {
                 Error::invalid("status", "must be one of draft, published, discarded")
             })
@@ -333,7 +335,7 @@ impl Ops {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn digest_named(&self, slug: &str) -> Result<Draft> {
+    pub async fn digest_named(&self, slug: &str) -> Result<Digest> {
         let found = self.store.digest(slug).await?;
         found.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))
     }
@@ -346,9 +348,9 @@ impl Ops {
         &self,
         caller: &Caller,
         slug: &str,
-        to: DraftStatus,
+        to: DigestStatus,
         reason: Option<&str>,
-    ) -> Result<Draft> {
+    ) -> Result<Digest> {
         self.check_writable()?;
         let caller = Caller { reason: check_reason(reason)?, ..caller.clone() };
         let intent = Intent::MoveDraft(slug.to_owned(), to);
@@ -364,7 +366,7 @@ fn was_open(run: &RunRecord, window: EventWindow) -> bool {
     run.started_at <= window.until && run.ended_at.is_none_or(|ended| ended > window.after)
 }
 
-fn insufficient(evidence: &Evidence, gate: Gate) -> DigestResponse {
+fn insufficient(evidence: &Evidence, gate: EvidenceCheck) -> DigestResponse {
     DigestResponse {
         slug: slug_of(evidence.anchor_date),
         created: false,
@@ -381,7 +383,7 @@ fn insufficient(evidence: &Evidence, gate: Gate) -> DigestResponse {
     }
 }
 
-fn kept(draft: &Draft, created: bool, gate: Gate, folder: &Path) -> DigestResponse {
+fn kept(draft: &Digest, created: bool, gate: EvidenceCheck, folder: &Path) -> DigestResponse {
     let (status, message) = if created {
         ("created", format!("Digest {} was drafted.", draft.slug))
     } else {

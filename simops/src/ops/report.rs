@@ -60,7 +60,7 @@ impl Ops {
 
 fn read(stored: StoredReport) -> Result<RunReport> {
     serde_json::from_value(stored.body)
-        .map_err(|error| Error::internal("a report is unreadable").with_source(error))
+        .map_err(|error| Error::internal("a report is read_error").with_source(error))
 }
 
 fn no_such_end(run_id: &str, ended: Timestamp, known: &[Timestamp]) -> Error {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::Ops;
 use crate::run::RunRecord;
-use crate::store::{Stamp, StoredReport};
+use crate::store::{FencingToken, StoredReport};
 use crate::timers::Timer;
 use crate::{Error, Result};
 
@@ -100,7 +100,7 @@ impl Timer for ReportWriter {
         "closeout"
     }
 
-    async fn run(&self, _: &Stamp) -> Result<Duration> {
+    async fn run(&self, _: &FencingToken) -> Result<Duration> {
         self.ops.write_missing_reports().await?;
         Ok(Duration::from_secs(5))
     }

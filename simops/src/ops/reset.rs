@@ -69,7 +69,7 @@ impl Ops {
         let now = self.clock.now();
         let shown = self.store.load().await?.world_epoch;
         let before = now - SignedDuration::from_hours(1);
-        self.store.forget_epochs(before, KEEP, shown).await?;
+        self.store.delete_epochs(before, KEEP, shown).await?;
 
         let mut revision = self.store.watch();
         let epoch = self.store.request_epoch(now).await?;

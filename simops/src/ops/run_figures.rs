@@ -7,13 +7,13 @@ use super::since::begin_of;
 use crate::Result;
 use crate::baseline::votes::{Coalitions, Votes};
 use crate::baseline::window::ratio;
-use crate::baseline::{Emergence, Inventory};
+use crate::baseline::{Emergence, Inventories};
 use crate::clock::day_of;
-use crate::digest::evidence::{DaysActivity, DaysCalls, tallies_of};
+use crate::digest::evidence::{ActivitySummary, CallSummary, tallies_of};
 use crate::event::kind;
 use crate::guardrail::{Condition, NOT_ON_RECORD, Observed, evaluate};
 use crate::kpi::rollup::Rollup;
-use crate::report::{ErrorCount, FailedStretch, ModelSpend, PerDollar, RunReport};
+use crate::report::{ErrorCount, FailureWindow, ModelSpend, PerDollar, RunReport};
 use crate::run::{EndedBy, RunRecord};
 use crate::settings::{Effective, key};
 use crate::store::{EventTally, EventWindow};
@@ -46,8 +46,8 @@ impl Ops {
         let calls = self.store.tally_calls(Some(&run.run_id), all).await?;
         let days = self.store.tally_days(day_of(run.started_at), day_of(end)).await?;
         let tallies = tallies_of(&days, Some(&run.run_id));
-        let activity = DaysActivity::of(&days, Some(&run.run_id));
-        let spend = DaysCalls::of(&calls);
+        let activity = ActivitySummary::of(&days, Some(&run.run_id));
+        let spend = CallSummary::of(&calls);
         Ok(RunReport {
             is_final,
             written_at: now,
@@ -67,19 +67,19 @@ impl Ops {
         })
     }
 
-    async fn failed_stretches(&self, covered: &Covered<'_>) -> Result<Vec<FailedStretch>> {
+    async fn failed_stretches(&self, covered: &Covered<'_>) -> Result<Vec<FailureWindow>> {
         let minutes = covered.failure_minutes();
         let step = SignedDuration::from_mins(minutes);
         let run = covered.run;
         let buckets = self.store.usage_series(Some(&run.run_id), run.started_at, step).await?;
-        let mut stretches: Vec<FailedStretch> = Vec::new();
+        let mut stretches: Vec<FailureWindow> = Vec::new();
         for bucket in buckets {
             match stretches.last_mut().filter(|last| last.begin == bucket.at) {
                 Some(last) => {
                     last.calls += bucket.calls;
                     last.failed_calls += bucket.failed;
                 }
-                None => stretches.push(FailedStretch {
+                None => stretches.push(FailureWindow {
                     begin: bucket.at,
                     minutes,
                     calls: bucket.calls,
@@ -111,26 +111,27 @@ impl Ops {
             edges: all.coalitions(&Votes::default()).edges,
             ..late.coalitions(&early)
         };
-        let told = self.store.events_in(window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
-        let first = told.first().and_then(Inventory::of_event);
+        let told = self.store.events_of_type(window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
+        let first = told.first().and_then(Inventories::of_event);
         let last = self.owned_at_end(covered).await?;
         Ok(Emergence::of(tallies, coalitions, last.as_ref(), first.as_ref()))
     }
 
     /// What the living owned when the run ended; `None` when the run never told.
-    async fn owned_at_end(&self, covered: &Covered<'_>) -> Result<Option<Inventory>> {
+    async fn owned_at_end(&self, covered: &Covered<'_>) -> Result<Option<Inventories>> {
         let run = covered.run;
         let current = self.store.load().await?.run;
         // As long as no other run has begun, nobody has acted in its world since.
         if let Some(epoch) = run.world_epoch
             && current.is_some_and(|current| current.run_id == run.run_id)
-            && let Some(owned) = Inventory::of_documents(&self.store.world(epoch).await?.documents)
+            && let Some(owned) =
+                Inventories::of_documents(&self.store.world(epoch).await?.documents)
         {
             return Ok(Some(owned));
         }
-        let told = self.store.last_of(kind::INVENTORY_SNAPSHOT, covered.end).await?;
+        let told = self.store.last_event(kind::INVENTORY_SNAPSHOT, covered.end).await?;
         let told = told.filter(|event| covered.window.holds(event.created_at));
-        Ok(told.as_ref().and_then(Inventory::of_event))
+        Ok(told.as_ref().and_then(Inventories::of_event))
     }
 
     async fn kpis_of(&self, covered: &Covered<'_>) -> Result<Vec<Rollup>> {
@@ -162,7 +163,8 @@ impl Ops {
     /// The conditions that a guardrail's stop was decided on.
     async fn conditions_of_stop(&self, covered: &Covered<'_>) -> Result<Option<Vec<Condition>>> {
         let at_end = EventWindow { after: before(covered.end), until: covered.end };
-        let stops = self.store.events_in(at_end, kind::STOPPED_BY_GUARDRAIL, None, BATCH).await?;
+        let stops =
+            self.store.events_of_type(at_end, kind::STOPPED_BY_GUARDRAIL, None, BATCH).await?;
         let stop = stops
             .into_iter()
             .find(|stop| stop.run_id.as_deref() == Some(covered.run.run_id.as_str()));
@@ -177,7 +179,7 @@ impl Ops {
         let length = SignedDuration::from_mins(covered.failure_minutes());
         let after = end.checked_sub(length).unwrap_or(run.started_at);
         let window = EventWindow { after, until: end };
-        let calls = DaysCalls::of(&self.store.tally_calls(Some(&run.run_id), window).await?);
+        let calls = CallSummary::of(&self.store.tally_calls(Some(&run.run_id), window).await?);
         let midnight = begin_of(day_of(end)).unwrap_or(end);
         let day = EventWindow { after: before(midnight), until: end };
         let cost = self.store.tally_calls(None, day).await?;

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use crate::clock::whole_micros;
+use crate::clock::truncate_to_micros;
 use crate::{Error, Result};
 
 /// The moment that `text` names: a time (`2026-03-01T12:00:00Z`), a date (its begin, UTC), or how
@@ -25,7 +25,7 @@ use crate::{Error, Result};
 pub fn since(text: &str, now: Timestamp) -> Result<Timestamp> {
     let text = text.trim();
     let moment = text.parse().ok().or_else(|| midnight(text)).or_else(|| before(text, now));
-    moment.map(whole_micros).ok_or_else(|| {
+    moment.map(truncate_to_micros).ok_or_else(|| {
         Error::invalid(
             "since",
             "must be a time (2026-03-01T12:00:00Z), a date (2026-03-01) or a duration (7d, 36h)",

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::Ops;
 use crate::Result;
-use crate::store::Stamp;
+use crate::store::FencingToken;
 use crate::timers::Timer;
 
 /// The schedule is looked at so often at least: clocks are set, machines sleep.
@@ -24,7 +24,7 @@ impl Timer for WeeklyDigest {
         "weekly_digest"
     }
 
-    async fn run(&self, _: &Stamp) -> Result<Duration> {
+    async fn run(&self, _: &FencingToken) -> Result<Duration> {
         let drafted = self.0.scheduled_digest().await?;
         if let Some(answer) = drafted.filter(|answer| answer.created) {
             info!(slug = answer.slug, "the weekly digest was drafted");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::RunReport;
-use crate::baseline::window::float;
+use crate::baseline::window::to_f64;
 
 /// Two runs compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,13 +17,13 @@ pub struct RunComparison {
     #[serde(rename = "final")]
     pub is_final: bool,
     /// The figures.
-    pub metrics: Vec<Compared>,
+    pub metrics: Vec<MetricDelta>,
 }
 
 /// One figure of both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Compared {
+pub struct MetricDelta {
     /// Its name; those that end in `_per_dollar` are what a dollar bought.
     pub metric: String,
     /// Of the first; null when it has none.
@@ -39,24 +39,24 @@ pub struct Compared {
 type Figure = fn(&RunReport) -> Option<f64>;
 
 const FIGURES: [(&str, Figure); 24] = [
-    ("duration_seconds", |r| Some(float(r.duration_seconds))),
+    ("duration_seconds", |r| Some(to_f64(r.duration_seconds))),
     ("cost_usd", |r| Some(r.spend.cost_usd)),
     ("cost_per_thousand_actions_usd", |r| r.cost_per_thousand_actions_usd),
-    ("calls", |r| Some(float(r.spend.calls))),
-    ("failed_calls", |r| Some(float(r.spend.failed_calls))),
-    ("fallback_calls", |r| Some(float(r.spend.fallback_calls))),
-    ("input_tokens", |r| Some(float(r.spend.input_tokens))),
-    ("output_tokens", |r| Some(float(r.spend.output_tokens))),
-    ("total_events", |r| Some(float(r.activity.total_events))),
-    ("total_actions", |r| Some(float(r.activity.total_actions))),
-    ("active_agents", |r| Some(float(r.activity.active_agents))),
+    ("calls", |r| Some(to_f64(r.spend.calls))),
+    ("failed_calls", |r| Some(to_f64(r.spend.failed_calls))),
+    ("fallback_calls", |r| Some(to_f64(r.spend.fallback_calls))),
+    ("input_tokens", |r| Some(to_f64(r.spend.input_tokens))),
+    ("output_tokens", |r| Some(to_f64(r.spend.output_tokens))),
+    ("total_events", |r| Some(to_f64(r.activity.total_events))),
+    ("total_actions", |r| Some(to_f64(r.activity.total_actions))),
+    ("active_agents", |r| Some(to_f64(r.activity.active_agents))),
     ("action_entropy_bits", |r| Some(r.activity.action_entropy_bits)),
     ("top_agent_share", |r| r.activity.top_agent_share),
-    ("governance_events", |r| Some(float(r.activity.governance_events))),
-    ("cooperation_events", |r| Some(float(r.activity.cooperation_events))),
-    ("conflict_events", |r| Some(float(r.activity.conflict_events))),
-    ("invalid_actions", |r| Some(float(r.activity.invalid_actions))),
-    ("living_agents", |r| r.emergence.living_agents.map(float)),
+    ("governance_events", |r| Some(to_f64(r.activity.governance_events))),
+    ("cooperation_events", |r| Some(to_f64(r.activity.cooperation_events))),
+    ("conflict_events", |r| Some(to_f64(r.activity.conflict_events))),
+    ("invalid_actions", |r| Some(to_f64(r.activity.invalid_actions))),
+    ("living_agents", |r| r.emergence.living_agents.map(to_f64)),
     ("inequality_gini", |r| r.emergence.inequality_gini),
     ("events_per_dollar", |r| Some(r.per_dollar.as_ref()?.events)),
     ("actions_per_dollar", |r| Some(r.per_dollar.as_ref()?.actions)),
@@ -71,7 +71,7 @@ impl RunComparison {
         let metrics = FIGURES.iter().map(|(name, figure)| {
             let (a, b) = (figure(a), figure(b));
             let change = a.zip(b).map(|(a, b)| b - a);
-            Compared {
+            MetricDelta {
                 metric: (*name).to_owned(),
                 a,
                 b,

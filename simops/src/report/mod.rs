@@ -6,10 +6,10 @@ mod markdown;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use compare::{Compared, RunComparison};
+pub use compare::{MetricDelta, RunComparison};
 
 use crate::baseline::Emergence;
-use crate::digest::evidence::{DaysActivity, DaysCalls};
+use crate::digest::evidence::{ActivitySummary, CallSummary};
 use crate::guardrail::Condition;
 use crate::kpi::rollup::Rollup;
 use crate::run::RunRecord;
@@ -30,15 +30,15 @@ pub struct RunReport {
     /// How long the run took, pauses included.
     pub duration_seconds: i64,
     /// Its model calls and what they cost.
-    pub spend: DaysCalls,
+    pub spend: CallSummary,
     /// The same by provider and model.
     pub models: Vec<ModelSpend>,
     /// Why calls failed.
     pub errors: Vec<ErrorCount>,
     /// Stretches with failed calls, the first hundred.
-    pub failure_windows: Vec<FailedStretch>,
+    pub failure_windows: Vec<FailureWindow>,
     /// What its agents did.
-    pub activity: DaysActivity,
+    pub activity: ActivitySummary,
     /// The society over the whole run: as it was left at the end; coalitions of all votes of the run,
     /// their churn from its first half to its second; inequality since it was first told.
     pub emergence: Emergence,
@@ -83,7 +83,7 @@ pub struct ErrorCount {
 /// A stretch of time with failed calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct FailedStretch {
+pub struct FailureWindow {
     /// When it began.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub begin: Timestamp,
@@ -113,8 +113,8 @@ pub struct PerDollar {
 
 impl PerDollar {
     /// What `cost_usd` bought of these; `None` when nothing was spent.
-    pub fn of(activity: &DaysActivity, spend: &DaysCalls) -> Option<Self> {
-        let each = |count| crate::baseline::window::float(count) / spend.cost_usd;
+    pub fn of(activity: &ActivitySummary, spend: &CallSummary) -> Option<Self> {
+        let each = |count| crate::baseline::window::to_f64(count) / spend.cost_usd;
         (spend.cost_usd > 0.0).then(|| Self {
             events: each(activity.total_events),
             actions: each(activity.total_actions),

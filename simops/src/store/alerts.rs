@@ -4,13 +4,13 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Page, Stamp};
+use super::{FencingToken, Page};
 use crate::Result;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 
 /// A message and what became of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sent {
+pub struct MessageRecord {
     /// The message.
     pub message: Message,
     /// Its deliveries, by sink.
@@ -31,16 +31,16 @@ pub trait AlertStore: Send + Sync {
     async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>>;
 
     /// The newest message of a fingerprint, with its deliveries.
-    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>>;
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>>;
 
     /// Messages, newest first; those before the place `before`, if given.
-    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>>;
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>>;
 
     /// One delivery.
     async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>>;
 
     /// The delivery to a receiver that was tried last; `None` before the first try.
-    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>>;
+    async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>>;
 
     /// Pending deliveries and their messages by when they are due, those that are due at once first;
     /// at most `limit`.
@@ -49,9 +49,9 @@ pub trait AlertStore: Send + Sync {
     /// Replaces a delivery by what a try made of it, and keeps the try; whether it did. Nothing
     /// changes when the delivery is another than `before` by now, or the duty that `stamp` names has
     /// another holder. Moves the watched revision.
-    async fn tried(
+    async fn record_attempt(
         &self,
-        stamp: &Stamp,
+        stamp: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,

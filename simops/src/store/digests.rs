@@ -8,26 +8,26 @@ use serde_json::Value;
 
 use super::Page;
 use crate::Result;
-use crate::digest::{Draft, DraftStatus};
+use crate::digest::{Digest, DigestStatus};
 use crate::run::RunRecord;
 
 /// Digests. They are put by [`ControlStore::commit`](super::ControlStore::commit).
 #[async_trait]
 pub trait DigestStore: Send + Sync {
     /// The digest of that name.
-    async fn digest(&self, slug: &str) -> Result<Option<Draft>>;
+    async fn digest(&self, slug: &str) -> Result<Option<Digest>>;
 
     /// Every digest of an anchor date, discarded ones too, in the order in which they were made.
-    async fn digests_of(&self, anchor: Date) -> Result<Vec<Draft>>;
+    async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>>;
 
     /// Digests, newest first, of any status or of one; those before the place `before`, if given. A
     /// digest whose status changes keeps its place.
     async fn digests(
         &self,
-        status: Option<DraftStatus>,
+        status: Option<DigestStatus>,
         before: Option<i64>,
         limit: usize,
-    ) -> Result<Page<Draft>>;
+    ) -> Result<Page<Digest>>;
 }
 
 /// What is kept of a run that has ended.

@@ -20,5 +20,5 @@ pub trait HostStore: Send + Sync {
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>>;
 
     /// Forgets hosts that have not reported since `before`.
-    async fn forget_hosts(&self, before: Timestamp) -> Result<()>;
+    async fn delete_hosts(&self, before: Timestamp) -> Result<()>;
 }

@@ -11,7 +11,7 @@ use crate::kpi::{KpiEvent, KpiRecount};
 ///
 /// The kept sums equal [`crate::kpi::recount`] of the stored events whenever nobody writes, whatever
 /// order, duplicates, lateness or concurrency the events came in. They move by
-/// [`crate::kpi::sums::advance`], so an event costs the same however many are stored.
+/// [`crate::kpi::sums::apply_steps`], so an event costs the same however many are stored.
 #[async_trait]
 pub trait KpiStore: Send + Sync {
     /// Records events and moves the sums of their days, in one transaction; how many were new. One

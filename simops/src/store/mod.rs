@@ -16,27 +16,27 @@
 pub mod alerts;
 pub mod control;
 pub mod digests;
-pub mod duties;
 pub mod events;
 pub mod hosts;
 pub mod kpi;
+pub mod leader_leases;
 pub mod page;
 pub mod retention;
 pub mod tally;
 pub mod usage;
 pub mod world;
 
-pub use alerts::{AlertStore, Sent};
+pub use alerts::{AlertStore, MessageRecord};
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord};
 pub use digests::{DigestStore, ReportStore, StoredReport};
-pub use duties::{DutyStore, Stamp, Tenure};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use kpi::KpiStore;
+pub use leader_leases::{FencingToken, LeaderLease, LeaderLeaseStore};
 pub use page::Page;
-pub use retention::{Log, Old, RetentionStore};
-pub use tally::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
-pub use usage::{CallClass, CallTally, FailureWindow, UsageFilter, UsageStore};
+pub use retention::{LogTable, PruneCutoff, RetentionStore};
+pub use tally::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
+pub use usage::{CallClass, CallTally, FailureCounts, UsageFilter, UsageStore};
 pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 
 use crate::usage::CountingStore;
@@ -46,7 +46,7 @@ use crate::usage::CountingStore;
 pub trait RunStore:
     ControlStore
     + AlertStore
-    + DutyStore
+    + LeaderLeaseStore
     + EventStore
     + TallyStore
     + DigestStore
@@ -66,7 +66,7 @@ pub trait RunStore:
 impl<S> RunStore for S where
     S: ControlStore
         + AlertStore
-        + DutyStore
+        + LeaderLeaseStore
         + EventStore
         + TallyStore
         + DigestStore

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// A table that grows with what happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Log {
+pub enum LogTable {
     /// The event log, by the time of an event.
     Events,
     /// The usage ledger, by the time at which a call was recorded.
@@ -17,7 +17,7 @@ pub enum Log {
     Visits,
 }
 
-impl Log {
+impl LogTable {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Events, Self::Ledger, Self::Visits];
 
@@ -32,7 +32,7 @@ impl Log {
 
     /// The days for which rows are needed, whoever wants them gone: a month's calls can be listed; an
     /// event that a visitor's browser sends late is known if it is sent again.
-    pub fn needed_days(self) -> i64 {
+    pub fn min_retention_days(self) -> i64 {
         match self {
             Self::Events => 0,
             Self::Ledger => 35,
@@ -45,7 +45,7 @@ impl Log {
     /// # Errors
     /// `Invalid` when some of them are still needed.
     pub fn check(self, before: Timestamp, now: Timestamp) -> Result<()> {
-        let days = self.needed_days();
+        let days = self.min_retention_days();
         if before <= now - SignedDuration::from_hours(24 * days) {
             return Ok(());
         }
@@ -59,11 +59,11 @@ impl Log {
 
 /// Which rows of a log are old.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Old {
+pub struct PruneCutoff {
     /// Those before this time, not at it.
     pub before: Timestamp,
     /// Except those of this run. Visits belong to none.
-    pub kept_run: Option<String>,
+    pub except_run: Option<String>,
 }
 
 /// Retention. The row of a log that was written last is never old, so that no place in it is given
@@ -71,10 +71,10 @@ pub struct Old {
 #[async_trait]
 pub trait RetentionStore: Send + Sync {
     /// How many rows are old.
-    async fn old_rows(&self, log: Log, old: &Old) -> Result<u64>;
+    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64>;
 
     /// Deletes at most `limit` of them, in one transaction and roughly the oldest first; how many.
     /// What was counted of them stays counted, and recounts know of them. One that is recorded again
     /// may count anew.
-    async fn delete_old(&self, log: Log, old: &Old, limit: usize) -> Result<u64>;
+    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64>;
 }

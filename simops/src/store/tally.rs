@@ -62,7 +62,7 @@ pub struct DayTally {
 
 /// A place in the order of time: of events at one time, those appended later follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TimePlace {
+pub struct TimeCursor {
     /// The time.
     pub at: Timestamp,
     /// The event's id.
@@ -84,14 +84,14 @@ pub trait TallyStore: Send + Sync {
     async fn tally_days(&self, first: Date, last: Date) -> Result<Vec<DayTally>>;
 
     /// At most `limit` events of one type in a window, oldest first, those after the place `after`.
-    async fn events_in(
+    async fn events_of_type(
         &self,
         window: EventWindow,
         event_type: &str,
-        after: Option<TimePlace>,
+        after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>>;
 
     /// The last event of a type at or before `until`, by time and then by place.
-    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>>;
+    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>>;
 }

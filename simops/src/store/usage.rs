@@ -13,7 +13,7 @@ use crate::usage::{DayTotals, NanoUsd, UsageRow};
 
 /// A run's calls in a trailing window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FailureWindow {
+pub struct FailureCounts {
     /// Calls that failed.
     pub failed: i64,
     /// All calls.
@@ -108,7 +108,7 @@ pub trait UsageStore: Send + Sync {
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals>;
 
     /// A run's calls recorded after `since`, not at it.
-    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow>;
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts>;
 
     /// Calls recorded at or after `since`, of one run or of any and none, as [`Series`] counts them
     /// in steps of `step`.

@@ -102,7 +102,7 @@ pub trait WorldStore: Send + Sync {
 
     /// Drops epochs asked for before `before` but for the `keep` newest; how many. Never the one in
     /// `shown`, nor the one that the control state shows by now.
-    async fn forget_epochs(
+    async fn delete_epochs(
         &self,
         before: Timestamp,
         keep: usize,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Clock;
-use crate::clock::whole_micros;
+use crate::clock::truncate_to_micros;
 
 /// A clock that stands still until it is told.
 #[derive(Debug)]
@@ -14,18 +14,18 @@ pub struct ManualClock(Mutex<Timestamp>);
 impl ManualClock {
     /// A clock at `now`.
     pub fn at(now: Timestamp) -> Self {
-        Self(Mutex::new(whole_micros(now)))
+        Self(Mutex::new(truncate_to_micros(now)))
     }
 
     /// Sets it, forward or back.
     pub fn set(&self, now: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = whole_micros(now);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = truncate_to_micros(now);
     }
 
     /// Moves it on; at the end of time it stays there. The time after.
     pub fn advance(&self, by: SignedDuration) -> Timestamp {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = whole_micros(now.checked_add(by).unwrap_or(Timestamp::MAX));
+        *now = truncate_to_micros(now.checked_add(by).unwrap_or(Timestamp::MAX));
         *now
     }
 }

@@ -15,15 +15,15 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::control::{AuditRow, Change, ControlState, HostReport};
-use crate::digest::{Draft, DraftStatus};
+use crate::digest::{Digest, DigestStatus};
 use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, DigestStore, Documents,
-    EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureWindow, HostStore,
-    IdempotencyKey, IdempotencyRecord, Log, Old, Page, ReportStore, RetentionStore, RunStore,
-    StoredReport, TallyStore, TimePlace, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch,
-    WorldStore,
+    EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureCounts, HostStore,
+    IdempotencyKey, IdempotencyRecord, LogTable, Page, PruneCutoff, ReportStore, RetentionStore,
+    RunStore, StoredReport, TallyStore, TimeCursor, TurnCommit, UsageFilter, UsageStore, World,
+    WorldEpoch, WorldStore,
 };
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
@@ -187,12 +187,12 @@ impl EventStore for FaultyStore {
 
 #[async_trait]
 impl RetentionStore for FaultyStore {
-    async fn old_rows(&self, log: Log, old: &Old) -> Result<u64> {
-        self.forward(self.inner.old_rows(log, old)).await
+    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
+        self.forward(self.inner.count_prunable(log, old)).await
     }
 
-    async fn delete_old(&self, log: Log, old: &Old, limit: usize) -> Result<u64> {
-        self.forward(self.inner.delete_old(log, old, limit)).await
+    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
+        self.forward(self.inner.prune(log, old, limit)).await
     }
 }
 
@@ -206,37 +206,37 @@ impl TallyStore for FaultyStore {
         self.forward(self.inner.tally_days(first, last)).await
     }
 
-    async fn events_in(
+    async fn events_of_type(
         &self,
         window: EventWindow,
         event_type: &str,
-        after: Option<TimePlace>,
+        after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.forward(self.inner.events_in(window, event_type, after, limit)).await
+        self.forward(self.inner.events_of_type(window, event_type, after, limit)).await
     }
 
-    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
-        self.forward(self.inner.last_of(event_type, until)).await
+    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+        self.forward(self.inner.last_event(event_type, until)).await
     }
 }
 
 #[async_trait]
 impl DigestStore for FaultyStore {
-    async fn digest(&self, slug: &str) -> Result<Option<Draft>> {
+    async fn digest(&self, slug: &str) -> Result<Option<Digest>> {
         self.forward(self.inner.digest(slug)).await
     }
 
-    async fn digests_of(&self, anchor: Date) -> Result<Vec<Draft>> {
+    async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>> {
         self.forward(self.inner.digests_of(anchor)).await
     }
 
     async fn digests(
         &self,
-        status: Option<DraftStatus>,
+        status: Option<DigestStatus>,
         before: Option<i64>,
         limit: usize,
-    ) -> Result<Page<Draft>> {
+    ) -> Result<Page<Digest>> {
         self.forward(self.inner.digests(status, before, limit)).await
     }
 }
@@ -274,8 +274,8 @@ impl HostStore for FaultyStore {
         self.forward(self.inner.hosts(since)).await
     }
 
-    async fn forget_hosts(&self, before: Timestamp) -> Result<()> {
-        self.forward(self.inner.forget_hosts(before)).await
+    async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
+        self.forward(self.inner.delete_hosts(before)).await
     }
 }
 
@@ -293,7 +293,7 @@ impl UsageStore for FaultyStore {
         self.forward(self.inner.llm_totals(scope)).await
     }
 
-    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
         self.forward(self.inner.failure_window(run_id, since)).await
     }
 
@@ -407,13 +407,13 @@ impl WorldStore for FaultyStore {
         self.forward(self.inner.epoch(epoch)).await
     }
 
-    async fn forget_epochs(
+    async fn delete_epochs(
         &self,
         before: Timestamp,
         keep: usize,
         shown: Option<i64>,
     ) -> Result<u64> {
-        self.forward(self.inner.forget_epochs(before, keep, shown)).await
+        self.forward(self.inner.delete_epochs(before, keep, shown)).await
     }
 
     async fn world(&self, epoch: i64) -> Result<World> {

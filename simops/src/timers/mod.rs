@@ -1,9 +1,9 @@
 //! Timers: what has to happen by itself, in one process at a time of all that share a store.
 //!
-//! The processes elect one by a row of the store ([`crate::store::DutyStore`]). It renews its
+//! The processes elect one by a row of the store ([`crate::store::LeaderLeaseStore`]). It renews its
 //! tenure, another takes over at most [`LEASE`] and a look after its death, and it gives up when it
 //! shuts down. Two clocks are never compared. A process that was held up may think for a moment
-//! longer that the duty is its own; what it writes carries the tenure's [`Stamp`], by which the
+//! longer that the duty is its own; what it writes carries the tenure's [`FencingToken`], by which the
 //! store tells.
 
 mod election;
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::Result;
-use crate::store::{RunStore, Stamp};
+use crate::store::{FencingToken, RunStore};
 pub use election::{LEASE, bid, renewed, vacated};
 use office::Office;
 
@@ -47,7 +47,7 @@ pub trait Timer: Send + Sync {
     ///
     /// # Errors
     /// Logged; the run is repeated a little later.
-    async fn run(&self, stamp: &Stamp) -> Result<Duration>;
+    async fn run(&self, stamp: &FencingToken) -> Result<Duration>;
 
     /// Completes when something calls for a run before its time. By default it never does.
     async fn called(&self) {
@@ -107,7 +107,7 @@ impl Timers {
 }
 
 /// Runs a timer for ever. A defect costs it a run, and nobody else anything.
-async fn keep_running(timer: Arc<dyn Timer>, stamp: Stamp) {
+async fn keep_running(timer: Arc<dyn Timer>, stamp: FencingToken) {
     let name = timer.name();
     let mut failing = false;
     loop {

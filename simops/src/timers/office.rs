@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::election::{LEASE, bid, renewed, vacated};
-use crate::store::{RunStore, Tenure};
+use crate::store::{LeaderLease, RunStore};
 
 /// How often those without the duty look.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) struct Office {
 
 /// A duty that is held, and until when without a further sign of life.
 pub(super) struct Held {
-    pub(super) tenure: Tenure,
+    pub(super) tenure: LeaderLease,
     until: Instant,
 }
 
@@ -50,7 +50,8 @@ impl Office {
                     (last, since) = (seen.clone(), Instant::now());
                 }
                 if let Some(next) = bid(self.duty, seen.as_ref(), since.elapsed(), self.me)
-                    && self.call(self.store.move_tenure(seen.as_ref(), &next)).await == Some(true)
+                    && self.call(self.store.replace_leader_lease(seen.as_ref(), &next)).await
+                        == Some(true)
                 {
                     info!(duty = self.duty, fence = next.fence, "this process has the duty now");
                     return Held { tenure: next, until: asked + OWN_LEASE };
@@ -65,7 +66,7 @@ impl Office {
         loop {
             let asked = Instant::now();
             let next = renewed(&held.tenure);
-            let renewal = self.call(self.store.move_tenure(Some(&held.tenure), &next));
+            let renewal = self.call(self.store.replace_leader_lease(Some(&held.tenure), &next));
             let moved = tokio::select! {
                 moved = renewal => moved,
                 () = sleep_until(held.until) => {
@@ -94,14 +95,14 @@ impl Office {
     /// Tells the others that the duty is free. Nothing is lost but time if it fails.
     pub(super) async fn give_up(&self, held: &Held) {
         let vacant = vacated(&held.tenure);
-        let farewell = self.store.move_tenure(Some(&held.tenure), &vacant);
+        let farewell = self.store.replace_leader_lease(Some(&held.tenure), &vacant);
         match timeout(FAREWELL_WITHIN, farewell).await {
             Ok(Ok(true)) => info!(duty = self.duty, "the duty is given up"),
             other => debug!(duty = self.duty, ?other, "the duty was not given up and will expire"),
         }
     }
 
-    fn is_mine(&self, seen: &Tenure, held: &Held) -> bool {
+    fn is_mine(&self, seen: &LeaderLease, held: &Held) -> bool {
         seen.holder == Some(self.me) && seen.fence == held.tenure.fence
     }
 

@@ -1,12 +1,12 @@
-//! An alert's life, what is news, and when a message is tried again: pure, over any history.
+//! An alert's life, what is items_to_notify, and when a message is tried again: pure, over any history.
 
 use std::net::IpAddr;
 
 use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use simops::alert::life::follow;
-use simops::alert::notify::{may_repeat, news};
+use simops::alert::lifecycle::transitions;
+use simops::alert::notify::{cooldown_elapsed, items_to_notify};
 use simops::alert::{
     Alert, AlertItem, AlertState, Delivery, DeliveryState, Evaluation, Outcome, Reason, Severity,
     Verdict,
@@ -77,7 +77,7 @@ proptest! {
             let before = newest.first().cloned();
             match step {
                 Step::Unknown => {
-                    prop_assert!(follow(&newest, &[(Rate::LandingToRunCtr, Verdict::Unknown)], now).is_empty());
+                    prop_assert!(transitions(&newest, &[(Rate::LandingToRunCtr, Verdict::Unknown)], now).is_empty());
                 }
                 Step::Acknowledge => {
                     if let Some(alert) = newest.first_mut() {
@@ -95,11 +95,11 @@ proptest! {
                     }
                 }
                 Step::Found(severity, day) => {
-                    let verdict = severity.map_or(Verdict::Well, |severity| {
+                    let verdict = severity.map_or(Verdict::Healthy, |severity| {
                         Verdict::Alert(Box::new(item(severity, day)))
                     });
                     let verdicts = [(Rate::LandingToRunCtr, verdict)];
-                    let moved = follow(&newest, &verdicts, now);
+                    let moved = transitions(&newest, &verdicts, now);
                     prop_assert!(moved.len() <= 1);
                     for moved in moved {
                         prop_assert!(!ended.contains(&moved.after.id), "an end is final");
@@ -116,7 +116,7 @@ proptest! {
                         prop_assert_eq!(after.state, AlertState::Firing);
                     }
                     let evaluation = Evaluation::of(&verdicts);
-                    let items = news(&evaluation, &newest, now);
+                    let items = items_to_notify(&evaluation, &newest, now);
                     let quiet = newest.first().is_some_and(|alert| {
                         alert.is_silenced(now) || alert.state == AlertState::Acknowledged
                     });
@@ -125,7 +125,7 @@ proptest! {
                     if !items.is_empty() {
                         let fingerprint = simops::alert::fingerprint(&items);
                         let last = told.iter().rev().find(|(known, _)| *known == fingerprint);
-                        let may = may_repeat(last.map(|(_, at)| *at), now, cooldown);
+                        let may = cooldown_elapsed(last.map(|(_, at)| *at), now, cooldown);
                         prop_assert!(last.is_some() || may, "a changed payload always passes");
                         if may {
                             told.push((fingerprint, now));

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use simops::baseline::votes::Votes;
 use simops::baseline::wealth::gini;
-use simops::baseline::window::{entropy_bits, herfindahl, participants, windows};
-use simops::baseline::{Emergence, Inventory, WindowRow};
+use simops::baseline::window::{entropy_bits, governance_participants, herfindahl, windows};
+use simops::baseline::{Emergence, Inventories, WindowRow};
 use simops::event::{Event, NewEvent, RuntimeMode, kind};
 use simops::store::{EventClass, EventStore, EventTally, EventWindow, TallyStore};
 use simops::testing::MemoryStore;
@@ -194,7 +194,7 @@ proptest! {
                     && event.category() == "governance"
             });
             let governing: BTreeSet<i64> = governing.filter_map(|event| event.agent_id).collect();
-            prop_assert_eq!(participants(&tallies), governing);
+            prop_assert_eq!(governance_participants(&tallies), governing);
         }
     }
 
@@ -278,11 +278,11 @@ fn the_same_number_in_another_run_is_another_proposal() {
     assert_eq!(votes.coalitions(&Votes::default()).edges, 0);
 }
 
-fn snapshot(inventories: serde_json::Value) -> Option<Inventory> {
+fn snapshot(inventories: serde_json::Value) -> Option<Inventories> {
     let event = vote(1, 1, 0);
     let mut metadata = event.metadata.clone();
     metadata.insert("inventories".to_owned(), inventories);
-    Inventory::of_event(&Event { metadata, ..event })
+    Inventories::of_event(&Event { metadata, ..event })
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn an_inventory_tells_who_lives_and_who_has_how_much() {
         "no entry",
     ]))
     .unwrap();
-    assert_eq!(owned.living(), 3);
+    assert_eq!(owned.living_agents(), 3);
     let shown = owned.concentration();
     let totals: Vec<_> = shown.resource_totals.into_iter().collect();
     let named = |name: &str, amount| (name.to_owned(), amount);
@@ -338,10 +338,10 @@ fn documents_of_agents_tell_the_same_without_the_dead() {
         agent(3, "dead", 50),
         ("society".to_owned(), json!({ "number": 9, "stock": { "food": 100 } })),
     ]);
-    let owned = Inventory::of_documents(&documents).unwrap();
-    assert_eq!(owned.living(), 2);
+    let owned = Inventories::of_documents(&documents).unwrap();
+    assert_eq!(owned.living_agents(), 2);
     assert_eq!(owned.concentration().resource_totals["food"], 8.0);
-    assert_eq!(Inventory::of_documents(&BTreeMap::new()), None);
+    assert_eq!(Inventories::of_documents(&BTreeMap::new()), None);
 }
 
 #[test]

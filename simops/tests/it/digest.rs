@@ -8,9 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
 use simops::control::Environment;
-use simops::digest::draft::free_slug;
 use simops::digest::markdown::{Link, escaped};
-use simops::digest::{Brief, DraftStatus, Gate, Observed, Period, Requirements, Schedule};
+use simops::digest::record::free_slug;
+use simops::digest::{
+    Brief, DigestStatus, EvidenceCheck, EvidenceCounts, Period, Requirements, Schedule,
+};
 use simops::event::{NewEvent, RuntimeMode, kind};
 use simops::ops::{Caller, DigestOptions, Ops, OpsOptions, StartRun, StopRun};
 use simops::store::{EventStore, RunStore, UsageStore};
@@ -26,7 +28,8 @@ fn time(text: &str) -> Timestamp {
 #[test]
 fn the_gate_opens_at_exactly_what_is_required() {
     let judge = |total_events, llm_calls| {
-        Gate::judge(Requirements::default(), Observed { total_events, llm_calls }).passed
+        EvidenceCheck::evaluate(Requirements::default(), EvidenceCounts { total_events, llm_calls })
+            .passed
     };
     assert_eq!((judge(25, 5), judge(24, 5), judge(25, 4)), (true, false, false));
 }
@@ -238,10 +241,10 @@ async fn the_same_date_and_records_give_the_same_text_to_the_byte() {
     scene.clock.set(time("2026-03-20T00:00:00Z"));
     scene.fill().await;
     scene.ops.stop_run(&ada(), &StopRun::default()).await.unwrap();
-    scene.ops.move_digest(&ada(), &first.slug, DraftStatus::Published, None).await.unwrap();
+    scene.ops.move_digest(&ada(), &first.slug, DigestStatus::Published, None).await.unwrap();
     let again = scene.digest(anchored("2026-02-26")).await;
     assert_eq!((again.status.as_str(), again.created), ("existing", false));
-    assert_eq!(again.draft_status, Some(DraftStatus::Published));
+    assert_eq!(again.draft_status, Some(DigestStatus::Published));
     let options = DigestOptions { allow_duplicate_anchor: Some(true), ..anchored("2026-02-26") };
     let another = scene.digest(options).await;
     assert_eq!(another.slug, "weekly-brief-2026-02-26-2");
@@ -255,7 +258,7 @@ async fn too_little_evidence_drafts_nothing() {
     let scene = Scene::new().await;
     let answer = scene.digest(anchored("2026-02-24")).await;
     assert_eq!((answer.status.as_str(), answer.created), ("insufficient_evidence", false));
-    assert_eq!(answer.evidence_gate.observed, Observed::default());
+    assert_eq!(answer.evidence_gate.observed, EvidenceCounts::default());
     assert_eq!((answer.markdown, answer.digest_markdown_path), (None, None));
     assert_eq!(scene.ops.digests(None, 10, None).await.unwrap().items, []);
 }
@@ -281,14 +284,14 @@ async fn a_discarded_digest_is_final_and_makes_room_for_another() {
     let scene = Scene::new().await;
     let first = scene.digest(anchored("2026-02-26")).await;
     let moved = async |slug: &str, to| scene.ops.move_digest(&ada(), slug, to, Some("why")).await;
-    let discarded = moved(&first.slug, DraftStatus::Discarded).await.unwrap();
-    assert_eq!(discarded.status, DraftStatus::Discarded);
-    let refused = moved(&first.slug, DraftStatus::Published).await.unwrap_err();
+    let discarded = moved(&first.slug, DigestStatus::Discarded).await.unwrap();
+    assert_eq!(discarded.status, DigestStatus::Discarded);
+    let refused = moved(&first.slug, DigestStatus::Published).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     let second = scene.digest(anchored("2026-02-26")).await;
     assert_eq!((second.slug.as_str(), second.created), ("weekly-brief-2026-02-26-2", true));
-    moved(&second.slug, DraftStatus::Published).await.unwrap();
-    let unknown = moved("none", DraftStatus::Published).await.unwrap_err();
+    moved(&second.slug, DigestStatus::Published).await.unwrap();
+    let unknown = moved("none", DigestStatus::Published).await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
 
     let audit = scene.ops.audit(10, 0).await.unwrap();
@@ -310,7 +313,7 @@ async fn a_discarded_digest_is_final_and_makes_room_for_another() {
     );
     assert!(scene.ops.verify_audit(None).await.unwrap().ok);
     // Asked for twice, a change is one.
-    moved(&second.slug, DraftStatus::Published).await.unwrap();
+    moved(&second.slug, DigestStatus::Published).await.unwrap();
     assert_eq!(scene.ops.audit(10, 0).await.unwrap().count, audit.count);
 }
 
@@ -327,7 +330,7 @@ async fn the_schedule_drafts_once_even_where_operators_may_not_write() {
     let refused = production.digest(&ada(), &DigestOptions::default()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
     // What was discarded does not come back by itself.
-    scene.ops.move_digest(&ada(), &drafted.slug, DraftStatus::Discarded, None).await.unwrap();
+    scene.ops.move_digest(&ada(), &drafted.slug, DigestStatus::Discarded, None).await.unwrap();
     assert_eq!(scene.ops.scheduled_digest().await.unwrap(), None);
 }
 

@@ -7,11 +7,11 @@ use jiff::civil::{Date, date};
 use proptest::prelude::*;
 use simops::alert::evaluate::{drop_ratio, reasons};
 use simops::alert::{Evaluation, Reason, Rule, Rules, Severity, Verdict, evaluate, fingerprint};
-use simops::kpi::event::key_of;
+use simops::kpi::event::hash_key;
 use simops::kpi::recount::Recounter;
 use simops::kpi::rollup::Rate;
-use simops::kpi::summary::{Days, average, compared};
-use simops::kpi::sums::advance;
+use simops::kpi::summary::{Days, comparison_day, trailing_average};
+use simops::kpi::sums::apply_steps;
 use simops::kpi::{DaySums, Interval, Kind, Rollup, Steps, Summary};
 use uuid::Uuid;
 
@@ -37,7 +37,8 @@ impl Kept {
                 known.get(&(visitor, day)).copied().unwrap_or_default(),
             )
         };
-        let new = advance(day, steps, steps_on, |day, change| change(days.entry(day).or_default()));
+        let new =
+            apply_steps(day, steps, steps_on, |day, change| change(days.entry(day).or_default()));
         self.steps.insert((visitor, day), new.unwrap());
     }
 }
@@ -51,7 +52,7 @@ proptest! {
     fn days_kept_event_by_event_are_those_of_the_plain_recount(history in history()) {
         let (mut kept, mut plain) = (Kept::default(), Recounter::default());
         for (kind, visitor, offset) in history {
-            let (kind, visitor) = (Kind::of_code(kind).unwrap(), key_of(&visitor.to_string()));
+            let (kind, visitor) = (Kind::of_code(kind).unwrap(), hash_key(&visitor.to_string()));
             kept.see(kind, visitor, day(offset), kind.step());
             plain.count(kind, visitor, day(offset));
         }
@@ -70,7 +71,7 @@ proptest! {
             let mut kept = Kept::default();
             for (kind, visitor, offset) in history {
                 let kind = Kind::of_code(kind).unwrap();
-                kept.see(kind, key_of(&visitor.to_string()), day(offset), kind.step());
+                kept.see(kind, hash_key(&visitor.to_string()), day(offset), kind.step());
             }
             kept.days
         };
@@ -78,8 +79,8 @@ proptest! {
     }
 
     #[test]
-    fn figures_read_back_as_they_were(figures: [i64; simops::kpi::sums::FIGURES]) {
-        prop_assert_eq!(DaySums::of_figures(&figures).figures(), figures);
+    fn figures_read_back_as_they_were(figures: [i64; simops::kpi::sums::SUM_FIELDS]) {
+        prop_assert_eq!(DaySums::from_array(&figures).to_array(), figures);
     }
 
     #[test]
@@ -146,7 +147,7 @@ fn averages_skip_nulls_and_the_day_compared() {
     ]
     .map(|(offset, sums)| (day(offset), sums))
     .into();
-    let of = |offset| average(Rate::LandingToRunCtr, day(offset), &days, day(8));
+    let of = |offset| trailing_average(Rate::LandingToRunCtr, day(offset), &days, day(8));
     assert_eq!(of(8), Some((0.5 + 0.1) / 2.0));
     assert_eq!(of(7), Some((0.9 + 0.5) / 2.0));
     assert_eq!(of(0), None);
@@ -165,7 +166,7 @@ fn retention_looks_at_the_latest_mature_cohort() {
         [(0, cohort(30, 9)), (1, cohort(30, 3)), (2, cohort(30, 0)), (3, cohort(9, 0))]
             .map(|(offset, sums)| (day(offset), sums))
             .into();
-    assert_eq!(compared(Rate::D1RetentionRate, &days, day(3)), Some(day(1)));
+    assert_eq!(comparison_day(Rate::D1RetentionRate, &days, day(3)), Some(day(1)));
     let verdicts = evaluate(&Rules::default(), &days, day(3));
     let evaluation = Evaluation::of(&verdicts);
     assert_eq!((evaluation.counts.critical, evaluation.counts.warning), (1, 0));
@@ -182,7 +183,7 @@ fn retention_looks_at_the_latest_mature_cohort() {
         item.message
     );
     // The day after, the next cohort is compared.
-    assert_eq!(compared(Rate::D1RetentionRate, &days, day(4)), Some(day(2)));
+    assert_eq!(comparison_day(Rate::D1RetentionRate, &days, day(4)), Some(day(2)));
 }
 
 fn ctr() -> Rule {
@@ -248,7 +249,7 @@ proptest! {
         prop_assert_eq!(evaluation.counts.critical > 0, worst == Some(Severity::Critical));
         let (metric, verdict) = &verdicts[0];
         prop_assert_eq!(*metric, Rate::LandingToRunCtr);
-        let gate = compared(*metric, &days, today).is_none_or(|day| days[&day].visitors(Kind::LandingView) < 40);
+        let gate = comparison_day(*metric, &days, today).is_none_or(|day| days[&day].visitors(Kind::LandingView) < 40);
         prop_assert_eq!(*verdict == Verdict::Unknown, gate);
     }
 

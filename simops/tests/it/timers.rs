@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use simops::store::{DutyStore, RunStore, Stamp, Tenure};
+use simops::store::{FencingToken, LeaderLease, LeaderLeaseStore, RunStore};
 use simops::testing::{Fault, FaultyStore, MemoryStore};
 use simops::timers::{DUTY, LEASE, Timer, Timers, bid, renewed, vacated};
 use simops::{Error, Result, async_trait};
@@ -27,7 +27,7 @@ impl Timer for Count {
         "count"
     }
 
-    async fn run(&self, stamp: &Stamp) -> Result<Duration> {
+    async fn run(&self, stamp: &FencingToken) -> Result<Duration> {
         self.fence.store(stamp.fence, Ordering::SeqCst);
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         match (self.fails, run % 2) {
@@ -184,10 +184,10 @@ proptest! {
     #[test]
     fn a_holder_that_speaks_keeps_the_duty(steps in prop::collection::vec(step(), 1..200)) {
         let ids: Vec<_> = (0..3).map(|_| Uuid::now_v7()).collect();
-        let mut row: Option<Tenure> = None;
+        let mut row: Option<LeaderLease> = None;
         let mut spoke = 0_u64;
         let mut now = 0_u64;
-        let mut seen: [(Option<Tenure>, u64); 3] = Default::default();
+        let mut seen: [(Option<LeaderLease>, u64); 3] = Default::default();
         for step in steps {
             match step {
                 Step::Wait(millis) => now += millis,

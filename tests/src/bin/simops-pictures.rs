@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use simops::clock::{day_of, whole_micros};
+use simops::clock::{day_of, truncate_to_micros};
 use simops::store::UsageStore;
 use simops::usage::{NanoUsd, UsageRow};
 use simops_sqlite::SqliteStore;
@@ -63,7 +63,7 @@ async fn main() {
 async fn fill(server: &Server, dir: &Path) {
     let database: PathBuf = dir.join("simops.db");
     let store = SqliteStore::open(&format!("sqlite://{}", database.display())).await.expect("it");
-    let now = whole_micros(Timestamp::now());
+    let now = truncate_to_micros(Timestamp::now());
     let rows: Vec<_> = (0..420_i64).map(|n| call(n, now)).collect();
     store.record_usage(&rows).await.expect("the ledger");
     for ago in (0..42).rev() {

@@ -9,12 +9,12 @@ use super::joined;
 use super::samples::{at, commit, day};
 use crate::Result;
 use crate::alert::{
-    Alert, AlertItem, AlertState, Delivery, DeliveryState, Message, Notices, Outcome, Reason,
+    Alert, AlertItem, AlertRecords, AlertState, Delivery, DeliveryState, Message, Outcome, Reason,
     Severity,
 };
 use crate::kpi::Interval;
 use crate::kpi::rollup::Rate;
-use crate::store::{RunStore, Stamp, Tenure};
+use crate::store::{FencingToken, LeaderLease, RunStore};
 
 fn alert(metric: Rate, seconds: i64) -> Alert {
     let item = AlertItem {
@@ -60,15 +60,15 @@ fn message(fingerprint: &str, seconds: i64) -> Message {
     }
 }
 
-async fn keep(store: &dyn RunStore, notices: Notices) -> Result<()> {
-    commit(store, |change| change.notices = notices).await.map(drop)
+async fn keep(store: &dyn RunStore, alert_records: AlertRecords) -> Result<()> {
+    commit(store, |change| change.alert_records = alert_records).await.map(drop)
 }
 
-async fn hold(store: &dyn RunStore, fence: u64) -> Result<Stamp> {
+async fn hold(store: &dyn RunStore, fence: u64) -> Result<FencingToken> {
     let seen = store.tenure("timers").await?;
     let holder = Some(Uuid::now_v7());
-    let next = Tenure { duty: "timers".to_owned(), holder, fence, beat: 0 };
-    assert!(store.move_tenure(seen.as_ref(), &next).await?);
+    let next = LeaderLease { duty: "timers".to_owned(), holder, fence, beat: 0 };
+    assert!(store.replace_leader_lease(seen.as_ref(), &next).await?);
     Ok(next.stamp())
 }
 
@@ -77,12 +77,13 @@ async fn hold(store: &dyn RunStore, fence: u64) -> Result<Stamp> {
 pub async fn alerts_are_kept_with_their_change(store: Arc<dyn RunStore>) -> Result<()> {
     let first = alert(Rate::LandingToRunCtr, 0);
     let others = [alert(Rate::D1RetentionRate, 1), alert(Rate::LandingToRunCtr, 2)];
-    keep(&*store, Notices { alerts: vec![first.clone()], ..Notices::default() }).await?;
-    keep(&*store, Notices { alerts: others.to_vec(), ..Notices::default() }).await?;
+    keep(&*store, AlertRecords { alerts: vec![first.clone()], ..AlertRecords::default() }).await?;
+    keep(&*store, AlertRecords { alerts: others.to_vec(), ..AlertRecords::default() }).await?;
     assert_eq!(store.newest_alerts().await?, others);
     let state = AlertState::Resolved;
     let resolved = Alert { state, resolved_at: Some(at(9)), ..first.clone() };
-    keep(&*store, Notices { alerts: vec![resolved.clone()], ..Notices::default() }).await?;
+    keep(&*store, AlertRecords { alerts: vec![resolved.clone()], ..AlertRecords::default() })
+        .await?;
     assert_eq!(store.alert(first.id).await?, Some(resolved.clone()));
     assert_eq!(store.alert(Uuid::now_v7()).await?, None);
     let [second, third] = others;
@@ -101,7 +102,7 @@ pub async fn an_outdated_change_brings_nothing_along(store: Arc<dyn RunStore>) -
         let message = message("news", number);
         let delivery = Delivery::new(message.id, "log", "", false, at(0));
         let mut change = super::samples::change(&state);
-        change.notices = Notices {
+        change.alert_records = AlertRecords {
             alerts: vec![alert(Rate::LandingToRunCtr, number)],
             messages: vec![message],
             deliveries: vec![delivery],
@@ -126,7 +127,7 @@ pub async fn messages_are_listed_with_their_deliveries(store: Arc<dyn RunStore>)
             .map(|sink| Delivery::new(message.id, sink, "target", false, at(0)))
             .to_vec();
         let messages = vec![message.clone()];
-        keep(&*store, Notices { messages, deliveries, ..Notices::default() }).await?;
+        keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
     }
     let page = store.messages(None, 2).await?;
     let listed: Vec<_> = page.items.iter().map(|sent| &sent.message).collect();
@@ -149,35 +150,36 @@ pub async fn a_try_is_kept_by_whoever_has_the_duty(store: Arc<dyn RunStore>) -> 
     let gone = Delivery::new(message.id, "slack", "s", true, at(0));
     let deliveries = vec![later.clone(), soon.clone(), gone.clone()];
     let messages = vec![message.clone()];
-    keep(&*store, Notices { messages, deliveries, ..Notices::default() }).await?;
+    keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
     let pending = store.pending(9).await?;
     assert_eq!(pending, [(soon.clone(), message.clone()), (later.clone(), message.clone())]);
     assert_eq!(store.pending(1).await?.len(), 1);
-    assert_eq!(store.last_tried("log", "l").await?, None);
+    assert_eq!(store.last_attempted("log", "l").await?, None);
 
     let former = hold(&*store, 1).await?;
     let stamp = hold(&*store, 2).await?;
     let (after, attempt) = soon.after(at(6), at(7), &Outcome::Accepted(Some(204)), 0.5);
-    assert!(!store.tried(&former, &soon, &after, &attempt).await?);
-    assert!(store.tried(&stamp, &soon, &after, &attempt).await?);
-    assert!(!store.tried(&stamp, &soon, &after, &attempt).await?);
+    assert!(!store.record_attempt(&former, &soon, &after, &attempt).await?);
+    assert!(store.record_attempt(&stamp, &soon, &after, &attempt).await?);
+    assert!(!store.record_attempt(&stamp, &soon, &after, &attempt).await?);
     assert_eq!(store.delivery(soon.id).await?, Some(after.clone()));
     assert_eq!(after.state, DeliveryState::Delivered);
     assert_eq!(store.attempts(soon.id).await?, [attempt]);
-    assert_eq!(store.last_tried("log", "l").await?, Some(after));
+    assert_eq!(store.last_attempted("log", "l").await?, Some(after));
 
     let refused = Outcome::Refused { status: 503, retry_after: None };
     let (after, attempt) = later.after(at(8), at(9), &refused, 0.5);
-    assert!(store.tried(&stamp, &later, &after, &attempt).await?);
+    assert!(store.record_attempt(&stamp, &later, &after, &attempt).await?);
     assert_eq!(store.pending(9).await?, [(after.clone(), message)]);
     let (gone, attempt) =
         after.after(at(20), at(21), &Outcome::Refused { status: 410, retry_after: None }, 0.5);
-    assert!(store.tried(&stamp, &after, &gone, &attempt).await?);
+    assert!(store.record_attempt(&stamp, &after, &gone, &attempt).await?);
     assert_eq!(store.pending(9).await?, []);
     assert_eq!(store.attempts(later.id).await?.len(), 2);
     // A replay comes with a change.
     let replayed = gone.replayed(at(30));
-    keep(&*store, Notices { deliveries: vec![replayed.clone()], ..Notices::default() }).await?;
+    keep(&*store, AlertRecords { deliveries: vec![replayed.clone()], ..AlertRecords::default() })
+        .await?;
     assert_eq!(store.pending(9).await?[0].0, replayed);
     Ok(())
 }
@@ -187,12 +189,12 @@ pub async fn a_try_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     let message = message("one", 0);
     let delivery = Delivery::new(message.id, "log", "", false, at(0));
     let (messages, deliveries) = (vec![message], vec![delivery.clone()]);
-    keep(&*store, Notices { messages, deliveries, ..Notices::default() }).await?;
+    keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
     let stamp = hold(&*store, 1).await?;
     let mut watch = store.watch();
     watch.mark_unchanged();
     let (after, attempt) = delivery.after(at(1), at(2), &Outcome::Accepted(None), 0.5);
-    assert!(store.tried(&stamp, &delivery, &after, &attempt).await?);
+    assert!(store.record_attempt(&stamp, &delivery, &after, &attempt).await?);
     let patience = std::time::Duration::from_secs(5);
     let told = tokio::time::timeout(patience, watch.changed()).await;
     assert!(matches!(told, Ok(Ok(()))));

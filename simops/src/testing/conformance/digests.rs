@@ -8,12 +8,12 @@ use serde_json::json;
 use super::samples::{at, commit, commit_run, day, run};
 use super::{joined, present};
 use crate::Result;
-use crate::digest::{Draft, DraftStatus, Verification};
+use crate::digest::{Digest, DigestStatus, Verification};
 use crate::run::EndedBy;
 use crate::store::{RunStore, StoredReport};
 
-fn draft(slug: &str, anchor_date: Date, status: DraftStatus) -> Draft {
-    Draft {
+fn draft(slug: &str, anchor_date: Date, status: DigestStatus) -> Digest {
+    Digest {
         slug: slug.to_owned(),
         anchor_date,
         lookback_days: 7,
@@ -34,16 +34,16 @@ fn draft(slug: &str, anchor_date: Date, status: DraftStatus) -> Draft {
 pub async fn a_digest_is_kept_by_the_commit_that_carries_it(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
-    let kept = draft("a", day(), DraftStatus::Draft);
+    let kept = draft("a", day(), DigestStatus::Draft);
     let change = commit(&*store, |change| change.digest = Some(kept.clone())).await?;
     assert_eq!(store.digest("a").await?, Some(kept.clone()));
     assert_eq!(store.digest("b").await?, None);
     // The same change again is outdated, and so is what it carries.
     let mut late = change;
-    late.digest = Some(draft("b", day(), DraftStatus::Draft));
+    late.digest = Some(draft("b", day(), DigestStatus::Draft));
     store.commit(&late, None).await?;
     assert_eq!(store.digest("b").await?, None);
-    let moved = Draft { status: DraftStatus::Published, ..kept };
+    let moved = Digest { status: DigestStatus::Published, ..kept };
     commit(&*store, |change| change.digest = Some(moved.clone())).await?;
     assert_eq!(store.digest("a").await?, Some(moved));
     Ok(())
@@ -53,15 +53,15 @@ pub async fn a_digest_is_kept_by_the_commit_that_carries_it(
 pub async fn digests_are_listed_by_date_and_status(store: Arc<dyn RunStore>) -> Result<()> {
     let yesterday = day().yesterday().unwrap_or(day());
     for (slug, anchor, status) in [
-        ("one", day(), DraftStatus::Draft),
-        ("two", yesterday, DraftStatus::Published),
-        ("three", day(), DraftStatus::Draft),
+        ("one", day(), DigestStatus::Draft),
+        ("two", yesterday, DigestStatus::Published),
+        ("three", day(), DigestStatus::Draft),
     ] {
         commit(&*store, |change| change.digest = Some(draft(slug, anchor, status))).await?;
     }
-    let discarded = draft("one", day(), DraftStatus::Discarded);
+    let discarded = draft("one", day(), DigestStatus::Discarded);
     commit(&*store, |change| change.digest = Some(discarded)).await?;
-    let names = |drafts: Vec<Draft>| -> Vec<String> {
+    let names = |drafts: Vec<Digest>| -> Vec<String> {
         drafts.into_iter().map(|draft| draft.slug).collect()
     };
     assert_eq!(names(store.digests_of(day()).await?), ["one", "three"]);
@@ -71,9 +71,9 @@ pub async fn digests_are_listed_by_date_and_status(store: Arc<dyn RunStore>) -> 
     assert_eq!(names(page.items), ["three", "two"]);
     assert_eq!((names(rest.items), rest.next), (vec!["one".to_owned()], None));
     for (status, expected) in [
-        (DraftStatus::Draft, ["three"]),
-        (DraftStatus::Published, ["two"]),
-        (DraftStatus::Discarded, ["one"]),
+        (DigestStatus::Draft, ["three"]),
+        (DigestStatus::Published, ["two"]),
+        (DigestStatus::Discarded, ["one"]),
     ] {
         assert_eq!(names(store.digests(Some(status), None, 10).await?.items), expected);
     }

@@ -6,21 +6,21 @@ use uuid::Uuid;
 
 use super::joined;
 use crate::Result;
-use crate::store::{RunStore, Tenure};
+use crate::store::{LeaderLease, RunStore};
 
-fn held(duty: &str, fence: u64, beat: u64) -> Tenure {
-    Tenure { duty: duty.to_owned(), holder: Some(Uuid::now_v7()), fence, beat }
+fn held(duty: &str, fence: u64, beat: u64) -> LeaderLease {
+    LeaderLease { duty: duty.to_owned(), holder: Some(Uuid::now_v7()), fence, beat }
 }
 
 /// Nobody has a duty at first; then every field of who has it is kept, also that nobody does.
 pub async fn a_tenure_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
     assert_eq!(store.tenure("timers").await?, None);
     let (one, other) = (held("timers", 1, 0), held("other", 7, 9));
-    assert!(store.move_tenure(None, &one).await?);
-    assert!(store.move_tenure(None, &other).await?);
+    assert!(store.replace_leader_lease(None, &one).await?);
+    assert!(store.replace_leader_lease(None, &other).await?);
     assert_eq!(store.tenure("timers").await?, Some(one.clone()));
-    let vacant = Tenure { holder: None, beat: 1, ..one.clone() };
-    assert!(store.move_tenure(Some(&one), &vacant).await?);
+    let vacant = LeaderLease { holder: None, beat: 1, ..one.clone() };
+    assert!(store.replace_leader_lease(Some(&one), &vacant).await?);
     assert_eq!(store.tenure("timers").await?, Some(vacant));
     assert_eq!(store.tenure("other").await?, Some(other));
     Ok(())
@@ -29,16 +29,16 @@ pub async fn a_tenure_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
 /// A tenure moves only from the one that was seen, in each of its fields.
 pub async fn a_tenure_that_has_moved_is_not_replaced(store: Arc<dyn RunStore>) -> Result<()> {
     let now = held("timers", 2, 3);
-    assert!(store.move_tenure(None, &now).await?);
+    assert!(store.replace_leader_lease(None, &now).await?);
     let unseen = [
         None,
-        Some(Tenure { holder: None, ..now.clone() }),
-        Some(Tenure { holder: Some(Uuid::now_v7()), ..now.clone() }),
-        Some(Tenure { fence: 1, ..now.clone() }),
-        Some(Tenure { beat: 2, ..now.clone() }),
+        Some(LeaderLease { holder: None, ..now.clone() }),
+        Some(LeaderLease { holder: Some(Uuid::now_v7()), ..now.clone() }),
+        Some(LeaderLease { fence: 1, ..now.clone() }),
+        Some(LeaderLease { beat: 2, ..now.clone() }),
     ];
     for seen in &unseen {
-        assert!(!store.move_tenure(seen.as_ref(), &held("timers", 9, 0)).await?);
+        assert!(!store.replace_leader_lease(seen.as_ref(), &held("timers", 9, 0)).await?);
     }
     assert_eq!(store.tenure("timers").await?, Some(now));
     Ok(())
@@ -52,12 +52,15 @@ pub async fn of_concurrent_takers_one_has_the_duty(store: Arc<dyn RunStore>) -> 
         for _ in 0..8 {
             let (store, seen, next) = (Arc::clone(&store), seen.clone(), held("timers", fence, 0));
             takers.push(tokio::spawn(async move {
-                Ok((store.move_tenure(Some(&seen).and_then(Option::as_ref), &next).await?, next))
+                Ok((
+                    store.replace_leader_lease(Some(&seen).and_then(Option::as_ref), &next).await?,
+                    next,
+                ))
             }));
         }
         let mut won = Vec::new();
         for taker in takers {
-            let (done, next): (bool, Tenure) = joined::<Result<_>>(taker).await??;
+            let (done, next): (bool, LeaderLease) = joined::<Result<_>>(taker).await??;
             won.extend(done.then_some(next));
         }
         assert_eq!(won.len(), 1);

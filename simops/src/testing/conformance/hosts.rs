@@ -56,7 +56,7 @@ pub async fn silent_hosts_are_forgotten(store: Arc<dyn RunStore>) -> Result<()> 
     for (id, seen) in [("old", 9), ("at", 10), ("new", 11)] {
         store.report(&host(id, seen)).await?;
     }
-    store.forget_hosts(at(10)).await?;
+    store.delete_hosts(at(10)).await?;
     assert_eq!(names(&*store, 0).await?, ["at", "new"]);
     Ok(())
 }

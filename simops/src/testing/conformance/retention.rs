@@ -14,12 +14,13 @@ use crate::event::NewEvent;
 use crate::kpi::Kind;
 use crate::kpi::recount::Recounter;
 use crate::store::{
-    ActivityScope, EventFilter, KpiStore, Log, Old, RetentionStore, RunStore, UsageFilter,
+    ActivityScope, EventFilter, KpiStore, LogTable, PruneCutoff, RetentionStore, RunStore,
+    UsageFilter,
 };
 use crate::usage::{NanoUsd, UsageRow};
 
-fn old(seconds: i64, kept_run: Option<&str>) -> Old {
-    Old { before: at(seconds), kept_run: kept_run.map(str::to_owned) }
+fn old(seconds: i64, except_run: Option<&str>) -> PruneCutoff {
+    PruneCutoff { before: at(seconds), except_run: except_run.map(str::to_owned) }
 }
 
 fn told(run_id: Option<&str>, seconds: i64) -> NewEvent {
@@ -40,14 +41,14 @@ pub async fn old_events_are_deleted_in_parts_and_stay_counted(
     let events = [(Some("past"), 3), (Some("past"), 1), (None, 2), (Some("open"), 0), (None, 10)]
         .map(|(run_id, seconds)| told(run_id, seconds));
     store.append(&events).await?;
-    assert_eq!(store.old_rows(Log::Events, &old(10, Some("open"))).await?, 3);
-    assert_eq!(store.old_rows(Log::Events, &old(10, None)).await?, 4);
-    assert_eq!(store.delete_old(Log::Events, &old(10, Some("open")), 2).await?, 2);
+    assert_eq!(store.count_prunable(LogTable::Events, &old(10, Some("open"))).await?, 3);
+    assert_eq!(store.count_prunable(LogTable::Events, &old(10, None)).await?, 4);
+    assert_eq!(store.prune(LogTable::Events, &old(10, Some("open")), 2).await?, 2);
     let left = store.events(&EventFilter { limit: 10, ..EventFilter::default() }).await?.items;
     let left: Vec<_> = left.into_iter().map(|event| event.created_at).collect();
     assert_eq!(left, [at(10), at(0), at(3)]);
-    assert_eq!(store.delete_old(Log::Events, &old(10, Some("open")), 2).await?, 1);
-    assert_eq!(store.delete_old(Log::Events, &old(10, Some("open")), 2).await?, 0);
+    assert_eq!(store.prune(LogTable::Events, &old(10, Some("open")), 2).await?, 1);
+    assert_eq!(store.prune(LogTable::Events, &old(10, Some("open")), 2).await?, 0);
     let counted = store.count_events(&ActivityScope::Run("past".to_owned())).await?;
     assert_eq!(counted.iter().map(|count| count.count).sum::<i64>(), 2);
     let since = store.count_events(&ActivityScope::Since(at(0))).await?;
@@ -71,10 +72,10 @@ pub async fn old_calls_are_deleted_in_parts_and_stay_summed(
     let before = store.recount().await?;
     assert_eq!((before.rows, before.pruned), (6, 0));
     let old = old(200_000, Some("open"));
-    assert_eq!(store.old_rows(Log::Ledger, &old).await?, 4);
-    assert_eq!(store.delete_old(Log::Ledger, &old, 3).await?, 3);
-    assert_eq!(store.delete_old(Log::Ledger, &old, 3).await?, 1);
-    assert_eq!(store.delete_old(Log::Ledger, &old, 3).await?, 0);
+    assert_eq!(store.count_prunable(LogTable::Ledger, &old).await?, 4);
+    assert_eq!(store.prune(LogTable::Ledger, &old, 3).await?, 3);
+    assert_eq!(store.prune(LogTable::Ledger, &old, 3).await?, 1);
+    assert_eq!(store.prune(LogTable::Ledger, &old, 3).await?, 0);
     let listed = store.usage_rows(&UsageFilter::default(), 10).await?.items;
     assert_eq!(listed.iter().map(|row| row.cost.0).collect::<Vec<_>>(), [8, 32]);
     let after = store.recount().await?;
@@ -101,10 +102,10 @@ pub async fn old_visits_are_deleted_in_parts_and_stay_summed(
     store.record_kpi(&events).await?;
     let before = store.kpi_days(Date::MIN, Date::MAX).await?;
     let old = old(86_400, None);
-    assert_eq!(store.old_rows(Log::Visits, &old).await?, 3);
-    assert_eq!(store.delete_old(Log::Visits, &old, 2).await?, 2);
-    assert_eq!(store.delete_old(Log::Visits, &old, 2).await?, 1);
-    assert_eq!(store.delete_old(Log::Visits, &old, 2).await?, 0);
+    assert_eq!(store.count_prunable(LogTable::Visits, &old).await?, 3);
+    assert_eq!(store.prune(LogTable::Visits, &old, 2).await?, 2);
+    assert_eq!(store.prune(LogTable::Visits, &old, 2).await?, 1);
+    assert_eq!(store.prune(LogTable::Visits, &old, 2).await?, 0);
     let found = store.recount_kpi().await?;
     assert_eq!((found.events, found.pruned, found.wrong_steps), (2, 3, 0));
     assert_eq!(found.differences(), []);
@@ -131,11 +132,11 @@ pub async fn a_log_whose_rows_are_all_old_keeps_its_last_place(
     store.record_kpi(&[visit(Kind::LandingView, "visitor-1", 0)]).await?;
     let last = store.events(&any).await?.items.remove(0);
     let page = store.usage_rows(&UsageFilter::default(), 1).await?;
-    for log in [Log::Events, Log::Ledger] {
-        assert_eq!(store.old_rows(log, &old).await?, 1);
-        assert_eq!(store.delete_old(log, &old, 10).await?, 1);
+    for log in [LogTable::Events, LogTable::Ledger] {
+        assert_eq!(store.count_prunable(log, &old).await?, 1);
+        assert_eq!(store.prune(log, &old, 10).await?, 1);
     }
-    assert_eq!(store.delete_old(Log::Visits, &old, 10).await?, 0);
+    assert_eq!(store.prune(LogTable::Visits, &old, 10).await?, 0);
     store.append(&[told(None, 3)]).await?;
     store.record_usage(&[made(None, 3, 4)]).await?;
     let newest = store.events(&any).await?.items.remove(0);
@@ -153,8 +154,8 @@ pub async fn rebuilding_keeps_what_was_counted_of_old_rows(store: Arc<dyn RunSto
     let visits = visits.map(|visitor| visit(Kind::RunDetailView, visitor, 0));
     store.record_kpi(&visits).await?;
     let old = old(80_000, None);
-    for log in [Log::Ledger, Log::Visits] {
-        store.delete_old(log, &old, 2).await?;
+    for log in [LogTable::Ledger, LogTable::Visits] {
+        store.prune(log, &old, 2).await?;
     }
     let (use_before, days) =
         (store.day_totals(day()).await?, store.kpi_days(Date::MIN, Date::MAX).await?);
@@ -182,7 +183,7 @@ pub async fn handles_prune_while_others_record<B: StoreBuilder>(builder: &B) -> 
         let old = old(86_400 * (chance.below(24) as i64 - 14), None);
         let limit = chance.below(40) as usize;
         let (recorded, pruned) =
-            tokio::join!(recorder.record_kpi(&batch), pruner.delete_old(Log::Visits, &old, limit),);
+            tokio::join!(recorder.record_kpi(&batch), pruner.prune(LogTable::Visits, &old, limit),);
         assert_eq!(recorded?, batch.len() as u64);
         pruned?;
     }

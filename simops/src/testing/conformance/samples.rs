@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::alert::Notices;
+use crate::alert::AlertRecords;
 use crate::clock::day_of;
 use crate::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use crate::event::NewEvent;
@@ -137,7 +137,7 @@ pub(super) fn change_to(state: &ControlState, value: Value) -> Change {
         digest: None,
         audit: vec![row],
         events: Vec::new(),
-        notices: Notices::default(),
+        alert_records: AlertRecords::default(),
     }
 }
 

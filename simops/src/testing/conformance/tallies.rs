@@ -7,7 +7,7 @@ use jiff::{SignedDuration, ToSpan};
 use super::samples::{at, day, event};
 use crate::Result;
 use crate::event::{NewEvent, RuntimeMode, kind};
-use crate::store::{DayTally, EventClass, EventTally, EventWindow, RunStore, TimePlace};
+use crate::store::{DayTally, EventClass, EventTally, EventWindow, RunStore, TimeCursor};
 
 const MICRO: SignedDuration = SignedDuration::from_micros(1);
 
@@ -149,9 +149,9 @@ pub async fn events_of_a_window_are_read_in_the_order_of_time(
     for limit in [1, 2, 3, 100] {
         let (mut texts, mut after) = (Vec::new(), None);
         loop {
-            let page = store.events_in(window(1, 4), kind::VOTE_CAST, after, limit).await?;
+            let page = store.events_of_type(window(1, 4), kind::VOTE_CAST, after, limit).await?;
             let Some(last) = page.last() else { break };
-            after = Some(TimePlace { at: last.created_at, id: last.id });
+            after = Some(TimeCursor { at: last.created_at, id: last.id });
             texts.extend(page.into_iter().map(|event| event.description));
         }
         assert_eq!(texts, ["a", "b", "c", "d"], "pages of {limit}");
@@ -171,9 +171,9 @@ pub async fn the_last_event_of_a_type_before_a_time_is_found(
     for (until, expected) in
         [(1, None), (2, Some("b")), (4, Some("b")), (5, Some("c")), (9, Some("c"))]
     {
-        let found = store.last_of(kind::INVENTORY_SNAPSHOT, at(until)).await?;
+        let found = store.last_event(kind::INVENTORY_SNAPSHOT, at(until)).await?;
         assert_eq!(found.map(|event| event.description).as_deref(), expected);
     }
-    assert_eq!(store.last_of("none", at(9)).await?, None);
+    assert_eq!(store.last_event("none", at(9)).await?, None);
     Ok(())
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::joined;
 use super::samples::{at, call, day};
 use crate::Result;
-use crate::store::{ActivityScope, CallTally, EventWindow, FailureWindow, RunStore, UsageFilter};
+use crate::store::{ActivityScope, CallTally, EventWindow, FailureCounts, RunStore, UsageFilter};
 use crate::usage::budget::LlmTotals;
 use crate::usage::series::Bucket;
 use crate::usage::{DayTotals, NanoUsd, UsageRow};
@@ -151,7 +151,7 @@ pub async fn failures_are_counted_in_the_trailing_window(store: Arc<dyn RunStore
         rows.push(UsageRow { created_at: at(seconds), success, ..call(run_id, "groq", "m", 0) });
     }
     store.record_usage(&rows).await?;
-    let window = |failed, calls| FailureWindow { failed, calls };
+    let window = |failed, calls| FailureCounts { failed, calls };
     assert_eq!(store.failure_window("one", at(10)).await?, window(1, 2));
     assert_eq!(store.failure_window("one", at(-1)).await?, window(3, 4));
     assert_eq!(store.failure_window("one", at(12)).await?, window(0, 0));

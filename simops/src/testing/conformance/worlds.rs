@@ -160,7 +160,7 @@ pub async fn old_epochs_are_forgotten_but_for_the_newest_and_the_shown(
     store.claim_epoch(epochs[1], "host").await?;
     store.finish_epoch(epochs[1], &documents([("a", json!(1))]), &json!({})).await?;
     let [named, forgotten, also_forgotten, recent, newest] = epochs[..] else { return Ok(()) };
-    assert_eq!(store.forget_epochs(at(50), 1, Some(named)).await?, 2);
+    assert_eq!(store.delete_epochs(at(50), 1, Some(named)).await?, 2);
     for gone in [forgotten, also_forgotten] {
         assert_eq!(store.epoch(gone).await?, None);
         assert_eq!(store.world(gone).await?, World::default());
@@ -169,7 +169,7 @@ pub async fn old_epochs_are_forgotten_but_for_the_newest_and_the_shown(
         assert!(store.epoch(kept).await?.is_some());
     }
     assert_eq!(store.world(in_state).await?.documents.len(), 2);
-    assert_eq!(store.forget_epochs(at(200), 0, None).await?, 3);
+    assert_eq!(store.delete_epochs(at(200), 0, None).await?, 3);
     assert!(store.request_epoch(at(300)).await? > newest);
     Ok(())
 }

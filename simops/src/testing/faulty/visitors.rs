@@ -9,7 +9,9 @@ use crate::Result;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::kpi::summary::Days;
 use crate::kpi::{KpiEvent, KpiRecount};
-use crate::store::{AlertStore, DutyStore, KpiStore, Page, Sent, Stamp, Tenure};
+use crate::store::{
+    AlertStore, FencingToken, KpiStore, LeaderLease, LeaderLeaseStore, MessageRecord, Page,
+};
 
 #[async_trait]
 impl AlertStore for FaultyStore {
@@ -25,11 +27,11 @@ impl AlertStore for FaultyStore {
         self.forward(self.inner.alerts(before, limit)).await
     }
 
-    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
         self.forward(self.inner.last_message(fingerprint)).await
     }
 
-    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>> {
         self.forward(self.inner.messages(before, limit)).await
     }
 
@@ -37,22 +39,22 @@ impl AlertStore for FaultyStore {
         self.forward(self.inner.delivery(id)).await
     }
 
-    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
-        self.forward(self.inner.last_tried(sink, target)).await
+    async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+        self.forward(self.inner.last_attempted(sink, target)).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
         self.forward(self.inner.pending(limit)).await
     }
 
-    async fn tried(
+    async fn record_attempt(
         &self,
-        stamp: &Stamp,
+        stamp: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
     ) -> Result<bool> {
-        self.forward(self.inner.tried(stamp, before, after, attempt)).await
+        self.forward(self.inner.record_attempt(stamp, before, after, attempt)).await
     }
 
     async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
@@ -61,13 +63,17 @@ impl AlertStore for FaultyStore {
 }
 
 #[async_trait]
-impl DutyStore for FaultyStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>> {
+impl LeaderLeaseStore for FaultyStore {
+    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>> {
         self.forward(self.inner.tenure(duty)).await
     }
 
-    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool> {
-        self.forward(self.inner.move_tenure(seen, next)).await
+    async fn replace_leader_lease(
+        &self,
+        seen: Option<&LeaderLease>,
+        next: &LeaderLease,
+    ) -> Result<bool> {
+        self.forward(self.inner.replace_leader_lease(seen, next)).await
     }
 }
 

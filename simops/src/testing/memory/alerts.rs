@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Data, MemoryStore, page, place_after};
 use crate::Result;
-use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Message, Notices};
-use crate::store::{AlertStore, Page, Sent, Stamp};
+use crate::alert::{Alert, AlertRecords, Attempt, Delivery, DeliveryState, Message};
+use crate::store::{AlertStore, FencingToken, MessageRecord, Page};
 
 #[async_trait]
 impl AlertStore for MemoryStore {
@@ -29,13 +29,13 @@ impl AlertStore for MemoryStore {
         Ok(page(placed(data.alerts.clone()), before, limit))
     }
 
-    async fn last_message(&self, fingerprint: &str) -> Result<Option<Sent>> {
+    async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
         let data = self.data();
         let found = data.messages.iter().rev().find(|found| found.fingerprint == fingerprint);
         Ok(found.map(|message| data.sent(message)))
     }
 
-    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<Sent>> {
+    async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>> {
         let data = self.data();
         let sent = data.messages.iter().map(|message| data.sent(message));
         Ok(page(placed(sent.collect()), before, limit))
@@ -45,7 +45,7 @@ impl AlertStore for MemoryStore {
         Ok(self.data().deliveries.iter().find(|delivery| delivery.id == id).cloned())
     }
 
-    async fn last_tried(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
+    async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
         let data = self.data();
         let to = data.deliveries.iter().filter(|d| d.sink == sink && d.target == target);
         let tried = to.filter(|delivery| delivery.last_attempt_at.is_some());
@@ -64,9 +64,9 @@ impl AlertStore for MemoryStore {
         Ok(pending.into_iter().filter_map(with_message).take(limit).collect())
     }
 
-    async fn tried(
+    async fn record_attempt(
         &self,
-        stamp: &Stamp,
+        stamp: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
@@ -96,17 +96,17 @@ impl AlertStore for MemoryStore {
 
 impl Data {
     /// Keeps what a change brings along.
-    pub(super) fn put_notices(&mut self, notices: &Notices) {
-        put(&mut self.alerts, &notices.alerts, |alert| alert.id);
-        put(&mut self.messages, &notices.messages, |message| message.id);
-        put(&mut self.deliveries, &notices.deliveries, |delivery| delivery.id);
+    pub(super) fn put_alert_records(&mut self, alert_records: &AlertRecords) {
+        put(&mut self.alerts, &alert_records.alerts, |alert| alert.id);
+        put(&mut self.messages, &alert_records.messages, |message| message.id);
+        put(&mut self.deliveries, &alert_records.deliveries, |delivery| delivery.id);
     }
 
-    fn sent(&self, message: &Message) -> Sent {
+    fn sent(&self, message: &Message) -> MessageRecord {
         let of = |delivery: &&Delivery| delivery.message_id == message.id;
         let mut deliveries: Vec<_> = self.deliveries.iter().filter(of).cloned().collect();
         deliveries.sort_by(|one, other| one.sink.cmp(&other.sink));
-        Sent { message: message.clone(), deliveries }
+        MessageRecord { message: message.clone(), deliveries }
     }
 }
 

@@ -44,7 +44,7 @@ impl ControlStore for MemoryStore {
         data.state = ControlState { run: None, ..change.next.clone() };
         data.audit.extend_from_slice(&change.audit);
         data.append(&change.events);
-        data.put_notices(&change.notices);
+        data.put_alert_records(&change.alert_records);
         if let Some((key, recorded)) = answer {
             data.answers.insert(key.key.clone(), recorded.clone());
         }

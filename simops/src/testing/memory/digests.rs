@@ -6,17 +6,17 @@ use jiff::civil::Date;
 
 use super::{Data, MemoryStore, page, place_after};
 use crate::Result;
-use crate::digest::{Draft, DraftStatus};
+use crate::digest::{Digest, DigestStatus};
 use crate::run::RunRecord;
 use crate::store::{DigestStore, Page, ReportStore, StoredReport};
 
 #[async_trait]
 impl DigestStore for MemoryStore {
-    async fn digest(&self, slug: &str) -> Result<Option<Draft>> {
+    async fn digest(&self, slug: &str) -> Result<Option<Digest>> {
         Ok(self.data().digests.iter().find(|digest| digest.slug == slug).cloned())
     }
 
-    async fn digests_of(&self, anchor: Date) -> Result<Vec<Draft>> {
+    async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>> {
         let data = self.data();
         let found = data.digests.iter().filter(|digest| digest.anchor_date == anchor);
         Ok(found.cloned().collect())
@@ -24,10 +24,10 @@ impl DigestStore for MemoryStore {
 
     async fn digests(
         &self,
-        status: Option<DraftStatus>,
+        status: Option<DigestStatus>,
         before: Option<i64>,
         limit: usize,
-    ) -> Result<Page<Draft>> {
+    ) -> Result<Page<Digest>> {
         let data = self.data();
         let placed = data.digests.iter().enumerate();
         let wanted = placed.filter(|(_, digest)| status.is_none_or(|s| digest.status == s));
@@ -72,7 +72,7 @@ impl ReportStore for MemoryStore {
 }
 
 impl Data {
-    pub(super) fn put_digest(&mut self, digest: &Draft) {
+    pub(super) fn put_digest(&mut self, digest: &Digest) {
         match self.digests.iter_mut().find(|known| known.slug == digest.slug) {
             Some(known) => *known = digest.clone(),
             None => self.digests.push(digest.clone()),

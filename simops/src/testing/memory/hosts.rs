@@ -32,7 +32,7 @@ impl HostStore for MemoryStore {
         Ok(data.hosts.values().filter(|host| host.last_seen >= since).cloned().collect())
     }
 
-    async fn forget_hosts(&self, before: Timestamp) -> Result<()> {
+    async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
         self.data().hosts.retain(|_, host| host.last_seen >= before);
         Ok(())
     }

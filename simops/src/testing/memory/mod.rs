@@ -27,11 +27,11 @@ use uuid::Uuid;
 
 use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::control::{AuditRow, ControlState, HostReport};
-use crate::digest::Draft;
+use crate::digest::Digest;
 use crate::event::{Event, RuntimeMode};
 use crate::kpi::KpiEvent;
 use crate::run::RunRecord;
-use crate::store::{IdempotencyRecord, Page, StoredReport, Tenure, World, WorldEpoch};
+use crate::store::{IdempotencyRecord, LeaderLease, Page, StoredReport, World, WorldEpoch};
 use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
 
 /// A store in memory. Clones share their content, which lives as long as the last of them.
@@ -57,7 +57,7 @@ struct Data {
     settled: BTreeMap<Date, u64>,
     fence: Fence,
     members: BTreeMap<Uuid, Member>,
-    duties: BTreeMap<String, Tenure>,
+    duties: BTreeMap<String, LeaderLease>,
     kpi: Vec<KpiEvent>,
     alerts: Vec<Alert>,
     messages: Vec<Message>,
@@ -65,7 +65,7 @@ struct Data {
     attempts: Vec<Attempt>,
     epochs: BTreeMap<i64, Epoch>,
     last_epoch: i64,
-    digests: Vec<Draft>,
+    digests: Vec<Digest>,
     reports: Vec<StoredReport>,
 }
 

@@ -4,22 +4,22 @@ use async_trait::async_trait;
 
 use super::{Data, MemoryStore, place_after};
 use crate::Result;
-use crate::store::{Log, Old, RetentionStore};
+use crate::store::{LogTable, PruneCutoff, RetentionStore};
 
 #[async_trait]
 impl RetentionStore for MemoryStore {
-    async fn old_rows(&self, log: Log, old: &Old) -> Result<u64> {
+    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
         Ok(self.data().old(log, old).len() as u64)
     }
 
-    async fn delete_old(&self, log: Log, old: &Old, limit: usize) -> Result<u64> {
+    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
         let mut data = self.data();
         let places: Vec<_> = data.old(log, old).into_iter().take(limit).collect();
         let deleted = places.len() as u64;
         let gone = match log {
-            Log::Events => &mut data.gone.events,
-            Log::Ledger => &mut data.gone.ledger,
-            Log::Visits => &mut data.gone.visits,
+            LogTable::Events => &mut data.gone.events,
+            LogTable::Ledger => &mut data.gone.ledger,
+            LogTable::Visits => &mut data.gone.visits,
         };
         gone.extend(places);
         Ok(deleted)
@@ -28,17 +28,17 @@ impl RetentionStore for MemoryStore {
 
 impl Data {
     /// The places of old rows, the oldest first.
-    fn old(&self, log: Log, old: &Old) -> Vec<i64> {
+    fn old(&self, log: LogTable, old: &PruneCutoff) -> Vec<i64> {
         let (gone, rows): (_, Vec<_>) = match log {
-            Log::Events => {
+            LogTable::Events => {
                 let rows = self.events.iter().map(|(.., row)| (row.created_at, &row.run_id));
                 (&self.gone.events, rows.collect())
             }
-            Log::Ledger => {
+            LogTable::Ledger => {
                 let rows = self.usage.iter().map(|row| (row.created_at, &row.run_id));
                 (&self.gone.ledger, rows.collect())
             }
-            Log::Visits => {
+            LogTable::Visits => {
                 (&self.gone.visits, self.kpi.iter().map(|row| (row.occurred_at, &None)).collect())
             }
         };
@@ -47,7 +47,7 @@ impl Data {
             .zip(rows)
             .filter(|(place, (at, run_id))| {
                 *at < old.before
-                    && (old.kept_run.is_none() || **run_id != old.kept_run)
+                    && (old.except_run.is_none() || **run_id != old.except_run)
                     && *place != last
                     && !gone.contains(place)
             })

@@ -10,7 +10,7 @@ use super::{Data, MemoryStore};
 use crate::Result;
 use crate::clock::day_of;
 use crate::event::{Event, RuntimeMode, category_of, enforces};
-use crate::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimePlace};
+use crate::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
 
 #[async_trait]
 impl TallyStore for MemoryStore {
@@ -39,15 +39,15 @@ impl TallyStore for MemoryStore {
             .collect())
     }
 
-    async fn events_in(
+    async fn events_of_type(
         &self,
         window: EventWindow,
         event_type: &str,
-        after: Option<TimePlace>,
+        after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
         let data = self.data();
-        let place = |event: &Event| TimePlace { at: event.created_at, id: event.id };
+        let place = |event: &Event| TimeCursor { at: event.created_at, id: event.id };
         let found = data.listed().filter(|event| {
             window.holds(event.created_at)
                 && event.event_type == event_type
@@ -59,7 +59,7 @@ impl TallyStore for MemoryStore {
         Ok(found)
     }
 
-    async fn last_of(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
         let data = self.data();
         let found = data.listed();
         let found =

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Data, MemoryStore};
 use crate::Result;
 use crate::store::{
-    ActivityScope, CallTally, EventWindow, FailureWindow, Page, UsageFilter, UsageStore,
+    ActivityScope, CallTally, EventWindow, FailureCounts, Page, UsageFilter, UsageStore,
 };
 use crate::usage::budget::{CallTotals, LlmTotals};
 use crate::usage::recount::{Pair, Recount};
@@ -43,12 +43,12 @@ impl UsageStore for MemoryStore {
         Ok(calls.shown())
     }
 
-    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureWindow> {
+    async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
         let data = self.data();
         let calls = data
             .ledger()
             .filter(|(row, _)| row.run_id.as_deref() == Some(run_id) && row.created_at > since);
-        Ok(calls.fold(FailureWindow::default(), |window, (row, _)| FailureWindow {
+        Ok(calls.fold(FailureCounts::default(), |window, (row, _)| FailureCounts {
             failed: window.failed + i64::from(!row.success),
             calls: window.calls + 1,
         }))

@@ -64,7 +64,7 @@ impl WorldStore for MemoryStore {
         Ok(self.data().epochs.get(&epoch).map(|epoch| epoch.row.clone()))
     }
 
-    async fn forget_epochs(
+    async fn delete_epochs(
         &self,
         before: Timestamp,
         keep: usize,

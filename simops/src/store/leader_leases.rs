@@ -7,7 +7,7 @@ use crate::Result;
 
 /// Who has a duty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenure {
+pub struct LeaderLease {
     /// The duty's name.
     pub duty: String,
     /// The process that has it; `None` after it was given up.
@@ -18,17 +18,17 @@ pub struct Tenure {
     pub beat: u64,
 }
 
-impl Tenure {
+impl LeaderLease {
     /// What fences work done under this tenure.
-    pub fn stamp(&self) -> Stamp {
-        Stamp { duty: self.duty.clone(), fence: self.fence }
+    pub fn stamp(&self) -> FencingToken {
+        FencingToken { duty: self.duty.clone(), fence: self.fence }
     }
 }
 
 /// Under which tenure something is done: a write that carries it is refused once another process
 /// has the duty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FencingToken {
     /// The duty.
     pub duty: String,
     /// The fencing number.
@@ -37,11 +37,15 @@ pub struct Stamp {
 
 /// Duties. When a tenure is over is decided by [`crate::timers`], not here.
 #[async_trait]
-pub trait DutyStore: Send + Sync {
+pub trait LeaderLeaseStore: Send + Sync {
     /// Who has a duty; `None` before anybody had it.
-    async fn tenure(&self, duty: &str) -> Result<Option<Tenure>>;
+    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>>;
 
     /// Replaces the tenure of `next.duty` by `next` if it equals `seen` now; whether it did. A
     /// repetition of what was done is false: read again to see.
-    async fn move_tenure(&self, seen: Option<&Tenure>, next: &Tenure) -> Result<bool>;
+    async fn replace_leader_lease(
+        &self,
+        seen: Option<&LeaderLease>,
+        next: &LeaderLease,
+    ) -> Result<bool>;
 }

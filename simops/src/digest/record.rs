@@ -10,7 +10,7 @@ use super::Verification;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum DraftStatus {
+pub enum DigestStatus {
     /// Written, and nobody has decided about it.
     Draft,
     /// Stands.
@@ -19,7 +19,7 @@ pub enum DraftStatus {
     Discarded,
 }
 
-impl DraftStatus {
+impl DigestStatus {
     /// The status's name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl DraftStatus {
 /// A digest as it is stored. Its text never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Draft {
+pub struct Digest {
     /// Its name: `weekly-brief-DATE`, with `-2`, `-3`, … for further ones of the same date.
     pub slug: String,
     /// The last day it is about.
@@ -49,7 +49,7 @@ pub struct Draft {
     /// How many days it is about.
     pub lookback_days: i64,
     /// How far it is.
-    pub status: DraftStatus,
+    pub status: DigestStatus,
     /// Its title.
     pub title: String,
     /// The run it is about, if any.
@@ -78,7 +78,7 @@ pub fn slug_of(anchor: Date) -> String {
 }
 
 /// The first free name of a date whose digests so far are `existing`.
-pub fn free_slug(anchor: Date, existing: &[Draft]) -> String {
+pub fn free_slug(anchor: Date, existing: &[Digest]) -> String {
     let base = slug_of(anchor);
     let taken = |slug: &String| existing.iter().any(|draft| draft.slug == *slug);
     let numbered = (2_u32..).map(|number| format!("{base}-{number}"));

@@ -172,7 +172,7 @@ impl Alert {
 
 /// A change of one alert.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moved {
+pub struct Transition {
     /// As it was, if it was.
     pub before: Option<Alert>,
     /// As it is.
@@ -182,23 +182,27 @@ pub struct Moved {
 /// What `verdicts` change, given the newest alert of each rate. A rate of which too little is known
 /// leaves its alert as it is: a new day without a sample is no recovery. An alert whose rule is gone
 /// is resolved.
-pub fn follow(newest: &[Alert], verdicts: &[(Rate, Verdict)], now: Timestamp) -> Vec<Moved> {
-    let mut moved = Vec::new();
+pub fn transitions(
+    newest: &[Alert],
+    verdicts: &[(Rate, Verdict)],
+    now: Timestamp,
+) -> Vec<Transition> {
+    let mut transition = Vec::new();
     for (metric, verdict) in verdicts {
         let before = newest.iter().find(|alert| alert.metric == *metric);
         let open = before.filter(|alert| alert.is_open());
         let after = match (verdict, open) {
             (Verdict::Alert(item), None) => Some(Alert::fired(item, before, now)),
             (Verdict::Alert(item), Some(open)) => Some(open.found(item, now)),
-            (Verdict::Well, Some(open)) => Some(open.resolved(now)),
-            (Verdict::Unknown, _) | (Verdict::Well, None) => None,
+            (Verdict::Healthy, Some(open)) => Some(open.resolved(now)),
+            (Verdict::Unknown, _) | (Verdict::Healthy, None) => None,
         };
-        moved.extend(after.map(|after| Moved { before: open.cloned(), after }));
+        transition.extend(after.map(|after| Transition { before: open.cloned(), after }));
     }
     let ruled = |alert: &Alert| verdicts.iter().any(|(metric, _)| *metric == alert.metric);
     for orphan in newest.iter().filter(|alert| alert.is_open() && !ruled(alert)) {
-        moved.push(Moved { before: Some(orphan.clone()), after: orphan.resolved(now) });
+        transition.push(Transition { before: Some(orphan.clone()), after: orphan.resolved(now) });
     }
-    moved.retain(|moved| moved.before.as_ref() != Some(&moved.after));
-    moved
+    transition.retain(|transition| transition.before.as_ref() != Some(&transition.after));
+    transition
 }

@@ -21,7 +21,7 @@ impl Default for Requirements {
 /// What there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Observed {
+pub struct EvidenceCounts {
     /// Events.
     pub total_events: i64,
     /// Calls to models.
@@ -31,7 +31,7 @@ pub struct Observed {
 /// The verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Gate {
+pub struct EvidenceCheck {
     /// `passed` or `insufficient_evidence`.
     pub status: String,
     /// Whether there is enough.
@@ -41,14 +41,14 @@ pub struct Gate {
     /// What it takes.
     pub requirements: Requirements,
     /// What there is.
-    pub observed: Observed,
+    pub observed: EvidenceCounts,
 }
 
-impl Gate {
+impl EvidenceCheck {
     /// Whether `observed` meets `requirements`.
-    pub fn judge(requirements: Requirements, observed: Observed) -> Self {
+    pub fn evaluate(requirements: Requirements, observed: EvidenceCounts) -> Self {
         let Requirements { min_events, min_llm_calls } = requirements;
-        let Observed { total_events, llm_calls } = observed;
+        let EvidenceCounts { total_events, llm_calls } = observed;
         let passed = total_events >= min_events && llm_calls >= min_llm_calls;
         let verdict =
             if passed { "There is evidence enough" } else { "There is too little evidence" };
