@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use simops::Result;
 use simops::clock::day_of;
+use simops::event::{DayTally, EventClass, EventTally, EventWindow};
 use simops::event::{Event, NewEvent, RuntimeMode};
-use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
+use simops::store::{TallyStore, TimeCursor};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use simops::Result;
-use simops::store::usage::CallClass;
-use simops::store::{
-    ActivityScope, CallTally, EventWindow, FailureCounts, Page, UsageFilter, UsageStore,
-};
+use simops::event::EventWindow;
+use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
+use simops::usage::CallClass;
+use simops::usage::CallTally;
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
 use simops::usage::series::Bucket;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simops::control::Environment;
+use simops::jobs::Timers;
 use simops::llm::Router;
 use simops::notify::Deliver;
 use simops::ops::{EvaluateAlerts, Ops, OpsOptions, ReportWriter, WeeklyDigest};
-use simops::timers::Timers;
 use simops::usage::expiry::keep_expiring;
 use simops::usage::open_counter;
 use simops::{Clock, Error, Result, SystemClock};

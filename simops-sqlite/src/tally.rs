@@ -9,8 +9,9 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
 use simops::clock::day_of;
+use simops::event::{DayTally, EventClass, EventTally, EventWindow};
 use simops::event::{Event, NewEvent, RuntimeMode};
-use simops::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
+use simops::store::{TallyStore, TimeCursor};
 
 use crate::SqliteStore;
 use crate::codec::{Micros, count};

@@ -7,9 +7,9 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use simops::Result;
-use simops::store::{
-    ActivityScope, CallTally, EventWindow, FailureCounts, Page, UsageFilter, UsageStore,
-};
+use simops::event::EventWindow;
+use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
+use simops::usage::CallTally;
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
 use simops::usage::series::{Bucket, Series};

@@ -13,9 +13,9 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::alert::decide::{AlertUpdate, EvaluationInput};
-use crate::alert::{self, Alert, AlertOptions, DeliveryState};
+use crate::alert::{Alert, AlertOptions, DeliveryState};
 use crate::clock::day_of;
+use crate::control::alerts::{self, AlertUpdate, EvaluationInput};
 use crate::control::decide::Start;
 use crate::control::digests::{IfExists, NewDraft};
 use crate::control::{Change, Command, Context, ControlState, Environment, decide};
@@ -276,15 +276,15 @@ impl Executor {
             }
             Intent::EvaluateAlerts(options) => self.evaluate(state, options, &context).await,
             Intent::AcknowledgeAlert(id) => {
-                alert::decide::acknowledge(state, &self.alert(*id).await?, &context)
+                alerts::acknowledge(state, &self.alert(*id).await?, &context)
             }
             Intent::SilenceAlert(id, until) => {
-                alert::decide::silence(state, &self.alert(*id).await?, *until, &context)
+                alerts::silence(state, &self.alert(*id).await?, *until, &context)
             }
             Intent::ReplayDelivery(id) => {
                 let delivery = self.store.delivery(*id).await?;
                 let unknown = || Error::not_found(format!("there is no delivery {id}"));
-                alert::decide::replay(state, &delivery.ok_or_else(unknown)?, &context)
+                alerts::replay(state, &delivery.ok_or_else(unknown)?, &context)
             }
         }
     }

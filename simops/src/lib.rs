@@ -35,11 +35,13 @@ pub mod baseline;
 pub mod clock;
 pub mod control;
 pub mod digest;
+pub mod enforcement;
 pub mod error;
 pub mod event;
 pub mod execute;
 pub mod guardrail;
 pub mod host;
+pub mod jobs;
 pub mod kpi;
 pub mod llm;
 #[cfg(feature = "http")]
@@ -48,16 +50,19 @@ pub mod ops;
 pub mod output;
 pub mod progress;
 pub mod report;
+#[cfg(feature = "http")]
+mod retry_after;
 pub mod run;
+mod secret;
 pub mod settings;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod timers;
 pub mod usage;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind, FieldError, Result};
+pub use secret::Secret;
 
 /// The attribute that implementations of the async traits need.
 pub use async_trait::async_trait;

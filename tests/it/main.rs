@@ -7,6 +7,7 @@ mod console;
 mod counting;
 mod crash;
 mod faults;
+mod layers;
 mod models;
 mod operator;
 mod races;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use clap::Args;
 use simops::host::{Worker, WorkerOptions};
+use simops::jobs::Timers;
 use simops::llm::LlmArgs;
 use simops::ops::{Ops, OpsOptions, ReportWriter};
 use simops::settings::validate::is_name;
-use simops::timers::Timers;
 use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 

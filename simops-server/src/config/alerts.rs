@@ -2,8 +2,8 @@
 
 use clap::Args;
 use jiff::SignedDuration;
+use simops::Secret;
 use simops::alert::{AlertOptions, Rules};
-use simops::llm::Secret;
 use simops::notify::{Guard, NotifyConfig, Sinks};
 use simops::{Error, Result};
 

@@ -2,9 +2,8 @@
 //!
 //! [`rule`] is what is held against the figures, [`evaluate()`] holds it, [`lifecycle`] follows an alert from
 //! firing to its end, [`notify`] tells whether something is items_to_notify, [`delivery`] when a message is tried
-//! again. [`decide`] puts them together into the change that one commit makes true. All of it is pure.
+//! again. [`crate::control::alerts`] puts them together into one change. All of it is pure.
 
-pub mod decide;
 pub mod delivery;
 pub mod evaluate;
 pub mod lifecycle;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::votes::Coalitions;
 use super::wealth::Inventories;
 use super::window::{count, governance_participants, ratio};
+use crate::event::EventTally;
 use crate::event::category;
-use crate::store::EventTally;
 
 /// Figures of the latest window. Null: there is nothing to compute it from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

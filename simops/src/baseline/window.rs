@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::event::category;
-use crate::store::{EventClass, EventTally, EventWindow};
+use crate::event::{EventClass, EventTally, EventWindow};
 
 /// One window's figures. Shares and the index are null when there is nothing to share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

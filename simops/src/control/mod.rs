@@ -2,8 +2,9 @@
 //!
 //! [`state`] is what is, [`decide()`] turns (state, command, time) into a [`change::Change`] or a
 //! rejection, [`audit`] chains the rows that say who changed what, and [`presence`] derives what
-//! hosts have confirmed. All of it is pure; a store makes a change true in one commit.
+//! hosts have confirmed; [`alerts`] and [`digests`] decide changes of alerts and digests. All of it is pure; a store makes a change true in one commit.
 
+pub mod alerts;
 pub mod audit;
 pub mod change;
 pub mod decide;

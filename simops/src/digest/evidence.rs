@@ -8,9 +8,10 @@ use jiff::{SignedDuration, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::window::{WindowRow, count, governance_participants};
+use crate::event::{DayTally, EventTally, EventWindow};
 use crate::event::{category, kind};
 use crate::run::RunRecord;
-use crate::store::{CallTally, DayTally, EventTally, EventWindow};
+use crate::usage::CallTally;
 use crate::{Error, Result};
 
 /// The days of a digest.

@@ -50,6 +50,13 @@ pub struct Condition {
     pub tripped: bool,
 }
 
+impl Condition {
+    /// Whether it ends a run now.
+    pub fn trips(&self) -> bool {
+        self.enabled && self.tripped
+    }
+}
+
 /// Every stop condition at `observed`.
 pub fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Condition> {
     let enforced = settings.flag(key::STOP_ENABLED);

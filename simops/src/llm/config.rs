@@ -1,6 +1,6 @@
 //! Which providers are configured, and with which key.
 
-use super::Secret;
+use crate::Secret;
 use crate::{Error, Result};
 
 /// A provider that speaks OpenAI's chat completions.

@@ -27,7 +27,6 @@ pub mod retry;
 pub mod route;
 pub mod router;
 pub mod scripted;
-pub mod secret;
 pub mod setup;
 mod till;
 
@@ -46,5 +45,4 @@ pub use refusals::{BudgetRefusals, Refusal};
 pub use route::Route;
 pub use router::{Answer, Router};
 pub use scripted::ScriptedProvider;
-pub use secret::Secret;
 pub use setup::LlmConfig;

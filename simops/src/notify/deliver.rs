@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::Sinks;
 use crate::alert::{Delivery, DeliveryState, Message, Outcome};
+use crate::jobs::Timer;
 use crate::store::{FencingToken, RunStore};
-use crate::timers::Timer;
 use crate::{Clock, Result};
 
 /// Deliveries looked at in one go.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Guard;
 use crate::alert::Outcome;
-use crate::llm::openai::parse_retry_after;
+use crate::retry_after::parse_retry_after;
 use crate::{Error, ErrorKind, Result};
 
 /// From the look-up to the end of the answer.

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{AlertSink, Dialer};
+use crate::Secret;
 use crate::alert::notify::RESOLVED;
 use crate::alert::{Message, Outcome};
 use crate::kpi::event::hash_key;
-use crate::llm::Secret;
 
 /// Where events are taken.
 pub(super) const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";

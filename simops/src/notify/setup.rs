@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::pagerduty::EVENTS;
 use super::{AlertSink, Dialer, Discord, Guard, Log, PagerDuty, SigningSecret, Slack, Webhook};
 use crate::Result;
+use crate::Secret;
 use crate::alert::Receiver;
-use crate::llm::Secret;
 
 /// Who is to be told, and where they are. Addresses are secrets: those of chats let anybody write.
 #[derive(Debug, Clone, Default)]

@@ -13,9 +13,9 @@ use super::{Caller, Ops, bounded, place};
 use crate::alert::notify::{cooldown_elapsed, fingerprint, items_to_notify};
 use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Evaluation, Message};
 use crate::execute::Intent;
+use crate::jobs::Timer;
 use crate::run::rules::check_reason;
 use crate::store::{FencingToken, MessageRecord};
-use crate::timers::Timer;
 use crate::{Error, Result};
 
 /// How often the rules are held against the days when nothing calls.

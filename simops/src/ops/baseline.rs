@@ -13,9 +13,10 @@ use crate::baseline::{
 use crate::clock::day_of;
 use crate::control::ControlState;
 use crate::event::{Event, kind};
+use crate::event::{EventTally, EventWindow};
 use crate::progress::Progress;
 use crate::settings::{Effective, key};
-use crate::store::{EventTally, EventWindow, TimeCursor};
+use crate::store::TimeCursor;
 use crate::usage::Budget;
 use crate::{Error, Result};
 

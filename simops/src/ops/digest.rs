@@ -16,10 +16,10 @@ use crate::digest::{
     evidence,
 };
 use crate::event::kind;
+use crate::event::{DayTally, EventWindow};
 use crate::execute::Intent;
 use crate::run::RunRecord;
 use crate::run::rules::check_reason;
-use crate::store::{DayTally, EventWindow};
 use crate::{Error, Result, baseline, output};
 
 const LOOKBACK_DAYS: i64 = 7;

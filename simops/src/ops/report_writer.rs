@@ -12,9 +12,9 @@ use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
 use super::Ops;
+use crate::jobs::Timer;
 use crate::run::RunRecord;
 use crate::store::{FencingToken, StoredReport};
-use crate::timers::Timer;
 use crate::{Error, Result};
 
 /// Reports written in one go.

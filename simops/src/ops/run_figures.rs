@@ -11,12 +11,12 @@ use crate::baseline::{Emergence, Inventories};
 use crate::clock::day_of;
 use crate::digest::evidence::{ActivitySummary, CallSummary, tallies_of};
 use crate::event::kind;
+use crate::event::{EventTally, EventWindow};
 use crate::guardrail::{Condition, NOT_ON_RECORD, Observed, evaluate};
 use crate::kpi::rollup::Rollup;
 use crate::report::{ErrorCount, FailureWindow, ModelSpend, PerDollar, RunReport};
 use crate::run::{EndedBy, RunRecord};
 use crate::settings::{Effective, key};
-use crate::store::{EventTally, EventWindow};
 use crate::usage::NanoUsd;
 
 /// Rows read at a time.

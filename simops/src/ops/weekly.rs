@@ -8,8 +8,8 @@ use tracing::info;
 
 use super::Ops;
 use crate::Result;
+use crate::jobs::Timer;
 use crate::store::FencingToken;
-use crate::timers::Timer;
 
 /// The schedule is looked at so often at least: clocks are set, machines sleep.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

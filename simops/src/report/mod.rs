@@ -13,7 +13,7 @@ use crate::digest::evidence::{ActivitySummary, CallSummary};
 use crate::guardrail::Condition;
 use crate::kpi::rollup::Rollup;
 use crate::run::RunRecord;
-use crate::store::CallTally;
+use crate::usage::CallTally;
 
 /// What a run was.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub struct FencingToken {
     pub fence: u64,
 }
 
-/// Duties. When a tenure is over is decided by [`crate::timers`], not here.
+/// Duties. When a tenure is over is decided by [`crate::jobs`], not here.
 #[async_trait]
 pub trait LeaderLeaseStore: Send + Sync {
     /// Who has a duty; `None` before anybody had it.

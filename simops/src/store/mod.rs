@@ -35,8 +35,8 @@ pub use kpi::KpiStore;
 pub use leader_leases::{FencingToken, LeaderLease, LeaderLeaseStore};
 pub use page::Page;
 pub use retention::{LogTable, PruneCutoff, RetentionStore};
-pub use tally::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
-pub use usage::{CallClass, CallTally, FailureCounts, UsageFilter, UsageStore};
+pub use tally::{TallyStore, TimeCursor};
+pub use usage::{FailureCounts, UsageFilter, UsageStore};
 pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 
 use crate::usage::CountingStore;

@@ -16,15 +16,16 @@ use uuid::Uuid;
 
 use crate::control::{AuditRow, Change, ControlState, HostReport};
 use crate::digest::{Digest, DigestStatus};
+use crate::event::{DayTally, EventTally, EventWindow};
 use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
-    ActivityScope, AuditPage, CallTally, Commit, ControlStore, DayTally, DigestStore, Documents,
-    EventCount, EventFilter, EventStore, EventTally, EventWindow, FailureCounts, HostStore,
-    IdempotencyKey, IdempotencyRecord, LogTable, Page, PruneCutoff, ReportStore, RetentionStore,
-    RunStore, StoredReport, TallyStore, TimeCursor, TurnCommit, UsageFilter, UsageStore, World,
-    WorldEpoch, WorldStore,
+    ActivityScope, AuditPage, Commit, ControlStore, DigestStore, Documents, EventCount,
+    EventFilter, EventStore, FailureCounts, HostStore, IdempotencyKey, IdempotencyRecord, LogTable,
+    Page, PruneCutoff, ReportStore, RetentionStore, RunStore, StoredReport, TallyStore, TimeCursor,
+    TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
+use crate::usage::CallTally;
 use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
 use crate::usage::series::Bucket;

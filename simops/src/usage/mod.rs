@@ -21,6 +21,7 @@ pub mod recount;
 #[cfg(feature = "redis")]
 mod redis;
 pub mod series;
+mod tally;
 #[cfg(feature = "redis")]
 pub mod tiered;
 
@@ -33,3 +34,4 @@ pub use lease::Lease;
 pub use ledger::UsageRow;
 pub use money::NanoUsd;
 pub use price::{Price, PriceBook, Quote, Tokens, UnpricedPolicy};
+pub use tally::{CallClass, CallTally};

@@ -10,7 +10,8 @@ use simops::baseline::wealth::gini;
 use simops::baseline::window::{entropy_bits, governance_participants, herfindahl, windows};
 use simops::baseline::{Emergence, Inventories, WindowRow};
 use simops::event::{Event, NewEvent, RuntimeMode, kind};
-use simops::store::{EventClass, EventStore, EventTally, EventWindow, TallyStore};
+use simops::event::{EventClass, EventTally, EventWindow};
+use simops::store::{EventStore, TallyStore};
 use simops::testing::MemoryStore;
 
 const TYPES: [&str; 5] = ["work", "trade", "gift", kind::VOTE_CAST, kind::INVALID_ACTION];

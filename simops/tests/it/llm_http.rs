@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use proptest::prelude::*;
-use simops::llm::openai::{Sse, parse_retry_after};
+use simops::llm::openai::Sse;
 use simops::llm::{
     ChatRequest, ChatResponse, Limits, LlmError, LlmErrorKind, LlmProvider, OpenAi, OpenAiOptions,
     ProviderConfig, Router, Spent,
@@ -320,27 +319,7 @@ async fn the_key_is_in_no_log_line_at_any_level() {
     assert!(!format!("{:?}", counter.rows()).contains("hush"));
 }
 
-#[test]
-fn retry_after_is_seconds_or_a_date() {
-    let now: Timestamp = "2026-11-24T08:49:30Z".parse().unwrap();
-    let parse = |text| parse_retry_after(text, now).map(|wait| wait.as_millis());
-    assert_eq!(parse("120"), Some(120_000));
-    assert_eq!(parse(" 7.0641 "), Some(7_065));
-    assert_eq!(parse("Tue, 24 Nov 2026 08:49:37 GMT"), Some(7_000));
-    assert_eq!(parse("Tue, 24 Nov 2026 08:00:00 GMT"), Some(0));
-    assert_eq!(parse("99999999999999999999999"), Some(86_400_000));
-    assert_eq!(parse("Thu, 31 Dec 2099 23:59:59 GMT"), Some(86_400_000));
-    for wrong in ["", "-1", "soon", "1.2.3", "."] {
-        assert_eq!(parse(wrong), None, "{wrong}");
-    }
-}
-
 proptest! {
-    #[test]
-    fn retry_after_takes_any_text(text in ".*") {
-        let _ = parse_retry_after(&text, Timestamp::UNIX_EPOCH);
-    }
-
     #[test]
     fn events_are_the_same_however_the_bytes_arrive(
         lines in proptest::collection::vec("(data:|data: |: |id: )?[a-zä\u{2028}]{0,6}", 0..20),

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use simops::llm::{OpenAi, OpenAiOptions, ProviderConfig, Secret};
+use simops::Secret;
+use simops::llm::{OpenAi, OpenAiOptions, ProviderConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;

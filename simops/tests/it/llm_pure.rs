@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use simops::Secret;
 use simops::llm::breaker::{Breaker, BreakerPolicy, Heard, Leave};
 use simops::llm::limits::Window;
 use simops::llm::retry::RetryPolicy;
-use simops::llm::{ChatRequest, LlmError, LlmErrorKind, ProviderConfig, Secret, bound};
+use simops::llm::{ChatRequest, LlmError, LlmErrorKind, ProviderConfig, bound};
 use simops::usage::{PriceBook, Tokens, UnpricedPolicy};
 
 const SECOND: Duration = Duration::from_secs(1);

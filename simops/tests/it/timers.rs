@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use simops::jobs::{DUTY, LEASE, Timer, Timers, bid, renewed, vacated};
 use simops::store::{FencingToken, LeaderLease, LeaderLeaseStore, RunStore};
 use simops::testing::{Fault, FaultyStore, MemoryStore};
-use simops::timers::{DUTY, LEASE, Timer, Timers, bid, renewed, vacated};
 use simops::{Error, Result, async_trait};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};

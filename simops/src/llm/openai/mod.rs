@@ -15,15 +15,12 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
-use super::{
-    ChatRequest, ChatResponse, LlmError, LlmErrorKind, LlmProvider, ProviderConfig, Secret,
-};
-use crate::{Error, Result};
+use super::{ChatRequest, ChatResponse, LlmError, LlmErrorKind, LlmProvider, ProviderConfig};
+use crate::{Error, Result, Secret};
 use body::Body;
 use wire::Collected;
 
 pub use sse::Sse;
-pub use status::parse_retry_after;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";

@@ -1,17 +1,12 @@
 //! What an HTTP status says went wrong, what it has cost, and when to ask again.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::wire;
 use crate::llm::{LlmError, LlmErrorKind, Spent};
-
-/// Longer than that is taken for that.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::retry_after::parse_retry_after;
 
 /// The error of a response that is no success.
 ///
@@ -41,18 +36,4 @@ pub(super) fn kind(code: u16) -> LlmErrorKind {
         ..=399 => LlmErrorKind::InvalidResponse,
         _ => LlmErrorKind::BadRequest,
     }
-}
-
-/// How long a `Retry-After` asks to wait, at most a day: seconds (a fraction, as Groq sends, rounds
-/// up to the millisecond) or an HTTP date. `None` for what is neither.
-pub fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        let seconds: f64 = text.parse().ok()?;
-        let seconds = seconds.min(LONGEST_WAIT.as_secs_f64());
-        return Duration::try_from_secs_f64((seconds * 1e3).ceil() / 1e3).ok();
-    }
-    let at = rfc2822::parse(text).ok()?.timestamp();
-    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-    Some(wait.min(LONGEST_WAIT))
 }

@@ -6,8 +6,9 @@ use jiff::{SignedDuration, ToSpan};
 
 use super::samples::{at, day, event};
 use crate::Result;
+use crate::event::{DayTally, EventClass, EventTally, EventWindow};
 use crate::event::{NewEvent, RuntimeMode, kind};
-use crate::store::{DayTally, EventClass, EventTally, EventWindow, RunStore, TimeCursor};
+use crate::store::{RunStore, TimeCursor};
 
 const MICRO: SignedDuration = SignedDuration::from_micros(1);
 

@@ -9,8 +9,9 @@ use jiff::civil::Date;
 use super::{Data, MemoryStore};
 use crate::Result;
 use crate::clock::day_of;
+use crate::event::{DayTally, EventClass, EventTally, EventWindow};
 use crate::event::{Event, RuntimeMode, category_of, enforces};
-use crate::store::{DayTally, EventClass, EventTally, EventWindow, TallyStore, TimeCursor};
+use crate::store::{TallyStore, TimeCursor};
 
 #[async_trait]
 impl TallyStore for MemoryStore {

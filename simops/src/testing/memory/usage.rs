@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Data, MemoryStore};
 use crate::Result;
-use crate::store::{
-    ActivityScope, CallTally, EventWindow, FailureCounts, Page, UsageFilter, UsageStore,
-};
+use crate::event::EventWindow;
+use crate::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
+use crate::usage::CallTally;
 use crate::usage::budget::{CallTotals, LlmTotals};
 use crate::usage::recount::{Pair, Recount};
 use crate::usage::series::{Bucket, Series};

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::evaluate::{Evaluation, evaluate};
-use super::lifecycle::{Alert, Transition, transitions};
-use super::notify::{self, Message};
-use super::{AlertOptions, AlertRecords, Delivery, Receiver};
-use crate::control::{Change, Context, ControlState};
+use super::{Change, Context, ControlState};
+use crate::alert::evaluate::{Evaluation, evaluate};
+use crate::alert::lifecycle::{Transition, transitions};
+use crate::alert::notify::{self, Message};
+use crate::alert::{Alert, AlertItem, AlertOptions, AlertRecords, Delivery, Receiver};
 use crate::event::{NewEvent, kind};
 use crate::kpi::summary::Days;
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ pub struct EvaluationInput<'a> {
 pub struct AlertUpdate {
     evaluation: Evaluation,
     transition: Vec<Transition>,
-    told: Vec<super::AlertItem>,
+    told: Vec<AlertItem>,
 }
 
 impl AlertUpdate {

@@ -14,10 +14,14 @@
 //! - [`kind::INVENTORY_SNAPSHOT`] has `inventories [{agent_id, RESOURCE: amount, …}]` in its metadata,
 //!   with one entry per living agent. Every numeric field except `agent_id` is an amount the agent owns.
 
+mod tally;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+pub use tally::{DayTally, EventClass, EventTally, EventWindow};
 
 /// Event types that simops writes or evaluates.
 pub mod kind {

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Observed;
 use crate::clock::day_of;
 use crate::control::ControlState;
+use crate::guardrail::Observed;
 use crate::llm::BudgetRefusals;
 use crate::settings::{Effective, key};
 use crate::store::RunStore;

@@ -1,14 +1,18 @@
-//! The stop: one commit, by whichever worker is first.
+//! Enforcement of the stop conditions: reads their figures and ends the run in one commit, by whichever
+//! worker is first.
+
+mod observe;
 
 use serde_json::{Map, json};
 use tracing::warn;
 
-use super::{Condition, Observer, evaluate};
 use crate::control::{Command, ControlState};
 use crate::execute::{Caller, Executor, Intent};
+use crate::guardrail::evaluate;
 use crate::settings::Registry;
 use crate::store::RunStore;
 use crate::{Clock, Result};
+pub use observe::Observer;
 
 /// Ends the open run if a stop condition has tripped; its reason.
 ///
@@ -41,11 +45,4 @@ pub async fn enforce(
     executor.execute(&caller, &Intent::Command(stop), |_, _| ()).await?;
     observer.forget_refusal(&run_id);
     Ok(Some(reason))
-}
-
-impl Condition {
-    /// Whether it ends a run now.
-    pub fn trips(&self) -> bool {
-        self.enabled && self.tripped
-    }
 }
