@@ -16,7 +16,7 @@ use simops::control::Environment;
 use simops::ops::{Ops, OpsOptions};
 use simops::store::RunStore;
 use simops_postgres::PostgresStore;
-use simops_server::{AccessOptions, IngestOptions, app, serve};
+use simops_server::{AccessOptions, Application, IngestOptions, serve};
 use simops_sqlite::SqliteStore;
 use simops_tests::postgres::PostgresServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,7 +98,7 @@ fn ops(store: Arc<dyn RunStore>) -> Arc<Ops> {
 async fn start_simops(store: Arc<dyn RunStore>) -> SocketAddr {
     let (listener, address) = listen().await;
     let access = AccessOptions::with_token("token");
-    let app = app(ops(store), access, IngestOptions::default()).unwrap();
+    let app = Application::new(ops(store), access, IngestOptions::default()).unwrap();
     tokio::spawn(serve(listener, app, std::future::pending()));
     address
 }

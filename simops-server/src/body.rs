@@ -1,4 +1,4 @@
-//! Reading a request's body: JSON of a bounded size within a bounded time.
+//! Reads a request's body as JSON, bounded in size and time.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use simops::store::IdempotencyKey;
 use crate::access::Actor;
 use crate::problem::Problem;
 
-/// Greatest size of a body.
+/// Maximum size of a body.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
-/// A body must be there within this.
-const WITHIN: Duration = Duration::from_secs(10);
-/// So much of a refused body is taken and thrown away.
-const DRAIN_BYTES: usize = 16 * 1024 * 1024;
-/// For so long at most.
-const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// Time limit for reading a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a refused body is read and discarded.
+const MAX_DRAIN_BYTES: usize = 16 * 1024 * 1024;
+/// How long a refused body is read and discarded.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_CHARS: usize = 255;
 
-/// A write: who asks for it, under which idempotency key, and what for.
+/// A write request: its actor and idempotency key, and its body.
 pub(crate) struct Write<T> {
     pub(crate) caller: Caller,
     pub(crate) body: T,
@@ -66,7 +66,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// A body that is not empty must say that it is JSON.
+/// A body that is not empty must have a JSON content type.
 fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
     if body.is_end_stream() || body.size_hint().exact() == Some(0) {
         return Ok(());
@@ -83,13 +83,17 @@ fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
+/// The whole body.
+///
+/// # Errors
+/// 413 over [`MAX_BYTES`], 408 if it takes over 10 s, 400 if the connection ends early.
 pub(crate) async fn read(mut body: Body) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
         drain(body).await;
         return Err(too_large());
     }
     let collected = Limited::new(&mut body, MAX_BYTES).collect();
-    match tokio::time::timeout(WITHIN, collected).await {
+    match tokio::time::timeout(READ_TIMEOUT, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             drain(body).await;
@@ -106,26 +110,26 @@ pub(crate) async fn read(mut body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Takes what is still being sent and throws it away, within bounds: a client that meets a closed
-/// connection while it sends never sees the answer.
+/// Reads and discards the rest of a refused body, within bounds. A client whose connection is
+/// closed while it sends would not read the response.
 pub(crate) async fn drain(mut body: Body) {
-    let taking = async {
-        let mut left = DRAIN_BYTES;
+    let discard = async {
+        let mut left = MAX_DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
-            let taken = frame.data_ref().map_or(0, Bytes::len);
-            let Some(rest) = left.checked_sub(taken) else { break };
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(length) else { break };
             left = rest;
         }
     };
-    // What is not there in time is left to the closing of the connection.
-    let _ = tokio::time::timeout(DRAIN_WITHIN, taking).await;
+    // After the time limit, the connection is closed.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, discard).await;
 }
 
 fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MiB")
 }
 
-/// `bytes` as an object, then as a `T`; nothing at all is an empty object.
+/// Parses an object as `T`. An empty body counts as an empty object.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value: Value = if bytes.trim_ascii().is_empty() {
         Value::Object(Map::new())
@@ -146,7 +150,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// What was asked for, as a digest.
+/// A hash of the request, which an idempotency key must repeat with.
 fn fingerprint(method: &str, path: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
     for part in [method.as_bytes(), b"\n", path.as_bytes(), b"\n", body] {

@@ -1,5 +1,5 @@
-//! The public door for visitors' events: who may come how often, from which pages, and how much at
-//! once. Nothing here can fill the memory: bodies are bounded in size, time and number.
+//! Admission of visitors' events: rate limit per address, allowed origins, and bounds on
+//! concurrent requests, so that public traffic cannot exhaust memory.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::access::Allowance;
+use crate::access::RateLimiter;
 use crate::problem::Problem;
 
-/// Bodies that may arrive at once.
-const ARRIVING: usize = 256;
-/// Batches that may wait for the store at once.
-const RECORDING: usize = 64;
-/// Who is turned away for want of room comes back after this.
-const COME_BACK_AFTER: Duration = Duration::from_secs(1);
+/// Bodies read at once.
+const MAX_READING: usize = 256;
+/// Batches recorded at once.
+const MAX_RECORDING: usize = 64;
+/// `Retry-After` of a request refused for lack of permits.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How the public door is set up.
+/// Options of the ingest of visitors' events.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
-    /// Whether events are taken.
+    /// Whether events are accepted.
     pub enabled: bool,
-    /// Requests of one address per minute; 0 = any number.
+    /// Requests per minute and address; 0 means no limit.
     pub per_minute: u32,
-    /// Pages of which origins may read the answer; `*` = all.
+    /// Origins whose pages may read the response; `*` means all.
     pub origins: Vec<String>,
 }
 
@@ -34,13 +34,13 @@ impl Default for IngestOptions {
     }
 }
 
-/// The public door.
+/// Admits requests with visitors' events.
 #[derive(Debug)]
 pub(crate) struct Ingest {
     enabled: bool,
     origins: Vec<String>,
-    allowance: Allowance,
-    arriving: Semaphore,
+    limiter: RateLimiter,
+    reading: Semaphore,
     recording: Semaphore,
 }
 
@@ -49,13 +49,16 @@ impl Ingest {
         Self {
             enabled: options.enabled,
             origins: options.origins,
-            allowance: Allowance::per_minute(options.per_minute),
-            arriving: Semaphore::new(ARRIVING),
-            recording: Semaphore::new(RECORDING),
+            limiter: RateLimiter::per_minute(options.per_minute),
+            reading: Semaphore::new(MAX_READING),
+            recording: Semaphore::new(MAX_RECORDING),
         }
     }
 
-    /// Whether a request of `client` may go on to be read; it takes the place given.
+    /// Admits a request of `client`. The permit is held while its body is read.
+    ///
+    /// # Errors
+    /// 403 if ingest is disabled, 429 over the rate limit, 503 if too many bodies are being read.
     pub(crate) fn admit(
         &self,
         client: IpAddr,
@@ -65,35 +68,38 @@ impl Ingest {
             let detail = "KPI event ingest is disabled in this environment";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        self.allowance.take(client, now).map_err(|wait| {
+        self.limiter.try_acquire(client, now).map_err(|wait| {
             let detail = "Too many requests from this address; send events in batches";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(wait)
         })?;
-        self.arriving.try_acquire().map_err(|_| full())
+        self.reading.try_acquire().map_err(|_| overloaded())
     }
 
-    /// A place to wait for the store.
-    pub(crate) fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.recording.try_acquire().map_err(|_| full())
+    /// A permit to record a batch.
+    ///
+    /// # Errors
+    /// 503 if too many batches wait for the store.
+    pub(crate) fn recording_permit(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.recording.try_acquire().map_err(|_| overloaded())
     }
 
-    /// What allows the page a request comes from to read the answer.
-    pub(crate) fn allow_origin(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+    /// Adds the CORS headers that let a page of an allowed origin read the response.
+    pub(crate) fn allow_origin(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.origins.is_empty() {
             return;
         }
-        answer.append(header::VARY, HeaderValue::from_static("Origin"));
+        response.append(header::VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = request.get(header::ORIGIN) else { return };
         let known = |known: &String| known == "*" || known.as_bytes() == origin.as_bytes();
         if self.origins.iter().any(known) {
-            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             let readable = HeaderValue::from_static("retry-after");
-            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+            response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, readable);
         }
     }
 }
 
-fn full() -> Problem {
+fn overloaded() -> Problem {
     let detail = "Too many events wait to be recorded; nothing was taken, send them again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(COME_BACK_AFTER)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER)
 }

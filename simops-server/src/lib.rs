@@ -1,35 +1,37 @@
-//! The simops server: thin. It reads its configuration, puts the library's use cases behind HTTP,
-//! carries the console, and runs the reference world in-process.
+//! The simops server: the admin API, the console and the in-process reference world.
 //!
-//! A request passes `edge` (name, access, headers, figures, log) and reaches a route, which calls
-//! one use case of [`simops::ops::Ops`]. Every refusal is a `problem`.
+//! It is a thin layer over [`simops::ops::Ops`]: `config` reads the configuration, `state` holds
+//! what handlers share, `routes` maps each path to one use case, `middleware` surrounds every
+//! route, `application` assembles them and `start` serves the result. Every error response is a
+//! `problem`.
 
 mod access;
-mod answer;
-mod app;
+mod application;
 mod assets;
 mod body;
 pub mod config;
-mod edge;
-mod fresh;
 mod ingest;
 pub mod logs;
-mod meters;
+mod metrics;
+mod middleware;
 mod openapi;
-mod patterns;
+mod path;
 mod problem;
 mod query;
 mod request_id;
+mod response;
 mod routes;
 mod serve;
 mod signals;
+mod single_flight;
 mod snapshot;
 mod start;
+mod state;
 mod stream;
 mod worker;
 
 pub use access::{AccessOptions, Networks, Token};
-pub use app::{Application, app};
+pub use application::Application;
 pub use ingest::IngestOptions;
 pub use serve::serve;
 pub use signals::Signals;

@@ -1,4 +1,4 @@
-//! Logs on stderr: text for a person, or one JSON object per line.
+//! Logs on stderr, as text or JSON.
 
 use std::io::IsTerminal;
 
@@ -8,19 +8,27 @@ use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::LogFormat;
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for a person.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
-/// Begins to log what `filter` lets through, panics included.
+/// Installs the process-wide logger and a panic hook that logs.
 ///
 /// # Errors
-/// `Invalid` for a filter that is none; `Internal` when something logs already.
-pub fn begin(filter: &str, format: LogFormat) -> Result<()> {
+/// `Invalid` if `filter` is not a list of levels and `TARGET=LEVEL` pairs; `Internal` if a logger
+/// is installed already.
+pub fn init(filter: &str, format: LogFormat) -> Result<()> {
     let targets: Targets = filter.parse().map_err(|_| {
         let allowed = "must be a level (error, warn, info, debug, trace, off) or TARGET=LEVEL,…";
         Error::invalid("SIMOPS_LOG", format!("{filter:?} is not allowed; {allowed}"))
     })?;
     let registry = tracing_subscriber::registry().with(targets);
-    let begun = match format {
+    let initialised = match format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
             registry.with(layer().with_writer(std::io::stderr).with_ansi(colours)).try_init()
@@ -30,10 +38,11 @@ pub fn begin(filter: &str, format: LogFormat) -> Result<()> {
             registry.with(json).try_init()
         }
     };
-    begun.map_err(|error| Error::internal("logging has begun already").with_source(error))?;
+    initialised
+        .map_err(|error| Error::internal("a logger is installed already").with_source(error))?;
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "panic: {}", panic.payload_as_str().unwrap_or("?"));
+        tracing::error!(code = "panic", place, "panic: {}", panic.payload_as_str().unwrap_or("?"));
     }));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The simops server as a program.
+//! The simops server binary.
 
 use std::io::Write;
 use std::path::Path;
@@ -21,16 +21,16 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    // Before any thread begins, because it sets variables.
+    // Before the first thread starts, because it sets environment variables.
     read_env_file(Path::new(".env"))?;
     let config = Config::resolve(&Args::parse(), |name| std::env::var(name).ok())?;
-    logs::begin(&config.log, config.log_format)?;
+    logs::init(&config.log, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("no threads can be started")?.block_on(async {
-        let mut signals = Signals::new().context("signals cannot be listened for")?;
+    runtime.context("cannot start the runtime")?.block_on(async {
+        let mut signals = Signals::new().context("cannot listen for signals")?;
         start(config, std::io::stdout(), async move {
             signals.next().await;
-            // Whoever asks twice will not wait.
+            // A second signal ends the process at once.
             tokio::spawn(async move {
                 signals.next().await;
                 std::process::exit(130);
@@ -41,12 +41,12 @@ fn run() -> anyhow::Result<()> {
     })
 }
 
-/// Adds what the file sets and the environment does not.
+/// Sets the variables of the file that the environment does not set.
 fn read_env_file(path: &Path) -> anyhow::Result<()> {
     match dotenvy::from_path(path) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        // The line itself may hold a secret.
+        // The line is not shown: it may hold a secret.
         Err(dotenvy::Error::LineParse(..)) => bail!(".env has a line that is not NAME=value"),
         Err(error) => Err(error).context(".env cannot be read"),
     }

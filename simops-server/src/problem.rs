@@ -1,6 +1,6 @@
-//! Every answer that is no success: `application/problem+json` (RFC 9457).
+//! Error responses: `application/problem+json` (RFC 9457).
 //!
-//! The one place where the library's kinds of errors become statuses.
+//! The one place that maps the library's error kinds to HTTP statuses.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use simops::{ErrorKind, FieldError};
 
-/// What went wrong, as it is told to the caller.
+/// An error as the client sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -21,7 +21,7 @@ pub(crate) struct Problem {
     cause: Option<Cause>,
 }
 
-/// Why, for the log only.
+/// The cause of an error, for the log only.
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) Arc<str>);
 
@@ -29,7 +29,7 @@ pub(crate) struct Cause(pub(crate) Arc<str>);
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Problem)]
 pub(crate) struct ProblemBody<'a> {
-    /// Always `about:blank`: the status says what kind of problem it is.
+    /// Always `about:blank`: the status is the type of the problem.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
@@ -38,7 +38,7 @@ pub(crate) struct ProblemBody<'a> {
     status: u16,
     /// A sentence a person can act on.
     detail: &'a str,
-    /// The fields out of their form, with status 422.
+    /// The invalid fields, with status 422.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
     errors: &'a [FieldError],
@@ -55,7 +55,7 @@ impl Problem {
         simops::Error::invalid(field, message).into()
     }
 
-    /// 404 for a path that means nothing.
+    /// 404 for an unknown path.
     pub(crate) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "There is nothing at this path")
     }
@@ -68,7 +68,7 @@ impl Problem {
         Self { cause: Some(Cause(cause.into())), ..problem }
     }
 
-    /// The same problem, worth another try after `wait`.
+    /// Sets `Retry-After` to `wait`.
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
     }
@@ -117,13 +117,13 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             errors: &self.errors,
         };
-        // Strings and numbers only: this cannot fail.
+        // Strings and numbers cannot fail to serialise.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let json = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
-            // Whole seconds, and never too early.
+            // In whole seconds, rounded up.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

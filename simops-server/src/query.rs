@@ -1,4 +1,4 @@
-//! Query parameters, each checked by name. Unknown ones are ignored.
+//! Query parameters. Unknown ones are ignored.
 
 use std::collections::BTreeMap;
 

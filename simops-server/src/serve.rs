@@ -1,4 +1,4 @@
-//! Connections: accepted until a signal, then drained within a bounded time.
+//! Accepts connections until shutdown, then drains them within a bounded time.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -15,21 +15,21 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tracing::{debug, warn};
 
-use crate::app::Application;
+use crate::application::Application;
 
-/// A request's head must be there within this; an idle connection is closed after it.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Requests under way get so long once the server is to end.
-const DRAIN_WITHIN: Duration = Duration::from_millis(3_500);
-/// Pause after the system has refused a connection, for example for want of file handles.
-const AFTER_REFUSAL: Duration = Duration::from_millis(100);
+/// Time limit for a request's head, and for an idle connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for requests in flight at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(3_500);
+/// Delay after a failed accept, for example when file handles are exhausted.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Answers requests until `shutdown` completes; then takes no new ones, ends the streams, and
-/// waits a while for the answers under way.
+/// Serves `app` until `shutdown` completes. Then it accepts no connection, closes the streams and
+/// waits up to 3.5 s for requests in flight.
 pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let http = Arc::new(http);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -41,37 +41,37 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
             Ok((stream, peer)) => {
                 let service = service(app.clone(), peer.ip());
                 if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%error, "a connection was gone before it was served");
+                    debug!(%error, "connection closed before it was served");
                     continue;
                 }
                 let connection = http.serve_connection(TokioIo::new(stream), service);
                 let connection = connections.watch(connection);
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
-                        debug!(%error, "a connection broke");
+                        debug!(%error, "connection failed");
                     }
                 });
             }
             Err(error) => {
-                warn!(%error, "a connection was refused");
-                tokio::time::sleep(AFTER_REFUSAL).await;
+                warn!(code = "accept_failed", %error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
     drop(listener);
     app.streams().close();
-    if tokio::time::timeout(DRAIN_WITHIN, connections.shutdown()).await.is_err() {
-        warn!("some requests were not answered in time");
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+        warn!(code = "drain_timeout", "shutdown closed connections with requests in flight");
     }
 }
 
-/// The application, told who the peer is.
+/// The application for one connection.
 fn service(
     app: Application,
     peer: IpAddr,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
     service_fn(move |request| {
         let app = app.clone();
-        async move { Ok(app.answer(peer, request).await) }
+        async move { Ok(app.respond(peer, request).await) }
     })
 }

@@ -1,4 +1,4 @@
-//! When to end: on Ctrl-C, or when the system asks.
+//! Termination signals: SIGINT and SIGTERM.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,10 +10,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens for them from now on.
+    /// Replaces the default action of the signals.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// The operating system's error if a handler cannot be installed.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -21,7 +21,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -1,5 +1,5 @@
-//! The status as many see it at once: computed when something changed, written out once, and
-//! completed per request with what differs.
+//! The status, computed and serialised once per change and completed per request with the fields
+//! that differ.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use simops::ops::{Ops, StatusView};
 use tokio::sync::watch;
 
 use crate::access::Actor;
-use crate::fresh::Fresh;
 use crate::problem::Problem;
+use crate::single_flight::SingleFlight;
 
-/// What no revision tells (costs, signs of life) is at most so old.
+/// Maximum age of what no revision covers, such as costs and heartbeats.
 const MAX_AGE: Duration = Duration::from_millis(100);
 
-/// The status for everybody.
+/// A serialised status.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// What it says.
+    /// The status itself.
     pub(crate) view: StatusView,
     /// The same as JSON, without the closing brace.
     json: Vec<u8>,
 }
 
-/// The latest status.
+/// Caches the latest status.
 pub(crate) struct Snapshots {
-    fresh: Fresh<Arc<Snapshot>>,
+    latest: SingleFlight<Arc<Snapshot>>,
     revision: watch::Receiver<u64>,
-    /// Whether only listed addresses are let in.
+    /// Whether an allowlist restricts client addresses.
     allowlisted: bool,
 }
 
 impl Snapshots {
     pub(crate) fn new(ops: &Ops, allowlisted: bool) -> Self {
-        Self { fresh: Fresh::new(MAX_AGE), revision: ops.store().watch(), allowlisted }
+        Self { latest: SingleFlight::new(MAX_AGE), revision: ops.store().watch(), allowlisted }
     }
 
-    /// The status now. A write of this process that has been answered is in it: the revision moved
-    /// before the answer.
+    /// The current status. It includes every completed write of this process, because the revision
+    /// moves before a write completes.
     pub(crate) async fn now(&self, ops: &Ops) -> Result<Arc<Snapshot>, Problem> {
         let revision = || *self.revision.borrow();
         let compute = async || Snapshot::of(ops.status().await?, self.allowlisted);
-        self.fresh.get(revision, compute).await
+        self.latest.get(revision, compute).await
     }
 }
 
@@ -58,12 +58,12 @@ impl Snapshot {
         Ok(Arc::new(Self { view, json }))
     }
 
-    /// Whether both say the same.
+    /// Whether both serialise to the same JSON.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.json == other.json
     }
 
-    /// The whole status, as `actor` sees it at `now`, after `prefix` and before `suffix`.
+    /// The whole status as `actor` sees it at `now`, between `prefix` and `suffix`.
     pub(crate) fn seen_by(
         &self,
         actor: &Actor,

@@ -1,4 +1,4 @@
-//! From configuration to a running server, and to its end.
+//! Starts the server from its configuration and shuts it down.
 
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,28 +19,31 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::access::Token;
+use crate::application::Application;
 use crate::config::{Config, HostKind};
 use crate::serve::serve;
-use crate::{app, worker};
+use crate::worker;
 
-/// From the signal to the end, at most.
-const END_WITHIN: Duration = Duration::from_secs(9);
-/// Model calls under way get so long to be booked; after that their leases expire into rows.
-const BOOK_WITHIN: Duration = Duration::from_secs(3);
+/// Time from the signal to the end of the process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(9);
+/// Time to record model calls in flight. Later their leases expire into ledger rows.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Runs a server until `shutdown` completes. Says on `out` where the console is.
+/// Runs a server until `shutdown` completes. Writes the address of the console to `out`, and the
+/// token if one was generated.
 ///
 /// # Errors
-/// One sentence about what keeps it from starting.
+/// Says in one line why the server cannot start: the address, the database or Redis is unavailable
+/// or unusable.
 pub async fn start(
     mut config: Config,
     mut out: impl Write,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let listener = bind(&config.listen).await?;
-    let address = listener.local_addr().map_err(|error| {
-        Error::unavailable("the address listened on is unknown").with_source(error)
-    })?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Error::unavailable("the listen address is unknown").with_source(error))?;
     let store = config.database.open().await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let redis_url = config.redis_url.as_deref();
@@ -56,16 +59,16 @@ pub async fn start(
     };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
     let generated = generated_token(&mut config)?;
-    let app = app(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
+    let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
-    let (leave, leaving) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
     let deliver = Deliver::new(Arc::clone(&store), Arc::clone(&clock), config.sinks.clone());
     let timers = Timers::new(Arc::clone(&store))
         .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
         .with(Arc::new(deliver))
         .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
         .with(Arc::new(ReportWriter::new(ops)));
-    let timers = spawn_timers(timers, leave.subscribe());
+    let timers = spawn_timers(timers, stop.subscribe());
     let router = match config.host {
         HostKind::None => None,
         HostKind::Commons => config.models.router(Arc::clone(&counter), Arc::clone(&clock))?,
@@ -74,58 +77,61 @@ pub async fn start(
         HostKind::None => None,
         HostKind::Commons => {
             let made = worker::commons(&config, store, &counter, &clock, router.clone());
-            Some(worker::spawn(made, leaving))
+            Some(worker::spawn(made, stopping))
         }
     };
-    // Nobody may be there to read it.
+    // Standard output may be closed.
     let _ = announce(&mut out, address, generated.as_deref());
     info!(%address, environment = config.environment.as_str(), version = simops::VERSION, "serving");
 
-    let (began_to_end, ending) = tokio::sync::oneshot::channel();
+    let (shutdown_began, shutting_down) = tokio::sync::oneshot::channel();
     let served = serve(listener, app, async {
         shutdown.await;
-        let _ = began_to_end.send(());
+        let _ = shutdown_began.send(());
     });
     let end = async {
         served.await;
-        leave.send_replace(true);
+        stop.send_replace(true);
         let _ = timers.await;
         if let Some(worker) = worker {
             let _ = worker.await;
         }
         if let Some(router) = router {
-            book_the_rest(&router).await;
+            flush_pending(&router).await;
         }
         counter.close().await;
     };
     tokio::select! {
-        () = end => info!("ended"),
-        () = too_late(ending) => warn!("the end took too long and was cut short"),
-        // Also without a worker here: those of other processes may die.
+        () = end => info!("stopped"),
+        () = shutdown_timeout(shutting_down) => warn!(code = "shutdown_timeout", "shutdown timed out"),
+        // Also without a worker here: the leases of crashed processes must expire.
         () = keep_expiring(&*counter, &*clock) => {}
     }
     Ok(())
 }
 
-/// Runs timers whenever this process has that duty, until it leaves.
-fn spawn_timers(timers: Timers, mut leaving: watch::Receiver<bool>) -> JoinHandle<()> {
+/// Runs timers while this process is the leader, until `stopping` is true.
+fn spawn_timers(timers: Timers, mut stopping: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(timers.run(async move {
-        // The sender's end means the same.
-        let _ = leaving.wait_for(|leaving| *leaving).await;
+        // An error means that the sender is dropped, which is also a shutdown.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }))
 }
 
-/// Waits a while for model calls under way.
-async fn book_the_rest(router: &Router) {
-    if let Err(unbooked) = router.flush(BOOK_WITHIN).await {
-        warn!(unbooked, "model calls were not booked in time; their leases will expire");
+/// Waits for model calls in flight to be recorded.
+async fn flush_pending(router: &Router) {
+    if let Err(pending) = router.flush(FLUSH_TIMEOUT).await {
+        warn!(
+            code = "calls_not_recorded",
+            pending, "model calls not recorded; their leases will expire"
+        );
     }
 }
 
-async fn too_late(ending: tokio::sync::oneshot::Receiver<()>) {
-    match ending.await {
-        Ok(()) => tokio::time::sleep(END_WITHIN).await,
-        // The server ended without a signal.
+async fn shutdown_timeout(shutting_down: tokio::sync::oneshot::Receiver<()>) {
+    match shutting_down.await {
+        Ok(()) => tokio::time::sleep(SHUTDOWN_TIMEOUT).await,
+        // The server stopped without a signal.
         Err(_) => std::future::pending().await,
     }
 }
@@ -135,16 +141,18 @@ async fn bind(addresses: &[SocketAddr]) -> Result<TcpListener> {
         let address = addresses.first().map(ToString::to_string).unwrap_or_default();
         let why = match error.kind() {
             ErrorKind::AddrInUse => "is in use by another program".to_owned(),
-            ErrorKind::AddrNotAvailable => "is no address of this machine".to_owned(),
-            ErrorKind::PermissionDenied => "needs a permission that is missing here".to_owned(),
-            _ => format!("cannot be listened on ({error})"),
+            ErrorKind::AddrNotAvailable => "is not an address of this machine".to_owned(),
+            ErrorKind::PermissionDenied => {
+                "requires a permission that this process lacks".to_owned()
+            }
+            _ => format!("cannot be bound ({error})"),
         };
         let text = format!("SIMOPS_LISTEN: {address} {why}; choose another ADDRESS:PORT");
         Error::unavailable(text).with_source(error)
     })
 }
 
-/// In development without a token, one is made; its text is told once.
+/// Generates a token in development if none is configured, and returns its text.
 fn generated_token(config: &mut Config) -> Result<Option<String>> {
     let wanted = config.environment == Environment::Development && config.access.enabled;
     if !wanted || config.access.token.is_some() {

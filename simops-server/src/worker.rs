@@ -1,4 +1,4 @@
-//! The simulation in the server's own process.
+//! The simulation that runs in the server's process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tracing::error;
 
 use crate::config::Config;
 
-/// After a panic, turns wait so long.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
+/// Delay before a worker restarts after a panic.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Makes workers of the reference world, all alike.
+/// Returns a factory of workers of the reference world.
 pub(crate) fn commons(
     config: &Config,
     store: Arc<dyn RunStore>,
@@ -43,23 +43,23 @@ pub(crate) fn commons(
     }
 }
 
-/// Follows the run controls with what `worker` makes until `leave` says so; also after a panic.
+/// Runs a worker until `shutdown` is true. After a panic it is replaced by a new one.
 pub(crate) fn spawn(
     worker: impl Fn() -> Worker + Send + 'static,
-    leave: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
-            let mut leaving = leave.clone();
+            let mut shutdown = shutdown.clone();
             let until = async move {
-                // An error means that the server is gone, which is a reason to leave, too.
-                let _ = leaving.wait_for(|leave| *leave).await;
+                // An error means that the sender is dropped, which is also a shutdown.
+                let _ = shutdown.wait_for(|shutdown| *shutdown).await;
             };
             match tokio::spawn(worker().run(until)).await {
                 Ok(()) => return,
                 Err(panic) => {
-                    error!(%panic, "the worker stopped; it begins anew");
-                    tokio::time::sleep(AFTER_PANIC).await;
+                    error!(code = "worker_panicked", %panic, "worker panicked; restarting");
+                    tokio::time::sleep(RESTART_DELAY).await;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Who acts: the name in `X-Admin-User`, and where the request came from.
+//! The actor of a request: the name in `X-Admin-User` and the client's address.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -13,14 +13,14 @@ use crate::problem::Problem;
 
 const ADMIN_USER: HeaderName = HeaderName::from_static("x-admin-user");
 
-/// Where a request came from.
+/// The client's address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Client(pub(crate) IpAddr);
 
-/// Who acts. Only requests that were let in have one.
+/// Who sent a request. Only requests that passed the access checks have one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct Actor {
-    /// The name given in `X-Admin-User`; `admin` when none was.
+    /// The name in `X-Admin-User`; `admin` by default.
     #[schema(value_type = String)]
     pub(crate) id: Cow<'static, str>,
     /// The client's address.
@@ -32,12 +32,12 @@ impl Actor {
     /// The actor that `headers` name.
     ///
     /// # Errors
-    /// A name with control characters, or one of simops itself.
+    /// 422 for a name with control characters, or one that is reserved for simops.
     pub(crate) fn named_in(headers: &HeaderMap, ip: IpAddr) -> Result<Self, Problem> {
         let Some(value) = headers.get(ADMIN_USER) else {
             return Ok(Self { id: Cow::Borrowed("admin"), ip });
         };
-        // Header values have no charset; what is no UTF-8 was meant as latin-1.
+        // Header values have no charset. What is not UTF-8 is read as Latin-1.
         let name = match std::str::from_utf8(value.as_bytes()) {
             Ok(name) => name.to_owned(),
             Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
@@ -50,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for Actor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // Closed by default: a route that the access checks did not see has no actor.
+        // A route that the access checks did not cover has no actor and fails.
         parts.extensions.get::<Self>().cloned().ok_or_else(|| {
             Problem::internal("an admin route was reached without access checks".to_owned())
         })

@@ -1,4 +1,4 @@
-//! Who is at the other end: the peer, or whom a trusted proxy speaks for.
+//! The client's address: the peer's, or the one that a trusted proxy reports.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,9 +10,9 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address, v4-mapped ones as v4.
 ///
-/// `X-Forwarded-For` is believed only from a trusted peer, and only from its right end up to the
-/// first address that is not trusted: that one was written by a proxy we trust, all before it by
-/// anybody. An entry that is no address ends the walk at the hop that wrote it.
+/// `X-Forwarded-For` is read only if the peer is a trusted proxy, from its right end to the first
+/// address that is not trusted: a trusted proxy wrote that one, anyone may have written the rest.
+/// An entry that is not an address ends the walk at the proxy that wrote it.
 pub(crate) fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     let mut client = peer.to_canonical();
     if trusted.is_empty() || !trusted.contains(client) {
@@ -55,13 +55,13 @@ mod tests {
     }
 
     #[test]
-    fn a_header_from_a_stranger_is_not_read() {
+    fn a_header_from_an_untrusted_peer_is_ignored() {
         assert_eq!(seen("203.0.113.9", &["127.0.0.1"], ""), "203.0.113.9");
         assert_eq!(seen("203.0.113.9", &["127.0.0.1"], "10.0.0.0/8"), "203.0.113.9");
     }
 
     #[test]
-    fn the_right_most_stranger_is_the_client() {
+    fn the_right_most_untrusted_address_is_the_client() {
         let trusted = "10.0.0.0/8, 2001:db8::/32";
         let of = |forwarded: &[&str]| seen("10.0.0.1", forwarded, trusted);
         assert_eq!(of(&[]), "10.0.0.1");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_address_ends_the_walk() {
+    fn an_invalid_entry_ends_the_walk() {
         assert_eq!(seen("10.0.0.1", &["198.51.100.4, unknown"], "10.0.0.0/8"), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["127.0.0.1, ;, 10.2.2.2"], "10.0.0.0/8"), "10.2.2.2");
         assert_eq!(seen("10.0.0.1", &["evil, 198.51.100.4"], "10.0.0.0/8"), "198.51.100.4");

@@ -1,4 +1,4 @@
-//! Guessing tokens is slow: after a few failures an address waits, and only that address.
+//! Locks an address out after repeated wrong tokens, without affecting others.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,32 +6,32 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many wrong tokens within [`WINDOW`] lock an address out until the window has passed.
-pub(crate) const FAILURES: u32 = 10;
-/// How long failures are remembered.
+/// Wrong tokens within [`WINDOW`] that lock an address out until the window has passed.
+pub(crate) const MAX_FAILURES: u32 = 10;
+/// How long failures count.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses remembered at once.
-pub(crate) const ADDRESSES: usize = 4_096;
+/// Addresses tracked at once.
+pub(crate) const MAX_ADDRESSES: usize = 4_096;
 
-/// What a token from an address is worth.
+/// The verdict on a token from an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is right, and the address may use it.
+    /// The token is right and the address is not locked out.
     Right,
-    /// It is wrong.
+    /// The token is wrong.
     Wrong,
-    /// The address has guessed too often; it may try again after this.
+    /// The address is locked out for this long.
     Locked(Duration),
 }
 
-/// The failures per address (per /64 for v6), of a bounded number of addresses.
+/// Counts failures per address (per /64 for v6), for a bounded number of addresses.
 ///
-/// When the memory is full, whoever failed least makes room, so that an attacker with many
-/// addresses forgets his own short records first; nobody else is ever locked out by it.
+/// When the map is full, the address with the fewest failures is dropped. So an attacker with many
+/// addresses evicts their own short records first, and locks nobody else out.
 #[derive(Debug, Default)]
 pub(crate) struct Lockout {
     records: Mutex<HashMap<IpAddr, Record>>,
-    // Mirrors the length, so that a right token takes no lock while nobody has failed.
+    // The length of `records`, so that a right token takes no lock while there are no failures.
     known: AtomicUsize,
 }
 
@@ -42,10 +42,10 @@ struct Record {
 }
 
 impl Record {
-    /// How long the address stays locked out.
+    /// How long the address remains locked out.
     fn locked(self, now: Instant) -> Option<Duration> {
         let left = WINDOW.saturating_sub(now.saturating_duration_since(self.since));
-        (self.failures >= FAILURES && !left.is_zero()).then_some(left)
+        (self.failures >= MAX_FAILURES && !left.is_zero()).then_some(left)
     }
 
     fn expired(self, now: Instant) -> bool {
@@ -54,29 +54,29 @@ impl Record {
 }
 
 impl Lockout {
-    /// How long `address` stays locked out, if it is.
+    /// How long `address` remains locked out; `None` if it is not.
     pub(crate) fn locked(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         if self.known.load(Ordering::Acquire) == 0 {
             return None;
         }
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.get(&who(address))?.locked(now)
+        records.get(&subject(address))?.locked(now)
     }
 
-    /// Counts a token of `address` and says what it is worth.
+    /// Counts a token of `address` and returns the verdict.
     pub(crate) fn judge(&self, address: IpAddr, right: bool, now: Instant) -> Verdict {
         if right && self.known.load(Ordering::Acquire) == 0 {
             return Verdict::Right;
         }
-        let who = who(address);
+        let subject = subject(address);
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left) = records.get(&who).and_then(|record| record.locked(now)) {
+        if let Some(left) = records.get(&subject).and_then(|record| record.locked(now)) {
             return Verdict::Locked(left);
         }
         if right {
-            records.remove(&who);
+            records.remove(&subject);
         } else {
-            count(&mut records, who, now);
+            count(&mut records, subject, now);
         }
         self.known.store(records.len(), Ordering::Release);
         if right { Verdict::Right } else { Verdict::Wrong }
@@ -88,25 +88,25 @@ impl Lockout {
     }
 }
 
-fn count(records: &mut HashMap<IpAddr, Record>, who: IpAddr, now: Instant) {
-    if let Some(record) = records.get_mut(&who).filter(|record| !record.expired(now)) {
+fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, now: Instant) {
+    if let Some(record) = records.get_mut(&subject).filter(|record| !record.expired(now)) {
         record.failures += 1;
         return;
     }
-    if records.len() >= ADDRESSES && !records.contains_key(&who) {
+    if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
         records.retain(|_, record| !record.expired(now));
     }
-    if records.len() >= ADDRESSES && !records.contains_key(&who) {
+    if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
         let least = records.iter().min_by_key(|(_, record)| (record.failures, record.since));
-        if let Some(least) = least.map(|(who, _)| *who) {
+        if let Some(least) = least.map(|(subject, _)| *subject) {
             records.remove(&least);
         }
     }
-    records.insert(who, Record { since: now, failures: 1 });
+    records.insert(subject, Record { since: now, failures: 1 });
 }
 
-/// A v6 client owns a whole /64, so that is what counts.
-pub(super) fn who(address: IpAddr) -> IpAddr {
+/// What limits apply to: the address, or the /64 of a v6 client, which owns all of it.
+pub(super) fn subject(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
         v4 @ IpAddr::V4(_) => v4,
@@ -127,13 +127,13 @@ mod tests {
     fn ten_wrong_tokens_lock_an_address_until_the_window_has_passed() {
         let (lockout, start) = (Lockout::default(), Instant::now());
         let (guesser, operator) = (ip("203.0.113.9"), ip("203.0.113.10"));
-        for _ in 0..FAILURES {
+        for _ in 0..MAX_FAILURES {
             assert_eq!(lockout.judge(guesser, false, start), Verdict::Wrong);
         }
         assert_eq!(lockout.judge(guesser, true, start), Verdict::Locked(WINDOW));
         assert_eq!(lockout.locked(guesser, start), Some(WINDOW));
         assert_eq!(lockout.judge(operator, true, start), Verdict::Right);
-        // Trying on does not prolong it.
+        // Further attempts do not prolong it.
         let later = start + WINDOW - Duration::from_secs(1);
         assert_eq!(lockout.judge(guesser, false, later), Verdict::Locked(Duration::from_secs(1)));
         assert_eq!(lockout.judge(guesser, true, start + WINDOW), Verdict::Right);
@@ -143,7 +143,7 @@ mod tests {
     fn a_right_token_clears_the_record() {
         let (lockout, now, address) = (Lockout::default(), Instant::now(), ip("203.0.113.9"));
         for _ in 0..5 {
-            for _ in 0..FAILURES - 1 {
+            for _ in 0..MAX_FAILURES - 1 {
                 assert_eq!(lockout.judge(address, false, now), Verdict::Wrong);
             }
             assert_eq!(lockout.judge(address, true, now), Verdict::Right);
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_v6_client_is_its_64_bit_network() {
         let (lockout, now) = (Lockout::default(), Instant::now());
-        for host in 0..FAILURES {
+        for host in 0..MAX_FAILURES {
             lockout.judge(ip(&format!("2001:db8::{host:x}")), false, now);
         }
         assert!(lockout.locked(ip("2001:db8::ffff"), now).is_some());
@@ -162,21 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_addresses_neither_grows_memory_nor_frees_a_guesser() {
+    fn many_addresses_neither_grow_memory_nor_free_a_locked_one() {
         let (lockout, now, guesser) = (Lockout::default(), Instant::now(), ip("203.0.113.9"));
-        for _ in 0..FAILURES {
+        for _ in 0..MAX_FAILURES {
             lockout.judge(guesser, false, now);
         }
         for address in 0..6_000_u32 {
             lockout.judge(IpAddr::from((0x0a00_0000 + address).to_be_bytes()), false, now);
         }
-        assert_eq!(lockout.len(), ADDRESSES);
+        assert_eq!(lockout.len(), MAX_ADDRESSES);
         assert!(lockout.locked(guesser, now).is_some());
     }
 
     proptest! {
         #[test]
-        fn nobody_is_locked_out_by_others(
+        fn no_address_is_locked_out_by_others(
             attempts in proptest::collection::vec((0_u8..6, any::<bool>(), 0_u64..20), 0..200),
         ) {
             let lockout = Lockout::default();
@@ -191,13 +191,13 @@ mod tests {
                     Verdict::Right => failures.clear(),
                     Verdict::Wrong => failures.push(now),
                     Verdict::Locked(left) => {
-                        prop_assert!(recent >= FAILURES as usize);
+                        prop_assert!(recent >= MAX_FAILURES as usize);
                         prop_assert!(left <= WINDOW);
                     }
                 }
                 prop_assert!(right || verdict != Verdict::Right);
                 // However the attempts are spread, at most two windows' worth get an answer.
-                prop_assert!(recent <= 2 * FAILURES as usize);
+                prop_assert!(recent <= 2 * MAX_FAILURES as usize);
             }
         }
     }

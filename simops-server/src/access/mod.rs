@@ -1,10 +1,10 @@
-//! Who may do what under `/api/admin`: the contract's table, checked in its order.
+//! Access to `/api/admin`: the checks of the contract's table, in its order.
 
 mod actor;
-mod allowance;
 mod client_ip;
 mod lockout;
 mod networks;
+mod rate_limiter;
 mod token;
 
 use std::net::IpAddr;
@@ -14,31 +14,31 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use simops::control::Environment;
 
 pub(crate) use actor::{Actor, Client};
-pub(crate) use allowance::Allowance;
 pub use networks::Networks;
+pub(crate) use rate_limiter::RateLimiter;
 pub use token::Token;
 
 use crate::problem::Problem;
 use lockout::{Lockout, Verdict};
 
-/// Where the admin API begins.
+/// The path prefix of the admin API.
 const ADMIN: &str = "/api/admin";
 
-/// The edge's own settings.
+/// Options of the access checks.
 #[derive(Debug, Clone)]
 pub struct AccessOptions {
-    /// Whether there is an admin API.
+    /// Whether the admin API is enabled.
     pub enabled: bool,
-    /// What opens it; without one it stays closed.
+    /// The admin token; without one, every request is refused.
     pub token: Option<Token>,
-    /// Who may come in; empty: everybody.
+    /// Addresses that may use the API; empty means all.
     pub allowlist: Networks,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Networks,
 }
 
 impl AccessOptions {
-    /// Open to everybody with `token`.
+    /// Any address with `token`.
     pub fn with_token(token: &str) -> Self {
         Self {
             enabled: true,
@@ -49,7 +49,7 @@ impl AccessOptions {
     }
 }
 
-/// Lets requests in or not.
+/// Checks the access of requests.
 #[derive(Debug)]
 pub(crate) struct Access {
     options: AccessOptions,
@@ -72,7 +72,10 @@ impl Access {
         client_ip::client_ip(peer, headers, &self.options.trusted_proxies)
     }
 
-    /// Whether the request may go on to its route.
+    /// Checks a request to the admin API.
+    ///
+    /// # Errors
+    /// The response of the first check that fails.
     pub(crate) fn check(
         &self,
         client: IpAddr,
@@ -107,7 +110,7 @@ impl Access {
     ) -> Result<(), Problem> {
         let verdict = match token::presented(headers) {
             Some(presented) => self.lockout.judge(client, token.is(presented), now),
-            // No token is no guess.
+            // A missing token does not count as a failed one.
             None => self.lockout.locked(client, now).map_or(Verdict::Wrong, Verdict::Locked),
         };
         match verdict {

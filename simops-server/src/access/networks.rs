@@ -1,4 +1,4 @@
-//! Lists of networks: who may come in, and whose forwarding header is believed.
+//! Lists of networks, for the allowlist and the trusted proxies.
 
 use std::net::IpAddr;
 
@@ -9,21 +9,21 @@ use ipnet::{IpNet, Ipv4Net};
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// The networks that `text`, separated by commas, names.
+    /// Parses a comma-separated list.
     ///
     /// # Errors
-    /// The first entry that is neither an IP nor a CIDR.
+    /// Returns the first entry that is neither an IP address nor a CIDR.
     pub fn parse(text: &str) -> Result<Self, String> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(|entry| network(entry).ok_or_else(|| entry.to_owned())).collect()
     }
 
-    /// Whether nobody is named.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `ip`, in whichever spelling, is in one of the networks.
+    /// Whether a network contains `ip`. A v4-mapped v6 address counts as v4.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(&ip))
@@ -44,7 +44,7 @@ fn network(text: &str) -> Option<IpNet> {
     Some(canonical(network))
 }
 
-/// A network of v4-mapped v6 addresses as the v4 network it is.
+/// Converts a network of v4-mapped v6 addresses to v4.
 fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else { return network };
     let v4 = mapped.addr().to_ipv4_mapped();
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_single_addresses_and_ranges_of_both_kinds() {
+    fn contains_single_addresses_and_ranges_of_both_families() {
         let networks = Networks::parse("10.0.0.7/8, 192.0.2.1 ,2001:db8::/32,::1").unwrap();
         for inside in ["10.255.0.1", "192.0.2.1", "2001:db8:1::5", "::1", "::ffff:10.1.2.3"] {
             assert!(networks.contains(inside.parse().unwrap()), "{inside}");

@@ -1,4 +1,4 @@
-//! The admin token: kept as a digest, compared in constant time, never shown.
+//! The admin token: stored as a hash, compared in constant time, never shown.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use subtle::ConstantTimeEq;
 const ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 const SCHEME: &[u8] = b"bearer ";
 
-/// The token that opens the admin API.
+/// The token of the admin API.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
 impl Token {
-    /// The token that is spelled `text`.
+    /// The token whose text is `text`.
     pub fn new(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// A token nobody can guess, in hex. The one time that its text is known.
+    /// The text of a new random token of 192 bits, in hex.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// The operating system's error if it has no source of randomness.
     pub fn generate() -> Result<String, getrandom::Error> {
         let mut bytes = [0; 24];
         getrandom::fill(&mut bytes)?;
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// Whether `presented` is this token; takes as long whatever it is.
+    /// Whether `presented` is this token, compared in constant time.
     pub fn is(&self, presented: &[u8]) -> bool {
         let presented: [u8; 32] = Sha256::digest(presented).into();
         self.0.ct_eq(&presented).into()
@@ -42,7 +42,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The token in `headers`: `Authorization: Bearer` or `X-Admin-Token`. An empty one is none.
+/// The token in `headers`: `Authorization: Bearer` or `X-Admin-Token`. An empty one counts as missing.
 pub(crate) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.as_bytes().split_at_checked(SCHEME.len())?;

@@ -1,4 +1,4 @@
-//! What operators want to be told, and where they are.
+//! KPI alerts and their receivers.
 
 use clap::Args;
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use simops::{Error, Result};
 
 use super::value::Value;
 
-/// Flags and variables of alerts.
+/// Flags and variables of KPI alerts.
 #[derive(Args)]
 #[command(next_help_heading = "Alerts")]
 pub(super) struct AlertArgs {
@@ -17,33 +17,33 @@ pub(super) struct AlertArgs {
     #[arg(long, env = "KPI_ALERT_RULES", value_name = "FILE")]
     kpi_alert_rules: Option<String>,
 
-    /// Whether critical alerts go to the webhook; default false.
+    /// Whether critical alerts are sent to the webhook; default false.
     #[arg(long, env = "KPI_ALERT_WEBHOOK_ENABLED", value_name = "BOOL")]
     kpi_alert_webhook_enabled: Option<String>,
 
-    /// Where the webhook is. Better set in the environment, like all secrets: other users of this
+    /// The URL of the webhook. Set it in the environment, like all secrets: other users of this
     /// machine can see flags.
     #[arg(long, env = "KPI_ALERT_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
     kpi_alert_webhook_url: Option<String>,
 
-    /// What its messages are signed with (Standard Webhooks): whsec_… or any text; several,
-    /// separated by spaces, while one replaces another.
+    /// The secret that signs its messages (Standard Webhooks): whsec_… or any text; during a
+    /// rotation several, separated by spaces.
     #[arg(long, env = "KPI_ALERT_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
     kpi_alert_webhook_secret: Option<String>,
 
-    /// An identical payload is not sent again within so many minutes; default 60.
+    /// Minutes within which an identical payload is not sent again; default 60.
     #[arg(long, env = "KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", value_name = "NUMBER")]
     kpi_alert_notify_cooldown_minutes: Option<String>,
 
-    /// Whether to tell when nothing is critical any more; default false.
+    /// Whether to notify when no alert is critical any more; default false.
     #[arg(long, env = "KPI_ALERT_NOTIFY_RESOLVED", value_name = "BOOL")]
     kpi_alert_notify_resolved: Option<String>,
 
-    /// A chat that takes Slack's form.
+    /// A chat webhook in Slack's format.
     #[arg(long, env = "KPI_ALERT_SLACK_URL", value_name = "URL", hide_env_values = true)]
     kpi_alert_slack_url: Option<String>,
 
-    /// A chat that takes Discord's form.
+    /// A chat webhook in Discord's format.
     #[arg(long, env = "KPI_ALERT_DISCORD_URL", value_name = "URL", hide_env_values = true)]
     kpi_alert_discord_url: Option<String>,
 
@@ -51,22 +51,21 @@ pub(super) struct AlertArgs {
     #[arg(long, env = "KPI_ALERT_PAGERDUTY_KEY", value_name = "KEY", hide_env_values = true)]
     kpi_alert_pagerduty_key: Option<String>,
 
-    /// Another place that takes PagerDuty's events.
+    /// Another URL that accepts PagerDuty's events.
     #[arg(long, env = "KPI_ALERT_PAGERDUTY_URL", value_name = "URL", hide_env_values = true)]
     kpi_alert_pagerduty_url: Option<String>,
 
-    /// Whether the log is told; default false.
+    /// Whether alerts are also logged; default false.
     #[arg(long, env = "KPI_ALERT_LOG_ENABLED", value_name = "BOOL")]
     kpi_alert_log_enabled: Option<String>,
 
-    /// Hosts that messages may go to although they are inside (private, loopback, …), separated by
-    /// commas.
+    /// Hosts with private or loopback addresses that messages may be sent to, separated by commas.
     #[arg(long, env = "KPI_ALERT_ALLOWED_HOSTS", value_name = "HOSTS")]
     kpi_alert_allowed_hosts: Option<String>,
 }
 
 impl AlertArgs {
-    /// What is to be told, and to whom.
+    /// Alert options and receivers.
     pub(super) fn resolve(&self, in_development: bool) -> Result<(AlertOptions, Sinks)> {
         let of = |name, text| Value::of(name, Option::as_ref(text));
         let secret = |name, text| of(name, text).text().map(Secret::new);

@@ -1,4 +1,4 @@
-//! Flags and environment variables, as they are written.
+//! Command-line flags and environment variables.
 
 use clap::Parser;
 use simops::digest::args::{EvidenceArgs, ScheduleArgs};
@@ -9,14 +9,14 @@ use super::alerts::AlertArgs;
 
 /// The simops server: admin API, console, and the reference world in-process.
 ///
-/// Every option is also an environment variable, and a line in `.env` in the working directory; a
-/// flag wins over the environment, the environment over the file. Runtime settings (such as
-/// LLM_DAILY_BUDGET_USD_HARD) take their defaults from the environment, too.
+/// Every option can also be set as an environment variable or in `.env` in the working directory. A
+/// flag overrides the environment, which overrides the file. Runtime settings (such as
+/// LLM_DAILY_BUDGET_USD_HARD) also take their defaults from the environment.
 #[derive(Parser)]
 #[command(name = "simops-server", version = simops::VERSION, max_term_width = 100)]
 #[command(
-    after_help = "Without any configuration it creates simops.db here, prints the address of \
-                        the console and a token, and serves."
+    after_help = "Without any configuration it creates simops.db in the working directory and prints \
+                        the address of the console and a token."
 )]
 pub struct Args {
     /// `development` (default) or `production`.
@@ -31,47 +31,46 @@ pub struct Args {
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub(super) redis_url: Option<String>,
 
-    /// Where to listen, default 127.0.0.1:8080; port 0 takes a free one.
+    /// The address to listen on; default 127.0.0.1:8080. Port 0 picks a free port.
     #[arg(long, visible_alias = "listen", env = "SIMOPS_LISTEN", value_name = "ADDRESS:PORT")]
     pub(super) simops_listen: Option<String>,
 
-    /// `false`: every admin path answers 404.
+    /// With `false`, every admin path responds with 404; default true.
     #[arg(long, env = "ADMIN_ENABLED", value_name = "BOOL")]
     pub(super) admin_enabled: Option<String>,
 
-    /// The token that opens the admin API. Better set in the environment: other users of this
-    /// machine can see flags. Development without one generates one.
+    /// The token of the admin API. Set it in the environment: other users of this machine can see
+    /// flags. Without one, development generates one.
     #[arg(long, env = "ADMIN_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(super) admin_api_token: Option<String>,
 
-    /// Whether operators may write; default true in development, false in production.
+    /// Whether the admin API allows writes; default true in development, false in production.
     #[arg(long, env = "ADMIN_WRITE_ENABLED", value_name = "BOOL")]
     pub(super) admin_write_enabled: Option<String>,
 
-    /// Who may use the admin API: IPs and CIDRs, separated by commas; empty = everybody, but
-    /// production writes need it.
+    /// IPs and CIDRs that may use the admin API, separated by commas; default: all. Writes in
+    /// production require it.
     #[arg(long, env = "ADMIN_IP_ALLOWLIST", value_name = "NETWORKS")]
     pub(super) admin_ip_allowlist: Option<String>,
 
-    /// Whose X-Forwarded-For is believed: IPs and CIDRs, separated by commas.
+    /// IPs and CIDRs of proxies whose X-Forwarded-For is trusted, separated by commas.
     #[arg(long, env = "TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub(super) trusted_proxies: Option<String>,
 
-    /// `false`: visitors' events are answered with 403; default true.
+    /// With `false`, visitors' events are refused with 403; default true.
     #[arg(long, env = "KPI_EVENT_INGEST_ENABLED", value_name = "BOOL")]
     pub(super) kpi_event_ingest_enabled: Option<String>,
 
-    /// How many requests with visitors' events one address may send per minute; default 600, 0 = any
-    /// number.
+    /// Requests with visitors' events per minute and address; default 600, 0 means no limit.
     #[arg(long, env = "KPI_EVENT_RATE_LIMIT", value_name = "NUMBER")]
     pub(super) kpi_event_rate_limit: Option<String>,
 
-    /// Origins whose pages may send visitors' events and read the answer, separated by commas; `*` =
-    /// all; default: only the server's own.
+    /// Origins whose pages may send visitors' events and read the response, separated by commas; `*`
+    /// means all; default: only the server's own.
     #[arg(long, env = "KPI_EVENT_CORS_ORIGINS", value_name = "ORIGINS")]
     pub(super) kpi_event_cors_origins: Option<String>,
 
-    /// Which simulation runs in this process: `commons` (default) or `none`.
+    /// The simulation that runs in this process: `commons` (default) or `none`.
     #[arg(long, env = "SIMOPS_HOST", value_name = "NAME")]
     pub(super) host: Option<String>,
 
@@ -83,7 +82,7 @@ pub struct Args {
     #[arg(long, env = "SIMOPS_WORLD_AGENTS", value_name = "NUMBER")]
     pub(super) world_agents: Option<String>,
 
-    /// What the chance of a new world depends on; default 42.
+    /// The random seed of a new world; default 42.
     #[arg(long, env = "SIMOPS_WORLD_SEED", value_name = "NUMBER")]
     pub(super) world_seed: Option<String>,
 
@@ -91,11 +90,11 @@ pub struct Args {
     #[arg(long, visible_alias = "output-dir", env = "SIMOPS_OUTPUT_DIR", value_name = "FOLDER")]
     pub(super) simops_output_dir: Option<String>,
 
-    /// What is logged, e.g. `info` (default), `debug`, or `warn,simops_server=debug`.
+    /// The log filter, such as `info` (default), `debug` or `warn,simops_server=debug`.
     #[arg(long, env = "SIMOPS_LOG", value_name = "FILTER")]
     pub(super) log: Option<String>,
 
-    /// `text` (default) or `json`; both on stderr.
+    /// The log format on stderr: `text` (default) or `json`.
     #[arg(long, env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
 

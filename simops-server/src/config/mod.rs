@@ -1,4 +1,4 @@
-//! The server's configuration: read once at start, checked as a whole before anything begins.
+//! The server's configuration: read and validated once at start.
 
 mod alerts;
 mod args;
@@ -24,74 +24,66 @@ use value::Value;
 
 use crate::access::{AccessOptions, Token};
 use crate::ingest::IngestOptions;
+use crate::logs::LogFormat;
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For a person.
-    Text,
-    /// For a machine: one object per line.
-    Json,
-}
-
-/// Which simulation runs in the server's process.
+/// The simulation that runs in the server's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostKind {
     /// The reference world.
     Commons,
-    /// None: workers are processes of their own.
+    /// None: workers run as separate processes.
     None,
 }
 
-/// Everything the server is told at start.
+/// The validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where this deployment stands.
+    /// The environment of this deployment.
     pub environment: Environment,
     /// The database.
     pub database: Database,
-    /// Where calls are counted; none: in the database.
+    /// The Redis that counts calls; `None` counts in the database.
     pub redis_url: Option<String>,
-    /// Where to listen.
+    /// The addresses to listen on. The first that can be bound is used.
     pub listen: Vec<SocketAddr>,
-    /// Who is let in.
+    /// Access to the admin API.
     pub access: AccessOptions,
-    /// Whether operators may write.
+    /// Whether the admin API allows writes.
     pub write_enabled: bool,
-    /// Which simulation runs in-process.
+    /// The simulation that runs in this process.
     pub host: HostKind,
-    /// How many times faster than real pace it runs.
+    /// How many times faster than real time it runs.
     pub speed: f64,
-    /// How a new world of it begins.
+    /// Options of a new world.
     pub world: CommonsOptions,
-    /// Which models it may ask.
+    /// Its model providers.
     pub models: LlmConfig,
-    /// The door for visitors' events.
+    /// The ingest of visitors' events.
     pub ingest: IngestOptions,
-    /// What operators want to be told.
+    /// KPI alert rules and notification options.
     pub alerts: AlertOptions,
-    /// Who is told, and where they are.
+    /// Receivers of notifications.
     pub sinks: Sinks,
-    /// The settings known, with this deployment's defaults.
+    /// The runtime settings with this deployment's defaults.
     pub registry: Arc<Registry>,
-    /// Where baselines and digests are written to.
+    /// The folder that baselines and digests are written to.
     pub output_folder: PathBuf,
-    /// What a digest takes at least.
+    /// The minimum evidence of a digest.
     pub digest_gate: Requirements,
-    /// When one is drafted by itself.
+    /// The schedule of the weekly digest.
     pub digest_schedule: Schedule,
-    /// What is logged.
+    /// The log filter.
     pub log: String,
-    /// How it looks.
+    /// The log format.
     pub log_format: LogFormat,
 }
 
 impl Config {
-    /// The configuration that flags and environment spell; `lookup` finds further variables.
+    /// Validates flags and environment variables. `lookup` returns further variables.
     ///
     /// # Errors
-    /// `Invalid` or `Rejected` naming the variable, its value unless it is a secret, and what is
-    /// allowed.
+    /// `Invalid` or `Rejected`, with the name of the variable, its value unless it is a secret, and
+    /// the allowed values.
     pub fn resolve(args: &Args, lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let of = |name, text| Value::of(name, Option::as_ref(text));
         let environments =
@@ -150,15 +142,14 @@ impl Config {
 fn token(value: &Value<'_>) -> Result<Option<Token>> {
     let Some(text) = value.text() else { return Ok(None) };
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = "is set to something (not shown) with characters that no header carries; \
+        let message = "has characters that a header cannot carry (the value is not shown); \
                        must be visible ASCII without spaces";
         return Err(Error::invalid("ADMIN_API_TOKEN", message));
     }
     Ok(Some(Token::new(text)))
 }
 
-/// The settings, with defaults from the environment. Run state is moved by the run controls, so
-/// the environment cannot begin with a run.
+/// The settings with defaults from the environment, which must not set run state.
 fn registry(lookup: impl Fn(&str) -> Option<String>) -> Result<Registry> {
     let registry = Registry::builtin().with_defaults_from(lookup)?;
     for (name, idle) in [(key::ACTIVE, "false"), (key::RUN_ID, "empty")] {

@@ -1,4 +1,4 @@
-//! From text to values: an empty one is unset, a wrong one names itself and what is allowed.
+//! Parses variables. An empty one counts as unset; an error names the variable and what is allowed.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use simops::{Error, Result};
 
 use crate::access::Networks;
 
-/// A variable's name and text, if it is set.
+/// A variable: its name, and its text if set.
 pub(super) struct Value<'a> {
     name: &'a str,
     text: Option<&'a str>,
@@ -30,7 +30,7 @@ impl<'a> Value<'a> {
         parsed.map_err(|_| self.not_allowed("must be true or false"))
     }
 
-    /// One of a few words.
+    /// One of `words`.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)], default: T) -> Result<T> {
         let Some(text) = self.text else { return Ok(default) };
         let known = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
@@ -40,7 +40,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A number within bounds, both included.
+    /// A number within inclusive bounds.
     pub(super) fn number<T>(&self, bounds: RangeInclusive<T>, default: T) -> Result<T>
     where
         T: std::str::FromStr + PartialOrd + std::fmt::Display,
@@ -87,7 +87,7 @@ impl<'a> Value<'a> {
         Ok(found)
     }
 
-    /// The error of a value that is no secret.
+    /// The error for an invalid value. It quotes the value, which must not be a secret.
     pub(super) fn not_allowed(&self, allowed: &str) -> Error {
         let text = self.text.unwrap_or_default();
         Error::invalid(self.name, format!("{text:?} is not allowed; {allowed}"))

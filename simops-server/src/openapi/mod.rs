@@ -1,6 +1,6 @@
-//! What every operation has in common, added to the description generated from the handlers.
+//! Completes the generated OpenAPI description with what all operations share.
 
-mod visits;
+mod ingest;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
@@ -8,28 +8,29 @@ use simops::Error;
 
 use crate::routes::KPI_EVENTS;
 
-/// Refusals that any admin operation may answer with.
+/// Error responses of every admin operation.
 const COMMON: &[(&str, &str)] = &[
     ("401", "The token is missing or wrong."),
-    ("403", "This address, or any write, is not allowed here."),
-    ("404", "There is no such thing, or no admin API."),
-    ("422", "Something in the request is out of its form; `errors` names it."),
-    ("429", "Too many wrong tokens came from this address; see Retry-After."),
-    ("500", "A defect of simops."),
-    ("503", "The database is away, see Retry-After; or no token is configured."),
+    ("403", "This address, or writing, is not allowed."),
+    ("404", "The resource does not exist, or the admin API is disabled."),
+    ("422", "A field is invalid; `errors` names it."),
+    ("429", "Too many wrong tokens from this address; see Retry-After."),
+    ("500", "An internal error."),
+    ("503", "The database is unavailable, see Retry-After; or no token is configured."),
 ];
-/// Refusals that only writes know.
+/// Further error responses of writes.
 const OF_WRITES: &[(&str, &str)] = &[
-    ("400", "Well formed, but it cannot be granted."),
+    ("400", "The request is well-formed but cannot be granted."),
     ("408", "The body did not arrive in time."),
-    ("409", "It conflicts with the current state."),
+    ("409", "The request conflicts with the current state."),
     ("413", "The body is larger than 1 MiB."),
     ("415", "The body is not JSON."),
 ];
 
 /// The whole description, as JSON.
 pub(crate) fn finish(generated: &utoipa::openapi::OpenApi) -> simops::Result<Bytes> {
-    let unwritable = |error| Error::internal("the API has no description").with_source(error);
+    let unwritable =
+        |error| Error::internal("the OpenAPI description cannot be written").with_source(error);
     let mut api = serde_json::to_value(generated).map_err(unwritable)?;
     api["info"] = json!({
         "title": "simops admin API",
@@ -47,8 +48,8 @@ pub(crate) fn finish(generated: &utoipa::openapi::OpenApi) -> simops::Result<Byt
             complete(operation, method != "get");
         }
     }
-    api["paths"][KPI_EVENTS] = visits::path();
-    api["components"]["schemas"]["VisitorEvent"] = visits::event();
+    api["paths"][KPI_EVENTS] = ingest::path();
+    api["components"]["schemas"]["VisitorEvent"] = ingest::event();
     Ok(serde_json::to_vec(&api).map_err(unwritable)?.into())
 }
 
@@ -57,11 +58,12 @@ fn complete(operation: &mut Value, is_write: bool) {
     for (status, description) in COMMON.iter().chain(of_writes) {
         operation["responses"][status] = problem(description);
     }
-    let mut headers = vec![header("X-Admin-User", "Who acts; `admin` when absent.", 120)];
+    let mut headers = vec![header("X-Admin-User", "The actor's name; `admin` by default.", 120)];
     if is_write {
-        let about = "A name for this write: repeated with the same body, it gets the same answer.";
+        let about =
+            "Identifies this write: repeated with the same body, it returns the first response.";
         headers.push(header("Idempotency-Key", about, 255));
-        // Where every field is optional, so is the body.
+        // The body is optional if every field is.
         operation["requestBody"]["required"] = json!(requires_body(operation));
     }
     match operation["parameters"].as_array_mut() {

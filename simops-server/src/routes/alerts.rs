@@ -1,35 +1,31 @@
-//! Alerts, and what became of the messages that tell them.
+//! KPI alerts, and the messages that report them.
 
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, State};
+use axum::extract::State;
 use simops::alert::Alert;
 use simops::ops::{
     AlertChanged, AlertsResponse, DeliveryResponse, MessagesResponse, ReasonBody, Replayed,
     SilenceAlert,
 };
 
-use super::named;
 use crate::access::Actor;
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::body::Write;
-use crate::problem::Problem;
+use crate::path::PathParam;
 use crate::query::Query;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-type Path = Result<RawPathParams, RawPathParamsRejection>;
-
-fn id(path: &Path) -> Result<&str, Problem> {
-    named(path.as_ref().ok()).ok_or_else(Problem::no_such_path)
-}
-
-/// The alerts, last fired first.
+/// Alerts, the most recently fired first.
 #[utoipa::path(get, path = "/api/admin/kpi/alerts", tag = "kpi",
     params(
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
-        ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = AlertsResponse)))]
-pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<AlertsResponse> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> JsonResult<AlertsResponse> {
     Ok(Json(app.ops.alerts(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
@@ -37,71 +33,75 @@ pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answ
 #[utoipa::path(get, path = "/api/admin/kpi/alerts/{id}", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
     responses((status = OK, body = Alert)))]
-pub(crate) async fn one(State(app): State<App>, _: Actor, path: Path) -> Answer<Alert> {
-    Ok(Json(app.ops.alert(id(&path)?).await?))
+pub(crate) async fn one(
+    State(app): State<App>,
+    _: Actor,
+    PathParam(id): PathParam,
+) -> JsonResult<Alert> {
+    Ok(Json(app.ops.alert(&id).await?))
 }
 
-/// Says that somebody knows of an alert: it is not told again unless it gets worse.
+/// Acknowledges an alert: it is not sent again unless its severity rises.
 #[utoipa::path(post, path = "/api/admin/kpi/alerts/{id}/acknowledge", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
     request_body = ReasonBody, responses((status = OK, body = AlertChanged)))]
 pub(crate) async fn acknowledge(
     State(app): State<App>,
-    path: Path,
+    PathParam(id): PathParam,
     write: Write<ReasonBody>,
-) -> Answer<AlertChanged> {
+) -> JsonResult<AlertChanged> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.acknowledge_alert(&write.caller, id(&path)?, reason).await?))
+    Ok(Json(app.ops.acknowledge_alert(&write.caller, &id, reason).await?))
 }
 
-/// Has nobody told of an alert for a while; without a time, ends that.
+/// Silences an alert until a time; without one, ends the silence.
 #[utoipa::path(post, path = "/api/admin/kpi/alerts/{id}/silence", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
     request_body = SilenceAlert, responses((status = OK, body = AlertChanged)))]
 pub(crate) async fn silence(
     State(app): State<App>,
-    path: Path,
+    PathParam(id): PathParam,
     write: Write<SilenceAlert>,
-) -> Answer<AlertChanged> {
-    Ok(Json(app.ops.silence_alert(&write.caller, id(&path)?, &write.body).await?))
+) -> JsonResult<AlertChanged> {
+    Ok(Json(app.ops.silence_alert(&write.caller, &id, &write.body).await?))
 }
 
-/// The messages, newest first, each with what became of it.
+/// Messages with the state of their deliveries, newest first.
 #[utoipa::path(get, path = "/api/admin/kpi/notifications", tag = "kpi",
     params(
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
-        ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = MessagesResponse)))]
 pub(crate) async fn messages(
     State(app): State<App>,
     _: Actor,
     query: Query,
-) -> Answer<MessagesResponse> {
+) -> JsonResult<MessagesResponse> {
     Ok(Json(app.ops.messages(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
-/// One delivery with its tries.
+/// One delivery with its attempts.
 #[utoipa::path(get, path = "/api/admin/kpi/deliveries/{id}", tag = "kpi",
     params(("id" = String, Path, description = "The delivery.")),
     responses((status = OK, body = DeliveryResponse)))]
 pub(crate) async fn delivery(
     State(app): State<App>,
     _: Actor,
-    path: Path,
-) -> Answer<DeliveryResponse> {
-    Ok(Json(app.ops.delivery(id(&path)?).await?))
+    PathParam(id): PathParam,
+) -> JsonResult<DeliveryResponse> {
+    Ok(Json(app.ops.delivery(&id).await?))
 }
 
-/// Has a delivery tried again, whatever became of it, under the same id.
+/// Delivers a message again under the same id, whatever the state of the delivery.
 #[utoipa::path(post, path = "/api/admin/kpi/deliveries/{id}/replay", tag = "kpi",
     params(("id" = String, Path, description = "The delivery.")),
     request_body = ReasonBody, responses((status = OK, body = Replayed)))]
 pub(crate) async fn replay(
     State(app): State<App>,
-    path: Path,
+    PathParam(id): PathParam,
     write: Write<ReasonBody>,
-) -> Answer<Replayed> {
+) -> JsonResult<Replayed> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.replay_delivery(&write.caller, id(&path)?, reason).await?))
+    Ok(Json(app.ops.replay_delivery(&write.caller, &id, reason).await?))
 }

@@ -1,4 +1,4 @@
-//! Who changed what.
+//! The audit trail.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -7,21 +7,21 @@ use simops::control::AuditHead;
 use simops::ops::AuditResponse;
 
 use crate::access::Actor;
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-/// What came of a verification.
+/// The result of a verification.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct AuditVerification {
-    /// Whether the trail holds.
+    /// Whether the hash chain is intact.
     ok: bool,
-    /// Rows verified; null when it does not hold.
+    /// Rows verified; null if the chain is broken.
     rows: Option<i64>,
-    /// The trail's end, to be remembered elsewhere; null when it does not hold.
+    /// The newest row and its hash, to be kept elsewhere; null if the chain is broken.
     head: Option<AuditHead>,
-    /// The first thing that is wrong.
+    /// The first fault found; null if there is none.
     detail: Option<String>,
 }
 
@@ -29,18 +29,22 @@ pub(crate) struct AuditVerification {
 #[utoipa::path(get, path = "/api/admin/audit", tag = "records",
     params(
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
-        ("offset" = Option<i64>, Query, description = "Rows to leave out at the newest end."),
+        ("offset" = Option<i64>, Query, description = "Rows to skip, from the newest."),
     ),
     responses((status = OK, body = AuditResponse)))]
-pub(crate) async fn audit(State(app): State<App>, _: Actor, query: Query) -> Answer<AuditResponse> {
+pub(crate) async fn audit(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> JsonResult<AuditResponse> {
     let (limit, offset) = (query.int("limit", 50)?, query.int("offset", 0)?);
     Ok(Json(app.ops.audit(limit, offset).await?))
 }
 
-/// Recomputes the hashes of the whole trail, and compares them with a head remembered elsewhere.
+/// Recomputes the hashes of the whole trail and compares them with a head kept elsewhere.
 #[utoipa::path(get, path = "/api/admin/audit/verify", tag = "records",
     params(
-        ("head_id" = Option<i64>, Query, description = "The id of a remembered head."),
+        ("head_id" = Option<i64>, Query, description = "The id of a head kept elsewhere."),
         ("head_hash" = Option<String>, Query, description = "Its hash."),
     ),
     responses((status = OK, body = AuditVerification)))]
@@ -48,7 +52,7 @@ pub(crate) async fn verify(
     State(app): State<App>,
     _: Actor,
     query: Query,
-) -> Answer<AuditVerification> {
+) -> JsonResult<AuditVerification> {
     let remembered = match (query.int("head_id", 0)?, query.text("head_hash")) {
         (0, None) => None,
         (id, Some(hash)) if id > 0 => Some(AuditHead { id, hash: hash.to_owned() }),

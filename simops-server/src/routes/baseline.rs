@@ -5,18 +5,18 @@ use simops::baseline::BaselineResponse;
 use simops::ops::BaselineOptions;
 use simops::progress::NO_PROGRESS;
 
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::body::Write;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-/// Takes a baseline, and writes it below the server's output folder.
+/// Takes a baseline and writes it to the server's output folder.
 ///
-/// Budget, thresholds, recent provider failures, and the figures of windows that end now.
+/// It holds the budget, the thresholds, recent provider failures and the metrics of windows that end now.
 #[utoipa::path(post, path = "/api/admin/baseline", tag = "reports",
     request_body = BaselineOptions, responses((status = OK, body = BaselineResponse)))]
 pub(crate) async fn take(
     State(app): State<App>,
     write: Write<BaselineOptions>,
-) -> Answer<BaselineResponse> {
+) -> JsonResult<BaselineResponse> {
     Ok(Json(app.ops.write_baseline(&write.caller, &write.body, NO_PROGRESS).await?))
 }

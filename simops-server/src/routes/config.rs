@@ -4,14 +4,14 @@ use axum::extract::State;
 use simops::ops::{ConfigResponse, PatchConfig, PatchedConfig};
 
 use crate::access::Actor;
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::body::Write;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-/// Runtime settings: defaults, overrides, values in force, and what may be changed how.
+/// Runtime settings: defaults, overrides, effective values, and the type and range of each.
 #[utoipa::path(get, path = "/api/admin/config", tag = "settings",
     responses((status = OK, body = ConfigResponse)))]
-pub(crate) async fn config(State(app): State<App>, _: Actor) -> Answer<ConfigResponse> {
+pub(crate) async fn config(State(app): State<App>, _: Actor) -> JsonResult<ConfigResponse> {
     Ok(Json(app.ops.config().await?))
 }
 
@@ -21,6 +21,6 @@ pub(crate) async fn config(State(app): State<App>, _: Actor) -> Answer<ConfigRes
 pub(crate) async fn patch(
     State(app): State<App>,
     write: Write<PatchConfig>,
-) -> Answer<PatchedConfig> {
+) -> JsonResult<PatchedConfig> {
     Ok(Json(app.ops.patch_config(&write.caller, write.body).await?))
 }

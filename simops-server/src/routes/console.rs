@@ -1,13 +1,13 @@
-//! The console's page and files.
+//! The console's page and assets.
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use crate::app::App;
 use crate::assets::redirect;
 use crate::problem::Problem;
+use crate::state::App;
 
 pub(crate) async fn root() -> Response {
     redirect("ops")

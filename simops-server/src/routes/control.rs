@@ -6,68 +6,77 @@ use simops::ops::{
     StartedRun, StopRun, StoppedRun,
 };
 
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::body::Write;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-/// Holds the run still.
+/// Pauses the run.
 #[utoipa::path(post, path = "/api/admin/control/pause", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = Paused)))]
-pub(crate) async fn pause(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Paused> {
+pub(crate) async fn pause(State(app): State<App>, write: Write<ReasonBody>) -> JsonResult<Paused> {
     Ok(Json(app.ops.pause(&write.caller, &write.body).await?))
 }
 
-/// Goes on after a pause, or after a guardrail's stop.
+/// Resumes a paused run, or one that a guardrail stopped.
 #[utoipa::path(post, path = "/api/admin/control/resume", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = Paused)))]
-pub(crate) async fn resume(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Paused> {
+pub(crate) async fn resume(State(app): State<App>, write: Write<ReasonBody>) -> JsonResult<Paused> {
     Ok(Json(app.ops.resume(&write.caller, &write.body).await?))
 }
 
-/// Sends calls to the cheapest route.
+/// Routes model calls to the cheapest provider.
 #[utoipa::path(post, path = "/api/admin/control/degrade", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = Degraded)))]
-pub(crate) async fn degrade(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Degraded> {
+pub(crate) async fn degrade(
+    State(app): State<App>,
+    write: Write<ReasonBody>,
+) -> JsonResult<Degraded> {
     Ok(Json(app.ops.degrade(&write.caller, &write.body, true).await?))
 }
 
-/// Sends calls to their usual routes again.
+/// Routes model calls to their usual providers again.
 #[utoipa::path(post, path = "/api/admin/control/degrade/clear", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = Degraded)))]
-pub(crate) async fn clear(State(app): State<App>, write: Write<ReasonBody>) -> Answer<Degraded> {
+pub(crate) async fn clear(
+    State(app): State<App>,
+    write: Write<ReasonBody>,
+) -> JsonResult<Degraded> {
     Ok(Json(app.ops.degrade(&write.caller, &write.body, false).await?))
 }
 
-/// Changes the mode that is shown while no run is open.
+/// Changes the mode that the status shows while no run is open.
 #[utoipa::path(post, path = "/api/admin/control/run-mode", tag = "control",
     request_body = SetRunMode, responses((status = OK, body = RunModeChanged)))]
 pub(crate) async fn run_mode(
     State(app): State<App>,
     write: Write<SetRunMode>,
-) -> Answer<RunModeChanged> {
+) -> JsonResult<RunModeChanged> {
     Ok(Json(app.ops.set_run_mode(&write.caller, &write.body).await?))
 }
 
-/// Starts a run, in a new world if asked to.
+/// Starts a run, optionally in a new world.
 #[utoipa::path(post, path = "/api/admin/control/run/start", tag = "control",
     request_body = StartRun, responses((status = OK, body = StartedRun)))]
-pub(crate) async fn start(State(app): State<App>, write: Write<StartRun>) -> Answer<StartedRun> {
+pub(crate) async fn start(
+    State(app): State<App>,
+    write: Write<StartRun>,
+) -> JsonResult<StartedRun> {
     Ok(Json(app.ops.start_run(&write.caller, &write.body).await?))
 }
 
-/// Ends the current run and pauses.
+/// Ends the current run and pauses the simulation.
 #[utoipa::path(post, path = "/api/admin/control/run/stop", tag = "control",
     request_body = StopRun, responses((status = OK, body = StoppedRun)))]
-pub(crate) async fn stop(State(app): State<App>, write: Write<StopRun>) -> Answer<StoppedRun> {
+pub(crate) async fn stop(State(app): State<App>, write: Write<StopRun>) -> JsonResult<StoppedRun> {
     Ok(Json(app.ops.stop_run(&write.caller, &write.body).await?))
 }
 
-/// Builds a new world and shows it; an open run ends. Never in production.
+/// Replaces the world with a new one and ends an open run. Refused in production.
 #[utoipa::path(post, path = "/api/admin/control/run/reset-dev", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = ResetWorldResponse)))]
 pub(crate) async fn reset(
     State(app): State<App>,
     write: Write<ReasonBody>,
-) -> Answer<ResetWorldResponse> {
+) -> JsonResult<ResetWorldResponse> {
     Ok(Json(app.ops.reset_world(&write.caller, &write.body).await?))
 }

@@ -1,43 +1,46 @@
-//! Digests, and the evidence that their claims link to.
+//! Digests, and the evidence behind their claims.
 
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, State};
+use axum::extract::State;
 use simops::digest::{Digest, DigestStatus, Evidence};
 use simops::ops::{
     ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse, ReasonBody,
 };
 
-use super::named;
 use crate::access::Actor;
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::body::Write;
+use crate::path::PathParam;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-/// Drafts the digest of some days, unless there is too little evidence or one of the same date.
+/// Drafts the digest of a period, unless evidence is insufficient or the anchor date has a draft.
 #[utoipa::path(post, path = "/api/admin/digest", tag = "reports",
     request_body = DigestOptions, responses((status = OK, body = DigestResponse)))]
 pub(crate) async fn draft(
     State(app): State<App>,
     write: Write<DigestOptions>,
-) -> Answer<DigestResponse> {
+) -> JsonResult<DigestResponse> {
     Ok(Json(app.ops.digest(&write.caller, &write.body).await?))
 }
 
-/// What a digest of these days is written from: every figure that it claims.
+/// The evidence of a period: every figure that its digest claims.
 #[utoipa::path(get, path = "/api/admin/digest/evidence", tag = "reports",
     params(
-        ("anchor_date" = Option<String>, Query, description = "The last day (UTC); today when absent."),
-        ("lookback_days" = Option<i64>, Query, description = "1 to 90; 7 when absent."),
+        ("anchor_date" = Option<String>, Query, description = "The last day (UTC); today by default."),
+        ("lookback_days" = Option<i64>, Query, description = "1 to 90; 7 by default."),
     ),
     responses((status = OK, body = Evidence)))]
-pub(crate) async fn evidence(State(app): State<App>, _: Actor, query: Query) -> Answer<Evidence> {
+pub(crate) async fn evidence(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> JsonResult<Evidence> {
     let days = query.int("lookback_days", 7)?;
     Ok(Json(app.ops.evidence_of(query.text("anchor_date"), days).await?))
 }
 
-/// What happened in some UTC days, in a run or in all.
+/// Activity on a range of UTC days, of one run or all.
 #[utoipa::path(get, path = "/api/admin/activity", tag = "reports",
     params(
         ("first_day" = String, Query, description = "The first day, `YYYY-MM-DD`."),
@@ -49,12 +52,12 @@ pub(crate) async fn activity(
     State(app): State<App>,
     _: Actor,
     query: Query,
-) -> Answer<ActivityResponse> {
+) -> JsonResult<ActivityResponse> {
     let (first, last) = days(&query)?;
     Ok(Json(app.ops.activity(first, last, query.text("run_id")).await?))
 }
 
-/// The model calls of some UTC days, of a run or of all.
+/// Model calls on a range of UTC days, of one run or all.
 #[utoipa::path(get, path = "/api/admin/usage/summary", tag = "reports",
     params(
         ("first_day" = String, Query, description = "The first day, `YYYY-MM-DD`."),
@@ -62,7 +65,11 @@ pub(crate) async fn activity(
         ("run_id" = Option<String>, Query, description = "Only of this run."),
     ),
     responses((status = OK, body = CallsResponse)))]
-pub(crate) async fn calls(State(app): State<App>, _: Actor, query: Query) -> Answer<CallsResponse> {
+pub(crate) async fn calls(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> JsonResult<CallsResponse> {
     let (first, last) = days(&query)?;
     Ok(Json(app.ops.calls_summary(first, last, query.text("run_id")).await?))
 }
@@ -71,63 +78,61 @@ pub(crate) async fn calls(State(app): State<App>, _: Actor, query: Query) -> Ans
 #[utoipa::path(get, path = "/api/admin/digests", tag = "reports",
     params(
         ("status" = Option<String>, Query, description = "Only `draft`, `published` or `discarded`."),
-        ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
-        ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
+        ("limit" = Option<i64>, Query, description = "1 to 500; 50 by default."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = DigestsResponse)))]
 pub(crate) async fn list(
     State(app): State<App>,
     _: Actor,
     query: Query,
-) -> Answer<DigestsResponse> {
+) -> JsonResult<DigestsResponse> {
     let limit = query.int("limit", 50)?;
     Ok(Json(app.ops.digests(query.text("status"), limit, query.text("cursor")).await?))
 }
 
 /// One digest.
 #[utoipa::path(get, path = "/api/admin/digests/{slug}", tag = "reports",
-    params(("slug" = String, Path, description = "The digest's name.")),
+    params(("slug" = String, Path, description = "The digest's slug.")),
     responses((status = OK, body = Digest)))]
 pub(crate) async fn one(
     State(app): State<App>,
     _: Actor,
-    path: Result<RawPathParams, RawPathParamsRejection>,
-) -> Answer<Digest> {
-    let slug = named(path.as_ref().ok()).ok_or_else(Problem::no_such_path)?;
-    Ok(Json(app.ops.digest_named(slug).await?))
+    PathParam(slug): PathParam,
+) -> JsonResult<Digest> {
+    Ok(Json(app.ops.digest_named(&slug).await?))
 }
 
 /// Publishes a digest.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/publish", tag = "reports",
-    params(("slug" = String, Path, description = "The digest's name.")),
+    params(("slug" = String, Path, description = "The digest's slug.")),
     request_body = ReasonBody, responses((status = OK, body = Digest)))]
 pub(crate) async fn publish(
     State(app): State<App>,
-    path: Result<RawPathParams, RawPathParamsRejection>,
+    PathParam(slug): PathParam,
     write: Write<ReasonBody>,
-) -> Answer<Digest> {
-    change(&app, path.as_ref().ok(), &write, DigestStatus::Published).await
+) -> JsonResult<Digest> {
+    change(&app, &slug, &write, DigestStatus::Published).await
 }
 
-/// Discards a digest, for good.
+/// Discards a digest permanently.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/discard", tag = "reports",
-    params(("slug" = String, Path, description = "The digest's name.")),
+    params(("slug" = String, Path, description = "The digest's slug.")),
     request_body = ReasonBody, responses((status = OK, body = Digest)))]
 pub(crate) async fn discard(
     State(app): State<App>,
-    path: Result<RawPathParams, RawPathParamsRejection>,
+    PathParam(slug): PathParam,
     write: Write<ReasonBody>,
-) -> Answer<Digest> {
-    change(&app, path.as_ref().ok(), &write, DigestStatus::Discarded).await
+) -> JsonResult<Digest> {
+    change(&app, &slug, &write, DigestStatus::Discarded).await
 }
 
 async fn change(
     app: &App,
-    path: Option<&RawPathParams>,
+    slug: &str,
     write: &Write<ReasonBody>,
     to: DigestStatus,
-) -> Answer<Digest> {
-    let slug = named(path).ok_or_else(Problem::no_such_path)?;
+) -> JsonResult<Digest> {
     let reason = write.body.reason.as_deref();
     Ok(Json(app.ops.move_digest(&write.caller, slug, to, reason).await?))
 }

@@ -1,29 +1,32 @@
 //! The event log.
 
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, State};
+use axum::extract::State;
 use simops::event::Event;
 use simops::ops::{EventsQuery, EventsResponse};
 
-use super::named;
 use crate::access::Actor;
-use crate::answer::{Answer, Json};
-use crate::app::App;
+use crate::path::PathParam;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
 /// The event log, newest first.
 #[utoipa::path(get, path = "/api/admin/events", tag = "records",
     params(
         ("run_id" = Option<String>, Query, description = "Only of this run."),
         ("type" = Option<String>, Query, description = "Only of this type."),
-        ("after" = Option<String>, Query, description = "Only later than this time, not at it."),
-        ("until" = Option<String>, Query, description = "Only at this time or earlier."),
-        ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
-        ("cursor" = Option<String>, Query, description = "A next_cursor of an earlier answer."),
+        ("after" = Option<String>, Query, description = "Only after this time, exclusive."),
+        ("until" = Option<String>, Query, description = "Only until this time, inclusive."),
+        ("limit" = Option<i64>, Query, description = "1 to 500; 50 by default."),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = EventsResponse)))]
-pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answer<EventsResponse> {
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> JsonResult<EventsResponse> {
     let text = |name| query.text(name).map(str::to_owned);
     let wanted = EventsQuery {
         run_id: text("run_id"),
@@ -38,13 +41,13 @@ pub(crate) async fn list(State(app): State<App>, _: Actor, query: Query) -> Answ
 
 /// One event.
 #[utoipa::path(get, path = "/api/admin/events/{id}", tag = "records",
-    params(("id" = i64, Path, description = "The event's number.")),
+    params(("id" = i64, Path, description = "The event's id.")),
     responses((status = OK, body = Event)))]
 pub(crate) async fn one(
     State(app): State<App>,
     _: Actor,
-    path: Result<RawPathParams, RawPathParamsRejection>,
-) -> Answer<Event> {
-    let id = named(path.as_ref().ok()).and_then(|id| id.parse().ok());
-    Ok(Json(app.ops.event(id.ok_or_else(Problem::no_such_path)?).await?))
+    PathParam(id): PathParam,
+) -> JsonResult<Event> {
+    let id = id.parse().map_err(|_| Problem::no_such_path())?;
+    Ok(Json(app.ops.event(id).await?))
 }

@@ -1,4 +1,4 @@
-//! How the process is: for load balancers and for Prometheus.
+//! Health checks and Prometheus metrics.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -6,67 +6,67 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use simops::control::HostState;
 
-use crate::answer::{self, Answer, Json};
-use crate::app::App;
-use crate::meters::Exposition;
+use crate::metrics::Exposition;
+use crate::response::{self, Json, JsonResult};
 use crate::snapshot::Snapshot;
+use crate::state::App;
 
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const RUN_STATES: [&str; 7] =
     ["idle", "starting", "running", "pausing", "paused", "stopping", "stopped"];
 
-/// The process answers.
+/// Responds while the process runs.
 pub(crate) async fn healthz() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// Its store answers.
-pub(crate) async fn readyz(State(app): State<App>) -> Answer<Value> {
+/// Responds with success while the store is available.
+pub(crate) async fn readyz(State(app): State<App>) -> JsonResult<Value> {
     app.ready.get(|| 0, async || Ok(app.ops.ready().await?)).await?;
     Ok(Json(json!({ "ok": true })))
 }
 
 pub(crate) async fn openapi(State(app): State<App>) -> Response {
-    answer::json(app.openapi.clone())
+    response::json(app.openapi.clone())
 }
 
-/// Figures. They are there while the store is away; those that it holds are not.
+/// Metrics. While the store is unavailable, those read from it are left out.
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let mut text = Exposition::default();
     let status = app.snapshots.now(&app.ops).await;
-    text.gauge("simops_store_up", "Whether the store answers.", u8::from(status.is_ok()));
+    text.gauge("simops_store_up", "Whether the store is available.", u8::from(status.is_ok()));
     if let Ok(status) = status {
         write_status(&mut text, &status);
     }
     text.gauge("simops_streams", "Server-sent event streams open.", app.streams.open());
-    let started = app.meters.started_seconds();
-    text.gauge("process_start_time_seconds", "When this process began, in Unix time.", started);
-    app.meters.write(&mut text);
+    let started = app.metrics.started_seconds();
+    text.gauge("process_start_time_seconds", "When this process started, in Unix time.", started);
+    app.metrics.write(&mut text);
     ([(header::CONTENT_TYPE, PROMETHEUS)], text.into_text()).into_response()
 }
 
 fn write_status(text: &mut Exposition, status: &Snapshot) {
     let view = &status.view;
     let name = "simops_run_state";
-    text.family(name, "gauge", "1 for the state that hosts have confirmed.");
+    text.family(name, "gauge", "1 for the run state that hosts have confirmed.");
     let now = json!(view.run_state);
     for state in RUN_STATES {
         text.sample(name, &[("state", state)], u8::from(now == state));
     }
     let ops = &view.viewer_ops;
     let active = u8::from(ops.simulation_active);
-    text.gauge("simops_simulation_active", "Whether hosts are asked to take turns.", active);
+    text.gauge("simops_simulation_active", "Whether a run is active.", active);
     let paused = u8::from(ops.simulation_paused);
-    text.gauge("simops_simulation_paused", "Whether hosts are asked to hold still.", paused);
+    text.gauge("simops_simulation_paused", "Whether hosts are told to pause.", paused);
     text.gauge("simops_generation", "Changes of control state so far.", view.generation);
     let lost = view.hosts.iter().filter(|host| host.state == HostState::Lost).count();
     let name = "simops_hosts";
-    text.family(name, "gauge", "Hosts by whether they have reported lately.");
+    text.family(name, "gauge", "Hosts that have reported within 15 s, and others.");
     text.sample(name, &[("state", "live")], view.hosts.len() - lost);
     text.sample(name, &[("state", "lost")], lost);
     let budget = &view.llm_budget;
     let cost = budget.estimated_cost_usd;
-    text.gauge("simops_day_cost_usd", "What model calls have cost this UTC day.", cost);
-    text.gauge("simops_day_calls", "Model calls this UTC day.", budget.calls_total);
+    text.gauge("simops_day_cost_usd", "Cost of model calls on this UTC day.", cost);
+    text.gauge("simops_day_calls", "Model calls on this UTC day.", budget.calls_total);
 }

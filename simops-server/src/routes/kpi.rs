@@ -1,4 +1,4 @@
-//! Visitors' events and what is shown of them.
+//! Visitors' events and their rollups.
 
 use std::time::Instant;
 
@@ -9,57 +9,62 @@ use simops::kpi;
 use simops::ops::{KpiRecorded, KpiRollups};
 
 use crate::access::{Actor, Client};
-use crate::answer::{Answer, Json};
-use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::response::{Json, JsonResult};
+use crate::state::App;
 
-/// How long a browser may remember what [`preflight`] says, in seconds.
-const REMEMBER: HeaderValue = HeaderValue::from_static("86400");
+/// How long a browser may cache a preflight response, in seconds.
+const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// The days' rollups, what they are compared with, and what calls for a person.
+/// Rollups per day, their seven-day averages, and the alerts on them.
 #[utoipa::path(get, path = "/api/admin/kpi/rollups", tag = "kpi",
-    params(("days" = Option<i64>, Query, description = "1 to 90; 14 when absent.")),
+    params(("days" = Option<i64>, Query, description = "1 to 90; 14 by default.")),
     responses((status = OK, body = KpiRollups)))]
-pub(crate) async fn rollups(State(app): State<App>, _: Actor, query: Query) -> Answer<KpiRollups> {
+pub(crate) async fn rollups(
+    State(app): State<App>,
+    _: Actor,
+    query: Query,
+) -> JsonResult<KpiRollups> {
     Ok(Json(app.ops.kpi_rollups(query.int("days", 14)?).await?))
 }
 
-/// Takes events of visitors. Public: what it may do to the server is bounded by [`crate::ingest`].
+/// Records events of visitors. Public, so [`crate::ingest`] bounds its load.
 pub(crate) async fn record(State(app): State<App>, request: Request) -> Response {
-    let mut allowed = HeaderMap::new();
-    app.ingest.allow_origin(request.headers(), &mut allowed);
-    let mut response = match take(&app, request).await {
+    let mut cors = HeaderMap::new();
+    app.ingest.allow_origin(request.headers(), &mut cors);
+    let mut response = match read_and_record(&app, request).await {
         Ok(recorded) => Json(recorded).into_response(),
         Err(problem) => problem.into_response(),
     };
-    response.headers_mut().extend(allowed);
+    response.headers_mut().extend(cors);
     response
 }
 
-async fn take(app: &App, request: Request) -> Result<KpiRecorded, Problem> {
+async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Problem> {
     let client = request.extensions().get::<Client>().copied();
-    let client = client.ok_or_else(|| Problem::internal("a request of nobody".to_owned()))?;
+    let client =
+        client.ok_or_else(|| Problem::internal("a request without a client address".to_owned()))?;
     let (parts, body) = request.into_parts();
     let admitted = match app.ingest.admit(client.0, Instant::now()) {
-        Ok(arriving) => check_type(&parts.headers).map(|()| arriving),
+        Ok(permit) => check_type(&parts.headers).map(|()| permit),
         Err(problem) => Err(problem),
     };
-    let _arriving = match admitted {
-        Ok(arriving) => arriving,
+    let _reading = match admitted {
+        Ok(permit) => permit,
         Err(problem) => {
             body::drain(body).await;
             return Err(problem);
         }
     };
     let bytes = body::read(body).await?;
-    let _recording = app.ingest.place()?;
+    let _recording = app.ingest.recording_permit()?;
     let events = kpi::parse(&bytes, app.ops.clock().now())?;
     Ok(app.ops.record_kpi(&events).await?)
 }
 
-/// JSON, or the plain text as which a browser's beacon sends it.
+/// Accepts JSON, and plain text because browsers' beacons send JSON as such.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = text.unwrap_or("text/plain").split(';').next().unwrap_or_default();
@@ -71,16 +76,16 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
 }
 
-/// Tells a browser what a page of another origin may send.
+/// Answers the CORS preflight of a page of another origin.
 pub(crate) async fn preflight(State(app): State<App>, headers: HeaderMap) -> Response {
-    let mut answer = HeaderMap::new();
-    app.ingest.allow_origin(&headers, &mut answer);
-    if answer.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+    let mut cors = HeaderMap::new();
+    app.ingest.allow_origin(&headers, &mut cors);
+    if cors.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         let post = HeaderValue::from_static("POST");
         let content_type = HeaderValue::from_static("content-type");
-        answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, post);
-        answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, content_type);
-        answer.insert(header::ACCESS_CONTROL_MAX_AGE, REMEMBER);
+        cors.insert(header::ACCESS_CONTROL_ALLOW_METHODS, post);
+        cors.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, content_type);
+        cors.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
     }
-    (StatusCode::NO_CONTENT, answer).into_response()
+    (StatusCode::NO_CONTENT, cors).into_response()
 }

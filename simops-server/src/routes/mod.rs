@@ -1,4 +1,4 @@
-//! The routes, a file per subject.
+//! The routes: a file per subject, a use case per route.
 
 mod alerts;
 mod audit;
@@ -17,21 +17,21 @@ mod stream;
 mod usage;
 
 use axum::Router;
-use axum::extract::RawPathParams;
 use axum::routing::{get, post};
 use simops::ops::KpiRecorded;
+use tower_http::compression::CompressionLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::app::App;
 use crate::problem::ProblemBody;
+use crate::state::App;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(ProblemBody<'_>, KpiRecorded)))]
 struct Description;
 
-/// The admin API, with its description.
+/// The admin API with its OpenAPI description.
 pub(crate) fn admin() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
@@ -74,37 +74,20 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(stream::stream))
 }
 
-/// The paths of [`public`].
-pub(crate) const PUBLIC: &[&str] = &[
-    "/",
-    "/ops",
-    "/ops/",
-    ASSET,
-    "/api/openapi.json",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    KPI_EVENTS,
-];
-/// Where visitors' events are taken.
+/// Where visitors' events are posted.
 pub(crate) const KPI_EVENTS: &str = "/api/analytics/kpi/events";
-const ASSET: &str = "/ops/assets/{version}/{*name}";
 
-/// What needs no token.
+/// The console, and the other routes that need no token.
 pub(crate) fn public() -> Router<App> {
     Router::new()
-        .route("/", get(console::root))
         .route("/ops", get(console::page))
+        .route("/ops/assets/{version}/{*name}", get(console::asset))
+        .route_layer(CompressionLayer::new())
+        .route("/", get(console::root))
         .route("/ops/", get(console::slash))
-        .route(ASSET, get(console::asset))
         .route("/api/openapi.json", get(health::openapi))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route(KPI_EVENTS, post(kpi::record).options(kpi::preflight))
-}
-
-/// The one parameter of a path. One that is no text names nothing.
-fn named(path: Option<&RawPathParams>) -> Option<&str> {
-    path?.iter().next().map(|(_, value)| value)
 }

@@ -1,4 +1,4 @@
-//! What is going on.
+//! The status.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -7,25 +7,25 @@ use serde::Serialize;
 use simops::ops::StatusView;
 
 use crate::access::Actor;
-use crate::answer::json;
-use crate::app::App;
 use crate::problem::Problem;
+use crate::response::json;
+use crate::state::App;
 
-/// The status as one actor sees it. [`crate::snapshot`] writes it.
+/// The status as one actor sees it. [`crate::snapshot`] serialises it.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Status {
     #[serde(flatten)]
     view: StatusView,
-    /// Whether only addresses on `ADMIN_IP_ALLOWLIST` are let in.
+    /// Whether `ADMIN_IP_ALLOWLIST` restricts the addresses that may use the API.
     admin_ip_allowlisted: bool,
-    /// The server's clock.
+    /// The server's time.
     #[schema(value_type = String, format = DateTime)]
     server_time_utc: Timestamp,
-    /// Who asks.
+    /// Who sent the request.
     actor: Actor,
 }
 
-/// What is going on, at a glance.
+/// The state of the run, its hosts, the budget and the guardrails.
 #[utoipa::path(get, path = "/api/admin/status", tag = "status",
     responses((status = OK, body = Status)))]
 pub(crate) async fn status(State(app): State<App>, actor: Actor) -> Result<Response, Problem> {

@@ -1,106 +1,97 @@
-//! Server-sent events: one broadcaster per server, that works only while somebody listens.
+//! Server-sent events: one broadcaster per server, which runs only while there are subscribers.
 
-mod broadcast;
-mod listener;
-mod news;
+mod broadcaster;
+mod message;
+mod subscriber;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use simops::ops::Ops;
-use tokio::sync::{Mutex, broadcast as channel, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, TryAcquireError, broadcast, watch};
 
 use crate::access::Actor;
 use crate::problem::Problem;
 use crate::snapshot::Snapshots;
-use broadcast::Told;
-pub(crate) use listener::Listener;
-use news::News;
+use broadcaster::LastSent;
+use message::Message;
+use subscriber::Subscriber;
 
-/// Streams open at once.
+/// Maximum number of open streams.
 pub const MAX_STREAMS: usize = 256;
-/// Messages a slow listener may be behind before it is told everything anew.
+/// Messages that a subscriber may lag behind before it is sent the whole state again.
 const BACKLOG: usize = 32;
 
 /// The open streams of a server.
 pub struct Streams {
     ops: Arc<Ops>,
     snapshots: Arc<Snapshots>,
-    news: channel::Sender<News>,
-    open: AtomicUsize,
-    // What listeners have been told; `None` while the broadcaster sleeps.
-    told: Mutex<Option<Told>>,
+    messages: broadcast::Sender<Message>,
+    permits: Arc<Semaphore>,
+    // `None` while the broadcaster does not run.
+    last_sent: Mutex<Option<LastSent>>,
     closed: watch::Sender<bool>,
 }
+
+/// Counts an open stream until it is dropped.
+type StreamPermit = OwnedSemaphorePermit;
 
 impl Streams {
     pub(crate) fn new(ops: Arc<Ops>, snapshots: Arc<Snapshots>) -> Self {
         Self {
             ops,
             snapshots,
-            news: channel::Sender::new(BACKLOG),
-            open: AtomicUsize::new(0),
-            told: Mutex::new(None),
+            messages: broadcast::Sender::new(BACKLOG),
+            permits: Arc::new(Semaphore::new(MAX_STREAMS)),
+            last_sent: Mutex::new(None),
             closed: watch::Sender::new(false),
         }
     }
 
-    /// How many listen.
+    /// The number of open streams.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+        MAX_STREAMS - self.permits.available_permits()
     }
 
-    /// Ends every stream, and lets none begin.
+    /// Ends every stream and refuses new ones.
     pub fn close(&self) {
+        self.permits.close();
         self.closed.send_replace(true);
     }
 
-    /// A new listener, with what it must know first.
-    pub(crate) async fn listen(self: &Arc<Self>, actor: Actor) -> Result<Listener, Problem> {
-        let seat = Seat::take(self)?;
-        let mut told = self.told.lock().await;
-        // Under the lock nothing is told, so that nothing falls between the first words and the
-        // news that follow.
-        match told.as_mut() {
-            Some(told) => self.tell_news(told).await?,
+    /// Opens a stream, beginning with the current status and metrics.
+    ///
+    /// # Errors
+    /// 503 if too many streams are open, the server is shutting down or the store is unavailable.
+    pub(crate) async fn subscribe(self: &Arc<Self>, actor: Actor) -> Result<Subscriber, Problem> {
+        let permit = self.permit()?;
+        let mut last_sent = self.last_sent.lock().await;
+        // Nothing is broadcast while the lock is held, so no message falls between the first ones
+        // and the subscription.
+        match last_sent.as_mut() {
+            Some(last_sent) => self.broadcast_changes(last_sent).await?,
             None => {
-                // Watched from before the first words: what changes right after them is noticed.
+                // Watched before the first read, so that a change right after it is noticed.
                 let revision = self.ops.store().watch();
-                *told = Some(self.begin().await?);
-                tokio::spawn(Arc::clone(self).work(revision));
+                *last_sent = Some(self.read_all().await?);
+                tokio::spawn(Arc::clone(self).run(revision));
             }
         }
-        let first = told.as_ref().map(Told::first_words).unwrap_or_default();
-        Ok(Listener::new(seat, actor, self.news.subscribe(), first))
+        let first = last_sent.as_ref().map(LastSent::first_messages).unwrap_or_default();
+        Ok(Subscriber::new(Arc::clone(self), permit, actor, first))
     }
-}
 
-/// A place among the listeners, free again when dropped.
-struct Seat(Arc<Streams>);
-
-impl Seat {
-    fn take(streams: &Arc<Streams>) -> Result<Self, Problem> {
-        let refused = |detail| {
+    fn permit(&self) -> Result<StreamPermit, Problem> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|error| {
+            let detail = match error {
+                TryAcquireError::Closed => "The server is shutting down",
+                TryAcquireError::NoPermits => {
+                    "Too many streams are open; close one or poll the status"
+                }
+            };
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-            Err(problem.retry_after(Duration::from_secs(5)))
-        };
-        if *streams.closed.borrow() {
-            return refused("The server is shutting down");
-        }
-        let taken = streams.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |open| {
-            (open < MAX_STREAMS).then_some(open + 1)
-        });
-        if taken.is_err() {
-            return refused("Too many streams are open; close one or poll the status");
-        }
-        Ok(Self(Arc::clone(streams)))
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+            problem.retry_after(Duration::from_secs(5))
+        })
     }
 }

@@ -14,7 +14,7 @@ use simops::settings::Registry;
 use simops::store::{Documents, RunStore, World};
 use simops::testing::MemoryStore;
 use simops::{Result, SystemClock};
-use simops_server::{AccessOptions, Application, IngestOptions, Networks, app};
+use simops_server::{AccessOptions, Application, IngestOptions, Networks};
 use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "a-token-for-tests-only";
@@ -58,7 +58,7 @@ impl Setup {
         let (clock, output) = (Arc::new(SystemClock), tempfile::tempdir().unwrap());
         let options = OpsOptions { output_folder: output.path().to_owned(), ..self.ops };
         let ops = Arc::new(Ops::new(Arc::clone(&self.store), clock, options));
-        let app = app(ops, self.access, self.ingest).unwrap();
+        let app = Application::new(ops, self.access, self.ingest).unwrap();
         TestApp { app, store: self.store, output }
     }
 }
@@ -174,7 +174,7 @@ impl Call<'_> {
         for (name, value) in self.headers {
             request = request.header(name, value);
         }
-        self.app.app.answer(self.peer, request.body(self.body).unwrap()).await
+        self.app.app.respond(self.peer, request.body(self.body).unwrap()).await
     }
 
     pub(crate) async fn send(self) -> Answer {

@@ -1,4 +1,4 @@
-//! Answers: JSON, or a problem.
+//! JSON responses.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-/// What a handler gives.
-pub(crate) type Answer<T> = Result<Json<T>, Problem>;
+/// What a handler returns.
+pub(crate) type JsonResult<T> = Result<Json<T>, Problem>;
 
-/// A value as JSON.
+/// A response with a value as JSON.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -22,11 +22,11 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// An answer whose body is JSON already.
+/// A response whose body is JSON already.
 pub(crate) fn json(body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    // Room for those that the edge adds.
+    // Room for the headers that the middleware adds.
     headers.reserve(7);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

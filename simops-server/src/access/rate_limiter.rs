@@ -1,59 +1,62 @@
-//! How often an address may come: a steady rate with a burst, for a bounded number of addresses.
+//! Limits the request rate per address, for a bounded number of addresses.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::lockout::who;
+use super::lockout::subject;
 
-/// Addresses remembered at once.
-const ADDRESSES: usize = 16_384;
+/// Addresses tracked at once.
+const MAX_ADDRESSES: usize = 16_384;
 
-/// What addresses (for v6: their /64) may still do.
+/// A token bucket per address (per /64 for v6).
 ///
-/// Remembers of each only when it will have its whole burst again. When the memory is full, one who
-/// has it makes room, or else anyone: forgetting errs in favour of the caller.
+/// A bucket is stored as the time at which it will be full. When the map is full, full buckets are
+/// dropped, or else an arbitrary one, which errs in favour of its client.
 #[derive(Debug)]
-pub(crate) struct Allowance {
-    /// How long an address waits for one more request; zero: no limit.
+pub(crate) struct RateLimiter {
+    /// Time per request at the steady rate; zero means no limit.
     interval: Duration,
-    /// How long it takes to have a whole burst again.
+    /// Time that refills an empty bucket.
     burst: Duration,
     full_at: Mutex<HashMap<IpAddr, Instant>>,
 }
 
-impl Allowance {
-    /// `per_minute` requests, all at once or one after the other; 0 = any number.
+impl RateLimiter {
+    /// Allows `per_minute` requests, also as one burst; 0 means no limit.
     pub(crate) fn per_minute(per_minute: u32) -> Self {
         let burst = Duration::from_secs(60);
         let interval = burst.checked_div(per_minute).unwrap_or_default();
         Self { interval, burst, full_at: Mutex::default() }
     }
 
-    /// Takes one request of `address`, or says how long it has to wait for it.
-    pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+    /// Takes one request of `address`.
+    ///
+    /// # Errors
+    /// How long the address must wait for its next request.
+    pub(crate) fn try_acquire(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         if self.interval.is_zero() {
             return Ok(());
         }
-        let who = who(address);
+        let subject = subject(address);
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = full_at.get(&who).copied().filter(|full| *full > now).unwrap_or(now);
+        let full = full_at.get(&subject).copied().filter(|full| *full > now).unwrap_or(now);
         let next = full + self.interval;
         let over = next.saturating_duration_since(now + self.burst);
         if !over.is_zero() {
             return Err(over);
         }
-        if full_at.len() >= ADDRESSES && !full_at.contains_key(&who) {
+        if full_at.len() >= MAX_ADDRESSES && !full_at.contains_key(&subject) {
             full_at.retain(|_, full| *full > now);
         }
-        if full_at.len() >= ADDRESSES
-            && !full_at.contains_key(&who)
+        if full_at.len() >= MAX_ADDRESSES
+            && !full_at.contains_key(&subject)
             && let Some(any) = full_at.keys().next().copied()
         {
             full_at.remove(&any);
         }
-        full_at.insert(who, next);
+        full_at.insert(subject, next);
         Ok(())
     }
 }
@@ -66,24 +69,24 @@ mod tests {
 
     #[test]
     fn a_burst_then_a_steady_rate_per_address() {
-        let (allowance, start) = (Allowance::per_minute(60), Instant::now());
+        let (limiter, start) = (RateLimiter::per_minute(60), Instant::now());
         let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         for _ in 0..60 {
-            assert_eq!(allowance.take(one, start), Ok(()));
+            assert_eq!(limiter.try_acquire(one, start), Ok(()));
         }
-        assert_eq!(allowance.take(one, start), Err(Duration::from_secs(1)));
-        assert_eq!(allowance.take(other, start), Ok(()));
-        assert_eq!(allowance.take(one, start + Duration::from_secs(1)), Ok(()));
-        assert!(allowance.take(one, start + Duration::from_secs(1)).is_err());
+        assert_eq!(limiter.try_acquire(one, start), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.try_acquire(other, start), Ok(()));
+        assert_eq!(limiter.try_acquire(one, start + Duration::from_secs(1)), Ok(()));
+        assert!(limiter.try_acquire(one, start + Duration::from_secs(1)).is_err());
     }
 
     #[test]
-    fn a_flood_of_addresses_does_not_grow_memory() {
-        let (allowance, now) = (Allowance::per_minute(60), Instant::now());
+    fn many_addresses_do_not_grow_memory() {
+        let (limiter, now) = (RateLimiter::per_minute(60), Instant::now());
         for address in 0..40_000_u32 {
-            assert_eq!(allowance.take(IpAddr::from(address.to_be_bytes()), now), Ok(()));
+            assert_eq!(limiter.try_acquire(IpAddr::from(address.to_be_bytes()), now), Ok(()));
         }
-        assert_eq!(allowance.full_at.lock().unwrap().len(), ADDRESSES);
+        assert_eq!(limiter.full_at.lock().unwrap().len(), MAX_ADDRESSES);
     }
 
     proptest! {
@@ -92,13 +95,13 @@ mod tests {
             per_minute in 1_u32..200,
             pauses in proptest::collection::vec(0_u64..3_000, 1..300),
         ) {
-            let allowance = Allowance::per_minute(per_minute);
+            let limiter = RateLimiter::per_minute(per_minute);
             let address = IpAddr::from([192, 0, 2, 1]);
             let mut now = Instant::now();
             let mut taken = Vec::new();
             for pause in pauses {
                 now += Duration::from_millis(pause);
-                match allowance.take(address, now) {
+                match limiter.try_acquire(address, now) {
                     Ok(()) => taken.push(now),
                     Err(wait) => {
                         prop_assert!(wait <= Duration::from_secs(60));

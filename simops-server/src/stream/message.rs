@@ -1,4 +1,4 @@
-//! What is told to listeners, and its form on the wire.
+//! Messages to subscribers and their form on the wire.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::access::Actor;
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 
-/// Something to tell every listener.
+/// A message to every subscriber.
 #[derive(Clone)]
-pub(super) enum News {
-    /// The status, completed per listener.
+pub(super) enum Message {
+    /// The status, completed for each subscriber.
     Status(Arc<Snapshot>),
-    /// Anything else, ready to be sent.
+    /// A frame that is the same for all.
     Frame(Bytes),
-    /// The streams end: the store is away, and who asks again is told why.
-    Over,
+    /// Ends the stream. The store is unavailable, which a client learns when it reconnects.
+    End,
 }
 
 /// New rows of a listing, newest first.
@@ -27,13 +27,13 @@ pub(super) struct Items<'a, T> {
     pub(super) items: &'a [T],
 }
 
-/// An event of that name on the wire.
+/// A server-sent event.
 pub(super) fn frame(name: &str, data: &impl Serialize) -> Result<Bytes, Problem> {
     let json = serde_json::to_string(data).map_err(|error| Problem::internal(error.to_string()))?;
     Ok(format!("event: {name}\ndata: {json}\n\n").into())
 }
 
-impl News {
+impl Message {
     /// The bytes for `actor`; `None` at the end.
     pub(super) fn to_frame(&self, actor: &Actor, now: Timestamp) -> Option<Bytes> {
         match self {
@@ -41,7 +41,7 @@ impl News {
                 snapshot.seen_by(actor, now, (b"event: status\ndata: ", b"\n\n")).ok()
             }
             Self::Frame(frame) => Some(frame.clone()),
-            Self::Over => None,
+            Self::End => None,
         }
     }
 }

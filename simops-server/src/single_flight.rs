@@ -1,16 +1,15 @@
-//! A value that many ask for and that is computed once: shared while fresh, computed by one caller
-//! at a time.
+//! A cached value that one caller at a time computes for all that wait for it.
 
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::problem::Problem;
 
-/// A shared value.
-pub(crate) struct Fresh<T> {
+/// A value of limited age.
+pub(crate) struct SingleFlight<T> {
     max_age: Duration,
     last: RwLock<Option<Entry<T>>>,
-    turn: tokio::sync::Mutex<()>,
+    computing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -20,14 +19,17 @@ struct Entry<T> {
     taken: Instant,
 }
 
-impl<T: Clone> Fresh<T> {
-    /// A value that is good for `max_age` at most.
+impl<T: Clone> SingleFlight<T> {
+    /// A value that is recomputed once it is older than `max_age`.
     pub(crate) fn new(max_age: Duration) -> Self {
-        Self { max_age, last: RwLock::new(None), turn: tokio::sync::Mutex::new(()) }
+        Self { max_age, last: RwLock::new(None), computing: tokio::sync::Mutex::new(()) }
     }
 
-    /// The value, computed unless one is there that is young enough and belongs to the `revision`
-    /// of now. A failure is shared only with those who waited for it.
+    /// Returns the cached value if it is younger than the maximum age and of the current
+    /// `revision`; computes it otherwise.
+    ///
+    /// # Errors
+    /// The error of `compute`, shared with the callers that waited for it and with no other.
     pub(crate) async fn get<F>(
         &self,
         revision: impl Fn() -> u64,
@@ -36,28 +38,28 @@ impl<T: Clone> Fresh<T> {
     where
         F: Future<Output = Result<T, Problem>>,
     {
-        let asked = Instant::now();
-        match self.usable(&revision, asked) {
+        let requested = Instant::now();
+        match self.usable(&revision, requested) {
             Some(Ok(value)) => Ok(value),
-            // Boxed, so that those who find a value do not carry the room to compute it.
-            _ => Box::pin(self.renew(asked, revision, compute)).await,
+            // Boxed, to keep the future small for callers that find a value.
+            _ => Box::pin(self.renew(requested, revision, compute)).await,
         }
     }
 
     async fn renew<F>(
         &self,
-        asked: Instant,
+        requested: Instant,
         revision: impl Fn() -> u64,
         compute: impl FnOnce() -> F,
     ) -> Result<T, Problem>
     where
         F: Future<Output = Result<T, Problem>>,
     {
-        let _turn = self.turn.lock().await;
-        if let Some(value) = self.usable(&revision, asked) {
+        let _computing = self.computing.lock().await;
+        if let Some(value) = self.usable(&revision, requested) {
             return value;
         }
-        // Both are read before the value, so that neither promises more than it holds.
+        // Both are read before the value, so that it is at least as new as they say.
         let (revision, taken) = (revision(), Instant::now());
         let value = compute().await;
         let taken = if value.is_ok() { taken } else { Instant::now() };
@@ -66,14 +68,14 @@ impl<T: Clone> Fresh<T> {
         value
     }
 
-    fn usable(&self, revision: impl Fn() -> u64, asked: Instant) -> Option<Result<T, Problem>> {
+    fn usable(&self, revision: impl Fn() -> u64, requested: Instant) -> Option<Result<T, Problem>> {
         let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
         let entry = last.as_ref()?;
         let good = match entry.value {
-            // A computation that began after the question answers it, however long it took.
-            Ok(_) if entry.taken >= asked => true,
-            Ok(_) => entry.revision == revision() && asked - entry.taken < self.max_age,
-            Err(_) => entry.taken >= asked,
+            // Computed after this request began, however long that took.
+            Ok(_) if entry.taken >= requested => true,
+            Ok(_) => entry.revision == revision() && requested - entry.taken < self.max_age,
+            Err(_) => entry.taken >= requested,
         };
         good.then(|| entry.value.clone())
     }
@@ -86,8 +88,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn is_computed_once_for_many_and_anew_when_the_revision_moves() {
-        let fresh = Fresh::new(Duration::from_secs(60));
+    async fn is_computed_once_for_concurrent_callers_and_again_when_the_revision_moves() {
+        let fresh = SingleFlight::new(Duration::from_secs(60));
         let (revision, computed) = (AtomicU64::new(1), AtomicU64::new(0));
         let ask = async || {
             let now = || revision.load(Ordering::SeqCst);
@@ -104,8 +106,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_shared_with_those_who_waited_and_with_nobody_else() {
-        let fresh = Fresh::<u64>::new(Duration::from_secs(60));
+    async fn a_failure_is_shared_only_with_the_callers_that_waited() {
+        let fresh = SingleFlight::<u64>::new(Duration::from_secs(60));
         let tried = AtomicU64::new(0);
         let ask = async || {
             let compute = async || {

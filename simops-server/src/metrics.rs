@@ -1,30 +1,29 @@
-//! Figures about requests, and their text form for Prometheus.
+//! Metrics of requests, and the Prometheus text format.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use jiff::Timestamp;
 
-use crate::patterns::Patterns;
-
 /// Upper bounds of the duration histogram, in seconds.
 const BOUNDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0];
 
-/// Methods by name; those that anybody may invent are one.
+/// Methods with series of their own. Clients can invent others without bound; those count as one.
 const METHODS: [&str; 8] = ["other", "GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"];
 
 /// Requests by route and method.
 #[derive(Debug)]
-pub(crate) struct Meters {
-    patterns: Patterns,
-    /// By number of the pattern, then of the method.
-    series: Vec<[Mutex<Series>; METHODS.len()]>,
+pub(crate) struct HttpMetrics {
+    /// By route, then by the place of the method in [`METHODS`].
+    series: RwLock<BTreeMap<String, ByMethod>>,
     started: Timestamp,
 }
+
+type ByMethod = [Mutex<Series>; METHODS.len()];
 
 #[derive(Debug, Default, Clone)]
 struct Series {
@@ -34,38 +33,42 @@ struct Series {
     seconds: f64,
 }
 
-impl Meters {
-    pub(crate) fn new(patterns: Patterns) -> Self {
-        let series = patterns.all().iter().map(|_| Default::default()).collect();
-        Self { patterns, series, started: Timestamp::now() }
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        Self { series: RwLock::default(), started: Timestamp::now() }
     }
+}
 
-    /// When this process began.
+impl HttpMetrics {
+    /// When this process started, in Unix seconds.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era fit")]
     pub(crate) fn started_seconds(&self) -> f64 {
         self.started.as_millisecond() as f64 / 1e3
     }
 
-    /// Counts one request.
-    pub(crate) fn observe(&self, method: &Method, path: &str, status: StatusCode, took: Duration) {
+    /// Counts a request. `route` must be a pattern, not a path: every value is kept for ever.
+    pub(crate) fn observe(
+        &self,
+        route: &str,
+        method: &Method,
+        status: StatusCode,
+        elapsed: Duration,
+    ) {
         let method = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or_default();
-        let of_route = self.series.get(self.patterns.number_of(path));
-        let Some(series) = of_route.and_then(|of_route| of_route.get(method)) else { return };
-        let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
-        let seconds = took.as_secs_f64();
-        *series.by_status.entry(status.as_u16()).or_default() += 1;
-        if let Some(bucket) = BOUNDS.iter().position(|bound| seconds <= *bound) {
-            series.buckets[bucket] += 1;
+        if let Some(series) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(route)
+        {
+            return count(&series[method], status, elapsed);
         }
-        series.count += 1;
-        series.seconds += seconds;
+        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        count(&series.entry(route.to_owned()).or_default()[method], status, elapsed);
     }
 
-    /// Writes the figures about requests.
+    /// Writes the metrics of requests.
     pub(crate) fn write(&self, text: &mut Exposition) {
         let mut all = Vec::new();
-        for (route, of_route) in self.patterns.all().iter().zip(&self.series) {
-            for (method, series) in METHODS.iter().zip(of_route) {
+        let by_route = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        for (route, by_method) in by_route.iter() {
+            for (method, series) in METHODS.iter().zip(by_method) {
                 let series = series.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 if series.count > 0 {
                     all.push(([("method", *method), ("route", route.as_str())], series));
@@ -80,7 +83,7 @@ impl Meters {
             }
         }
         let name = "simops_http_request_duration_seconds";
-        text.family(name, "histogram", "Time from a request's head to its answer's head.");
+        text.family(name, "histogram", "Time from a request's head to its response's head.");
         for (labels, series) in &all {
             let [method, route] = *labels;
             let mut below = 0;
@@ -97,6 +100,17 @@ impl Meters {
     }
 }
 
+fn count(series: &Mutex<Series>, status: StatusCode, elapsed: Duration) {
+    let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
+    let seconds = elapsed.as_secs_f64();
+    *series.by_status.entry(status.as_u16()).or_default() += 1;
+    if let Some(bucket) = BOUNDS.iter().position(|bound| seconds <= *bound) {
+        series.buckets[bucket] += 1;
+    }
+    series.count += 1;
+    series.seconds += seconds;
+}
+
 /// Text in the Prometheus exposition format.
 #[derive(Debug, Default)]
 pub(crate) struct Exposition(String);
@@ -107,7 +121,8 @@ impl Exposition {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    /// One sample. Label values are simops' own words, without anything to escape.
+    /// Writes one sample. Label values are written without escaping, so they must not come from
+    /// clients.
     pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (place, (label, of)) in labels.iter().enumerate() {
@@ -118,7 +133,7 @@ impl Exposition {
         let _ = writeln!(self.0, "{end} {value}");
     }
 
-    /// A family of one sample without labels.
+    /// Writes a family of one sample without labels.
     pub(crate) fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "gauge", help);
         self.sample(name, &[], value);

@@ -1,0 +1,85 @@
+//! Assembles routes, middleware and state into the application that is served.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::{BoxError, Router};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use simops::ops::Ops;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::access::AccessOptions;
+use crate::ingest::IngestOptions;
+use crate::middleware::{Peer, handle};
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::stream::Streams;
+use crate::{openapi, routes};
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+/// The admin API, the console and the public routes, ready to be served. A clone shares everything.
+#[derive(Clone)]
+pub struct Application {
+    router: TowerToHyperService<Router>,
+    streams: Arc<Streams>,
+}
+
+impl Application {
+    /// Puts the use cases of `ops` behind HTTP.
+    ///
+    /// # Errors
+    /// `Internal` if the OpenAPI description cannot be written as JSON, which is a defect.
+    pub fn new(
+        ops: Arc<Ops>,
+        access: AccessOptions,
+        ingest: IngestOptions,
+    ) -> simops::Result<Self> {
+        let (admin, description) = routes::admin().split_for_parts();
+        let state = AppState::new(ops, access, ingest, openapi::finish(&description)?);
+        let streams = Arc::clone(&state.streams);
+        let set = |name: HeaderName, value| {
+            SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+        };
+        let no_store = HeaderValue::from_static("no-store");
+        let router = admin
+            .merge(routes::public())
+            .fallback(async || Problem::no_such_path())
+            .method_not_allowed_fallback(async || {
+                let detail = "This path exists, but not with this method; see the Allow header";
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+            })
+            // The first of these is the outermost.
+            .layer((
+                set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+                set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                set(header::REFERRER_POLICY, "no-referrer"),
+                SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, no_store),
+                from_fn_with_state(Arc::clone(&state), handle),
+            ))
+            .with_state(state);
+        Ok(Self { router: TowerToHyperService::new(router), streams })
+    }
+
+    /// Responds to a request from a connection of `peer`.
+    pub async fn respond<B>(&self, peer: IpAddr, request: Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        self.router.call(request).await.into_response()
+    }
+
+    /// The open streams. They must be closed before a graceful shutdown can complete.
+    pub fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+}

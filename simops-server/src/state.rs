@@ -1,0 +1,60 @@
+//! The state that handlers and middleware share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use simops::ops::Ops;
+
+use crate::access::{Access, AccessOptions};
+use crate::assets::Assets;
+use crate::ingest::{Ingest, IngestOptions};
+use crate::metrics::HttpMetrics;
+use crate::request_id::RequestIds;
+use crate::single_flight::SingleFlight;
+use crate::snapshot::Snapshots;
+use crate::stream::Streams;
+
+/// How long one readiness check of the store answers `/readyz`.
+const READY_TTL: Duration = Duration::from_millis(250);
+
+/// A shared handle, as handlers extract it.
+pub(crate) type App = Arc<AppState>;
+
+pub(crate) struct AppState {
+    pub(crate) ops: Arc<Ops>,
+    pub(crate) access: Access,
+    pub(crate) ingest: Ingest,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) ready: SingleFlight<()>,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) assets: Assets,
+    pub(crate) openapi: Bytes,
+    pub(crate) request_ids: RequestIds,
+}
+
+impl AppState {
+    /// `openapi` is the API's description as JSON.
+    pub(crate) fn new(
+        ops: Arc<Ops>,
+        access: AccessOptions,
+        ingest: IngestOptions,
+        openapi: Bytes,
+    ) -> App {
+        let options = ops.options();
+        let snapshots = Arc::new(Snapshots::new(&ops, !access.allowlist.is_empty()));
+        Arc::new(Self {
+            access: Access::new(access, options.environment, options.write_enabled),
+            ingest: Ingest::new(ingest),
+            streams: Arc::new(Streams::new(Arc::clone(&ops), Arc::clone(&snapshots))),
+            snapshots,
+            ready: SingleFlight::new(READY_TTL),
+            metrics: HttpMetrics::default(),
+            assets: Assets::new(),
+            openapi,
+            request_ids: RequestIds::default(),
+            ops,
+        })
+    }
+}
