@@ -118,7 +118,7 @@ impl AlertStore for PostgresStore {
 
     async fn record_attempt(
         &self,
-        stamp: &FencingToken,
+        token: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
@@ -127,12 +127,12 @@ impl AlertStore for PostgresStore {
             .write(|mut tx| async move {
                 // Both rows stay as they are until this is durable.
                 let held = sqlx::query("SELECT fence FROM duties WHERE duty = $1 FOR SHARE");
-                let held = held.bind(&stamp.duty).fetch_optional(&mut *tx).await?;
+                let held = held.bind(&token.lease).fetch_optional(&mut *tx).await?;
                 let fence = held.map(|row| row.try_get::<i64, _>(0)).transpose()?;
                 let stored = sqlx::query("SELECT body FROM deliveries WHERE id = $1 FOR UPDATE");
                 let stored = stored.bind(before.id).fetch_optional(&mut *tx).await?;
                 let stored: Option<Delivery> = stored.as_ref().map(body).transpose()?;
-                if fence.map(i64::cast_unsigned) != Some(stamp.fence)
+                if fence.map(i64::cast_unsigned) != Some(token.fence)
                     || stored.as_ref() != Some(before)
                 {
                     return Ok((tx.undone(), false));

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::codec::{Json, Micros, count, one_more};
-use crate::duties::tenure;
 use crate::error::Work;
+use crate::leader_leases::leader_lease;
 
 #[async_trait]
 impl AlertStore for SqliteStore {
@@ -80,15 +80,16 @@ impl AlertStore for SqliteStore {
 
     async fn record_attempt(
         &self,
-        stamp: &FencingToken,
+        token: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
     ) -> Result<bool> {
-        let (stamp, before) = (stamp.clone(), before.clone());
+        let (token, before) = (token.clone(), before.clone());
         let (after, attempt) = (after.clone(), attempt.clone());
         self.write(move |tx| {
-            let holds = tenure(tx, &stamp.duty)?.is_some_and(|held| held.fence == stamp.fence);
+            let holds =
+                leader_lease(tx, &token.lease)?.is_some_and(|held| held.fence == token.fence);
             if !holds || delivery(tx, before.id)?.as_ref() != Some(&before) {
                 return Ok(false);
             }

@@ -85,7 +85,7 @@ async fn whatever_a_provider_answers_the_run_goes_on_and_every_call_is_booked() 
     for said in [status.to_string(), metrics.to_string(), config.to_string(), events.to_string()] {
         assert!(!said.contains(KEY));
     }
-    assert!(!log.contains(KEY) && log.contains("models are asked"), "{log}");
+    assert!(!log.contains(KEY) && log.contains("model routing enabled"), "{log}");
     assert!(server.terminate().await);
 }
 

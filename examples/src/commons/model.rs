@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use simops::host::Turn;
-use simops::llm::{Answer, CallContext, CallError, ChatRequest, Router};
+use simops::llm::{CallContext, CallError, ChatRequest, RoutedResponse, Router};
 use simops::settings::key;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
@@ -67,7 +67,7 @@ impl Model {
         // What waits for its place or its pause ends with the gate; what is under way is booked.
         let asked = tokio::select! {
             asked = asking => asked,
-            () = turn.overtaken() => Err(NoAction::Call(CallError::Overtaken)),
+            () = turn.cancelled() => Err(NoAction::Call(CallError::Cancelled)),
         };
         match asked {
             Ok(action) => {
@@ -102,7 +102,7 @@ impl Model {
             if left.is_zero() {
                 break;
             }
-            let context = context.clone().within(left);
+            let context = context.clone().with_timeout(left);
             let answering = self.router.chat(&context, &request);
             let answer = match timeout_at(booked_by, answering).await {
                 Ok(Ok(answer)) => answer,
@@ -146,7 +146,7 @@ impl Model {
             NoAction::Call(error) => {
                 let reason = error.to_string();
                 // A turn that was overtaken says nothing of the models.
-                let tells = error != CallError::Overtaken;
+                let tells = error != CallError::Cancelled;
                 if tells && !self.away.swap(true, Ordering::Relaxed) {
                     warn!(reason, "no action from a model; agents follow the rule");
                 }
@@ -159,7 +159,7 @@ impl Model {
 }
 
 impl Calls {
-    fn add(&mut self, answer: &Answer) {
+    fn add(&mut self, answer: &RoutedResponse) {
         self.provider.clone_from(&answer.route.provider);
         self.model.clone_from(&answer.route.model);
         self.calls += answer.attempts;

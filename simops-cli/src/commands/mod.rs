@@ -34,7 +34,7 @@ use crate::request::Request;
 use crate::target::Target;
 
 /// Model calls under way get so long to be booked; after that their leases expire into rows.
-const BOOK_WITHIN: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The commands.
 #[derive(Subcommand)]
@@ -130,8 +130,8 @@ fn models(args: &LlmArgs) -> Result<LlmConfig, Failure> {
 /// Waits a while for model calls under way.
 async fn book_the_rest(router: Option<&Router>) {
     let Some(router) = router else { return };
-    if let Err(unbooked) = router.flush(BOOK_WITHIN).await {
-        print::note(&format!("{unbooked} model calls were not booked in time; they expire later"));
+    if let Err(pending) = router.flush(FLUSH_TIMEOUT).await {
+        print::note(&format!("{pending} model calls were not booked in time; they expire later"));
     }
 }
 

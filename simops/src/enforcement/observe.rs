@@ -37,7 +37,7 @@ impl Observer {
     /// A refused call of the run counts no more: the run was stopped for it, or its gate has moved.
     pub(crate) fn forget_refusal(&self, run_id: &str) {
         if let Some(refusals) = &self.refusals {
-            refusals.take(run_id);
+            refusals.remove(run_id);
         }
     }
 
@@ -66,7 +66,7 @@ impl Observer {
             None => Default::default(),
         };
         let refusal = match (&self.refusals, &state.run) {
-            (Some(refusals), Some(run)) => refusals.on(&run.run_id, day_of(now)),
+            (Some(refusals), Some(run)) => refusals.on_day(&run.run_id, day_of(now)),
             _ => None,
         };
         Ok(Observed {

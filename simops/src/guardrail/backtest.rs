@@ -71,7 +71,7 @@ pub enum Outcome {
 /// The figures are those at the moment it would have tripped; if it would not have, those of the
 /// moment when the first of them was greatest; null where the ledger cannot tell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Trial {
+pub struct ConditionResult {
     /// The reason a stop by it carries.
     pub condition: String,
     /// What would have come of it.
@@ -101,7 +101,7 @@ pub fn backtest(
     period: Period,
     calls: impl IntoIterator<Item = Call>,
     settings: &Effective,
-) -> Vec<Trial> {
+) -> Vec<ConditionResult> {
     let mut replay = Replay::under(settings);
     let mut calls = calls.into_iter().peekable();
     let mut now = period.from;
@@ -117,7 +117,7 @@ pub fn backtest(
         let recorded = calls.peek().map(|call| call.at);
         match [recorded, replay.next_to_leave()].into_iter().flatten().min() {
             Some(next) if next <= period.until => now = next,
-            _ => return replay.trials(),
+            _ => return replay.results(),
         }
     }
 }
@@ -196,12 +196,12 @@ impl<'s> Replay<'s> {
         }
     }
 
-    fn trials(self) -> Vec<Trial> {
-        self.found.into_iter().map(Trial::from).collect()
+    fn results(self) -> Vec<ConditionResult> {
+        self.found.into_iter().map(ConditionResult::from).collect()
     }
 }
 
-impl From<Found> for Trial {
+impl From<Found> for ConditionResult {
     fn from(Found { condition, tripped }: Found) -> Self {
         let recorded = condition.condition != NOT_RECORDED;
         let outcome = match tripped {

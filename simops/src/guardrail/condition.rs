@@ -5,10 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::settings::{Effective, key};
 use crate::usage::NanoUsd;
 
-/// The condition whose figure is kept nowhere but in the event of a stop by it.
-pub const NOT_ON_RECORD: &str = POOL_PRESSURE;
-
-const POOL_PRESSURE: &str = "db_pool_pressure";
+/// The condition on database connections. Its figures are stored only in the event of a stop by it.
+pub const POOL_PRESSURE: &str = "db_pool_pressure";
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

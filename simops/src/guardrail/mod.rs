@@ -3,4 +3,4 @@
 pub mod backtest;
 pub mod condition;
 
-pub use condition::{Condition, NOT_ON_RECORD, Observed, evaluate};
+pub use condition::{Condition, Observed, POOL_PRESSURE, evaluate};

@@ -138,7 +138,7 @@ impl Turn {
     }
 
     /// Completes once the turn no longer counts: whatever it waits for is in vain. Cancel safe.
-    pub async fn overtaken(&self) {
+    pub async fn cancelled(&self) {
         let mut gate = self.gate.clone();
         // Without a worker nothing moves the gate.
         if gate.wait_for(|generation| *generation != self.gate_generation).await.is_err() {

@@ -1,4 +1,4 @@
-//! When a duty may be taken: pure, so that it can be tried over any history.
+//! The rules of the leader lease. Pure, so that property tests can try any history.
 
 use std::time::Duration;
 
@@ -6,34 +6,35 @@ use uuid::Uuid;
 
 use crate::store::LeaderLease;
 
-/// A holder that gives no sign of life for so long has lost its duty. Each process measures it by
-/// its own clock, from when it saw the last sign, so clocks need not agree.
-pub const LEASE: Duration = Duration::from_secs(10);
+/// A holder that has not renewed its lease for this long has lost it. Each process measures with
+/// its own monotonic clock, from when it last saw the lease change; no two clocks are compared.
+pub const LEASE_DURATION: Duration = Duration::from_secs(10);
 
-/// The tenure in which `me` takes the duty, if it may: nobody has it, or its holder has given no
-/// sign of life for `silent`, which is [`LEASE`] or longer.
-pub fn bid(
-    duty: &str,
+/// The lease that `candidate` may store over `seen`, whose row has not changed for `unchanged_for`.
+/// `None` while another process holds it: while `unchanged_for` is shorter than
+/// [`LEASE_DURATION`] and the lease was not released.
+pub fn try_acquire(
+    name: &str,
     seen: Option<&LeaderLease>,
-    silent: Duration,
-    me: Uuid,
+    unchanged_for: Duration,
+    candidate: Uuid,
 ) -> Option<LeaderLease> {
-    let free = seen.is_none_or(|seen| seen.holder.is_none() || silent >= LEASE);
+    let free = seen.is_none_or(|seen| seen.holder.is_none() || unchanged_for >= LEASE_DURATION);
     let fence = seen.map_or(0, |seen| seen.fence);
     free.then(|| LeaderLease {
-        duty: duty.to_owned(),
-        holder: Some(me),
+        name: name.to_owned(),
+        holder: Some(candidate),
         fence: fence.saturating_add(1),
-        beat: 0,
+        renewals: 0,
     })
 }
 
-/// The same tenure after one more sign of life.
-pub fn renewed(tenure: &LeaderLease) -> LeaderLease {
-    LeaderLease { beat: tenure.beat.saturating_add(1), ..tenure.clone() }
+/// The same lease, renewed once more.
+pub fn renew(lease: &LeaderLease) -> LeaderLease {
+    LeaderLease { renewals: lease.renewals.saturating_add(1), ..lease.clone() }
 }
 
-/// The duty without a holder.
-pub fn vacated(tenure: &LeaderLease) -> LeaderLease {
-    LeaderLease { holder: None, ..renewed(tenure) }
+/// The same lease without a holder.
+pub fn release(lease: &LeaderLease) -> LeaderLease {
+    LeaderLease { holder: None, ..renew(lease) }
 }

@@ -1,13 +1,12 @@
-//! Timers: what has to happen by itself, in one process at a time of all that share a store.
+//! Timers: periodic work that one process does for all that share a store.
 //!
-//! The processes elect one by a row of the store ([`crate::store::LeaderLeaseStore`]). It renews its
-//! tenure, another takes over at most [`LEASE`] and a look after its death, and it gives up when it
-//! shuts down. Two clocks are never compared. A process that was held up may think for a moment
-//! longer that the duty is its own; what it writes carries the tenure's [`FencingToken`], by which the
-//! store tells.
+//! The processes elect a leader by a row of the store ([`crate::store::LeaderLeaseStore`]). The leader
+//! renews its lease and releases it when it shuts down; when it dies, another process takes over
+//! within [`LEASE_DURATION`] and one poll interval. A leader that was suspended may run a moment
+//! longer than its lease: its writes carry a [`FencingToken`], which the store checks.
 
 mod election;
-mod office;
+mod elector;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -22,34 +21,38 @@ use tracing::{debug, error, info, warn};
 
 use crate::Result;
 use crate::store::{FencingToken, RunStore};
-pub use election::{LEASE, bid, renewed, vacated};
-use office::Office;
+pub use election::{LEASE_DURATION, release, renew, try_acquire};
+use elector::LeaderElector;
 
-/// The duty of running timers.
-pub const DUTY: &str = "timers";
-/// A run that takes longer is cut short.
-const RUN_WITHIN: Duration = Duration::from_secs(300);
-/// After a failed run, at most so long until the next.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// Never faster, whatever a timer wishes.
-const NOT_FASTER: Duration = Duration::from_millis(10);
+/// The name of the leader lease under which timers run.
+pub const LEASE_NAME: &str = "timers";
+/// A run that takes longer is cancelled.
+const RUN_TIMEOUT: Duration = Duration::from_secs(300);
+/// The delay after a failed run.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// The least delay between two runs, whatever a timer returns.
+const MIN_DELAY: Duration = Duration::from_millis(10);
 
-/// Something to do again and again.
+/// Periodic work.
 #[async_trait]
 pub trait Timer: Send + Sync {
-    /// What to call it in logs.
+    /// The timer's name in logs.
     fn name(&self) -> &'static str;
 
-    /// Does what is due, and says when to be run again at the latest. Called as soon as the process
-    /// has the duty. It may be dropped at any await, when the duty is lost or the process ends, and
-    /// may run in two processes at once for a moment: what it writes must bear that, by `stamp` or
-    /// because repeating it changes nothing.
+    /// Does the work that is due and returns the delay until the next run. The first run begins as
+    /// soon as the process leads.
+    ///
+    /// For a moment two processes may run it at once. Its writes must allow for that: by passing
+    /// `token` to the store, or by being idempotent.
     ///
     /// # Errors
-    /// Logged; the run is repeated a little later.
-    async fn run(&self, stamp: &FencingToken) -> Result<Duration>;
+    /// Any error is logged, and the timer runs again after a few seconds.
+    ///
+    /// # Cancel safety
+    /// The future is dropped at any await when the lease is lost or the process shuts down.
+    async fn run(&self, token: &FencingToken) -> Result<Duration>;
 
-    /// Completes when something calls for a run before its time. By default it never does.
+    /// Completes when the timer should run before its delay is over. The default never completes.
     async fn called(&self) {
         std::future::pending::<()>().await;
     }
@@ -62,81 +65,82 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// No timers yet.
+    /// An empty set of timers.
     pub fn new(store: Arc<dyn RunStore>) -> Self {
         Self { store, timers: Vec::new() }
     }
 
-    /// The same with one more.
+    /// Adds a timer.
     #[must_use]
     pub fn with(mut self, timer: Arc<dyn Timer>) -> Self {
         self.timers.push(timer);
         self
     }
 
-    /// Runs them whenever this process has the duty, until `shutdown` completes; then the duty is
-    /// given up.
+    /// Runs the timers while this process holds the leader lease, until `shutdown` completes; then
+    /// releases the lease.
     ///
     /// # Cancel safety
-    /// Dropping it ends the timers; another process takes over once the tenure has expired.
+    /// Dropping the future stops the timers; another process takes over once the lease expires.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let office = Office::new(Arc::clone(&self.store), DUTY);
+        let elector = LeaderElector::new(Arc::clone(&self.store), LEASE_NAME);
         let mut shutdown = pin!(shutdown);
         loop {
             let mut held = tokio::select! {
                 biased;
                 () = &mut shutdown => return,
-                held = office.win() => held,
+                held = elector.acquire() => held,
             };
             let mut runs = JoinSet::new();
             for timer in &self.timers {
-                runs.spawn(keep_running(Arc::clone(timer), held.tenure.stamp()));
+                runs.spawn(keep_running(Arc::clone(timer), held.lease.fencing_token()));
             }
             let ended = tokio::select! {
                 () = &mut shutdown => true,
-                () = office.keep(&mut held) => false,
+                () = elector.renew_until_lost(&mut held) => false,
             };
-            // None of them writes any more once the duty is another's.
+            // Stop them before another process may lead.
             runs.shutdown().await;
             if ended {
-                office.give_up(&held).await;
+                elector.release(&held).await;
                 return;
             }
         }
     }
 }
 
-/// Runs a timer for ever. A defect costs it a run, and nobody else anything.
-async fn keep_running(timer: Arc<dyn Timer>, stamp: FencingToken) {
+/// Runs a timer forever. An error, a panic or a time-out ends only that run.
+async fn keep_running(timer: Arc<dyn Timer>, token: FencingToken) {
     let name = timer.name();
     let mut failing = false;
     loop {
-        let run = timeout(RUN_WITHIN, AssertUnwindSafe(timer.run(&stamp)).catch_unwind());
+        let run = timeout(RUN_TIMEOUT, AssertUnwindSafe(timer.run(&token)).catch_unwind());
         let wait = match run.await {
             Ok(Ok(Ok(wait))) => {
                 if std::mem::take(&mut failing) {
-                    info!(timer = name, "the timer runs again");
+                    info!(timer = name, "timer recovered");
                 }
                 wait
             }
             Ok(Ok(Err(problem))) => {
                 if std::mem::replace(&mut failing, true) {
-                    debug!(timer = name, error = %problem, "the timer still fails");
+                    debug!(timer = name, error = %problem, "timer still failing");
                 } else {
-                    warn!(timer = name, error = %problem, "the timer failed; it runs again soon");
+                    let code = "timer_failed";
+                    warn!(code, timer = name, error = %problem, "timer failed; retrying");
                 }
-                AFTER_FAILURE
+                RETRY_DELAY
             }
             Ok(Err(_)) => {
-                error!(timer = name, "the timer panicked; it runs again soon");
-                AFTER_FAILURE
+                error!(code = "timer_panicked", timer = name, "timer panicked; retrying");
+                RETRY_DELAY
             }
             Err(_) => {
-                error!(timer = name, "the timer took too long and was cut short");
-                AFTER_FAILURE
+                error!(code = "timer_timed_out", timer = name, "timer run timed out; retrying");
+                RETRY_DELAY
             }
         };
-        sleep(NOT_FASTER).await;
+        sleep(MIN_DELAY).await;
         tokio::select! {
             () = sleep(wait) => {}
             () = timer.called() => {}

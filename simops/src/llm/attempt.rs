@@ -1,8 +1,8 @@
-//! One attempt: reserved, made, booked.
+//! One attempt: reserve, call the provider, record.
 //!
-//! It runs as a task of its own, so that it ends well whatever becomes of whoever asked: dropped
-//! before the request is sent, the lease is released; dropped after, the answer's figures are
-//! booked all the same. A provider that panics costs its attempt, and nothing else.
+//! It runs as a task of its own, so that it completes even if the caller is dropped: before the
+//! request is sent, the lease is released; after that, the response is recorded as usual. A
+//! provider that panics fails only its own attempt.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,98 +13,107 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, debug};
 
-use super::breaker::{Heard, Pass};
-use super::limits::Place;
-use super::route::Lane;
-use super::till::{End, Slot, Till};
+use super::breaker::{CallOutcome, SharedPermit};
+use super::call_ledger::{CallLedger, LeaseEnd, PendingPermit};
+use super::limits::RatePermit;
+use super::route::ProviderHandle;
 use super::{CallContext, ChatRequest, ChatResponse, LlmError, LlmErrorKind, Spent, bound};
 use crate::usage::admission::RETRY_IN_FLIGHT;
 use crate::usage::{Admission, Caps, Lease, NanoUsd, Quote, Refused, UsageRow};
 
-/// Characters of a provider's word for a model that the ledger keeps.
+/// The longest model name that the ledger stores, in characters.
 const MAX_MODEL_CHARS: usize = 200;
 
-/// All that an attempt needs.
+/// The inputs of an attempt.
 pub(super) struct Attempt {
-    pub(super) lane: Arc<Lane>,
-    pub(super) till: Arc<Till>,
+    pub(super) provider: Arc<ProviderHandle>,
+    pub(super) ledger: Arc<CallLedger>,
     pub(super) context: CallContext,
     pub(super) request: ChatRequest,
     pub(super) quote: Quote,
     pub(super) caps: Caps,
     pub(super) lease: Lease,
-    pub(super) later_route: bool,
+    /// Whether another route was tried before.
+    pub(super) is_fallback: bool,
     pub(super) timeout: Duration,
 }
 
-/// Whether the provider is asked at all.
-pub(super) enum Leave {
-    /// It is.
-    Ask(Place, Pass),
-    /// It is not, and that goes on record as this failure.
-    Record(LlmError),
+/// Whether the request is sent to the provider.
+pub(super) enum AttemptMode {
+    /// The request is sent.
+    Send(RatePermit, SharedPermit),
+    /// Nothing is sent; the attempt is recorded with this failure.
+    RecordOnly(LlmError),
 }
 
-/// How it ended.
-pub(super) enum Ended {
-    Answered { response: ChatResponse, cost: NanoUsd, degraded: bool },
+/// The result of an attempt.
+pub(super) enum AttemptOutcome {
+    Succeeded { response: ChatResponse, cost: NanoUsd, degraded: bool },
     Failed(LlmError),
     Refused { reason: Refused, retry_after: Option<Duration> },
-    Overtaken,
-    Uncounted(String),
+    Cancelled,
+    CounterUnavailable(String),
 }
 
-type Asked = Result<ChatResponse, LlmError>;
+type ProviderResult = Result<ChatResponse, LlmError>;
 
 impl Attempt {
-    /// Runs it to its end, however long its caller waits.
-    pub(super) async fn run(self, leave: Leave) -> Ended {
-        let Some(slot) = self.till.slot() else {
-            return Ended::Uncounted("too many calls wait to be booked".to_owned());
+    /// Runs the attempt to completion, also if the returned future is dropped.
+    pub(super) async fn run(self, mode: AttemptMode) -> AttemptOutcome {
+        let unavailable = |why: &str| AttemptOutcome::CounterUnavailable(why.to_owned());
+        let Some(permit) = self.ledger.permit() else {
+            return unavailable("too many calls are not recorded yet");
         };
-        let (tell, told) = oneshot::channel();
-        tokio::spawn(self.live(leave, slot, tell).in_current_span());
-        // Only a counter that panics gets here.
-        told.await.unwrap_or_else(|_| Ended::Uncounted("the usage counter failed".to_owned()))
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(self.run_detached(mode, permit, sender).in_current_span());
+        // The sender is dropped without a value only if the usage counter panics.
+        receiver.await.unwrap_or_else(|_| unavailable("the usage counter failed"))
     }
 
-    async fn live(mut self, leave: Leave, slot: Slot, tell: oneshot::Sender<Ended>) {
-        // Counted before the gate is asked: a gate that has moved and a count of zero mean that
-        // nothing is under way and nothing will begin.
-        let in_flight = self.till.takes_off();
-        let degraded = match self.till.reserve(&self.lease, &self.caps).await {
+    async fn run_detached(
+        mut self,
+        mode: AttemptMode,
+        permit: PendingPermit,
+        outcome: oneshot::Sender<AttemptOutcome>,
+    ) {
+        // Counted before the gate is checked: once the gate has moved and the count is zero, no
+        // call is in flight and none can begin.
+        let in_flight = self.ledger.begin_in_flight();
+        let degraded = match self.ledger.reserve(&self.lease, &self.caps).await {
             Ok(Admission::Admitted { degraded }) => degraded,
             Ok(Admission::Refused { reason, in_flight }) => {
                 let retry_after = in_flight.then_some(RETRY_IN_FLIGHT);
-                let _ = tell.send(Ended::Refused { reason, retry_after });
+                let _ = outcome.send(AttemptOutcome::Refused { reason, retry_after });
                 return;
             }
             Err(error) => {
-                // It may have been counted all the same.
-                drop((leave, in_flight));
-                let _ = tell.send(Ended::Uncounted(error.detail().to_owned()));
-                return self.till.insist(End::Release(self.lease.id), error, slot).await;
+                // The reservation may exist in spite of the error.
+                drop((mode, in_flight));
+                let detail = error.detail().to_owned();
+                let _ = outcome.send(AttemptOutcome::CounterUnavailable(detail));
+                let end = LeaseEnd::Release(self.lease.id);
+                return self.ledger.retry_until_recorded(end, error, permit).await;
             }
         };
         if degraded {
             bound::degrade(&mut self.request);
         }
-        if tell.is_closed() || !self.context.is_current() {
-            drop((leave, in_flight));
-            let _ = tell.send(Ended::Overtaken);
-            let end = End::Release(self.lease.id);
-            if let Err(error) = self.till.book(&end).await {
-                self.till.insist(end, error, slot).await;
+        if outcome.is_closed() || !self.context.is_current() {
+            drop((mode, in_flight));
+            let _ = outcome.send(AttemptOutcome::Cancelled);
+            let end = LeaseEnd::Release(self.lease.id);
+            if let Err(error) = self.ledger.record(&end).await {
+                self.ledger.retry_until_recorded(end, error, permit).await;
             }
             return;
         }
         let began = Instant::now();
-        let asked = match leave {
-            Leave::Ask(place, pass) => self.ask(place, pass).await,
-            Leave::Record(error) => Err(error),
+        let result = match mode {
+            AttemptMode::Send(rate, breaker) => self.call_provider(rate, breaker).await,
+            AttemptMode::RecordOnly(error) => Err(error),
         };
         drop(in_flight);
-        let row = self.row(&asked, degraded, began.elapsed());
+        let row = self.usage_row(&result, degraded, began.elapsed());
         let cost = row.cost;
         let UsageRow { latency_ms, error_type, .. } = &row;
         debug!(
@@ -112,46 +121,46 @@ impl Attempt {
             model = row.model_requested,
             latency_ms,
             error_type,
-            "asked"
+            "model call finished"
         );
-        let end = End::Settle(Box::new(row));
-        let booked = self.till.book(&end).await;
-        let _ = tell.send(match asked {
-            Ok(response) => Ended::Answered { response, cost, degraded },
-            Err(error) => Ended::Failed(error),
+        let end = LeaseEnd::Settle(Box::new(row));
+        let recorded = self.ledger.record(&end).await;
+        let _ = outcome.send(match result {
+            Ok(response) => AttemptOutcome::Succeeded { response, cost, degraded },
+            Err(error) => AttemptOutcome::Failed(error),
         });
-        if let Err(error) = booked {
-            self.till.insist(end, error, slot).await;
+        if let Err(error) = recorded {
+            self.ledger.retry_until_recorded(end, error, permit).await;
         }
     }
 
-    /// Asks the provider, and tells the breaker how it went.
-    async fn ask(&self, mut place: Place, pass: Pass) -> Asked {
-        place.begin();
-        let provider = &self.lane.provider;
-        let asking = AssertUnwindSafe(async { provider.chat(&self.request).await }).catch_unwind();
+    /// Calls the provider and reports the outcome to its circuit breaker.
+    async fn call_provider(&self, mut rate: RatePermit, breaker: SharedPermit) -> ProviderResult {
+        rate.begin();
+        let provider = &self.provider.client;
+        let call = AssertUnwindSafe(async { provider.chat(&self.request).await }).catch_unwind();
         let name = provider.name();
-        let asked = match timeout(self.timeout, asking).await {
-            Ok(Ok(asked)) => asked,
+        let result = match timeout(self.timeout, call).await {
+            Ok(Ok(result)) => result,
             Ok(Err(_)) => {
                 Err(LlmError::new(LlmErrorKind::Panicked, format!("{name}'s code panicked")))
             }
             Err(_) => {
                 let limit = self.timeout.as_secs_f64();
-                let detail = format!("{name} did not answer within {limit:.1} s");
+                let detail = format!("{name} did not respond within {limit:.1} s");
                 Err(LlmError::new(LlmErrorKind::Timeout, detail))
             }
         };
-        pass.record(match &asked {
-            Err(error) if error.kind.is_provider_fault() => Heard::Failed(error.retry_after),
-            _ => Heard::Alive,
+        breaker.record(match &result {
+            Err(error) if error.kind.is_provider_fault() => CallOutcome::Failed(error.retry_after),
+            _ => CallOutcome::Responded,
         });
-        asked
+        result
     }
 
-    fn row(&self, asked: &Asked, degraded: bool, took: Duration) -> UsageRow {
+    fn usage_row(&self, result: &ProviderResult, degraded: bool, took: Duration) -> UsageRow {
         let (bound, price) = (self.lease.upper_bound, self.quote.price);
-        let (tokens, cost) = match asked {
+        let (tokens, cost) = match result {
             Ok(response) if response.usage_reported => {
                 (response.tokens(), price.of(response.tokens()))
             }
@@ -166,7 +175,7 @@ impl Attempt {
                 },
             ),
         };
-        let response = asked.as_ref().ok();
+        let response = result.as_ref().ok();
         let resolved = response.map(|r| r.model.chars().take(MAX_MODEL_CHARS).collect::<String>());
         let lease = &self.lease;
         UsageRow {
@@ -184,11 +193,11 @@ impl Attempt {
             reasoning_tokens: response.map_or(0, |r| r.reasoning_tokens.max(0)),
             cost,
             priced: self.quote.priced,
-            success: asked.is_ok(),
-            fallback_used: degraded || self.later_route,
+            success: result.is_ok(),
+            fallback_used: degraded || self.is_fallback,
             latency_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
-            error_type: asked.as_ref().err().map(|error| error.kind.as_str().to_owned()),
-            created_at: self.till.now(),
+            error_type: result.as_ref().err().map(|error| error.kind.as_str().to_owned()),
+            created_at: self.ledger.now(),
         }
     }
 }

@@ -1,16 +1,16 @@
-//! What a request costs at most, and how it is made smaller.
+//! The upper bound of a request's cost, and how a degraded request is reduced.
 
 use super::ChatRequest;
 use crate::usage::{NanoUsd, Price, Tokens};
 
-/// Tokens that a provider's chat template may add around two messages.
+/// Tokens that a provider's chat template may add to two messages.
 const TEMPLATE_TOKENS: i64 = 64;
-/// A degraded call is not made smaller than this.
+/// The least `max_tokens` of a degraded request.
 const MIN_TOKENS: i64 = 16;
 const MAX_DEGRADED_TEMPERATURE: f64 = 0.5;
 
-/// The most tokens that `request` can use. A byte is at least a token of input: tokenizers merge
-/// bytes, and never split one. The output ends at `max_tokens`.
+/// The most tokens that `request` can use. A byte is at most one token of input: tokenizers merge
+/// bytes and never split one. The output ends at `max_tokens`.
 pub fn tokens(request: &ChatRequest) -> Tokens {
     let bytes = request.system.len().saturating_add(request.prompt.len());
     Tokens {
@@ -20,15 +20,15 @@ pub fn tokens(request: &ChatRequest) -> Tokens {
     }
 }
 
-/// The most that `request` can cost, however much of its input was cached.
+/// The most that `request` can cost, whatever share of its input is cached.
 pub fn cost(request: &ChatRequest, price: Price) -> NanoUsd {
-    let fresh = tokens(request);
-    let cached = Tokens { cached_input: fresh.input, ..fresh };
-    price.of(fresh).max(price.of(cached))
+    let uncached = tokens(request);
+    let cached = Tokens { cached_input: uncached.input, ..uncached };
+    price.of(uncached).max(price.of(cached))
 }
 
-/// The smaller request that is made once the soft cap is reached: half the output (not under 16),
-/// at most 0.5 temperature.
+/// Reduces a request once the soft cap is reached: half the output tokens (but at least 16), and a
+/// temperature of at most 0.5.
 pub fn degrade(request: &mut ChatRequest) {
     let half = (request.max_tokens / 2).max(MIN_TOKENS);
     request.max_tokens = half.min(request.max_tokens);

@@ -1,8 +1,8 @@
-//! The circuit breaker: a provider that keeps failing is left alone for a while.
+//! The circuit breaker: stops calls to a provider that keeps failing.
 //!
-//! [`Breaker`] is a pure state machine: closed → (failures in a row) → open → (cool-down over, one
-//! probe) → half open → closed again, or open for twice as long. [`Circuit`] is one that tasks
-//! share.
+//! [`Breaker`] is a pure state machine: closed, then (after failures in a row) open, then (after the
+//! cool-down, for one probe) half open, then closed again, or open for twice as long.
+//! [`SharedBreaker`] lets several tasks use one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,8 @@ pub struct BreakerPolicy {
 }
 
 impl Default for BreakerPolicy {
-    /// Five failures, 10 s, at most 2 minutes: an outage still brings the failures that stop a run.
+    /// Five failures, 10 s, at most 2 minutes: short enough that an outage still produces the
+    /// failures that stop a run.
     fn default() -> Self {
         Self {
             failures: 5,
@@ -31,13 +32,14 @@ impl Default for BreakerPolicy {
     }
 }
 
-/// A breaker. Times are counted from any fixed moment.
+/// A circuit breaker. All times count from one fixed instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breaker {
     policy: BreakerPolicy,
     state: State,
-    /// Counts the state's changes, so that a call is only heard in the state it began in.
-    era: u64,
+    /// Incremented by every transition. The outcome of a call counts only in the generation in which
+    /// the call began.
+    generation: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,33 +49,33 @@ enum State {
     HalfOpen { cool_down: Duration },
 }
 
-/// Leave to make one call; give it back with [`Breaker::record`].
+/// Permission to make one call; return it with [`Breaker::record`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Leave {
-    era: u64,
+pub struct Permit {
+    generation: u64,
 }
 
-/// How a call went, as far as the breaker cares.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
-    /// The provider answered, if only to refuse this request.
-    Alive,
-    /// It failed, and asks to be left alone for so long.
+pub enum CallOutcome {
+    /// The provider responded, even if it refused the request.
+    Responded,
+    /// The provider failed; the value is the `Retry-After` it sent, if any.
     Failed(Option<Duration>),
-    /// The call was not made, or tells nothing.
-    Nothing,
+    /// The call was not made, or its outcome says nothing about the provider.
+    NotSent,
 }
 
 impl Breaker {
     /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, state: State::Closed { failures: 0 }, era: 0 }
+        Self { policy, state: State::Closed { failures: 0 }, generation: 0 }
     }
 
-    /// How long calls are refused; `None` while one may be made. While a probe is on its way, the
-    /// answer is the cool-down that its failure would at least bring.
-    pub fn closed_for(&self, now: Duration) -> Option<Duration> {
+    /// The time until a call may be made; `None` if one may be made now. While a probe is in
+    /// flight, this is the current cool-down.
+    pub fn retry_after(&self, now: Duration) -> Option<Duration> {
         match self.state {
             State::Closed { .. } => None,
             State::Open { until, .. } => Some(until.saturating_sub(now)).filter(|d| !d.is_zero()),
@@ -81,117 +83,122 @@ impl Breaker {
         }
     }
 
-    /// Leave to make one call.
+    /// Takes a permit for one call.
     ///
     /// # Errors
-    /// How long calls are refused.
-    pub fn enter(&mut self, now: Duration) -> Result<Leave, Duration> {
-        if let Some(wait) = self.closed_for(now) {
+    /// The breaker refuses the call; the value is the time until one may be made.
+    pub fn try_acquire(&mut self, now: Duration) -> Result<Permit, Duration> {
+        if let Some(wait) = self.retry_after(now) {
             return Err(wait);
         }
         if let State::Open { cool_down, .. } = self.state {
-            self.turn(State::HalfOpen { cool_down });
+            self.transition_to(State::HalfOpen { cool_down });
         }
-        Ok(Leave { era: self.era })
+        Ok(Permit { generation: self.generation })
     }
 
-    /// Takes note of how a call went. One that began before the last change is not heard.
-    pub fn record(&mut self, leave: Leave, heard: Heard, now: Duration) {
-        if leave.era != self.era {
+    /// Records the outcome of a call. Ignored if the call began before the last transition.
+    pub fn record(&mut self, permit: Permit, outcome: CallOutcome, now: Duration) {
+        if permit.generation != self.generation {
             return;
         }
-        match (self.state, heard) {
-            (State::Closed { .. }, Heard::Alive) => self.state = State::Closed { failures: 0 },
-            (State::Closed { failures }, Heard::Failed(asked)) => {
+        match (self.state, outcome) {
+            (State::Closed { .. }, CallOutcome::Responded) => {
+                self.state = State::Closed { failures: 0 }
+            }
+            (State::Closed { failures }, CallOutcome::Failed(retry_after)) => {
                 let failures = failures.saturating_add(1);
                 if failures >= self.policy.failures.max(1) {
-                    self.open(self.policy.cool_down, asked, now);
+                    self.open(self.policy.cool_down, retry_after, now);
                 } else {
                     self.state = State::Closed { failures };
                 }
             }
-            (State::HalfOpen { .. }, Heard::Alive) => self.turn(State::Closed { failures: 0 }),
-            (State::HalfOpen { cool_down }, Heard::Failed(asked)) => {
-                self.open(cool_down.saturating_mul(2), asked, now);
+            (State::HalfOpen { .. }, CallOutcome::Responded) => {
+                self.transition_to(State::Closed { failures: 0 })
             }
-            // The probe was never sent: the next call may be one.
-            (State::HalfOpen { cool_down }, Heard::Nothing) => {
-                self.turn(State::Open { until: now, cool_down });
+            (State::HalfOpen { cool_down }, CallOutcome::Failed(retry_after)) => {
+                self.open(cool_down.saturating_mul(2), retry_after, now);
             }
-            (State::Closed { .. }, Heard::Nothing) | (State::Open { .. }, _) => {}
+            // The probe was never sent, so the next call may be the probe.
+            (State::HalfOpen { cool_down }, CallOutcome::NotSent) => {
+                self.transition_to(State::Open { until: now, cool_down });
+            }
+            (State::Closed { .. }, CallOutcome::NotSent) | (State::Open { .. }, _) => {}
         }
     }
 
-    fn open(&mut self, cool_down: Duration, asked: Option<Duration>, now: Duration) {
-        let most = self.policy.max_cool_down.max(self.policy.cool_down);
-        let cool_down = cool_down.min(most);
-        let rest = cool_down.max(asked.unwrap_or_default().min(most));
-        self.turn(State::Open { until: now.saturating_add(rest), cool_down });
+    fn open(&mut self, cool_down: Duration, retry_after: Option<Duration>, now: Duration) {
+        let max = self.policy.max_cool_down.max(self.policy.cool_down);
+        let cool_down = cool_down.min(max);
+        let wait = cool_down.max(retry_after.unwrap_or_default().min(max));
+        self.transition_to(State::Open { until: now.saturating_add(wait), cool_down });
     }
 
-    fn turn(&mut self, state: State) {
+    fn transition_to(&mut self, state: State) {
         self.state = state;
-        self.era = self.era.wrapping_add(1);
+        self.generation = self.generation.wrapping_add(1);
     }
 }
 
-/// A breaker that tasks share, on tokio's time.
+/// A breaker that several tasks share, on tokio's clock.
 #[derive(Debug)]
-pub struct Circuit {
+pub struct SharedBreaker {
     breaker: Mutex<Breaker>,
-    began: Instant,
+    started: Instant,
 }
 
-/// Leave to make one call through a [`Circuit`]. Dropped unused, it tells nothing.
+/// Permission to make one call through a [`SharedBreaker`]. Dropping it unused records
+/// [`CallOutcome::NotSent`].
 #[derive(Debug)]
 #[must_use]
-pub struct Pass {
-    circuit: Arc<Circuit>,
-    leave: Option<Leave>,
+pub struct SharedPermit {
+    breaker: Arc<SharedBreaker>,
+    permit: Option<Permit>,
 }
 
-impl Circuit {
-    /// A closed circuit.
+impl SharedBreaker {
+    /// A closed breaker.
     pub fn new(policy: BreakerPolicy) -> Self {
-        Self { breaker: Mutex::new(Breaker::new(policy)), began: Instant::now() }
+        Self { breaker: Mutex::new(Breaker::new(policy)), started: Instant::now() }
     }
 
-    /// How long calls are refused; `None` while one may be made.
-    pub fn closed_for(&self) -> Option<Duration> {
-        self.with(|breaker, now| breaker.closed_for(now))
+    /// The time until a call may be made; `None` if one may be made now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.with(|breaker, now| breaker.retry_after(now))
     }
 
-    /// Leave to make one call.
+    /// Takes a permit for one call.
     ///
     /// # Errors
-    /// How long calls are refused.
-    pub fn enter(self: &Arc<Self>) -> Result<Pass, Duration> {
-        let leave = self.with(Breaker::enter)?;
-        Ok(Pass { circuit: Arc::clone(self), leave: Some(leave) })
+    /// The breaker refuses the call; the value is the time until one may be made.
+    pub fn try_acquire(self: &Arc<Self>) -> Result<SharedPermit, Duration> {
+        let permit = self.with(Breaker::try_acquire)?;
+        Ok(SharedPermit { breaker: Arc::clone(self), permit: Some(permit) })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Breaker, Duration) -> T) -> T {
-        // Nothing in here panics half way; a lock poisoned elsewhere is as good as any.
+        // A poisoned lock is safe to use: no closure leaves the breaker half changed.
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut breaker, self.began.elapsed())
+        act(&mut breaker, self.started.elapsed())
     }
 }
 
-impl Pass {
-    /// Tells how the call went.
-    pub fn record(mut self, heard: Heard) {
-        self.tell(heard);
+impl SharedPermit {
+    /// Records the outcome of the call.
+    pub fn record(mut self, outcome: CallOutcome) {
+        self.finish(outcome);
     }
 
-    fn tell(&mut self, heard: Heard) {
-        if let Some(leave) = self.leave.take() {
-            self.circuit.with(|breaker, now| breaker.record(leave, heard, now));
+    fn finish(&mut self, outcome: CallOutcome) {
+        if let Some(permit) = self.permit.take() {
+            self.breaker.with(|breaker, now| breaker.record(permit, outcome, now));
         }
     }
 }
 
-impl Drop for Pass {
+impl Drop for SharedPermit {
     fn drop(&mut self) {
-        self.tell(Heard::Nothing);
+        self.finish(CallOutcome::NotSent);
     }
 }

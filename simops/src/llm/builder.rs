@@ -1,17 +1,17 @@
-//! Putting a router together.
+//! Builds a [`Router`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chain::Chain;
+use super::call_ledger::CallLedger;
 use super::limits::Limits;
-use super::route::{Lane, Route};
-use super::till::Till;
+use super::route::{ProviderHandle, Route};
+use super::routing::RouterInner;
 use super::{BudgetRefusals, LlmProvider, Router, RouterOptions};
 use crate::usage::{PriceBook, UsageCounter};
 use crate::{Clock, Error, Result};
 
-/// What a router is made of.
+/// Builds a [`Router`]; see [`Router::builder`].
 pub struct RouterBuilder {
     counter: Arc<dyn UsageCounter>,
     prices: Arc<PriceBook>,
@@ -46,17 +46,17 @@ impl RouterBuilder {
         self
     }
 
-    /// Adds a route behind those added before.
+    /// Adds a route, tried after those added before.
     #[must_use]
     pub fn route(mut self, provider: impl Into<String>, model: impl Into<String>) -> Self {
         self.routes.push(Route { provider: provider.into(), model: model.into() });
         self
     }
 
-    /// Adds each configured provider, and behind the routes added before one to its model.
+    /// Adds each configured provider, and a route to its model after the routes added before.
     ///
     /// # Errors
-    /// Of [`OpenAi::new`](super::OpenAi::new).
+    /// See [`OpenAi::new`](super::OpenAi::new).
     #[cfg(feature = "http")]
     pub fn configured(
         self,
@@ -69,39 +69,44 @@ impl RouterBuilder {
         })
     }
 
-    /// Notes refused runs in `refusals`, which others read.
+    /// Records refused runs in `refusals`, which the stop conditions read.
     #[must_use]
     pub fn refusals(self, refusals: Arc<BudgetRefusals>) -> Self {
         Self { refusals, ..self }
     }
 
-    /// Replaces the default patience.
+    /// Replaces the default time-outs and policies.
     #[must_use]
     pub fn options(self, options: RouterOptions) -> Self {
         Self { options, ..self }
     }
 
-    /// The router. Without a route it is empty and refuses every call.
+    /// Builds the router. A router without routes refuses every call.
     ///
     /// # Errors
-    /// `Rejected` when a provider was added twice, or a route names one that was not added.
+    /// `Rejected` if a provider was added twice, or a route names a provider that was not added.
     pub fn build(self) -> Result<Router> {
-        let mut lanes = BTreeMap::new();
+        let mut handles = BTreeMap::new();
         for (provider, limits) in self.providers {
             let name = provider.name().to_owned();
-            let lane = Arc::new(Lane::new(provider, limits, self.options.breaker));
-            if lanes.insert(name.clone(), lane).is_some() {
+            let handle = ProviderHandle::new(provider, limits, self.options.breaker);
+            if handles.insert(name.clone(), Arc::new(handle)).is_some() {
                 return Err(Error::rejected(format!("the provider {name} was added twice")));
             }
         }
-        let routes = self.routes.into_iter().map(|route| match lanes.get(&route.provider) {
-            Some(lane) => Ok((route, Arc::clone(lane))),
+        let routes = self.routes.into_iter().map(|route| match handles.get(&route.provider) {
+            Some(handle) => Ok((route, Arc::clone(handle))),
             None => Err(Error::rejected(format!("the route {route} has no provider"))),
         });
-        let RouterOptions { counter_timeout, max_unbooked, .. } = self.options;
-        Ok(Router(Arc::new(Chain {
+        let RouterOptions { counter_timeout, max_pending, .. } = self.options;
+        Ok(Router(Arc::new(RouterInner {
             routes: routes.collect::<Result<_>>()?,
-            till: Arc::new(Till::new(self.counter, self.clock, counter_timeout, max_unbooked)),
+            ledger: Arc::new(CallLedger::new(
+                self.counter,
+                self.clock,
+                counter_timeout,
+                max_pending,
+            )),
             prices: self.prices,
             refusals: self.refusals,
             options: self.options,

@@ -1,42 +1,46 @@
-//! Which providers are configured, and with which key.
+//! The configured providers and their keys.
 
 use crate::Secret;
 use crate::{Error, Result};
 
-/// A provider that speaks OpenAI's chat completions.
+/// A provider with an OpenAI-compatible chat completions API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderConfig {
     /// Its name: `openrouter`, `groq`, `mistral`, `gemini`.
     pub name: String,
-    /// Where it is, without `/chat/completions` and without a slash at the end.
+    /// The base URL, without `/chat/completions` and without a trailing slash.
     pub base_url: String,
-    /// Its key; none for a local one.
+    /// The API key; `None` for a provider without keys, such as a local one.
     pub key: Option<Secret>,
-    /// The model that is asked for unless a route says otherwise.
+    /// The default model.
     pub model: String,
 }
 
-/// A provider that simops knows by name.
-struct Known {
+/// The defaults of a provider that simops supports by name.
+struct KnownProvider {
     name: &'static str,
     base_url: &'static str,
     model: &'static str,
 }
 
 /// In the order in which a router tries them.
-const KNOWN: [Known; 4] = [
-    Known {
+const KNOWN: [KnownProvider; 4] = [
+    KnownProvider {
         name: "openrouter",
         base_url: "https://openrouter.ai/api/v1",
         model: "meta-llama/llama-3.3-70b-instruct:free",
     },
-    Known {
+    KnownProvider {
         name: "groq",
         base_url: "https://api.groq.com/openai/v1",
         model: "llama-3.1-8b-instant",
     },
-    Known { name: "mistral", base_url: "https://api.mistral.ai/v1", model: "mistral-small-latest" },
-    Known {
+    KnownProvider {
+        name: "mistral",
+        base_url: "https://api.mistral.ai/v1",
+        model: "mistral-small-latest",
+    },
+    KnownProvider {
         name: "gemini",
         base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
         model: "gemini-2.5-flash-lite",
@@ -44,15 +48,15 @@ const KNOWN: [Known; 4] = [
 ];
 
 impl ProviderConfig {
-    /// The providers that `lookup` (the environment) configures: by `<NAME>_API_KEY`, or by
-    /// `<NAME>_BASE_URL` alone for a keyless one. `<NAME>_MODEL` replaces the default model. An
-    /// empty value is none.
+    /// The providers that `lookup` (the environment) configures: those with `<NAME>_API_KEY`, or
+    /// with `<NAME>_BASE_URL` alone if the provider needs no key. `<NAME>_MODEL` replaces the
+    /// default model. An empty value counts as unset.
     ///
     /// # Errors
-    /// `Invalid` naming each variable that cannot be used. A key is never shown, nor a URL that
-    /// may hold one.
+    /// `Invalid` with the name of each variable whose value is not allowed. The messages contain no
+    /// key, and no URL that may contain one.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<Self>> {
-        let (mut configs, mut wrong) = (Vec::new(), Vec::new());
+        let (mut configs, mut invalid) = (Vec::new(), Vec::new());
         for known in &KNOWN {
             let prefix = known.name.to_uppercase();
             let read = |suffix: &str| {
@@ -72,7 +76,7 @@ impl ProviderConfig {
                 (url_name, check_url(&url)),
                 (model_name, check_model(&model)),
             ];
-            wrong.extend(checks.into_iter().filter_map(|(field, check)| {
+            invalid.extend(checks.into_iter().filter_map(|(field, check)| {
                 Some(crate::FieldError { field, message: check.err()? })
             }));
             configs.push(Self {
@@ -82,21 +86,23 @@ impl ProviderConfig {
                 model,
             });
         }
-        if wrong.is_empty() { Ok(configs) } else { Err(Error::invalid_fields(wrong)) }
+        if invalid.is_empty() { Ok(configs) } else { Err(Error::invalid_fields(invalid)) }
     }
 }
 
-/// Each variable of each provider, with what it is for.
+/// Each variable of each provider, with its help text.
 #[cfg(feature = "clap")]
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
-    KNOWN.iter().flat_map(|Known { name, base_url, model }| {
+    KNOWN.iter().flat_map(|KnownProvider { name, base_url, model }| {
         let prefix = name.to_uppercase();
         let key = format!(
-            "The key of {name}. Better set in the environment: other users of this machine can \
-             see flags"
+            "API key of {name}. Set it in the environment: other users of this machine can see \
+             flags"
         );
-        let url = format!("Where {name} is; alone it is enough for one without keys [{base_url}]");
-        let model = format!("The model of {name} [{model}]");
+        let url = format!(
+            "Base URL of {name}; sufficient without a key if the server needs none [{base_url}]"
+        );
+        let model = format!("Model of {name} [{model}]");
         [("API_KEY", key), ("BASE_URL", url), ("MODEL", model)]
             .map(|(suffix, help)| (format!("{prefix}_{suffix}"), help))
     })
@@ -110,17 +116,17 @@ fn check_key(key: &str) -> Result<(), String> {
     }
 }
 
-/// Whether `url` is a base URL; the reason shows it only if it cannot hold a secret.
+/// Checks that `url` is a base URL. The message contains it only if it cannot hold a secret.
 fn check_url(url: &str) -> Result<(), String> {
     if url.contains(['@', '?', '#']) {
-        return Err("a base URL has no user, password, query or fragment; the key has a variable \
-                    of its own"
+        return Err("a base URL has no user, password, query or fragment; set the key in its own \
+                    variable"
             .to_owned());
     }
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
     if host.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("{url:?} is no base URL; use http:// or https:// and a host"));
+        return Err(format!("{url:?} is not a base URL; use http:// or https:// and a host"));
     }
     Ok(())
 }

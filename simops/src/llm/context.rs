@@ -1,4 +1,4 @@
-//! For whom a call is made, under which settings, and whether it still may begin.
+//! The run and agent a call belongs to, its settings, and whether it may still begin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use crate::settings::Effective;
 
 type IsCurrent = dyn Fn() -> bool + Send + Sync;
 
-/// For whom a call is made, under which settings, and whether it still may begin.
+/// The run and agent a call belongs to, its settings, and whether it may still begin.
 #[derive(Clone)]
 pub struct CallContext {
-    /// The run it counts for, if any.
+    /// The run that the call is recorded for, if any.
     pub run_id: Option<String>,
-    /// The agent it counts for, if any.
+    /// The agent that the call is recorded for, if any.
     pub agent_id: Option<i64>,
     /// The agent's checkpoint, counted from 1, if any.
     pub checkpoint: Option<i64>,
-    /// The settings that hold: caps, `OPENROUTER_RPM_LIMIT`, `FORCE_CHEAPEST_ROUTE`.
+    /// The settings in effect: caps, `OPENROUTER_RPM_LIMIT`, `FORCE_CHEAPEST_ROUTE`.
     pub settings: Arc<Effective>,
-    /// All of the call may take so long; `None`: the router's own patience.
+    /// Limit of the whole call; `None`: the router's `call_timeout`.
     pub timeout: Option<Duration>,
     is_current: Arc<IsCurrent>,
 }
 
 impl CallContext {
-    /// A call for nobody in particular, which may always begin.
+    /// A context without run or agent, whose calls may always begin.
     pub fn new(settings: Arc<Effective>) -> Self {
         Self {
             run_id: None,
@@ -37,28 +37,29 @@ impl CallContext {
         }
     }
 
-    /// The same for a run.
+    /// Sets the run.
     #[must_use]
     pub fn for_run(self, run_id: impl Into<String>) -> Self {
         Self { run_id: Some(run_id.into()), ..self }
     }
 
-    /// The same for an agent, at one of its checkpoints.
+    /// Sets the agent and its checkpoint.
     #[must_use]
     pub fn for_agent(self, agent_id: i64, checkpoint: Option<i64>) -> Self {
         Self { agent_id: Some(agent_id), checkpoint, ..self }
     }
 
-    /// The same, which may begin only while `is_current` says so: the gate of a turn
-    /// ([`Turn::is_current`](crate::host::Turn::is_current)). Asked before every attempt; quick.
+    /// Lets calls begin only while `is_current` returns true, as in
+    /// [`Turn::is_current`](crate::host::Turn::is_current). It is called before every attempt and
+    /// must return quickly.
     #[must_use]
     pub fn while_current(self, is_current: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_current: Arc::new(is_current), ..self }
     }
 
-    /// The same within `timeout`, retries and later routes included.
+    /// Limits the whole call, retries and later routes included.
     #[must_use]
-    pub fn within(self, timeout: Duration) -> Self {
+    pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }
 

@@ -1,39 +1,39 @@
-//! What can go wrong with an attempt ([`LlmError`]) and with a whole call ([`CallError`]).
+//! Errors of one attempt ([`LlmError`]) and of a whole call ([`CallError`]).
 
 use std::time::Duration;
 
 use crate::usage::{Refused, Tokens};
 use crate::{Error, ErrorKind};
 
-/// Why one attempt brought no answer.
+/// The kind of failure of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LlmErrorKind {
-    /// It took too long.
+    /// The time-out expired.
     Timeout,
-    /// The provider could not be reached, or hung up before it answered.
+    /// The connection failed, or closed before the response.
     Connection,
-    /// It asks to be asked less often (429).
+    /// The provider's rate limit was reached (429).
     RateLimited,
-    /// It failed on its side (5xx).
+    /// The provider failed (5xx).
     ServerError,
-    /// It does not accept the key (401, 403).
+    /// The provider rejected the key (401, 403).
     Auth,
     /// The account has no credit (402).
     PaymentRequired,
-    /// It does not accept the request, or knows no such model.
+    /// The provider rejected the request or the model.
     BadRequest,
-    /// What it answered is half an answer, or none that can be read.
+    /// The response was incomplete or malformed.
     InvalidResponse,
-    /// The provider's code gave the call up.
+    /// The provider's implementation cancelled the call.
     Cancelled,
-    /// The breaker let nothing through; nothing was sent.
+    /// The circuit breaker was open; nothing was sent.
     CircuitOpen,
-    /// The provider's code panicked.
+    /// The provider's implementation panicked.
     Panicked,
 }
 
 impl LlmErrorKind {
-    /// The ledger's error type.
+    /// The `error_type` in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -50,30 +50,30 @@ impl LlmErrorKind {
         }
     }
 
-    /// Whether the same request to the same provider may soon be answered. A time-out or half an
-    /// answer has most likely been paid for and is not repeated on the same route.
+    /// Whether to repeat the request on the same route. A time-out or an incomplete response has
+    /// most likely been charged, so it is not repeated.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::RateLimited | Self::ServerError | Self::Connection)
     }
 
-    /// Whether it speaks against the provider's health, rather than against the request.
+    /// Whether it counts as a failure of the provider rather than of the request.
     pub fn is_provider_fault(self) -> bool {
         !matches!(self, Self::BadRequest | Self::Cancelled | Self::CircuitOpen)
     }
 }
 
-/// What a failed attempt has cost, as far as the provider's answer tells.
+/// What a failed attempt cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Spent {
-    /// Nothing: it was refused before a model ran, or never arrived.
+    /// Nothing: the request was refused before a model ran, or never arrived.
     Nothing,
-    /// These tokens, and no more.
+    /// Exactly these tokens.
     Exactly(Tokens),
-    /// Nobody knows: a model may have run. At least these tokens, when some were reported. Charged
-    /// at the reserved upper bound or the price of these tokens, whichever is more.
+    /// Unknown: a model may have run. Charged at the reserved upper bound.
     #[default]
     Unknown,
-    /// As [`Unknown`](Self::Unknown), but at least these tokens.
+    /// At least these tokens. Charged at the reserved upper bound or their price, whichever is
+    /// higher.
     AtLeast(Tokens),
 }
 
@@ -87,50 +87,51 @@ impl Spent {
     }
 }
 
-/// Why one attempt brought no answer, and what it has cost.
+/// Why one attempt failed, and what it cost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct LlmError {
-    /// What went wrong.
+    /// The kind of failure.
     pub kind: LlmErrorKind,
-    /// A sentence for a person; names no secret.
+    /// A message for people; contains no secret.
     pub detail: String,
-    /// How long the provider asks to wait.
+    /// How long the provider asks to wait before the next request.
     pub retry_after: Option<Duration>,
-    /// What it has cost.
+    /// What the attempt cost.
     pub spent: Spent,
 }
 
 impl LlmError {
-    /// An error after which a model may have run.
+    /// An error of unknown cost: a model may have run.
     pub fn new(kind: LlmErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), retry_after: None, spent: Spent::Unknown }
     }
 
-    /// An error before any model ran.
+    /// An error that cost nothing: no model ran.
     pub fn unsent(kind: LlmErrorKind, detail: impl Into<String>) -> Self {
         Self { spent: Spent::Nothing, ..Self::new(kind, detail) }
     }
 
-    /// The same error with what it has cost.
+    /// Sets what the attempt cost.
     #[must_use]
-    pub fn spending(self, spent: Spent) -> Self {
+    pub fn with_spent(self, spent: Spent) -> Self {
         Self { spent, ..self }
     }
 
-    /// The same error with how long to wait.
+    /// Sets how long to wait.
     #[must_use]
-    pub fn retry_after(self, retry_after: Option<Duration>) -> Self {
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
 }
 
 impl From<Error> for LlmError {
-    /// The error of a script: it stands for an outage when a retry may help, else for a refusal.
+    /// Converts the error of a scripted provider: a retryable one simulates an outage, any other a
+    /// rejected request.
     fn from(error: Error) -> Self {
         let kind =
             if error.is_retryable() { LlmErrorKind::ServerError } else { LlmErrorKind::BadRequest };
-        Self::unsent(kind, error.detail()).retry_after(error.retry_after())
+        Self::unsent(kind, error.detail()).with_retry_after(error.retry_after())
     }
 }
 
@@ -142,55 +143,54 @@ impl From<LlmError> for Error {
     }
 }
 
-/// Why a whole call brought no answer.
+/// Why a whole call failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CallError {
     /// The router has no route.
     #[error("no model provider is configured")]
     NoProvider,
-    /// The gate moved: no call may begin. Nothing was sent since.
-    #[error("the turn was overtaken; no model call begins")]
-    Overtaken,
-    /// The day's caps do not admit it on any route.
+    /// The run gate closed or moved, so no attempt may begin. Attempts sent before are recorded.
+    #[error("the turn was cancelled; no model call begins")]
+    Cancelled,
+    /// The day's caps refuse the call on every route.
     #[error("the day's caps refuse the call: {}", refusal(*.reason, *.retry_after))]
     Refused {
-        /// Which cap.
+        /// The cap that refused it.
         reason: Refused,
-        /// When to ask again, if only calls in flight stand in the way; else the cap is spent for
-        /// the day.
+        /// The time to wait if only reservations of calls in flight exceed the cap; `None` if the
+        /// cap is reached for the day.
         retry_after: Option<Duration>,
     },
-    /// The price book knows no route's model, and the policy is to refuse such.
+    /// No route's model has a price, and the policy is to refuse such models.
     #[error("{0}")]
     Unpriced(String),
-    /// The call's time was up before a place became free.
-    #[error("{provider} is busy: its limit of calls leaves no place in time")]
+    /// The provider's rate limit did not admit the call before its deadline.
+    #[error("{provider} is busy: its rate limit does not admit the call in time")]
     Busy {
         /// The provider of the first busy route.
         provider: String,
-        /// When a place becomes free, if that is known.
+        /// The time until the limit admits a call, if known.
         retry_after: Option<Duration>,
     },
-    /// The breakers of all routes are open. It is in the ledger as a failed call.
-    #[error("{provider} keeps failing; it is asked again in {} s", retry_after.as_secs_f64().ceil())]
+    /// The circuit breakers of all routes are open. The ledger has a row for the call.
+    #[error("{provider} keeps failing; next attempt in {} s", retry_after.as_secs_f64().ceil())]
     CircuitOpen {
         /// The provider of the first route.
         provider: String,
-        /// When it is tried again.
+        /// The time until it is tried again.
         retry_after: Duration,
     },
-    /// Whether the caps admit it cannot be said: the counter or the ledger is away. Nothing was
-    /// sent.
+    /// The usage counter is unavailable, so the caps could not be checked. Nothing was sent.
     #[error("the call could not be counted, so it was not made: {0}")]
-    Uncounted(String),
-    /// Every attempt failed; each is in the ledger.
+    CounterUnavailable(String),
+    /// Every attempt failed; the ledger has a row for each.
     #[error("{provider} {model} did not answer: {error}")]
     Failed {
-        /// The provider asked last.
+        /// The provider of the last attempt.
         provider: String,
-        /// The model asked last.
+        /// The model of the last attempt.
         model: String,
-        /// What went wrong last.
+        /// The error of the last attempt.
         #[source]
         error: Box<LlmError>,
         /// Attempts made.
@@ -199,15 +199,15 @@ pub enum CallError {
 }
 
 fn refusal(reason: Refused, retry_after: Option<Duration>) -> String {
-    let word = word_of(reason);
+    let code = refusal_code(reason);
     match retry_after {
-        Some(wait) => format!("{word}, by calls in flight; ask again in {} s", wait.as_secs()),
-        None => format!("{word}, for today"),
+        Some(wait) => format!("{code}, by calls in flight; retry in {} s", wait.as_secs()),
+        None => format!("{code}, for today"),
     }
 }
 
-/// The word that the admin API uses.
-fn word_of(reason: Refused) -> &'static str {
+/// The code of a cap in the admin API.
+fn refusal_code(reason: Refused) -> &'static str {
     match reason {
         Refused::HardBudgetReached => "hard_budget_reached",
         Refused::MaxCallsTotalReached => "max_calls_total_reached",
@@ -218,28 +218,28 @@ fn word_of(reason: Refused) -> &'static str {
 }
 
 impl CallError {
-    /// One word for records: the cap that refused the call, the error type of the last attempt, or
-    /// what kept it from being made.
+    /// A code for records: the cap that refused the call, the `error_type` of the last attempt, or
+    /// the reason why no attempt was made.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoProvider => "no_provider",
-            Self::Overtaken => "overtaken",
-            Self::Refused { reason, .. } => word_of(*reason),
+            Self::Cancelled => "cancelled",
+            Self::Refused { reason, .. } => refusal_code(*reason),
             Self::Unpriced(_) => "unpriced",
             Self::Busy { .. } => "busy",
             Self::CircuitOpen { .. } => LlmErrorKind::CircuitOpen.as_str(),
-            Self::Uncounted(_) => "uncounted",
+            Self::CounterUnavailable(_) => "counter_unavailable",
             Self::Failed { error, .. } => error.kind.as_str(),
         }
     }
 
-    /// Whether the same call may succeed soon.
+    /// Whether the same call may succeed if it is repeated soon.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { retry_after, .. } => retry_after.is_some(),
-            Self::Busy { .. } | Self::CircuitOpen { .. } | Self::Uncounted(_) => true,
+            Self::Busy { .. } | Self::CircuitOpen { .. } | Self::CounterUnavailable(_) => true,
             Self::Failed { error, .. } => error.kind.is_retryable(),
-            Self::NoProvider | Self::Overtaken | Self::Unpriced(_) => false,
+            Self::NoProvider | Self::Cancelled | Self::Unpriced(_) => false,
         }
     }
 }
@@ -247,7 +247,7 @@ impl CallError {
 impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         let kind = match &error {
-            CallError::Overtaken => ErrorKind::Stale,
+            CallError::Cancelled => ErrorKind::Stale,
             error if error.is_retryable() => ErrorKind::Unavailable,
             _ => ErrorKind::Rejected,
         };

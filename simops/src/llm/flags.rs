@@ -7,23 +7,23 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use super::{LlmConfig, config, setup};
 use crate::Result;
 
-/// Flags and environment variables that say which models may be asked: `#[command(flatten)]`.
+/// Flags and environment variables that configure model providers, for `#[command(flatten)]`.
 ///
-/// Values are never shown, since some of them are secrets.
+/// Help texts show no values, because some of them are secrets.
 #[derive(Clone, Default)]
 pub struct LlmArgs(BTreeMap<String, String>);
 
 impl LlmArgs {
-    /// What the flags say, and the environment where they say nothing.
+    /// The configuration from the flags, or from the environment where a flag is absent.
     ///
     /// # Errors
-    /// Of [`LlmConfig::from_lookup`].
+    /// See [`LlmConfig::from_lookup`].
     pub fn config(&self) -> Result<LlmConfig> {
         LlmConfig::from_lookup(|name| self.0.get(name).cloned())
     }
 }
 
-/// Each variable with what it is for.
+/// Each variable with its help text.
 fn variables() -> impl Iterator<Item = (String, String)> {
     let own = [
         (
@@ -35,7 +35,7 @@ fn variables() -> impl Iterator<Item = (String, String)> {
             "For a model without a price: fallback (0.50 and 1.50 USD per million tokens; default) \
              or refuse",
         ),
-        (setup::STREAM, "Whether models stream their answers: true or false [false]"),
+        (setup::STREAM, "Whether models stream their responses: true or false [false]"),
     ];
     config::variables().chain(own.map(|(name, help)| (name.to_owned(), help.to_owned())))
 }

@@ -1,7 +1,7 @@
 //! How many calls a provider gets at once, and per minute.
 //!
-//! Both limits hold per process. Whoever waits is served in the order of arrival, and no longer
-//! than until its deadline.
+//! Both limits apply per process. Waiting calls are served first come, first served, each until its
+//! own deadline.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A provider's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls at once; at least 1.
+    /// Concurrent calls; at least 1.
     pub concurrency: usize,
-    /// Calls begun in any 60 s; `None`: as many as wanted. Of OpenRouter the setting
-    /// `OPENROUTER_RPM_LIMIT` decides instead.
+    /// Calls begun in any 60 s; `None`: no limit. For OpenRouter the setting
+    /// `OPENROUTER_RPM_LIMIT` replaces it.
     pub per_minute: Option<u32>,
 }
 
@@ -28,23 +28,23 @@ impl Default for Limits {
     }
 }
 
-/// Calls begun in the last 60 s. Times are counted from any fixed moment.
+/// Calls begun in the last 60 s. All times count from one fixed instant.
 #[derive(Debug, Clone, Default)]
-pub struct Window {
+pub struct RateWindow {
     begun: VecDeque<Duration>,
 }
 
-impl Window {
-    /// Counts a call that begins `now`, if fewer than `limit` have begun in the 60 s before.
+impl RateWindow {
+    /// Counts a call that begins at `now`, if fewer than `limit` calls began in the 60 s before.
     ///
     /// # Errors
-    /// How long to wait until one may begin.
-    pub fn take(&mut self, now: Duration, limit: u32) -> Result<(), Duration> {
+    /// The time to wait until a call may begin.
+    pub fn try_begin(&mut self, now: Duration, limit: u32) -> Result<(), Duration> {
         while self.begun.front().is_some_and(|at| now.saturating_sub(*at) >= MINUTE) {
             self.begun.pop_front();
         }
         let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-        // When the limit was lowered, more than one has to leave first.
+        // If the limit was lowered, several calls must leave the window first.
         match self.begun.len().checked_sub(limit).and_then(|over| self.begun.get(over)) {
             None => {
                 self.begun.push_back(now);
@@ -54,70 +54,70 @@ impl Window {
         }
     }
 
-    /// Takes back a call that was counted at `at` and not made.
-    pub fn give_back(&mut self, at: Duration) {
+    /// Removes a call that was counted at `at` and never made.
+    pub fn cancel(&mut self, at: Duration) {
         if let Some(index) = self.begun.iter().rposition(|begun| *begun == at) {
             self.begun.remove(index);
         }
     }
 }
 
-/// A provider's limits that tasks share, on tokio's time.
+/// Enforces a provider's limits across tasks, on tokio's clock.
 #[derive(Debug)]
-pub struct Gate {
-    places: Arc<Semaphore>,
+pub struct RateLimiter {
+    concurrency: Arc<Semaphore>,
     per_minute: Option<u32>,
-    /// Who waits for the minute; fair.
+    /// Serialises the tasks that wait for the minute's limit; fair.
     queue: tokio::sync::Mutex<()>,
-    window: Mutex<Window>,
-    began: Instant,
+    window: Mutex<RateWindow>,
+    started: Instant,
 }
 
-/// A place for one call; it ends when dropped.
+/// Permission for one call; dropping it ends the call.
 #[derive(Debug)]
 #[must_use]
-pub struct Place {
-    gate: Arc<Gate>,
+pub struct RatePermit {
+    limiter: Arc<RateLimiter>,
     counted_at: Option<Duration>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Gate {
-    /// A gate with every place free.
+impl RateLimiter {
+    /// A limiter that has admitted no call.
     pub fn new(limits: Limits) -> Self {
-        let most = Semaphore::MAX_PERMITS;
+        let concurrency = limits.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            places: Arc::new(Semaphore::new(limits.concurrency.clamp(1, most))),
+            concurrency: Arc::new(Semaphore::new(concurrency)),
             per_minute: limits.per_minute,
             queue: tokio::sync::Mutex::new(()),
             window: Mutex::default(),
-            began: Instant::now(),
+            started: Instant::now(),
         }
     }
 
-    /// Waits for a place until `deadline`; `per_minute` replaces the gate's own limit.
+    /// Waits for a permit until `deadline`. `per_minute` overrides the provider's own limit.
     ///
     /// # Errors
-    /// When no place becomes free in time: how long to wait for one, if that is known.
+    /// No permit becomes free before the deadline; the value is the time to wait for one, if known.
     ///
     /// # Cancel safety
-    /// A dropped wait takes no place.
-    pub async fn enter(
+    /// Dropping the future takes no permit.
+    pub async fn acquire(
         self: &Arc<Self>,
         per_minute: Option<u32>,
         deadline: Instant,
-    ) -> Result<Place, Option<Duration>> {
-        let waiting = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
+    ) -> Result<RatePermit, Option<Duration>> {
+        let waiting = timeout_at(deadline, Arc::clone(&self.concurrency).acquire_owned()).await;
         let Ok(Ok(permit)) = waiting else { return Err(None) };
-        let mut place = Place { gate: Arc::clone(self), counted_at: None, _permit: permit };
-        let Some(limit) = per_minute.or(self.per_minute) else { return Ok(place) };
+        let mut permit =
+            RatePermit { limiter: Arc::clone(self), counted_at: None, _permit: permit };
+        let Some(limit) = per_minute.or(self.per_minute) else { return Ok(permit) };
         let Ok(_queue) = timeout_at(deadline, self.queue.lock()).await else { return Err(None) };
         loop {
-            let now = self.began.elapsed();
-            let taken = self.with_window(|window| window.take(now, limit));
-            let Err(wait) = taken else {
-                place.counted_at = Some(now);
-                return Ok(place);
+            let now = self.started.elapsed();
+            let Err(wait) = self.with_window(|window| window.try_begin(now, limit)) else {
+                permit.counted_at = Some(now);
+                return Ok(permit);
             };
             if Instant::now() + wait > deadline {
                 return Err(Some(wait));
@@ -126,23 +126,24 @@ impl Gate {
         }
     }
 
-    fn with_window<T>(&self, act: impl FnOnce(&mut Window) -> T) -> T {
-        // Nothing in here panics half way.
+    fn with_window<T>(&self, act: impl FnOnce(&mut RateWindow) -> T) -> T {
+        // A poisoned lock is safe to use: no closure leaves the window half changed.
         act(&mut self.window.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Place {
-    /// The call begins: it counts for its minute.
+impl RatePermit {
+    /// Marks the call as begun, so that it keeps counting towards its minute. Dropping a permit
+    /// that was never begun removes the call from the window.
     pub fn begin(&mut self) {
         self.counted_at = None;
     }
 }
 
-impl Drop for Place {
+impl Drop for RatePermit {
     fn drop(&mut self) {
         if let Some(at) = self.counted_at {
-            self.gate.with_window(|window| window.give_back(at));
+            self.limiter.with_window(|window| window.cancel(at));
         }
     }
 }

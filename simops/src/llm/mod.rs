@@ -1,17 +1,18 @@
-//! Models: asking them, and never for more than the day may cost.
+//! Calls to language models, within the day's budget.
 //!
-//! A world asks the [`router`] with a [`context`]. The router goes down its [`route`]s; each
-//! `attempt` waits for a place ([`limits`]), passes the [`breaker`], is reserved at its upper
-//! [`bound`], made under a time-out, and booked by the `till`. [`retry`] says when to ask again,
-//! [`refusals`] remembers runs whose budget ran out. A [`provider`] is what answers: `openai` over
-//! HTTP (feature `http`, from a [`config`]), [`scripted`] without a network. [`setup`] puts all that
-//! the environment says together; with feature `clap`, its variables are flags, too.
+//! A simulation calls the [`router`] with a [`context`]. The router tries its [`route`]s in order.
+//! Each `attempt` waits for the provider's [`limits`], takes a permit of its circuit [`breaker`],
+//! reserves its upper [`bound`] of cost, sends the request under a time-out, and records the result
+//! in the `call_ledger`. [`retry`] decides when to repeat an attempt; [`refusals`] keeps the runs
+//! whose budget is exhausted. A [`provider`] is `openai` over HTTP (feature `http`, configured by a
+//! [`config`]), or [`scripted`] without a network. [`setup`] builds all of it from environment
+//! variables, which the feature `clap` also offers as flags.
 
 mod attempt;
 pub mod bound;
 pub mod breaker;
 mod builder;
-mod chain;
+mod call_ledger;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -26,9 +27,9 @@ pub mod refusals;
 pub mod retry;
 pub mod route;
 pub mod router;
+mod routing;
 pub mod scripted;
 pub mod setup;
-mod till;
 
 pub use builder::RouterBuilder;
 pub use config::ProviderConfig;
@@ -43,6 +44,6 @@ pub use options::RouterOptions;
 pub use provider::{ChatRequest, ChatResponse, LlmProvider};
 pub use refusals::{BudgetRefusals, Refusal};
 pub use route::Route;
-pub use router::{Answer, Router};
+pub use router::{RoutedResponse, Router};
 pub use scripted::ScriptedProvider;
 pub use setup::LlmConfig;

@@ -1,4 +1,4 @@
-//! A router's patience.
+//! A router's time-outs and policies.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use super::breaker::BreakerPolicy;
 use super::retry::RetryPolicy;
 use crate::usage::UnpricedPolicy;
 
-/// A router's patience, in one table of defaults.
+/// A router's time-outs and policies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RouterOptions {
-    /// All of a call: waiting for places, attempts, pauses, later routes.
+    /// Limit of a whole call: waiting for limits, attempts, pauses between them, all routes.
     pub call_timeout: Duration,
-    /// One attempt, from sending to the last byte.
+    /// Limit of one attempt, from sending to the last byte.
     pub attempt_timeout: Duration,
-    /// One word with the counter; and how long an answer waits for its row to be durable before it
-    /// is handed out all the same (the row is then written in the background).
+    /// Limit of one call to the usage counter. A response waits this long for its row to be
+    /// recorded, then is returned anyway while the row is written in the background.
     pub counter_timeout: Duration,
-    /// How much longer than its attempt a lease lives. Its row replaces an expired one, so this
-    /// only decides how soon a dead process' call is written off.
+    /// How long a lease outlives its attempt's time-out. A late row replaces an expired lease, so
+    /// this only decides how soon the call of a dead process is charged at its upper bound.
     pub lease_margin: Duration,
     /// Retries on one route.
     pub retry: RetryPolicy,
-    /// When a provider is left alone.
+    /// When a provider's circuit breaker opens.
     pub breaker: BreakerPolicy,
-    /// Calls and unwritten rows at once, in all: the memory that an outage of the store may cost.
-    /// Beyond that no call is made.
-    pub max_unbooked: usize,
+    /// Most calls in flight or not yet recorded, over all providers. It bounds the memory that an
+    /// outage of the store can take; further calls are refused.
+    pub max_pending: usize,
     /// What to do with a model that the price book does not know.
     pub unpriced: UnpricedPolicy,
 }
@@ -39,7 +39,7 @@ impl Default for RouterOptions {
             lease_margin: Duration::from_secs(60),
             retry: RetryPolicy::default(),
             breaker: BreakerPolicy::default(),
-            max_unbooked: 1024,
+            max_pending: 1024,
             unpriced: UnpricedPolicy::default(),
         }
     }

@@ -1,51 +1,51 @@
-//! What a model is asked and what it answers.
+//! Requests to a model, responses, and the provider trait.
 
 use async_trait::async_trait;
 
 use super::LlmError;
 use crate::usage::Tokens;
 
-/// A question to a model.
+/// A request to a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatRequest {
-    /// The model asked for. A router puts its route's model here.
+    /// The model. A router replaces it with its route's model.
     pub model: String,
-    /// What the model is to be.
+    /// The system message.
     pub system: String,
-    /// What it is asked.
+    /// The user message.
     pub prompt: String,
-    /// Output tokens allowed, reasoning included; at least 1.
+    /// Most output tokens, reasoning included; at least 1.
     pub max_tokens: i64,
-    /// Randomness, from 0.
+    /// Sampling temperature; at least 0.
     pub temperature: f64,
 }
 
-/// A model's answer.
+/// A model's response.
 ///
 /// Cached tokens are part of the input tokens and reasoning tokens part of the output tokens.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChatResponse {
-    /// The model that answered.
+    /// The model that responded.
     pub model: String,
-    /// What it said; empty when it spent its tokens on reasoning.
+    /// The text; empty if all output tokens were reasoning.
     pub text: String,
-    /// Tokens sent.
+    /// Input tokens.
     pub input_tokens: i64,
-    /// Those of the tokens sent that the provider had cached.
+    /// Input tokens that the provider had cached.
     pub cached_input_tokens: i64,
-    /// Tokens received.
+    /// Output tokens.
     pub output_tokens: i64,
-    /// Those of the tokens received that were reasoning.
+    /// Output tokens that were reasoning.
     pub reasoning_tokens: i64,
-    /// Why it stopped, in the provider's word: `stop`, `length`, …
+    /// Why the output ended, as the provider reports it: `stop`, `length`, …
     pub finish_reason: Option<String>,
-    /// Whether the provider said how many tokens it used. If not, the counts are 0 and the call is
-    /// charged at its upper bound.
+    /// Whether the provider reported token usage. If not, the counts are 0 and the call is charged
+    /// at its upper bound.
     pub usage_reported: bool,
 }
 
 impl ChatResponse {
-    /// The tokens that are paid for.
+    /// The tokens that are charged.
     pub fn tokens(&self) -> Tokens {
         Tokens {
             input: self.input_tokens,
@@ -55,24 +55,23 @@ impl ChatResponse {
     }
 }
 
-/// Something that answers.
+/// A provider of models.
 ///
 /// # Contract
-/// - One call is one request to the provider: retries, limits and time-outs of a whole call are the
-///   router's.
-/// - An error names no secret, and says what the call has cost as far as that is known
+/// - One call sends one request. The router is responsible for retries, limits and time-outs.
+/// - An error contains no secret, and states what the call cost, if known
 ///   ([`Spent`](super::Spent)).
 #[async_trait]
 pub trait LlmProvider: Send + Sync {
-    /// The provider's name in lower case, as the price book, the caps and the ledger know it.
+    /// The provider's name in lower case, as in the price book, the caps and the ledger.
     fn name(&self) -> &str;
 
-    /// Asks once.
+    /// Sends one request.
     ///
     /// # Errors
-    /// Of the kinds of [`LlmErrorKind`](super::LlmErrorKind).
+    /// The request failed; see [`LlmErrorKind`](super::LlmErrorKind) for the kinds of failure.
     ///
     /// # Cancel safety
-    /// Dropping the future abandons the answer, not the cost.
+    /// Dropping the future discards the response; the provider may still charge for it.
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError>;
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::LlmError;
 
-/// How often, and after which pauses.
+/// How often a failed attempt is repeated, and after which pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Attempts on one route, the first included; at least 1.
     pub attempts: u32,
     /// The pause before the second attempt; it doubles from one to the next.
     pub base: Duration,
-    /// The longest pause, but for what a provider asks for.
+    /// The longest pause, unless the provider asks for a longer one.
     pub cap: Duration,
 }
 
@@ -22,12 +22,12 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pause before the next attempt after `made` attempts failed, the last one with `error`;
-    /// `None` when this route is not tried again: the error is final, the attempts are used up, or
-    /// the pause would not end within `left`.
+    /// The pause before the next attempt on this route, after `made` attempts failed, the last one
+    /// with `error`. `None` if the route is not tried again: the error is final, no attempts are
+    /// left, or the pause would not end within `left`.
     ///
-    /// The pause lies between half and all of the doubled base, at random by `entropy`, and is
-    /// never shorter than what the provider asks for; the jitter then comes on top.
+    /// The pause is the doubled base with jitter from `entropy`, between 50% and 100% of it. If the
+    /// provider asks for a pause (`Retry-After`), it is at least that long, plus the jitter.
     pub fn pause(
         &self,
         made: u32,

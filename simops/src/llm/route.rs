@@ -1,17 +1,17 @@
-//! A route: a provider and a model; and the provider with its limits and its breaker.
+//! A route (a provider and a model), and the handle of a provider with its limits and breaker.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::breaker::{BreakerPolicy, Circuit};
-use super::limits::{Gate, Limits};
+use super::breaker::{BreakerPolicy, SharedBreaker};
+use super::limits::{Limits, RateLimiter};
 use super::{CallContext, LlmProvider};
 use crate::settings::key;
 
-/// The provider whose calls per minute are a setting.
+/// The provider whose calls per minute are limited by a setting.
 const OPENROUTER: &str = "openrouter";
 
-/// A provider and the model it is asked for.
+/// A provider, and the model to request from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The provider's name.
@@ -26,27 +26,27 @@ impl fmt::Display for Route {
     }
 }
 
-/// A provider with what stands before it.
-pub(super) struct Lane {
-    pub(super) provider: Arc<dyn LlmProvider>,
-    pub(super) gate: Arc<Gate>,
-    pub(super) circuit: Arc<Circuit>,
+/// A provider with its rate limiter and circuit breaker; all routes to the provider share it.
+pub(super) struct ProviderHandle {
+    pub(super) client: Arc<dyn LlmProvider>,
+    pub(super) limiter: Arc<RateLimiter>,
+    pub(super) breaker: Arc<SharedBreaker>,
 }
 
-impl Lane {
+impl ProviderHandle {
     pub(super) fn new(
-        provider: Arc<dyn LlmProvider>,
+        client: Arc<dyn LlmProvider>,
         limits: Limits,
         breaker: BreakerPolicy,
     ) -> Self {
-        let circuit = Arc::new(Circuit::new(breaker));
-        Self { provider, gate: Arc::new(Gate::new(limits)), circuit }
+        let breaker = Arc::new(SharedBreaker::new(breaker));
+        Self { client, limiter: Arc::new(RateLimiter::new(limits)), breaker }
     }
 
-    /// The calls per minute that the settings allow, where they say so.
+    /// The calls per minute that the settings allow; `None` if no setting limits this provider.
     pub(super) fn per_minute(&self, context: &CallContext) -> Option<u32> {
         let limit = context.settings.int(key::OPENROUTER_RPM_LIMIT);
         let limit = u32::try_from(limit).ok().filter(|limit| *limit > 0);
-        limit.filter(|_| self.provider.name() == OPENROUTER)
+        limit.filter(|_| self.client.name() == OPENROUTER)
     }
 }

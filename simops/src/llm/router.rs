@@ -1,22 +1,22 @@
-//! The router: down an ordered chain of routes until one answers.
+//! The router: tries an ordered list of routes until one succeeds.
 //!
-//! Every attempt that is made is reserved before and leaves one row in the ledger. What it costs
-//! when the provider does not say: nothing when it was refused or never arrived, the reserved upper
-//! bound when a model may have run (a time-out, half an answer). A call that all breakers refuse
-//! leaves one row of cost 0, `circuit_open`; an open breaker with another route behind it only
-//! shows in that route's row, as `fallback_used`.
+//! Every attempt is reserved before it is sent and leaves one row in the ledger. If the provider
+//! reports no usage, a request that was refused or never arrived costs nothing, and one after which
+//! a model may have run (a time-out, an incomplete response) costs the reserved upper bound. A call
+//! that all circuit breakers refuse leaves one row of cost 0, `circuit_open`. If only the breaker of
+//! an earlier route is open, the row of the later route has `fallback_used`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::RouterBuilder;
-use super::chain::Chain;
 use super::route::Route;
+use super::routing::RouterInner;
 use super::{BudgetRefusals, CallContext, CallError, ChatRequest, ChatResponse};
 use crate::Clock;
 use crate::usage::{NanoUsd, PriceBook, UsageCounter};
 
-/// An ordered chain of routes. Clones share limits, breakers and unbooked rows.
+/// An ordered list of routes. Clones share rate limits, circuit breakers and pending calls.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -37,27 +37,28 @@ use crate::usage::{NanoUsd, PriceBook, UsageCounter};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Router(pub(super) Arc<Chain>);
+pub struct Router(pub(super) Arc<RouterInner>);
 
-/// An answer, and how it came.
+/// A response, with its route and cost.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The answer.
+pub struct RoutedResponse {
+    /// The response.
     pub response: ChatResponse,
-    /// The route that answered.
+    /// The route that responded.
     pub route: Route,
-    /// What this attempt cost.
+    /// The cost of the successful attempt.
     pub cost: NanoUsd,
-    /// Whether it was made smaller because the soft cap is reached.
+    /// Whether the request was reduced because the soft cap is reached.
     pub degraded: bool,
-    /// Whether it was degraded or took a later route.
+    /// Whether the request was degraded or an earlier route was skipped or failed.
     pub fallback_used: bool,
-    /// Attempts made, this one included.
+    /// Attempts on all routes, the successful one included.
     pub attempts: u32,
 }
 
 impl Router {
-    /// A router that counts with `counter`, prices by `prices` and dates by `clock`.
+    /// Builds a router that counts with `counter`, takes prices from `prices` and the time from
+    /// `clock`.
     pub fn builder(
         counter: Arc<dyn UsageCounter>,
         prices: Arc<PriceBook>,
@@ -66,54 +67,59 @@ impl Router {
         RouterBuilder::new(counter, prices, clock)
     }
 
-    /// Whether it has no route, so that every call is [`CallError::NoProvider`].
+    /// Whether the router has no route, so that every call returns [`CallError::NoProvider`].
     pub fn is_empty(&self) -> bool {
         self.0.routes.is_empty()
     }
 
-    /// Its routes in order.
+    /// The routes, in the order in which they are tried.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.0.routes.iter().map(|(route, _)| route)
     }
 
-    /// Runs whose calls the day's budget could not pay for.
+    /// Runs whose calls cost more than the day's remaining budget.
     pub fn refusals(&self) -> &Arc<BudgetRefusals> {
         &self.0.refusals
     }
 
-    /// Attempts that are reserved or under way. Zero after a gate has moved: none will begin.
+    /// Attempts that are reserved or in flight. If it is zero after the run gate moved, no attempt
+    /// of the old gate generation can begin any more.
     pub fn in_flight(&self) -> usize {
-        self.0.till.in_flight()
+        self.0.ledger.in_flight()
     }
 
-    /// Attempts that the ledger does not have yet, those under way included.
-    pub fn unbooked(&self) -> usize {
-        self.0.till.unbooked()
+    /// Attempts that are not recorded in the ledger yet, including those in flight.
+    pub fn pending(&self) -> usize {
+        self.0.ledger.pending()
     }
 
-    /// Waits until every attempt has ended and is in the ledger: before the process ends. Nothing
-    /// new begins while it waits.
+    /// Waits until every attempt has ended and is recorded in the ledger. Call it before the process
+    /// exits. New calls fail while it waits.
     ///
     /// # Errors
-    /// How many were not after `patience`; their leases will expire into rows.
-    pub async fn flush(&self, patience: Duration) -> Result<(), usize> {
-        self.0.till.flush(patience).await
-    }
-
-    /// Asks route after route until one answers; the request's model is replaced by the route's.
-    ///
-    /// # Errors
-    /// See [`CallError`]; it is the most telling of what went wrong on the routes: a failed attempt
-    /// before a refusal by the caps before the rest.
+    /// The number of attempts that are not recorded after `timeout`; when their leases expire, they
+    /// are charged at their upper bounds.
     ///
     /// # Cancel safety
-    /// A dropped call begins nothing more. An attempt under way goes on to its own time-out and is
-    /// booked with its real figures; one not yet sent is released.
+    /// Dropping the future only ends the wait.
+    pub async fn flush(&self, timeout: Duration) -> Result<(), usize> {
+        self.0.ledger.flush_pending(timeout).await
+    }
+
+    /// Tries the routes in order until one succeeds; the request's model is replaced by the route's.
+    ///
+    /// # Errors
+    /// No route succeeded. If the routes failed for different reasons, a failed attempt takes
+    /// precedence over a refusal by the caps, and that over the other reasons of [`CallError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future begins no further attempt. An attempt in flight continues up to its
+    /// time-out and is recorded with its actual cost; one that is not sent yet is released.
     pub async fn chat(
         &self,
         context: &CallContext,
         request: &ChatRequest,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<RoutedResponse, CallError> {
         self.0.chat(context, request).await
     }
 }

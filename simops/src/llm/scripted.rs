@@ -1,4 +1,4 @@
-//! A provider that answers from a function of the request: the same question, the same answer.
+//! A provider whose responses are a function of the request.
 
 use async_trait::async_trait;
 
@@ -7,19 +7,19 @@ use crate::Result;
 
 type Script = dyn Fn(&ChatRequest) -> Result<String> + Send + Sync;
 
-/// A provider without a network, named `scripted`.
+/// A provider that needs no network, named `scripted`. The same request gives the same response.
 pub struct ScriptedProvider {
     name: String,
     script: Box<Script>,
 }
 
 impl ScriptedProvider {
-    /// A provider that answers what `script` says.
+    /// A provider that responds with the result of `script`.
     pub fn new(script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static) -> Self {
         Self { name: "scripted".to_owned(), script: Box::new(script) }
     }
 
-    /// The same provider under another name: one that the price book and the caps know.
+    /// Sets the provider's name, for example to one that the price book lists.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
@@ -34,7 +34,7 @@ impl LlmProvider for ScriptedProvider {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError> {
         let text = (self.script)(request)?;
-        // Words stand for tokens: a script has no tokenizer.
+        // Each word counts as one token.
         let count = |text: &str| i64::try_from(text.split_whitespace().count()).unwrap_or(i64::MAX);
         Ok(ChatResponse {
             model: request.model.clone(),

@@ -1,4 +1,4 @@
-//! Models from the environment: which providers, at which prices, and the router of them.
+//! The configuration of models from environment variables, and the router built from it.
 
 use std::sync::Arc;
 
@@ -8,31 +8,32 @@ use crate::{Error, Result};
 
 /// The file that replaces the shipped price book.
 pub const PRICES: &str = "SIMOPS_PRICES";
-/// What to do with a model that the book does not know.
+/// What to do with a model that has no price.
 pub const UNPRICED: &str = "LLM_UNPRICED_POLICY";
-/// Whether answers are streamed.
+/// Whether responses are streamed.
 pub const STREAM: &str = "LLM_STREAM";
 
-/// Which models a deployment may ask, and what they cost.
+/// The providers of a deployment, and their prices.
 #[derive(Debug, Clone)]
 pub struct LlmConfig {
-    /// The providers, in the order in which they are tried; none: no models.
+    /// The providers, in the order in which they are tried; empty: no models.
     pub providers: Vec<ProviderConfig>,
-    /// What they cost.
+    /// Their prices.
     pub prices: Arc<PriceBook>,
-    /// What to do with a model that the book does not know.
+    /// What to do with a model that has no price.
     pub unpriced: UnpricedPolicy,
-    /// Whether answers are streamed: a provider that falls silent half way is noticed sooner.
+    /// Whether responses are streamed, so that a stalled provider is detected sooner.
     pub stream: bool,
 }
 
 impl LlmConfig {
-    /// What `lookup` (the environment) says: the variables of
-    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES`, `LLM_UNPRICED_POLICY` and `LLM_STREAM`. An empty
-    /// value is none. Reads the price file.
+    /// Reads the configuration from `lookup` (the environment): the variables of
+    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES`, `LLM_UNPRICED_POLICY` and `LLM_STREAM`. An
+    /// empty value counts as unset. Also reads the price file.
     ///
     /// # Errors
-    /// `Invalid` naming the variable, its value unless it may hold a secret, and what is allowed.
+    /// `Invalid` with the name of the variable, its value unless it may contain a secret, and the
+    /// allowed values.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let read = |name: &str| {
             let value = lookup(name).map(|value| value.trim().to_owned());
@@ -51,10 +52,10 @@ impl LlmConfig {
         Ok(Self { providers, prices: Arc::new(prices), unpriced, stream })
     }
 
-    /// The router of the providers, which counts with `counter`; `None` without a provider.
+    /// Builds the router, which counts with `counter`; `None` without a provider.
     ///
     /// # Errors
-    /// Of [`OpenAi::new`](super::OpenAi::new).
+    /// See [`OpenAi::new`](super::OpenAi::new).
     #[cfg(feature = "http")]
     pub fn router(
         &self,
@@ -64,14 +65,14 @@ impl LlmConfig {
         if self.providers.is_empty() {
             return Ok(None);
         }
-        let asking = super::OpenAiOptions { stream: self.stream, ..Default::default() };
+        let client = super::OpenAiOptions { stream: self.stream, ..Default::default() };
         let options = super::RouterOptions { unpriced: self.unpriced, ..Default::default() };
         let router = super::Router::builder(counter, Arc::clone(&self.prices), clock)
-            .configured(&self.providers, asking)?
+            .configured(&self.providers, client)?
             .options(options)
             .build()?;
         for route in router.routes() {
-            tracing::info!(%route, prices = self.prices.source(), "models are asked");
+            tracing::info!(%route, prices = self.prices.source(), "model routing enabled");
         }
         Ok(Some(router))
     }

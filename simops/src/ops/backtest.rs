@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Ops;
 use super::since::begin_of;
 use crate::clock::day_of;
-use crate::guardrail::backtest::{Call, Period, SETTINGS, Trial, backtest};
+use crate::guardrail::backtest::{Call, ConditionResult, Period, SETTINGS, backtest};
 use crate::run::RunRecord;
 use crate::settings::validate::check_updates;
 use crate::settings::{Effective, Overrides};
@@ -59,7 +59,7 @@ pub struct BacktestedRun {
     /// What they cost, in USD.
     pub cost_usd: f64,
     /// Every stop condition.
-    pub conditions: Vec<Trial>,
+    pub conditions: Vec<ConditionResult>,
 }
 
 impl Ops {
@@ -200,7 +200,7 @@ impl Ledger {
 }
 
 impl BacktestedRun {
-    fn of(run: RunRecord, totals: CallTotals, conditions: Vec<Trial>) -> Self {
+    fn of(run: RunRecord, totals: CallTotals, conditions: Vec<ConditionResult>) -> Self {
         let RunRecord { run_id, started_at, ended_at, end_reason, .. } = run;
         let (calls, cost_usd) = (totals.calls, totals.cost.dollars());
         Self { run_id, started_at, ended_at, end_reason, calls, cost_usd, conditions }

@@ -12,7 +12,7 @@ use crate::clock::day_of;
 use crate::digest::evidence::{ActivitySummary, CallSummary, tallies_of};
 use crate::event::kind;
 use crate::event::{EventTally, EventWindow};
-use crate::guardrail::{Condition, NOT_ON_RECORD, Observed, evaluate};
+use crate::guardrail::{Condition, Observed, POOL_PRESSURE, evaluate};
 use crate::kpi::rollup::Rollup;
 use crate::report::{ErrorCount, FailureWindow, ModelSpend, PerDollar, RunReport};
 use crate::run::{EndedBy, RunRecord};
@@ -156,7 +156,7 @@ impl Ops {
             return Ok(found);
         }
         let mut conditions = evaluate(&self.observed_at(covered).await?, &covered.settings);
-        conditions.retain(|condition| condition.condition != NOT_ON_RECORD);
+        conditions.retain(|condition| condition.condition != POOL_PRESSURE);
         Ok(conditions)
     }
 

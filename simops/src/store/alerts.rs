@@ -47,11 +47,11 @@ pub trait AlertStore: Send + Sync {
     async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>>;
 
     /// Replaces a delivery by what a try made of it, and keeps the try; whether it did. Nothing
-    /// changes when the delivery is another than `before` by now, or the duty that `stamp` names has
-    /// another holder. Moves the watched revision.
+    /// changes when the delivery is another than `before` by now, or the lease that
+    /// `token` names has another holder. Moves the watched revision.
     async fn record_attempt(
         &self,
-        stamp: &FencingToken,
+        token: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,

@@ -1,48 +1,50 @@
-//! Duties: what one process at a time does for all, such as timers and deliveries.
+//! The leader lease: of all processes that share a store, its holder alone runs the timers.
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::Result;
 
-/// Who has a duty.
+/// One row of the store: which process leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderLease {
-    /// The duty's name.
-    pub duty: String,
-    /// The process that has it; `None` after it was given up.
+    /// The lease's name.
+    pub name: String,
+    /// The process that holds the lease; `None` after a release.
     pub holder: Option<Uuid>,
-    /// Counts the holders. Work stamped with a smaller number than this is a former holder's.
+    /// The fencing number. Each new holder increments it; a write that carries a smaller number
+    /// comes from a former holder.
     pub fence: u64,
-    /// Counts the holder's signs of life.
-    pub beat: u64,
+    /// How often the holder has renewed the lease.
+    pub renewals: u64,
 }
 
 impl LeaderLease {
-    /// What fences work done under this tenure.
-    pub fn stamp(&self) -> FencingToken {
-        FencingToken { duty: self.duty.clone(), fence: self.fence }
+    /// The token that this holder's writes carry.
+    pub fn fencing_token(&self) -> FencingToken {
+        FencingToken { lease: self.name.clone(), fence: self.fence }
     }
 }
 
-/// Under which tenure something is done: a write that carries it is refused once another process
-/// has the duty.
+/// Proof of leadership. A store refuses a write whose token is no longer the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FencingToken {
-    /// The duty.
-    pub duty: String,
-    /// The fencing number.
+    /// The name of the lease.
+    pub lease: String,
+    /// The fencing number under which the holder acquired it.
     pub fence: u64,
 }
 
-/// Duties. When a tenure is over is decided by [`crate::jobs`], not here.
+/// Storage of leader leases. The rules (when a lease may be taken, when it is lost) are in
+/// [`crate::jobs`].
 #[async_trait]
 pub trait LeaderLeaseStore: Send + Sync {
-    /// Who has a duty; `None` before anybody had it.
-    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>>;
+    /// Reads a lease; `None` if it was never acquired.
+    async fn leader_lease(&self, name: &str) -> Result<Option<LeaderLease>>;
 
-    /// Replaces the tenure of `next.duty` by `next` if it equals `seen` now; whether it did. A
-    /// repetition of what was done is false: read again to see.
+    /// Compare-and-set: stores `next` if the stored lease of that name equals `seen`. Returns
+    /// whether it did. Repeating a call that succeeded returns false; read the lease to find out
+    /// who holds it.
     async fn replace_leader_lease(
         &self,
         seen: Option<&LeaderLease>,

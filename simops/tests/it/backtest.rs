@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use simops::clock::day_of;
 use simops::control::Environment;
-use simops::guardrail::backtest::{Call, Outcome, Period, Trial, backtest};
+use simops::guardrail::backtest::{Call, ConditionResult, Outcome, Period, backtest};
 use simops::guardrail::{Condition, Observed, evaluate};
 use simops::ops::{BacktestQuery, Caller, Ops, OpsOptions, StartRun, StopRun};
 use simops::settings::{Effective, Overrides, Registry, key};
@@ -37,8 +37,8 @@ fn call(at: i64, success: bool) -> Call {
     Call { at, day: day_of(at), own: true, success, cost: NanoUsd(100_000_000) }
 }
 
-fn of(condition: &str, trials: &[Trial]) -> Trial {
-    trials.iter().find(|trial| trial.condition == condition).unwrap().clone()
+fn of(condition: &str, results: &[ConditionResult]) -> ConditionResult {
+    results.iter().find(|trial| trial.condition == condition).unwrap().clone()
 }
 
 /// The figures at `now`, from all calls.
@@ -97,9 +97,9 @@ proptest! {
         calls.iter_mut().filter(|call| call.at < second(from)).for_each(|call| call.own = false);
         let settings = settings(failures, rate, hard);
         let period = Period { from: second(from), until: second(from + length) };
-        let trials = backtest(period, calls.iter().copied(), &settings);
+        let results = backtest(period, calls.iter().copied(), &settings);
         let expected = naive((from, from + length), &calls, &settings);
-        for (trial, expected) in trials.iter().zip(expected) {
+        for (trial, expected) in results.iter().zip(expected) {
             prop_assert_eq!(trial.would_have_tripped_at, expected.as_ref().map(|(at, _)| *at));
             if let Some((at, condition)) = expected {
                 prop_assert_eq!(trial.observed, Some(condition.observed));
@@ -116,8 +116,8 @@ fn a_success_that_leaves_the_window_can_trip_without_any_call() {
     // 3 of 6 failed until the successes of second 0 are a minute old: then it is 3 of 3.
     let calls = [0, 0, 0, 30, 30, 30].map(|at| call(at, at == 0));
     let period = Period { from: second(0), until: second(100) };
-    let trials = backtest(period, calls, &settings(3, 0.9, 0.0));
-    let trial = of("provider_failures_repeated", &trials);
+    let results = backtest(period, calls, &settings(3, 0.9, 0.0));
+    let trial = of("provider_failures_repeated", &results);
     assert_eq!((trial.outcome, trial.would_have_tripped_at), (Outcome::Tripped, Some(second(60))));
     assert_eq!((trial.observed, trial.second_observed), (Some(3.0), Some(1.0)));
 }
@@ -141,19 +141,19 @@ fn a_day_that_others_have_spent_trips_at_the_start_and_a_new_day_does_not() {
 fn what_did_not_trip_shows_how_near_it_came() {
     let calls = [0, 5, 10, 200].map(|at| call(at, at == 200));
     let period = Period { from: second(0), until: second(250) };
-    let trials = backtest(period, calls, &settings(4, 0.5, 1.0));
-    let failures = of("provider_failures_repeated", &trials);
+    let results = backtest(period, calls, &settings(4, 0.5, 1.0));
+    let failures = of("provider_failures_repeated", &results);
     assert_eq!((failures.outcome, failures.observed), (Outcome::NotTripped, Some(3.0)));
-    let budget = of("hard_budget_exceeded", &trials);
+    let budget = of("hard_budget_exceeded", &results);
     assert_eq!((budget.observed, budget.calls_before), (Some(0.4), None));
 }
 
 #[test]
 fn what_is_switched_off_or_not_recorded_says_so() {
     let period = Period { from: second(0), until: second(9) };
-    let trials = backtest(period, [call(1, false)], &settings(1, 0.0, 0.0));
-    assert_eq!(of("hard_budget_exceeded", &trials).outcome, Outcome::Disabled);
-    let pool = of("db_pool_pressure", &trials);
+    let results = backtest(period, [call(1, false)], &settings(1, 0.0, 0.0));
+    assert_eq!(of("hard_budget_exceeded", &results).outcome, Outcome::Disabled);
+    let pool = of("db_pool_pressure", &results);
     assert_eq!((pool.outcome, pool.observed), (Outcome::NotRecorded, None));
 }
 

@@ -15,7 +15,7 @@ use simops::testing::{ManualClock, MemoryStore};
 use simops::usage::NanoUsd;
 
 /// What the default cap of one dollar can just not pay for.
-const TOO_DEAR: NanoUsd = NanoUsd(1_000_000_001);
+const OVER_BUDGET: NanoUsd = NanoUsd(1_000_000_001);
 
 struct Desk {
     store: Arc<MemoryStore>,
@@ -50,7 +50,7 @@ impl Desk {
     /// A worker's refusals: a call of the run was refused just now.
     fn refused(&self) -> Arc<BudgetRefusals> {
         let refusals = Arc::new(BudgetRefusals::default());
-        refusals.note("r", Refusal { at: self.clock.now(), needed: TOO_DEAR });
+        refusals.record("r", Refusal { at: self.clock.now(), needed: OVER_BUDGET });
         refusals
     }
 
@@ -71,7 +71,7 @@ async fn a_refused_call_stops_its_run_once() {
     let desk = Desk::new().await;
     let refusals = desk.refused();
     assert_eq!(desk.check(&refusals).await.as_deref(), Some("hard_budget_exceeded"));
-    assert_eq!(refusals.take("r"), None, "it is used up");
+    assert_eq!(refusals.remove("r"), None, "it is used up");
     let filter = EventFilter { limit: 1, ..EventFilter::default() };
     let event = desk.store.events(&filter).await.unwrap().items.remove(0);
     assert_eq!(event.event_type, "simulation_stopped_guardrail");
@@ -96,7 +96,7 @@ async fn another_workers_old_refusal_does_not_stop_a_run_whose_cap_was_raised() 
 async fn yesterdays_refusal_and_another_runs_stop_nothing() {
     let desk = Desk::new().await;
     let other = Arc::new(BudgetRefusals::default());
-    other.note("q", Refusal { at: desk.clock.now(), needed: TOO_DEAR });
+    other.record("q", Refusal { at: desk.clock.now(), needed: OVER_BUDGET });
     assert_eq!(desk.check(&other).await, None);
     let refusals = desk.refused();
     desk.clock.advance(jiff::SignedDuration::from_hours(24));

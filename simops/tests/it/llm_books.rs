@@ -36,11 +36,11 @@ async fn an_answer_whose_row_the_store_does_not_take_is_handed_out_and_booked_la
     counter.ends_away.store(true, Ordering::SeqCst);
     let got = router.chat(&context(&[]), &request()).await.unwrap();
     assert_eq!(got.response.text, "hello");
-    assert_eq!((counter.rows().len(), counter.leases().len(), router.unbooked()), (0, 1, 1));
+    assert_eq!((counter.rows().len(), counter.leases().len(), router.pending()), (0, 1, 1));
     assert_eq!(router.flush(5 * SECOND).await, Err(1));
     counter.ends_away.store(false, Ordering::SeqCst);
     router.flush(30 * SECOND).await.unwrap();
-    assert_eq!((counter.outcomes().len(), counter.leases().len(), router.unbooked()), (1, 0, 0));
+    assert_eq!((counter.outcomes().len(), counter.leases().len(), router.pending()), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,7 +65,10 @@ async fn without_a_counter_no_call_is_made() {
     for fault in [&counter.away, &counter.hangs] {
         fault.store(true, Ordering::SeqCst);
         let error = router.chat(&context(&[]), &request()).await.unwrap_err();
-        assert!(matches!(error, CallError::Uncounted(_)) && error.is_retryable(), "{error:?}");
+        assert!(
+            matches!(error, CallError::CounterUnavailable(_)) && error.is_retryable(),
+            "{error:?}"
+        );
         fault.store(false, Ordering::SeqCst);
     }
     assert!(fake.asked().is_empty());
@@ -80,7 +83,7 @@ async fn a_reservation_whose_answer_is_lost_is_released() {
     let router = router(&counter, &[&fake]);
     *counter.reserving.lock().unwrap() = 5 * SECOND;
     let error = router.chat(&context(&[]), &request()).await.unwrap_err();
-    assert!(matches!(error, CallError::Uncounted(_)), "{error:?}");
+    assert!(matches!(error, CallError::CounterUnavailable(_)), "{error:?}");
     assert_eq!(counter.leases().len(), 1);
     router.flush(10 * SECOND).await.unwrap();
     assert_eq!((fake.asked().len(), counter.rows().len(), counter.leases().len()), (0, 0, 0));
@@ -89,7 +92,7 @@ async fn a_reservation_whose_answer_is_lost_is_released() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_the_store_holds_up_no_place_and_costs_bounded_memory() {
     let (counter, fake) = (counter(), slow());
-    let options = RouterOptions { max_unbooked: 3, ..RouterOptions::default() };
+    let options = RouterOptions { max_pending: 3, ..RouterOptions::default() };
     let limits = Limits { concurrency: 1, per_minute: None };
     let router = builder(&counter).options(options).provider(fake.clone(), limits);
     let router = router.route("groq", "m").build().unwrap();
@@ -98,7 +101,7 @@ async fn an_outage_of_the_store_holds_up_no_place_and_costs_bounded_memory() {
         router.chat(&context(&[]), &request()).await.unwrap();
     }
     let error = router.chat(&context(&[]), &request()).await.unwrap_err();
-    assert!(matches!(error, CallError::Uncounted(_)), "{error:?}");
+    assert!(matches!(error, CallError::CounterUnavailable(_)), "{error:?}");
     assert_eq!(fake.asked().len(), 3);
     counter.ends_away.store(false, Ordering::SeqCst);
     router.flush(30 * SECOND).await.unwrap();
@@ -127,7 +130,7 @@ async fn a_caller_that_goes_away_before_the_request_is_sent_pays_nothing() {
     let (asking, context) = (request(), context(&[]));
     let dropped = tokio::time::timeout(SECOND / 2, router.chat(&context, &asking)).await;
     assert!(dropped.is_err());
-    assert_eq!(router.unbooked(), 1);
+    assert_eq!(router.pending(), 1);
     router.flush(10 * SECOND).await.unwrap();
     assert_eq!((fake.asked().len(), counter.rows().len(), counter.leases().len()), (0, 0, 0));
 }
@@ -146,7 +149,7 @@ async fn a_provider_that_panics_costs_its_attempt_and_no_place() {
     assert_eq!(error.kind, LlmErrorKind::Panicked);
     router.chat(&context(&[]), &request()).await.unwrap();
     assert_eq!(counter.outcomes(), ["provider_panicked", "ok"]);
-    assert_eq!((router.in_flight(), router.unbooked(), counter.leases().len()), (0, 0, 0));
+    assert_eq!((router.in_flight(), router.pending(), counter.leases().len()), (0, 0, 0));
 }
 
 /// 64 tasks of `calls` calls each, on a provider that fails now and then; then calls one by one

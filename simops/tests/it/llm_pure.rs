@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use simops::Secret;
-use simops::llm::breaker::{Breaker, BreakerPolicy, Heard, Leave};
-use simops::llm::limits::Window;
+use simops::llm::breaker::{Breaker, BreakerPolicy, CallOutcome, Permit};
+use simops::llm::limits::RateWindow;
 use simops::llm::retry::RetryPolicy;
 use simops::llm::{ChatRequest, LlmError, LlmErrorKind, ProviderConfig, bound};
 use simops::usage::{PriceBook, Tokens, UnpricedPolicy};
@@ -15,15 +15,15 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Enter,
-    Tell { which: usize, heard: Heard },
+    Tell { which: usize, heard: CallOutcome },
     Wait(u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let heard = prop_oneof![
-        2 => Just(Heard::Alive),
-        5 => proptest::option::of(0..400_u64).prop_map(|s| Heard::Failed(s.map(Duration::from_secs))),
-        1 => Just(Heard::Nothing),
+        2 => Just(CallOutcome::Responded),
+        5 => proptest::option::of(0..400_u64).prop_map(|s| CallOutcome::Failed(s.map(Duration::from_secs))),
+        1 => Just(CallOutcome::NotSent),
     ];
     prop_oneof![
         4 => Just(Step::Enter),
@@ -56,18 +56,18 @@ proptest! {
             max_cool_down: 80 * SECOND,
         };
         let (mut breaker, mut now) = (Breaker::new(policy), Duration::ZERO);
-        // The model: each change begins an era, and only calls of the era are heard.
-        let (mut state, mut era) = (Model::Closed { failures: 0 }, 0);
-        let mut under_way: Vec<(Leave, u32)> = Vec::new();
+        // The model: each change begins an generation, and only calls of the generation are heard.
+        let (mut state, mut generation) = (Model::Closed { failures: 0 }, 0);
+        let mut under_way: Vec<(Permit, u32)> = Vec::new();
         for step in steps {
             match step {
                 Step::Wait(seconds) => now += Duration::from_secs(seconds),
-                Step::Enter => match (breaker.enter(now), state) {
-                    (Ok(leave), Model::Closed { .. }) => under_way.push((leave, era)),
-                    (Ok(leave), Model::Open { at }) => {
+                Step::Enter => match (breaker.try_acquire(now), state) {
+                    (Ok(permit), Model::Closed { .. }) => under_way.push((permit, generation)),
+                    (Ok(permit), Model::Open { at }) => {
                         prop_assert!(now >= at, "let through too early");
-                        (state, era) = (Model::Probing, era + 1);
-                        under_way.push((leave, era));
+                        (state, generation) = (Model::Probing, generation + 1);
+                        under_way.push((permit, generation));
                     }
                     (Err(wait), Model::Open { at }) => {
                         prop_assert!(now < at || wait > Duration::ZERO);
@@ -77,29 +77,29 @@ proptest! {
                     (got, state) => prop_assert!(false, "{got:?} while {state:?}"),
                 },
                 Step::Tell { which, heard } if !under_way.is_empty() => {
-                    let (leave, begun) = under_way.swap_remove(which % under_way.len());
+                    let (permit, begun) = under_way.swap_remove(which % under_way.len());
                     let before = breaker.clone();
-                    breaker.record(leave, heard, now);
-                    if begun != era {
-                        prop_assert_eq!(&breaker, &before, "a call of an earlier era was heard");
+                    breaker.record(permit, heard, now);
+                    if begun != generation {
+                        prop_assert_eq!(&breaker, &before, "a call of an earlier generation was heard");
                         continue;
                     }
                     let next = match (state, heard) {
-                        (Model::Closed { failures }, Heard::Failed(_)) if failures + 1 < threshold => {
+                        (Model::Closed { failures }, CallOutcome::Failed(_)) if failures + 1 < threshold => {
                             Model::Closed { failures: failures + 1 }
                         }
-                        (_, Heard::Failed(asked)) => {
+                        (_, CallOutcome::Failed(asked)) => {
                             let least = policy.cool_down.max(asked.unwrap_or_default());
                             Model::Open { at: now + least.min(policy.max_cool_down) }
                         }
-                        (_, Heard::Alive) => Model::Closed { failures: 0 },
-                        (Model::Probing, Heard::Nothing) => Model::Open { at: now },
-                        (state, Heard::Nothing) => state,
+                        (_, CallOutcome::Responded) => Model::Closed { failures: 0 },
+                        (Model::Probing, CallOutcome::NotSent) => Model::Open { at: now },
+                        (state, CallOutcome::NotSent) => state,
                     };
-                    era += u32::from(std::mem::discriminant(&next) != std::mem::discriminant(&state));
+                    generation += u32::from(std::mem::discriminant(&next) != std::mem::discriminant(&state));
                     state = next;
                     let refused = matches!(state, Model::Open { at } if at > now);
-                    prop_assert_eq!(breaker.closed_for(now).is_some(), refused);
+                    prop_assert_eq!(breaker.retry_after(now).is_some(), refused);
                 }
                 Step::Tell { .. } => {}
             }
@@ -112,17 +112,17 @@ proptest! {
         let mut breaker = Breaker::new(policy);
         let mut now = Duration::ZERO;
         for round in 0..=failed {
-            let leave = breaker.enter(now).unwrap();
-            breaker.record(leave, Heard::Failed(None), now);
-            let rest = breaker.closed_for(now).unwrap();
+            let permit = breaker.try_acquire(now).unwrap();
+            breaker.record(permit, CallOutcome::Failed(None), now);
+            let rest = breaker.retry_after(now).unwrap();
             prop_assert_eq!(rest, (SECOND * 2_u32.pow(round)).min(60 * SECOND));
             now += rest;
         }
-        let leave = breaker.enter(now).unwrap();
-        breaker.record(leave, Heard::Alive, now);
-        let leave = breaker.enter(now).unwrap();
-        breaker.record(leave, Heard::Failed(None), now);
-        prop_assert_eq!(breaker.closed_for(now), Some(SECOND));
+        let permit = breaker.try_acquire(now).unwrap();
+        breaker.record(permit, CallOutcome::Responded, now);
+        let permit = breaker.try_acquire(now).unwrap();
+        breaker.record(permit, CallOutcome::Failed(None), now);
+        prop_assert_eq!(breaker.retry_after(now), Some(SECOND));
     }
 
     #[test]
@@ -140,7 +140,7 @@ proptest! {
         let [base, cap, left] = [base, cap, left].map(Duration::from_millis);
         let asked = asked.map(Duration::from_millis);
         let policy = RetryPolicy { attempts: 5, base, cap };
-        let error = LlmError::new(kind, "no").retry_after(asked);
+        let error = LlmError::new(kind, "no").with_retry_after(asked);
         let whole = base.saturating_mul(1 << (made - 1).min(20)).min(cap);
         match policy.pause(made, &error, entropy, left) {
             Some(pause) => {
@@ -196,15 +196,15 @@ proptest! {
         limit in 1..10_u32,
         steps in proptest::collection::vec((0..30_000_u64, any::<bool>()), 1..100),
     ) {
-        let (mut window, mut now) = (Window::default(), Duration::ZERO);
+        let (mut window, mut now) = (RateWindow::default(), Duration::ZERO);
         let mut begun: Vec<Duration> = Vec::new();
         for (pause, gives_back) in steps {
             now += Duration::from_millis(pause);
             let recent = |begun: &[Duration], now: Duration| {
                 begun.iter().filter(|at| now - **at < Duration::from_secs(60)).count()
             };
-            match window.take(now, limit) {
-                Ok(()) if gives_back => window.give_back(now),
+            match window.try_begin(now, limit) {
+                Ok(()) if gives_back => window.cancel(now),
                 Ok(()) => begun.push(now),
                 Err(wait) => {
                     prop_assert_eq!(recent(&begun, now), limit as usize);
@@ -222,21 +222,21 @@ proptest! {
 fn a_probe_that_was_never_sent_makes_room_for_the_next() {
     let policy = BreakerPolicy { failures: 1, ..BreakerPolicy::default() };
     let mut breaker = Breaker::new(policy);
-    let leave = breaker.enter(Duration::ZERO).unwrap();
-    breaker.record(leave, Heard::Failed(None), Duration::ZERO);
-    let probe = breaker.enter(policy.cool_down).unwrap();
-    assert!(breaker.enter(policy.cool_down).is_err());
-    breaker.record(probe, Heard::Nothing, policy.cool_down);
-    assert!(breaker.enter(policy.cool_down).is_ok());
+    let permit = breaker.try_acquire(Duration::ZERO).unwrap();
+    breaker.record(permit, CallOutcome::Failed(None), Duration::ZERO);
+    let probe = breaker.try_acquire(policy.cool_down).unwrap();
+    assert!(breaker.try_acquire(policy.cool_down).is_err());
+    breaker.record(probe, CallOutcome::NotSent, policy.cool_down);
+    assert!(breaker.try_acquire(policy.cool_down).is_ok());
 }
 
 #[test]
 fn a_breaker_stays_open_for_as_long_as_the_provider_asks() {
     let policy = BreakerPolicy { failures: 1, ..BreakerPolicy::default() };
     let mut breaker = Breaker::new(policy);
-    let leave = breaker.enter(Duration::ZERO).unwrap();
-    breaker.record(leave, Heard::Failed(Some(77 * SECOND)), Duration::ZERO);
-    assert_eq!(breaker.closed_for(Duration::ZERO), Some(77 * SECOND));
+    let permit = breaker.try_acquire(Duration::ZERO).unwrap();
+    breaker.record(permit, CallOutcome::Failed(Some(77 * SECOND)), Duration::ZERO);
+    assert_eq!(breaker.retry_after(Duration::ZERO), Some(77 * SECOND));
 }
 
 fn configure(vars: &[(&str, &str)]) -> simops::Result<Vec<ProviderConfig>> {

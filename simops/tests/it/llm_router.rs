@@ -93,7 +93,7 @@ async fn what_is_not_retryable_goes_to_the_next_route_at_once() {
 async fn retry_after_is_honoured_within_the_calls_time_and_otherwise_the_route_is_left() {
     let asked = |wait: u64| {
         let error = LlmError::unsent(LlmErrorKind::RateLimited, "slower");
-        Err(error.retry_after(Some(Duration::from_secs(wait))))
+        Err(error.with_retry_after(Some(Duration::from_secs(wait))))
     };
     let (counter, fake) = (counter(), Fake::listed("groq", vec![asked(7), Ok(answer(1, 1))]));
     let began = tokio::time::Instant::now();
@@ -122,7 +122,7 @@ async fn a_failure_costs_what_is_known_and_at_most_what_was_reserved_when_nothin
         (Spent::AtLeast(flood), 1_000 * 1_000 + 500 * 2_000),
     ] {
         let counter = counter();
-        let error = LlmError::new(LlmErrorKind::InvalidResponse, "half").spending(spent);
+        let error = LlmError::new(LlmErrorKind::InvalidResponse, "half").with_spent(spent);
         let fake = Fake::listed("groq", vec![Err(error)]);
         router(&counter, &[&fake]).chat(&context(&[]), &request()).await.unwrap_err();
         assert_eq!(counter.rows()[0].cost, NanoUsd(cost), "{spent:?}");
@@ -154,7 +154,7 @@ async fn the_whole_call_ends_within_its_time() {
     let other = Fake::new("gemini", |_, _| std::future::pending());
     let router = router(&counter, &[&fake, &other]);
     let began = tokio::time::Instant::now();
-    let context = context(&[]).within(10 * SECOND);
+    let context = context(&[]).with_timeout(10 * SECOND);
     let error = router.chat(&context, &request()).await.unwrap_err();
     assert!(matches!(error, CallError::Failed { .. }), "{error:?}");
     assert_eq!(began.elapsed(), 10 * SECOND);
@@ -210,8 +210,8 @@ async fn a_spent_hard_budget_refuses_and_the_run_is_remembered() {
     assert_eq!(simops::Error::from(error).kind(), ErrorKind::Rejected);
     assert!(router.refusals().contains("r", day) && !router.refusals().contains("q", day));
     assert!(!router.refusals().contains("r", day.tomorrow().unwrap()));
-    assert_eq!(router.refusals().on("r", day).unwrap().needed, NanoUsd(BOUND));
-    assert!(router.refusals().take("r").is_some() && !router.refusals().contains("r", day));
+    assert_eq!(router.refusals().on_day("r", day).unwrap().needed, NanoUsd(BOUND));
+    assert!(router.refusals().remove("r").is_some() && !router.refusals().contains("r", day));
     assert_eq!((counter.rows().len(), fake.asked().len()), (1, 1), "a refused call is not made");
 }
 
@@ -300,7 +300,7 @@ async fn openrouter_is_called_as_often_a_minute_as_the_setting_says_at_call_time
     router.chat(&limit(4), &request()).await.unwrap();
     assert_eq!(counter.rows().len(), 4, "a call that waits in vain leaves no row");
     let began = tokio::time::Instant::now();
-    router.chat(&limit(4).within(120 * SECOND), &request()).await.unwrap();
+    router.chat(&limit(4).with_timeout(120 * SECOND), &request()).await.unwrap();
     assert!((59 * SECOND..61 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
@@ -340,9 +340,9 @@ async fn no_call_begins_once_the_gate_has_moved() {
     let context = context(&[]).while_current(move || gate.load(Ordering::SeqCst));
     let router = router(&counter, &[&fake]);
     let error = router.chat(&context, &request()).await.unwrap_err();
-    assert_eq!(error, CallError::Overtaken);
+    assert_eq!(error, CallError::Cancelled);
     assert_eq!(fake.asked().len(), 1, "the retry does not begin");
-    assert_eq!(router.chat(&context, &request()).await.unwrap_err(), CallError::Overtaken);
+    assert_eq!(router.chat(&context, &request()).await.unwrap_err(), CallError::Cancelled);
     assert_eq!((counter.rows().len(), counter.leases().len()), (1, 0));
 }
 

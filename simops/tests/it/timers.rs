@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use simops::jobs::{DUTY, LEASE, Timer, Timers, bid, renewed, vacated};
+use simops::jobs::{LEASE_DURATION, LEASE_NAME, Timer, Timers, release, renew, try_acquire};
 use simops::store::{FencingToken, LeaderLease, LeaderLeaseStore, RunStore};
 use simops::testing::{Fault, FaultyStore, MemoryStore};
 use simops::{Error, Result, async_trait};
@@ -27,8 +27,8 @@ impl Timer for Count {
         "count"
     }
 
-    async fn run(&self, stamp: &FencingToken) -> Result<Duration> {
-        self.fence.store(stamp.fence, Ordering::SeqCst);
+    async fn run(&self, token: &FencingToken) -> Result<Duration> {
+        self.fence.store(token.fence, Ordering::SeqCst);
         let run = self.runs.fetch_add(1, Ordering::SeqCst);
         match (self.fails, run % 2) {
             (false, _) => Ok(Duration::from_secs(60)),
@@ -112,7 +112,7 @@ async fn a_process_that_shuts_down_hands_over_at_once() {
     sleep(Duration::from_secs(5)).await;
     drop(first.end.take());
     first.task.await.unwrap();
-    assert_eq!(store.tenure(DUTY).await.unwrap().unwrap().holder, None);
+    assert_eq!(store.leader_lease(LEASE_NAME).await.unwrap().unwrap().holder, None);
     let ended = Instant::now();
     second.count.until_runs(1).await;
     assert!(ended.elapsed() < Duration::from_secs(2));
@@ -150,7 +150,7 @@ async fn a_renewal_of_unknown_outcome_does_not_cost_the_duty() {
         faulty.fail(calls..calls + 1, Fault::After);
         sleep(Duration::from_secs(4)).await;
     }
-    assert_eq!(shared.tenure(DUTY).await.unwrap().unwrap().fence, 1);
+    assert_eq!(shared.leader_lease(LEASE_NAME).await.unwrap().unwrap().fence, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,11 +196,11 @@ proptest! {
                         seen[of] = (row.clone(), now);
                     }
                     let silent = Duration::from_millis(now - seen[of].1);
-                    if let Some(next) = bid(DUTY, row.as_ref(), silent, ids[of]) {
+                    if let Some(next) = try_acquire(LEASE_NAME, row.as_ref(), silent, ids[of]) {
                         let fence = row.as_ref().map_or(0, |row| row.fence);
                         prop_assert_eq!(next.fence, fence + 1);
                         if row.as_ref().is_some_and(|row| row.holder.is_some()) {
-                            prop_assert!(Duration::from_millis(now - spoke) >= LEASE);
+                            prop_assert!(Duration::from_millis(now - spoke) >= LEASE_DURATION);
                         }
                         (row, spoke) = (Some(next), now);
                     }
@@ -209,7 +209,7 @@ proptest! {
                     let mine = row.clone().filter(|row| row.holder == Some(ids[of]));
                     if let Some(mine) = mine {
                         let leaves = matches!(step, Step::Leave(_));
-                        let next = if leaves { vacated(&mine) } else { renewed(&mine) };
+                        let next = if leaves { release(&mine) } else { renew(&mine) };
                         prop_assert!(next != mine && next.fence == mine.fence);
                         (row, spoke) = (Some(next), now);
                     }

@@ -22,7 +22,7 @@ pub(super) fn error(name: &str, code: StatusCode, headers: &HeaderMap, body: &[u
     let spent = if matches!(code.as_u16(), 504 | 524) { Spent::Unknown } else { Spent::Nothing };
     let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = header.and_then(|text| parse_retry_after(text, Timestamp::now()));
-    LlmError::new(kind, detail).spending(spent).retry_after(wait)
+    LlmError::new(kind, detail).with_spent(spent).with_retry_after(wait)
 }
 
 /// What a status, or the code of an error inside an answer, says went wrong.

@@ -201,7 +201,7 @@ impl Collected {
             let error = self.fail(LlmErrorKind::InvalidResponse, detail, None);
             // A whole answer's usage is final.
             return Err(match error.spent {
-                Spent::AtLeast(tokens) if whole => error.spending(Spent::Exactly(tokens)),
+                Spent::AtLeast(tokens) if whole => error.with_spent(Spent::Exactly(tokens)),
                 _ => error,
             });
         }
@@ -238,6 +238,6 @@ impl Collected {
             None if !self.begun && code.is_some_and(|c| !matches!(c, 504 | 524)) => Spent::Nothing,
             None => Spent::Unknown,
         };
-        LlmError::new(kind, detail).spending(spent)
+        LlmError::new(kind, detail).with_spent(spent)
     }
 }

@@ -65,11 +65,11 @@ async fn keep(store: &dyn RunStore, alert_records: AlertRecords) -> Result<()> {
 }
 
 async fn hold(store: &dyn RunStore, fence: u64) -> Result<FencingToken> {
-    let seen = store.tenure("timers").await?;
+    let seen = store.leader_lease("timers").await?;
     let holder = Some(Uuid::now_v7());
-    let next = LeaderLease { duty: "timers".to_owned(), holder, fence, beat: 0 };
+    let next = LeaderLease { name: "timers".to_owned(), holder, fence, renewals: 0 };
     assert!(store.replace_leader_lease(seen.as_ref(), &next).await?);
-    Ok(next.stamp())
+    Ok(next.fencing_token())
 }
 
 /// An alert is kept with the change that brings it, keeps its place, and the newest of each rate is
@@ -157,11 +157,11 @@ pub async fn a_try_is_kept_by_whoever_has_the_duty(store: Arc<dyn RunStore>) -> 
     assert_eq!(store.last_attempted("log", "l").await?, None);
 
     let former = hold(&*store, 1).await?;
-    let stamp = hold(&*store, 2).await?;
+    let token = hold(&*store, 2).await?;
     let (after, attempt) = soon.after(at(6), at(7), &Outcome::Accepted(Some(204)), 0.5);
     assert!(!store.record_attempt(&former, &soon, &after, &attempt).await?);
-    assert!(store.record_attempt(&stamp, &soon, &after, &attempt).await?);
-    assert!(!store.record_attempt(&stamp, &soon, &after, &attempt).await?);
+    assert!(store.record_attempt(&token, &soon, &after, &attempt).await?);
+    assert!(!store.record_attempt(&token, &soon, &after, &attempt).await?);
     assert_eq!(store.delivery(soon.id).await?, Some(after.clone()));
     assert_eq!(after.state, DeliveryState::Delivered);
     assert_eq!(store.attempts(soon.id).await?, [attempt]);
@@ -169,11 +169,11 @@ pub async fn a_try_is_kept_by_whoever_has_the_duty(store: Arc<dyn RunStore>) -> 
 
     let refused = Outcome::Refused { status: 503, retry_after: None };
     let (after, attempt) = later.after(at(8), at(9), &refused, 0.5);
-    assert!(store.record_attempt(&stamp, &later, &after, &attempt).await?);
+    assert!(store.record_attempt(&token, &later, &after, &attempt).await?);
     assert_eq!(store.pending(9).await?, [(after.clone(), message)]);
     let (gone, attempt) =
         after.after(at(20), at(21), &Outcome::Refused { status: 410, retry_after: None }, 0.5);
-    assert!(store.record_attempt(&stamp, &after, &gone, &attempt).await?);
+    assert!(store.record_attempt(&token, &after, &gone, &attempt).await?);
     assert_eq!(store.pending(9).await?, []);
     assert_eq!(store.attempts(later.id).await?.len(), 2);
     // A replay comes with a change.
@@ -190,11 +190,11 @@ pub async fn a_try_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     let delivery = Delivery::new(message.id, "log", "", false, at(0));
     let (messages, deliveries) = (vec![message], vec![delivery.clone()]);
     keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
-    let stamp = hold(&*store, 1).await?;
+    let token = hold(&*store, 1).await?;
     let mut watch = store.watch();
     watch.mark_unchanged();
     let (after, attempt) = delivery.after(at(1), at(2), &Outcome::Accepted(None), 0.5);
-    assert!(store.record_attempt(&stamp, &delivery, &after, &attempt).await?);
+    assert!(store.record_attempt(&token, &delivery, &after, &attempt).await?);
     let patience = std::time::Duration::from_secs(5);
     let told = tokio::time::timeout(patience, watch.changed()).await;
     assert!(matches!(told, Ok(Ok(()))));

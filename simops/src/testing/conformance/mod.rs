@@ -34,12 +34,12 @@ pub mod audit;
 pub mod control;
 pub mod counting;
 pub mod digests;
-pub mod duties;
 pub mod events;
 pub mod fences;
 pub mod handles;
 pub mod hosts;
 pub mod kpi;
+pub mod leader_leases;
 pub mod retention;
 pub mod runs;
 mod samples;
@@ -187,7 +187,7 @@ macro_rules! store_conformance {
                 messages_are_listed_with_their_deliveries,
                 a_try_is_kept_by_whoever_has_the_duty,
                 a_try_moves_the_watch;
-            duties:
+            leader_leases:
                 a_tenure_is_kept,
                 a_tenure_that_has_moved_is_not_replaced,
                 of_concurrent_takers_one_has_the_duty;

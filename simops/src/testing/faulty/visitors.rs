@@ -1,4 +1,4 @@
-//! The roles for visitors, alerts and duties, forwarded like all others.
+//! The roles for visitors, alerts and the leader lease, forwarded like all others.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -49,12 +49,12 @@ impl AlertStore for FaultyStore {
 
     async fn record_attempt(
         &self,
-        stamp: &FencingToken,
+        token: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
     ) -> Result<bool> {
-        self.forward(self.inner.record_attempt(stamp, before, after, attempt)).await
+        self.forward(self.inner.record_attempt(token, before, after, attempt)).await
     }
 
     async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
@@ -64,8 +64,8 @@ impl AlertStore for FaultyStore {
 
 #[async_trait]
 impl LeaderLeaseStore for FaultyStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>> {
-        self.forward(self.inner.tenure(duty)).await
+    async fn leader_lease(&self, name: &str) -> Result<Option<LeaderLease>> {
+        self.forward(self.inner.leader_lease(name)).await
     }
 
     async fn replace_leader_lease(

@@ -66,13 +66,13 @@ impl AlertStore for MemoryStore {
 
     async fn record_attempt(
         &self,
-        stamp: &FencingToken,
+        token: &FencingToken,
         before: &Delivery,
         after: &Delivery,
         attempt: &Attempt,
     ) -> Result<bool> {
         let mut data = self.data();
-        if data.duties.get(&stamp.duty).is_none_or(|tenure| tenure.fence != stamp.fence) {
+        if data.leader_leases.get(&token.lease).is_none_or(|lease| lease.fence != token.fence) {
             return Ok(false);
         }
         let Some(place) = data.deliveries.iter().position(|stored| stored == before) else {

@@ -7,11 +7,11 @@ mod alerts;
 mod control;
 mod counter;
 mod digests;
-mod duties;
 mod events;
 mod fence;
 mod hosts;
 mod kpi;
+mod leader_leases;
 mod retention;
 mod tally;
 mod usage;
@@ -57,7 +57,7 @@ struct Data {
     settled: BTreeMap<Date, u64>,
     fence: Fence,
     members: BTreeMap<Uuid, Member>,
-    duties: BTreeMap<String, LeaderLease>,
+    leader_leases: BTreeMap<String, LeaderLease>,
     kpi: Vec<KpiEvent>,
     alerts: Vec<Alert>,
     messages: Vec<Message>,
@@ -99,7 +99,7 @@ impl Default for Data {
                 reason: None,
             },
             members: BTreeMap::new(),
-            duties: BTreeMap::new(),
+            leader_leases: BTreeMap::new(),
             kpi: Vec::new(),
             alerts: Vec::new(),
             messages: Vec::new(),

@@ -1,4 +1,4 @@
-//! Duties.
+//! The leader lease.
 
 use async_trait::async_trait;
 
@@ -8,8 +8,8 @@ use crate::store::{LeaderLease, LeaderLeaseStore};
 
 #[async_trait]
 impl LeaderLeaseStore for MemoryStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>> {
-        Ok(self.data().duties.get(duty).cloned())
+    async fn leader_lease(&self, name: &str) -> Result<Option<LeaderLease>> {
+        Ok(self.data().leader_leases.get(name).cloned())
     }
 
     async fn replace_leader_lease(
@@ -18,9 +18,9 @@ impl LeaderLeaseStore for MemoryStore {
         next: &LeaderLease,
     ) -> Result<bool> {
         let mut data = self.data();
-        let same = data.duties.get(&next.duty) == seen;
+        let same = data.leader_leases.get(&next.name) == seen;
         if same {
-            data.duties.insert(next.duty.clone(), next.clone());
+            data.leader_leases.insert(next.name.clone(), next.clone());
         }
         Ok(same)
     }

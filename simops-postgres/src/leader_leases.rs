@@ -1,4 +1,4 @@
-//! Duties.
+//! The leader lease.
 
 use async_trait::async_trait;
 use simops::Result;
@@ -10,12 +10,12 @@ use crate::PostgresStore;
 
 #[async_trait]
 impl LeaderLeaseStore for PostgresStore {
-    async fn tenure(&self, duty: &str) -> Result<Option<LeaderLease>> {
+    async fn leader_lease(&self, name: &str) -> Result<Option<LeaderLease>> {
         self.base
             .look(|mut connection| async move {
-                let row = sqlx::query("SELECT * FROM duties WHERE duty = $1").bind(duty);
+                let row = sqlx::query("SELECT * FROM duties WHERE duty = $1").bind(name);
                 let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(tenure).transpose()?))
+                Ok((connection, row.as_ref().map(leader_lease).transpose()?))
             })
             .await
     }
@@ -27,7 +27,7 @@ impl LeaderLeaseStore for PostgresStore {
     ) -> Result<bool> {
         self.base
             .write(|mut tx| async move {
-                // Of rivals the later one waits for the row, and then finds it moved.
+                // Concurrent candidates queue on the row lock; the second one finds the row changed.
                 let query = match seen {
                     None => sqlx::query(
                         "INSERT INTO duties (duty, holder, fence, beat) VALUES ($1, $2, $3, $4) \
@@ -39,15 +39,15 @@ impl LeaderLeaseStore for PostgresStore {
                     ),
                 };
                 let mut query = query
-                    .bind(&next.duty)
+                    .bind(&next.name)
                     .bind(next.holder)
                     .bind(next.fence.cast_signed())
-                    .bind(next.beat.cast_signed());
+                    .bind(next.renewals.cast_signed());
                 if let Some(seen) = seen {
                     query = query
                         .bind(seen.holder)
                         .bind(seen.fence.cast_signed())
-                        .bind(seen.beat.cast_signed());
+                        .bind(seen.renewals.cast_signed());
                 }
                 let moved = query.execute(&mut *tx).await?.rows_affected() == 1;
                 Ok((tx, moved))
@@ -56,11 +56,11 @@ impl LeaderLeaseStore for PostgresStore {
     }
 }
 
-fn tenure(row: &PgRow) -> sqlx::Result<LeaderLease> {
+fn leader_lease(row: &PgRow) -> sqlx::Result<LeaderLease> {
     Ok(LeaderLease {
-        duty: row.try_get("duty")?,
+        name: row.try_get("duty")?,
         holder: row.try_get("holder")?,
         fence: row.try_get::<i64, _>("fence")?.cast_unsigned(),
-        beat: row.try_get::<i64, _>("beat")?.cast_unsigned(),
+        renewals: row.try_get::<i64, _>("beat")?.cast_unsigned(),
     })
 }

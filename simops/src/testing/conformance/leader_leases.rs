@@ -8,25 +8,25 @@ use super::joined;
 use crate::Result;
 use crate::store::{LeaderLease, RunStore};
 
-fn held(duty: &str, fence: u64, beat: u64) -> LeaderLease {
-    LeaderLease { duty: duty.to_owned(), holder: Some(Uuid::now_v7()), fence, beat }
+fn held(name: &str, fence: u64, renewals: u64) -> LeaderLease {
+    LeaderLease { name: name.to_owned(), holder: Some(Uuid::now_v7()), fence, renewals }
 }
 
 /// Nobody has a duty at first; then every field of who has it is kept, also that nobody does.
 pub async fn a_tenure_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
-    assert_eq!(store.tenure("timers").await?, None);
+    assert_eq!(store.leader_lease("timers").await?, None);
     let (one, other) = (held("timers", 1, 0), held("other", 7, 9));
     assert!(store.replace_leader_lease(None, &one).await?);
     assert!(store.replace_leader_lease(None, &other).await?);
-    assert_eq!(store.tenure("timers").await?, Some(one.clone()));
-    let vacant = LeaderLease { holder: None, beat: 1, ..one.clone() };
+    assert_eq!(store.leader_lease("timers").await?, Some(one.clone()));
+    let vacant = LeaderLease { holder: None, renewals: 1, ..one.clone() };
     assert!(store.replace_leader_lease(Some(&one), &vacant).await?);
-    assert_eq!(store.tenure("timers").await?, Some(vacant));
-    assert_eq!(store.tenure("other").await?, Some(other));
+    assert_eq!(store.leader_lease("timers").await?, Some(vacant));
+    assert_eq!(store.leader_lease("other").await?, Some(other));
     Ok(())
 }
 
-/// A tenure moves only from the one that was seen, in each of its fields.
+/// A lease moves only from the one that was seen, in each of its fields.
 pub async fn a_tenure_that_has_moved_is_not_replaced(store: Arc<dyn RunStore>) -> Result<()> {
     let now = held("timers", 2, 3);
     assert!(store.replace_leader_lease(None, &now).await?);
@@ -35,12 +35,12 @@ pub async fn a_tenure_that_has_moved_is_not_replaced(store: Arc<dyn RunStore>) -
         Some(LeaderLease { holder: None, ..now.clone() }),
         Some(LeaderLease { holder: Some(Uuid::now_v7()), ..now.clone() }),
         Some(LeaderLease { fence: 1, ..now.clone() }),
-        Some(LeaderLease { beat: 2, ..now.clone() }),
+        Some(LeaderLease { renewals: 2, ..now.clone() }),
     ];
     for seen in &unseen {
         assert!(!store.replace_leader_lease(seen.as_ref(), &held("timers", 9, 0)).await?);
     }
-    assert_eq!(store.tenure("timers").await?, Some(now));
+    assert_eq!(store.leader_lease("timers").await?, Some(now));
     Ok(())
 }
 
@@ -65,7 +65,7 @@ pub async fn of_concurrent_takers_one_has_the_duty(store: Arc<dyn RunStore>) -> 
         }
         assert_eq!(won.len(), 1);
         seen = won.pop();
-        assert_eq!(store.tenure("timers").await?, seen);
+        assert_eq!(store.leader_lease("timers").await?, seen);
     }
     Ok(())
 }

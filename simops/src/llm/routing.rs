@@ -1,0 +1,300 @@
+//! The router's algorithm: attempts and pauses on one route, then the next route.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::attempt::{Attempt, AttemptMode, AttemptOutcome};
+use super::call_ledger::CallLedger;
+use super::route::{ProviderHandle, Route};
+use super::{
+    BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind, Refusal,
+    RoutedResponse, RouterOptions, bound,
+};
+use crate::clock::day_of;
+use crate::settings::key;
+use crate::usage::{Caps, Lease, NanoUsd, PriceBook, Quote, Refused};
+
+/// An attempt begins only while at least this, or half of the call's time-out, is left: a request
+/// that cannot finish in time would only cost money.
+const MIN_ATTEMPT: Duration = Duration::from_secs(1);
+/// The longest time-out of a call.
+const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The state that a router's clones share.
+pub(super) struct RouterInner {
+    pub(super) routes: Vec<(Route, Arc<ProviderHandle>)>,
+    pub(super) ledger: Arc<CallLedger>,
+    pub(super) prices: Arc<PriceBook>,
+    pub(super) refusals: Arc<BudgetRefusals>,
+    pub(super) options: RouterOptions,
+}
+
+/// A route that the price policy allows, and the call's cost there.
+struct Candidate {
+    route: Route,
+    provider: Arc<ProviderHandle>,
+    quote: Quote,
+    upper_bound: NanoUsd,
+    /// Whether another route is tried before.
+    is_fallback: bool,
+}
+
+/// A call in progress.
+struct Call<'a> {
+    context: &'a CallContext,
+    request: &'a ChatRequest,
+    /// No attempt begins after this.
+    begin_by: Instant,
+    deadline: Instant,
+    /// Routes that are not exhausted.
+    routes_left: u32,
+    attempts: u32,
+}
+
+impl RouterInner {
+    /// See [`Router::chat`](super::Router::chat).
+    pub(super) async fn chat(
+        &self,
+        context: &CallContext,
+        request: &ChatRequest,
+    ) -> Result<RoutedResponse, CallError> {
+        let candidates = self.candidates(context, request)?;
+        let timeout = context.timeout.unwrap_or(self.options.call_timeout).min(MAX_CALL_TIMEOUT);
+        let deadline = Instant::now() + timeout;
+        let begin_by = deadline - MIN_ATTEMPT.min(timeout / 2);
+        let routes_left = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        let mut call = Call { context, request, begin_by, deadline, routes_left, attempts: 0 };
+        let mut failure: Option<(&Candidate, CallError)> = None;
+        let mut cheapest_refused: Option<NanoUsd> = None;
+        for candidate in &candidates {
+            let result = self.try_route(candidate, &mut call).await;
+            call.routes_left = call.routes_left.saturating_sub(1);
+            match result {
+                Ok(response) => return Ok(response),
+                Err(error @ (CallError::Cancelled | CallError::CounterUnavailable(_))) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    if exceeds_remaining_budget(&error) {
+                        let cost = candidate.upper_bound;
+                        cheapest_refused = Some(cheapest_refused.map_or(cost, |c| c.min(cost)));
+                    }
+                    if failure.as_ref().is_none_or(|(_, old)| takes_precedence(&error, old)) {
+                        failure = Some((candidate, error));
+                    }
+                }
+            }
+        }
+        let Some((candidate, mut error)) = failure else { return Err(CallError::NoProvider) };
+        if let CallError::CircuitOpen { .. } = &error {
+            error = self.record_circuit_open(candidate, &mut call, error).await;
+        }
+        if let Some(run) = &context.run_id
+            && exceeds_remaining_budget(&error)
+            && context.is_current()
+        {
+            let needed = cheapest_refused.unwrap_or(candidate.upper_bound);
+            self.refusals.record(run, Refusal { at: self.ledger.now(), needed });
+        }
+        Err(error)
+    }
+
+    /// The routes that the price policy allows, in the order in which they are tried.
+    fn candidates(
+        &self,
+        context: &CallContext,
+        request: &ChatRequest,
+    ) -> Result<Vec<Candidate>, CallError> {
+        let day = day_of(self.ledger.now());
+        let (mut candidates, mut unpriced) = (Vec::with_capacity(self.routes.len()), None);
+        for (route, provider) in &self.routes {
+            let (route, provider) = (route.clone(), Arc::clone(provider));
+            match self.prices.quote(&route.provider, &route.model, day, self.options.unpriced) {
+                Ok(quote) => {
+                    let upper_bound = bound::cost(request, quote.price);
+                    let is_fallback = false;
+                    candidates.push(Candidate { route, provider, quote, upper_bound, is_fallback });
+                }
+                Err(error) => unpriced = unpriced.or(Some(error)),
+            }
+        }
+        if context.settings.flag(key::FORCE_CHEAPEST_ROUTE) {
+            candidates.sort_by_key(|candidate| candidate.upper_bound);
+        }
+        candidates.iter_mut().skip(1).for_each(|candidate| candidate.is_fallback = true);
+        match unpriced {
+            Some(error) if candidates.is_empty() => {
+                Err(CallError::Unpriced(error.detail().to_owned()))
+            }
+            _ => Ok(candidates),
+        }
+    }
+
+    /// Tries one route until it succeeds or may not be retried.
+    async fn try_route(
+        &self,
+        candidate: &Candidate,
+        call: &mut Call<'_>,
+    ) -> Result<RoutedResponse, CallError> {
+        let Candidate { route, provider: handle, .. } = candidate;
+        let provider = || route.provider.clone();
+        let wait_until = call.wait_until();
+        let mut failed = None;
+        for made in 1.. {
+            let open = |retry_after| CallError::CircuitOpen { provider: provider(), retry_after };
+            if !call.context.is_current() {
+                return Err(CallError::Cancelled);
+            }
+            if let Some(wait) = handle.breaker.retry_after() {
+                return Err(failed.unwrap_or_else(|| open(wait)));
+            }
+            let rate = handle.limiter.acquire(handle.per_minute(call.context), wait_until).await;
+            let mode = match (rate, Instant::now() <= call.begin_by) {
+                (Ok(rate), true) => match handle.breaker.try_acquire() {
+                    Ok(breaker) => AttemptMode::Send(rate, breaker),
+                    Err(wait) => return Err(failed.unwrap_or_else(|| open(wait))),
+                },
+                (rate, _) => {
+                    let retry_after = rate.err().flatten();
+                    let busy = CallError::Busy { provider: provider(), retry_after };
+                    return Err(failed.unwrap_or(busy));
+                }
+            };
+            let error = match self.attempt(candidate, call, mode).await {
+                AttemptOutcome::Succeeded { response, cost, degraded } => {
+                    return Ok(RoutedResponse {
+                        response,
+                        route: route.clone(),
+                        cost,
+                        degraded,
+                        fallback_used: degraded || candidate.is_fallback,
+                        attempts: call.attempts,
+                    });
+                }
+                AttemptOutcome::Failed(error) => error,
+                AttemptOutcome::Refused { .. } if failed.is_some() => break,
+                outcome => return Err(outcome.into_error()),
+            };
+            let left = wait_until.saturating_duration_since(Instant::now());
+            let pause = self.options.retry.pause(made, &error, entropy(), left);
+            failed = Some(CallError::Failed {
+                provider: provider(),
+                model: route.model.clone(),
+                error: Box::new(error),
+                attempts: call.attempts,
+            });
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => break,
+            }
+        }
+        Err(failed.unwrap_or(CallError::NoProvider))
+    }
+
+    async fn attempt(
+        &self,
+        candidate: &Candidate,
+        call: &mut Call<'_>,
+        mode: AttemptMode,
+    ) -> AttemptOutcome {
+        let context = call.context;
+        let left = call.deadline.saturating_duration_since(Instant::now());
+        let timeout = self.options.attempt_timeout.min(left);
+        let now = self.ledger.now();
+        let lifetime = timeout.saturating_add(self.options.lease_margin);
+        let lease = Lease {
+            id: Uuid::now_v7(),
+            day: day_of(now),
+            run_id: context.run_id.clone(),
+            agent_id: context.agent_id,
+            checkpoint: context.checkpoint,
+            provider: candidate.route.provider.clone(),
+            model: candidate.route.model.clone(),
+            upper_bound: candidate.upper_bound,
+            priced: candidate.quote.priced,
+            created_at: now,
+            expires_at: now.checked_add(lifetime).unwrap_or(now),
+        };
+        let request = ChatRequest { model: candidate.route.model.clone(), ..call.request.clone() };
+        let attempt = Attempt {
+            provider: Arc::clone(&candidate.provider),
+            ledger: Arc::clone(&self.ledger),
+            context: context.clone(),
+            request,
+            quote: candidate.quote,
+            caps: Caps::of(&context.settings),
+            lease,
+            is_fallback: candidate.is_fallback,
+            timeout,
+        };
+        let outcome = attempt.run(mode).await;
+        let made = matches!(outcome, AttemptOutcome::Succeeded { .. } | AttemptOutcome::Failed(_));
+        call.attempts += u32::from(made);
+        outcome
+    }
+
+    /// Records in the ledger that all circuit breakers refused the call, and returns its error.
+    async fn record_circuit_open(
+        &self,
+        candidate: &Candidate,
+        call: &mut Call<'_>,
+        open: CallError,
+    ) -> CallError {
+        let error = LlmError::unsent(LlmErrorKind::CircuitOpen, open.to_string());
+        match self.attempt(candidate, call, AttemptMode::RecordOnly(error)).await {
+            AttemptOutcome::Succeeded { .. } | AttemptOutcome::Failed(_) => open,
+            outcome => outcome.into_error(),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// How long the call may wait on the current route: an equal share of the remaining time, so
+    /// that a busy route leaves time for those after it.
+    fn wait_until(&self) -> Instant {
+        let now = Instant::now();
+        now + self.begin_by.saturating_duration_since(now) / self.routes_left.max(1)
+    }
+}
+
+impl AttemptOutcome {
+    /// The error of an attempt that was not made.
+    fn into_error(self) -> CallError {
+        match self {
+            Self::Refused { reason, retry_after } => CallError::Refused { reason, retry_after },
+            Self::CounterUnavailable(why) => CallError::CounterUnavailable(why),
+            Self::Cancelled | Self::Succeeded { .. } | Self::Failed(_) => CallError::Cancelled,
+        }
+    }
+}
+
+/// Whether the call costs more than the day's remaining budget, calls in flight not counted.
+fn exceeds_remaining_budget(error: &CallError) -> bool {
+    let reason = Refused::HardBudgetReached;
+    *error == CallError::Refused { reason, retry_after: None }
+}
+
+/// Whether the call reports `new` instead of `old`, the error of an earlier route.
+fn takes_precedence(new: &CallError, old: &CallError) -> bool {
+    let weight = |error: &CallError| match error {
+        CallError::Failed { .. } => 6,
+        // Retryable, so more useful than a final refusal.
+        CallError::Refused { retry_after: Some(_), .. } => 5,
+        CallError::Refused { reason: Refused::HardBudgetReached, .. } => 4,
+        CallError::Refused { .. } => 3,
+        CallError::CircuitOpen { .. } => 2,
+        _ => 1,
+    };
+    let both_failed = matches!((new, old), (CallError::Failed { .. }, CallError::Failed { .. }));
+    both_failed || weight(new) > weight(old)
+}
+
+/// 32 random bits, taken from a new UUID.
+fn entropy() -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+    let low = Uuid::now_v7().as_u128() as u32;
+    low
+}
