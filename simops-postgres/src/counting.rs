@@ -1,115 +1,120 @@
-//! Counting steps in one transaction: read what they touch, decide, write what changed.
+//! Ledger operations in one transaction: load what they touch, apply them, write what changed. The
+//! rules are those of [`simops::usage::ledger`].
 //!
-//! Whoever changes leases, ledger or sums holds the lock on the fence's row. So steps of all
-//! processes stand in one line, admission and counting are one step, and nobody waits in a circle.
-//! A batch shares the line's one place, and one commit.
-
-use std::collections::BTreeSet;
+//! Whoever changes leases, ledger or sums holds the lock on the row of the counter's epoch. So
+//! operations of all processes run one batch after another, admission and counting are atomic, and
+//! there are no deadlocks. The operations of a batch share the lock and one commit.
 
 use jiff::ToSpan;
+use jiff::civil::Date;
 use simops::Result;
-use simops::usage::{DayUse, Fence};
+use simops::clock::day_of;
+use simops::usage::{Changes, CounterEpoch, Footprint, LedgerBatch, Loaded, Op, Outcome, UsageRow};
 use uuid::Uuid;
 
-use crate::books::{Books, Done, Step};
 use crate::days::{day_uses, put_day_use};
 use crate::error::Work;
 use crate::link::Link;
 use crate::transaction::Base;
-use crate::{fence, leases, usage};
+use crate::{counter_epoch, leases, usage};
 
-/// Takes the steps of several callers, in one transaction. All of them carry ids, so what was lost
-/// with its connection is done again.
-pub(crate) async fn take_steps(base: Base, steps: Vec<Step>) -> Result<Vec<Result<Done>>> {
-    let (steps, by_time) = (&steps, base.ledger_by_time);
+/// Most leases that expire in one transaction.
+const EXPIRE_BATCH: i64 = 500;
+
+/// Applies the operations of several callers in one transaction. Every operation carries ids, so
+/// the transaction is repeated if its connection is lost.
+pub(crate) async fn apply(base: Base, ops: Vec<Op>) -> Result<Vec<Result<Outcome>>> {
+    let (ops, by_time) = (&ops, base.ledger_by_time);
     base.write_known(|mut tx| async move {
-        let fence = fence::lock(&mut tx).await?;
-        let mut books = open(&mut tx, touched(steps), &fence, by_time).await?;
-        let answers: Vec<_> = steps.iter().map(|step| books.take(step, &fence)).collect();
-        close(&mut tx, &books).await?;
-        Ok((tx, answers))
+        let epoch = counter_epoch::lock(&mut tx).await?;
+        let outcomes = apply_locked(&mut tx, ops, epoch, by_time).await?;
+        Ok((tx, outcomes))
     })
     .await
 }
 
-/// What steps may touch.
-#[derive(Default)]
-pub(crate) struct Touched {
-    pub(crate) ids: BTreeSet<Uuid>,
-    pub(crate) days: BTreeSet<jiff::civil::Date>,
-    pub(crate) runs: BTreeSet<String>,
-}
-
-fn touched(steps: &[Step]) -> Touched {
-    let mut touched = Touched::default();
-    for step in steps {
-        match step {
-            Step::Reserve(lease, _) => {
-                touched.ids.insert(lease.id);
-                touched.days.insert(lease.day);
-            }
-            Step::Settle(row) => touched.row(row),
-            Step::Release(id) => drop(touched.ids.insert(*id)),
-            Step::Record(rows) => rows.iter().for_each(|row| touched.row(row)),
-        }
-    }
-    touched
-}
-
-impl Touched {
-    pub(crate) fn row(&mut self, row: &simops::usage::UsageRow) {
-        self.ids.insert(row.id);
-        self.days.insert(row.day);
-        self.runs.extend(row.run_id.clone());
-    }
-}
-
-/// Reads what is there, under the fence's lock.
-pub(crate) async fn open(
+/// Applies operations while `epoch` is locked.
+pub(crate) async fn apply_locked(
     connection: &mut Link,
-    mut touched: Touched,
-    fence: &Fence,
+    ops: &[Op],
+    epoch: CounterEpoch,
     ledger_by_time: bool,
-) -> Work<Books> {
-    let ids: Vec<_> = touched.ids.iter().copied().collect();
-    let leases = leases::of_ids(&mut *connection, &ids).await?;
-    let rows = match touched.days.first() {
-        // A call is recorded on its day or later, whoever's clock is a little behind.
-        Some(day) if ledger_by_time => {
-            let since = day.saturating_sub(1.day());
-            usage::of_ids_since(&mut *connection, &ids, since).await?
-        }
-        Some(_) => usage::of_ids(&mut *connection, &ids).await?,
-        // Nothing is to be booked.
-        None => Vec::new(),
-    };
-    touched.days.extend(leases.iter().map(|lease| lease.day));
-    let runs: Vec<_> = touched.runs.into_iter().collect();
-    Ok(Books {
-        leases: leases.into_iter().map(|lease| (lease.id, lease)).collect(),
-        rows: rows.into_iter().map(|row| (row.id, row)).collect(),
-        days: day_uses(&mut *connection, touched.days).await?,
-        runs: usage::run_totals(&mut *connection, &runs).await?,
-        members: match fence.generation {
+) -> Work<Vec<Result<Outcome>>> {
+    let mut batch = LedgerBatch::new(load(connection, ops, epoch, ledger_by_time).await?);
+    let outcomes = ops.iter().map(|op| batch.apply(op)).collect();
+    write(connection, &batch.into_changes()).await?;
+    Ok(outcomes)
+}
+
+async fn load(
+    connection: &mut Link,
+    ops: &[Op],
+    epoch: CounterEpoch,
+    ledger_by_time: bool,
+) -> Work<Loaded> {
+    let mut footprint = Footprint::of(ops);
+    let ids: Vec<_> = footprint.ids.iter().copied().collect();
+    let mut leases = leases::of_ids(&mut *connection, &ids).await?;
+    if let Some(now) = footprint.due {
+        let due = leases::due(&mut *connection, now, EXPIRE_BATCH).await?;
+        leases.extend(due.into_iter().filter(|lease| !footprint.ids.contains(&lease.id)));
+    }
+    leases.iter().for_each(|lease| footprint.add_lease(lease));
+    let rows = rows(connection, &footprint, ledger_by_time).await?;
+    rows.iter().for_each(|row| footprint.add_row(row));
+    let runs: Vec<_> = footprint.runs.into_iter().collect();
+    Ok(Loaded {
+        clients: match epoch.generation {
             0 => Vec::new(),
-            _ => fence::members(connection).await?,
+            _ => counter_epoch::clients(&mut *connection).await?,
         },
-        ..Books::default()
+        epoch,
+        leases,
+        rows,
+        days: day_uses(&mut *connection, footprint.days).await?,
+        runs: usage::run_totals(connection, &runs).await?,
     })
 }
 
-/// Writes what has changed.
-pub(crate) async fn close(connection: &mut Link, books: &Books) -> Work<()> {
-    leases::end(&mut *connection, &books.ended).await?;
-    let begun: Vec<_> = books.begun.iter().filter_map(|id| books.leases.get(id)).collect();
-    leases::begin(&mut *connection, &begun).await?;
-    let rows = |ids: &[Uuid]| ids.iter().filter_map(|id| books.rows.get(id)).collect::<Vec<_>>();
-    usage::insert(&mut *connection, &rows(&books.written)).await?;
-    usage::replace(&mut *connection, &rows(&books.replaced)).await?;
-    for day in &books.changed_days {
-        let day_use = books.days.get(day).copied().unwrap_or_else(DayUse::default);
-        put_day_use(&mut *connection, *day, &day_use).await?;
+/// The stored rows of a footprint.
+async fn rows(
+    connection: &mut Link,
+    footprint: &Footprint,
+    ledger_by_time: bool,
+) -> Work<Vec<UsageRow>> {
+    if !ledger_by_time {
+        let ids: Vec<_> = footprint.ids.iter().copied().collect();
+        return usage::of_ids(connection, &ids).await;
     }
-    let changed = books.runs.iter().filter(|(run_id, _)| books.changed_runs.contains(*run_id));
-    usage::put_run_totals(connection, changed.map(|(run_id, sum)| (run_id.as_str(), *sum))).await
+    // A call is recorded after its id was made, and on its day or later: older partitions cannot
+    // hold its row. An id without a time may be anywhere.
+    let (timed, other): (Vec<_>, Vec<_>) =
+        footprint.ids.iter().partition(|id| made_on(id).is_some());
+    let mut rows = usage::of_ids(&mut *connection, &other).await?;
+    let made = timed.iter().filter_map(made_on).min();
+    if let Some(first) = made.into_iter().chain(footprint.days.first().copied()).min() {
+        // Clocks of processes differ a little.
+        let since = first.saturating_sub(1.day());
+        rows.extend(usage::of_ids_since(connection, &timed, since).await?);
+    }
+    Ok(rows)
+}
+
+/// The day of the time that an id holds, if it does.
+fn made_on(id: &Uuid) -> Option<Date> {
+    let (seconds, _) = id.get_timestamp()?.to_unix();
+    let at = jiff::Timestamp::from_second(seconds.try_into().ok()?).ok()?;
+    Some(day_of(at))
+}
+
+async fn write(connection: &mut Link, changes: &Changes) -> Work<()> {
+    leases::delete(&mut *connection, &changes.ended).await?;
+    leases::insert(&mut *connection, &changes.opened).await?;
+    usage::insert(&mut *connection, &changes.inserted).await?;
+    usage::replace(&mut *connection, &changes.replaced).await?;
+    for (day, sums) in &changes.days {
+        put_day_use(&mut *connection, *day, sums).await?;
+    }
+    let runs = changes.runs.iter();
+    usage::put_run_totals(connection, runs.map(|(run_id, sums)| (run_id.as_str(), *sums))).await
 }

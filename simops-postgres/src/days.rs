@@ -1,4 +1,4 @@
-//! What a day has used and reserved: one row per day.
+//! The sums of days: one row per day.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::codec::Day;
 use crate::error::Work;
 use crate::link::Link;
 
-/// The sums of `days`, those that have any.
+/// The sums of `days`. Days without sums are missing.
 pub(crate) async fn day_uses(
     connection: &mut Link,
     days: impl IntoIterator<Item = Date>,
@@ -74,7 +74,7 @@ pub(crate) fn sums(totals: &DayTotals) -> [i64; 6] {
     ]
 }
 
-/// Six sums in the order of the columns, from `first` on.
+/// Six sums in the order of the columns, starting at the column `first`.
 pub(crate) fn totals(row: &PgRow, first: usize) -> sqlx::Result<DayTotals> {
     Ok(DayTotals {
         calls_total: row.try_get(first)?,

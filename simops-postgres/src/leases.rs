@@ -1,4 +1,4 @@
-//! Calls counted as they are made: leases beside the ledger that they end in.
+//! The usage counter and its open leases.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +6,18 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use simops::Result;
-use simops::usage::{Admission, Caps, Counter, DayUse, Lease, NanoUsd, UsageCounter, UsageRow};
+use simops::usage::{
+    Admission, Caps, CounterStatus, DayUse, Lease, NanoUsd, Op, UsageCounter, UsageRow,
+};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::books::{Step, booked, verdict};
 use crate::codec::{Day, Micros};
-use crate::counting::{self, Touched};
 use crate::days::day_uses;
 use crate::error::Work;
-use crate::fence;
 use crate::link::Link;
-
-/// Most leases that expire in one transaction.
-const EXPIRE_AT_ONCE: i64 = 500;
 
 const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model, upper_bound, \
      priced, created_at, expires_at";
@@ -29,20 +25,20 @@ const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model, u
 #[async_trait]
 impl UsageCounter for PostgresStore {
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
-        let step = Step::Reserve(Box::new(lease.clone()), *caps);
-        verdict(self.counting.call(step).await?)
+        let op = Op::Reserve(Box::new(lease.clone()), *caps);
+        self.counting.call(op).await?.admission()
     }
 
     async fn settle(&self, row: &UsageRow) -> Result<()> {
-        booked(self.counting.call(Step::Settle(Box::new(row.clone()))).await?)
+        self.counting.call(Op::Settle(vec![row.clone()])).await.map(drop)
     }
 
     async fn release(&self, lease_id: Uuid) -> Result<()> {
-        booked(self.counting.call(Step::Release(lease_id)).await?)
+        self.counting.call(Op::Release(lease_id)).await.map(drop)
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64> {
-        // Mostly there is nothing to do, which takes no lock to see.
+        // Usually no lease is due, and finding that out takes no lock.
         let due_now = self.base.look(|mut connection| async move {
             let due = due(&mut connection, now, 1).await?;
             Ok((connection, due))
@@ -50,23 +46,7 @@ impl UsageCounter for PostgresStore {
         if due_now.await?.is_empty() {
             return Ok(0);
         }
-        let by_time = self.base.ledger_by_time;
-        self.base
-            .write_known(|mut tx| async move {
-                let fence = fence::lock(&mut tx).await?;
-                let rows: Vec<_> = due(&mut tx, now, EXPIRE_AT_ONCE)
-                    .await?
-                    .into_iter()
-                    .map(|lease| lease.expired(now))
-                    .collect();
-                let mut touched = Touched::default();
-                rows.iter().for_each(|row| touched.row(row));
-                let mut books = counting::open(&mut tx, touched, &fence, by_time).await?;
-                rows.iter().for_each(|row| books.settle(row));
-                counting::close(&mut tx, &books).await?;
-                Ok((tx, rows.len().try_into().unwrap_or(u64::MAX)))
-            })
-            .await
+        self.counting.call(Op::Expire(now)).await?.expired()
     }
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {
@@ -78,12 +58,12 @@ impl UsageCounter for PostgresStore {
             .await
     }
 
-    fn health(&self) -> Counter {
-        Counter::healthy("postgres")
+    fn health(&self) -> CounterStatus {
+        CounterStatus::healthy("postgres")
     }
 }
 
-/// Those of `ids` that are open.
+/// The open leases of `ids`.
 pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<Lease>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -100,7 +80,8 @@ pub(crate) async fn all(connection: &mut Link) -> Work<Vec<Lease>> {
     Ok(rows.iter().map(lease).collect::<sqlx::Result<_>>()?)
 }
 
-async fn due(connection: &mut Link, now: Timestamp, most: i64) -> Work<Vec<Lease>> {
+/// At most `most` leases that expired before `now`, the oldest first.
+pub(crate) async fn due(connection: &mut Link, now: Timestamp, most: i64) -> Work<Vec<Lease>> {
     let sql =
         format!("SELECT {COLUMNS} FROM leases WHERE expires_at < $1 ORDER BY expires_at LIMIT $2");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(Micros(now)).bind(most);
@@ -108,8 +89,8 @@ async fn due(connection: &mut Link, now: Timestamp, most: i64) -> Work<Vec<Lease
     Ok(rows.iter().map(lease).collect::<sqlx::Result<_>>()?)
 }
 
-/// Deletes those that are over.
-pub(crate) async fn end(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()> {
+/// Deletes leases.
+pub(crate) async fn delete(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -120,8 +101,8 @@ pub(crate) async fn end(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()>
     Ok(())
 }
 
-/// Writes those that are new.
-pub(crate) async fn begin(connection: &mut Link, new: &[&Lease]) -> Work<()> {
+/// Inserts leases.
+pub(crate) async fn insert(connection: &mut Link, new: &[Lease]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }

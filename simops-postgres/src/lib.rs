@@ -17,17 +17,16 @@
 //! ```
 
 mod alerts;
-mod books;
 mod codec;
 mod connection;
 mod control;
+mod counter_epoch;
 mod counting;
 mod days;
 mod digests;
 mod error;
 mod events;
 mod examine;
-mod fence;
 mod hosts;
 mod kpi;
 mod kpi_known;

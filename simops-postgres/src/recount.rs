@@ -1,4 +1,4 @@
-//! Sums counted anew from the ledger and the open leases.
+//! Counts all sums again from the ledger and the open leases.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::link::Link;
 use crate::retention::pruned_calls;
 use crate::transaction::Tx;
 use crate::usage::{call_sums, call_totals, put_run_totals, run_totals};
-use crate::{fence, leases};
+use crate::{counter_epoch, leases};
 
 /// Sums of a day's calls as SQL, as [`simops::usage::DayTotals::of`] counts them.
 pub(crate) const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
      count(*) FILTER (WHERE provider = 'groq'), count(*) FILTER (WHERE provider = 'gemini'), \
      count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";
 
-/// Everything that is kept as a sum, and as it comes out anew.
+/// All stored sums, and what they should be.
 pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
     let mut days: BTreeMap<Date, Pair<DayUse>> = BTreeMap::new();
     let mut runs: BTreeMap<String, Pair<CallTotals>> = BTreeMap::new();
@@ -80,9 +80,10 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
     })
 }
 
-/// Counts anew and puts right what is wrong, while nobody else counts.
+/// Counts all sums again and corrects those that are wrong, while no other process counts. Returns what
+/// it found.
 pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, Recount)> {
-    fence::lock(&mut tx).await?;
+    counter_epoch::lock(&mut tx).await?;
     let found = recount(&mut tx).await?;
     for (day, Pair { kept, counted }) in &found.days {
         if kept != counted {

@@ -18,7 +18,7 @@ use crate::kpi_recount::kind_of;
 use crate::link::Link;
 use crate::recount::DAY_SUMS;
 use crate::usage::{CALLS_BY_END, call_totals};
-use crate::{fence, kpi};
+use crate::{counter_epoch, kpi};
 
 #[async_trait]
 impl RetentionStore for PostgresStore {
@@ -52,7 +52,7 @@ impl RetentionStore for PostgresStore {
                 let deleted = match log {
                     LogTable::Events => delete_events(&mut tx, places, old).await?,
                     LogTable::Ledger => {
-                        fence::lock(&mut tx).await?;
+                        counter_epoch::lock(&mut tx).await?;
                         delete_calls(&mut tx, places, old).await?
                     }
                     LogTable::Visits => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use simops::event::NewEvent;
 use simops::kpi::KpiEvent;
+use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::watch;
@@ -12,7 +13,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::PostgresOptions;
-use crate::books::{Done, Step};
 use crate::connection::{Connections, How, Session};
 use crate::error::{Failure, Work};
 use crate::kpi_known::Known;
@@ -40,7 +40,7 @@ const KPI_LANES: usize = 2;
 pub struct PostgresStore {
     pub(crate) base: Base,
     pub(crate) events: Queue<Vec<NewEvent>, ()>,
-    pub(crate) counting: Queue<Step, Done>,
+    pub(crate) counting: Queue<Op, Outcome>,
     pub(crate) kpi: Queue<Vec<KpiEvent>, u64>,
     /// Whether there is a way past any pooler, by which notifications arrive.
     pub(crate) direct: bool,
@@ -103,8 +103,8 @@ impl PostgresStore {
             events: Queue::start(EVENT_LANES, waiting, within, move |calls| {
                 events::append_all(to_events.clone(), calls)
             }),
-            counting: Queue::start(COUNTING_LANES, waiting, within, move |steps| {
-                counting::take_steps(to_count.clone(), steps)
+            counting: Queue::start(COUNTING_LANES, waiting, within, move |ops| {
+                counting::apply(to_count.clone(), ops)
             }),
             kpi: Queue::start(KPI_LANES, waiting, within, move |calls| {
                 kpi::record_all(to_kpi.clone(), known.clone(), calls)

@@ -13,12 +13,11 @@ use simops::usage::CallTally;
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
 use simops::usage::series::Bucket;
-use simops::usage::{DayTotals, NanoUsd, UsageCounter, UsageRow};
+use simops::usage::{DayTotals, NanoUsd, Op, UsageCounter, UsageRow};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::books::{Step, booked};
 use crate::codec::{Day, Micros, one_more};
 use crate::error::Work;
 use crate::link::Link;
@@ -27,7 +26,7 @@ use crate::{PostgresStore, recount};
 #[async_trait]
 impl UsageStore for PostgresStore {
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()> {
-        booked(self.counting.call(Step::Record(rows.to_vec())).await?)
+        self.counting.call(Op::Settle(rows.to_vec())).await.map(drop)
     }
 
     async fn day_totals(&self, day: Date) -> Result<DayTotals> {
@@ -118,7 +117,7 @@ const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model_re
      model_resolved, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, cost, \
      priced, success, fallback_used, latency_ms, error_type, created_at";
 
-/// Those of `ids` that are stored.
+/// The stored rows of `ids`.
 pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<UsageRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -128,7 +127,7 @@ pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<Usag
     Ok(rows.iter().map(row).collect::<sqlx::Result<_>>()?)
 }
 
-/// As [`of_ids`], recorded on a day or later: reads only their partitions.
+/// The rows of `ids` that were recorded on `day` or later. Reads only the partitions of these days.
 pub(crate) async fn of_ids_since(
     connection: &mut Link,
     ids: &[Uuid],
@@ -146,8 +145,8 @@ pub(crate) async fn of_ids_since(
     Ok(rows.iter().map(row).collect::<sqlx::Result<_>>()?)
 }
 
-/// Writes rows that are not stored, in order.
-pub(crate) async fn insert(connection: &mut Link, new: &[&UsageRow]) -> Work<()> {
+/// Inserts rows in this order.
+pub(crate) async fn insert(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
     let sql = format!(
         "INSERT INTO usage ({COLUMNS}) SELECT {COLUMNS} FROM {GIVEN} WITH ORDINALITY \
          AS new ({COLUMNS}, place) ORDER BY new.place"
@@ -155,11 +154,10 @@ pub(crate) async fn insert(connection: &mut Link, new: &[&UsageRow]) -> Work<()>
     write(connection, sql, new).await
 }
 
-/// Replaces rows that are stored, each in its place.
-pub(crate) async fn replace(connection: &mut Link, new: &[&UsageRow]) -> Work<()> {
-    // A row's day and run stay.
+/// Overwrites stored rows, which keep their place in listings.
+pub(crate) async fn replace(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
     let sql = format!(
-        "UPDATE usage SET agent_id = new.agent_id, checkpoint = new.checkpoint, \
+        "UPDATE usage SET day = new.day, run_id = new.run_id, agent_id = new.agent_id, checkpoint = new.checkpoint, \
              provider = new.provider, model_requested = new.model_requested, \
              model_resolved = new.model_resolved, input_tokens = new.input_tokens, \
              cached_input_tokens = new.cached_input_tokens, output_tokens = new.output_tokens, \
@@ -172,13 +170,13 @@ pub(crate) async fn replace(connection: &mut Link, new: &[&UsageRow]) -> Work<()
     write(connection, sql, new).await
 }
 
-/// Rows as parameters, a list for each of the [`COLUMNS`].
+/// Rows as parameters: an array for each of the [`COLUMNS`].
 const GIVEN: &str = "unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
      $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], \
      $12::bigint[], $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], \
      $18::text[], $19::timestamptz[])";
 
-async fn write(connection: &mut Link, sql: String, new: &[&UsageRow]) -> Work<()> {
+async fn write(connection: &mut Link, sql: String, new: &[UsageRow]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }
@@ -207,8 +205,8 @@ async fn write(connection: &mut Link, sql: String, new: &[&UsageRow]) -> Work<()
     Ok(())
 }
 
-fn column<T>(rows: &[&UsageRow], of: impl Fn(&UsageRow) -> T) -> Vec<T> {
-    rows.iter().map(|row| of(row)).collect()
+fn column<T>(rows: &[UsageRow], of: impl Fn(&UsageRow) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
 }
 
 fn row(row: &PgRow) -> sqlx::Result<UsageRow> {
@@ -294,7 +292,7 @@ async fn tally(
     Ok(tallies)
 }
 
-/// As [`simops::usage::series::Series`] counts, where the rows are.
+/// Counts like [`simops::usage::series::Series`], in the database.
 async fn series(
     connection: &mut Link,
     run_id: Option<&str>,
@@ -325,7 +323,7 @@ async fn series(
     Ok(buckets.collect::<sqlx::Result<_>>()?)
 }
 
-/// The sums of runs, of those that have any.
+/// The sums of runs. Runs without sums are missing.
 pub(crate) async fn run_totals(
     connection: &mut Link,
     runs: &[String],
@@ -373,13 +371,13 @@ pub(crate) async fn put_run_totals<'r>(
     Ok(())
 }
 
-/// Sums of calls as SQL, stopping at the greatest number: how they ended, and their tokens.
+/// SQL sums of calls, which stop at `i64::MAX`: how they ended, and their tokens.
 pub(crate) const CALLS_BY_END: &str = "count(*) FILTER (WHERE success), \
      count(*) FILTER (WHERE fallback_used), \
      least(coalesce(sum(least(input_tokens::numeric + output_tokens, 9223372036854775807)), 0), \
          9223372036854775807)::bigint";
 
-/// Sums of calls as SQL: all of them, [`CALLS_BY_END`], and what they cost.
+/// SQL sums of calls: their number, [`CALLS_BY_END`], and their cost.
 pub(crate) fn call_sums() -> String {
     format!("count(*), {CALLS_BY_END}, least(coalesce(sum(cost), 0), 9223372036854775807)::bigint")
 }
@@ -390,7 +388,7 @@ async fn totals_since(connection: &mut Link, since: Timestamp) -> Work<CallTotal
     Ok(call_totals(&row, 0)?)
 }
 
-/// Five sums in the order of the columns, from `first` on.
+/// Five sums in the order of the columns, starting at the column `first`.
 pub(crate) fn call_totals(row: &PgRow, first: usize) -> sqlx::Result<CallTotals> {
     Ok(CallTotals {
         calls: row.try_get(first)?,

@@ -1,4 +1,4 @@
-//! What a day has used and reserved: one row per day.
+//! The sums of a day: one row per day.
 
 use jiff::civil::Date;
 use rusqlite::types::Value;
@@ -7,8 +7,8 @@ use simops::usage::{DayTotals, DayUse, NanoUsd};
 
 use crate::error::Work;
 
-/// The sums of `day`. Whoever adds to them does it here in Rust and not in SQL, where a sum that is
-/// too great would turn into a float.
+/// The sums of `day`. They are added to in Rust and not in SQL, where a sum beyond `i64::MAX` would
+/// become a float.
 pub(crate) fn day_use(connection: &Connection, day: Date) -> Work<DayUse> {
     let mut statement = connection.prepare_cached(
         "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost, \
@@ -22,6 +22,7 @@ pub(crate) fn day_use(connection: &Connection, day: Date) -> Work<DayUse> {
     Ok(day_use.optional()?.unwrap_or_default())
 }
 
+/// Replaces the sums of `day`.
 pub(crate) fn put_day_use(connection: &Connection, day: Date, day_use: &DayUse) -> Work<()> {
     let DayUse { settled, reserved, version } = day_use;
     let mut statement = connection.prepare_cached(
@@ -50,18 +51,7 @@ pub(crate) fn put_day_use(connection: &Connection, day: Date, day_use: &DayUse) 
     Ok(())
 }
 
-/// Changes the sums of `day`.
-pub(crate) fn change(
-    connection: &Connection,
-    day: Date,
-    change: impl FnOnce(&mut DayUse),
-) -> Work<()> {
-    let mut day_use = day_use(connection, day)?;
-    change(&mut day_use);
-    put_day_use(connection, day, &day_use)
-}
-
-/// Six sums in the order of the columns, from `first` on.
+/// Six sums in the order of the columns, starting at the column `first`.
 pub(crate) fn totals(row: &Row<'_>, first: usize) -> rusqlite::Result<DayTotals> {
     Ok(DayTotals {
         calls_total: row.get(first)?,
@@ -73,7 +63,7 @@ pub(crate) fn totals(row: &Row<'_>, first: usize) -> rusqlite::Result<DayTotals>
     })
 }
 
-/// The days of a query's first column.
+/// The day in a column.
 pub(crate) fn date(row: &Row<'_>, column: usize) -> rusqlite::Result<Date> {
     let text: String = row.get(column)?;
     text.parse().map_err(|error: jiff::Error| {

@@ -7,9 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use tokio::sync::oneshot;
 
+use crate::counting;
 use crate::error::{Failure, Work};
 
 /// The transaction that a job works in.
@@ -47,6 +49,16 @@ pub(crate) trait Job: Send {
     /// Whether somebody still waits for the answer.
     fn is_awaited(&self) -> bool;
 
+    /// The ledger operation that this job is, if it is one. The writer applies all of them at once.
+    fn as_ledger(&mut self) -> Option<&mut LedgerJob> {
+        None
+    }
+
+    /// Whether the result is there already.
+    fn is_done(&self) -> bool {
+        false
+    }
+
     /// Does the work and keeps its result. The failure, if any, is for the thread to look at.
     fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure>;
 
@@ -81,9 +93,7 @@ where
 
     fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure> {
         if let Some(work) = self.work.take() {
-            // A defect costs its caller an error, never the thread that serves everybody.
-            let done = catch_unwind(AssertUnwindSafe(|| work(tx)));
-            self.result = Some(done.unwrap_or_else(|panic| Err(panicked(&*panic).into())));
+            self.result = Some(guard(|| work(tx)));
         }
         match &self.result {
             Some(Err(failure)) => Err(failure),
@@ -92,16 +102,82 @@ where
     }
 
     fn answer(self: Box<Self>, overruled: Option<Error>) {
-        let result = match (self.result, overruled) {
-            // A work that failed by itself keeps its own error.
-            (Some(Err(failure)), _) => Err(failure.into_error()),
-            (_, Some(error)) => Err(error),
-            (Some(Ok(value)), None) => Ok(value),
-            (None, None) => Err(Error::internal("a job was answered before it was done")),
-        };
-        // Who no longer listens does not need it.
-        let _ = self.reply.send(result);
+        reply(self.reply, self.result, overruled);
     }
+}
+
+/// A ledger operation that waits for the writer.
+pub(crate) struct LedgerJob {
+    op: Op,
+    result: Option<Work<Outcome>>,
+    reply: oneshot::Sender<Result<Outcome>>,
+}
+
+/// A job that applies `op`, and where its outcome will arrive.
+pub(crate) fn ledger_job(op: Op) -> (Box<dyn Job>, oneshot::Receiver<Result<Outcome>>) {
+    let (reply, answer) = oneshot::channel();
+    (Box::new(LedgerJob { op, result: None, reply }), answer)
+}
+
+impl Job for LedgerJob {
+    fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn as_ledger(&mut self) -> Option<&mut LedgerJob> {
+        Some(self)
+    }
+
+    fn is_done(&self) -> bool {
+        self.result.is_some()
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure> {
+        let result = guard(|| counting::apply_one(tx, &self.op));
+        match self.result.insert(result) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn answer(self: Box<Self>, overruled: Option<Error>) {
+        reply(self.reply, self.result, overruled);
+    }
+}
+
+/// Applies the operations of all `jobs` as one batch, and keeps their results.
+pub(crate) fn apply_all(connection: &Connection, jobs: &mut [&mut LedgerJob]) -> Work<()> {
+    let outcomes = guard(|| {
+        let ops: Vec<_> = jobs.iter().map(|job| &job.op).collect();
+        counting::apply(connection, &ops)
+    })?;
+    for (job, outcome) in jobs.iter_mut().zip(outcomes) {
+        job.result = Some(outcome.map_err(Failure::from));
+    }
+    Ok(())
+}
+
+/// Does `work`. A panic in it becomes an error for its caller and does not end the thread.
+pub(crate) fn guard<T>(work: impl FnOnce() -> Work<T>) -> Work<T> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|panic| Err(panicked(&*panic).into()))
+}
+
+/// Answers a caller with the result of its job, or with `overruled`.
+pub(crate) fn reply<T>(
+    reply: oneshot::Sender<Result<T>>,
+    result: Option<Work<T>>,
+    overruled: Option<Error>,
+) {
+    let result = match (result, overruled) {
+        // A job that failed by itself keeps its own error.
+        (Some(Err(failure)), _) => Err(failure.into_error()),
+        (_, Some(error)) => Err(error),
+        (Some(Ok(value)), None) => Ok(value),
+        (None, None) => Err(Error::internal("a job was answered before it was done")),
+    };
+    // A caller that no longer listens does not need the answer.
+    let _ = reply.send(result);
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

@@ -1,23 +1,21 @@
-//! Calls counted as they are made: leases beside the ledger that they end in.
+//! The usage counter and its open leases.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
 use simops::usage::{
-    Admission, Caps, Counter, DayUse, Lease, NanoUsd, UsageCounter, UsageRow, admit,
+    Admission, Caps, CounterStatus, DayUse, Lease, NanoUsd, Op, UsageCounter, UsageRow,
 };
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::codec::Micros;
-use crate::days::{self, change, day_use};
+use crate::days::{date, day_use};
 use crate::error::Work;
-use crate::{fence, usage};
-
-/// Most leases that expire in one transaction.
-const EXPIRE_AT_ONCE: i64 = 500;
 
 const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model, upper_bound, \
      priced, created_at, expires_at";
@@ -25,140 +23,79 @@ const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model, u
 #[async_trait]
 impl UsageCounter for SqliteStore {
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
-        let (lease, caps) = (lease.clone(), *caps);
-        self.write(move |tx| reserve(tx, &lease, &caps)).await
+        self.apply(Op::Reserve(Box::new(lease.clone()), *caps)).await?.admission()
     }
 
     async fn settle(&self, row: &UsageRow) -> Result<()> {
-        let row = row.clone();
-        self.write(move |tx| settle(tx, &row)).await
+        self.apply(Op::Settle(vec![row.clone()])).await.map(drop)
     }
 
     async fn release(&self, lease_id: Uuid) -> Result<()> {
-        self.write(move |tx| end(tx, lease_id).map(drop)).await
+        self.apply(Op::Release(lease_id)).await.map(drop)
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64> {
-        // Mostly there is nothing to do, which takes no lock to see.
+        // Usually no lease is due, and finding that out takes no lock.
         if self.read(move |connection| due(connection, now, 1)).await?.is_empty() {
             return Ok(0);
         }
-        self.write(move |tx| {
-            let due = due(tx, now, EXPIRE_AT_ONCE)?;
-            for lease in &due {
-                settle(tx, &lease.expired(now))?;
-            }
-            Ok(due.len().try_into().unwrap_or(u64::MAX))
-        })
-        .await
+        self.apply(Op::Expire(now)).await?.expired()
     }
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {
         self.read(move |connection| day_use(connection, day)).await
     }
 
-    fn health(&self) -> Counter {
-        Counter::healthy("sqlite")
+    fn health(&self) -> CounterStatus {
+        CounterStatus::healthy("sqlite")
     }
 }
 
-fn reserve(connection: &Connection, lease: &Lease, caps: &Caps) -> Work<Admission> {
-    let promised = fence::promised(connection, lease.created_at)?;
-    let day = day_use(connection, lease.day)?;
-    let seen = DayUse { reserved: day.reserved + promised, ..day };
-    match admit(caps, &seen, &lease.totals()) {
-        Admission::Refused { .. } if exists(connection, lease.id)? => {
-            Ok(Admission::Admitted { degraded: caps.soft_reached(&seen) })
-        }
-        Admission::Admitted { degraded } => {
-            if insert(connection, lease)? {
-                let reserved = day.reserved + lease.totals();
-                days::put_day_use(connection, lease.day, &DayUse { reserved, ..day })?;
-            }
-            Ok(Admission::Admitted { degraded })
-        }
-        refused => Ok(refused),
+/// The open leases of `ids`.
+pub(crate) fn of_ids(connection: &Connection, ids: &BTreeSet<Uuid>) -> Work<Vec<Lease>> {
+    let sql = format!("SELECT {COLUMNS} FROM leases WHERE id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut leases = Vec::new();
+    for id in ids {
+        leases.extend(statement.query_row([id.as_bytes()], lease).optional()?);
     }
+    Ok(leases)
 }
 
-/// Ends the lease of the row's id, if there is one, and books the row.
-fn settle(connection: &Connection, row: &UsageRow) -> Work<()> {
-    let ended = take(connection, row.id)?;
-    let booked = usage::book(connection, row)?;
-    // Mostly of one day: its sums are written once.
-    if let Some(lease) = &ended
-        && lease.day != row.day
-    {
-        change(connection, lease.day, |day| day.reserved = day.reserved - lease.totals())?;
-    }
-    let here = ended.filter(|lease| lease.day == row.day);
-    if booked.is_some() || here.is_some() {
-        change(connection, row.day, |day| {
-            if let Some(lease) = &here {
-                day.reserved = day.reserved - lease.totals();
-            }
-            if let Some(more) = booked {
-                day.settled = day.settled + more;
-                day.version += 1;
-            }
-        })?;
+/// Inserts leases.
+pub(crate) fn insert(connection: &Connection, new: &[Lease]) -> Work<()> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO leases ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ))?;
+    for lease in new {
+        statement.execute(params![
+            lease.id.as_bytes(),
+            lease.day.to_string(),
+            lease.run_id,
+            lease.agent_id,
+            lease.checkpoint,
+            lease.provider,
+            lease.model,
+            lease.upper_bound.0,
+            lease.priced,
+            Micros(lease.created_at),
+            Micros(lease.expires_at),
+        ])?;
     }
     Ok(())
 }
 
-/// Ends a lease without a row.
-fn end(connection: &Connection, id: Uuid) -> Work<()> {
-    match take(connection, id)? {
-        Some(lease) => {
-            change(connection, lease.day, |day| day.reserved = day.reserved - lease.totals())
-        }
-        None => Ok(()),
+/// Deletes leases.
+pub(crate) fn delete(connection: &Connection, ids: &BTreeSet<Uuid>) -> Work<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM leases WHERE id = ?1")?;
+    for id in ids {
+        statement.execute([id.as_bytes()])?;
     }
+    Ok(())
 }
 
-/// Writes a lease beside the others, unless it has ended in a row.
-pub(crate) fn hand_over(connection: &Connection, lease: &Lease) -> Work<()> {
-    if usage::exists(connection, lease.id)? || !insert(connection, lease)? {
-        return Ok(());
-    }
-    change(connection, lease.day, |day| day.reserved = day.reserved + lease.totals())
-}
-
-/// False when there is one of this id already.
-fn insert(connection: &Connection, lease: &Lease) -> Work<bool> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO leases VALUES (:id, :day, :run_id, :agent_id, :checkpoint, :provider, :model, \
-             :upper_bound, :priced, :created_at, :expires_at) \
-         ON CONFLICT (id) DO NOTHING",
-    )?;
-    let inserted = statement.execute(named_params! {
-        ":id": lease.id.as_bytes(),
-        ":day": lease.day.to_string(),
-        ":run_id": lease.run_id,
-        ":agent_id": lease.agent_id,
-        ":checkpoint": lease.checkpoint,
-        ":provider": lease.provider,
-        ":model": lease.model,
-        ":upper_bound": lease.upper_bound.0,
-        ":priced": lease.priced,
-        ":created_at": Micros(lease.created_at),
-        ":expires_at": Micros(lease.expires_at),
-    })?;
-    Ok(inserted == 1)
-}
-
-fn exists(connection: &Connection, id: Uuid) -> Work<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM leases WHERE id = ?1")?;
-    Ok(statement.exists([id.as_bytes()])?)
-}
-
-fn take(connection: &Connection, id: Uuid) -> Work<Option<Lease>> {
-    let sql = format!("DELETE FROM leases WHERE id = ?1 RETURNING {COLUMNS}");
-    let mut statement = connection.prepare_cached(&sql)?;
-    Ok(statement.query_row([id.as_bytes()], lease).optional()?)
-}
-
-fn due(connection: &Connection, now: Timestamp, most: i64) -> Work<Vec<Lease>> {
+/// At most `most` leases that expired before `now`, the oldest first.
+pub(crate) fn due(connection: &Connection, now: Timestamp, most: i64) -> Work<Vec<Lease>> {
     let sql =
         format!("SELECT {COLUMNS} FROM leases WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -176,7 +113,7 @@ pub(crate) fn all(connection: &Connection) -> Work<Vec<Lease>> {
 fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
     Ok(Lease {
         id: Uuid::from_bytes(row.get(0)?),
-        day: days::date(row, 1)?,
+        day: date(row, 1)?,
         run_id: row.get(2)?,
         agent_id: row.get(3)?,
         checkpoint: row.get(4)?,

@@ -1,4 +1,4 @@
-//! Sums counted anew from the ledger and the open leases.
+//! Counts all sums again from the ledger and the open leases.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::leases;
 use crate::retention::pruned_calls;
 use crate::usage::{put_run_totals, row, run_totals};
 
-/// Everything that is kept as a sum, and as it comes out anew. Reads each row once.
+/// All stored sums, and what they should be. Reads each row once.
 pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
     let mut days: BTreeMap<Date, Pair<DayUse>> = BTreeMap::new();
     let mut runs: BTreeMap<String, Pair<CallTotals>> = BTreeMap::new();
@@ -69,7 +69,7 @@ pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
     })
 }
 
-/// Counts anew and puts right what is wrong.
+/// Counts all sums again and corrects those that are wrong. Returns what it found.
 pub(crate) fn rebuild(connection: &Connection) -> Work<Recount> {
     let found = recount(connection)?;
     for (day, Pair { kept, counted }) in &found.days {

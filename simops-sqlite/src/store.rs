@@ -6,12 +6,13 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use tokio::sync::{oneshot, watch};
 
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::error::{Failure, Work};
-use crate::job::{Job, Tx, await_answer, job};
+use crate::job::{Job, Tx, await_answer, job, ledger_job};
 use crate::kpi_tail::Tail;
 use crate::location::Location;
 use crate::queue::Queue;
@@ -94,6 +95,21 @@ impl SqliteStore {
         W: FnOnce(&Tx<'_>) -> Work<T> + Send + 'static,
     {
         let (job, answer) = job(work);
+        self.enqueue(job, answer).await
+    }
+
+    /// Applies `op` to the ledger, durable when this returns.
+    pub(crate) async fn apply(&self, op: Op) -> Result<Outcome> {
+        let (job, answer) = ledger_job(op);
+        self.enqueue(job, answer).await
+    }
+
+    /// Puts a job into the writer's queue and waits for its answer.
+    async fn enqueue<T>(
+        &self,
+        job: Box<dyn Job>,
+        answer: oneshot::Receiver<Result<T>>,
+    ) -> Result<T> {
         self.writes.push(job)?;
         await_answer(answer, self.answer_within).await
     }

@@ -1,11 +1,11 @@
 //! The usage ledger, and its sums per day and per run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use simops::Result;
 use simops::event::EventWindow;
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
@@ -13,19 +13,18 @@ use simops::usage::CallTally;
 use simops::usage::budget::{CallTotals, LlmTotals};
 use simops::usage::recount::Recount;
 use simops::usage::series::{Bucket, Series};
-use simops::usage::{DayTotals, NanoUsd, UsageRow};
+use simops::usage::{DayTotals, NanoUsd, Op, UsageRow};
 use uuid::Uuid;
 
 use crate::codec::{Micros, one_more};
-use crate::days::{change, date, day_use};
+use crate::days::{date, day_use};
 use crate::error::Work;
 use crate::{SqliteStore, recount};
 
 #[async_trait]
 impl UsageStore for SqliteStore {
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()> {
-        let rows = rows.to_vec();
-        self.write(move |tx| record(tx, &rows)).await
+        self.apply(Op::Settle(rows.to_vec())).await.map(drop)
     }
 
     async fn day_totals(&self, day: Date) -> Result<DayTotals> {
@@ -96,106 +95,66 @@ pub(crate) const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provide
      model_requested, model_resolved, input_tokens, cached_input_tokens, output_tokens, \
      reasoning_tokens, cost, priced, success, fallback_used, latency_ms, error_type, created_at";
 
-fn record(connection: &Connection, rows: &[UsageRow]) -> Work<()> {
-    let mut days: BTreeMap<Date, (DayTotals, u64)> = BTreeMap::new();
-    for row in rows {
-        if let Some(more) = book(connection, row)? {
-            let (sum, changes) = days.entry(row.day).or_default();
-            (*sum, *changes) = (*sum + more, *changes + 1);
-        }
+/// The stored rows of `ids`.
+pub(crate) fn of_ids(connection: &Connection, ids: &BTreeSet<Uuid>) -> Work<Vec<UsageRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM usage WHERE id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = Vec::new();
+    for id in ids {
+        rows.extend(statement.query_row([id.as_bytes()], row).optional()?);
     }
-    for (day, (sum, changes)) in days {
-        change(connection, day, |day| {
-            day.settled = day.settled + sum;
-            day.version += changes;
-        })?;
+    Ok(rows)
+}
+
+/// Inserts rows in this order.
+pub(crate) fn insert(connection: &Connection, new: &[UsageRow]) -> Work<()> {
+    let sql = format!(
+        "INSERT INTO usage ({COLUMNS}) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    );
+    write(connection, &sql, new)
+}
+
+/// Overwrites stored rows, which keep their place in listings.
+pub(crate) fn replace(connection: &Connection, new: &[UsageRow]) -> Work<()> {
+    let sql = "UPDATE usage SET day = ?2, run_id = ?3, agent_id = ?4, checkpoint = ?5, \
+         provider = ?6, model_requested = ?7, model_resolved = ?8, input_tokens = ?9, \
+         cached_input_tokens = ?10, output_tokens = ?11, reasoning_tokens = ?12, cost = ?13, \
+         priced = ?14, success = ?15, fallback_used = ?16, latency_ms = ?17, error_type = ?18, \
+         created_at = ?19 WHERE id = ?1";
+    write(connection, sql, new)
+}
+
+/// Executes `sql` per row, whose parameters are the [`COLUMNS`].
+fn write(connection: &Connection, sql: &str, rows: &[UsageRow]) -> Work<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(sql)?;
+    for row in rows {
+        statement.execute(params![
+            row.id.as_bytes(),
+            row.day.to_string(),
+            row.run_id,
+            row.agent_id,
+            row.checkpoint,
+            row.provider,
+            row.model_requested,
+            row.model_resolved,
+            row.input_tokens,
+            row.cached_input_tokens,
+            row.output_tokens,
+            row.reasoning_tokens,
+            row.cost.0,
+            row.priced,
+            row.success,
+            row.fallback_used,
+            row.latency_ms,
+            row.error_type,
+            Micros(row.created_at),
+        ])?;
     }
     Ok(())
-}
-
-/// Writes a row and adds it to its run; what it adds to its day, where it is not stored already. A
-/// row takes the place of that of its expired lease.
-pub(crate) fn book(connection: &Connection, row: &UsageRow) -> Work<Option<DayTotals>> {
-    let (mut day, mut run) = (DayTotals::of(row), CallTotals::of(row));
-    if !insert(connection, row)? {
-        match stored(connection, row.id)? {
-            Some(old) if yields(&old, row) => {
-                replace(connection, row)?;
-                day = day - DayTotals::of(&old);
-                run = run - CallTotals::of(&old);
-            }
-            _ => return Ok(None),
-        }
-    }
-    if let Some(run_id) = &row.run_id {
-        put_run_totals(connection, run_id, run_totals(connection, run_id)? + run)?;
-    }
-    Ok(Some(day))
-}
-
-/// Whether `old` stands for the same call as `new` and does not know what came of it.
-fn yields(old: &UsageRow, new: &UsageRow) -> bool {
-    old.is_expired() && !new.is_expired() && old.day == new.day && old.run_id == new.run_id
-}
-
-/// False when the row is stored already.
-fn insert(connection: &Connection, row: &UsageRow) -> Work<bool> {
-    write(connection, "ON CONFLICT (id) DO NOTHING", row)
-}
-
-fn replace(connection: &Connection, row: &UsageRow) -> Work<bool> {
-    // An update, and no replacement, keeps the row's place.
-    let update = "ON CONFLICT (id) DO UPDATE SET model_resolved = :model_resolved, \
-         input_tokens = :input_tokens, cached_input_tokens = :cached_input_tokens, \
-         output_tokens = :output_tokens, reasoning_tokens = :reasoning_tokens, cost = :cost, \
-         priced = :priced, success = :success, fallback_used = :fallback_used, \
-         latency_ms = :latency_ms, error_type = :error_type, created_at = :created_at, \
-         provider = :provider, model_requested = :model_requested, agent_id = :agent_id, \
-         checkpoint = :checkpoint";
-    write(connection, update, row)
-}
-
-fn write(connection: &Connection, on_conflict: &str, row: &UsageRow) -> Work<bool> {
-    let mut statement = connection.prepare_cached(&format!(
-        "INSERT INTO usage ({COLUMNS}) \
-         VALUES (:id, :day, :run_id, :agent_id, :checkpoint, :provider, :model_requested, \
-             :model_resolved, :input_tokens, :cached_input_tokens, :output_tokens, \
-             :reasoning_tokens, :cost, :priced, :success, :fallback_used, :latency_ms, \
-             :error_type, :created_at) {on_conflict}"
-    ))?;
-    let written = statement.execute(named_params! {
-        ":id": row.id.as_bytes(),
-        ":day": row.day.to_string(),
-        ":run_id": row.run_id,
-        ":agent_id": row.agent_id,
-        ":checkpoint": row.checkpoint,
-        ":provider": row.provider,
-        ":model_requested": row.model_requested,
-        ":model_resolved": row.model_resolved,
-        ":input_tokens": row.input_tokens,
-        ":cached_input_tokens": row.cached_input_tokens,
-        ":output_tokens": row.output_tokens,
-        ":reasoning_tokens": row.reasoning_tokens,
-        ":cost": row.cost.0,
-        ":priced": row.priced,
-        ":success": row.success,
-        ":fallback_used": row.fallback_used,
-        ":latency_ms": row.latency_ms,
-        ":error_type": row.error_type,
-        ":created_at": Micros(row.created_at),
-    })?;
-    Ok(written == 1)
-}
-
-pub(crate) fn exists(connection: &Connection, id: Uuid) -> Work<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM usage WHERE id = ?1")?;
-    Ok(statement.exists([id.as_bytes()])?)
-}
-
-fn stored(connection: &Connection, id: Uuid) -> Work<Option<UsageRow>> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM usage WHERE id = ?1"))?;
-    Ok(statement.query_row([id.as_bytes()], row).optional()?)
 }
 
 /// A row of [`COLUMNS`].
@@ -294,7 +253,7 @@ pub(crate) fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTota
     Ok(totals.optional()?.unwrap_or_default())
 }
 
-/// Five sums in the order of the columns, from `first` on.
+/// Five sums in the order of the columns, starting at the column `first`.
 pub(crate) fn call_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<CallTotals> {
     Ok(CallTotals {
         calls: row.get(first)?,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::connection::Slot;
 use crate::error::{Failure, Work, copy};
-use crate::job::{Job, Tx};
+use crate::job::{Job, Tx, apply_all};
 use crate::outage::Outage;
 use crate::queue::Queue;
 use crate::watch::{count_up, publish};
@@ -83,8 +83,9 @@ fn commit(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64
 }
 
 fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
+    apply_ledger(connection, jobs)?;
     let mut moved = false;
-    for job in jobs {
+    for job in jobs.iter_mut().filter(|job| !job.is_done()) {
         let tx = Tx::new(connection);
         execute(connection, "SAVEPOINT job")?;
         if let Err(failure) = job.run(&tx) {
@@ -99,6 +100,23 @@ fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u6
         execute(connection, "RELEASE job")?;
     }
     if moved { count_up(connection).map(Some) } else { Ok(None) }
+}
+
+/// Applies all ledger operations among `jobs` as one batch. If that fails, each of them runs by
+/// itself, so that only the one at fault fails.
+fn apply_ledger(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<()> {
+    let mut ledger: Vec<_> = jobs.iter_mut().filter_map(|job| job.as_ledger()).collect();
+    if ledger.len() < 2 {
+        return Ok(());
+    }
+    execute(connection, "SAVEPOINT job")?;
+    if let Err(failure) = apply_all(connection, &mut ledger) {
+        if connection.is_autocommit() || failure.spoils_connection() {
+            return Err(failure);
+        }
+        execute(connection, "ROLLBACK TO job")?;
+    }
+    execute(connection, "RELEASE job")
 }
 
 fn execute(connection: &Connection, sql: &str) -> Result<(), Failure> {

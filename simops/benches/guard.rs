@@ -14,7 +14,9 @@ use simops::llm::{
     CallContext, ChatRequest, Limits, LlmProvider, Router, RouterOptions, ScriptedProvider,
 };
 use simops::settings::{Effective, Overrides, Registry};
-use simops::usage::{Admission, Caps, Counter, DayUse, Lease, PriceBook, UsageCounter, UsageRow};
+use simops::usage::{
+    Admission, Caps, CounterStatus, DayUse, Lease, PriceBook, UsageCounter, UsageRow,
+};
 use simops::{Result, SystemClock, async_trait};
 use uuid::Uuid;
 
@@ -40,8 +42,8 @@ impl UsageCounter for NoOp {
     async fn day_use(&self, _: Date) -> Result<DayUse> {
         Ok(DayUse::default())
     }
-    fn health(&self) -> Counter {
-        Counter::healthy("no-op")
+    fn health(&self) -> CounterStatus {
+        CounterStatus::healthy("no-op")
     }
 }
 

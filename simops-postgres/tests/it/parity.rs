@@ -16,7 +16,7 @@ use simops::store::{
     UsageFilter,
 };
 use simops::testing::MemoryStore;
-use simops::usage::{Caps, CountedIn, Lease, Member, NanoUsd, UsageRow};
+use simops::usage::{Caps, CounterBackend, CounterClient, Lease, NanoUsd, UsageRow};
 use simops_postgres::PostgresStore;
 use simops_sqlite::SqliteStore;
 use simops_tests::postgres::PostgresServer;
@@ -274,23 +274,27 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
             told(store.commit_turn(&turn).await)
         }
         14 => {
-            let fence = store.fence().await.unwrap();
-            let to = fence.moved(
-                chance.of(&[CountedIn::Database, CountedIn::Database, CountedIn::Redis]),
+            let fence = store.counter_epoch().await.unwrap();
+            let to = fence.next(
+                chance.of(&[
+                    CounterBackend::Database,
+                    CounterBackend::Database,
+                    CounterBackend::Redis,
+                ]),
                 chance.time(),
             );
-            told(store.move_fence(chance.below(4), &to).await)
+            told(store.advance_counter_epoch(chance.below(4), &to).await)
         }
         _ => {
-            let member = Member {
+            let member = CounterClient {
                 id: chance.id(),
                 generation: chance.below(3),
-                promise: chance.lease().totals(),
+                allotment: chance.lease().totals(),
                 until: chance.time(),
             };
             let open: Vec<_> = (0..chance.below(3)).map(|_| chance.lease()).collect();
-            let confirmed = store.confirm(&member, &open).await;
-            told(confirmed.map(|fence| (fence.generation, fence.counted_in)))
+            let confirmed = store.heartbeat(&member, &open).await;
+            told(confirmed.map(|fence| (fence.generation, fence.backend)))
         }
     }
 }
@@ -333,12 +337,12 @@ async fn everything(store: &dyn RunStore) -> Vec<String> {
     for run_id in [None, Some("two".to_owned())] {
         let filter = UsageFilter { run_id, ..UsageFilter::default() };
         let mut rows = store.usage_rows(&filter, 1_000).await.unwrap().items;
-        // Leases that expire together become rows in no promised order.
+        // Leases that expire together become rows in no particular order.
         rows.sort_by_key(|row| row.id);
         see(format!("{rows:?}"));
     }
     see(format!("{:?}", store.open_leases().await.unwrap()));
-    see(format!("{:?}", store.members().await.unwrap()));
+    see(format!("{:?}", store.counter_clients().await.unwrap()));
     see(format!("{:?}", store.requested_epochs(early - day).await.unwrap()));
     seen
 }

@@ -38,7 +38,7 @@ use crate::{Clock, Error, Result, output};
 
 pub use crate::execute::Caller;
 pub use crate::run::StartRun;
-pub use crate::usage::Counter;
+pub use crate::usage::CounterStatus;
 pub use alerts::{
     AlertChanged, AlertNotification, AlertsResponse, DeliveryResponse, EvaluateAlerts,
     MessagesResponse, Replayed, SentMessage, SilenceAlert,

@@ -7,7 +7,7 @@ use super::Ops;
 use super::since::{begin_of, since};
 use crate::clock::day_of;
 use crate::usage::Caps;
-use crate::usage::forecast::{Forecast, LATELY, forecast};
+use crate::usage::forecast::{Forecast, RATE_WINDOW, forecast};
 use crate::usage::series::{Bucket, Series};
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ impl Ops {
         let minute = SignedDuration::from_mins(1);
         let items = self.store.usage_series(run_id, from, step).await?;
         // Whole minutes, so that the rate is taken from as long a time as it says.
-        let lately = Series::of_steps(minute).begin(now - LATELY) + minute;
+        let lately = Series::of_steps(minute).begin(now - RATE_WINDOW) + minute;
         let lately = self.store.usage_series(None, lately, minute).await?;
 
         let day = day_of(now);

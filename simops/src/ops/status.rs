@@ -10,7 +10,7 @@ use crate::control::{Environment, HostReport, RunState};
 use crate::guardrail::{Condition, evaluate};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
-use crate::usage::{Budget, Counter};
+use crate::usage::{Budget, CounterStatus};
 
 /// The settings that say what runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct StatusView {
     /// The current run's registry row.
     pub run_metadata: Option<RunRecord>,
     /// Where calls are counted.
-    pub counter: Counter,
+    pub counter: CounterStatus,
     /// Every stop condition with its distance.
     pub guardrails: Vec<Condition>,
     /// The control state's generation.
@@ -77,7 +77,7 @@ impl Ops {
             admin_write_enabled: self.options.write_enabled,
             viewer_ops: ViewerOps::of(&settings),
             llm_budget: Budget::of(day, &totals, &settings),
-            counter: Counter::of(&self.store.fence().await?, self.store.backend()),
+            counter: CounterStatus::of(&self.store.counter_epoch().await?, self.store.backend()),
             guardrails: evaluate(&observed, &settings),
             generation: state.generation,
             run_state: run_state(&state, registry, &hosts, now),

@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told.
+//! A clock that moves only when it is set.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::Clock;
 use crate::clock::truncate_to_micros;
 
-/// A clock that stands still until it is told.
+/// A clock that moves only when it is set.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
@@ -22,7 +22,7 @@ impl ManualClock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = truncate_to_micros(now);
     }
 
-    /// Moves it on; at the end of time it stays there. The time after.
+    /// Advances it, at most to the end of time. Returns the new time.
     pub fn advance(&self, by: SignedDuration) -> Timestamp {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *now = truncate_to_micros(now.checked_add(by).unwrap_or(Timestamp::MAX));

@@ -30,8 +30,8 @@ use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
 use crate::usage::series::Bucket;
 use crate::usage::{
-    Admission, Caps, Counter, DayTotals, DayUse, Fence, FenceStore, Lease, Member, UsageCounter,
-    UsageRow,
+    Admission, Caps, CounterClient, CounterEpoch, CounterEpochStore, CounterStatus, DayTotals,
+    DayUse, Lease, UsageCounter, UsageRow,
 };
 use crate::{Error, Result};
 
@@ -350,35 +350,43 @@ impl UsageCounter for FaultyStore {
         self.forward(self.inner.day_use(day)).await
     }
 
-    fn health(&self) -> Counter {
+    fn health(&self) -> CounterStatus {
         self.inner.health()
+    }
+
+    async fn close(&self) {
+        UsageCounter::close(&*self.inner).await;
     }
 }
 
 #[async_trait]
-impl FenceStore for FaultyStore {
-    async fn fence(&self) -> Result<Fence> {
-        self.forward(self.inner.fence()).await
+impl CounterEpochStore for FaultyStore {
+    async fn counter_epoch(&self) -> Result<CounterEpoch> {
+        self.forward(self.inner.counter_epoch()).await
     }
 
-    async fn move_fence(&self, from: u64, to: &Fence) -> Result<bool> {
-        self.forward(self.inner.move_fence(from, to)).await
+    async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool> {
+        self.forward(self.inner.advance_counter_epoch(from, to)).await
     }
 
-    async fn confirm(&self, member: &Member, open: &[Lease]) -> Result<Fence> {
-        self.forward(self.inner.confirm(member, open)).await
+    async fn heartbeat(&self, member: &CounterClient, open: &[Lease]) -> Result<CounterEpoch> {
+        self.forward(self.inner.heartbeat(member, open)).await
     }
 
-    async fn forget_member(&self, id: Uuid) -> Result<()> {
-        self.forward(self.inner.forget_member(id)).await
+    async fn remove_counter_client(&self, id: Uuid) -> Result<()> {
+        self.forward(self.inner.remove_counter_client(id)).await
     }
 
-    async fn members(&self) -> Result<Vec<Member>> {
-        self.forward(self.inner.members()).await
+    async fn counter_clients(&self) -> Result<Vec<CounterClient>> {
+        self.forward(self.inner.counter_clients()).await
     }
 
     async fn open_leases(&self) -> Result<Vec<Lease>> {
         self.forward(self.inner.open_leases()).await
+    }
+
+    async fn is_settled(&self, id: Uuid) -> Result<bool> {
+        self.forward(self.inner.is_settled(id)).await
     }
 }
 

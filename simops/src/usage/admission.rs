@@ -1,7 +1,9 @@
-//! Whether a call may be made: the caps, compared with what the day has used and reserved.
+//! Admission: whether a call fits below every cap of its day.
 //!
-//! The same comparison runs in every counter, in one step with the counting: here as the readable
-//! original, in SQL and in a Redis script as its copies, all held to it by the conformance suite.
+//! A cap is data: what it counts of which calls ([`Measure`]), and its limits. [`admit`] compares a
+//! call with a list of caps. Stores run it inside [`LedgerBatch`](super::LedgerBatch), in the
+//! transaction that counts the call; the Redis script `reserve.lua` is the only copy, and the
+//! differential test holds it to this one.
 
 use std::time::Duration;
 
@@ -10,13 +12,91 @@ use serde::{Deserialize, Serialize};
 use super::{DayTotals, NanoUsd};
 use crate::settings::{Effective, key};
 
-/// A call counter at this share of its cap degrades calls: 85 of 100.
-const SOFT_SHARE: (i64, i64) = (85, 100);
+/// The share of a call cap from which calls are degraded, in percent.
+const SOFT_PERCENT: i128 = 85;
 
-/// The day's caps; `None` is off.
+/// A set of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All calls of the deployment.
+    Deployment,
+    /// Calls to models whose name ends in `:free`.
+    FreeModels,
+    /// Calls to Groq.
+    Groq,
+    /// Calls to Gemini.
+    Gemini,
+}
+
+/// What a cap counts, and thereby which calls it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// What all calls cost, in nano-dollars.
+    Cost,
+    /// The number of calls in a scope.
+    Calls(Scope),
+}
+
+/// A limit on what a day may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    /// What it counts.
+    pub measure: Measure,
+    /// The amount from which all calls are degraded.
+    pub soft: Option<i64>,
+    /// The amount that is never exceeded.
+    pub hard: Option<i64>,
+    /// The reason that a refusal names.
+    pub reason: Refused,
+}
+
+impl Cap {
+    /// A cap on a number of calls.
+    fn calls(scope: Scope, hard: Option<i64>, reason: Refused) -> Self {
+        let soft = |hard: i64| {
+            // Rounded up: the least count that is at least this share of the cap.
+            let share = (i128::from(hard.max(0)) * SOFT_PERCENT + 99) / 100;
+            i64::try_from(share).unwrap_or(i64::MAX)
+        };
+        Self { measure: Measure::Calls(scope), soft: hard.map(soft), hard, reason }
+    }
+
+    /// Whether it limits this call.
+    pub(super) fn matches(&self, call: &DayTotals) -> bool {
+        self.measure == Measure::Cost || call.amount(self.measure) > 0
+    }
+
+    /// Whether reserved amounts count towards the soft limit. Calls do. Dollars count once they are
+    /// spent, because an upper bound says little about what a call will cost.
+    pub(super) fn soft_includes_reserved(&self) -> bool {
+        self.measure != Measure::Cost
+    }
+
+    fn is_soft_reached(&self, day: &DayUse) -> bool {
+        let settled = day.settled.amount(self.measure);
+        let reserved = day.reserved.amount(self.measure);
+        let used =
+            if self.soft_includes_reserved() { settled.saturating_add(reserved) } else { settled };
+        self.soft.is_some_and(|soft| used >= soft)
+    }
+
+    /// The refusal of `call`, if it does not fit.
+    fn refusal(&self, day: &DayUse, call: &DayTotals) -> Option<Admission> {
+        let hard = self.hard.filter(|_| self.matches(call))?;
+        let settled = day.settled.amount(self.measure);
+        let with_call = settled.saturating_add(call.amount(self.measure));
+        // A budget that is spent to the last nano-dollar admits not even a free call.
+        let fits_settled = settled < hard && with_call <= hard;
+        let reserved = day.reserved.amount(self.measure);
+        let fits = fits_settled && with_call.saturating_add(reserved) <= hard;
+        (!fits).then_some(Admission::Refused { reason: self.reason, in_flight: fits_settled })
+    }
+}
+
+/// The day's caps as the settings name them; `None` is no cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Caps {
-    /// Cost after which calls are degraded.
+    /// Cost from which calls are degraded.
     pub soft: Option<NanoUsd>,
     /// Cost that is never exceeded.
     pub hard: Option<NanoUsd>,
@@ -29,54 +109,6 @@ pub struct Caps {
     /// Calls to Gemini.
     pub gemini: Option<i64>,
 }
-
-/// What a day has used, and what is reserved on top.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DayUse {
-    /// Calls made and their cost: the sum of the ledger.
-    pub settled: DayTotals,
-    /// Calls in flight and their upper bounds: the sum of the open leases.
-    pub reserved: DayTotals,
-    /// Counts the changes of what is settled, so that of two copies the newer one is known.
-    pub version: u64,
-}
-
-/// Why a call was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refused {
-    /// What is left of the hard budget cannot pay for it.
-    HardBudgetReached,
-    /// The cap on all calls.
-    MaxCallsTotalReached,
-    /// The cap on free routes.
-    MaxCallsOpenrouterFreeReached,
-    /// The cap on Groq.
-    MaxCallsGroqReached,
-    /// The cap on Gemini.
-    MaxCallsGeminiReached,
-}
-
-/// The verdict on a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It may be made, and counts as reserved.
-    Admitted {
-        /// The soft cap is reached: make it smaller.
-        degraded: bool,
-    },
-    /// It may not.
-    Refused {
-        /// Why.
-        reason: Refused,
-        /// Only reservations stand in the way: try again after a while. Otherwise the cap is spent
-        /// for the day.
-        in_flight: bool,
-    },
-}
-
-/// When to ask again after a refusal that only reservations caused.
-pub const RETRY_IN_FLIGHT: Duration = Duration::from_secs(1);
 
 impl Caps {
     /// The caps that `settings` set.
@@ -93,61 +125,83 @@ impl Caps {
         }
     }
 
-    /// Each call cap that applies to `ask`, with its counters and its reason.
-    fn calls(&self, day: &DayUse, ask: &DayTotals) -> [(Option<i64>, i64, i64, Refused); 4] {
-        let row = |cap: Option<i64>, counts: bool, of: fn(&DayTotals) -> i64, reason| {
-            (cap.filter(|_| counts), of(&day.settled), of(&day.reserved), reason)
+    /// The caps as a list, in the order in which refusals name them.
+    pub fn list(&self) -> [Cap; 5] {
+        let dollars = Cap {
+            measure: Measure::Cost,
+            soft: self.soft.map(|soft| soft.0),
+            hard: self.hard.map(|hard| hard.0),
+            reason: Refused::HardBudgetReached,
         };
         [
-            row(self.total, true, |t| t.calls_total, Refused::MaxCallsTotalReached),
-            row(
+            dollars,
+            Cap::calls(Scope::Deployment, self.total, Refused::MaxCallsTotalReached),
+            Cap::calls(
+                Scope::FreeModels,
                 self.openrouter_free,
-                ask.calls_openrouter_free > 0,
-                |t| t.calls_openrouter_free,
                 Refused::MaxCallsOpenrouterFreeReached,
             ),
-            row(self.groq, ask.calls_groq > 0, |t| t.calls_groq, Refused::MaxCallsGroqReached),
-            row(
-                self.gemini,
-                ask.calls_gemini > 0,
-                |t| t.calls_gemini,
-                Refused::MaxCallsGeminiReached,
-            ),
+            Cap::calls(Scope::Groq, self.groq, Refused::MaxCallsGroqReached),
+            Cap::calls(Scope::Gemini, self.gemini, Refused::MaxCallsGeminiReached),
         ]
-    }
-
-    /// Whether calls are to be degraded on a day that has used so much.
-    pub fn soft_reached(&self, day: &DayUse) -> bool {
-        let everything = DayTotals {
-            calls_total: 1,
-            calls_openrouter_free: 1,
-            calls_groq: 1,
-            calls_gemini: 1,
-            ..DayTotals::default()
-        };
-        let near = |(cap, settled, reserved, _): (Option<i64>, i64, i64, Refused)| {
-            cap.is_some_and(|cap| (settled + reserved) * SOFT_SHARE.1 >= cap * SOFT_SHARE.0)
-        };
-        self.soft.is_some_and(|soft| day.settled.cost >= soft)
-            || self.calls(day, &everything).into_iter().any(near)
     }
 }
 
-/// Whether a call that adds `ask` (one call, its upper bound) may be made.
-pub fn admit(caps: &Caps, day: &DayUse, ask: &DayTotals) -> Admission {
-    if let Some(hard) = caps.hard {
-        let settled = day.settled.cost + ask.cost;
-        // A budget that is spent to the last nano-dollar admits not even a free call.
-        if settled + day.reserved.cost > hard || day.settled.cost >= hard {
-            let in_flight = settled <= hard && day.settled.cost < hard;
-            return Admission::Refused { reason: Refused::HardBudgetReached, in_flight };
-        }
-    }
-    for (cap, settled, reserved, reason) in caps.calls(day, ask) {
-        if cap.is_some_and(|cap| settled + reserved >= cap) {
-            let in_flight = cap.is_some_and(|cap| settled < cap);
-            return Admission::Refused { reason, in_flight };
-        }
-    }
-    Admission::Admitted { degraded: caps.soft_reached(day) }
+/// What a day has used, and what is reserved in addition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DayUse {
+    /// Calls made and their cost: the sum of the ledger.
+    pub settled: DayTotals,
+    /// Calls in flight and their upper bounds: the sum of the open leases.
+    pub reserved: DayTotals,
+    /// The number of changes to `settled`: the larger of two versions is the newer copy.
+    pub version: u64,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// The rest of the hard budget cannot pay for the call.
+    HardBudgetReached,
+    /// The cap on all calls.
+    MaxCallsTotalReached,
+    /// The cap on free routes.
+    MaxCallsOpenrouterFreeReached,
+    /// The cap on Groq.
+    MaxCallsGroqReached,
+    /// The cap on Gemini.
+    MaxCallsGeminiReached,
+}
+
+/// The verdict on a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The call may be made, and counts as reserved.
+    Admitted {
+        /// A soft limit is reached: use a smaller model.
+        degraded: bool,
+    },
+    /// The call may not be made.
+    Refused {
+        /// The cap that refused it.
+        reason: Refused,
+        /// True if the call would fit once the calls in flight are over at a lower cost: retry
+        /// later. False if the cap is used up for the day.
+        in_flight: bool,
+    },
+}
+
+/// When to retry after a refusal that only calls in flight caused.
+pub const RETRY_IN_FLIGHT: Duration = Duration::from_secs(1);
+
+/// Whether a call that adds `call` (one call at its upper bound) fits below all of `caps`.
+pub fn admit(caps: &[Cap], day: &DayUse, call: &DayTotals) -> Admission {
+    let refusal = caps.iter().find_map(|cap| cap.refusal(day, call));
+    refusal.unwrap_or_else(|| Admission::Admitted { degraded: is_degraded(caps, day) })
+}
+
+/// Whether the soft limit of one of `caps` is reached on `day`.
+pub fn is_degraded(caps: &[Cap], day: &DayUse) -> bool {
+    caps.iter().any(|cap| cap.is_soft_reached(day))
 }

@@ -1,4 +1,4 @@
-//! The counter of a deployment: in Redis when it has one, otherwise in its database.
+//! Opens the counter of a deployment: in Redis if one is configured, otherwise in its database.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::{
-    Admission, Caps, CountedIn, Counter, CountingStore, DayUse, Lease, UsageCounter, UsageRow,
+    Admission, Caps, CounterBackend, CounterStatus, CountingStore, DayUse, Lease, UsageCounter,
+    UsageRow,
 };
 use crate::{Clock, ErrorKind, Result};
 
@@ -17,7 +18,8 @@ use crate::{Clock, ErrorKind, Result};
 /// runtime.
 ///
 /// # Errors
-/// `Invalid` when the URL is none, or this build knows no Redis; of the store.
+/// `Invalid` if `redis_url` is not the URL of a Redis, or if this build lacks the feature `redis`.
+/// Otherwise the errors of the store.
 pub async fn counter(
     store: Arc<dyn CountingStore>,
     redis_url: Option<&str>,
@@ -27,37 +29,39 @@ pub async fn counter(
         #[cfg(feature = "redis")]
         Some(url) => Ok(Arc::new(super::tiered::TieredCounter::start(store, url, clock).await?)),
         #[cfg(not(feature = "redis"))]
-        Some(_) => {
-            Err(crate::Error::invalid("REDIS_URL", "this build has no Redis (feature redis)"))
-        }
+        Some(_) => Err(crate::Error::invalid(
+            "REDIS_URL",
+            "is set, but this build lacks the feature redis",
+        )),
         None => {
             let counter = InDatabase { store, clock };
-            counter.take_back().await?;
+            counter.take_over().await?;
             Ok(Arc::new(counter))
         }
     }
 }
 
-/// A store that counts without Redis, also where there was one before.
+/// A store that counts without Redis, also after another process has counted in Redis.
 struct InDatabase {
     store: Arc<dyn CountingStore>,
     clock: Arc<dyn Clock>,
 }
 
 impl InDatabase {
-    /// Counts here again once no process is left that may count in Redis; whether calls are.
-    async fn take_back(&self) -> Result<bool> {
-        let fence = self.store.fence().await?;
-        if fence.counted_in == CountedIn::Database && fence.reason.is_none() {
+    /// Makes the database count if no client that may count in Redis is left. Returns whether it
+    /// counts.
+    async fn take_over(&self) -> Result<bool> {
+        let epoch = self.store.counter_epoch().await?;
+        if epoch.backend == CounterBackend::Database && epoch.reason.is_none() {
             return Ok(true);
         }
         let now = self.clock.now();
-        if self.store.members().await?.iter().any(|member| member.until > now) {
+        if self.store.counter_clients().await?.iter().any(|client| client.until > now) {
             return Ok(false);
         }
-        let here = fence.moved(CountedIn::Database, now);
-        if self.store.move_fence(fence.generation, &here).await? {
-            info!("calls are counted in the database; no process counts in Redis any more");
+        let next = epoch.next(CounterBackend::Database, now);
+        if self.store.advance_counter_epoch(epoch.generation, &next).await? {
+            info!("the database counts calls; no process counts in Redis any more");
         }
         Ok(true)
     }
@@ -67,7 +71,7 @@ impl InDatabase {
 impl UsageCounter for InDatabase {
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
         match self.store.reserve(lease, caps).await {
-            Err(error) if error.kind() == ErrorKind::Stale && self.take_back().await? => {
+            Err(error) if error.kind() == ErrorKind::Stale && self.take_over().await? => {
                 self.store.reserve(lease, caps).await
             }
             verdict => verdict,
@@ -90,7 +94,7 @@ impl UsageCounter for InDatabase {
         self.store.day_use(day).await
     }
 
-    fn health(&self) -> Counter {
+    fn health(&self) -> CounterStatus {
         self.store.health()
     }
 }
@@ -99,19 +103,21 @@ impl UsageCounter for InDatabase {
 mod tests {
     use super::*;
     use crate::testing::{ManualClock, MemoryStore};
-    use crate::usage::{DayTotals, FenceStore, Member, NanoUsd};
+    use crate::usage::{CounterClient, CounterEpochStore, DayTotals, NanoUsd};
 
     #[tokio::test]
-    async fn calls_come_back_once_nobody_counts_in_redis() -> Result<()> {
+    async fn the_database_counts_once_no_client_of_redis_is_left() -> Result<()> {
         let store = Arc::new(MemoryStore::new());
         let clock =
             Arc::new(ManualClock::at(Timestamp::from_second(1_000_000).unwrap_or_default()));
         let now = clock.now();
-        let fence = store.fence().await?;
-        store.move_fence(0, &fence.moved(CountedIn::Redis, now)).await?;
-        let promise = DayTotals::default();
+        let epoch = store.counter_epoch().await?;
+        store.advance_counter_epoch(0, &epoch.next(CounterBackend::Redis, now)).await?;
+        let allotment = DayTotals::default();
         let until = now + std::time::Duration::from_secs(5);
-        store.confirm(&Member { id: Uuid::now_v7(), generation: 1, promise, until }, &[]).await?;
+        store
+            .heartbeat(&CounterClient { id: Uuid::now_v7(), generation: 1, allotment, until }, &[])
+            .await?;
 
         let counter = counter(store.clone(), None, clock.clone()).await?;
         let lease = Lease {
@@ -132,7 +138,7 @@ mod tests {
         clock.advance(jiff::SignedDuration::from_secs(6));
         let admitted = counter.reserve(&lease, &Caps::default()).await?;
         assert_eq!(admitted, Admission::Admitted { degraded: false });
-        assert_eq!(store.fence().await?.counted_in, CountedIn::Database);
+        assert_eq!(store.counter_epoch().await?.backend, CounterBackend::Database);
         Ok(())
     }
 }

@@ -1,14 +1,15 @@
-//! What a day has used, and of what.
+//! Sums of calls per day and per run, and the budget as the API shows it.
 
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::{Measure, Scope};
 use super::{NanoUsd, UsageRow};
 use crate::settings::{Effective, key};
 
-/// Calls and their cost, summed: those of a day's ledger, or of its open leases.
+/// Calls and their cost, summed over a day's ledger or its open leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayTotals {
     /// All calls.
@@ -26,6 +27,17 @@ pub struct DayTotals {
 }
 
 impl DayTotals {
+    /// The sum that a cap with this measure counts.
+    pub fn amount(&self, measure: Measure) -> i64 {
+        match measure {
+            Measure::Cost => self.cost.0,
+            Measure::Calls(Scope::Deployment) => self.calls_total,
+            Measure::Calls(Scope::FreeModels) => self.calls_openrouter_free,
+            Measure::Calls(Scope::Groq) => self.calls_groq,
+            Measure::Calls(Scope::Gemini) => self.calls_gemini,
+        }
+    }
+
     /// What one call adds to its day.
     pub fn of(row: &UsageRow) -> Self {
         Self::of_call(&row.provider, &row.model_requested, row.priced, row.cost)
@@ -43,7 +55,7 @@ impl DayTotals {
         }
     }
 
-    /// Each total of `self` and `other`, put together by `join`.
+    /// Combines each total of `self` and `other` by `join`.
     fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
         let Self { calls_total, calls_openrouter_free, calls_groq, .. } = self;
         Self {
@@ -56,19 +68,19 @@ impl DayTotals {
         }
     }
 
-    /// The greater of each total.
+    /// The larger of each total.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         self.zip(other, Ord::max)
     }
 
-    /// Whether no total is greater than that of `other`.
+    /// Whether no total is larger than the one in `other`.
     pub fn fits(self, other: Self) -> bool {
         self.max(other) == other
     }
 }
 
-/// Sums stop at the greatest number there is.
+/// Sums stop at `i64::MAX` instead of overflowing.
 impl Add for DayTotals {
     type Output = Self;
 
@@ -77,11 +89,12 @@ impl Add for DayTotals {
     }
 }
 
+/// Differences stop at 0, so that a sum that was cut off never turns negative.
 impl Sub for DayTotals {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        self.zip(other, i64::saturating_sub)
+        self.zip(other, subtract)
     }
 }
 
@@ -91,12 +104,16 @@ impl Sum for DayTotals {
     }
 }
 
-/// Calls summed over the ledger, exactly: what stores keep of a run.
+fn subtract(sum: i64, part: i64) -> i64 {
+    sum.saturating_sub(part).max(0)
+}
+
+/// Calls of a run, summed exactly over the ledger, as stores keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CallTotals {
     /// Calls made.
     pub calls: i64,
-    /// Calls that answered.
+    /// Calls that succeeded.
     pub success_calls: i64,
     /// Calls that were degraded or took a later route.
     pub fallback_calls: i64,
@@ -118,7 +135,7 @@ impl CallTotals {
         }
     }
 
-    /// The totals as they are shown.
+    /// The totals as the API shows them.
     pub fn shown(self) -> LlmTotals {
         LlmTotals {
             calls: self.calls,
@@ -128,9 +145,7 @@ impl CallTotals {
             estimated_cost_usd: self.cost.dollars(),
         }
     }
-}
 
-impl CallTotals {
     fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
         Self {
             calls: join(self.calls, other.calls),
@@ -142,7 +157,7 @@ impl CallTotals {
     }
 }
 
-/// Sums stop at the greatest number there is.
+/// Sums stop at `i64::MAX` instead of overflowing.
 impl Add for CallTotals {
     type Output = Self;
 
@@ -151,11 +166,12 @@ impl Add for CallTotals {
     }
 }
 
+/// Differences stop at 0, so that a sum that was cut off never turns negative.
 impl Sub for CallTotals {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        self.zip(other, i64::saturating_sub)
+        self.zip(other, subtract)
     }
 }
 
@@ -171,7 +187,7 @@ impl Sum for CallTotals {
 pub struct LlmTotals {
     /// Calls made.
     pub calls: i64,
-    /// Calls that answered.
+    /// Calls that succeeded.
     pub success_calls: i64,
     /// Calls that were degraded or took a later route.
     pub fallback_calls: i64,
@@ -181,7 +197,7 @@ pub struct LlmTotals {
     pub estimated_cost_usd: f64,
 }
 
-/// The day's budget as it is shown.
+/// The day's budget as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Budget {
@@ -206,7 +222,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of `day` with what it has used.
+    /// The budget of `day`, which has used `totals`.
     pub fn of(day: jiff::civil::Date, totals: &DayTotals, settings: &Effective) -> Self {
         Self {
             day_key: day.to_string(),

@@ -1,4 +1,4 @@
-//! Admission and counting in one step: what every counter promises.
+//! The contract of every counter: admission and counting in one step.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -6,38 +6,38 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Admission, Caps, CountedIn, DayUse, Fence, Lease, UsageRow};
+use super::{Admission, Caps, CounterBackend, CounterEpoch, DayUse, Lease, UsageRow};
 use crate::Result;
 
-/// How a counter is.
+/// Health of a usage counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Counter {
-    /// Where calls are counted now: `sqlite`, `postgres`, `memory` or `redis`.
+pub struct CounterStatus {
+    /// The backend that counts now: `sqlite`, `postgres`, `memory` or `redis`.
     pub backend: String,
-    /// Whether another backend stands in for the one configured.
+    /// Whether another backend replaces the configured one.
     pub degraded: bool,
-    /// Since when.
+    /// When it became degraded.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub since: Option<Timestamp>,
-    /// Why; names no secret.
+    /// Why it is degraded. Contains no secret.
     pub last_error: Option<String>,
 }
 
-impl Counter {
-    /// A counter in order.
+impl CounterStatus {
+    /// A counter that is not degraded.
     pub fn healthy(backend: &str) -> Self {
         Self { backend: backend.to_owned(), degraded: false, since: None, last_error: None }
     }
 
-    /// As the fence of a store says; `backend` is the store.
-    pub fn of(fence: &Fence, backend: &str) -> Self {
-        let backend = if fence.counted_in == CountedIn::Redis { "redis" } else { backend };
-        let degraded = fence.reason.is_some();
+    /// The status in `epoch`; `backend` names the store.
+    pub fn of(epoch: &CounterEpoch, backend: &str) -> Self {
+        let backend = if epoch.backend == CounterBackend::Redis { "redis" } else { backend };
+        let degraded = epoch.reason.is_some();
         Self {
             degraded,
-            since: Some(fence.since).filter(|_| degraded),
-            last_error: fence.reason.clone(),
+            since: Some(epoch.since).filter(|_| degraded),
+            last_error: epoch.reason.clone(),
             ..Self::healthy(backend)
         }
     }
@@ -48,36 +48,37 @@ impl Counter {
 /// # Contract
 /// - [`reserve`](Self::reserve) compares and counts in one atomic step: however many tasks, processes
 ///   and replicas reserve at once, settled and reserved calls never exceed a cap, and neither does
-///   their cost, taken at the upper bounds.
-/// - A lease ends in exactly one of three ways: settled, released, or expired into a row. A row
-///   that settles after its lease expired replaces the expired row.
-/// - Every call may be repeated: a lease and its row are known by their id.
+///   their cost, with reserved calls at their upper bounds.
+/// - A lease ends in exactly one of three ways: settled, released, or expired into a row.
+/// - Every call may be repeated: a lease and its row are identified by their id, which names one
+///   call. The table in [`super::ledger`] says what each call does in each state.
 /// - A lease counts for the day it was made, whenever it ends.
 #[async_trait]
 pub trait UsageCounter: Send + Sync {
-    /// Admits a call and counts it as reserved, or refuses it. Repeating an admitted reservation
-    /// is admitted again and counts once. A call that was cancelled or failed may have left a
-    /// lease behind: it expires.
+    /// Admits a call and counts it as reserved, or refuses it. A repeated reservation is admitted
+    /// again and counts once. If this future is cancelled or fails, the lease may be open: release
+    /// it, or it expires.
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission>;
 
-    /// Ends a lease in its ledger row: the row's id is the lease's. Durable on return; written once
-    /// however often it is repeated. Without a lease (it expired, or was never known) the row is
-    /// written all the same, and replaces an expired one.
+    /// Ends a lease in its ledger row, which has the same id. The row is durable on return, and
+    /// written once however often this is repeated. Without a lease the row is written as well, and
+    /// it replaces that of an expired lease.
     async fn settle(&self, row: &UsageRow) -> Result<()>;
 
-    /// Ends a lease whose call was never made. Nothing happens if it has ended.
+    /// Ends a lease whose call was not made. Does nothing if the lease has ended.
     async fn release(&self, lease_id: Uuid) -> Result<()>;
 
-    /// Turns leases that expired before `now` into rows; how many.
+    /// Turns leases that expired before `now` into rows, and returns how many. A call may handle
+    /// only a part of them.
     async fn expire(&self, now: Timestamp) -> Result<u64>;
 
     /// What a day has used and reserved.
     async fn day_use(&self, day: Date) -> Result<DayUse>;
 
-    /// How the counter is.
-    fn health(&self) -> Counter;
+    /// The health of the counter.
+    fn health(&self) -> CounterStatus;
 
-    /// Says that this process counts no more. Without it the others are careful for a while, as
-    /// after a crash.
+    /// Stops counting in this process. Without it, the other processes keep its allotment reserved
+    /// for a while, as after a crash.
     async fn close(&self) {}
 }

@@ -1,4 +1,4 @@
-//! The timer that turns leases of dead processes into rows.
+//! The timer that expires the leases of dead processes.
 
 use std::time::Duration;
 
@@ -8,32 +8,34 @@ use tracing::{debug, info, warn};
 use super::UsageCounter;
 use crate::Clock;
 
-/// Expired leases are looked for so often.
-const EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Expires leases of `counter` once a second, for ever. Any number of processes may do so at once.
+/// Expires leases of `counter` once a second, forever. Any number of processes may run it.
 ///
 /// # Cancel safety
-/// Dropping it ends the timer.
+/// Dropping the future stops the timer.
 pub async fn keep_expiring(counter: &dyn UsageCounter, clock: &dyn Clock) {
-    let mut ticks = interval(EVERY);
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut away = false;
+    let mut failing = false;
     loop {
         ticks.tick().await;
         match counter.expire(clock.now()).await {
             Ok(expired) => {
                 if expired > 0 {
-                    warn!(expired, "calls were never heard of again; booked at their upper bounds");
+                    warn!(
+                        code = "leases_expired",
+                        expired, "leases expired; charged at upper bound"
+                    );
                 }
-                if std::mem::take(&mut away) {
-                    info!("leases expire again");
+                if std::mem::take(&mut failing) {
+                    info!("lease expiry succeeds again");
                 }
             }
-            Err(error) if away => debug!(%error, "leases still cannot expire"),
+            Err(error) if failing => debug!(%error, "lease expiry still fails"),
             Err(error) => {
-                away = true;
-                warn!(%error, "leases cannot expire; it is tried again");
+                failing = true;
+                warn!(code = "lease_expiry_failed", %error, "lease expiry failed; retrying");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A reservation: one call that may be made, and what it may cost at most.
+//! A lease: the reservation of one call at its upper bound.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,15 +7,15 @@ use uuid::Uuid;
 
 use super::{DayTotals, NanoUsd, UsageRow};
 
-/// The error type of a row whose call was never heard of again.
+/// The error type of a row whose lease expired.
 pub const LEASE_EXPIRED: &str = "lease_expired";
 
-/// A reservation. Its id is the id of the ledger row it ends in.
+/// The reservation of one call. It has the id of the ledger row that it ends in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Names the lease, and later the row.
+    /// Names the call: the lease, and later its row.
     pub id: Uuid,
-    /// The UTC day it was made, and counts for, whenever it settles.
+    /// The UTC day on which it was made, and for which it counts, whenever it settles.
     pub day: Date,
     /// The run it was made for, if any.
     pub run_id: Option<String>,
@@ -27,23 +27,23 @@ pub struct Lease {
     pub provider: String,
     /// The model asked for.
     pub model: String,
-    /// What the call costs at most.
+    /// The most that the call may cost.
     pub upper_bound: NanoUsd,
     /// Whether the price book knows the model.
     pub priced: bool,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it becomes a row with the reserved cost, should nobody settle or release it.
+    /// When it becomes a row at its upper bound, unless it is settled or released before.
     pub expires_at: Timestamp,
 }
 
 impl Lease {
-    /// What it adds to the day's reserved totals.
+    /// What it adds to the reserved totals of its day.
     pub fn totals(&self) -> DayTotals {
         DayTotals::of_call(&self.provider, &self.model, self.priced, self.upper_bound)
     }
 
-    /// The row it becomes when its holder is never heard of again.
+    /// The row that it becomes when it expires.
     pub fn expired(&self, now: Timestamp) -> UsageRow {
         UsageRow {
             id: self.id,

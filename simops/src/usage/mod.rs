@@ -1,17 +1,17 @@
 //! Model calls and what they cost.
 //!
-//! A call is reserved ([`lease`]) against the day's caps ([`admission`]), made, and settled as a row
-//! of the [`ledger`], which is the truth; a [`counter`] does the first and the last. What is
-//! never heard of again ends by [`expiry`]. [`money`] is exact, the [`price`] book says what a call
-//! costs, [`budget`] is what a day looks like, [`series`] what an hour does, and [`forecast`] when the
-//! day's caps will be reached.
+//! A call is reserved as a [`lease`] if the day's caps admit it ([`admission`]), made, and settled as
+//! a [`row`] of the ledger, which is the source of truth. [`ledger`] holds the rules, [`counter`] the
+//! interface, and [`epoch`] says which backend counts. [`expiry`] ends leases whose holders died.
+//! [`money`] is exact, the [`price`] book says what a call costs, [`budget`] sums days and runs,
+//! [`series`] sums calls over time, and [`forecast`] estimates when a day's caps will be reached.
 
 pub mod admission;
 pub mod assemble;
 pub mod budget;
 pub mod counter;
+pub mod epoch;
 pub mod expiry;
-pub mod fence;
 pub mod forecast;
 pub mod lease;
 pub mod ledger;
@@ -20,18 +20,20 @@ pub mod price;
 pub mod recount;
 #[cfg(feature = "redis")]
 mod redis;
+pub mod row;
 pub mod series;
 mod tally;
 #[cfg(feature = "redis")]
 pub mod tiered;
 
-pub use admission::{Admission, Caps, DayUse, Refused, admit};
+pub use admission::{Admission, Cap, Caps, DayUse, Measure, Refused, Scope, admit};
 pub use assemble::counter as open_counter;
 pub use budget::{Budget, DayTotals};
-pub use counter::{Counter, UsageCounter};
-pub use fence::{CountedIn, CountingStore, Fence, FenceStore, Member};
+pub use counter::{CounterStatus, UsageCounter};
+pub use epoch::{CounterBackend, CounterClient, CounterEpoch, CounterEpochStore, CountingStore};
 pub use lease::Lease;
-pub use ledger::UsageRow;
+pub use ledger::{Changes, Footprint, LedgerBatch, Loaded, Op, Outcome};
 pub use money::NanoUsd;
 pub use price::{Price, PriceBook, Quote, Tokens, UnpricedPolicy};
+pub use row::UsageRow;
 pub use tally::{CallClass, CallTally};

@@ -1,4 +1,4 @@
-//! Money as whole nano-dollars: sums are exact, in any order.
+//! Money in whole nano-dollars, so that sums are exact in any order.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -15,7 +15,7 @@ pub struct NanoUsd(pub i64);
 const PER_DOLLAR: f64 = 1e9;
 
 impl NanoUsd {
-    /// The amount nearest to `dollars`; what is no number is nothing.
+    /// The amount nearest to `dollars`; 0 for NaN.
     pub fn from_dollars(dollars: f64) -> Self {
         // `as` saturates at the bounds and takes NaN for 0.
         #[expect(clippy::cast_possible_truncation, reason = "rounded and saturated on purpose")]

@@ -1,4 +1,5 @@
-//! The price book: what a call costs, by provider, model and day. No call goes without a decision.
+//! The price book: what a call costs, by provider, model and day. Every call has a price or is
+//! refused.
 //!
 //! Prices are list prices in USD per million tokens. Cached input tokens are part of the input
 //! tokens and reasoning tokens part of the output tokens, as providers report them.
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 
 const SHIPPED: &str = include_str!("prices.json");
 const MILLION: i128 = 1_000_000;
-/// A model name that starts with this stands for every model with the rest as its ending.
+/// A model name that starts with this matches every model that ends in the rest of the name.
 const ANY: char = '*';
 
 /// What a million tokens cost.
@@ -32,7 +33,7 @@ pub struct Price {
 pub struct Tokens {
     /// All input tokens.
     pub input: i64,
-    /// Those of the input that were cached.
+    /// The part of the input that was cached.
     pub cached_input: i64,
     /// All output tokens, reasoning included.
     pub output: i64,
@@ -57,7 +58,7 @@ pub struct Quote {
     pub priced: bool,
 }
 
-/// Prices by provider and model, each from a day on.
+/// Prices by provider and model, each from a certain day on.
 #[derive(Debug, Clone)]
 pub struct PriceBook {
     source: String,
@@ -108,7 +109,7 @@ impl PriceBook {
     /// The book that ships with simops.
     ///
     /// # Errors
-    /// `Internal` when it is damaged, which a test rules out.
+    /// `Internal` if the built-in book cannot be parsed, which a test rules out.
     pub fn shipped() -> Result<Self> {
         Self::from_json(SHIPPED)
     }
@@ -117,7 +118,7 @@ impl PriceBook {
     /// output}]}`, prices as decimal strings.
     ///
     /// # Errors
-    /// `Invalid` naming the first row that cannot be used.
+    /// `Invalid` if the text is not a price book. The message names the first row that is wrong.
     pub fn from_json(text: &str) -> Result<Self> {
         let file: File = serde_json::from_str(text).map_err(|error| {
             Error::invalid("prices", format!("the file is not a price book: {error}"))
@@ -144,12 +145,12 @@ impl PriceBook {
         Ok(book)
     }
 
-    /// Where the prices come from.
+    /// The source of the prices.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// When they were read there.
+    /// When they were read from the source.
     pub fn retrieved(&self) -> Date {
         self.retrieved
     }
@@ -192,7 +193,7 @@ impl Row {
         let parse = |field: &str, text: &str| {
             decimal(text).ok_or_else(|| {
                 let row = format!("{} {}: {field}", self.provider, self.model);
-                Error::invalid("prices", format!("{row} {text:?} is no price in USD"))
+                Error::invalid("prices", format!("{row} {text:?} is not a price in USD"))
             })
         };
         let input = parse("input", &self.input)?;
@@ -207,8 +208,8 @@ impl Row {
     }
 }
 
-/// An amount of dollars spelled in decimal digits, exactly; `None` when it is finer than a
-/// nano-dollar, negative, or too large.
+/// An exact amount of dollars from decimal digits; `None` if it is finer than a nano-dollar,
+/// negative, or too large.
 fn decimal(text: &str) -> Option<NanoUsd> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Whether counters equal the ledger: both, side by side.
+//! Whether the stored sums equal the ledger.
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -6,28 +6,28 @@ use serde::Serialize;
 use super::budget::CallTotals;
 use super::{DayTotals, DayUse};
 
-/// A sum as it is kept, and as it comes out anew.
+/// A sum as stored, and as counted again from the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pair<T> {
-    /// As it is kept.
+    /// As stored.
     pub kept: T,
     /// As the ledger and the open leases add up.
     pub counted: T,
 }
 
 impl<T: Copy> Pair<T> {
-    /// A sum that is right.
+    /// A correct sum.
     pub fn of(sum: T) -> Self {
         Self { kept: sum, counted: sum }
     }
 }
 
-/// Everything that is kept as a sum, counted anew at one moment.
+/// All stored sums, and what they should be, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recount {
     /// Rows of the ledger.
     pub rows: i64,
-    /// Rows that were deleted as old: what was kept of them counts with the others.
+    /// Rows that were deleted as old. Their sums are included.
     pub pruned: i64,
     /// Open leases.
     pub leases: i64,
@@ -37,21 +37,21 @@ pub struct Recount {
     pub runs: Vec<(String, Pair<CallTotals>)>,
 }
 
-/// A sum that is wrong.
+/// A stored sum that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Of which day or run.
+    /// The day or run.
     pub of: String,
-    /// Which sum; money is in billionths of a US dollar.
+    /// The name of the sum. Money is in billionths of a US dollar.
     pub counter: &'static str,
-    /// As it is kept.
+    /// Its stored value.
     pub kept: i64,
-    /// As it should be.
+    /// Its correct value.
     pub counted: i64,
 }
 
 impl Recount {
-    /// The sums that are wrong; none in a store in order.
+    /// The sums that are wrong.
     pub fn differences(&self) -> Vec<Difference> {
         let mut wrong = Vec::new();
         for (day, pair) in &self.days {

@@ -1,4 +1,4 @@
-//! Calls along time: counted per step of the clock and per provider, for charts and forecasts.
+//! Calls over time, counted per time step and provider, for charts and forecasts.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::NanoUsd;
 
-/// What one provider was asked within one step.
+/// The calls to one provider within one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// When the step began.
+    /// The start of the step.
     pub at: Timestamp,
     /// The provider.
     pub provider: String,
     /// Calls recorded.
     pub calls: i64,
-    /// Those of them that failed.
+    /// The calls that failed.
     pub failed: i64,
     /// What they cost.
     pub cost: NanoUsd,
 }
 
-/// Sums calls into buckets. Steps are counted from 1970, so that any two series of the same step
-/// have the same borders.
+/// Sums calls into buckets. Steps are aligned to 1970, so that all series of the same step have the
+/// same borders.
 #[derive(Debug, Clone)]
 pub struct Series {
     step: SignedDuration,
@@ -30,12 +30,12 @@ pub struct Series {
 }
 
 impl Series {
-    /// An empty series of steps that long, at least a second.
+    /// An empty series of steps of this length, at least a second.
     pub fn of_steps(step: SignedDuration) -> Self {
         Self { step: step.max(SignedDuration::from_secs(1)), buckets: BTreeMap::new() }
     }
 
-    /// When the step began that holds `at`.
+    /// The start of the step that contains `at`.
     pub fn begin(&self, at: Timestamp) -> Timestamp {
         let step = self.step.as_secs();
         let begin = at.as_microsecond().div_euclid(1_000_000 * step).saturating_mul(step);
@@ -44,14 +44,14 @@ impl Series {
 
     /// Counts a call.
     pub fn add(&mut self, at: Timestamp, provider: &str, success: bool, cost: NanoUsd) {
-        let place = (self.begin(at), provider.to_owned());
-        let (calls, failed, sum) = self.buckets.entry(place).or_default();
+        let bucket = (self.begin(at), provider.to_owned());
+        let (calls, failed, sum) = self.buckets.entry(bucket).or_default();
         *calls += 1;
         *failed += i64::from(!success);
         *sum = *sum + cost;
     }
 
-    /// The buckets that hold a call, by time and provider.
+    /// The buckets with calls, by time and provider.
     pub fn finish(self) -> Vec<Bucket> {
         let bucket =
             |((at, provider), (calls, failed, cost))| Bucket { at, provider, calls, failed, cost };

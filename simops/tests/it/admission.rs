@@ -1,6 +1,7 @@
 //! Admission: caps are never crossed, and a refusal says whether waiting helps.
 
 use proptest::prelude::*;
+use simops::usage::admission::is_degraded;
 use simops::usage::{Admission, Caps, DayTotals, DayUse, NanoUsd, Refused, admit};
 
 #[derive(Debug, Clone)]
@@ -61,7 +62,7 @@ proptest! {
                 Step::Reserve { provider, bound } => {
                     let day = DayUse { settled: sum(&settled), reserved: sum(&open), version: 0 };
                     let ask = sum(&[(provider, bound)]);
-                    let verdict = admit(&caps, &day, &ask);
+                    let verdict = admit(&caps.list(), &day, &ask);
                     // The rule once more, in the plainest words.
                     let all = day.settled + day.reserved;
                     let full = |used: &DayTotals| {
@@ -72,7 +73,7 @@ proptest! {
                     match verdict {
                         Admission::Admitted { degraded } => {
                             prop_assert!(!full(&all));
-                            prop_assert_eq!(degraded, caps.soft_reached(&day));
+                            prop_assert_eq!(degraded, is_degraded(&caps.list(), &day));
                             open.push((provider, bound));
                         }
                         Admission::Refused { reason, in_flight } => {
@@ -109,9 +110,9 @@ fn a_refusal_tells_reservations_from_a_spent_cap() {
     let day = DayUse { settled: one, reserved: one, version: 0 };
     let refused =
         |in_flight| Admission::Refused { reason: Refused::MaxCallsTotalReached, in_flight };
-    assert_eq!(admit(&caps, &day, &one), refused(true));
+    assert_eq!(admit(&caps.list(), &day, &one), refused(true));
     let spent = DayUse { settled: two, ..DayUse::default() };
-    assert_eq!(admit(&caps, &spent, &one), refused(false));
+    assert_eq!(admit(&caps.list(), &spent, &one), refused(false));
 }
 
 #[test]
@@ -119,9 +120,9 @@ fn calls_are_degraded_from_85_percent_of_a_cap_and_from_the_soft_budget_on() {
     let calls = |n| DayTotals { calls_total: n, ..DayTotals::default() };
     let caps = Caps { total: Some(100), soft: Some(NanoUsd(50)), ..Caps::default() };
     let day = |settled, reserved| DayUse { settled, reserved, version: 0 };
-    assert!(!caps.soft_reached(&day(calls(60), calls(24))));
-    assert!(caps.soft_reached(&day(calls(60), calls(25))));
+    assert!(!is_degraded(&caps.list(), &day(calls(60), calls(24))));
+    assert!(is_degraded(&caps.list(), &day(calls(60), calls(25))));
     let cost = |n| DayTotals { cost: NanoUsd(n), ..DayTotals::default() };
-    assert!(!caps.soft_reached(&day(cost(49), cost(1_000))));
-    assert!(caps.soft_reached(&day(cost(50), cost(0))));
+    assert!(!is_degraded(&caps.list(), &day(cost(49), cost(1_000))));
+    assert!(is_degraded(&caps.list(), &day(cost(50), cost(0))));
 }

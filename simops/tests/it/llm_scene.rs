@@ -16,7 +16,8 @@ use simops::llm::{
 use simops::settings::{Effective, Overrides, Registry};
 use simops::testing::ManualClock;
 use simops::usage::{
-    Admission, Caps, Counter, DayTotals, DayUse, Lease, PriceBook, UsageCounter, UsageRow, admit,
+    Admission, Caps, CounterStatus, DayTotals, DayUse, Lease, PriceBook, UsageCounter, UsageRow,
+    admit,
 };
 use simops::{Error, Result, async_trait};
 use uuid::Uuid;
@@ -96,7 +97,7 @@ impl UsageCounter for Naive {
         self.ready(false).await?;
         let verdict = {
             let mut state = self.state.lock().unwrap();
-            let verdict = admit(caps, &state.day_use(lease.day), &lease.totals());
+            let verdict = admit(&caps.list(), &state.day_use(lease.day), &lease.totals());
             if matches!(verdict, Admission::Admitted { .. }) {
                 state.leases.insert(lease.id, lease.clone());
             }
@@ -142,8 +143,8 @@ impl UsageCounter for Naive {
         Ok(self.state.lock().unwrap().day_use(day))
     }
 
-    fn health(&self) -> Counter {
-        Counter::healthy("naive")
+    fn health(&self) -> CounterStatus {
+        CounterStatus::healthy("naive")
     }
 }
 

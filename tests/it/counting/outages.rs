@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use simops::store::UsageStore;
-use simops::usage::{Caps, CountedIn, DayTotals, FenceStore, NanoUsd, UsageCounter};
+use simops::usage::{Caps, CounterBackend, CounterEpochStore, DayTotals, NanoUsd, UsageCounter};
 use simops::{Clock, SystemClock};
 use simops_tests::eventually;
 use simops_tests::redis::RedisServer;
@@ -97,11 +97,11 @@ async fn cut_off_connections_are_made_anew_without_falling_back() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(dir.path()).await;
     let (counter, store) = tiered(&dir, &redis.url()).await.unwrap();
-    let generation = store.fence().await.unwrap().generation;
+    let generation = store.counter_epoch().await.unwrap().generation;
     assert!(admitted(counter.reserve(&lease(1), &three()).await));
     redis.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     assert!(admitted(counter.reserve(&lease(1), &three()).await));
-    assert_eq!(store.fence().await.unwrap().generation, generation);
+    assert_eq!(store.counter_epoch().await.unwrap().generation, generation);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,9 +165,9 @@ async fn an_end_that_redis_could_not_be_told_is_told_once_it_counts() {
         assert!(admitted(there.reserve(&another, &Caps::default()).await));
         redis.kill().await;
         redis.restart_empty().await;
-        for counted_in in [CountedIn::Database, CountedIn::Redis] {
+        for backend in [CounterBackend::Database, CounterBackend::Redis] {
             // At once: most likely one of the two has not heard of it yet.
-            while store.fence().await.unwrap().counted_in != counted_in {
+            while store.counter_epoch().await.unwrap().backend != backend {
                 tokio::task::yield_now().await;
             }
         }

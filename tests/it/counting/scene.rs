@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use simops::clock::day_of;
 use simops::store::UsageStore;
-use simops::usage::{Admission, Caps, Counter, DayTotals, Lease, NanoUsd, UsageCounter, UsageRow};
+use simops::usage::{
+    Admission, Caps, CounterStatus, DayTotals, Lease, NanoUsd, UsageCounter, UsageRow,
+};
 use simops::{Clock, SystemClock};
 use simops_tests::eventually;
 use simops_tests::redis::{RedisCluster, RedisServer, WatchedRedis};
@@ -44,7 +46,7 @@ pub(super) fn admitted(verdict: simops::Result<Admission>) -> bool {
     matches!(verdict.unwrap(), Admission::Admitted { .. })
 }
 
-pub(super) fn in_redis(health: &Counter) -> bool {
+pub(super) fn in_redis(health: &CounterStatus) -> bool {
     health.backend == "redis" && !health.degraded
 }
 

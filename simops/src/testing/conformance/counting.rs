@@ -1,4 +1,4 @@
-//! Every counter: admission and counting in one step, and ends that are written once.
+//! Every counter: admission and counting in one step, and ends that are recorded once.
 
 use std::sync::Arc;
 
@@ -8,17 +8,15 @@ use uuid::Uuid;
 use super::samples::{at, day, settled};
 use super::{joined, present};
 use crate::store::{ActivityScope, RunStore, UsageFilter};
-use crate::testing::MemoryStore;
-use crate::usage::{
-    Admission, Caps, DayTotals, DayUse, Lease, NanoUsd, Refused, UsageCounter, UsageRow,
-};
+use crate::testing::{History, MemoryStore, replay};
+use crate::usage::{Admission, Caps, DayTotals, Lease, NanoUsd, Refused, UsageCounter, UsageRow};
 use crate::{Error, Result};
 
 /// A counter, and the store that its ledger is in.
 pub struct Counting {
     /// The counter.
     pub counter: Arc<dyn UsageCounter>,
-    /// What it books in.
+    /// The store of its ledger.
     pub store: Arc<dyn RunStore>,
 }
 
@@ -28,7 +26,7 @@ fn refused(reason: Refused, in_flight: bool) -> Admission {
     Admission::Refused { reason, in_flight }
 }
 
-fn lease(provider: &str, model: &str, nanos: i64) -> Lease {
+pub(super) fn lease(provider: &str, model: &str, nanos: i64) -> Lease {
     Lease {
         id: Uuid::now_v7(),
         day: day(),
@@ -84,7 +82,7 @@ pub async fn a_lease_counts_until_its_row_does(on: Counting) -> Result<()> {
     on.in_order().await
 }
 
-/// As if it had never been.
+/// As if it had never been made.
 pub async fn a_released_lease_counts_no_more(on: Counting) -> Result<()> {
     let lease = lease("groq", "m", 100);
     on.counter.reserve(&lease, &calls(1)).await?;
@@ -96,7 +94,7 @@ pub async fn a_released_lease_counts_no_more(on: Counting) -> Result<()> {
     on.in_order().await
 }
 
-/// Each step may be repeated by who does not know whether it was done.
+/// A caller that does not know whether a step was done may repeat it.
 pub async fn repeated_steps_count_once(on: Counting) -> Result<()> {
     let lease = lease("groq", "m", 100);
     for _ in 0..3 {
@@ -175,7 +173,7 @@ pub async fn calls_beyond_the_soft_cap_are_degraded(on: Counting) -> Result<()> 
     on.in_order().await
 }
 
-/// A row that says so, with the reserved cost; the lease counts no more.
+/// An expired lease becomes a row at its upper bound, and no longer counts as reserved.
 pub async fn an_expired_lease_becomes_a_row(on: Counting) -> Result<()> {
     let lease = lease("groq", "m", 100);
     on.counter.reserve(&lease, &calls(5)).await?;
@@ -190,7 +188,7 @@ pub async fn an_expired_lease_becomes_a_row(on: Counting) -> Result<()> {
     on.in_order().await
 }
 
-/// Whatever it was charged with, the real figures take its place, once.
+/// Real figures replace the upper bound, once.
 pub async fn a_late_settle_replaces_the_expired_row(on: Counting) -> Result<()> {
     let lease = lease("groq", "m", 100);
     on.counter.reserve(&lease, &calls(5)).await?;
@@ -231,17 +229,18 @@ pub async fn midnight_is_crossed_by_open_leases(on: Counting) -> Result<()> {
     on.in_order().await
 }
 
-/// Not one more than the cap, however many ask at once, and all of it once they are done.
+/// However many callers reserve at once, the cap is not exceeded. Once they are done, the rest of it
+/// can be used.
 pub async fn concurrent_reservations_never_cross_a_cap(on: Counting) -> Result<()> {
     let on = Arc::new(on);
     let caps = Caps { hard: Some(NanoUsd(4_000)), ..calls(50) };
-    let mut askers = Vec::new();
-    for asker in 0..16_i64 {
+    let mut callers = Vec::new();
+    for caller in 0..16_i64 {
         let on = Arc::clone(&on);
-        askers.push(tokio::spawn(async move {
+        callers.push(tokio::spawn(async move {
             let mut admitted = 0;
             for round in 0..8 {
-                let lease = lease("p", "m", 50 + (asker * 7 + round * 13) % 80);
+                let lease = lease("p", "m", 50 + (caller * 7 + round * 13) % 80);
                 match on.counter.reserve(&lease, &caps).await? {
                     Admission::Refused { .. } => continue,
                     Admission::Admitted { .. } => admitted += 1,
@@ -250,15 +249,15 @@ pub async fn concurrent_reservations_never_cross_a_cap(on: Counting) -> Result<(
                     on.counter.release(lease.id).await?;
                     admitted -= 1;
                 } else {
-                    on.counter.settle(&settled(&lease, lease.upper_bound.0 - asker)).await?;
+                    on.counter.settle(&settled(&lease, lease.upper_bound.0 - caller)).await?;
                 }
             }
             Ok::<i64, Error>(admitted)
         }));
     }
     let mut admitted = 0;
-    for asker in askers {
-        admitted += joined(asker).await??;
+    for caller in callers {
+        admitted += joined(caller).await??;
     }
     let (count, cost) = on.used().await?;
     assert_eq!(count, admitted);
@@ -272,62 +271,97 @@ pub async fn concurrent_reservations_never_cross_a_cap(on: Counting) -> Result<(
     on.in_order().await
 }
 
-/// One random history on this counter and on the plain one: the same answers and sums throughout.
-pub async fn a_random_history_counts_as_the_plain_one_does(on: Counting) -> Result<()> {
-    let plain = MemoryStore::new();
-    // A multiplicative generator (Lehmer): the same history each time.
-    let mut random = 20_260_711_u64;
-    let mut next = |below: u64| {
-        random = random * 48_271 % 2_147_483_647;
-        random % below
-    };
-    let providers = ["openrouter", "groq", "gemini", "mistral"];
-    let caps = Caps {
-        soft: Some(NanoUsd(1_500)),
-        hard: Some(NanoUsd(3_000)),
-        total: Some(60),
-        openrouter_free: Some(14),
-        groq: Some(20),
-        gemini: Some(25),
-    };
-    let mut leases = Vec::new();
-    for step in 0..250 {
-        let now = at(step);
-        let picked = usize::try_from(next(1 + leases.len() as u64)).unwrap_or(0);
-        match (next(10), leases.get(picked).cloned()) {
-            (0..=5, _) | (_, None) => {
-                let provider = providers.get(usize::try_from(next(4)).unwrap_or(0));
-                let model = if next(2) == 0 { "m" } else { "m:free" };
-                let bound = i64::try_from(next(120)).unwrap_or(0);
-                let lease = Lease {
-                    day: day().saturating_add(i64::from(next(8) == 0).days()),
-                    created_at: now,
-                    expires_at: at(step + 40),
-                    priced: next(3) > 0,
-                    ..lease(provider.copied().unwrap_or("groq"), model, bound)
-                };
-                let verdict = on.counter.reserve(&lease, &caps).await?;
-                assert_eq!(verdict, plain.reserve(&lease, &caps).await?, "step {step}");
-                leases.push(lease);
-            }
-            (6..=7, Some(lease)) => {
-                let row = settled(&lease, lease.upper_bound.0 / 2);
-                on.counter.settle(&row).await?;
-                plain.settle(&row).await?;
-            }
-            (8, Some(lease)) => {
-                on.counter.release(lease.id).await?;
-                plain.release(lease.id).await?;
-            }
-            (_, _) => {
-                assert_eq!(on.counter.expire(now).await?, plain.expire(now).await?, "step {step}");
-            }
-        }
-        for day in [day(), day().saturating_add(1.day())] {
-            let bare = |day: DayUse| DayUse { version: 0, ..day };
-            let (here, there) = (on.counter.day_use(day).await?, plain.day_use(day).await?);
-            assert_eq!(bare(here), bare(there), "step {step}");
-        }
+/// The row of an expired lease holds an upper bound. Real figures replace it also if they name
+/// another day and run, and the sums follow them.
+pub async fn real_figures_replace_the_expired_row_of_another_day_and_run(
+    on: Counting,
+) -> Result<()> {
+    let lease = lease("groq", "m", 100);
+    on.counter.reserve(&lease, &calls(5)).await?;
+    on.counter.expire(at(61)).await?;
+    let tomorrow = day().saturating_add(1.day());
+    let (created_at, run_id) = (at(86_400), Some("other".to_owned()));
+    let row = UsageRow { day: tomorrow, run_id, created_at, ..settled(&lease, 30) };
+    on.counter.settle(&row).await?;
+    assert_eq!((on.used().await?, on.reserved().await?), ((0, 0), (0, 0)));
+    let next = on.counter.day_use(tomorrow).await?.settled;
+    assert_eq!((next.calls_total, next.cost), (1, NanoUsd(30)));
+    for (run_id, calls) in [("run", 0), ("other", 1)] {
+        let totals = on.store.llm_totals(&ActivityScope::Run(run_id.to_owned())).await?;
+        assert_eq!(totals.calls, calls, "{run_id}");
     }
+    assert_eq!(on.store.usage_rows(&UsageFilter::default(), 10).await?.items, [row]);
     on.in_order().await
+}
+
+/// A row with real figures is final, whatever day and run a later one names.
+pub async fn a_settled_row_stands(on: Counting) -> Result<()> {
+    let lease = lease("groq", "m", 100);
+    on.counter.reserve(&lease, &calls(5)).await?;
+    let row = settled(&lease, 30);
+    on.counter.settle(&row).await?;
+    let tomorrow = day().saturating_add(1.day());
+    on.counter.settle(&UsageRow { day: tomorrow, run_id: None, ..settled(&lease, 31) }).await?;
+    on.counter.settle(&lease.expired(at(70))).await?;
+    assert_eq!(on.used().await?, (1, 30));
+    assert_eq!(on.counter.day_use(tomorrow).await?.settled, DayTotals::default());
+    assert_eq!(on.store.usage_rows(&UsageFilter::default(), 10).await?.items, [row]);
+    on.in_order().await
+}
+
+/// A late repeat of a reservation opens no second lease: the row counts already.
+pub async fn a_reservation_that_is_repeated_after_its_end_counts_once(on: Counting) -> Result<()> {
+    let (done, dead) = (lease("groq", "m", 100), lease("groq", "m", 50));
+    on.counter.reserve(&done, &calls(2)).await?;
+    on.counter.reserve(&dead, &calls(2)).await?;
+    on.counter.settle(&settled(&done, 30)).await?;
+    on.counter.expire(at(61)).await?;
+    let without_lease = settled(&lease("groq", "m", 0), 5);
+    on.counter.settle(&without_lease).await?;
+    let unreserved = Lease { id: without_lease.id, ..lease("groq", "m", 9) };
+    for lease in [&done, &dead, &unreserved] {
+        // The cap is used up, so only a known call is admitted.
+        let verdict = on.counter.reserve(lease, &calls(2)).await?;
+        assert_eq!(verdict, Admission::Admitted { degraded: true });
+    }
+    assert_eq!((on.used().await?, on.reserved().await?), ((3, 85), (0, 0)));
+    on.counter.release(done.id).await?;
+    assert_eq!(on.counter.expire(at(9_999)).await?, 0);
+    assert_eq!((on.used().await?, on.reserved().await?), ((3, 85), (0, 0)));
+    on.in_order().await
+}
+
+/// The first reservation of an id stands.
+pub async fn a_repeated_reservation_changes_no_figures(on: Counting) -> Result<()> {
+    let first = lease("groq", "m", 100);
+    on.counter.reserve(&first, &calls(1)).await?;
+    let tomorrow = day().saturating_add(1.day());
+    let other = Lease { day: tomorrow, upper_bound: NanoUsd(7), run_id: None, ..first.clone() };
+    for repeated in [&other, &Lease { upper_bound: NanoUsd(900), ..first.clone() }] {
+        let verdict = on.counter.reserve(repeated, &dollars(100)).await?;
+        assert_eq!(verdict, ADMITTED);
+    }
+    assert_eq!(on.reserved().await?, (1, 100));
+    assert_eq!(on.counter.day_use(tomorrow).await?.reserved, DayTotals::default());
+    on.counter.expire(at(61)).await?;
+    assert_eq!((on.used().await?, on.reserved().await?), ((1, 100), (0, 0)));
+    on.in_order().await
+}
+
+/// A released id is free: the call was never made.
+pub async fn a_released_id_may_be_reserved_again(on: Counting) -> Result<()> {
+    let first = lease("groq", "m", 100);
+    on.counter.reserve(&first, &calls(1)).await?;
+    on.counter.release(first.id).await?;
+    let again = Lease { upper_bound: NanoUsd(7), ..first };
+    assert!(matches!(on.counter.reserve(&again, &calls(1)).await?, Admission::Admitted { .. }));
+    assert_eq!(on.reserved().await?, (1, 7));
+    on.in_order().await
+}
+
+/// Random histories give the outcomes, rows and sums of the memory store.
+pub async fn a_random_history_equals_that_of_the_memory_store(on: Counting) -> Result<()> {
+    let store = Arc::new(MemoryStore::new());
+    let memory = Counting { counter: store.clone(), store };
+    replay(History::new(1, at(0)), 150, &[("memory", memory), ("the counter", on)]).await
 }

@@ -32,10 +32,10 @@ pub mod alerts;
 pub mod answers;
 pub mod audit;
 pub mod control;
+pub mod counter_epochs;
 pub mod counting;
 pub mod digests;
 pub mod events;
-pub mod fences;
 pub mod handles;
 pub mod hosts;
 pub mod kpi;
@@ -224,6 +224,8 @@ macro_rules! store_conformance {
                 failures_are_counted_in_the_trailing_window,
                 calls_are_counted_along_time,
                 concurrent_rows_are_all_counted,
+                a_recorded_row_ends_its_lease,
+                a_random_history_of_a_store_equals_that_of_the_memory_store,
                 rows_are_listed_in_pages,
                 calls_of_a_window_are_tallied_by_class;
             retention:
@@ -232,13 +234,13 @@ macro_rules! store_conformance {
                 old_visits_are_deleted_in_parts_and_stay_summed,
                 a_log_whose_rows_are_all_old_keeps_its_last_place,
                 rebuilding_keeps_what_was_counted_of_old_rows;
-            fences:
-                a_fence_is_kept,
-                of_concurrent_moves_one_is_done,
-                a_move_moves_the_watch,
-                calls_counted_elsewhere_are_not_admitted_here,
-                leases_are_handed_over_once,
-                a_member_that_is_behind_counts_with_its_promise;
+            counter_epochs:
+                a_counter_epoch_is_kept,
+                of_concurrent_epoch_changes_one_succeeds,
+                a_new_counter_epoch_wakes_watchers,
+                no_calls_are_admitted_while_another_backend_counts,
+                leases_are_transferred_once,
+                the_allotment_of_an_outdated_client_counts;
             worlds:
                 an_epoch_is_asked_for_claimed_and_finished,
                 an_epoch_that_fails_says_why,
@@ -305,7 +307,12 @@ macro_rules! counter_conformance {
             a_row_without_a_lease_is_booked,
             midnight_is_crossed_by_open_leases,
             concurrent_reservations_never_cross_a_cap,
-            a_random_history_counts_as_the_plain_one_does,
+            real_figures_replace_the_expired_row_of_another_day_and_run,
+            a_settled_row_stands,
+            a_reservation_that_is_repeated_after_its_end_counts_once,
+            a_repeated_reservation_changes_no_figures,
+            a_released_id_may_be_reserved_again,
+            a_random_history_equals_that_of_the_memory_store,
         }
     };
     (@ $builder:expr; $($case:ident),+ $(,)?) => { $(

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
-use super::joined;
+use super::counting::lease;
 use super::samples::{at, call, day};
+use super::{Counting, joined};
 use crate::Result;
 use crate::event::EventWindow;
 use crate::store::{ActivityScope, FailureCounts, RunStore, UsageFilter};
+use crate::testing::{History, MemoryStore, replay};
 use crate::usage::CallTally;
 use crate::usage::budget::LlmTotals;
 use crate::usage::series::Bucket;
-use crate::usage::{DayTotals, NanoUsd, UsageRow};
+use crate::usage::{Caps, DayTotals, Lease, NanoUsd, UsageRow};
 
 fn of_run(run_id: &str) -> ActivityScope {
     ActivityScope::Run(run_id.to_owned())
@@ -263,6 +265,30 @@ pub async fn concurrent_rows_are_all_counted(store: Arc<dyn RunStore>) -> Result
     assert_eq!((totals.calls_total, totals.calls_gemini, totals.cost), (32, 32, NanoUsd(96)));
     assert_eq!(store.llm_totals(&of_run("run")).await?.calls, 32);
     Ok(())
+}
+
+/// Recording a row ends the lease of its id, as settling does.
+pub async fn a_recorded_row_ends_its_lease(store: Arc<dyn RunStore>) -> Result<()> {
+    let row = call(Some("run"), "groq", "m", 5);
+    let lease = Lease { id: row.id, ..lease("groq", "m", 100) };
+    store.reserve(&lease, &Caps::default()).await?;
+    store.record_usage(std::slice::from_ref(&row)).await?;
+    assert_eq!(store.open_leases().await?, []);
+    assert_eq!(store.day_use(day()).await?.reserved, DayTotals::default());
+    assert_eq!(store.expire(at(9_999)).await?, 0);
+    assert_eq!(store.day_totals(day()).await?.cost, NanoUsd(5));
+    Ok(())
+}
+
+/// Random histories give the outcomes, rows and sums of the memory store.
+pub async fn a_random_history_of_a_store_equals_that_of_the_memory_store(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
+    let memory = Arc::new(MemoryStore::new());
+    let memory = Counting { counter: memory.clone(), store: memory };
+    let store = Counting { counter: store.clone(), store };
+    replay(History::new(2, at(0)).of_a_store(), 150, &[("memory", memory), ("the store", store)])
+        .await
 }
 
 /// In the order in which they were written, those asked for, each once.

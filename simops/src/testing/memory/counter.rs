@@ -1,4 +1,4 @@
-//! Calls counted: everything summed anew on each call.
+//! Calls counted: what a batch touches is copied out of the lists, and its changes are copied back.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,71 +8,74 @@ use uuid::Uuid;
 use super::{Data, MemoryStore};
 use crate::Result;
 use crate::usage::{
-    Admission, Caps, Counter, DayTotals, DayUse, Lease, UsageCounter, UsageRow, admit,
+    Admission, Caps, CounterStatus, DayUse, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome,
+    UsageCounter, UsageRow,
 };
 
 #[async_trait]
 impl UsageCounter for MemoryStore {
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
-        let mut data = self.data();
-        data.fence.check_counted_in_database()?;
-        let mut day = data.day_use(lease.day);
-        day.reserved = day.reserved + data.fence.promised(data.members.values(), lease.created_at);
-        if data.leases.contains_key(&lease.id) {
-            return Ok(Admission::Admitted { degraded: caps.soft_reached(&day) });
-        }
-        let verdict = admit(caps, &day, &lease.totals());
-        if let Admission::Admitted { .. } = verdict {
-            data.leases.insert(lease.id, lease.clone());
-        }
-        Ok(verdict)
+        self.data().apply(&Op::Reserve(Box::new(lease.clone()), *caps))?.admission()
     }
 
     async fn settle(&self, row: &UsageRow) -> Result<()> {
-        self.data().settle(row);
-        Ok(())
+        self.data().apply(&Op::Settle(vec![row.clone()])).map(drop)
     }
 
     async fn release(&self, lease_id: Uuid) -> Result<()> {
-        self.data().leases.remove(&lease_id);
-        Ok(())
+        self.data().apply(&Op::Release(lease_id)).map(drop)
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64> {
-        let mut data = self.data();
-        let due = data.leases.values().filter(|lease| lease.expires_at < now);
-        let rows: Vec<_> = due.map(|lease| lease.expired(now)).collect();
-        rows.iter().for_each(|row| data.settle(row));
-        Ok(rows.len().try_into().unwrap_or(u64::MAX))
+        self.data().apply(&Op::Expire(now))?.expired()
     }
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {
-        Ok(self.data().day_use(day))
+        Ok(self.data().day_uses.get(&day).copied().unwrap_or_default())
     }
 
-    fn health(&self) -> Counter {
-        Counter::healthy("memory")
+    fn health(&self) -> CounterStatus {
+        CounterStatus::healthy("memory")
     }
 }
 
 impl Data {
-    pub(super) fn settle(&mut self, row: &UsageRow) {
-        self.leases.remove(&row.id);
-        match self.usage.iter_mut().find(|known| known.id == row.id) {
-            None => self.usage.push(row.clone()),
-            Some(known) if known.is_expired() && !row.is_expired() => *known = row.clone(),
-            Some(_) => return,
+    pub(super) fn apply(&mut self, op: &Op) -> Result<Outcome> {
+        let mut batch = LedgerBatch::new(self.load(Footprint::of([op])));
+        let outcome = batch.apply(op)?;
+        let changes = batch.into_changes();
+        self.leases.retain(|id, _| !changes.ended.contains(id));
+        self.leases.extend(changes.opened.into_iter().map(|lease| (lease.id, lease)));
+        for row in changes.replaced {
+            self.usage.iter_mut().filter(|old| old.id == row.id).for_each(|old| *old = row.clone());
         }
-        *self.settled.entry(row.day).or_default() += 1;
+        self.usage.extend(changes.inserted);
+        self.day_uses.extend(changes.days);
+        self.run_totals.extend(changes.runs);
+        Ok(outcome)
     }
 
-    pub(super) fn day_use(&self, day: Date) -> DayUse {
-        let rows = self.usage.iter().filter(|row| row.day == day);
-        let leases = self.leases.values().filter(|lease| lease.day == day);
-        DayUse {
-            settled: rows.map(DayTotals::of).sum(),
-            reserved: leases.map(Lease::totals).sum(),
-            version: self.settled.get(&day).copied().unwrap_or_default(),
+    fn load(&self, mut footprint: Footprint) -> Loaded {
+        let is_touched = |lease: &&Lease| {
+            footprint.ids.contains(&lease.id)
+                || footprint.due.is_some_and(|now| lease.expires_at < now)
+        };
+        let leases: Vec<_> = self.leases.values().filter(is_touched).cloned().collect();
+        leases.iter().for_each(|lease| footprint.add_lease(lease));
+        let rows = self.usage.iter().filter(|row| footprint.ids.contains(&row.id));
+        let rows: Vec<_> = rows.cloned().collect();
+        rows.iter().for_each(|row| footprint.add_row(row));
+        let days = footprint.days.into_iter();
+        let runs = footprint.runs.into_iter();
+        Loaded {
+            epoch: self.counter_epoch.clone(),
+            clients: self.counter_clients.values().cloned().collect(),
+            leases,
+            rows,
+            days: days.filter_map(|day| Some((day, *self.day_uses.get(&day)?))).collect(),
+            runs: runs
+                .filter_map(|run_id| self.run_totals.get(&run_id).map(|sum| (run_id, *sum)))
+                .collect(),
         }
     }
 }

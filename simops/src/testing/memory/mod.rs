@@ -6,9 +6,9 @@
 mod alerts;
 mod control;
 mod counter;
+mod counter_epoch;
 mod digests;
 mod events;
-mod fence;
 mod hosts;
 mod kpi;
 mod leader_leases;
@@ -32,7 +32,8 @@ use crate::event::{Event, RuntimeMode};
 use crate::kpi::KpiEvent;
 use crate::run::RunRecord;
 use crate::store::{IdempotencyRecord, LeaderLease, Page, StoredReport, World, WorldEpoch};
-use crate::usage::{CountedIn, Fence, Lease, Member, UsageRow};
+use crate::usage::budget::CallTotals;
+use crate::usage::{CounterBackend, CounterClient, CounterEpoch, DayUse, Lease, UsageRow};
 
 /// A store in memory. Clones share their content, which lives as long as the last of them.
 #[derive(Debug, Clone, Default)]
@@ -53,10 +54,10 @@ struct Data {
     hosts: BTreeMap<String, HostReport>,
     usage: Vec<UsageRow>,
     leases: BTreeMap<Uuid, Lease>,
-    // Settles and replacements per day.
-    settled: BTreeMap<Date, u64>,
-    fence: Fence,
-    members: BTreeMap<Uuid, Member>,
+    day_uses: BTreeMap<Date, DayUse>,
+    run_totals: BTreeMap<String, CallTotals>,
+    counter_epoch: CounterEpoch,
+    counter_clients: BTreeMap<Uuid, CounterClient>,
     leader_leases: BTreeMap<String, LeaderLease>,
     kpi: Vec<KpiEvent>,
     alerts: Vec<Alert>,
@@ -89,16 +90,17 @@ impl Default for Data {
             hosts: BTreeMap::new(),
             usage: Vec::new(),
             leases: BTreeMap::new(),
-            settled: BTreeMap::new(),
-            fence: Fence {
+            day_uses: BTreeMap::new(),
+            run_totals: BTreeMap::new(),
+            counter_epoch: CounterEpoch {
                 generation: 0,
-                counted_in: CountedIn::Database,
+                backend: CounterBackend::Database,
                 namespace: Uuid::now_v7().simple().to_string(),
                 redis: None,
                 since: Timestamp::UNIX_EPOCH,
                 reason: None,
             },
-            members: BTreeMap::new(),
+            counter_clients: BTreeMap::new(),
             leader_leases: BTreeMap::new(),
             kpi: Vec::new(),
             alerts: Vec::new(),

@@ -1,6 +1,6 @@
-//! The usage ledger.
+//! The usage ledger, and its sums per day and run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -14,27 +14,22 @@ use crate::usage::CallTally;
 use crate::usage::budget::{CallTotals, LlmTotals};
 use crate::usage::recount::{Pair, Recount};
 use crate::usage::series::{Bucket, Series};
-use crate::usage::{DayTotals, UsageRow};
+use crate::usage::{DayTotals, DayUse, Op, UsageCounter, UsageRow};
 
 #[async_trait]
 impl UsageStore for MemoryStore {
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()> {
-        let mut data = self.data();
-        rows.iter().for_each(|row| data.settle(row));
-        Ok(())
+        self.data().apply(&Op::Settle(rows.to_vec())).map(drop)
     }
 
     async fn day_totals(&self, day: Date) -> Result<DayTotals> {
-        Ok(self.data().day_use(day).settled)
+        Ok(self.day_use(day).await?.settled)
     }
 
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
         let data = self.data();
         let calls: CallTotals = match scope {
-            ActivityScope::Run(run_id) => {
-                let of_run = data.usage.iter().filter(|row| row.run_id.as_ref() == Some(run_id));
-                of_run.map(CallTotals::of).sum()
-            }
+            ActivityScope::Run(run_id) => data.run_totals.get(run_id).copied().unwrap_or_default(),
             ActivityScope::Since(since) => {
                 let late = data.ledger().filter(|(row, _)| row.created_at >= *since);
                 late.map(|(row, _)| CallTotals::of(row)).sum()
@@ -103,35 +98,57 @@ impl UsageStore for MemoryStore {
         })
     }
 
-    /// Nothing is kept as a sum here, so every sum is right.
     async fn recount(&self) -> Result<Recount> {
-        let data = self.data();
-        let (mut days, mut runs) = (BTreeSet::new(), BTreeMap::new());
-        for row in &data.usage {
-            days.insert(row.day);
-            if let Some(run_id) = &row.run_id {
-                let run: &mut CallTotals = runs.entry(run_id.clone()).or_default();
-                *run = *run + CallTotals::of(row);
-            }
-        }
-        days.extend(data.leases.values().map(|lease| lease.day));
-        let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
-        let day = |day| (day, Pair::of(data.day_use(day)));
-        Ok(Recount {
-            rows: number(data.usage.len() - data.gone.ledger.len()),
-            pruned: number(data.gone.ledger.len()),
-            leases: number(data.leases.len()),
-            days: days.into_iter().map(day).collect(),
-            runs: runs.into_iter().map(|(run_id, sum)| (run_id, Pair::of(sum))).collect(),
-        })
+        Ok(self.data().recount())
     }
 
     async fn rebuild_usage(&self) -> Result<Recount> {
-        self.recount().await
+        let mut data = self.data();
+        let found = data.recount();
+        for (day, Pair { kept, counted }) in &found.days {
+            if kept != counted {
+                data.day_uses.insert(*day, DayUse { version: kept.version + 1, ..*counted });
+            }
+        }
+        for (run_id, sums) in &found.runs {
+            data.run_totals.insert(run_id.clone(), sums.counted);
+        }
+        Ok(found)
     }
 }
 
 impl Data {
+    fn recount(&self) -> Recount {
+        let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
+        for (day, kept) in &self.day_uses {
+            let counted = DayUse { version: kept.version, ..DayUse::default() };
+            days.insert(*day, Pair { kept: *kept, counted });
+        }
+        for (run_id, kept) in &self.run_totals {
+            runs.insert(run_id.clone(), Pair { kept: *kept, ..Pair::default() });
+        }
+        for row in &self.usage {
+            let day: &mut Pair<DayUse> = days.entry(row.day).or_default();
+            day.counted.settled = day.counted.settled + DayTotals::of(row);
+            if let Some(run_id) = &row.run_id {
+                let run: &mut Pair<CallTotals> = runs.entry(run_id.clone()).or_default();
+                run.counted = run.counted + CallTotals::of(row);
+            }
+        }
+        for lease in self.leases.values() {
+            let day = days.entry(lease.day).or_default();
+            day.counted.reserved = day.counted.reserved + lease.totals();
+        }
+        let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
+        Recount {
+            rows: number(self.usage.len() - self.gone.ledger.len()),
+            pruned: number(self.gone.ledger.len()),
+            leases: number(self.leases.len()),
+            days: days.into_iter().collect(),
+            runs: runs.into_iter().collect(),
+        }
+    }
+
     /// The rows that listings show, with their places from 1.
     fn ledger(&self) -> impl Iterator<Item = (&UsageRow, i64)> {
         let all = self.usage.iter().zip(1..);

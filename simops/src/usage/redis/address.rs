@@ -1,14 +1,14 @@
-//! Which Redis a URL names: one server, the master that sentinels name, or a node of a cluster.
+//! The Redis that a URL names: one server, the master that sentinels name, or a node of a cluster.
 
 use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
 use crate::{Error, Result};
 
-/// Where Redis is.
+/// The address of a Redis.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     pub(super) kind: Kind,
-    /// The server, or those to be asked where it is.
+    /// The server, or the nodes that know it.
     pub(super) nodes: Vec<ConnectionInfo>,
 }
 
@@ -24,11 +24,12 @@ pub(super) enum Kind {
 }
 
 impl Address {
-    /// What `url` names: a server as `redis://`, sentinels as `redis-sentinel://`, a cluster as
-    /// `redis-cluster://`, each with TLS when `redis` reads `rediss`.
+    /// Parses a URL: `redis://` names a server, `redis-sentinel://` sentinels, `redis-cluster://` a
+    /// cluster; `rediss` in place of `redis` means TLS.
     ///
     /// # Errors
-    /// `Invalid` when it is none of these. It may hold a password and is not repeated.
+    /// `Invalid` if the URL has another form. The message does not repeat it, because it may contain
+    /// a password.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         read(url.trim()).ok_or_else(|| {
             Error::invalid(
@@ -40,7 +41,7 @@ impl Address {
         })
     }
 
-    /// Its hosts, without secrets.
+    /// The hosts, without secrets.
     pub(crate) fn shown(&self) -> String {
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.addr().to_string()).collect();
         let nodes = nodes.join(",");
@@ -71,7 +72,7 @@ fn read(url: &str) -> Option<Address> {
     let (kind, database) = match (kind, path.as_slice()) {
         ("sentinel", [master]) => (Kind::Sentinels((*master).to_owned()), "0"),
         ("sentinel", [master, database]) => (Kind::Sentinels((*master).to_owned()), *database),
-        // A cluster has only this one.
+        // A cluster has only this database.
         ("cluster", [] | ["0"]) => (Kind::Cluster, "0"),
         _ => return None,
     };
@@ -84,8 +85,8 @@ fn read(url: &str) -> Option<Address> {
     Some(Address { kind, nodes })
 }
 
-/// The place of `node`, reached as `node` is, with its credentials.
-pub(super) fn beside(node: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
+/// Another node at `host`, reached like `node` and with its credentials.
+pub(super) fn sibling(node: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
     let host = host.to_owned();
     let addr = match node.addr().clone() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
@@ -96,12 +97,12 @@ pub(super) fn beside(node: &ConnectionInfo, host: &str, port: u16) -> Connection
     node.clone().set_addr(addr)
 }
 
-/// The same node without credentials: sentinels mostly have none of their own.
+/// The same node without credentials: sentinels usually have none.
 pub(super) fn as_anyone(node: &ConnectionInfo) -> ConnectionInfo {
     node.clone().set_redis_settings(RedisConnectionInfo::default())
 }
 
-/// The same node with its credentials, in the database that every server has.
+/// The same node with its credentials, in database 0, which every server has.
 pub(super) fn in_first_database(node: &ConnectionInfo) -> ConnectionInfo {
     node.clone().set_redis_settings(node.redis_settings().clone().set_db(0))
 }
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_sentinels_and_a_cluster_are_told_apart() {
+    fn a_server_sentinels_and_a_cluster_are_distinguished() {
         assert_eq!(shown("redis://user:hush@one:7000/2"), "one:7000");
         assert_eq!(shown("redis-sentinel://:hush@a,b:26380/main/3"), "main of a:6379,b:26380");
         assert_eq!(shown("rediss-cluster://hush:hush@[::1]:7000,b:7001"), "::1:7000,b:7001");
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_redis_is_refused_without_being_repeated() {
+    fn other_urls_are_refused_without_being_repeated() {
         for url in [
             "hush",
             "http://hush@one",
@@ -147,8 +148,11 @@ mod tests {
             "redis-ring://:hush@one",
             "redis-cluster://:hush@one:port",
         ] {
-            let said = shown(url);
-            assert!(said.contains("redis-cluster://") && !said.contains("hush"), "{url}: {said}");
+            let error = shown(url);
+            assert!(
+                error.contains("redis-cluster://") && !error.contains("hush"),
+                "{url}: {error}"
+            );
         }
     }
 }

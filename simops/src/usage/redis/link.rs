@@ -1,7 +1,7 @@
-//! The connection to Redis: one, shared, and only to the server that is meant.
+//! The connection to Redis: one, shared, and only to the expected server.
 //!
-//! It is made anew by hand and never by itself: behind a new connection may be another server, and
-//! who that is must be known before it is believed.
+//! It never reconnects automatically: a new connection may lead to another server, which must be
+//! identified before it is trusted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::address::Address;
 use super::locate::{connect, locate};
 use crate::{Error, Result};
 
-const CONNECT_WITHIN: Duration = Duration::from_millis(500);
-const ANSWER_WITHIN: Duration = Duration::from_millis(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// A connection, and whom it leads to.
+/// A connection, and the server that it leads to.
 struct Connected {
     connection: MultiplexedConnection,
     server: String,
@@ -25,7 +25,7 @@ struct Connected {
 pub(crate) struct Link {
     address: Address,
     shown: String,
-    /// What a cluster keeps on one node.
+    /// The hash tag of the keys.
     tag: String,
     config: AsyncConnectionConfig,
     current: Mutex<Option<Arc<Connected>>>,
@@ -33,13 +33,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link that is not connected yet, to the server of `address` that holds `tag`.
+    /// A link to the server of `address` that holds `tag`. It is not connected yet.
     pub(super) fn new(address: Address, tag: String) -> Self {
-        // Both are there only if a caller chose another one before, which is as good.
+        // This fails if the program has installed a provider already, which works as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_WITHIN))
-            .set_response_timeout(Some(ANSWER_WITHIN));
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let (current, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
         Self { shown: address.shown(), address, tag, config, current, connecting }
     }
@@ -48,19 +48,19 @@ impl Link {
         &self.shown
     }
 
-    /// The server that answers now: a connection of its own tells.
+    /// The server that answers now, by a new connection.
     pub(super) async fn server(&self) -> Result<String> {
         self.forget();
         Ok(self.connected().await?.server.clone())
     }
 
-    /// Whether `server` answers, and is still in the place it was.
+    /// Fails unless `server` answers, and is still a master.
     pub(super) async fn check(&self, server: &str) -> Result<()> {
         let connected = self.to(server).await?;
         let now = identify(&mut connected.connection.clone()).await;
         match now {
             Ok(now) if now == server => Ok(()),
-            Ok(_) => Err(self.another()),
+            Ok(_) => Err(self.replaced()),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -88,7 +88,7 @@ impl Link {
 
     async fn to(&self, server: &str) -> Result<Arc<Connected>> {
         let connected = self.connected().await?;
-        if connected.server == server { Ok(connected) } else { Err(self.another()) }
+        if connected.server == server { Ok(connected) } else { Err(self.replaced()) }
     }
 
     async fn connected(&self) -> Result<Arc<Connected>> {
@@ -122,10 +122,10 @@ impl Link {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn another(&self) -> Error {
+    fn replaced(&self) -> Error {
         self.forget();
         let address = &self.shown;
-        Error::unavailable(format!("Redis at {address} was restarted, or another one took over"))
+        Error::unavailable(format!("Redis at {address} was restarted, or another server took over"))
     }
 
     fn failed(&self, error: &RedisError) -> Error {
@@ -137,7 +137,7 @@ impl Link {
     }
 }
 
-/// Whether another connection may do better.
+/// Whether a new connection may succeed.
 fn is_of_connection(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
@@ -155,7 +155,7 @@ fn why(error: &RedisError) -> String {
     format!("fails: {error}")
 }
 
-/// Names a server by what changes when it is restarted, or when a replica takes over.
+/// Identifies a server by what changes when it is restarted, or when a replica takes over.
 async fn identify(connection: &mut MultiplexedConnection) -> Result<String, RedisError> {
     let mut ask = ::redis::pipe();
     ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");

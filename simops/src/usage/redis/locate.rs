@@ -1,5 +1,5 @@
-//! Which server counts: asked of sentinels or of a cluster before each new connection, since that is
-//! what a failover changes.
+//! Finds the server that counts. Sentinels or nodes of a cluster are asked before each new
+//! connection, because a failover changes the answer.
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -7,14 +7,14 @@ use ::redis::{
     Value, cmd,
 };
 
-use super::address::{Address, Kind, as_anyone, beside, in_first_database};
+use super::address::{Address, Kind, as_anyone, in_first_database, sibling};
 
 type Result<T> = std::result::Result<T, RedisError>;
 
 /// The server that holds `tag`, a hash tag in braces.
 ///
 /// # Errors
-/// Of the last node that was asked, when none knows.
+/// The error of the last node that was asked, if no node knows the server.
 pub(super) async fn locate(
     address: &Address,
     tag: &str,
@@ -50,16 +50,16 @@ async fn by_sentinel(
 ) -> Result<ConnectionInfo> {
     let mut ask = cmd("SENTINEL");
     ask.arg("get-master-addr-by-name").arg(master);
-    let place: Option<(String, u16)> = match answer(as_anyone(node), &ask, config).await {
-        // A sentinel may want the password, too.
+    let master_at: Option<(String, u16)> = match answer(as_anyone(node), &ask, config).await {
+        // Some sentinels require the password.
         Err(error) if error.code() == Some("NOAUTH") => {
             answer(in_first_database(node), &ask, config).await?
         }
         answered => answered?,
     };
     let (host, port) =
-        place.ok_or_else(|| unknown("the sentinels know no master", master.to_owned()))?;
-    Ok(beside(node, &host, port))
+        master_at.ok_or_else(|| unknown("the sentinels know no master", master.to_owned()))?;
+    Ok(sibling(node, &host, port))
 }
 
 async fn by_cluster(
@@ -79,9 +79,9 @@ async fn by_cluster(
             let [host, port, ..] = owner.as_slice() else { break };
             let host = Option::<String>::from_redis_value_ref(host)?.unwrap_or_default();
             let port = u16::from_redis_value_ref(port)?;
-            // A node that does not know its own name is where it was asked.
+            // A node that does not know its own name is the one that was asked.
             let own = matches!(host.as_str(), "" | "?");
-            return Ok(if own { node.clone() } else { beside(node, &host, port) });
+            return Ok(if own { node.clone() } else { sibling(node, &host, port) });
         }
     }
     Err(unknown("no node of the cluster owns the slot", slot.to_string()))

@@ -1,8 +1,8 @@
-//! Calls counted in Redis: scripts that do each step at once, on keys that hold a generation.
+//! Calls counted in Redis: atomic scripts on keys that hold a generation.
 //!
-//! Everything here may vanish at any moment and be built up again: the ledger and the fence are in
-//! the database. A server is known by its run id and its replication id, so that one that was
-//! restarted, or a replica that took over, is another server, whatever its keys say.
+//! All state here can be lost at any moment and be rebuilt: the ledger and the counter's epoch are
+//! in the database. A server is identified by its run id and its replication id, so that a restarted
+//! server, or a replica that took over, is a different one, whatever its keys say.
 
 mod address;
 mod link;
@@ -15,66 +15,80 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{Admission, Caps, DayTotals, DayUse, Lease, NanoUsd, Refused};
+use super::{Admission, Caps, DayTotals, DayUse, Lease, Measure, NanoUsd, Scope};
 use crate::{Error, Result};
 
 pub(crate) use address::Address;
 use link::Link;
 use script::Scripts;
 
-/// Counts the layouts of the keys: versions of simops that differ in it do not read each other's.
+/// The layout of the keys: versions of simops with different layouts do not read each other's.
 const LAYOUT: u32 = 1;
-/// Keys of a deployment that is gone vanish.
-const LIFE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+/// When the keys of a deployment that has ended expire.
+const KEY_TTL: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// Scripts count in floats, which are exact up to here: about nine million dollars a day.
-const GREATEST: i64 = 1 << 53;
-/// Leases fetched at once when they are over.
-const DUE_AT_ONCE: u32 = 200;
+const MAX_AMOUNT: i64 = 1 << 53;
+/// Most expired leases per request.
+const DUE_BATCH: u32 = 200;
 
-/// What Redis says to a reservation.
+/// What Redis replies to a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Reply {
     /// A verdict.
     Verdict(Admission),
-    /// It must be told of the day first.
+    /// The call has settled: its reservation is admitted again without a lease.
+    Settled {
+        /// Whether calls are degraded.
+        degraded: bool,
+    },
+    /// Redis does not know the day's sums yet.
     UnknownDay,
-    /// It does not hold the generation: it is not to be believed.
+    /// Redis does not hold the generation: it cannot be trusted.
     Fenced,
 }
 
-/// The keys of one deployment on one server.
-pub(crate) struct RedisTill {
+/// The end of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The lease.
+    pub(crate) lease: Uuid,
+    /// If it ended in a row: the time until which Redis remembers its id.
+    pub(crate) settled_until: Option<Timestamp>,
+}
+
+/// The counter of one deployment in Redis.
+pub(crate) struct RedisCounter {
     link: Link,
     scripts: Scripts,
 }
 
 /// Which keys, on which server, of which generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ServerRef {
     pub(crate) namespace: String,
     pub(crate) server: String,
     pub(crate) generation: u64,
 }
 
-impl Place {
-    fn keys(&self) -> [String; 3] {
+impl ServerRef {
+    fn keys(&self) -> [String; 4] {
         let tag = tag(&self.namespace);
         let key = |name| format!("simops:{LAYOUT}:{tag}:{name}");
-        [key("state"), key("leases"), key("ends")]
+        [key("state"), key("leases"), key("ends"), key("settled")]
     }
 }
 
-/// What a cluster keeps on one node: all keys of a deployment.
+/// The hash tag that keeps all keys of a deployment on one node of a cluster.
 fn tag(namespace: &str) -> String {
     format!("{{{namespace}}}")
 }
 
-impl RedisTill {
+impl RedisCounter {
     pub(crate) fn new(address: Address, namespace: &str) -> Self {
         Self { link: Link::new(address, tag(namespace)), scripts: Scripts::new() }
     }
 
-    /// Where it is, without secrets.
+    /// The address, without secrets.
     pub(crate) fn address(&self) -> &str {
         self.link.address()
     }
@@ -84,46 +98,68 @@ impl RedisTill {
         self.link.server().await
     }
 
-    /// Whether it is still the server that it was.
-    pub(crate) async fn check(&self, place: &Place) -> Result<()> {
-        self.link.check(&place.server).await
+    /// Fails unless the same server still answers.
+    pub(crate) async fn check(&self, at: &ServerRef) -> Result<()> {
+        self.link.check(&at.server).await
     }
 
-    pub(crate) async fn reserve(&self, at: &Place, lease: &Lease, caps: &Caps) -> Result<Said> {
-        let day = lease.day.to_string();
-        let ask = lease.totals();
+    pub(crate) async fn reserve(
+        &self,
+        at: &ServerRef,
+        lease: &Lease,
+        caps: &Caps,
+    ) -> Result<Reply> {
+        let adds = lease.totals();
+        let caps = caps.list();
+        let set: Vec<_> =
+            caps.iter().filter(|cap| cap.hard.is_some() || cap.soft.is_some()).collect();
         let mut call = self.scripts.reserve.prepare_invoke();
         for key in at.keys() {
             call.key(key);
         }
-        call.arg(at.generation).arg(day).arg(lease.id.simple().to_string()).arg(written(lease)?);
-        call.arg(lease.expires_at.as_microsecond());
-        for cap in [caps.hard.map(|cap| cap.0), caps.soft.map(|cap| cap.0)] {
-            call.arg(cap.map_or(-1, within));
+        call.arg(at.generation).arg(lease.day.to_string()).arg(lease.id.simple().to_string());
+        call.arg(written(lease)?).arg(lease.expires_at.as_microsecond()).arg(set.len());
+        for cap in &set {
+            let added = if cap.matches(&adds) { within(adds.amount(cap.measure)) } else { -1 };
+            call.arg(name(cap.measure)).arg(added);
+            call.arg(cap.hard.map_or(-1, within)).arg(cap.soft.map_or(-1, within));
+            call.arg(i64::from(cap.soft_includes_reserved()));
         }
-        for cap in [caps.total, caps.openrouter_free, caps.groq, caps.gemini] {
-            call.arg(cap.map_or(-1, within));
+        for (name, amount) in NAMES.into_iter().zip(numbers(&adds)).filter(|(_, n)| *n > 0) {
+            call.arg(name).arg(amount);
         }
-        call.arg(ask.calls_openrouter_free).arg(ask.calls_groq).arg(ask.calls_gemini);
-        call.arg(ask.calls_unpriced).arg(within(ask.cost.0));
-        let said: i64 = self.link.run(&at.server, &call).await?;
-        said_by(said)
+        let reply: i64 = self.link.run(&at.server, &call).await?;
+        let refused = |first: i64, in_flight| {
+            let cap = usize::try_from(reply - first).ok().and_then(|index| set.get(index))?;
+            Some(Reply::Verdict(Admission::Refused { reason: cap.reason, in_flight }))
+        };
+        let understood = match reply {
+            0 => Some(Reply::Fenced),
+            1 => Some(Reply::UnknownDay),
+            2 | 3 => Some(Reply::Verdict(Admission::Admitted { degraded: reply == 3 })),
+            4 | 5 => Some(Reply::Settled { degraded: reply == 5 }),
+            10..=29 => refused(10, false),
+            _ => refused(30, true),
+        };
+        understood.ok_or_else(|| Error::internal("Redis gave a reply that no script gives"))
     }
 
-    /// Ends a lease and tells the day's totals, either of which may be missing; false when Redis is
-    /// not of the generation.
+    /// Ends a lease and stores a day's sums, either of which may be missing. Returns false if Redis
+    /// is not of the generation.
     pub(crate) async fn book(
         &self,
-        at: &Place,
-        lease: Option<Uuid>,
+        at: &ServerRef,
+        end: Option<End>,
         day: Option<(Date, &DayUse)>,
     ) -> Result<bool> {
         let mut call = self.scripts.book.prepare_invoke();
         for key in at.keys() {
             call.key(key);
         }
+        let settled_until = end.and_then(|end| end.settled_until);
         call.arg(at.generation);
-        call.arg(lease.map(|id| id.simple().to_string()).unwrap_or_default());
+        call.arg(end.map(|end| end.lease.simple().to_string()).unwrap_or_default());
+        call.arg(settled_until.map(|at| at.as_microsecond().to_string()).unwrap_or_default());
         match day {
             Some((day, day_use)) => {
                 call.arg(day.to_string()).arg(day_use.version);
@@ -139,10 +175,10 @@ impl RedisTill {
         Ok(done == 1)
     }
 
-    /// Builds everything anew.
+    /// Replaces all state.
     pub(crate) async fn build(
         &self,
-        at: &Place,
+        at: &ServerRef,
         days: &[(Date, DayUse)],
         leases: &[Lease],
     ) -> Result<()> {
@@ -150,7 +186,7 @@ impl RedisTill {
         for key in at.keys() {
             call.key(key);
         }
-        call.arg(at.generation).arg(LIFE.as_secs()).arg(days.len());
+        call.arg(at.generation).arg(KEY_TTL.as_secs()).arg(days.len());
         for (day, day_use) in days {
             call.arg(day.to_string()).arg(day_use.version);
             for total in numbers(&day_use.settled).into_iter().chain(numbers(&day_use.reserved)) {
@@ -165,20 +201,20 @@ impl RedisTill {
         Ok(())
     }
 
-    /// Some leases that ended before `now`; none when Redis is not of the generation.
-    pub(crate) async fn due(&self, at: &Place, now: Timestamp) -> Result<Option<Vec<Lease>>> {
+    /// Some leases that expired before `now`; `None` if Redis is not of the generation.
+    pub(crate) async fn due(&self, at: &ServerRef, now: Timestamp) -> Result<Option<Vec<Lease>>> {
         let mut call = self.scripts.due.prepare_invoke();
         for key in at.keys() {
             call.key(key);
         }
-        call.arg(at.generation).arg(now.as_microsecond()).arg(DUE_AT_ONCE).arg(LIFE.as_secs());
+        call.arg(at.generation).arg(now.as_microsecond()).arg(DUE_BATCH).arg(KEY_TTL.as_secs());
         let found: Option<Vec<Option<String>>> = self.link.run(&at.server, &call).await?;
         let Some(found) = found else { return Ok(None) };
         found.iter().flatten().map(|text| read(text)).collect::<Result<_>>().map(Some)
     }
 
-    /// What a day has used and reserved; none when Redis is not of the generation.
-    pub(crate) async fn day_use(&self, at: &Place, day: Date) -> Result<Option<DayUse>> {
+    /// What a day has used and reserved; `None` if Redis is not of the generation.
+    pub(crate) async fn day_use(&self, at: &ServerRef, day: Date) -> Result<Option<DayUse>> {
         let mut call = self.scripts.day.prepare_invoke();
         let [state, ..] = at.keys();
         call.key(state).arg(at.generation).arg(day.to_string());
@@ -195,25 +231,29 @@ impl RedisTill {
     }
 }
 
-fn said_by(said: i64) -> Result<Said> {
-    let reason = match said % 10 {
-        0 => Refused::HardBudgetReached,
-        1 => Refused::MaxCallsTotalReached,
-        2 => Refused::MaxCallsOpenrouterFreeReached,
-        3 => Refused::MaxCallsGroqReached,
-        _ => Refused::MaxCallsGeminiReached,
-    };
-    Ok(match said {
-        0 => Said::Fenced,
-        1 => Said::UnknownDay,
-        2 | 3 => Said::Verdict(Admission::Admitted { degraded: said == 3 }),
-        10..=14 | 20..=24 => Said::Verdict(Admission::Refused { reason, in_flight: said >= 20 }),
-        _ => return Err(Error::internal("Redis gave an answer that no script gives")),
-    })
+/// The names of the sums in the scripts, in the order of [`numbers`].
+const NAMES: [&str; 6] = [
+    "calls_total",
+    "calls_openrouter_free",
+    "calls_groq",
+    "calls_gemini",
+    "calls_unpriced",
+    "cost",
+];
+
+/// The name of the sum that a cap counts.
+fn name(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Calls(Scope::Deployment) => "calls_total",
+        Measure::Calls(Scope::FreeModels) => "calls_openrouter_free",
+        Measure::Calls(Scope::Groq) => "calls_groq",
+        Measure::Calls(Scope::Gemini) => "calls_gemini",
+        Measure::Cost => "cost",
+    }
 }
 
 fn within(number: i64) -> i64 {
-    number.clamp(0, GREATEST)
+    number.clamp(0, MAX_AMOUNT)
 }
 
 fn numbers(totals: &DayTotals) -> [i64; 6] {
@@ -229,7 +269,7 @@ fn numbers(totals: &DayTotals) -> [i64; 6] {
 }
 
 fn totals(numbers: &[i64]) -> DayTotals {
-    let number = |place| numbers.get(place).copied().unwrap_or_default();
+    let number = |index| numbers.get(index).copied().unwrap_or_default();
     DayTotals {
         calls_total: number(0),
         calls_openrouter_free: number(1),
@@ -240,7 +280,7 @@ fn totals(numbers: &[i64]) -> DayTotals {
     }
 }
 
-/// A lease as a script reads it, its day and what it counts for, and as simops does, JSON.
+/// A lease as the scripts read it (its day and what it adds), followed by its JSON.
 fn written(lease: &Lease) -> Result<String> {
     let [_, free, groq, gemini, unpriced, cost] = numbers(&lease.totals());
     let json = serde_json::to_string(lease)
@@ -251,5 +291,5 @@ fn written(lease: &Lease) -> Result<String> {
 fn read(text: &str) -> Result<Lease> {
     let json = text.splitn(7, '|').nth(6).unwrap_or_default();
     serde_json::from_str(json)
-        .map_err(|error| Error::internal("Redis holds a lease that is none").with_source(error))
+        .map_err(|error| Error::internal("a lease in Redis cannot be read").with_source(error))
 }

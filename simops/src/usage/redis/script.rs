@@ -1,5 +1,5 @@
-//! The scripts. They are known by the hash of their text, so versions do not get in each other's
-//! way; a server that does not have one yet is given it.
+//! The scripts. A server knows a script by the hash of its text, so different versions of simops can
+//! share one. A server that does not have a script yet receives it.
 
 use ::redis::Script;
 

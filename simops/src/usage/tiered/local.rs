@@ -1,184 +1,193 @@
-//! What a process knows: the fence as it last heard of it, what it promised, and its open leases.
+//! What a process knows: the epoch of its last heartbeat, its allotment, and its open leases.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::super::redis::Place;
-use super::super::{CountedIn, DayTotals, Fence, Lease, NanoUsd};
-use crate::usage::fence::MEMBER_VALID;
+use super::super::redis::ServerRef;
+use super::super::{CounterBackend, CounterEpoch, DayTotals, Lease, NanoUsd};
+use crate::usage::epoch::HEARTBEAT_TTL;
 
-/// A promise is at least this many calls: a beginning should not take a word with the database
-/// for each of them.
-const LEAST_CALLS: i64 = 16;
+/// The smallest allotment, in calls: the first calls of a process should not need a heartbeat each.
+const MIN_ALLOTMENT_CALLS: i64 = 16;
 
 pub(super) struct Local {
-    pub(super) fence: Fence,
-    /// When the database was last asked, and said that this fence stands.
+    pub(super) epoch: CounterEpoch,
+    /// When the last heartbeat began that confirmed this epoch.
     confirmed: Option<Instant>,
-    promise: DayTotals,
+    allotment: DayTotals,
     /// The longest life that a lease of this process may have.
     longest: Duration,
     /// Leases that Redis admitted, or is being asked for.
     open: HashMap<Uuid, Open>,
     held: DayTotals,
-    /// The most that was held since the last word with the database.
+    /// The most that was held since the last heartbeat.
     peak: DayTotals,
-    /// Leases that have ended in the database, of which Redis does not know yet.
-    untold: HashMap<Uuid, Untold>,
+    /// Leases that have ended in the database, but perhaps not in Redis.
+    pending: HashMap<Uuid, PendingAck>,
 }
 
 struct Open {
     lease: Lease,
-    /// Whether the database was told of it, so that Redis may be built up with it.
-    handed_over: bool,
+    /// Whether the database has it, so that Redis may be rebuilt with it.
+    transferred: bool,
 }
 
-/// An end that Redis has to be told.
-struct Untold {
+/// The end of a lease that Redis has not acknowledged.
+struct PendingAck {
     ended: Instant,
-    telling: Telling,
+    settled: bool,
+    state: AckState,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Telling {
-    NotYet,
-    /// Somebody is at it.
-    Now,
-    /// It was sent and not answered: Redis may do it at any time.
+enum AckState {
+    Unsent,
+    /// A task is sending it.
+    Sending,
+    /// It was sent and not answered: Redis may apply it at any time.
     Unanswered,
 }
 
 /// Where to ask for a reservation.
 pub(super) enum Ask {
-    /// Redis, in this place.
-    Redis(Place),
-    /// The database, once it has been told what this lease needs.
-    Confirm,
+    /// Redis, on this server.
+    Redis(ServerRef),
+    /// The database, after a heartbeat that asks for an allotment which includes this lease.
+    Heartbeat,
     /// The database.
     Database,
 }
 
 impl Local {
-    pub(super) fn new(fence: Fence) -> Self {
+    pub(super) fn new(epoch: CounterEpoch) -> Self {
         Self {
-            fence,
+            epoch,
             confirmed: None,
-            promise: DayTotals::default(),
+            allotment: DayTotals::default(),
             longest: Duration::ZERO,
             open: HashMap::new(),
             held: DayTotals::default(),
             peak: DayTotals::default(),
-            untold: HashMap::new(),
+            pending: HashMap::new(),
         }
     }
 
-    /// Where calls are counted in Redis, if they are.
-    pub(super) fn place(&self) -> Option<Place> {
-        let server = self.fence.redis.clone()?;
-        let generation = self.fence.generation;
-        let namespace = self.fence.namespace.clone();
-        let counted = self.fence.counted_in == CountedIn::Redis;
-        counted.then_some(Place { namespace, server, generation })
+    /// The server that counts, if Redis does.
+    pub(super) fn server(&self) -> Option<ServerRef> {
+        let server = self.epoch.redis.clone()?;
+        let generation = self.epoch.generation;
+        let namespace = self.epoch.namespace.clone();
+        let redis_counts = self.epoch.backend == CounterBackend::Redis;
+        redis_counts.then_some(ServerRef { namespace, server, generation })
     }
 
-    /// Whether the database has confirmed the fence lately enough to use Redis.
+    /// Whether the last heartbeat is recent enough to use Redis.
     pub(super) fn is_fresh(&self) -> bool {
-        self.confirmed.is_some_and(|at| at.elapsed() < MEMBER_VALID)
+        self.confirmed.is_some_and(|at| at.elapsed() < HEARTBEAT_TTL)
     }
 
-    /// Where to ask for `lease`. If that is Redis, the lease counts as open from here on: whatever
-    /// happens next, it is handed over unless it is closed again.
+    /// Where to ask for `lease`. If that is Redis, the lease counts as open from now on: whatever
+    /// happens next, it is transferred unless it is closed again.
     pub(super) fn ask(&mut self, lease: &Lease) -> Ask {
-        let Some(place) = self.place() else { return Ask::Database };
-        let held = self.held + lease.totals();
-        if !self.is_fresh() || !held.fits(self.promise) || life(lease) > self.longest {
-            return Ask::Confirm;
+        let Some(server) = self.server() else { return Ask::Database };
+        if self.open.contains_key(&lease.id) && self.is_fresh() {
+            return Ask::Redis(server);
         }
-        self.open.entry(lease.id).or_insert_with(|| {
-            self.held = held;
-            self.peak = self.peak.max(held);
-            Open { lease: lease.clone(), handed_over: false }
-        });
-        Ask::Redis(place)
+        let held = self.held + lease.totals();
+        if !self.is_fresh() || !held.fits(self.allotment) || life(lease) > self.longest {
+            return Ask::Heartbeat;
+        }
+        self.held = held;
+        self.peak = self.peak.max(held);
+        self.open.insert(lease.id, Open { lease: lease.clone(), transferred: false });
+        Ask::Redis(server)
     }
 
-    /// The lease is no longer open here; whether it was handed over.
+    /// Whether the lease is open here.
+    pub(super) fn is_open(&self, id: Uuid) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// Closes a lease. Returns whether it was transferred.
     pub(super) fn close(&mut self, id: Uuid) -> bool {
         let Some(open) = self.open.remove(&id) else { return false };
         self.held = self.held - open.lease.totals();
-        open.handed_over
+        open.transferred
     }
 
-    /// The lease has ended in the database; Redis is yet to be told.
-    pub(super) fn end(&mut self, id: Uuid) {
+    /// The lease has ended in the database. Redis has yet to acknowledge that.
+    pub(super) fn end(&mut self, id: Uuid, settled: bool) {
         self.close(id);
         let ended = Instant::now();
-        let untold = self.untold.entry(id);
-        untold.or_insert(Untold { ended, telling: Telling::NotYet }).ended = ended;
+        let state = AckState::Unsent;
+        let pending = self.pending.entry(id).or_insert(PendingAck { ended, settled, state });
+        pending.ended = ended;
+        pending.settled |= settled;
     }
 
-    /// The ends of which Redis does not know.
-    pub(super) fn untold(&self) -> Vec<Uuid> {
-        self.untold.keys().copied().collect()
+    /// The ends that Redis has not acknowledged.
+    pub(super) fn pending(&self) -> Vec<Uuid> {
+        self.pending.keys().copied().collect()
     }
 
-    /// Whether Redis, told of an earlier end of the lease, may end it at any time.
+    /// Whether Redis may apply an end of the lease at any time.
     pub(super) fn may_end_late(&self, id: Uuid) -> bool {
-        self.untold.get(&id).is_some_and(|untold| untold.telling != Telling::NotYet)
+        self.pending.get(&id).is_some_and(|pending| pending.state != AckState::Unsent)
     }
 
     /// Whether Redis may still count the lease although it has ended.
-    pub(super) fn is_untold(&self, id: Uuid) -> bool {
-        self.untold.contains_key(&id)
+    pub(super) fn is_pending(&self, id: Uuid) -> bool {
+        self.pending.contains_key(&id)
     }
 
-    /// Where to tell of an end now. Whoever gets the place is the only one to tell it, and says
-    /// [`told`](Self::told) or [`not_told`](Self::not_told).
-    pub(super) fn begin_to_tell(&mut self, id: Uuid) -> Option<Place> {
-        let place = self.place()?;
-        let untold = self.untold.get_mut(&id)?;
-        if untold.telling == Telling::Now {
+    /// The server to send an end to, and whether the lease settled. The caller that gets it is the
+    /// only one that sends, and reports by [`acked`](Self::acked) or
+    /// [`ack_failed`](Self::ack_failed).
+    pub(super) fn begin_ack(&mut self, id: Uuid) -> Option<(ServerRef, bool)> {
+        let server = self.server()?;
+        let pending = self.pending.get_mut(&id)?;
+        if pending.state == AckState::Sending {
             return None;
         }
-        untold.telling = Telling::Now;
-        Some(place)
+        pending.state = AckState::Sending;
+        Some((server, pending.settled))
     }
 
-    /// Redis knows of the end, or the database counts the lease anew.
-    pub(super) fn told(&mut self, id: Uuid) {
-        self.untold.remove(&id);
+    /// Redis has acknowledged the end, or the database counts the lease again.
+    pub(super) fn acked(&mut self, id: Uuid) {
+        self.pending.remove(&id);
     }
 
     /// Redis did not answer.
-    pub(super) fn not_told(&mut self, id: Uuid) {
-        if let Some(untold) = self.untold.get_mut(&id) {
-            untold.telling = Telling::Unanswered;
+    pub(super) fn ack_failed(&mut self, id: Uuid) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.state = AckState::Unanswered;
         }
     }
 
-    /// Uses Redis no more until the database confirms again; whether no lease is open.
+    /// Stops using Redis until the next heartbeat. Returns whether no lease is open.
     pub(super) fn leave(&mut self) -> bool {
         self.confirmed = None;
         self.open.is_empty()
     }
 
-    /// The open leases, which count as handed over from here on.
-    pub(super) fn hand_over(&mut self) -> Vec<Lease> {
+    /// The open leases, which count as transferred from now on.
+    pub(super) fn transfer(&mut self) -> Vec<Lease> {
         let leases = self.open.values_mut().map(|open| {
-            open.handed_over = true;
+            open.transferred = true;
             open.lease.clone()
         });
         leases.collect()
     }
 
-    /// What to promise for a while: twice what was held at most, and what `need` takes.
-    pub(super) fn next_promise(&mut self, need: Option<&Lease>) -> (DayTotals, Duration) {
+    /// The allotment to ask for: twice the most that was held lately, including `need`.
+    pub(super) fn next_allotment(&mut self, need: Option<&Lease>) -> (DayTotals, Duration) {
         let need_totals = need.map(Lease::totals).unwrap_or_default();
         let most = self.peak.max(self.held) + need_totals;
-        let calls = (most.calls_total.saturating_mul(2)).max(LEAST_CALLS);
-        let promise = DayTotals {
+        let calls = (most.calls_total.saturating_mul(2)).max(MIN_ALLOTMENT_CALLS);
+        let allotment = DayTotals {
             calls_total: calls,
             calls_openrouter_free: calls,
             calls_groq: calls,
@@ -188,20 +197,25 @@ impl Local {
         };
         self.longest = self.longest.max(need.map(life).unwrap_or_default());
         self.peak = self.held;
-        (promise, self.longest)
+        (allotment, self.longest)
     }
 
-    /// The database confirmed `fence` to who asked at `asked` and gave `promise`.
-    pub(super) fn confirmed(&mut self, fence: Fence, promise: DayTotals, asked: Instant) {
-        let stands = fence.generation == self.fence.generation;
-        // Redis will be built up from the database as it is later than that.
-        if fence.counted_in == CountedIn::Database {
-            self.untold.retain(|_, untold| untold.ended >= asked);
+    /// A heartbeat that began at `asked` stored `allotment` and found `epoch`.
+    pub(super) fn record_heartbeat(
+        &mut self,
+        epoch: CounterEpoch,
+        allotment: DayTotals,
+        asked: Instant,
+    ) {
+        let unchanged = epoch.generation == self.epoch.generation;
+        // Redis will be rebuilt from a later state of the database.
+        if epoch.backend == CounterBackend::Database {
+            self.pending.retain(|_, pending| pending.ended >= asked);
         }
-        self.fence = fence;
-        self.promise = promise;
-        // A fence that is news has not been confirmed by this process yet.
-        self.confirmed = stands.then_some(asked);
+        self.epoch = epoch;
+        self.allotment = allotment;
+        // A new epoch is confirmed by the next heartbeat.
+        self.confirmed = unchanged.then_some(asked);
     }
 }
 

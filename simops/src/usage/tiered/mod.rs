@@ -1,18 +1,20 @@
-//! Calls counted in Redis, and in the database whenever Redis cannot be believed.
+//! Calls counted in Redis, and in the database whenever Redis cannot be trusted.
 //!
-//! The mechanism is told in [`super::fence`]. This counter is one member of it: it asks Redis while
-//! the database has confirmed the fence lately, writes every end to the ledger first and tells
-//! Redis afterwards, and falls back as soon as Redis fails, by moving the fence. Its keeper (one
-//! task per process) keeps confirming, and builds Redis up again from the ledger once it answers.
+//! [`super::epoch`] describes the mechanism. This counter is one client in it: it asks Redis while its
+//! last heartbeat is recent, writes every end to the ledger first and sends it to Redis afterwards,
+//! and falls back as soon as Redis fails, by advancing the epoch. Its supervisor (one task per
+//! process) sends the heartbeats, and rebuilds Redis from the ledger once it answers again.
 //!
 //! # Bounds
-//! - No cap is crossed, whatever happens to Redis and in whichever order processes notice.
-//! - A process that dies while it holds leases that only Redis knew, and Redis loses them at the
-//!   same time, leaves calls without a row: nobody is left who knows them. What it had promised is
-//!   kept back until the last of them must be over.
+//! - No cap is exceeded, whatever happens to Redis and in whichever order processes notice it.
+//! - If a process dies while it holds leases that only Redis knows, and Redis loses them at the same
+//!   time, these calls leave no rows, because no one knows them any more. The allotment of the process
+//!   counts until the last of them must have expired.
+//! - Redis remembers the ids of settled calls for [`SETTLED_TTL`]. A reservation that may repeat an
+//!   older call is looked up in the ledger first.
 
-mod keeper;
 mod local;
+mod supervisor;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,61 +26,69 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::redis::{Address, Place, RedisTill, Said};
-use super::{Admission, Caps, Counter, CountingStore, DayUse, Lease, UsageCounter, UsageRow};
+use super::admission::is_degraded;
+use super::redis::{Address, End, RedisCounter, Reply, ServerRef};
+use super::{Admission, Caps, CounterStatus, CountingStore, DayUse, Lease, UsageCounter, UsageRow};
 use crate::{Clock, Error, ErrorKind, Result};
 use local::{Ask, Local};
 
-/// Who needs the fence to settle waits so long before giving up.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(10);
-/// A process that leaves waits so long for Redis to know of its ends; what it does not know then, it
-/// counts until the lease is over.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long a call waits for the epoch to settle.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// How long a process that closes waits until Redis has acknowledged its ends. Redis counts the
+/// others until their leases expire.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long Redis remembers the ids of settled calls.
+pub const SETTLED_TTL: Duration = Duration::from_secs(10 * 60);
+/// A lease that was made longer ago may repeat a call that Redis has forgotten.
+const FRESH_LEASE: Duration = Duration::from_secs(60);
+/// Clocks of processes may differ by this much.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
 
-/// A counter in Redis that falls back to the database. Dropping it ends its keeper; its leases live
-/// on until they expire.
+/// A counter in Redis that falls back to the database. Dropping it stops its supervisor; its leases
+/// stay open until they expire.
 pub struct TieredCounter {
     shared: Arc<Shared>,
-    keeper: JoinHandle<()>,
+    supervisor: JoinHandle<()>,
 }
 
 struct Shared {
     store: Arc<dyn CountingStore>,
     clock: Arc<dyn Clock>,
-    redis: RedisTill,
-    /// This process, as a member.
+    redis: RedisCounter,
+    /// The id of this process as a client.
     id: Uuid,
     local: Mutex<Local>,
-    /// Held while leases are handed over, so that none is that was just given up.
-    confirming: tokio::sync::Mutex<()>,
+    /// Held while leases are transferred, so that none is that was just abandoned.
+    heartbeat: tokio::sync::Mutex<()>,
 }
 
 impl TieredCounter {
-    /// A counter in the Redis at `url` over `store`. When Redis cannot be reached, calls are counted
-    /// in the store until it can. Needs a tokio runtime.
+    /// A counter in the Redis at `url` over `store`. While Redis is unavailable, the store counts.
+    /// Needs a tokio runtime.
     ///
     /// # Errors
-    /// `Invalid` when `url` is none, without repeating it; of the store.
+    /// `Invalid` if `url` is not the URL of a Redis; the message does not repeat it. Otherwise the
+    /// errors of the store.
     pub async fn start(
         store: Arc<dyn CountingStore>,
         url: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let address = Address::parse(url)?;
-        let fence = store.fence().await?;
-        let redis = RedisTill::new(address, &fence.namespace);
-        let local = Mutex::new(Local::new(fence));
+        let epoch = store.counter_epoch().await?;
+        let redis = RedisCounter::new(address, &epoch.namespace);
+        let local = Mutex::new(Local::new(epoch));
         let id = Uuid::now_v7();
-        let confirming = tokio::sync::Mutex::default();
-        let shared = Arc::new(Shared { store, clock, redis, id, local, confirming });
-        let mut keeper = keeper::Keeper::new(Arc::clone(&shared));
-        // Once before the first call, so that it finds Redis, or knows that it is away.
-        keeper.begin().await?;
-        Ok(Self { shared, keeper: tokio::spawn(keeper.run()) })
+        let heartbeat = tokio::sync::Mutex::default();
+        let shared = Arc::new(Shared { store, clock, redis, id, local, heartbeat });
+        let mut supervisor = supervisor::Supervisor::new(Arc::clone(&shared));
+        // Once before the first call, so that it knows whether Redis is available.
+        supervisor.begin().await?;
+        Ok(Self { shared, supervisor: tokio::spawn(supervisor.run()) })
     }
 
-    /// Where Redis is, without secrets.
+    /// The address of Redis, without secrets.
     pub fn address(&self) -> &str {
         self.shared.redis.address()
     }
@@ -86,7 +96,7 @@ impl TieredCounter {
 
 impl Drop for TieredCounter {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.supervisor.abort();
     }
 }
 
@@ -99,59 +109,55 @@ impl UsageCounter for TieredCounter {
     async fn settle(&self, row: &UsageRow) -> Result<()> {
         // The ledger first: a lease that Redis still counts is only too careful.
         self.shared.store.settle(row).await?;
-        self.shared.ended(row.id, Some(row.day)).await;
+        self.shared.end(row.id, Some(row.day)).await;
         Ok(())
     }
 
     async fn release(&self, lease_id: Uuid) -> Result<()> {
-        self.shared.give_up(lease_id).await?;
-        self.shared.ended(lease_id, None).await;
+        self.shared.abandon(lease_id).await?;
+        self.shared.end(lease_id, None).await;
         Ok(())
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64> {
         let mut expired = self.shared.store.expire(now).await?;
-        // Of a place that does not stand, nothing is believed.
-        let place = self.shared.place().filter(|place| self.shared.stands(place));
-        let Some(place) = place else { return Ok(expired) };
-        let due = match self.shared.redis.due(&place, now).await {
+        // A server that is not current cannot be trusted.
+        let server = self.shared.server().filter(|server| self.shared.is_current(server));
+        let Some(server) = server else { return Ok(expired) };
+        let due = match self.shared.redis.due(&server, now).await {
             Ok(due) => due.unwrap_or_default(),
             Err(error) => {
-                // The keeper sees it, too, and falls back.
-                debug!(%error, "Redis cannot say which leases are over");
+                // The supervisor notices it, too, and falls back.
+                debug!(%error, "expired leases in Redis cannot be read");
                 Vec::new()
             }
         };
         for lease in due {
             self.shared.store.settle(&lease.expired(now)).await?;
-            self.shared.ended(lease.id, Some(lease.day)).await;
+            self.shared.end(lease.id, Some(lease.day)).await;
             expired += 1;
         }
         Ok(expired)
     }
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {
-        let kept = self.shared.store.day_use(day).await?;
-        let Some(place) = self.shared.place() else { return Ok(kept) };
-        match self.shared.redis.day_use(&place, day).await {
-            // What is settled is the ledger's to say, what is in flight is Redis's.
-            Ok(Some(counted)) => Ok(DayUse { reserved: counted.reserved, ..kept }),
-            _ => Ok(kept),
-        }
+        self.shared.day_use(day).await
     }
 
-    fn health(&self) -> Counter {
-        Counter::of(&self.shared.local().fence, &self.shared.store.health().backend)
+    fn health(&self) -> CounterStatus {
+        CounterStatus::of(&self.shared.local().epoch, &self.shared.store.health().backend)
     }
 
     async fn close(&self) {
-        self.keeper.abort();
-        self.shared.tell_the_rest().await;
-        let _nothing_is_confirmed = self.shared.confirming.lock().await;
-        // A lease that is still open keeps this process a member until it is over.
+        self.supervisor.abort();
+        self.shared.flush_acks().await;
+        let _no_heartbeat = self.shared.heartbeat.lock().await;
+        // A lease that is still open keeps this process a client until it expires.
         let is_empty = self.shared.local().leave();
-        if is_empty && let Err(error) = self.shared.store.forget_member(self.shared.id).await {
-            debug!(%error, "not left; the member will lapse");
+        if is_empty
+            && let Err(error) = self.shared.store.remove_counter_client(self.shared.id).await
+        {
+            debug!(%error, "the counter client was not removed; it expires");
         }
     }
 }
@@ -161,8 +167,8 @@ impl Shared {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self) -> Option<Place> {
-        self.local().place()
+    fn server(&self) -> Option<ServerRef> {
+        self.local().server()
     }
 
     async fn reserve(&self, lease: &Lease, caps: &Caps) -> Result<Admission> {
@@ -170,177 +176,204 @@ impl Shared {
         loop {
             let ask = self.local().ask(lease);
             match ask {
-                Ask::Redis(place) => {
-                    self.forget_earlier_end(lease.id).await?;
-                    if let Some(verdict) = self.ask_redis(&place, lease, caps).await? {
+                Ask::Redis(server) => {
+                    self.await_earlier_end(lease.id).await?;
+                    if let Some(verdict) = self.ask_redis(&server, lease, caps).await? {
                         return Ok(verdict);
                     }
                 }
-                Ask::Confirm => self.confirm(Some(lease)).await?,
+                Ask::Heartbeat => self.heartbeat(Some(lease)).await?,
                 Ask::Database => match self.store.reserve(lease, caps).await {
                     Err(error) if error.kind() == ErrorKind::Stale => {
-                        self.confirm(None).await?;
-                        tokio::time::sleep(PAUSE).await;
+                        self.heartbeat(None).await?;
+                        tokio::time::sleep(RETRY_DELAY).await;
                     }
                     verdict => {
                         if let Ok(Admission::Admitted { .. }) = verdict {
-                            // What Redis is built up with from now on is this lease.
-                            self.local().told(lease.id);
+                            // Redis will be rebuilt with this lease.
+                            self.local().acked(lease.id);
                         }
                         return verdict;
                     }
                 },
             }
-            if began.elapsed() > PATIENCE {
-                return Err(Error::unavailable("where calls are counted is not settled"));
+            if began.elapsed() > TIMEOUT {
+                self.abandon(lease.id).await?;
+                return Err(Error::unavailable("the counter is changing its backend; try again"));
             }
         }
     }
 
-    /// The verdict of Redis; none when it has none that can be believed.
+    /// The verdict of Redis; `None` if it has none that can be trusted.
     async fn ask_redis(
         &self,
-        place: &Place,
+        server: &ServerRef,
         lease: &Lease,
         caps: &Caps,
     ) -> Result<Option<Admission>> {
-        // Dropped here, the lease stays open until it expires: it may be counted.
-        match self.redis.reserve(place, lease, caps).await {
-            // An answer that took too long is as good as none: others may count elsewhere by now.
-            Ok(Said::Verdict(verdict @ Admission::Admitted { .. })) if self.stands(place) => {
+        if self.may_be_forgotten(lease) && self.store.is_settled(lease.id).await? {
+            self.local().close(lease.id);
+            let day = self.day_use(lease.day).await?;
+            return Ok(Some(Admission::Admitted { degraded: is_degraded(&caps.list(), &day) }));
+        }
+        // Cancelled here, the lease stays open until it expires: it may be counted.
+        match self.redis.reserve(server, lease, caps).await {
+            // A late reply is not valid: another backend may count by now.
+            Ok(Reply::Verdict(verdict @ Admission::Admitted { .. })) if self.is_current(server) => {
                 return Ok(Some(verdict));
             }
-            Ok(Said::Verdict(verdict @ Admission::Refused { .. })) if self.stands(place) => {
-                self.give_up(lease.id).await?;
+            Ok(Reply::Settled { degraded }) if self.is_current(server) => {
+                self.local().close(lease.id);
+                return Ok(Some(Admission::Admitted { degraded }));
+            }
+            Ok(Reply::Verdict(verdict @ Admission::Refused { .. })) if self.is_current(server) => {
+                self.abandon(lease.id).await?;
                 return Ok(Some(verdict));
             }
-            Ok(Said::Verdict(_)) => {
-                self.give_up(lease.id).await?;
+            Ok(Reply::Verdict(_) | Reply::Settled { .. }) => {
+                self.abandon(lease.id).await?;
                 // Redis may go on counting, and counts it.
-                self.ended(lease.id, None).await;
+                self.end(lease.id, None).await;
             }
-            Ok(Said::UnknownDay) => {
-                self.give_up(lease.id).await?;
-                self.tell_day(lease.day).await;
-            }
-            Ok(Said::Fenced) => {
-                self.give_up(lease.id).await?;
+            Ok(Reply::UnknownDay) => self.send_day(lease.day).await,
+            Ok(Reply::Fenced) => {
+                self.abandon(lease.id).await?;
                 let address = self.redis.address();
-                let why = format!("Redis at {address} was emptied, or put back to an older state");
-                self.fall_back(place, &why).await?;
+                let why = format!("Redis at {address} lost its data, or has an older state");
+                self.fall_back(server, &why).await?;
             }
             Err(error) => {
-                self.give_up(lease.id).await?;
-                self.fall_back(place, error.detail()).await?;
+                self.abandon(lease.id).await?;
+                self.fall_back(server, error.detail()).await?;
             }
         }
         Ok(None)
     }
 
-    /// Whether calls are still counted in `place`, as far as this process may know.
-    fn stands(&self, place: &Place) -> bool {
+    /// Whether the lease may repeat a call that settled, which Redis does not remember: one of long
+    /// ago, or of before Redis was rebuilt.
+    fn may_be_forgotten(&self, lease: &Lease) -> bool {
+        let rebuilt = self.local().epoch.since;
+        lease.created_at < self.clock.now() - FRESH_LEASE
+            || lease.created_at < rebuilt + CLOCK_SLACK
+    }
+
+    async fn day_use(&self, day: Date) -> Result<DayUse> {
+        let kept = self.store.day_use(day).await?;
+        let Some(server) = self.server() else { return Ok(kept) };
+        match self.redis.day_use(&server, day).await {
+            // The ledger says what is settled, Redis what is in flight.
+            Ok(Some(counted)) => Ok(DayUse { reserved: counted.reserved, ..kept }),
+            _ => Ok(kept),
+        }
+    }
+
+    /// Whether `server` still counts, according to a recent heartbeat.
+    fn is_current(&self, server: &ServerRef) -> bool {
         let local = self.local();
-        local.is_fresh() && local.place().as_ref() == Some(place)
+        local.is_fresh() && local.server().as_ref() == Some(server)
     }
 
-    /// Takes back a lease of a call that is not made.
-    async fn give_up(&self, id: Uuid) -> Result<()> {
-        let handed_over = {
-            let _nothing_is_handed_over = self.confirming.lock().await;
-            let handed_over = self.local().close(id);
-            // Also in the database: it may have been handed over, or admitted there.
+    /// Ends a lease whose call is not made.
+    async fn abandon(&self, id: Uuid) -> Result<()> {
+        let transferred = {
+            let _no_heartbeat = self.heartbeat.lock().await;
+            let transferred = self.local().close(id);
+            // Also in the database: it may have been transferred, or admitted there.
             self.store.release(id).await?;
-            handed_over
+            transferred
         };
-        if handed_over {
-            // Redis may have been built up with it, also if it had refused it before.
-            self.ended(id, None).await;
+        if transferred {
+            // Redis may have been rebuilt with it, also if it had refused it before.
+            self.end(id, None).await;
         }
         Ok(())
     }
 
-    /// A lease that is given up on the way to a verdict is asked for again under the same id, and
-    /// must not be ended by what Redis is told of the first time.
-    async fn forget_earlier_end(&self, id: Uuid) -> Result<()> {
-        let (is_untold, may_end_late) = {
+    /// A lease that is abandoned on the way to a verdict is reserved again under the same id. The
+    /// earlier end must not end it.
+    async fn await_earlier_end(&self, id: Uuid) -> Result<()> {
+        let (is_pending, may_end_late) = {
             let local = self.local();
-            (local.is_untold(id), local.may_end_late(id))
+            (local.is_pending(id), local.may_end_late(id))
         };
-        if is_untold && (may_end_late || !self.tell_end(id, None).await) {
-            self.give_up(id).await?;
-            return Err(Error::unavailable("Redis does not know yet that this lease was given up"));
+        if is_pending && (may_end_late || !self.send_end(id, None).await) {
+            self.abandon(id).await?;
+            return Err(Error::unavailable("Redis has not yet acknowledged an end of this lease"));
         }
         Ok(())
     }
 
-    /// A lease has ended in the database: tells Redis, now or when it counts again.
-    async fn ended(&self, lease: Uuid, day: Option<Date>) {
-        self.local().end(lease);
-        self.tell_end(lease, day).await;
+    /// A lease has ended in the database, in a row if `day` names its day. Sends that to Redis, now
+    /// or when it counts again.
+    async fn end(&self, lease: Uuid, day: Option<Date>) {
+        self.local().end(lease, day.is_some());
+        self.send_end(lease, day).await;
     }
 
-    /// Tells Redis of the ends that it could not be told of.
-    async fn tell_untold(&self) {
-        let untold = self.local().untold();
-        for lease in untold {
-            self.tell_end(lease, None).await;
+    /// Sends Redis the ends that it has not acknowledged.
+    async fn send_pending(&self) {
+        let pending = self.local().pending();
+        for lease in pending {
+            self.send_end(lease, None).await;
         }
     }
 
-    /// Tells Redis of an end; whether it knows.
-    async fn tell_end(&self, lease: Uuid, day: Option<Date>) -> bool {
-        let Some(place) = self.local().begin_to_tell(lease) else { return false };
-        let mut telling = Telling { shared: self, lease, is_told: false };
-        telling.is_told = self.tell(&place, Some(lease), day).await;
-        telling.is_told
+    /// Sends Redis an end, and the sums of `day`. Returns whether Redis has acknowledged it.
+    async fn send_end(&self, lease: Uuid, day: Option<Date>) -> bool {
+        let Some((server, settled)) = self.local().begin_ack(lease) else { return false };
+        let mut ack = AckGuard { shared: self, lease, acked: false };
+        let settled_until = settled.then(|| self.clock.now() + SETTLED_TTL);
+        ack.acked = self.send(&server, Some(End { lease, settled_until }), day).await;
+        ack.acked
     }
 
-    /// Tells Redis, once it counts, of the ends that this process will be asked about no more.
-    async fn tell_the_rest(&self) {
+    /// Waits until Redis has acknowledged the ends of this process.
+    async fn flush_acks(&self) {
         let began = Instant::now();
-        while !self.local().untold().is_empty() && began.elapsed() < LAST_WORD {
-            if self.confirm(None).await.is_ok() {
-                self.tell_untold().await;
+        while !self.local().pending().is_empty() && began.elapsed() < FLUSH_TIMEOUT {
+            if self.heartbeat(None).await.is_ok() {
+                self.send_pending().await;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
-    /// Tells Redis what a day has used.
-    async fn tell_day(&self, day: Date) {
-        if let Some(place) = self.place() {
-            self.tell(&place, None, Some(day)).await;
+    /// Sends Redis the sums of a day.
+    async fn send_day(&self, day: Date) {
+        if let Some(server) = self.server() {
+            self.send(&server, None, Some(day)).await;
         }
     }
 
-    /// Tells Redis of an end and of a day; whether it knows now. What it does not know yet costs a
-    /// little room.
-    async fn tell(&self, place: &Place, lease: Option<Uuid>, day: Option<Date>) -> bool {
-        let told = async {
+    /// Sends Redis an end and the sums of a day. Returns whether Redis has acknowledged them. Until
+    /// it does, it counts a little too much.
+    async fn send(&self, server: &ServerRef, end: Option<End>, day: Option<Date>) -> bool {
+        let sent = async {
             let day_use = match day {
                 Some(day) => Some((day, self.store.day_use(day).await?)),
                 None => None,
             };
             let day = day_use.as_ref().map(|(day, day_use)| (*day, day_use));
-            self.redis.book(place, lease, day).await
+            self.redis.book(server, end, day).await
         };
-        told.await.unwrap_or_else(|error| {
-            debug!(%error, "Redis does not know of an end");
+        sent.await.unwrap_or_else(|error| {
+            debug!(%error, "Redis has not acknowledged an end");
             false
         })
     }
 }
 
 /// An end on its way to Redis.
-struct Telling<'s> {
+struct AckGuard<'s> {
     shared: &'s Shared,
     lease: Uuid,
-    is_told: bool,
+    acked: bool,
 }
 
-impl Drop for Telling<'_> {
+impl Drop for AckGuard<'_> {
     fn drop(&mut self) {
         let mut local = self.shared.local();
-        if self.is_told { local.told(self.lease) } else { local.not_told(self.lease) }
+        if self.acked { local.acked(self.lease) } else { local.ack_failed(self.lease) }
     }
 }

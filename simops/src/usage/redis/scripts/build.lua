@@ -1,7 +1,7 @@
--- Builds everything anew for a generation.
--- KEYS: state, leases, ends.
--- ARGV: generation, life in seconds, number of days,
---       per day: day, version, six totals settled, six reserved;
+-- Replaces all state by that of a new generation. Settled ids stay true and are kept.
+-- KEYS: state, leases, ends, settled.
+-- ARGV: generation, seconds until the keys expire, number of days,
+--       per day: day, version, six sums settled, six reserved;
 --       then per lease: id, end in microseconds, lease.
 local state, leases, ends = KEYS[1], KEYS[2], KEYS[3]
 redis.call('DEL', state, leases, ends)

@@ -1,6 +1,6 @@
 -- What a day has used and reserved.
 -- KEYS: state. ARGV: generation, day.
--- Answers with version, six totals settled, six reserved; nothing for an unknown day; false when
+-- Returns version, six sums settled, six reserved; nothing for an unknown day; false if the state is
 -- not of this generation.
 if redis.call('HGET', KEYS[1], 'generation') ~= ARGV[1] then return false end
 local day = ARGV[2]

@@ -1,18 +1,24 @@
--- Admits a call and counts it as reserved, in one step: a copy of `usage::admission::admit`.
--- KEYS: state, leases, ends.
--- ARGV: generation, day, lease id, lease, end in microseconds;
---       caps: hard, soft, total, free, groq, gemini (-1: off);
---       what the call adds: free, groq, gemini, unpriced, cost.
--- Answers 0 not of this generation, 1 unknown day, 2 admitted, 3 admitted and degraded,
--- 10 + n refused by cap n, 20 + n refused by cap n only because of what is reserved.
-local state, leases, ends = KEYS[1], KEYS[2], KEYS[3]
-local day = ARGV[2]
-local known = redis.call('HMGET', state, 'generation', 'open', day .. ':version',
-  day .. ':calls_total', day .. ':calls_openrouter_free', day .. ':calls_groq',
-  day .. ':calls_gemini', day .. ':cost',
-  day .. ':reserved_calls_total', day .. ':reserved_calls_openrouter_free',
-  day .. ':reserved_calls_groq', day .. ':reserved_calls_gemini', day .. ':reserved_cost')
--- A key that was deleted or evicted makes the count differ: nothing here is believed any more.
+-- Admits a call and counts it as reserved, in one step: a copy of `usage::admission::admit` and of
+-- the transitions in `usage::ledger`.
+-- KEYS: state, leases, ends, settled.
+-- ARGV: generation, day, lease id, lease, end in microseconds, number of caps;
+--       per cap: name of its sum, what the call adds to it (-1: the cap does not match), hard limit
+--       and soft limit (-1: none), 1 if the soft limit includes what is reserved or else 0;
+--       then pairs of the name of a sum and what the call adds to it.
+-- Returns 0 if the state is not of this generation, 1 if the day is unknown, 2 if admitted, 3 if
+-- admitted and degraded, 4 and 5 likewise for a call that has settled, 10 + n if refused by the nth
+-- cap (from 0), 30 + n if refused by it only because of what is reserved.
+local state, leases, ends, settled_ids = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local day, id = ARGV[2], ARGV[3]
+local count = tonumber(ARGV[6])
+local names = { 'generation', 'open', day .. ':version' }
+for n = 0, count - 1 do
+  local name = ARGV[7 + 5 * n]
+  names[#names + 1] = day .. ':' .. name
+  names[#names + 1] = day .. ':reserved_' .. name
+end
+local known = redis.call('HMGET', state, unpack(names))
+-- A key that was deleted or evicted makes the counts differ: nothing here can be trusted.
 local open = tonumber(known[2])
 if known[1] ~= ARGV[1] or redis.call('HLEN', leases) ~= open
   or redis.call('ZCARD', ends) ~= open then
@@ -20,48 +26,29 @@ if known[1] ~= ARGV[1] or redis.call('HLEN', leases) ~= open
 end
 if not known[3] then return 1 end
 
-local settled = { tonumber(known[8]), tonumber(known[4]), tonumber(known[5]), tonumber(known[6]),
-  tonumber(known[7]) }
-local reserved = { tonumber(known[13]), tonumber(known[9]), tonumber(known[10]),
-  tonumber(known[11]), tonumber(known[12]) }
-local hard, soft = tonumber(ARGV[6]), tonumber(ARGV[7])
-local cost = tonumber(ARGV[16])
-local asked = { 1, tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]) }
-
-local function refusal()
-  if hard >= 0 then
-    local least = settled[1] + cost
-    if least + reserved[1] > hard or settled[1] >= hard then
-      return (least <= hard and settled[1] < hard) and 20 or 10
-    end
+local degraded, refused = false, nil
+for n = 0, count - 1 do
+  local settled, reserved = tonumber(known[4 + 2 * n] or '0'), tonumber(known[5 + 2 * n] or '0')
+  local arg = 7 + 5 * n
+  local adds, hard, soft = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 3])
+  local used = settled + reserved * tonumber(ARGV[arg + 4])
+  if soft >= 0 and used >= soft then degraded = true end
+  if not refused and hard >= 0 and adds >= 0 then
+    local fits = settled < hard and settled + adds <= hard
+    if not fits or settled + adds + reserved > hard then refused = (fits and 30 or 10) + n end
   end
-  for n = 1, 4 do
-    local cap = tonumber(ARGV[7 + n])
-    if cap >= 0 and asked[n] > 0 and settled[n + 1] + reserved[n + 1] >= cap then
-      return (settled[n + 1] < cap and 20 or 10) + n
-    end
-  end
-end
-
-local degraded = soft >= 0 and settled[1] >= soft
-for n = 1, 4 do
-  local cap = tonumber(ARGV[7 + n])
-  if cap >= 0 and (settled[n + 1] + reserved[n + 1]) * 100 >= cap * 85 then degraded = true end
 end
 local admitted = degraded and 3 or 2
 
--- A repeat of what was admitted already.
-if redis.call('HEXISTS', leases, ARGV[3]) == 1 then return admitted end
-local refused = refusal()
+-- A repeat of a reservation.
+if redis.call('HEXISTS', leases, id) == 1 then return admitted end
+if redis.call('ZSCORE', settled_ids, id) then return admitted + 2 end
 if refused then return refused end
 
-redis.call('HSET', leases, ARGV[3], ARGV[4])
-redis.call('ZADD', ends, ARGV[5], ARGV[3])
+redis.call('HSET', leases, id, ARGV[4])
+redis.call('ZADD', ends, ARGV[5], id)
 redis.call('HINCRBY', state, 'open', 1)
-redis.call('HINCRBY', state, day .. ':reserved_calls_total', 1)
-if ARGV[16] ~= '0' then redis.call('HINCRBY', state, day .. ':reserved_cost', ARGV[16]) end
-if ARGV[12] ~= '0' then redis.call('HINCRBY', state, day .. ':reserved_calls_openrouter_free', 1) end
-if ARGV[13] ~= '0' then redis.call('HINCRBY', state, day .. ':reserved_calls_groq', 1) end
-if ARGV[14] ~= '0' then redis.call('HINCRBY', state, day .. ':reserved_calls_gemini', 1) end
-if ARGV[15] ~= '0' then redis.call('HINCRBY', state, day .. ':reserved_calls_unpriced', 1) end
+for arg = 7 + 5 * count, #ARGV, 2 do
+  redis.call('HINCRBY', state, day .. ':reserved_' .. ARGV[arg], ARGV[arg + 1])
+end
 return admitted

@@ -1,32 +1,31 @@
-//! Where calls are counted, and the processes that count in Redis.
+//! The counter's epoch and its clients. The tables are `fence` and `members`.
 
 use async_trait::async_trait;
 use simops::Result;
-use simops::usage::{Fence, FenceStore, Lease, Member};
+use simops::usage::{CounterClient, CounterEpoch, CounterEpochStore, Lease, Op};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::codec::{Micros, Word};
-use crate::counting::{self, Touched};
 use crate::days::{sums, totals};
 use crate::error::Work;
-use crate::leases;
 use crate::link::Link;
+use crate::{counting, leases};
 
 #[async_trait]
-impl FenceStore for PostgresStore {
-    async fn fence(&self) -> Result<Fence> {
+impl CounterEpochStore for PostgresStore {
+    async fn counter_epoch(&self) -> Result<CounterEpoch> {
         self.base
             .look(|mut connection| async move {
                 let row = sqlx::query("SELECT * FROM fence").fetch_one(&mut *connection).await?;
-                Ok((connection, fence(&row)?))
+                Ok((connection, epoch(&row)?))
             })
             .await
     }
 
-    async fn move_fence(&self, from: u64, to: &Fence) -> Result<bool> {
+    async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool> {
         self.base
             .write(|mut tx| async move {
                 let moved = sqlx::query(
@@ -34,7 +33,7 @@ impl FenceStore for PostgresStore {
                          reason = $5 WHERE generation = $6",
                 )
                 .bind(to.generation.cast_signed())
-                .bind(Word(to.counted_in))
+                .bind(Word(to.backend))
                 .bind(&to.redis)
                 .bind(Micros(to.since))
                 .bind(&to.reason)
@@ -50,26 +49,21 @@ impl FenceStore for PostgresStore {
             .await
     }
 
-    async fn confirm(&self, member: &Member, open: &[Lease]) -> Result<Fence> {
-        let by_time = self.base.ledger_by_time;
+    async fn heartbeat(&self, client: &CounterClient, open: &[Lease]) -> Result<CounterEpoch> {
+        let (by_time, transfer) = (self.base.ledger_by_time, &[Op::Transfer(open.to_vec())]);
         self.base
             .write_known(|mut tx| async move {
-                let fence = lock(&mut tx).await?;
-                let mut touched = Touched::default();
-                touched.ids.extend(open.iter().map(|lease| lease.id));
-                touched.days.extend(open.iter().map(|lease| lease.day));
+                let epoch = lock(&mut tx).await?;
                 if !open.is_empty() {
-                    let mut books = counting::open(&mut tx, touched, &fence, by_time).await?;
-                    open.iter().for_each(|lease| books.hand_over(lease));
-                    counting::close(&mut tx, &books).await?;
+                    counting::apply_locked(&mut tx, transfer, epoch.clone(), by_time).await?;
                 }
-                put_member(&mut tx, member).await?;
-                Ok((tx, fence))
+                put_client(&mut tx, client).await?;
+                Ok((tx, epoch))
             })
             .await
     }
 
-    async fn forget_member(&self, id: Uuid) -> Result<()> {
+    async fn remove_counter_client(&self, id: Uuid) -> Result<()> {
         self.base
             .write_known(|mut tx| async move {
                 sqlx::query("DELETE FROM members WHERE id = $1").bind(id).execute(&mut *tx).await?;
@@ -78,11 +72,11 @@ impl FenceStore for PostgresStore {
             .await
     }
 
-    async fn members(&self) -> Result<Vec<Member>> {
+    async fn counter_clients(&self) -> Result<Vec<CounterClient>> {
         self.base
             .look(|mut connection| async move {
-                let members = members(&mut connection).await?;
-                Ok((connection, members))
+                let clients = clients(&mut connection).await?;
+                Ok((connection, clients))
             })
             .await
     }
@@ -95,18 +89,28 @@ impl FenceStore for PostgresStore {
             })
             .await
     }
+
+    async fn is_settled(&self, id: Uuid) -> Result<bool> {
+        self.base
+            .look(|mut connection| async move {
+                let row = sqlx::query("SELECT 1 FROM usage WHERE id = $1").bind(id);
+                let found = row.fetch_optional(&mut *connection).await?.is_some();
+                Ok((connection, found))
+            })
+            .await
+    }
 }
 
-/// The fence, its row locked until the transaction ends.
-pub(crate) async fn lock(connection: &mut Link) -> Work<Fence> {
+/// The epoch. Its row stays locked until the transaction ends.
+pub(crate) async fn lock(connection: &mut Link) -> Work<CounterEpoch> {
     let row = sqlx::query("SELECT * FROM fence FOR NO KEY UPDATE").fetch_one(connection).await?;
-    Ok(fence(&row)?)
+    Ok(epoch(&row)?)
 }
 
-fn fence(row: &PgRow) -> sqlx::Result<Fence> {
-    Ok(Fence {
+fn epoch(row: &PgRow) -> sqlx::Result<CounterEpoch> {
+    Ok(CounterEpoch {
         generation: row.try_get::<i64, _>("generation")?.cast_unsigned(),
-        counted_in: row.try_get::<Word<_>, _>("counted_in")?.0,
+        backend: row.try_get::<Word<_>, _>("counted_in")?.0,
         namespace: row.try_get("namespace")?,
         redis: row.try_get("redis")?,
         since: row.try_get::<Micros, _>("since")?.0,
@@ -114,27 +118,27 @@ fn fence(row: &PgRow) -> sqlx::Result<Fence> {
     })
 }
 
-/// All members by id.
-pub(crate) async fn members(connection: &mut Link) -> Work<Vec<Member>> {
+/// All clients by id.
+pub(crate) async fn clients(connection: &mut Link) -> Work<Vec<CounterClient>> {
     let rows = sqlx::query(
         "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, \
              cost, id, generation, until FROM members ORDER BY id",
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.iter().map(member).collect::<sqlx::Result<_>>()?)
+    Ok(rows.iter().map(client).collect::<sqlx::Result<_>>()?)
 }
 
-fn member(row: &PgRow) -> sqlx::Result<Member> {
-    Ok(Member {
+fn client(row: &PgRow) -> sqlx::Result<CounterClient> {
+    Ok(CounterClient {
         id: row.try_get("id")?,
         generation: row.try_get::<i64, _>("generation")?.cast_unsigned(),
         until: row.try_get::<Micros, _>("until")?.0,
-        promise: totals(row, 0)?,
+        allotment: totals(row, 0)?,
     })
 }
 
-async fn put_member(connection: &mut Link, member: &Member) -> Work<()> {
+async fn put_client(connection: &mut Link, client: &CounterClient) -> Work<()> {
     let mut query = sqlx::query(
         "INSERT INTO members (id, generation, until, calls_total, calls_openrouter_free, \
              calls_groq, calls_gemini, calls_unpriced, cost) \
@@ -143,10 +147,10 @@ async fn put_member(connection: &mut Link, member: &Member) -> Work<()> {
              calls_openrouter_free = $5, calls_groq = $6, calls_gemini = $7, calls_unpriced = $8, \
              cost = $9",
     )
-    .bind(member.id)
-    .bind(member.generation.cast_signed())
-    .bind(Micros(member.until));
-    for sum in sums(&member.promise) {
+    .bind(client.id)
+    .bind(client.generation.cast_signed())
+    .bind(Micros(client.until));
+    for sum in sums(&client.allotment) {
         query = query.bind(sum);
     }
     query.execute(connection).await?;

@@ -1,25 +1,24 @@
-//! Where calls are counted, and the processes that count in Redis.
+//! The counter's epoch and its clients. The tables are `fence` and `members`.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 use simops::Result;
-use simops::usage::{DayTotals, Fence, FenceStore, Lease, Member};
+use simops::usage::{CounterClient, CounterEpoch, CounterEpochStore, Lease, Op};
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::codec::{Micros, Word};
 use crate::days::totals;
 use crate::error::Work;
-use crate::leases::{self, hand_over};
+use crate::{counting, leases};
 
 #[async_trait]
-impl FenceStore for SqliteStore {
-    async fn fence(&self) -> Result<Fence> {
-        self.read(fence).await
+impl CounterEpochStore for SqliteStore {
+    async fn counter_epoch(&self) -> Result<CounterEpoch> {
+        self.read(epoch).await
     }
 
-    async fn move_fence(&self, from: u64, to: &Fence) -> Result<bool> {
+    async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool> {
         let to = to.clone();
         self.write(move |tx| {
             let mut statement = tx.prepare_cached(
@@ -28,7 +27,7 @@ impl FenceStore for SqliteStore {
             )?;
             let moved = statement.execute(params![
                 to.generation,
-                Word(to.counted_in),
+                Word(to.backend),
                 to.redis,
                 Micros(to.since),
                 to.reason,
@@ -42,19 +41,17 @@ impl FenceStore for SqliteStore {
         .await
     }
 
-    async fn confirm(&self, member: &Member, open: &[Lease]) -> Result<Fence> {
-        let (member, open) = (member.clone(), open.to_vec());
+    async fn heartbeat(&self, client: &CounterClient, open: &[Lease]) -> Result<CounterEpoch> {
+        let (client, transfer) = (client.clone(), Op::Transfer(open.to_vec()));
         self.write(move |tx| {
-            for lease in &open {
-                hand_over(tx, lease)?;
-            }
-            put_member(tx, &member)?;
-            fence(tx)
+            counting::apply_one(tx, &transfer)?;
+            put_client(tx, &client)?;
+            epoch(tx)
         })
         .await
     }
 
-    async fn forget_member(&self, id: Uuid) -> Result<()> {
+    async fn remove_counter_client(&self, id: Uuid) -> Result<()> {
         self.write(move |tx| {
             tx.prepare_cached("DELETE FROM members WHERE id = ?1")?.execute([id.as_bytes()])?;
             Ok(())
@@ -62,37 +59,32 @@ impl FenceStore for SqliteStore {
         .await
     }
 
-    async fn members(&self) -> Result<Vec<Member>> {
-        self.read(members).await
+    async fn counter_clients(&self) -> Result<Vec<CounterClient>> {
+        self.read(clients).await
     }
 
     async fn open_leases(&self) -> Result<Vec<Lease>> {
         self.read(leases::all).await
     }
-}
 
-/// What members that are behind may hold.
-///
-/// # Errors
-/// When calls are not counted here.
-pub(crate) fn promised(connection: &Connection, now: Timestamp) -> Work<DayTotals> {
-    let fence = fence(connection)?;
-    fence.check_counted_in_database()?;
-    // Without Redis there has never been a move, nor a member.
-    if fence.generation == 0 {
-        return Ok(DayTotals::default());
+    async fn is_settled(&self, id: Uuid) -> Result<bool> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT 1 FROM usage WHERE id = ?1")?;
+            Ok(statement.exists([id.as_bytes()])?)
+        })
+        .await
     }
-    Ok(fence.promised(&members(connection)?, now))
 }
 
-fn fence(connection: &Connection) -> Work<Fence> {
+/// The current epoch.
+pub(crate) fn epoch(connection: &Connection) -> Work<CounterEpoch> {
     let mut statement = connection.prepare_cached(
         "SELECT generation, counted_in, namespace, redis, since, reason FROM fence",
     )?;
     Ok(statement.query_row([], |row| {
-        Ok(Fence {
+        Ok(CounterEpoch {
             generation: row.get(0)?,
-            counted_in: row.get::<_, Word<_>>(1)?.0,
+            backend: row.get::<_, Word<_>>(1)?.0,
             namespace: row.get(2)?,
             redis: row.get(3)?,
             since: row.get::<_, Micros>(4)?.0,
@@ -101,26 +93,27 @@ fn fence(connection: &Connection) -> Work<Fence> {
     })?)
 }
 
-fn members(connection: &Connection) -> Work<Vec<Member>> {
+/// All clients by id.
+pub(crate) fn clients(connection: &Connection) -> Work<Vec<CounterClient>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, generation, until, calls_total, calls_openrouter_free, calls_groq, \
              calls_gemini, calls_unpriced, cost FROM members ORDER BY id",
     )?;
-    let members = statement.query_map([], member)?;
-    Ok(members.collect::<rusqlite::Result<_>>()?)
+    let clients = statement.query_map([], client)?;
+    Ok(clients.collect::<rusqlite::Result<_>>()?)
 }
 
-fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
-    Ok(Member {
+fn client(row: &Row<'_>) -> rusqlite::Result<CounterClient> {
+    Ok(CounterClient {
         id: Uuid::from_bytes(row.get(0)?),
         generation: row.get(1)?,
         until: row.get::<_, Micros>(2)?.0,
-        promise: totals(row, 3)?,
+        allotment: totals(row, 3)?,
     })
 }
 
-fn put_member(connection: &Connection, member: &Member) -> Work<()> {
-    let Member { id, generation, promise, until } = member;
+fn put_client(connection: &Connection, client: &CounterClient) -> Work<()> {
+    let CounterClient { id, generation, allotment, until } = client;
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO members (id, generation, until, calls_total, \
              calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost) \
@@ -131,12 +124,12 @@ fn put_member(connection: &Connection, member: &Member) -> Work<()> {
         ":id": id.as_bytes(),
         ":generation": generation,
         ":until": Micros(*until),
-        ":calls_total": promise.calls_total,
-        ":calls_openrouter_free": promise.calls_openrouter_free,
-        ":calls_groq": promise.calls_groq,
-        ":calls_gemini": promise.calls_gemini,
-        ":calls_unpriced": promise.calls_unpriced,
-        ":cost": promise.cost.0,
+        ":calls_total": allotment.calls_total,
+        ":calls_openrouter_free": allotment.calls_openrouter_free,
+        ":calls_groq": allotment.calls_groq,
+        ":calls_gemini": allotment.calls_gemini,
+        ":calls_unpriced": allotment.calls_unpriced,
+        ":cost": allotment.cost.0,
     })?;
     Ok(())
 }

@@ -1,0 +1,339 @@
+//! Random histories of ledger operations, to be replayed on several counters at once.
+//!
+//! The rules are in [`crate::usage::ledger`]. [`replay`] holds counters to them: every counter must
+//! give the same outcomes, and hold the same rows, leases and sums after each step.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use simops::testing::{Counting, History, MemoryStore, replay};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> simops::Result<()> {
+//! let counting = || {
+//!     let store = Arc::new(MemoryStore::new());
+//!     Counting { counter: store.clone(), store }
+//! };
+//! // The second one is your store, or your counter over a store.
+//! let counters = [("memory", counting()), ("mine", counting())];
+//! replay(History::new(7, jiff::Timestamp::UNIX_EPOCH), 100, &counters).await
+//! # }
+//! ```
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use uuid::Uuid;
+
+use super::{Counting, ManualClock};
+use crate::clock::{day_of, truncate_to_micros};
+use crate::store::{ActivityScope, UsageFilter};
+use crate::usage::{Admission, Caps, CounterClient, DayTotals, Lease, NanoUsd, UsageRow};
+use crate::{Error, Result};
+
+/// Calls that a history knows at once: few, so that ids repeat.
+const CALLS: u64 = 24;
+const RUNS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
+/// How long a lease lives: some steps.
+const LEASE_TTL: SignedDuration = SignedDuration::from_mins(30);
+/// More than a page of any history.
+const ALL: usize = 100_000;
+
+/// A step of a history.
+#[derive(Debug, Clone)]
+pub enum HistoryStep {
+    /// Reserves.
+    Reserve(Lease, Caps),
+    /// Settles.
+    Settle(UsageRow),
+    /// Records rows in one call.
+    Record(Vec<UsageRow>),
+    /// Releases.
+    Release(Uuid),
+    /// Expires leases.
+    Expire(Timestamp),
+    /// Transfers leases by a heartbeat.
+    Transfer(Vec<Lease>),
+    /// Takes steps concurrently that do not depend on each other's order.
+    Concurrent(Vec<HistoryStep>),
+}
+
+/// A random history: reservations below caps of each kind, settlements, releases, expiries, with
+/// repeated ids, changed amounts, runs and days, over several days and runs. The same for the same
+/// seed and start.
+#[derive(Debug, Clone)]
+pub struct History {
+    random: u64,
+    start: Timestamp,
+    now: Timestamp,
+    recent: Vec<Lease>,
+    of_a_store: bool,
+    clock: Option<Arc<ManualClock>>,
+}
+
+impl History {
+    /// A history from `start` on.
+    pub fn new(seed: u64, start: Timestamp) -> Self {
+        let (random, start) = (seed.wrapping_mul(2).wrapping_add(1), truncate_to_micros(start));
+        Self { random, start, now: start, recent: Vec::new(), of_a_store: false, clock: None }
+    }
+
+    /// Adds the steps that only a store takes: rows recorded in one call, and leases transferred by
+    /// a heartbeat. A counter over a store does not notice them.
+    #[must_use]
+    pub fn of_a_store(mut self) -> Self {
+        self.of_a_store = true;
+        self
+    }
+
+    /// Sets `clock` to the time of each step.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<ManualClock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The next step.
+    pub fn step(&mut self) -> HistoryStep {
+        let passed = SignedDuration::from_secs(self.below(600).cast_signed());
+        self.now += passed;
+        if let Some(clock) = &self.clock {
+            clock.advance(passed);
+        }
+        match self.below(20) {
+            0..=6 => {
+                let lease = if self.below(4) == 0 { self.known_lease() } else { self.new_lease() };
+                HistoryStep::Reserve(lease, self.caps())
+            }
+            7..=10 => HistoryStep::Settle(self.row()),
+            11 if self.of_a_store => {
+                HistoryStep::Record((0..self.below(4)).map(|_| self.row()).collect())
+            }
+            12..=13 => HistoryStep::Release(self.known_lease().id),
+            14..=15 => HistoryStep::Expire(self.now),
+            16 if self.of_a_store => {
+                HistoryStep::Transfer((0..self.below(3)).map(|_| self.known_lease()).collect())
+            }
+            _ => self.concurrent(),
+        }
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        // Knuth's linear congruential generator; its high bits are random enough.
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % bound
+    }
+
+    fn one_of<T: Clone>(&mut self, items: &[T], otherwise: T) -> T {
+        let picked = usize::try_from(self.below(items.len() as u64)).ok();
+        picked.and_then(|picked| items.get(picked)).cloned().unwrap_or(otherwise)
+    }
+
+    fn amount(&mut self) -> NanoUsd {
+        NanoUsd(self.below(120).cast_signed())
+    }
+
+    fn new_lease(&mut self) -> Lease {
+        let id = u128::from(self.below(u64::MAX)) << 64 | u128::from(self.below(u64::MAX));
+        let lease = Lease {
+            id: Uuid::from_u128(id),
+            day: day_of(self.now),
+            run_id: self.one_of(&RUNS, None).map(str::to_owned),
+            agent_id: Some(self.below(9).cast_signed()),
+            checkpoint: None,
+            provider: self.one_of(&["openrouter", "groq", "gemini", "mistral"], "groq").to_owned(),
+            model: self.one_of(&["m", "m:free"], "m").to_owned(),
+            upper_bound: self.amount(),
+            priced: self.below(4) > 0,
+            created_at: self.now,
+            expires_at: self.now + LEASE_TTL,
+        };
+        if self.recent.len() as u64 >= CALLS {
+            let oldest = self.below(CALLS / 2);
+            self.recent.remove(usize::try_from(oldest).unwrap_or(0));
+        }
+        self.recent.push(lease.clone());
+        lease
+    }
+
+    /// A lease under an id that was used before, now and then with other figures.
+    fn known_lease(&mut self) -> Lease {
+        if self.recent.is_empty() {
+            return self.new_lease();
+        }
+        let recent = self.recent.clone();
+        let fallback = self.new_lease();
+        let mut lease = self.one_of(&recent, fallback);
+        if self.below(4) == 0 {
+            lease.day = day_of(self.now + 12.hours());
+        }
+        if self.below(4) == 0 {
+            lease.run_id = self.one_of(&RUNS, None).map(str::to_owned);
+        }
+        if self.below(4) == 0 {
+            lease.upper_bound = self.amount();
+            lease.provider = self.one_of(&["groq", "gemini"], "groq").to_owned();
+        }
+        lease
+    }
+
+    fn row(&mut self) -> UsageRow {
+        let lease = if self.below(6) == 0 { self.new_lease() } else { self.known_lease() };
+        self.row_of(&lease)
+    }
+
+    fn row_of(&mut self, lease: &Lease) -> UsageRow {
+        let expired = lease.expired(self.now);
+        let (success, error_type) = match self.below(8) {
+            0 => return expired,
+            1 | 2 => (false, Some("timeout".to_owned())),
+            _ => (true, None),
+        };
+        UsageRow {
+            success,
+            error_type,
+            fallback_used: self.below(5) == 0,
+            input_tokens: self.below(1_000).cast_signed(),
+            output_tokens: self.below(1_000).cast_signed(),
+            cost: self.amount(),
+            ..expired
+        }
+    }
+
+    fn caps(&mut self) -> Caps {
+        let mut cap = |bound: u64| match self.below(4) {
+            0 => Some(self.below(bound).cast_signed()),
+            1 => Some(bound.cast_signed()),
+            _ => None,
+        };
+        let (soft, hard) = (cap(2_000).map(NanoUsd), cap(3_000).map(NanoUsd));
+        let (total, openrouter_free, groq, gemini) = (cap(40), cap(20), cap(15), cap(15));
+        Caps { soft, hard, total, openrouter_free, groq, gemini }
+    }
+
+    /// Steps on calls of their own, admitted without caps: in any order they end in the same sums.
+    fn concurrent(&mut self) -> HistoryStep {
+        let steps = (0..2 + self.below(12)).map(|_| {
+            let lease = self.new_lease();
+            match self.below(3) {
+                0 => HistoryStep::Reserve(lease, Caps::default()),
+                1 => HistoryStep::Settle(self.row_of(&lease)),
+                _ if self.of_a_store => HistoryStep::Record(vec![self.row_of(&lease)]),
+                _ => HistoryStep::Release(lease.id),
+            }
+        });
+        HistoryStep::Concurrent(steps.collect())
+    }
+
+    /// The days that steps so far may have named.
+    fn days(&self) -> impl Iterator<Item = jiff::civil::Date> {
+        let last = day_of(self.now + 12.hours());
+        day_of(self.start).series(1.day()).take_while(move |day| *day <= last)
+    }
+}
+
+/// Replays `steps` steps of a history on all `counters`.
+///
+/// # Errors
+/// `Internal`, naming the counter and the step, if an outcome or the content of a counter differs
+/// from that of the first one. Any error of a counter that the first one does not have, too.
+pub async fn replay(
+    mut history: History,
+    steps: usize,
+    counters: &[(&str, Counting)],
+) -> Result<()> {
+    let Some(((first, reference), others)) = counters.split_first() else { return Ok(()) };
+    for number in 0..steps {
+        let step = history.step();
+        let expected = (take(reference, &step).await, content(reference, &history).await?);
+        for (name, other) in others {
+            let found = (take(other, &step).await, content(other, &history).await?);
+            if found != expected {
+                let (found, expected) = difference(&found, &expected);
+                return Err(Error::internal(format!(
+                    "{name} differs from {first} after step {number}, {step:?}: {found} is not {expected}"
+                )));
+            }
+        }
+    }
+    for (name, counting) in counters {
+        let wrong = counting.store.recount().await?.differences();
+        if !wrong.is_empty() {
+            return Err(Error::internal(format!(
+                "sums of {name} do not equal its ledger: {wrong:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Takes a step. Returns one outcome per call.
+async fn take(on: &Counting, step: &HistoryStep) -> Vec<String> {
+    match step {
+        HistoryStep::Concurrent(steps) => {
+            join_all(steps.iter().map(|step| take_one(on, step))).await
+        }
+        step => vec![take_one(on, step).await],
+    }
+}
+
+async fn take_one(on: &Counting, step: &HistoryStep) -> String {
+    let shown = match step {
+        HistoryStep::Reserve(lease, caps) => on.counter.reserve(lease, caps).await.map(admission),
+        HistoryStep::Settle(row) => on.counter.settle(row).await.map(done),
+        HistoryStep::Record(rows) => on.store.record_usage(rows).await.map(done),
+        HistoryStep::Release(id) => on.counter.release(*id).await.map(done),
+        HistoryStep::Expire(now) => on.counter.expire(*now).await.map(|count| format!("{count}")),
+        HistoryStep::Transfer(leases) => {
+            let client = CounterClient {
+                id: Uuid::nil(),
+                generation: 0,
+                allotment: DayTotals::default(),
+                until: Timestamp::UNIX_EPOCH,
+            };
+            on.store.heartbeat(&client, leases).await.map(|_| "transferred".to_owned())
+        }
+        HistoryStep::Concurrent(_) => Ok("concurrent steps do not nest".to_owned()),
+    };
+    shown.unwrap_or_else(|error| format!("{:?}: {}", error.kind(), error.detail()))
+}
+
+fn admission(admission: Admission) -> String {
+    format!("{admission:?}")
+}
+
+fn done((): ()) -> String {
+    "done".to_owned()
+}
+
+/// What a counter and its store hold.
+async fn content(on: &Counting, history: &History) -> Result<Vec<String>> {
+    let mut content = Vec::new();
+    for day in history.days() {
+        content.push(format!("{day}: {:?}", on.counter.day_use(day).await?));
+    }
+    for run_id in RUNS.into_iter().flatten() {
+        let totals = on.store.llm_totals(&ActivityScope::Run(run_id.to_owned())).await?;
+        content.push(format!("{run_id}: {totals:?}"));
+    }
+    let mut rows = on.store.usage_rows(&UsageFilter::default(), ALL).await?.items;
+    // Rows of concurrent steps are written in any order.
+    rows.sort_by_key(|row| row.id);
+    content.extend(rows.iter().map(|row| format!("{row:?}")));
+    Ok(content)
+}
+
+type Found = (Vec<String>, Vec<String>);
+
+fn difference(found: &Found, expected: &Found) -> (String, String) {
+    let all = |of: &Found| of.0.iter().chain(&of.1).cloned().collect::<Vec<_>>();
+    let (found, expected) = (all(found), all(expected));
+    let place =
+        found.iter().zip(&expected).take_while(|(found, expected)| found == expected).count();
+    let at = |lines: &[String]| lines.get(place).cloned().unwrap_or_else(|| "nothing".to_owned());
+    (at(&found), at(&expected))
+}

@@ -1,0 +1,50 @@
+//! The counter's epoch and its clients.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::MemoryStore;
+use crate::Result;
+use crate::usage::{CounterClient, CounterEpoch, CounterEpochStore, Lease, Op};
+
+#[async_trait]
+impl CounterEpochStore for MemoryStore {
+    async fn counter_epoch(&self) -> Result<CounterEpoch> {
+        Ok(self.data().counter_epoch.clone())
+    }
+
+    async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool> {
+        let mut data = self.data();
+        if data.counter_epoch.generation != from {
+            return Ok(false);
+        }
+        data.counter_epoch = to.clone();
+        drop(data);
+        self.tell_watchers();
+        Ok(true)
+    }
+
+    async fn heartbeat(&self, client: &CounterClient, open: &[Lease]) -> Result<CounterEpoch> {
+        let mut data = self.data();
+        data.apply(&Op::Transfer(open.to_vec()))?;
+        data.counter_clients.insert(client.id, client.clone());
+        Ok(data.counter_epoch.clone())
+    }
+
+    async fn remove_counter_client(&self, id: Uuid) -> Result<()> {
+        self.data().counter_clients.remove(&id);
+        Ok(())
+    }
+
+    async fn counter_clients(&self) -> Result<Vec<CounterClient>> {
+        Ok(self.data().counter_clients.values().cloned().collect())
+    }
+
+    async fn open_leases(&self) -> Result<Vec<Lease>> {
+        Ok(self.data().leases.values().cloned().collect())
+    }
+
+    async fn is_settled(&self, id: Uuid) -> Result<bool> {
+        Ok(self.data().usage.iter().any(|row| row.id == id))
+    }
+}

@@ -1,0 +1,64 @@
+//! A row of the usage ledger: one per model call.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use uuid::Uuid;
+
+use super::NanoUsd;
+use super::lease::LEASE_EXPIRED;
+
+/// A call to a model: what was asked, how it ended and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsageRow {
+    /// Names the call. However often a row is recorded, its id is counted once.
+    pub id: Uuid,
+    /// The UTC day it counts for.
+    pub day: Date,
+    /// The run that made the call, if any.
+    pub run_id: Option<String>,
+    /// The agent that made the call, if any.
+    pub agent_id: Option<i64>,
+    /// The agent's checkpoint, counted from 1, if any.
+    pub checkpoint: Option<i64>,
+    /// The provider's name in lower case: `openrouter`, `groq`, `gemini`, …
+    pub provider: String,
+    /// The model asked for.
+    pub model_requested: String,
+    /// The model that answered, if the provider named it.
+    pub model_resolved: Option<String>,
+    /// Tokens sent.
+    pub input_tokens: i64,
+    /// The part of the tokens sent that the provider had cached.
+    pub cached_input_tokens: i64,
+    /// Tokens received, reasoning included.
+    pub output_tokens: i64,
+    /// The part of the tokens received that was reasoning.
+    pub reasoning_tokens: i64,
+    /// What it cost.
+    pub cost: NanoUsd,
+    /// Whether the price book knows the model. If not, the fallback price was charged.
+    pub priced: bool,
+    /// Whether the call succeeded.
+    pub success: bool,
+    /// Whether the call was degraded or took a later route.
+    pub fallback_used: bool,
+    /// How long the call took, in milliseconds.
+    pub latency_ms: i64,
+    /// What failed, if the call did not succeed.
+    pub error_type: Option<String>,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+}
+
+impl UsageRow {
+    /// Whether this is the row of a lease that expired: its cost is an upper bound.
+    pub fn is_expired(&self) -> bool {
+        self.error_type.as_deref() == Some(LEASE_EXPIRED)
+    }
+
+    /// Whether `new` replaces this row: real figures replace those of an expired lease, and nothing
+    /// else replaces anything.
+    pub fn is_superseded_by(&self, new: &Self) -> bool {
+        self.is_expired() && !new.is_expired()
+    }
+}
