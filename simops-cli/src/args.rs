@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use simops::control::Environment;
+use simops::control::{Environment, WriteGate, WritePolicy};
 use simops::execute::actor_name;
 use simops_database::DatabaseArgs;
 use tracing_subscriber::filter::Targets;
@@ -63,7 +63,8 @@ pub(crate) struct Globals {
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) actor: Option<String>,
 
-    /// Where a database that is worked on directly stands: development or production
+    /// The environment: development or production. A database that a server or worker in production
+    /// has opened is marked as production, whatever this says
     #[arg(
         long,
         global = true,
@@ -75,16 +76,16 @@ pub(crate) struct Globals {
     )]
     pub(crate) environment: Environment,
 
-    /// Whether such a database may be written: true or false [default: true in development]
+    /// The write gate: true, false or stop-only [default: true in development, false in production]
     #[arg(
         long,
         global = true,
         env = "ADMIN_WRITE_ENABLED",
         hide_env_values = true,
-        value_name = "BOOL",
-        value_parser = flag
+        value_name = "GATE",
+        value_parser = WriteGate::parse
     )]
-    pub(crate) admin_write_enabled: Option<bool>,
+    pub(crate) admin_write_enabled: Option<WriteGate>,
 
     /// The folder that baselines and digests are written to
     #[arg(
@@ -174,15 +175,10 @@ fn environment(text: &str) -> Result<Environment, String> {
     named.ok_or_else(|| "must be development or production".to_owned())
 }
 
-fn flag(text: &str) -> Result<bool, String> {
-    let flag = text.trim().to_ascii_lowercase().parse();
-    flag.map_err(|_| "must be true or false".to_owned())
-}
-
 impl Globals {
-    /// Whether operators may write a database that is worked on directly.
-    pub(crate) fn write_enabled(&self) -> bool {
-        self.admin_write_enabled.unwrap_or(self.environment == Environment::Development)
+    /// What flags and environment say about writes.
+    pub(crate) fn write_policy(&self) -> WritePolicy {
+        WritePolicy { environment: self.environment, gate: self.admin_write_enabled }
     }
 
     /// Who acts.

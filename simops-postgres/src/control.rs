@@ -125,6 +125,10 @@ impl ControlStore for PostgresStore {
         "postgres"
     }
 
+    fn is_persistent(&self) -> bool {
+        true
+    }
+
     fn pool_utilization(&self) -> f64 {
         self.base.connections.utilization()
     }
@@ -137,6 +141,7 @@ async fn load(connection: &mut Link) -> Work<ControlState> {
         gate_generation: row.try_get::<i64, _>("gate_generation")?.cast_unsigned(),
         overrides: row.try_get::<Json<Overrides>, _>("overrides")?.0,
         run: None,
+        production_mark: row.try_get("production_mark")?,
         world_epoch: row.try_get("world_epoch")?,
         audit_head: AuditHead {
             id: row.try_get("audit_head_id")?,
@@ -154,8 +159,8 @@ async fn commit(
     change: &Change,
     answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
 ) -> Work<(Tx, Commit)> {
-    // First and alone in naming the generation: what follows is reached by one of all rivals, which
-    // wait for the lock on this row and then find that the generation has moved.
+    // The generation is compared first: concurrent commits wait for the lock on this row and then find
+    // another generation.
     if !replace_state(&mut tx, change).await? {
         return Ok((tx.undone(), Commit::Conflict));
     }
@@ -183,8 +188,8 @@ async fn replace_state(connection: &mut Link, change: &Change) -> Work<bool> {
     let next = &change.next;
     let replaced = sqlx::query(
         "UPDATE control SET generation = $1, gate_generation = $2, overrides = $3, \
-             world_epoch = $4, audit_head_id = $5, audit_head_hash = $6 \
-         WHERE generation = $7",
+             world_epoch = $4, audit_head_id = $5, audit_head_hash = $6, production_mark = $7 \
+         WHERE generation = $8",
     )
     .bind(next.generation.cast_signed())
     .bind(next.gate_generation.cast_signed())
@@ -192,6 +197,7 @@ async fn replace_state(connection: &mut Link, change: &Change) -> Work<bool> {
     .bind(next.world_epoch)
     .bind(next.audit_head.id)
     .bind(&next.audit_head.hash)
+    .bind(next.production_mark)
     .bind(change.expected_generation.cast_signed())
     .execute(connection)
     .await?;

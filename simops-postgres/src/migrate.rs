@@ -11,7 +11,7 @@ use crate::link::Link;
 const LOCK: i64 = 0x5369_4f70;
 
 /// Each brings the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0010_alerts.sql"),
     include_str!("../migrations/0011_retention.sql"),
     include_str!("../migrations/0012_kpi_token.sql"),
+    include_str!("../migrations/0013_production_mark.sql"),
 ];
 
 /// Brings the schema up to date.

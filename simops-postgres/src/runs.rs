@@ -14,9 +14,11 @@ pub(crate) async fn put(connection: &mut Link, run: &RunRecord) -> Work<()> {
     sqlx::query(
         "INSERT INTO runs (run_id, mode, protocol_version, condition_name, hypothesis_id, \
              season_id, season_number, parent_run_id, transfer_policy_version, epoch_id, \
-             run_class, world_epoch, started_at, started_by, start_reason, ended_at, end_reason, \
-             ended_by) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+             run_class, mirror_control_run_id, carryover_agent_count, fresh_agent_count, \
+             protocol_deviation, deviation_reason, world_epoch, started_at, started_by, \
+             start_reason, ended_at, end_reason, ended_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+             $19, $20, $21, $22, $23) \
          ON CONFLICT (run_id) DO UPDATE SET mode = excluded.mode, \
              protocol_version = excluded.protocol_version, \
              condition_name = excluded.condition_name, hypothesis_id = excluded.hypothesis_id, \
@@ -24,6 +26,11 @@ pub(crate) async fn put(connection: &mut Link, run: &RunRecord) -> Work<()> {
              parent_run_id = excluded.parent_run_id, \
              transfer_policy_version = excluded.transfer_policy_version, \
              epoch_id = excluded.epoch_id, run_class = excluded.run_class, \
+             mirror_control_run_id = excluded.mirror_control_run_id, \
+             carryover_agent_count = excluded.carryover_agent_count, \
+             fresh_agent_count = excluded.fresh_agent_count, \
+             protocol_deviation = excluded.protocol_deviation, \
+             deviation_reason = excluded.deviation_reason, \
              world_epoch = excluded.world_epoch, started_at = excluded.started_at, \
              started_by = excluded.started_by, start_reason = excluded.start_reason, \
              ended_at = excluded.ended_at, end_reason = excluded.end_reason, \
@@ -40,6 +47,11 @@ pub(crate) async fn put(connection: &mut Link, run: &RunRecord) -> Work<()> {
     .bind(&run.transfer_policy_version)
     .bind(&run.epoch_id)
     .bind(Word(run.run_class))
+    .bind(&run.mirror_control_run_id)
+    .bind(run.carryover_agent_count)
+    .bind(run.fresh_agent_count)
+    .bind(run.protocol_deviation)
+    .bind(&run.deviation_reason)
     .bind(run.world_epoch)
     .bind(Micros(run.started_at))
     .bind(&run.started_by)
@@ -88,6 +100,11 @@ pub(crate) fn record(row: &PgRow) -> sqlx::Result<RunRecord> {
         transfer_policy_version: row.try_get("transfer_policy_version")?,
         epoch_id: row.try_get("epoch_id")?,
         run_class: row.try_get::<Word<_>, _>("run_class")?.0,
+        mirror_control_run_id: row.try_get("mirror_control_run_id")?,
+        carryover_agent_count: row.try_get("carryover_agent_count")?,
+        fresh_agent_count: row.try_get("fresh_agent_count")?,
+        protocol_deviation: row.try_get("protocol_deviation")?,
+        deviation_reason: row.try_get("deviation_reason")?,
         world_epoch: row.try_get("world_epoch")?,
         started_at: row.try_get::<Micros, _>("started_at")?.0,
         started_by: row.try_get("started_by")?,

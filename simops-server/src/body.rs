@@ -27,12 +27,12 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_KEY_CHARS: usize = 255;
 
 /// A write request: its actor and idempotency key, and its body.
-pub(crate) struct Write<T> {
+pub(crate) struct WriteRequest<T> {
     pub(crate) caller: Caller,
     pub(crate) body: T,
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Write<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for WriteRequest<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {

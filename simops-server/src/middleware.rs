@@ -14,14 +14,13 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
-use crate::access::{Actor, Client, is_admin, is_write};
+use crate::access::{Actor, Client, is_admin, is_write, write_of};
 use crate::problem::{Cause, Problem};
 use crate::request_id::REQUEST_ID;
 use crate::state::App;
 
 /// Time limit of a handler. A reset waits at most 8 s for its world.
 const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
-const RESET: &str = "/api/admin/control/run/reset-dev";
 /// The route that requests to unknown paths are counted under.
 const UNMATCHED: &str = "unmatched";
 
@@ -40,7 +39,7 @@ pub(crate) async fn handle(State(app): State<App>, mut request: Request, next: N
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let client = app.access.client_ip(peer, request.headers());
     request.extensions_mut().insert(Client(client));
-    let authorized = authorize(&app, client, &mut request, started);
+    let authorized = authorize(&app, client, route.as_ref(), &mut request, started).await;
     let actor = authorized.as_ref().ok().cloned().flatten();
     let mut response = match authorized {
         Ok(_) => run(next, request).await,
@@ -55,19 +54,27 @@ pub(crate) async fn handle(State(app): State<App>, mut request: Request, next: N
     response
 }
 
-/// Checks access to the admin API. The actor is `None` for the other paths, which are public.
-fn authorize(
+/// Checks access to the admin API, and the write gate before a body is read. The actor is `None` for
+/// the other paths, which are public.
+async fn authorize(
     app: &App,
     client: IpAddr,
+    route: Option<&MatchedPath>,
     request: &mut Request,
     now: Instant,
 ) -> Result<Option<Actor>, Problem> {
     if !is_admin(request.uri().path()) {
         return Ok(None);
     }
-    app.access.check(client, request.method(), request.headers(), now)?;
-    if is_write(request.method()) && request.uri().path() == RESET {
-        app.ops.check_reset_allowed()?;
+    app.access.check(client, request.headers(), now)?;
+    if is_write(request.method()) {
+        let write = route.and_then(|route| write_of(request.method(), route.as_str()));
+        let rules = app.ops.write_rules().await?;
+        rules.check_gate(write)?;
+        app.access.check_write(rules)?;
+        if let Some(write) = write {
+            rules.check(write)?;
+        }
     }
     let actor = Actor::named_in(request.headers(), client)?;
     request.extensions_mut().insert(actor.clone());

@@ -50,7 +50,7 @@ pub async fn start(
     let counter = open_counter(store.clone(), redis_url, Arc::clone(&clock)).await?;
     let options = OpsOptions {
         environment: config.environment,
-        write_enabled: config.write_enabled,
+        write_gate: config.write_gate,
         registry: Arc::clone(&config.registry),
         output_folder: config.output_folder.clone(),
         alerts: config.alerts.clone(),
@@ -58,6 +58,7 @@ pub async fn start(
         digest_schedule: config.digest_schedule,
     };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
+    ops.system().mark_production().await?;
     let generated = generated_token(&mut config)?;
     let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 

@@ -42,10 +42,9 @@ impl AppState {
         ingest: IngestOptions,
         openapi: Bytes,
     ) -> App {
-        let options = ops.options();
         let snapshots = Arc::new(Snapshots::new(&ops, !access.allowlist.is_empty()));
         Arc::new(Self {
-            access: Access::new(access, options.environment, options.write_enabled),
+            access: Access::new(access),
             ingest: Ingest::new(ingest),
             streams: Arc::new(Streams::new(Arc::clone(&ops), Arc::clone(&snapshots))),
             snapshots,

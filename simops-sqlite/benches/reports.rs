@@ -52,7 +52,8 @@ async fn main() {
         baseline.push(began.elapsed());
         assert_eq!(answer.metrics.rows.len(), 24);
         let began = Instant::now();
-        let drafted = ops.digest(&Caller::default(), &draft).await.unwrap();
+        let drafted =
+            ops.writer(&Caller::default()).await.unwrap().create_digest(&draft).await.unwrap();
         digest.push(began.elapsed());
         assert!(drafted.created, "{}", drafted.status);
         println!("resident memory grew by {} KiB", resident().saturating_sub(before));

@@ -105,6 +105,10 @@ impl ControlStore for SqliteStore {
         "sqlite"
     }
 
+    fn is_persistent(&self) -> bool {
+        self.is_file()
+    }
+
     fn pool_utilization(&self) -> f64 {
         self.utilization()
     }
@@ -118,6 +122,7 @@ fn load(connection: &Connection) -> Work<ControlState> {
             gate_generation: row.get::<_, i64>("gate_generation")?.cast_unsigned(),
             overrides: row.get::<_, Json<Overrides>>("overrides")?.0,
             run: None,
+            production_mark: row.get("production_mark")?,
             world_epoch: row.get("world_epoch")?,
             audit_head: AuditHead {
                 id: row.get("audit_head_id")?,
@@ -141,7 +146,7 @@ fn commit(
     {
         return Ok(Commit::Conflict);
     }
-    // First and alone in naming the generation: what follows is reached by one of all rivals.
+    // The generation is compared first: only one of several concurrent commits gets further.
     if !replace_state(tx, change)? {
         return Ok(Commit::Conflict);
     }
@@ -167,8 +172,8 @@ fn replace_state(connection: &Connection, change: &Change) -> Work<bool> {
     let next = &change.next;
     let mut statement = connection.prepare_cached(
         "UPDATE control SET generation = ?1, gate_generation = ?2, overrides = ?3, \
-             world_epoch = ?4, audit_head_id = ?5, audit_head_hash = ?6 \
-         WHERE generation = ?7",
+             world_epoch = ?4, audit_head_id = ?5, audit_head_hash = ?6, production_mark = ?7 \
+         WHERE generation = ?8",
     )?;
     let replaced = statement.execute(params![
         next.generation.cast_signed(),
@@ -177,6 +182,7 @@ fn replace_state(connection: &Connection, change: &Change) -> Work<bool> {
         next.world_epoch,
         next.audit_head.id,
         next.audit_head.hash,
+        next.production_mark,
         change.expected_generation.cast_signed(),
     ])?;
     Ok(replaced == 1)

@@ -9,7 +9,7 @@ use crate::error::Work;
 const APPLICATION_ID: i32 = 0x5369_4f70;
 
 /// Each brings the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0011_kpi_folds.sql"),
     include_str!("../migrations/0012_retention.sql"),
     include_str!("../migrations/0013_kpi_runs.sql"),
+    include_str!("../migrations/0014_production_mark.sql"),
 ];
 
 /// Refuses a database that is not simops's or of a newer version, and tells the version of one

@@ -12,10 +12,13 @@ pub(crate) fn put(connection: &Connection, run: &RunRecord) -> Work<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO runs (run_id, mode, protocol_version, condition_name, hypothesis_id, \
              season_id, season_number, parent_run_id, transfer_policy_version, epoch_id, \
-             run_class, world_epoch, started_at, started_by, start_reason, ended_at, end_reason, \
-             ended_by) \
+             run_class, mirror_control_run_id, carryover_agent_count, fresh_agent_count, \
+             protocol_deviation, deviation_reason, world_epoch, started_at, started_by, \
+             start_reason, ended_at, end_reason, ended_by) \
          VALUES (:run_id, :mode, :protocol_version, :condition_name, :hypothesis_id, :season_id, \
              :season_number, :parent_run_id, :transfer_policy_version, :epoch_id, :run_class, \
+             :mirror_control_run_id, :carryover_agent_count, :fresh_agent_count, \
+             :protocol_deviation, :deviation_reason, \
              :world_epoch, :started_at, :started_by, :start_reason, :ended_at, :end_reason, \
              :ended_by) \
          ON CONFLICT (run_id) DO UPDATE SET mode = excluded.mode, \
@@ -25,6 +28,11 @@ pub(crate) fn put(connection: &Connection, run: &RunRecord) -> Work<()> {
              parent_run_id = excluded.parent_run_id, \
              transfer_policy_version = excluded.transfer_policy_version, \
              epoch_id = excluded.epoch_id, run_class = excluded.run_class, \
+             mirror_control_run_id = excluded.mirror_control_run_id, \
+             carryover_agent_count = excluded.carryover_agent_count, \
+             fresh_agent_count = excluded.fresh_agent_count, \
+             protocol_deviation = excluded.protocol_deviation, \
+             deviation_reason = excluded.deviation_reason, \
              world_epoch = excluded.world_epoch, started_at = excluded.started_at, \
              started_by = excluded.started_by, start_reason = excluded.start_reason, \
              ended_at = excluded.ended_at, end_reason = excluded.end_reason, \
@@ -42,6 +50,11 @@ pub(crate) fn put(connection: &Connection, run: &RunRecord) -> Work<()> {
         ":transfer_policy_version": run.transfer_policy_version,
         ":epoch_id": run.epoch_id,
         ":run_class": Word(run.run_class),
+        ":mirror_control_run_id": run.mirror_control_run_id,
+        ":carryover_agent_count": run.carryover_agent_count,
+        ":fresh_agent_count": run.fresh_agent_count,
+        ":protocol_deviation": run.protocol_deviation,
+        ":deviation_reason": run.deviation_reason,
         ":world_epoch": run.world_epoch,
         ":started_at": Micros(run.started_at),
         ":started_by": run.started_by,
@@ -89,6 +102,11 @@ pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         transfer_policy_version: row.get("transfer_policy_version")?,
         epoch_id: row.get("epoch_id")?,
         run_class: row.get::<_, Word<_>>("run_class")?.0,
+        mirror_control_run_id: row.get("mirror_control_run_id")?,
+        carryover_agent_count: row.get("carryover_agent_count")?,
+        fresh_agent_count: row.get("fresh_agent_count")?,
+        protocol_deviation: row.get("protocol_deviation")?,
+        deviation_reason: row.get("deviation_reason")?,
         world_epoch: row.get("world_epoch")?,
         started_at: row.get::<_, Micros>("started_at")?.0,
         started_by: row.get("started_by")?,

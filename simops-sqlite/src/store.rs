@@ -79,6 +79,11 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Whether the database lies in a file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.reads.is_some()
+    }
+
     /// Lets the database grow to `max_bytes` at most, or as far as the disk allows. Beyond it,
     /// writes fail as on a full disk.
     ///

@@ -1,7 +1,8 @@
-//! From an intent to a commit: load, decide, commit, and once more when somebody was faster.
+//! Executes writes: load the state, decide, commit; on a conflict, decide again.
 //!
-//! The one place where control state is changed. An idempotency key's first answer, success or
-//! refusal, is stored with the change it belongs to and repeated from then on.
+//! Control state is changed nowhere else. Each write needs a [`WritePermit`], and the rules for
+//! writes are checked again on the state that the commit names. The first response under an
+//! idempotency key, success or refusal, is stored with its change and repeated.
 
 use std::sync::Arc;
 
@@ -17,8 +18,11 @@ use crate::alert::{Alert, AlertOptions, DeliveryState};
 use crate::clock::day_of;
 use crate::control::alerts::{self, AlertUpdate, EvaluationInput};
 use crate::control::decide::Start;
-use crate::control::digests::{IfExists, NewDraft};
-use crate::control::{Change, Command, Context, ControlState, Environment, decide};
+use crate::control::digests::{IfExists, NewDigest};
+use crate::control::{
+    Change, Command, Context, ControlState, Environment, Write, WriteGate, WritePolicy, WriteRules,
+    decide,
+};
 use crate::digest::{Digest, DigestStatus};
 use crate::kpi::MAX_LATE_DAYS;
 use crate::kpi::summary::{AVERAGE_DAYS, Days};
@@ -28,78 +32,112 @@ use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::{Clock, Error, ErrorKind, FieldError, Result};
 
-/// How often a decision is made anew before the caller is told to come back.
+/// Attempts of one write before the caller is asked to try again later.
 const MAX_ATTEMPTS: usize = 64;
 
-/// Who asks and why.
+/// The actor of a write, the reason, and the idempotency key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Caller {
     /// The actor's name.
     pub actor: String,
-    /// Why, checked by [`crate::run::rules::check_reason`].
+    /// The reason, checked by [`crate::run::rules::check_reason`].
     pub reason: Option<String>,
-    /// The caller's name for this write, if it may be repeated.
+    /// The key under which the write can be repeated safely.
     pub idempotency: Option<IdempotencyKey>,
 }
 
-impl Caller {
-    /// A part of simops itself: `system:NAME`.
+/// The right to one write: of a person, checked against the write gate, or of simops itself.
+///
+/// [`Writer`](crate::ops::Writer) and [`SystemWriter`](crate::ops::SystemWriter) hand them out.
+#[derive(Debug, Clone)]
+pub struct WritePermit {
+    caller: Caller,
+    /// What a person writes; `None` for a write of simops itself, which the gate does not concern.
+    write: Option<Write>,
+}
+
+impl WritePermit {
+    /// The right of a part of simops to write on its own behalf, as `system:NAME`. The write gate
+    /// does not apply, so it must not be used for what a person asks for.
     pub fn system(name: &str) -> Self {
-        Self { actor: format!("{SYSTEM}{name}"), ..Self::default() }
+        let caller = Caller { actor: format!("{SYSTEM}{name}"), ..Caller::default() };
+        Self { caller, write: None }
+    }
+
+    /// The right of `caller` to `write` under `rules`.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the rules do not allow it.
+    pub(crate) fn person(caller: &Caller, write: Write, rules: WriteRules) -> Result<Self> {
+        rules.check(write)?;
+        Ok(Self { caller: caller.clone(), write: Some(write) })
+    }
+
+    /// The same permit with a reason.
+    #[must_use]
+    pub fn with_reason(self, reason: Option<String>) -> Self {
+        Self { caller: Caller { reason, ..self.caller }, ..self }
+    }
+
+    /// The write of a person that it allows; `None` for one of simops itself.
+    pub fn write(&self) -> Option<Write> {
+        self.write
     }
 }
 
 /// The longest actor name, in characters; what is longer is cut.
 const MAX_ACTOR_CHARS: usize = 120;
-/// Names that begin so are simops's own.
+/// Reserved for simops itself.
 const SYSTEM: &str = "system:";
 
-/// The actor that somebody outside gives as a name: trimmed, cut to 120 characters, `admin` when
-/// nothing is left.
+/// The actor named by a request: trimmed, cut to 120 characters, `admin` when empty.
 ///
 /// # Errors
-/// `Invalid` for `field` when the name has control characters, or would pass for simops itself.
+/// Returns `Invalid` for `field` when the name has control characters or begins with `system:`.
 pub fn actor_name(field: &str, given: &str) -> Result<String> {
     let name = given.trim();
     if name.chars().any(char::is_control) {
         return Err(Error::invalid(field, "must not contain control characters"));
     }
     if name.get(..SYSTEM.len()).is_some_and(|start| start.eq_ignore_ascii_case(SYSTEM)) {
-        return Err(Error::invalid(field, "must not begin with system:, which is simops itself"));
+        return Err(Error::invalid(
+            field,
+            "must not begin with system:, which is reserved for simops",
+        ));
     }
     let name: String = name.chars().take(MAX_ACTOR_CHARS).collect();
     let name = name.trim_end();
     Ok(if name.is_empty() { "admin" } else { name }.to_owned())
 }
 
-/// What is asked for, before the store's facts are known.
+/// A requested write, before the facts that only the store knows are loaded.
 #[derive(Debug, Clone)]
 pub enum Intent {
-    /// Start a run, in a world just built if there is one.
+    /// Start a run, in the world that was just built for it, if any.
     Start(Box<RunPlan>, Option<i64>),
-    /// Keep a digest, unless its date has one.
-    Draft(Box<Digest>, IfExists),
-    /// Publish or discard the digest of that name.
-    MoveDraft(String, DigestStatus),
+    /// Store a new digest.
+    CreateDigest(Box<Digest>, IfExists),
+    /// Publish or discard the digest with that slug.
+    SetDigestStatus(String, DigestStatus),
     /// A command that needs no facts.
     Command(Command),
-    /// Hold the rules against the days.
+    /// Evaluate the alert rules.
     EvaluateAlerts(Arc<AlertOptions>),
-    /// Say that somebody knows of an alert.
+    /// Acknowledge an alert.
     AcknowledgeAlert(Uuid),
-    /// Tell nobody of an alert before a time, or again.
+    /// Silence an alert until a time, or end its silence.
     SilenceAlert(Uuid, Option<Timestamp>),
-    /// Try a delivery again.
+    /// Send a message again.
     ReplayDelivery(Uuid),
 }
 
-/// Decides and commits.
+/// Decides writes and commits them.
 pub struct Executor {
     store: Arc<dyn RunStore>,
     registry: Arc<Registry>,
-    environment: Environment,
+    policy: WritePolicy,
     clock: Arc<dyn Clock>,
-    // Writers of this process take turns, so that they do not outdate each other's decisions.
+    // Serialises the writers of this process, which would otherwise conflict with each other.
     turn: Mutex<()>,
 }
 
@@ -111,54 +149,86 @@ enum Answer {
 }
 
 impl Executor {
-    /// An executor on `store`.
+    /// An executor on `store`; `policy` is what the configuration says about writes.
     pub fn new(
         store: Arc<dyn RunStore>,
         registry: Arc<Registry>,
-        environment: Environment,
+        policy: impl Into<WritePolicy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, registry, environment, clock, turn: Mutex::new(()) }
+        Self { store, registry, policy: policy.into(), clock, turn: Mutex::new(()) }
     }
 
-    /// Makes `intent` true and answers with what `answer` says of the state before and after it.
+    /// The rules for writes on a database in `state`.
+    pub fn rules_on(&self, state: &ControlState) -> WriteRules {
+        self.policy.on(state.production_mark)
+    }
+
+    /// The rules for writes that are in force now.
     ///
     /// # Errors
-    /// What [`decide()`] refuses; `Invalid` for a key used with another request; `Unavailable` when
-    /// the store is away (the outcome may be unknown: repeat with the same key) or too many others
-    /// write.
+    /// Returns an error when the database cannot be read.
+    pub async fn rules(&self) -> Result<WriteRules> {
+        let unmarked = self.policy.on(false);
+        // The mark makes no difference to a process of production, and opens no closed gate.
+        if unmarked == self.policy.on(true) || self.policy.gate == Some(WriteGate::Closed) {
+            return Ok(unmarked);
+        }
+        Ok(self.rules_on(&self.store.load().await?))
+    }
+
+    /// Marks the database as production, if this process runs in production and the database
+    /// outlives it.
+    ///
+    /// # Errors
+    /// Returns an error when the database cannot be read or written.
+    pub async fn mark_production(&self, permit: &WritePermit) -> Result<()> {
+        let is_production = self.policy.environment == Environment::Production;
+        if !is_production || !self.store.is_persistent() {
+            return Ok(());
+        }
+        self.execute(permit, &Intent::Command(Command::MarkProduction), |_, _| ()).await
+    }
+
+    /// Executes `intent`; the response is what `answer` makes of the state before and after it.
+    ///
+    /// # Errors
+    /// Returns the rejection of [`decide()`]; `Forbidden` when the rules for writes have changed;
+    /// `Invalid` for an idempotency key that was used with another request; `Unavailable` when the
+    /// database is unavailable (the outcome may be unknown: repeat with the same key) or too many
+    /// others write.
     pub async fn execute<A: Serialize + DeserializeOwned>(
         &self,
-        caller: &Caller,
+        permit: &WritePermit,
         intent: &Intent,
         answer: impl Fn(&ControlState, &ControlState) -> A,
     ) -> Result<A> {
-        self.execute_change(caller, intent, |before, change| answer(before, &change.next)).await
+        self.execute_change(permit, intent, |before, change| answer(before, &change.next)).await
     }
 
-    /// The same with an answer that may look at the whole change.
+    /// The same; the response is made of the whole change.
     ///
     /// # Errors
     /// As [`Executor::execute`].
     pub async fn execute_change<A: Serialize + DeserializeOwned>(
         &self,
-        caller: &Caller,
+        permit: &WritePermit,
         intent: &Intent,
         answer: impl Fn(&ControlState, &Change) -> A,
     ) -> Result<A> {
         let _turn = self.turn.lock().await;
         for _ in 0..MAX_ATTEMPTS {
-            if let Some(first) = self.replay(caller).await? {
+            if let Some(first) = self.replay(permit).await? {
                 return first;
             }
             let state = self.store.load().await?;
-            let decided = self.decide(&state, caller, intent).await;
+            let decided = self.decide(&state, permit, intent).await;
             let result = match &decided {
                 Ok(change) => Ok(answer(&state, change)),
                 Err(error) if is_verdict(error) => Err(error),
                 Err(_) => return decided.and_then(|_| Err(Error::internal("no verdict"))),
             };
-            let commit = self.store_answer(caller, decided.as_ref().ok(), &result).await?;
+            let commit = self.store_answer(permit, decided.as_ref().ok(), &result).await?;
             if commit == Commit::Done {
                 return match result {
                     Ok(answer) => Ok(answer),
@@ -169,25 +239,29 @@ impl Executor {
         Err(Error::unavailable("too many others change the control state at once; try again"))
     }
 
-    /// Whether `intent` would be granted now, without doing it.
+    /// Checks whether `intent` would be granted now, without executing it.
     ///
     /// # Errors
     /// As [`Executor::execute`].
-    pub async fn rehearse(&self, caller: &Caller, intent: &Intent) -> Result<()> {
+    pub async fn rehearse(&self, permit: &WritePermit, intent: &Intent) -> Result<()> {
         let state = self.store.load().await?;
-        self.decide(&state, caller, intent).await.map(drop)
+        self.decide(&state, permit, intent).await.map(drop)
     }
 
-    /// Answers with `refusal`, and remembers it as the answer to the caller's key if it is a verdict
-    /// rather than a failure to reach one. An answer given meanwhile stands.
+    /// Returns `refusal`, and stores it under the caller's key if it is a decision rather than a
+    /// failure to reach one. A response stored meanwhile takes precedence.
     ///
     /// # Errors
-    /// Always, unless the key was answered with a success meanwhile.
-    pub async fn refuse<A: DeserializeOwned>(&self, caller: &Caller, refusal: Error) -> Result<A> {
+    /// Returns an error unless a success was stored under the key meanwhile.
+    pub async fn refuse<A: DeserializeOwned>(
+        &self,
+        permit: &WritePermit,
+        refusal: Error,
+    ) -> Result<A> {
         if is_verdict(&refusal) {
             let refused = Err::<(), _>(&refusal);
-            if self.store_answer(caller, None, &refused).await? == Commit::Conflict
-                && let Some(first) = self.replay(caller).await?
+            if self.store_answer(permit, None, &refused).await? == Commit::Conflict
+                && let Some(first) = self.replay(permit).await?
             {
                 return first;
             }
@@ -195,37 +269,40 @@ impl Executor {
         Err(refusal)
     }
 
-    /// The answer to work that changes nothing of the control state: the first one again when the
-    /// caller's key has it, else that of `work`, which is then kept under the key.
+    /// Runs `work`, which does not change the control state, unless the caller's key has a response
+    /// already; stores the response under the key.
     ///
     /// # Errors
-    /// Those of `work`, of which only verdicts are kept; `Invalid` for a key used with another
-    /// request.
+    /// Returns the error of `work`, which is stored if it is a decision; `Invalid` for a key that was
+    /// used with another request.
     pub async fn once<A: Serialize + DeserializeOwned>(
         &self,
-        caller: &Caller,
+        permit: &WritePermit,
         work: impl Future<Output = Result<A>>,
     ) -> Result<A> {
-        if let Some(first) = self.replay(caller).await? {
+        if let Some(first) = self.replay(permit).await? {
             return first;
         }
         let answer = match work.await {
-            Err(error) => return self.refuse(caller, error).await,
+            Err(error) => return self.refuse(permit, error).await,
             Ok(answer) => answer,
         };
-        let commit = self.store_answer(caller, None, &Ok(&answer)).await?;
-        match self.replay(caller).await? {
+        let commit = self.store_answer(permit, None, &Ok(&answer)).await?;
+        match self.replay(permit).await? {
             Some(first) if commit == Commit::Conflict => first,
             _ => Ok(answer),
         }
     }
 
-    /// The answer given earlier under the caller's key.
+    /// The response stored under the caller's key.
     ///
     /// # Errors
-    /// `Invalid` when the key was used with another request.
-    pub async fn replay<A: DeserializeOwned>(&self, caller: &Caller) -> Result<Option<Result<A>>> {
-        let Some(key) = &caller.idempotency else { return Ok(None) };
+    /// Returns `Invalid` when the key was used with another request.
+    pub async fn replay<A: DeserializeOwned>(
+        &self,
+        permit: &WritePermit,
+    ) -> Result<Option<Result<A>>> {
+        let Some(key) = &permit.caller.idempotency else { return Ok(None) };
         let Some(recorded) = self.store.idempotency_record(&key.key).await? else {
             return Ok(None);
         };
@@ -246,29 +323,38 @@ impl Executor {
     async fn decide(
         &self,
         state: &ControlState,
-        caller: &Caller,
+        permit: &WritePermit,
         intent: &Intent,
     ) -> Result<Change> {
         let now = self.clock.now();
+        // The database may have been marked since the permit was given; the commit names this state.
+        let rules = self.rules_on(state);
+        if let Some(write) = permit.write {
+            rules.check(write)?;
+        }
         let context = Context {
             registry: &self.registry,
-            environment: self.environment,
-            actor: &caller.actor,
-            reason: caller.reason.as_deref(),
+            environment: rules.environment(),
+            actor: &permit.caller.actor,
+            reason: permit.caller.reason.as_deref(),
             now,
         };
         match intent {
             Intent::Command(command) => decide(state, command, &context),
-            Intent::Draft(draft, if_exists) => {
-                let existing = self.store.digests_of(draft.anchor_date).await?;
-                let new = NewDraft { draft: (**draft).clone(), existing, if_exists: *if_exists };
-                decide(state, &Command::Draft(Box::new(new)), &context)
+            Intent::CreateDigest(digest, if_exists) => {
+                let existing = self.store.digests_of(digest.anchor_date).await?;
+                let new = NewDigest { digest: (**digest).clone(), existing, if_exists: *if_exists };
+                decide(state, &Command::CreateDigest(Box::new(new)), &context)
             }
-            Intent::MoveDraft(slug, to) => {
-                let draft = self.store.digest(slug).await?;
-                let draft =
-                    draft.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))?;
-                decide(state, &Command::MoveDraft { draft: Box::new(draft), to: *to }, &context)
+            Intent::SetDigestStatus(slug, to) => {
+                let digest = self.store.digest(slug).await?;
+                let digest =
+                    digest.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))?;
+                decide(
+                    state,
+                    &Command::SetDigestStatus { digest: Box::new(digest), to: *to },
+                    &context,
+                )
             }
             Intent::Start(plan, epoch) => {
                 let start = self.start_facts(plan, *epoch, now).await?;
@@ -289,8 +375,8 @@ impl Executor {
         }
     }
 
-    // Whatever an alert or a message is read after the state was loaded belongs to that state, or the
-    // commit finds that the generation has moved.
+    // Alerts and messages are read after the state: if they have changed since, the commit is a
+    // conflict.
     async fn evaluate(
         &self,
         state: &ControlState,
@@ -302,7 +388,7 @@ impl Executor {
         let newest = self.store.newest_alerts().await?;
         let facts = EvaluationInput { days: &days, newest: &newest, today };
         let found = AlertUpdate::of(options, &facts, context.now);
-        let last_told = match found.fingerprint() {
+        let last_sent = match found.fingerprint() {
             Some(fingerprint) => self.store.last_message(&fingerprint).await?,
             None => None,
         };
@@ -313,8 +399,8 @@ impl Executor {
                 gone.push(receiver.clone());
             }
         }
-        let last_told = last_told.map(|sent| sent.message.created_at);
-        Ok(found.change(state, options, last_told, |receiver| gone.contains(receiver), context))
+        let last_sent = last_sent.map(|sent| sent.message.created_at);
+        Ok(found.change(state, options, last_sent, |receiver| gone.contains(receiver), context))
     }
 
     async fn alert(&self, id: Uuid) -> Result<Alert> {
@@ -332,14 +418,16 @@ impl Executor {
             Some(run_id) => (run_id.clone(), self.store.run(run_id).await?.is_some()),
             None => (self.free_run_id(&plan.default_run_id(now)).await?, false),
         };
-        let parent_exists = match &plan.parent_run_id {
-            Some(parent) => self.store.run(parent).await?.is_some(),
-            None => true,
-        };
-        Ok(Start { plan: plan.clone(), run_id, taken, parent_exists, new_epoch })
+        let mut missing_runs = Vec::new();
+        for named in [&plan.parent_run_id, &plan.mirror_control_run_id].into_iter().flatten() {
+            if self.store.run(named).await?.is_none() {
+                missing_runs.push(named.clone());
+            }
+        }
+        Ok(Start { plan: plan.clone(), run_id, taken, missing_runs, new_epoch })
     }
 
-    /// `base`, or `base-2`, `base-3`, … when runs were started in the same second.
+    /// `base`, or `base-2`, `base-3`, … for runs started in the same second.
     async fn free_run_id(&self, base: &str) -> Result<String> {
         let mut candidate = base.to_owned();
         let mut next = 2_u32;
@@ -352,11 +440,11 @@ impl Executor {
 
     async fn store_answer<A: Serialize>(
         &self,
-        caller: &Caller,
+        permit: &WritePermit,
         change: Option<&Change>,
         result: &Result<A, &Error>,
     ) -> Result<Commit> {
-        let recorded = match &caller.idempotency {
+        let recorded = match &permit.caller.idempotency {
             None => None,
             Some(key) => Some((key, self.recorded(key, result)?)),
         };
@@ -390,10 +478,10 @@ impl Executor {
     }
 }
 
-/// The sums of the last `days` days, and of as many as these may be compared with.
+/// The sums of the last `days` days and of the days that they are compared with.
 ///
 /// # Errors
-/// Of the store.
+/// Returns an error when the database cannot be read.
 pub async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Result<Days> {
     // The latest cohort that is mature, wherever it lies, has a week before it.
     let back = days.max(MAX_LATE_DAYS) + AVERAGE_DAYS + RETENTION_DAYS[1] + 1;
@@ -401,12 +489,10 @@ pub async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Resu
     store.kpi_days(today.checked_sub(back.days()).map_err(failed)?, today).await
 }
 
-/// Whether the error is the decision itself, rather than a failure to reach one.
+/// Whether the error is a decision rather than a failure to reach one. `Forbidden` is none: the same
+/// request may be granted under other rules.
 fn is_verdict(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Invalid | ErrorKind::Rejected | ErrorKind::Conflict | ErrorKind::Forbidden
-    )
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Rejected | ErrorKind::Conflict)
 }
 
 #[cfg(test)]

@@ -65,17 +65,17 @@ async fn main() {
     let caller = Caller { actor: "bench".to_owned(), ..Caller::default() };
     let none = ReasonBody::default();
     let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
-    ops.start_run(&caller, &start).await.expect("a run");
+    ops.writer(&caller).await.unwrap().start_run(&start).await.expect("a run");
     until(&store, HostState::Running).await;
 
     let mut times = Vec::new();
     for _ in 0..500 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let began = Instant::now();
-        ops.pause(&caller, &none).await.expect("a pause");
+        ops.writer(&caller).await.unwrap().pause(&none).await.expect("a pause");
         until(&store, HostState::Paused).await;
         times.push(began.elapsed());
-        ops.resume(&caller, &none).await.expect("a resume");
+        ops.writer(&caller).await.unwrap().resume(&none).await.expect("a resume");
         until(&store, HostState::Running).await;
     }
     times.sort_unstable();

@@ -8,6 +8,7 @@ use serde_json::Value;
 use simops::control::{ControlState, RunGate};
 use simops::event::NewEvent;
 use simops::host::{SimulationHost, Turn};
+use simops::ops::WritePermit;
 use simops::run::{RunClass, RunMode, RunRecord};
 use simops::settings::Registry;
 use simops::store::{RunStore, TurnCommit, World};
@@ -38,9 +39,9 @@ pub struct OnceReport {
     pub documents_changed: Vec<String>,
 }
 
-/// Takes one turn of `agent` in the world that is shown, beside any worker. A dry run stores
-/// nothing (but a call to a model is booked), needs no run, and builds a world in memory when none
-/// is shown.
+/// Takes one turn of `agent` in the current world, alongside any worker. Without a `permit` it is a dry
+/// run: it stores nothing (but a call to a model is recorded), needs no run, and builds a world in
+/// memory when there is none.
 ///
 /// # Errors
 /// `Conflict` when no run is open, it is paused, or it was paused or stopped before the turn was
@@ -51,8 +52,9 @@ pub async fn once(
     commons: &Commons,
     registry: &Registry,
     agent: i64,
-    dry_run: bool,
+    permit: Option<WritePermit>,
 ) -> Result<OnceReport> {
+    let dry_run = permit.is_none();
     let state = store.load().await?;
     if !dry_run {
         check_open(&state, registry)?;
@@ -159,6 +161,11 @@ fn pretended(now: Timestamp) -> RunRecord {
         transfer_policy_version: None,
         epoch_id: None,
         run_class: RunClass::default(),
+        mirror_control_run_id: None,
+        carryover_agent_count: None,
+        fresh_agent_count: None,
+        protocol_deviation: false,
+        deviation_reason: None,
         world_epoch: None,
         started_at: now,
         started_by: String::new(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use simops::control::Write;
 use simops::llm::LlmArgs;
 use simops_examples::commons::{self, Commons};
 
@@ -45,9 +46,10 @@ pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), 
     on_database_only(globals, "agent once")?;
     let models = models(&args.models)?;
     let direct = Direct::open(globals).await?;
-    if !args.dry_run {
-        direct.ops().check_writable()?;
-    }
+    let permit = match args.dry_run {
+        true => None,
+        false => Some(direct.writer().await?.permit(Write::TakeTurn)?),
+    };
     let (store, registry) = (direct.ops().store(), &direct.ops().options().registry);
     let counter = match models.providers.is_empty() {
         true => None,
@@ -57,7 +59,7 @@ pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), 
     let router = counter.clone().map(|counter| models.router(counter, Arc::clone(clock)));
     let router = router.transpose()?.flatten();
     let commons = Commons::default().with_router(router.clone());
-    let report = commons::once(&**store, &commons, registry, args.agent, args.dry_run).await;
+    let report = commons::once(&**store, &commons, registry, args.agent, permit).await;
     book_the_rest(router.as_ref()).await;
     if let Some(counter) = counter {
         counter.close().await;

@@ -126,16 +126,18 @@ async fn take(globals: &Globals, options: BaselineOptions) -> Result<(), Failure
     let answer = match &globals.url {
         Some(_) => {
             let answer = Target::of(globals).await?.ask(&Request::Baseline(options)).await?;
-            serde_json::from_value(answer)
-                .map_err(|error| Failure::new(format!("the answer is no baseline: {error}")))?
+            let answer = serde_json::from_value(answer)
+                .map_err(|error| Failure::new(format!("the answer is no baseline: {error}")))?;
+            files::write(&globals.simops_output_dir, answer)?
         }
         None => {
             let direct = Direct::open_to_read(globals).await?;
             let bar = Bar::new("windows");
-            direct.ops().baseline(&options, &|done, all| bar.show(done, all)).await?
+            let writer = direct.writer().await?;
+            writer.write_baseline(&options, &|done, all| bar.show(done, all)).await?
         }
     };
-    print::json(&files::write(&globals.simops_output_dir, answer)?)
+    print::json(&answer)
 }
 
 fn read(folder: &Path, name: &str) -> Result<BaselineResponse, Failure> {

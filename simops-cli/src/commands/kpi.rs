@@ -92,11 +92,11 @@ pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Fa
             print::json(&verified)?;
             verdict(&verified)
         }
-        KpiCommand::Rebuild => {
-            print::json(&while_at("counting visitors' events", direct.ops().rebuild_kpi()).await?)
-        }
-        KpiCommand::Import(args) => kpi_import::run(direct.ops(), &args).await,
-        KpiCommand::Seed(args) => kpi_seed::run(direct.ops(), &args).await,
+        KpiCommand::Rebuild => print::json(
+            &while_at("counting visitors' events", direct.writer().await?.rebuild_kpi()).await?,
+        ),
+        KpiCommand::Import(args) => kpi_import::run(&direct, &args).await,
+        KpiCommand::Seed(args) => kpi_seed::run(&direct, &args).await,
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
+use simops::Clock;
+use simops::control::Write;
 use simops::kpi::{KpiEvent, MAX_BATCH, parse_one};
-use simops::ops::Ops;
+use simops::ops::Writer;
 
 use super::kpi::ImportArgs;
 use crate::exit::Failure;
 use crate::print;
+use crate::target::Direct;
 
 /// A longer line is no event.
 const MAX_LINE: usize = 64 * 1024;
@@ -33,7 +36,8 @@ pub(crate) enum Format {
 
 /// Where an import stands.
 struct Import<'a> {
-    ops: &'a Ops,
+    writer: Writer<'a>,
+    clock: &'a dyn Clock,
     bar: ProgressBar,
     batch: Vec<KpiEvent>,
     accepted: u64,
@@ -47,8 +51,9 @@ struct Import<'a> {
 }
 
 /// Records the events of a file.
-pub(super) async fn run(ops: &Ops, args: &ImportArgs) -> Result<(), Failure> {
-    ops.check_writable()?;
+pub(super) async fn run(direct: &Direct, args: &ImportArgs) -> Result<(), Failure> {
+    let writer = direct.writer().await?;
+    writer.permit(Write::ImportKpi)?;
     let is_stdin = args.file == Path::new("-");
     let by_name = args.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     let format = args.format.unwrap_or(if by_name { Format::Csv } else { Format::Ndjson });
@@ -62,7 +67,8 @@ pub(super) async fn run(ops: &Ops, args: &ImportArgs) -> Result<(), Failure> {
     };
     let bar = progress(length);
     let mut import = Import {
-        ops,
+        writer,
+        clock: &**direct.ops().clock(),
         bar: bar.clone(),
         batch: Vec::with_capacity(MAX_BATCH),
         accepted: 0,
@@ -171,7 +177,7 @@ impl Import<'_> {
         }
         // The same line of the same file is the same event.
         let uid = format!("import {line} {}", String::from_utf8_lossy(text));
-        match parse_one(text, &uid, self.ops.clock().now()) {
+        match parse_one(text, &uid, self.clock.now()) {
             Ok(event) => self.batch.push(event),
             Err(error) => self.reject(line, error.detail()),
         }
@@ -199,7 +205,7 @@ impl Import<'_> {
         }
         let mut tries = 1;
         let recorded = loop {
-            match self.ops.record_kpi(&self.batch).await {
+            match self.writer.import_kpi(&self.batch).await {
                 Ok(recorded) => break recorded,
                 // Each has a uid: what was recorded unknown to us is not recorded again.
                 Err(error) if error.is_retryable() && tries < TRIES => {

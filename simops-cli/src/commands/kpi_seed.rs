@@ -7,25 +7,25 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::json;
 use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent, MAX_BATCH};
-use simops::ops::Ops;
 
 use super::kpi::SeedArgs;
 use crate::exit::Failure;
 use crate::print;
+use crate::target::Direct;
 
 /// Most visitors a day.
 const MAX_VISITORS: u32 = 100_000;
 
 /// Records the traffic of some days.
-pub(super) async fn run(ops: &Ops, args: &SeedArgs) -> Result<(), Failure> {
-    ops.check_writable()?;
+pub(super) async fn run(direct: &Direct, args: &SeedArgs) -> Result<(), Failure> {
+    let writer = direct.writer().await?;
     if !(1..=90).contains(&args.days) {
         return Err(Failure::usage("--days must be between 1 and 90"));
     }
     if !(1..=MAX_VISITORS).contains(&args.visitors) {
         return Err(Failure::usage(format!("--visitors must be between 1 and {MAX_VISITORS}")));
     }
-    let now = ops.clock().now();
+    let now = direct.ops().clock().now();
     let today = TimeZone::UTC.to_datetime(now).date();
     let style = ProgressStyle::with_template("{bar:40} day {pos} of {len} {msg}");
     let bar = ProgressBar::new(args.days.unsigned_abs());
@@ -41,7 +41,7 @@ pub(super) async fn run(ops: &Ops, args: &SeedArgs) -> Result<(), Failure> {
         }
         while batch.len() >= MAX_BATCH || (back == 0 && !batch.is_empty()) {
             let rest = batch.split_off(batch.len().min(MAX_BATCH));
-            let recorded = ops.record_kpi(&batch).await?;
+            let recorded = writer.import_kpi(&batch).await?;
             (accepted, duplicates) =
                 (accepted + recorded.accepted, duplicates + recorded.duplicates);
             batch = rest;

@@ -7,6 +7,7 @@ mod baseline;
 mod check;
 mod completions;
 mod config;
+mod database;
 mod digest;
 mod doctor;
 mod drill;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use jiff::Timestamp;
 use simops::llm::{LlmArgs, LlmConfig, Router};
+use simops::settings::Registry;
 use simops::{Clock, SystemClock};
 
 use crate::args::{Globals, Invocation};
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     Worker(worker::WorkerArgs),
     /// Look at everything a deployment depends on, and say what to do about it
     Doctor,
+    /// Maintain the database
+    #[command(subcommand)]
+    Database(database::DatabaseCommand),
     /// Delete old rows of events, ledger or visits; what was counted of them stays
     Prune(prune::PruneArgs),
     /// Stage a failure and check what is seen
@@ -96,6 +101,7 @@ impl Command {
 /// Runs a command.
 pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
     let Invocation { globals, command } = invocation;
+    Registry::check_environment(|name| std::env::var(name).ok())?;
     match command {
         Command::Run(command) => run::run(&globals, command).await,
         Command::Config(command) => config::run(&globals, command).await,
@@ -111,6 +117,7 @@ pub(crate) async fn run(invocation: Invocation) -> Result<(), Failure> {
         Command::Agent(command) => agent::run(&globals, command).await,
         Command::Worker(args) => worker::run(&globals, args).await,
         Command::Doctor => doctor::run(&globals).await,
+        Command::Database(command) => database::run(&globals, command).await,
         Command::Prune(args) => prune::run(&globals, args).await,
         Command::Drill(command) => drill::run(command).await,
         Command::Completions(args) => completions::run(&args),

@@ -3,19 +3,14 @@
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, json};
-use simops::clock::{Clock, SystemClock};
-use simops::control::Environment;
-use simops::store::{LogTable, PruneCutoff, RunStore};
+use simops::store::LogTable;
 
 use crate::args::Globals;
 use crate::commands::{on_database_only, since};
-use crate::database;
 use crate::exit::Failure;
 use crate::print;
 use crate::progress::{Bar, while_at};
-
-/// Rows that are deleted at once: others write in between.
-const AT_ONCE: usize = 5_000;
+use crate::target::Direct;
 
 /// `prune`.
 #[derive(Args)]
@@ -53,40 +48,25 @@ fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
 /// Runs `prune`.
 pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failure> {
     on_database_only(globals, "prune")?;
-    let allowed = args.dry_run || globals.write_enabled();
-    if !allowed && globals.environment == Environment::Production {
-        return Err(Failure::new(
-            "the write gate is closed: set ADMIN_WRITE_ENABLED=true to prune",
-        ));
-    }
-    let now = SystemClock.now();
-    args.what.iter().try_for_each(|log| log.check(args.older_than, now))?;
-    let store = database::open(&globals.database.database()?).await?;
-    let except_run = store.load().await?.open_run().map(|run| run.run_id.clone());
-    let old = PruneCutoff { before: args.older_than, except_run };
+    let direct = Direct::open(globals).await?;
     let mut answer = Map::new();
     answer.insert("older_than".to_owned(), json!(args.older_than));
     answer.insert("dry_run".to_owned(), json!(args.dry_run));
+    let mut counted = Vec::new();
     for log in LogTable::ALL.into_iter().filter(|log| args.what.contains(log)) {
-        let found = while_at("counting old rows", store.count_prunable(log, &old)).await?;
-        let deleted = if args.dry_run { 0 } else { delete(&*store, log, &old, found).await? };
+        let count = direct.ops().count_prunable(log, args.older_than);
+        counted.push((log, while_at("counting old rows", count).await?));
+    }
+    let writer = if args.dry_run { None } else { Some(direct.writer().await?) };
+    for (log, found) in counted {
+        let deleted = match &writer {
+            None => 0,
+            Some(writer) => {
+                let bar = Bar::new(log.as_str());
+                writer.prune(log, args.older_than, &|done, all| bar.show(done, all)).await?
+            }
+        };
         answer.insert(log.as_str().to_owned(), json!({ "old": found, "deleted": deleted }));
     }
     print::json(&answer)
-}
-
-async fn delete(
-    store: &dyn RunStore,
-    log: LogTable,
-    old: &PruneCutoff,
-    found: u64,
-) -> Result<u64, Failure> {
-    let (mut deleted, bar) = (0, Bar::new(log.as_str()));
-    loop {
-        match store.prune(log, old, AT_ONCE).await? {
-            0 => return Ok(deleted),
-            more => deleted += more,
-        }
-        bar.show(deleted, found);
-    }
 }

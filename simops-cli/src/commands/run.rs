@@ -177,6 +177,21 @@ pub(crate) struct StartArgs {
     /// How long it is meant to be [default: standard_72h]
     #[arg(long, value_name = "CLASS", value_parser = PossibleValuesParser::new(RunClass::NAMES))]
     run_class: Option<String>,
+    /// An existing control run that this one mirrors
+    #[arg(long, value_name = "ID")]
+    mirror_control_run_id: Option<String>,
+    /// The number of agents carried over from an earlier run
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    carryover_agent_count: Option<i64>,
+    /// The number of new agents
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    fresh_agent_count: Option<i64>,
+    /// It deviates from its protocol
+    #[arg(long)]
+    protocol_deviation: bool,
+    /// How and why it deviates; may have several lines
+    #[arg(long, value_name = "TEXT")]
+    deviation_reason: Option<String>,
     /// Build a new world first; with mode test only
     #[arg(long)]
     reset_world: bool,
@@ -279,6 +294,11 @@ impl From<StartArgs> for StartRun {
             transfer_policy_version: args.transfer_policy_version,
             epoch_id: args.epoch_id,
             run_class: args.run_class,
+            mirror_control_run_id: args.mirror_control_run_id,
+            carryover_agent_count: args.carryover_agent_count,
+            fresh_agent_count: args.fresh_agent_count,
+            protocol_deviation: args.protocol_deviation.then_some(true),
+            deviation_reason: args.deviation_reason,
             reset_world: args.reset_world.then_some(true),
             reason: args.why.reason,
         }

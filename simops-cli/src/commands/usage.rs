@@ -69,7 +69,8 @@ pub(crate) async fn run(globals: &Globals, command: UsageCommand) -> Result<(), 
             verdict(&verified)
         }
         UsageCommand::Rebuild => {
-            let rebuilt = while_at("counting the ledger", direct.ops().rebuild_usage()).await?;
+            let rebuilt =
+                while_at("counting the ledger", direct.writer().await?.rebuild_usage()).await?;
             print::json(&rebuilt)?;
             let repaired = many(rebuilt.repaired.len(), "sum");
             print::note(&format!("{repaired} put right; counted {}", said(&rebuilt.counted)));

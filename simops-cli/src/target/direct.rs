@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simops::alert::AlertOptions;
 use simops::control::AuditHead;
 use simops::digest::{DigestStatus, Requirements, Schedule};
-use simops::ops::{Caller, Ops, OpsOptions};
+use simops::ops::{Caller, Ops, OpsOptions, Writer};
 use simops::progress::NO_PROGRESS;
 use simops::store::RunStore;
 use simops::{ErrorKind, SystemClock};
@@ -49,7 +49,7 @@ impl Direct {
         let caller = Caller { actor: globals.actor()?, ..Caller::default() };
         let options = OpsOptions {
             environment: globals.environment,
-            write_enabled: globals.write_enabled(),
+            write_gate: globals.admin_write_enabled,
             registry: database::registry()?,
             output_folder: globals.simops_output_dir.clone(),
             alerts: AlertOptions::default(),
@@ -65,33 +65,50 @@ impl Direct {
         &self.ops
     }
 
+    /// The right to write, as the actor of this command.
+    pub(crate) async fn writer(&self) -> Result<Writer<'_>, Failure> {
+        match self.ops.writer(&self.caller).await {
+            Err(error) if error.kind() == ErrorKind::Forbidden => {
+                if self.ops.store().load().await?.production_mark {
+                    print::note(
+                        "the database is marked as production: writes need ADMIN_WRITE_ENABLED=true",
+                    );
+                }
+                Err(error.into())
+            }
+            writer => Ok(writer?),
+        }
+    }
+
     /// The answer to `request`.
     pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
-        let (ops, caller) = (&self.ops, &self.caller);
+        let ops = &self.ops;
         match request {
             Request::Status => self.status().await,
-            Request::Start(start) => value(ops.start_run(caller, start).await?),
+            Request::Start(start) => value(self.writer().await?.start_run(start).await?),
             Request::Stop(stop) => {
-                let stopped = ops.stop_run(caller, stop).await?;
-                self.close_out().await;
+                let stopped = self.writer().await?.stop_run(stop).await?;
+                self.write_report().await;
                 value(stopped)
             }
-            Request::Pause(body) => value(ops.pause(caller, body).await?),
-            Request::Resume(body) => value(ops.resume(caller, body).await?),
+            Request::Pause(body) => value(self.writer().await?.pause(body).await?),
+            Request::Resume(body) => value(self.writer().await?.resume(body).await?),
             Request::Reset(body) => {
-                let reset = ops.reset_world(caller, body).await?;
-                self.close_out().await;
+                let reset = self.writer().await?.reset_world(body).await?;
+                self.write_report().await;
                 value(reset)
             }
-            Request::Degrade(body) => value(ops.degrade(caller, body, true).await?),
-            Request::ClearDegrade(body) => value(ops.degrade(caller, body, false).await?),
+            Request::Degrade(body) => value(self.writer().await?.degrade(body, true).await?),
+            Request::ClearDegrade(body) => value(self.writer().await?.degrade(body, false).await?),
             Request::Runs { limit, cursor } => value(ops.runs(*limit, cursor.as_deref()).await?),
             Request::Run { run_id } => value(ops.run(run_id).await?),
             Request::Metrics { run_id, hours_fallback } => {
                 value(ops.run_metrics(run_id.as_deref(), *hours_fallback).await?)
             }
             Request::Config => value(ops.config().await?),
-            Request::PatchConfig(patch) => value(ops.patch_config(caller, patch.clone()).await?),
+            Request::PatchConfig(patch) => {
+                value(self.writer().await?.patch_config(patch.clone()).await?)
+            }
             Request::Audit { limit, offset } => value(ops.audit(*limit, *offset).await?),
             Request::VerifyAudit(head) => self.verify_audit(head.clone()).await,
             Request::KpiRollups { days } => value(ops.kpi_rollups(*days).await?),
@@ -99,42 +116,43 @@ impl Direct {
                 value(ops.alerts(cursor.as_deref(), *limit).await?)
             }
             Request::AcknowledgeAlert { id, reason } => {
-                value(ops.acknowledge_alert(caller, id, reason.as_deref()).await?)
+                value(self.writer().await?.acknowledge_alert(id, reason.as_deref()).await?)
             }
             Request::SilenceAlert { id, silence } => {
-                value(ops.silence_alert(caller, id, silence).await?)
+                value(self.writer().await?.silence_alert(id, silence).await?)
             }
             Request::Messages { limit, cursor } => {
                 value(ops.messages(cursor.as_deref(), *limit).await?)
             }
             Request::Delivery { id } => value(ops.delivery(id).await?),
             Request::ReplayDelivery { id, reason } => {
-                value(ops.replay_delivery(caller, id, reason.as_deref()).await?)
+                value(self.writer().await?.replay_delivery(id, reason.as_deref()).await?)
             }
             Request::Events(query) => value(ops.events(query).await?),
             Request::Report { run_id, ended_at } => value(ops.report(run_id, *ended_at).await?),
             Request::CompareRuns { a, b } => value(ops.compare_runs(a, b).await?),
-            Request::Digest(options) => value(ops.digest(caller, options).await?),
+            Request::Digest(options) => value(self.writer().await?.create_digest(options).await?),
             Request::Digests { status, limit, cursor } => {
                 value(ops.digests(status.as_deref(), *limit, cursor.as_deref()).await?)
             }
             Request::DigestNamed { slug } => value(ops.digest_named(slug).await?),
             Request::PublishDigest { slug, body } => {
                 let (to, why) = (DigestStatus::Published, body.reason.as_deref());
-                value(ops.move_digest(caller, slug, to, why).await?)
+                value(self.writer().await?.set_digest_status(slug, to, why).await?)
             }
             Request::DiscardDigest { slug, body } => {
                 let (to, why) = (DigestStatus::Discarded, body.reason.as_deref());
-                value(ops.move_digest(caller, slug, to, why).await?)
+                value(self.writer().await?.set_digest_status(slug, to, why).await?)
             }
-            Request::Baseline(options) => value(ops.baseline(options, NO_PROGRESS).await?),
+            Request::Baseline(options) => {
+                value(self.writer().await?.write_baseline(options, NO_PROGRESS).await?)
+            }
         }
     }
 
-    /// Writes the report of a run that this command ended. Whoever runs the timers of this database
-    /// writes it otherwise.
-    async fn close_out(&self) {
-        if let Err(error) = self.ops.write_missing_reports().await {
+    /// Writes the report of a run that this command ended; otherwise a server or worker writes it.
+    async fn write_report(&self) {
+        if let Err(error) = self.ops.system().write_missing_reports().await {
             print::note(&format!("the report of the run is not written yet: {error}"));
         }
     }

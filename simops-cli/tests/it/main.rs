@@ -16,3 +16,4 @@ mod server;
 mod support;
 mod usage;
 mod worker;
+mod writes;

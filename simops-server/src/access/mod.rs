@@ -1,4 +1,5 @@
-//! Access to `/api/admin`: the checks of the contract's table, in its order.
+//! Access to `/api/admin`: address, token and, for writes in production, the allowlist. The write gate
+//! is checked by the library.
 
 mod actor;
 mod client_ip;
@@ -6,17 +7,19 @@ mod lockout;
 mod networks;
 mod rate_limiter;
 mod token;
+mod writes;
 
 use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::http::{HeaderMap, Method, StatusCode};
-use simops::control::Environment;
+use simops::control::{Environment, WriteRules};
 
 pub(crate) use actor::{Actor, Client};
 pub use networks::Networks;
 pub(crate) use rate_limiter::RateLimiter;
 pub use token::Token;
+pub(crate) use writes::write_of;
 
 use crate::problem::Problem;
 use lockout::{Lockout, Verdict};
@@ -53,18 +56,12 @@ impl AccessOptions {
 #[derive(Debug)]
 pub(crate) struct Access {
     options: AccessOptions,
-    environment: Environment,
-    write_enabled: bool,
     lockout: Lockout,
 }
 
 impl Access {
-    pub(crate) fn new(
-        options: AccessOptions,
-        environment: Environment,
-        write_enabled: bool,
-    ) -> Self {
-        Self { options, environment, write_enabled, lockout: Lockout::default() }
+    pub(crate) fn new(options: AccessOptions) -> Self {
+        Self { options, lockout: Lockout::default() }
     }
 
     /// The address a request came from.
@@ -79,7 +76,6 @@ impl Access {
     pub(crate) fn check(
         &self,
         client: IpAddr,
-        method: &Method,
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<(), Problem> {
@@ -94,11 +90,7 @@ impl Access {
         if !options.allowlist.is_empty() && !options.allowlist.contains(client) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "Admin IP not allowed"));
         }
-        self.check_token(client, token, headers, now)?;
-        if is_write(method) {
-            self.check_write()?;
-        }
-        Ok(())
+        self.check_token(client, token, headers, now)
     }
 
     fn check_token(
@@ -126,13 +118,11 @@ impl Access {
         }
     }
 
-    fn check_write(&self) -> Result<(), Problem> {
-        let refused = |detail| Err(Problem::new(StatusCode::FORBIDDEN, detail));
-        if !self.write_enabled {
-            return refused("Admin write controls are disabled in this environment");
-        }
-        if self.environment == Environment::Production && self.options.allowlist.is_empty() {
-            return refused("Admin write IP allowlist is required in production");
+    /// Whether writes may come over HTTP: in production only with an allowlist.
+    pub(crate) fn check_write(&self, rules: WriteRules) -> Result<(), Problem> {
+        if rules.environment() == Environment::Production && self.options.allowlist.is_empty() {
+            let detail = "Admin write IP allowlist is required in production";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
         Ok(())
     }

@@ -44,8 +44,9 @@ pub struct Args {
     #[arg(long, env = "ADMIN_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(super) admin_api_token: Option<String>,
 
-    /// Whether the admin API allows writes; default true in development, false in production.
-    #[arg(long, env = "ADMIN_WRITE_ENABLED", value_name = "BOOL")]
+    /// The write gate: `true`, `false`, or `stop-only` (only pause, stop and degrade pass); default
+    /// true in development, false in production.
+    #[arg(long, env = "ADMIN_WRITE_ENABLED", value_name = "GATE")]
     pub(super) admin_write_enabled: Option<String>,
 
     /// IPs and CIDRs that may use the admin API, separated by commas; default: all. Writes in

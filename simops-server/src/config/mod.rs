@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use simops::alert::AlertOptions;
-use simops::control::Environment;
+use simops::control::{Environment, WriteGate};
 use simops::digest::{Requirements, Schedule};
 use simops::llm::LlmConfig;
 use simops::notify::Sinks;
 use simops::output::DEFAULT_FOLDER;
-use simops::settings::{Registry, key};
+use simops::settings::Registry;
 use simops::{Error, Result};
 use simops_database::Database;
 use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
@@ -48,8 +48,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Access to the admin API.
     pub access: AccessOptions,
-    /// Whether the admin API allows writes.
-    pub write_enabled: bool,
+    /// The write gate; unset, it follows the environment.
+    pub write_gate: Option<WriteGate>,
     /// The simulation that runs in this process.
     pub host: HostKind,
     /// How many times faster than real time it runs.
@@ -106,8 +106,7 @@ impl Config {
                 allowlist: of("ADMIN_IP_ALLOWLIST", &args.admin_ip_allowlist).networks()?,
                 trusted_proxies: of("TRUSTED_PROXIES", &args.trusted_proxies).networks()?,
             },
-            write_enabled: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled)
-                .flag(in_development)?,
+            write_gate: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled).write_gate()?,
             host: of("--host", &args.host).word(&hosts, HostKind::Commons)?,
             speed: of("SIMOPS_WORLD_SPEED", &args.simops_world_speed)
                 .number(0.01..=10_000.0, 10.0)?,
@@ -126,7 +125,7 @@ impl Config {
             },
             alerts,
             sinks,
-            registry: Arc::new(registry(lookup)?),
+            registry: Arc::new(Registry::builtin().with_defaults_from(lookup)?),
             output_folder: of("SIMOPS_OUTPUT_DIR", &args.simops_output_dir)
                 .text()
                 .unwrap_or(DEFAULT_FOLDER)
@@ -147,20 +146,4 @@ fn token(value: &Value<'_>) -> Result<Option<Token>> {
         return Err(Error::invalid("ADMIN_API_TOKEN", message));
     }
     Ok(Some(Token::new(text)))
-}
-
-/// The settings with defaults from the environment, which must not set run state.
-fn registry(lookup: impl Fn(&str) -> Option<String>) -> Result<Registry> {
-    let registry = Registry::builtin().with_defaults_from(lookup)?;
-    for (name, idle) in [(key::ACTIVE, "false"), (key::RUN_ID, "empty")] {
-        let text = registry.get(name).map(|spec| spec.default.to_string()).unwrap_or_default();
-        if !matches!(text.as_str(), "false" | "\"\"") {
-            let message = format!(
-                "{text} is not allowed; it holds the state of a run and must be {idle} at start: \
-                 start runs in the console or with control/run/start"
-            );
-            return Err(Error::invalid(name, message));
-        }
-    }
-    Ok(registry)
 }

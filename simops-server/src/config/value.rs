@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 
+use simops::control::WriteGate;
 use simops::{Error, Result};
 
 use crate::access::Networks;
@@ -28,6 +29,12 @@ impl<'a> Value<'a> {
         let Some(text) = self.text else { return Ok(default) };
         let parsed = text.to_ascii_lowercase().parse();
         parsed.map_err(|_| self.not_allowed("must be true or false"))
+    }
+
+    /// The write gate, if it is set.
+    pub(super) fn write_gate(&self) -> Result<Option<WriteGate>> {
+        let gate = self.text.map(WriteGate::parse).transpose();
+        gate.map_err(|allowed| self.not_allowed(&allowed))
     }
 
     /// One of `words`.

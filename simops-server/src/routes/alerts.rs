@@ -8,7 +8,7 @@ use simops::ops::{
 };
 
 use crate::access::Actor;
-use crate::body::Write;
+use crate::body::WriteRequest;
 use crate::path::PathParam;
 use crate::query::Query;
 use crate::response::{Json, JsonResult};
@@ -48,10 +48,10 @@ pub(crate) async fn one(
 pub(crate) async fn acknowledge(
     State(app): State<App>,
     PathParam(id): PathParam,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<AlertChanged> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.acknowledge_alert(&write.caller, &id, reason).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.acknowledge_alert(&id, reason).await?))
 }
 
 /// Silences an alert until a time; without one, ends the silence.
@@ -61,9 +61,9 @@ pub(crate) async fn acknowledge(
 pub(crate) async fn silence(
     State(app): State<App>,
     PathParam(id): PathParam,
-    write: Write<SilenceAlert>,
+    write: WriteRequest<SilenceAlert>,
 ) -> JsonResult<AlertChanged> {
-    Ok(Json(app.ops.silence_alert(&write.caller, &id, &write.body).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.silence_alert(&id, &write.body).await?))
 }
 
 /// Messages with the state of their deliveries, newest first.
@@ -100,8 +100,8 @@ pub(crate) async fn delivery(
 pub(crate) async fn replay(
     State(app): State<App>,
     PathParam(id): PathParam,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Replayed> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.replay_delivery(&write.caller, &id, reason).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.replay_delivery(&id, reason).await?))
 }

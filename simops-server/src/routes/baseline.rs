@@ -5,7 +5,7 @@ use simops::baseline::BaselineResponse;
 use simops::ops::BaselineOptions;
 use simops::progress::NO_PROGRESS;
 
-use crate::body::Write;
+use crate::body::WriteRequest;
 use crate::response::{Json, JsonResult};
 use crate::state::App;
 
@@ -16,7 +16,7 @@ use crate::state::App;
     request_body = BaselineOptions, responses((status = OK, body = BaselineResponse)))]
 pub(crate) async fn take(
     State(app): State<App>,
-    write: Write<BaselineOptions>,
+    write: WriteRequest<BaselineOptions>,
 ) -> JsonResult<BaselineResponse> {
-    Ok(Json(app.ops.write_baseline(&write.caller, &write.body, NO_PROGRESS).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.write_baseline(&write.body, NO_PROGRESS).await?))
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use simops::ops::{ConfigResponse, PatchConfig, PatchedConfig};
 
 use crate::access::Actor;
-use crate::body::Write;
+use crate::body::WriteRequest;
 use crate::response::{Json, JsonResult};
 use crate::state::App;
 
@@ -20,7 +20,7 @@ pub(crate) async fn config(State(app): State<App>, _: Actor) -> JsonResult<Confi
     request_body = PatchConfig, responses((status = OK, body = PatchedConfig)))]
 pub(crate) async fn patch(
     State(app): State<App>,
-    write: Write<PatchConfig>,
+    write: WriteRequest<PatchConfig>,
 ) -> JsonResult<PatchedConfig> {
-    Ok(Json(app.ops.patch_config(&write.caller, write.body).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.patch_config(write.body).await?))
 }

@@ -6,22 +6,28 @@ use simops::ops::{
     StartedRun, StopRun, StoppedRun,
 };
 
-use crate::body::Write;
+use crate::body::WriteRequest;
 use crate::response::{Json, JsonResult};
 use crate::state::App;
 
 /// Pauses the run.
 #[utoipa::path(post, path = "/api/admin/control/pause", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = Paused)))]
-pub(crate) async fn pause(State(app): State<App>, write: Write<ReasonBody>) -> JsonResult<Paused> {
-    Ok(Json(app.ops.pause(&write.caller, &write.body).await?))
+pub(crate) async fn pause(
+    State(app): State<App>,
+    write: WriteRequest<ReasonBody>,
+) -> JsonResult<Paused> {
+    Ok(Json(app.ops.writer(&write.caller).await?.pause(&write.body).await?))
 }
 
 /// Resumes a paused run, or one that a guardrail stopped.
 #[utoipa::path(post, path = "/api/admin/control/resume", tag = "control",
     request_body = ReasonBody, responses((status = OK, body = Paused)))]
-pub(crate) async fn resume(State(app): State<App>, write: Write<ReasonBody>) -> JsonResult<Paused> {
-    Ok(Json(app.ops.resume(&write.caller, &write.body).await?))
+pub(crate) async fn resume(
+    State(app): State<App>,
+    write: WriteRequest<ReasonBody>,
+) -> JsonResult<Paused> {
+    Ok(Json(app.ops.writer(&write.caller).await?.resume(&write.body).await?))
 }
 
 /// Routes model calls to the cheapest provider.
@@ -29,9 +35,9 @@ pub(crate) async fn resume(State(app): State<App>, write: Write<ReasonBody>) -> 
     request_body = ReasonBody, responses((status = OK, body = Degraded)))]
 pub(crate) async fn degrade(
     State(app): State<App>,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Degraded> {
-    Ok(Json(app.ops.degrade(&write.caller, &write.body, true).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.degrade(&write.body, true).await?))
 }
 
 /// Routes model calls to their usual providers again.
@@ -39,9 +45,9 @@ pub(crate) async fn degrade(
     request_body = ReasonBody, responses((status = OK, body = Degraded)))]
 pub(crate) async fn clear(
     State(app): State<App>,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Degraded> {
-    Ok(Json(app.ops.degrade(&write.caller, &write.body, false).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.degrade(&write.body, false).await?))
 }
 
 /// Changes the mode that the status shows while no run is open.
@@ -49,9 +55,9 @@ pub(crate) async fn clear(
     request_body = SetRunMode, responses((status = OK, body = RunModeChanged)))]
 pub(crate) async fn run_mode(
     State(app): State<App>,
-    write: Write<SetRunMode>,
+    write: WriteRequest<SetRunMode>,
 ) -> JsonResult<RunModeChanged> {
-    Ok(Json(app.ops.set_run_mode(&write.caller, &write.body).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.set_run_mode(&write.body).await?))
 }
 
 /// Starts a run, optionally in a new world.
@@ -59,16 +65,19 @@ pub(crate) async fn run_mode(
     request_body = StartRun, responses((status = OK, body = StartedRun)))]
 pub(crate) async fn start(
     State(app): State<App>,
-    write: Write<StartRun>,
+    write: WriteRequest<StartRun>,
 ) -> JsonResult<StartedRun> {
-    Ok(Json(app.ops.start_run(&write.caller, &write.body).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.start_run(&write.body).await?))
 }
 
 /// Ends the current run and pauses the simulation.
 #[utoipa::path(post, path = "/api/admin/control/run/stop", tag = "control",
     request_body = StopRun, responses((status = OK, body = StoppedRun)))]
-pub(crate) async fn stop(State(app): State<App>, write: Write<StopRun>) -> JsonResult<StoppedRun> {
-    Ok(Json(app.ops.stop_run(&write.caller, &write.body).await?))
+pub(crate) async fn stop(
+    State(app): State<App>,
+    write: WriteRequest<StopRun>,
+) -> JsonResult<StoppedRun> {
+    Ok(Json(app.ops.writer(&write.caller).await?.stop_run(&write.body).await?))
 }
 
 /// Replaces the world with a new one and ends an open run. Refused in production.
@@ -76,7 +85,7 @@ pub(crate) async fn stop(State(app): State<App>, write: Write<StopRun>) -> JsonR
     request_body = ReasonBody, responses((status = OK, body = ResetWorldResponse)))]
 pub(crate) async fn reset(
     State(app): State<App>,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<ResetWorldResponse> {
-    Ok(Json(app.ops.reset_world(&write.caller, &write.body).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.reset_world(&write.body).await?))
 }

@@ -7,7 +7,7 @@ use simops::ops::{
 };
 
 use crate::access::Actor;
-use crate::body::Write;
+use crate::body::WriteRequest;
 use crate::path::PathParam;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -19,9 +19,9 @@ use crate::state::App;
     request_body = DigestOptions, responses((status = OK, body = DigestResponse)))]
 pub(crate) async fn draft(
     State(app): State<App>,
-    write: Write<DigestOptions>,
+    write: WriteRequest<DigestOptions>,
 ) -> JsonResult<DigestResponse> {
-    Ok(Json(app.ops.digest(&write.caller, &write.body).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.create_digest(&write.body).await?))
 }
 
 /// The evidence of a period: every figure that its digest claims.
@@ -110,7 +110,7 @@ pub(crate) async fn one(
 pub(crate) async fn publish(
     State(app): State<App>,
     PathParam(slug): PathParam,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Digest> {
     change(&app, &slug, &write, DigestStatus::Published).await
 }
@@ -122,7 +122,7 @@ pub(crate) async fn publish(
 pub(crate) async fn discard(
     State(app): State<App>,
     PathParam(slug): PathParam,
-    write: Write<ReasonBody>,
+    write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Digest> {
     change(&app, &slug, &write, DigestStatus::Discarded).await
 }
@@ -130,11 +130,11 @@ pub(crate) async fn discard(
 async fn change(
     app: &App,
     slug: &str,
-    write: &Write<ReasonBody>,
+    write: &WriteRequest<ReasonBody>,
     to: DigestStatus,
 ) -> JsonResult<Digest> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.move_digest(&write.caller, slug, to, reason).await?))
+    Ok(Json(app.ops.writer(&write.caller).await?.set_digest_status(slug, to, reason).await?))
 }
 
 fn days(query: &Query) -> Result<(&str, &str), Problem> {

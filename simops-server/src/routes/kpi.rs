@@ -61,7 +61,7 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
     let bytes = body::read(body).await?;
     let _recording = app.ingest.recording_permit()?;
     let events = kpi::parse(&bytes, app.ops.clock().now())?;
-    Ok(app.ops.record_kpi(&events).await?)
+    Ok(app.ops.system().record_kpi(&events).await?)
 }
 
 /// Accepts JSON, and plain text because browsers' beacons send JSON as such.

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::json;
+use simops::control::WriteGate;
 use simops_server::{AccessOptions, Networks};
 
 use crate::support::{Setup, TOKEN, TestApp};
@@ -29,14 +30,14 @@ fn untouchable() -> Body {
 async fn each_check_comes_before_the_next() {
     // Everything is wrong at once; each step puts one more thing right.
     let mut setup = Setup::production("");
-    setup.ops.write_enabled = false;
+    setup.ops.write_gate = Some(WriteGate::Closed);
     setup.access =
         AccessOptions { enabled: false, token: None, ..AccessOptions::with_token(TOKEN) };
     setup.access.allowlist = Networks::parse("192.0.2.0/24").unwrap();
     let access = setup.access.clone();
     let build = |change: &dyn Fn(&mut Setup)| {
         let mut setup = Setup::production("");
-        setup.ops.write_enabled = false;
+        setup.ops.write_gate = Some(WriteGate::Closed);
         setup.access = access.clone();
         change(&mut setup);
         setup.build()
@@ -76,7 +77,7 @@ async fn each_check_comes_before_the_next() {
 
     let app = build(&|setup| {
         with_token(setup);
-        setup.ops.write_enabled = true;
+        setup.ops.write_gate = Some(WriteGate::Open);
         setup.access.allowlist = Networks::default();
     });
     let required = "Admin write IP allowlist is required in production";
@@ -84,7 +85,7 @@ async fn each_check_comes_before_the_next() {
 
     let app = build(&|setup| {
         with_token(setup);
-        setup.ops.write_enabled = true;
+        setup.ops.write_gate = Some(WriteGate::Open);
     });
     let blocked = "World reset is blocked in production";
     assert_eq!(reset(&app, "192.0.2.8", TOKEN).await.problem(403), blocked);
@@ -107,7 +108,7 @@ async fn the_checks_cover_every_path_and_method_below_the_api() {
     app.call(Method::DELETE, "nope").send().await.problem(404);
 
     let mut setup = Setup::development();
-    setup.ops.write_enabled = false;
+    setup.ops.write_gate = Some(WriteGate::Closed);
     let app = setup.build();
     for path in ["nope", "status", "config"] {
         app.call(Method::PUT, path).send().await.problem(403);

@@ -3,6 +3,7 @@
 use axum::http::Method;
 use clap::Parser;
 use serde_json::json;
+use simops::control::{WriteGate, WritePolicy};
 use simops_server::config::{Args, Config};
 
 use crate::support::TestApp;
@@ -105,17 +106,29 @@ fn settings_in_the_environment_replace_defaults_but_no_run_begins_there() {
     assert!(error.contains("LLM_ACTION_MAX_TOKENS") && error.contains("between 64 and 2048"));
     assert!(of("SIMULATION_ACTIVE", "true").unwrap_err().contains("SIMULATION_ACTIVE"));
     assert!(of("SIMULATION_RUN_ID", "r1").unwrap_err().contains("SIMULATION_RUN_ID"));
-    of("SIMULATION_ACTIVE", "false").unwrap();
+    for (name, value) in [
+        ("SIMULATION_ACTIVE", "false"),
+        ("SIMULATION_PAUSED", "true"),
+        ("SIMULATION_RUN_MODE", "real"),
+        ("SIMULATION_CONDITION_NAME", "baseline"),
+        ("SIMULATION_SEASON_NUMBER", "2"),
+    ] {
+        assert!(of(name, value).unwrap_err().contains(name), "{name}");
+    }
     of("SIMULATION_RUN_ID", "").unwrap();
-    of("SIMULATION_RUN_MODE", "real").unwrap();
 }
 
 #[test]
 fn production_is_closed_unless_opened_and_empty_is_unset() {
+    let gate = |config: &Config| {
+        WritePolicy { environment: config.environment, gate: config.write_gate }.on(false).gate()
+    };
     let config = resolved(&["--environment=production"], &[]).unwrap();
-    assert!(!config.write_enabled && config.access.token.is_none());
+    assert!(gate(&config) == WriteGate::Closed && config.access.token.is_none());
     let config = resolved(&["--environment=", "--admin-write-enabled=", "--log="], &[]).unwrap();
-    assert!(config.write_enabled);
+    assert_eq!(gate(&config), WriteGate::Open);
+    let config = resolved(&["--admin-write-enabled=stop-only"], &[]).unwrap();
+    assert_eq!(gate(&config), WriteGate::StopOnly);
     let secrets = ["--admin-api-token=very-secret", "--groq-api-key=very-secret"];
     let config = resolved(&secrets, &[]).unwrap();
     assert_eq!(config.models.providers.len(), 1);

@@ -16,3 +16,4 @@ mod records;
 mod serving;
 mod stream;
 mod support;
+mod writes;

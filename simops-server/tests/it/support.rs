@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
-use simops::control::Environment;
+use simops::control::{Environment, WriteGate};
 use simops::host::{Outcome, Seeded, SimulationHost, Turn, Worker, WorkerOptions};
 use simops::ops::{Ops, OpsOptions};
 use simops::settings::Registry;
@@ -49,7 +49,7 @@ impl Setup {
     pub(crate) fn production(allowlist: &str) -> Self {
         let mut setup = Self::development();
         setup.ops = OpsOptions::of(Environment::Production);
-        setup.ops.write_enabled = true;
+        setup.ops.write_gate = Some(WriteGate::Open);
         setup.access.allowlist = Networks::parse(allowlist).unwrap();
         setup
     }

@@ -1,21 +1,20 @@
 //! The audit trail: one row per changed value, each hashed over its predecessor.
 //!
 //! Editing, deleting or reordering a row breaks the chain; cutting rows off its end does not, so
-//! [`verify`] also compares with a head remembered elsewhere (the control state, or a person's
-//! notebook).
+//! [`verify`] also compares with a head stored elsewhere, such as the control state or a note.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Who changed what, from which value to which, when and why.
+/// One change of one value: actor, values, time and reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditRow {
     /// Its place in the trail, from 1, without gaps.
     pub id: i64,
-    /// The setting, or `WORLD_EPOCH`.
+    /// The setting, or the key of another value, such as `WORLD_EPOCH` or `PRODUCTION_MARK`.
     pub key: String,
     /// The value before.
     #[cfg_attr(feature = "openapi", schema(value_type = Value))]
@@ -27,9 +26,9 @@ pub struct AuditRow {
     pub changed_by: String,
     /// `development` or `production`.
     pub environment: String,
-    /// Why, if it was said.
+    /// The reason, if one was given.
     pub reason: Option<String>,
-    /// When.
+    /// When it changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// SHA-256 over the row and its predecessor's hash, in hex.
@@ -46,14 +45,14 @@ pub struct AuditHead {
     pub hash: String,
 }
 
-/// What is wrong with a trail.
+/// Why a trail does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Tampered {
-    /// A row's content does not match its hash, or its predecessor is another than it was.
+    /// A row does not match its hash, or its predecessor was changed.
     #[error("audit row {0} does not match its hash: it or a row before it was changed")]
     Edited(i64),
     /// A row is missing or out of its place.
-    #[error("audit row {expected} is missing: row {found} stands in its place")]
+    #[error("audit row {expected} is missing: row {found} follows")]
     Gap {
         /// The id that should follow.
         expected: i64,
@@ -116,7 +115,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Compares with these heads on the way.
+    /// A verification that also compares with these heads.
     pub fn remembering(remembered: impl IntoIterator<Item = AuditHead>) -> Self {
         Self { head: AuditHead::default(), remembered: remembered.into_iter().collect() }
     }
@@ -124,7 +123,7 @@ impl Verifier {
     /// Checks the rows that follow.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// Returns the first fault.
     pub fn check(&mut self, rows: &[AuditRow]) -> Result<(), Tampered> {
         for row in rows {
             let expected = self.head.id + 1;
@@ -145,7 +144,7 @@ impl Verifier {
     /// The verified head, once every row has been checked.
     ///
     /// # Errors
-    /// [`Tampered::Truncated`] when a remembered head lies beyond it.
+    /// Returns [`Tampered::Truncated`] when a remembered head lies beyond it.
     pub fn finish(self) -> Result<AuditHead, Tampered> {
         match self.remembered.iter().map(|head| head.id).max() {
             Some(remembered) if remembered > self.head.id => {
@@ -159,7 +158,7 @@ impl Verifier {
 /// Verifies a whole trail, oldest row first, against remembered heads.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// Returns the first fault.
 pub fn verify(
     rows: &[AuditRow],
     remembered: impl IntoIterator<Item = AuditHead>,

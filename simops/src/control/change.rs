@@ -1,4 +1,4 @@
-//! A decided change: the next state, and everything that must be stored with it or not at all.
+//! A decided change: the next state, and everything that is stored in the same transaction.
 
 use serde_json::Value;
 
@@ -9,15 +9,17 @@ use crate::event::NewEvent;
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 
+/// The audit key of the production mark.
+pub const PRODUCTION_MARK: &str = "PRODUCTION_MARK";
 /// The audit key of a change of world.
 pub const WORLD_EPOCH: &str = "WORLD_EPOCH";
 /// The audit key of a change of a digest's status, before its name.
 pub const DIGEST: &str = "DIGEST:";
 
-/// What one commit makes true.
+/// What one commit stores.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// The generation it was decided on; the commit is refused on any other.
+    /// The generation it was decided on; on any other the commit is a conflict.
     pub expected_generation: u64,
     /// The state after it.
     pub next: ControlState,
@@ -25,17 +27,17 @@ pub struct Change {
     pub run: Option<RunRecord>,
     /// The digest to insert or replace by its name, if one changed.
     pub digest: Option<Digest>,
-    /// The rows that say what changed, chained.
+    /// The audit rows, chained.
     pub audit: Vec<AuditRow>,
-    /// The events that tell it.
+    /// The events that record it.
     pub events: Vec<NewEvent>,
-    /// Alerts and messages that it brings along.
+    /// Alerts and messages that are stored with it.
     pub alert_records: AlertRecords,
 }
 
 impl Change {
-    /// A change of nothing in the state itself: records that belong together with their audit rows,
-    /// each a key with the value before and after. Empty when there is nothing to keep.
+    /// A change that leaves the state as it is and stores records with their audit rows, each a key
+    /// with the value before and after. Empty when there is nothing to store.
     pub fn of_records(
         before: &ControlState,
         values: Vec<(String, Value, Value)>,
@@ -52,13 +54,13 @@ impl Change {
         Self { expected_generation, next, run: None, digest: None, audit, events, alert_records }
     }
 
-    /// Whether everything is already as it was asked for: then nothing of it is stored.
+    /// Whether the state already is as requested: then nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.next.generation == self.expected_generation
     }
 }
 
-/// A change while it is being decided.
+/// Builds a change while it is decided.
 pub(super) struct ChangeBuilder<'a> {
     before: &'a ControlState,
     context: &'a Context<'a>,
@@ -77,7 +79,7 @@ impl<'a> ChangeBuilder<'a> {
         &self.next
     }
 
-    /// Sets a setting. A value that is effective already stays as it is, default or override.
+    /// Sets a setting. A value that is already in force stays as it is, default or override.
     pub(super) fn set(&mut self, key: &str, value: impl Into<Value>) {
         let value = value.into();
         if *self.next.effective(self.context.registry).get(key) != value {
@@ -85,7 +87,7 @@ impl<'a> ChangeBuilder<'a> {
         }
     }
 
-    /// Sets a setting back to what it is without an override.
+    /// Sets a setting to its default.
     pub(super) fn set_default(&mut self, key: &str) {
         if let Some(spec) = self.context.registry.get(key) {
             self.set(key, spec.default.clone());
@@ -103,7 +105,7 @@ impl<'a> ChangeBuilder<'a> {
         self.digest = Some((before, digest));
     }
 
-    /// Shows no run any more; the registry keeps the row.
+    /// Clears the current run; the registry keeps the row.
     pub(super) fn detach_run(&mut self) {
         self.next.run = None;
         self.set(key::RUN_ID, "");
@@ -115,7 +117,11 @@ impl<'a> ChangeBuilder<'a> {
         self.next.world_epoch = Some(epoch);
     }
 
-    /// An event of `event_type` in the current run, with who and why.
+    pub(super) fn set_production_mark(&mut self, marked: bool) {
+        self.next.production_mark = marked;
+    }
+
+    /// An event of `event_type` in the current run, with the actor and the reason.
     pub(super) fn event(&self, event_type: &str, description: impl Into<String>) -> NewEvent {
         let run = self.next.run.as_ref().or(self.before.run.as_ref());
         NewEvent::new(event_type, description, self.context.now)
@@ -128,15 +134,15 @@ impl<'a> ChangeBuilder<'a> {
         self.events.push(event);
     }
 
-    /// The settings that this draft changes: name, old value, new value.
+    /// The settings that change: name, old value, new value.
     pub(super) fn changed(&self) -> Vec<(String, Value, Value)> {
         let old = self.before.effective(self.context.registry);
         let new = self.next.effective(self.context.registry);
         changed_values(&old, &new)
     }
 
-    /// The change, with its audit rows chained and its generation counted. Without any difference
-    /// it is empty, and its events are dropped: nothing happened.
+    /// The finished change: audit rows chained, generation advanced. Without a difference it is empty
+    /// and its events are dropped.
     pub(super) fn finish(mut self) -> Change {
         let mut values = self.changed();
         if self.before.world_epoch != self.next.world_epoch {
@@ -144,6 +150,13 @@ impl<'a> ChangeBuilder<'a> {
                 WORLD_EPOCH.to_owned(),
                 self.before.world_epoch.into(),
                 self.next.world_epoch.into(),
+            ));
+        }
+        if self.before.production_mark != self.next.production_mark {
+            values.push((
+                PRODUCTION_MARK.to_owned(),
+                self.before.production_mark.into(),
+                self.next.production_mark.into(),
             ));
         }
         if let Some((before, digest)) = &self.digest
@@ -174,7 +187,7 @@ impl<'a> ChangeBuilder<'a> {
     }
 }
 
-/// The audit rows of `values`, chained on to the trail of `next`.
+/// The audit rows of `values`, appended to the chain of `next`.
 fn chain(
     next: &mut ControlState,
     values: Vec<(String, Value, Value)>,

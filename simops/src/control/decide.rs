@@ -1,11 +1,11 @@
-//! The run rules: (state, command, time) becomes a change or a rejection.
+//! The run rules: a pure function from state, command and time to a change or a rejection.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::change::{Change, ChangeBuilder};
-use super::digests::NewDraft;
-use super::{ControlState, Environment};
+use super::change::{Change, ChangeBuilder, PRODUCTION_MARK};
+use super::digests::NewDigest;
+use super::{ControlState, Environment, WritePolicy};
 use crate::digest::{self, DigestStatus};
 use crate::event::kind;
 use crate::run::rules::RunPlan;
@@ -13,36 +13,40 @@ use crate::run::{EndedBy, RunMode};
 use crate::settings::{Overrides, Registry, key};
 use crate::{Error, Result};
 
-/// What a person, a script or simops itself asks for.
+/// A command of a person, a script or simops itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Start a run.
     Start(Box<Start>),
-    /// End the current run; pauses in any case.
+    /// End the current run, if one is open, and pause.
     Stop {
-        /// Show no run afterwards.
+        /// Clear the current run afterwards.
         clear_run_id: bool,
     },
-    /// Hold still.
+    /// Pause the run.
     Pause,
-    /// Go on after a pause, or after a guardrail's stop.
+    /// Resume a paused run, or one that a guardrail stopped.
     Resume,
-    /// Send calls to the cheapest route, or no longer.
+    /// Send model calls to the cheapest route, or to their usual routes again.
     Degrade(bool),
-    /// Change the mode that is shown while no run is open.
+    /// Change the mode shown while no run is open.
     SetMode(RunMode),
-    /// Change settings; already checked one by one.
+    /// Change settings, each checked already.
     Patch(Overrides),
-    /// Show a world that was just built; ends an open run.
+    /// Switch to a world that was just built; an open run ends.
     ResetWorld {
         /// The new epoch.
         epoch: i64,
     },
-    /// Show the first world, unless there is one.
+    /// Switch to the first world, if no world is current.
     AdoptWorld {
         /// The new epoch.
         epoch: i64,
     },
+    /// Mark the database as production.
+    MarkProduction,
+    /// Remove the production mark.
+    UnmarkProduction,
     /// End the run because a stop condition tripped.
     GuardrailStop {
         /// The run it was decided on; another run is left alone.
@@ -52,54 +56,54 @@ pub enum Command {
         /// The figures it was decided on.
         details: Map<String, Value>,
     },
-    /// Keep a digest, unless its date has one.
-    Draft(Box<NewDraft>),
-    /// Change what a digest is.
-    MoveDraft {
+    /// Store a new digest.
+    CreateDigest(Box<NewDigest>),
+    /// Change the status of a digest.
+    SetDigestStatus {
         /// The digest.
-        draft: Box<digest::Digest>,
-        /// What it becomes.
+        digest: Box<digest::Digest>,
+        /// The new status.
         to: DigestStatus,
     },
 }
 
-/// A start with what only the store knows.
+/// A start with the facts that only the store knows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
-    /// The request, in form.
+    /// The checked request.
     pub plan: RunPlan,
-    /// The run's name: the one asked for, or a free one.
+    /// The name of the run: the requested one, or a free one.
     pub run_id: String,
     /// Whether a run of that name exists.
     pub taken: bool,
-    /// Whether the parent exists; true when none is named.
-    pub parent_exists: bool,
-    /// The world built for it, when one was asked for.
+    /// Those of the parent and the mirror run that do not exist.
+    pub missing_runs: Vec<String>,
+    /// The world built for it, when the start includes a reset.
     pub new_epoch: Option<i64>,
 }
 
-/// Who asks, when, where and why.
+/// Actor, time, environment and reason of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The settings known.
     pub registry: &'a Registry,
-    /// Where this deployment stands.
+    /// The environment whose rules apply.
     pub environment: Environment,
-    /// Who.
+    /// The actor.
     pub actor: &'a str,
-    /// Why, if it was said.
+    /// The reason, if one was given.
     pub reason: Option<&'a str>,
-    /// When.
+    /// The time of the decision.
     pub now: Timestamp,
 }
 
-/// The change that `command` means in `state`; empty when all is as asked for already.
+/// The change that `command` makes to `state`; empty when the state already is as requested.
 ///
-/// Pausing, stopping and degrading never refuse: whatever the state, the safe side can be reached.
+/// Pause, stop and degrade are never rejected, whatever the state.
 ///
 /// # Errors
-/// `Conflict` naming the run or control in the way, `Rejected` for a missing parent, `Forbidden`
-/// for a reset in production.
+/// Returns `Conflict` naming the run or control in the way, `Rejected` when a run that the request
+/// names does not exist, and `Forbidden` for a reset in production.
 pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) -> Result<Change> {
     let mut change = ChangeBuilder::new(state, context);
     match command {
@@ -115,6 +119,8 @@ pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) ->
         Command::SetMode(mode) => set_mode(&mut change, state, *mode)?,
         Command::Patch(updates) => super::patch::patch(&mut change, state, updates, context)?,
         Command::ResetWorld { epoch } => reset(&mut change, state, *epoch, context)?,
+        Command::MarkProduction => mark_production(&mut change, true),
+        Command::UnmarkProduction => mark_production(&mut change, false),
         Command::AdoptWorld { epoch } => {
             if state.world_epoch.is_none() {
                 change.switch_world(*epoch);
@@ -125,23 +131,27 @@ pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) ->
         Command::GuardrailStop { run_id, reason, details } => {
             guardrail_stop(&mut change, state, (run_id, reason), details, context);
         }
-        Command::Draft(new) => super::digests::create(&mut change, new, context),
-        Command::MoveDraft { draft: digest, to } => {
+        Command::CreateDigest(new) => super::digests::create(&mut change, new, context),
+        Command::SetDigestStatus { digest, to } => {
             super::digests::change(&mut change, digest, *to, context)?;
         }
     }
     Ok(change.finish())
 }
 
-/// Whether a reset may happen at all.
-///
-/// # Errors
-/// `Forbidden` in production.
-pub fn check_reset_allowed(environment: Environment) -> Result<()> {
-    match environment {
-        Environment::Development => Ok(()),
-        Environment::Production => Err(Error::forbidden("World reset is blocked in production")),
-    }
+/// A mark that was set after the caller was let in is seen here: the commit names this state.
+fn check_reset(state: &ControlState, context: &Context<'_>) -> Result<()> {
+    WritePolicy::from(context.environment).on(state.production_mark).check_reset()
+}
+
+fn mark_production(change: &mut ChangeBuilder<'_>, marked: bool) {
+    change.set_production_mark(marked);
+    let text = match marked {
+        true => "The database was marked as production",
+        false => "The production mark of the database was removed",
+    };
+    let event = change.event(kind::SETTINGS_CHANGED, text);
+    change.add_event(event.with(PRODUCTION_MARK, marked));
 }
 
 fn begin(
@@ -151,7 +161,7 @@ fn begin(
     context: &Context<'_>,
 ) -> Result<()> {
     if start.plan.reset_world {
-        check_reset_allowed(context.environment)?;
+        check_reset(state, context)?;
     }
     if let Some(open) = state.open_run() {
         return Err(Error::conflict(format!(
@@ -165,8 +175,12 @@ fn begin(
             start.run_id
         )));
     }
-    if let Some(parent) = start.plan.parent_run_id.as_deref().filter(|_| !start.parent_exists) {
-        return Err(Error::rejected(format!("parent run {parent} does not exist")));
+    let plan = &start.plan;
+    for (what, named) in [("parent", &plan.parent_run_id), ("mirror", &plan.mirror_control_run_id)]
+    {
+        if let Some(run_id) = named.as_ref().filter(|run_id| start.missing_runs.contains(run_id)) {
+            return Err(Error::rejected(format!("{what} run {run_id} does not exist")));
+        }
     }
     let mut plan = start.plan.clone();
     change.detach_run();
@@ -212,7 +226,7 @@ fn stop(change: &mut ChangeBuilder<'_>, state: &ControlState, clear: bool, conte
         let event = change.event(kind::RUN_STOPPED, text);
         change.add_event(event);
     } else {
-        let event = change.event(kind::SETTINGS_CHANGED, "Turns hold still; no run was open");
+        let event = change.event(kind::SETTINGS_CHANGED, "Paused; no run was open");
         change.add_event(event);
     }
     if clear {
@@ -224,7 +238,7 @@ pub(super) fn pause(change: &mut ChangeBuilder<'_>, state: &ControlState) {
     change.set(key::PAUSED, true);
     let text = match state.open_run() {
         Some(run) => format!("Run {} was paused", run.run_id),
-        None => "Turns hold still; no run is open".to_owned(),
+        None => "Paused; no run is open".to_owned(),
     };
     let event = change.event(kind::RUN_PAUSED, text);
     change.add_event(event);
@@ -241,7 +255,7 @@ pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Re
         )));
     }
     change.set(key::PAUSED, false);
-    let event = change.event(kind::RUN_RESUMED, format!("Run {} goes on", run.run_id));
+    let event = change.event(kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
     if run.is_open() {
         change.add_event(event);
     } else {
@@ -250,13 +264,13 @@ pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Re
     Ok(())
 }
 
-/// Opens the row of a run that a guardrail ended; its event keeps when and why it had ended.
+/// Reopens a run that a guardrail ended; the event records when and why it had ended.
 pub(super) fn reopen(change: &mut ChangeBuilder<'_>, state: &ControlState) {
     let Some(run) = &state.run else { return };
     let previous = json!({ "ended_at": run.ended_at, "end_reason": run.end_reason });
     change.set(key::ACTIVE, true);
     change.put_run(run.reopened());
-    let text = format!("Run {} goes on after a guardrail had stopped it", run.run_id);
+    let text = format!("Run {} was resumed after a guardrail had stopped it", run.run_id);
     let event = change.event(kind::RUN_RESUMED, text).with("previous_end", previous);
     change.add_event(event);
 }
@@ -284,7 +298,7 @@ fn reset(
     epoch: i64,
     context: &Context<'_>,
 ) -> Result<()> {
-    check_reset_allowed(context.environment)?;
+    check_reset(state, context)?;
     change.set(key::ACTIVE, false);
     change.set(key::PAUSED, true);
     if let Some(run) = state.open_run() {
@@ -319,5 +333,9 @@ fn guardrail_stop(
 }
 
 fn degrade_text(on: bool) -> &'static str {
-    if on { "Calls go to the cheapest route" } else { "Calls go to their usual routes again" }
+    if on {
+        "Model calls use the cheapest route"
+    } else {
+        "Model calls use their usual routes again"
+    }
 }

@@ -1,4 +1,4 @@
-//! Which digests may be kept, and what may become of them.
+//! Rules for digests: creation and status.
 
 use super::Context;
 use super::change::ChangeBuilder;
@@ -7,11 +7,11 @@ use crate::digest::{Digest, DigestStatus};
 use crate::event::{NewEvent, kind};
 use crate::{Error, Result};
 
-/// A digest that was just written, with what only the store knows.
+/// A new digest with the facts that only the store knows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewDraft {
-    /// The digest; its name, times and actors are set when it is kept.
-    pub draft: Digest,
+pub struct NewDigest {
+    /// The digest; slug, times and actors are set when it is stored.
+    pub digest: Digest,
     /// Every digest of its anchor date.
     pub existing: Vec<Digest>,
     /// What happens when the date has a digest already.
@@ -29,68 +29,78 @@ pub enum IfExists {
     CreateAnother,
 }
 
-/// Keeps a digest under the first free name of its date; or shows the one that is in its way, which
-/// changes nothing.
-pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDraft, context: &Context<'_>) {
-    let in_the_way = new.existing.iter().rev().find(|known| match new.if_exists {
+/// Stores a digest under the first free slug of its date, or returns the existing one, which changes
+/// nothing. A row of the date that says that evidence was insufficient is replaced by a digest.
+pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDigest, context: &Context<'_>) {
+    let skipped = |digest: &Digest| digest.status == DigestStatus::InsufficientEvidence;
+    let returned = new.existing.iter().rev().find(|known| match new.if_exists {
+        _ if skipped(known) => skipped(&new.digest),
         IfExists::ReturnUndiscarded => known.status != DigestStatus::Discarded,
         IfExists::ReturnAny => true,
         IfExists::CreateAnother => false,
     });
-    if let Some(known) = in_the_way {
+    if let Some(known) = returned {
         change.put_digest(Some(known.status), known.clone());
         return;
     }
-    let slug = free_slug(new.draft.anchor_date, &new.existing);
-    let text = format!("Digest {slug} was drafted");
-    change.add_event(told(kind::DIGEST_CREATED, text, &slug, context));
-    let draft = Digest {
+    let replaced = new.existing.iter().find(|known| skipped(known));
+    let slug = match replaced {
+        Some(known) => known.slug.clone(),
+        None => free_slug(new.digest.anchor_date, &new.existing),
+    };
+    let text = match skipped(&new.digest) {
+        true => format!("Digest {slug} was skipped: {}", new.digest.markdown),
+        false => format!("Digest {slug} was created"),
+    };
+    let event_type = if skipped(&new.digest) { kind::DIGEST_SKIPPED } else { kind::DIGEST_CREATED };
+    change.add_event(event(event_type, text, &slug, context));
+    let digest = Digest {
         slug,
-        status: DigestStatus::Draft,
         created_at: context.now,
         created_by: context.actor.to_owned(),
         updated_at: context.now,
         updated_by: context.actor.to_owned(),
-        ..new.draft.clone()
+        ..new.digest.clone()
     };
-    change.put_digest(None, draft);
+    change.put_digest(replaced.map(|known| known.status), digest);
 }
 
 /// Publishes or discards a digest.
 ///
 /// # Errors
-/// `Conflict` for one that was discarded.
+/// Returns `Conflict` for one that was discarded or has no text.
 pub(super) fn change(
     change: &mut ChangeBuilder<'_>,
-    draft: &Digest,
+    digest: &Digest,
     to: DigestStatus,
     context: &Context<'_>,
 ) -> Result<()> {
-    let slug = &draft.slug;
-    if draft.status == to {
-        change.put_digest(Some(to), draft.clone());
+    let slug = &digest.slug;
+    if digest.status == to {
+        change.put_digest(Some(to), digest.clone());
         return Ok(());
     }
-    let (event_type, word) = match (draft.status, to) {
-        (DigestStatus::Discarded, _) | (_, DigestStatus::Draft) => {
+    let (event_type, word) = match (digest.status, to) {
+        (DigestStatus::Discarded | DigestStatus::InsufficientEvidence, _)
+        | (_, DigestStatus::Draft | DigestStatus::InsufficientEvidence) => {
             return Err(Error::conflict(format!(
-                "digest {slug} is {} and cannot become {}; draft another one of its date",
-                draft.status.as_str(),
+                "digest {slug} is {} and cannot become {}; create another one of its date",
+                digest.status.as_str(),
                 to.as_str()
             )));
         }
         (_, DigestStatus::Published) => (kind::DIGEST_PUBLISHED, "published"),
         (_, DigestStatus::Discarded) => (kind::DIGEST_DISCARDED, "discarded"),
     };
-    change.add_event(told(event_type, format!("Digest {slug} was {word}"), slug, context));
+    change.add_event(event(event_type, format!("Digest {slug} was {word}"), slug, context));
     let (updated_at, updated_by) = (context.now, context.actor.to_owned());
-    let moved = Digest { status: to, updated_at, updated_by, ..draft.clone() };
-    change.put_digest(Some(draft.status), moved);
+    let moved = Digest { status: to, updated_at, updated_by, ..digest.clone() };
+    change.put_digest(Some(digest.status), moved);
     Ok(())
 }
 
-/// Of no run: a digest is about some days, and no part of what it is about.
-fn told(event_type: &str, text: String, slug: &str, context: &Context<'_>) -> NewEvent {
+/// An event of no run: a digest covers days, and is not part of what it covers.
+fn event(event_type: &str, text: String, slug: &str, context: &Context<'_>) -> NewEvent {
     NewEvent::new(event_type, text, context.now)
         .with("slug", slug)
         .with("actor", context.actor)

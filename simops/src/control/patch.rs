@@ -1,4 +1,4 @@
-//! `PATCH config`: settings change freely, run state only as far as registry and settings agree.
+//! `PATCH config`: changes settings; run state only where registry and settings still agree.
 
 use serde_json::{Map, Value};
 
@@ -39,7 +39,7 @@ pub(super) fn patch(
         let (event, text) = if after.flag(key::PAUSED) {
             (kind::RUN_PAUSED, "The run was paused")
         } else {
-            (kind::RUN_RESUMED, "The run goes on")
+            (kind::RUN_RESUMED, "The run was resumed")
         };
         let event = change.event(event, text);
         change.add_event(event);
@@ -53,7 +53,7 @@ pub(super) fn patch(
     Ok(())
 }
 
-/// Which control moves `key`, as a sentence.
+/// The control that changes `key`, as a sentence.
 fn instead(key: &str, after: &Effective) -> String {
     let control = match key {
         key::ACTIVE if after.flag(key::ACTIVE) => "control/run/start",

@@ -1,4 +1,4 @@
-//! Who is there, and what the hosts have confirmed: the run state that is shown.
+//! Live hosts and the run state that they have acknowledged.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 use super::{ControlState, RunGate};
 use crate::settings::Registry;
 
-/// A host that has not reported for so long is lost.
+/// A host without a report for this long is lost.
 pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(15);
-/// A lost host is shown for so long.
+/// A lost host is listed for this long.
 pub const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// What a host does, in its own words.
+/// The state that a host reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HostState {
-    /// It takes no turns because no run is open.
+    /// Takes no turns, because no run is open.
     Idle,
-    /// It takes turns.
+    /// Takes turns.
     Running,
-    /// It lets the turns in flight end.
+    /// Waits for the turns in flight.
     Quiescing,
-    /// It holds still.
+    /// Paused.
     Paused,
-    /// It has not reported for 15 s. Never reported, only shown.
+    /// No report for 15 s. Never reported by a host, only derived.
     Lost,
 }
 
@@ -48,7 +48,7 @@ impl HostState {
     }
 }
 
-/// What a host last reported.
+/// The last report of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostReport {
@@ -61,21 +61,21 @@ pub struct HostReport {
     pub last_seen: Timestamp,
     /// The generation it has acted on.
     pub generation: u64,
-    /// What it does.
+    /// Its state.
     pub state: HostState,
-    /// Turns it has begun and not ended.
+    /// Turns, or model calls, in flight.
     pub in_flight_calls: u32,
     /// Whether it builds worlds.
     pub owns_world: bool,
 }
 
 impl HostReport {
-    /// Whether it has reported lately.
+    /// Whether it has reported within [`LOST_AFTER`].
     pub fn is_live(&self, now: Timestamp) -> bool {
         now.duration_since(self.last_seen) < LOST_AFTER
     }
 
-    /// The report as it is shown at `now`.
+    /// The report as shown at `now`: lost when it is too old.
     #[must_use]
     pub fn seen_at(mut self, now: Timestamp) -> Self {
         if !self.is_live(now) {
@@ -85,28 +85,28 @@ impl HostReport {
     }
 }
 
-/// What hosts have confirmed of what was asked.
+/// The run state that the hosts have acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// No run.
     Idle,
-    /// A run is to go on; not every live host does yet, or none is there.
+    /// A run is active, but not every live host takes turns yet, or there is none.
     Starting,
     /// Every live host takes turns.
     Running,
-    /// A run is to hold still; a live host may still be in a turn.
+    /// The run is paused; a live host may still be in a turn.
     Pausing,
-    /// Every live host holds still.
+    /// The run is paused on every live host.
     Paused,
     /// A run has ended; a live host may still be in a turn.
     Stopping,
-    /// The run has ended, and every live host knows.
+    /// The run has ended, and every live host has acknowledged it.
     Stopped,
 }
 
-/// The run state that `hosts` have confirmed at `now`. Lost hosts do not count.
+/// The run state that `hosts` have acknowledged at `now`. Lost hosts are ignored.
 pub fn run_state(
     state: &ControlState,
     registry: &Registry,

@@ -1,4 +1,5 @@
-//! What is: settings overrides, the current run, the world, the audit head, one generation for all.
+//! Control state: setting overrides, current run, world, audit head and production mark, under one
+//! generation.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +7,14 @@ use super::AuditHead;
 use crate::run::RunRecord;
 use crate::settings::{Effective, Overrides, Registry, key};
 
-/// Where this deployment stands.
+/// The environment of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Environment {
-    /// Everything is allowed.
+    /// Writes are allowed unless the gate is closed.
     Development,
-    /// The world is never reset; writes are closed unless opened.
+    /// The world cannot be reset, and writes are refused unless the gate is opened.
     Production,
 }
 
@@ -32,25 +33,28 @@ impl Environment {
 pub struct ControlState {
     /// Counts the commits. A commit names the generation it was decided on.
     pub generation: u64,
-    /// The generation of the last change that opened, closed or moved the gate for turns: a start,
-    /// stop, pause, resume or reset. Work stamped with an older generation is refused.
+    /// The generation of the last change of the run gate: a start, stop, pause, resume or reset. Work
+    /// with an older generation is refused.
     pub gate_generation: u64,
     /// Settings that differ from their defaults, by name.
     pub overrides: Overrides,
     /// The run that `SIMULATION_RUN_ID` names, open or ended.
     pub run: Option<RunRecord>,
-    /// The epoch of the world that is shown; `None` before a host has built one.
+    /// Whether the database is marked as production: then the rules of production apply to every
+    /// process, whatever its own environment says.
+    pub production_mark: bool,
+    /// The epoch of the current world; `None` before a host has built one.
     pub world_epoch: Option<i64>,
     /// The last audit row.
     pub audit_head: AuditHead,
 }
 
-/// Whether hosts may take turns, and in which world.
+/// Whether hosts may take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunGate {
     /// No run, or the run has ended.
     Closed,
-    /// A run that holds still.
+    /// A paused run.
     Paused,
     /// Turns may begin.
     Open,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::Verification;
+use super::{Evidence, EvidenceCheck, TEMPLATE_VERSION, Verification};
 
 /// How far a digest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub enum DigestStatus {
     Published,
     /// Does not; for good.
     Discarded,
+    /// Not written by the schedule, because the evidence was insufficient. A digest of the same date
+    /// replaces it.
+    InsufficientEvidence,
 }
 
 impl DigestStatus {
@@ -26,12 +29,13 @@ impl DigestStatus {
             Self::Draft => "draft",
             Self::Published => "published",
             Self::Discarded => "discarded",
+            Self::InsufficientEvidence => "insufficient_evidence",
         }
     }
 
     /// The status of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Draft, Self::Published, Self::Discarded]
+        [Self::Draft, Self::Published, Self::Discarded, Self::InsufficientEvidence]
             .into_iter()
             .find(|status| status.as_str() == name)
     }
@@ -50,6 +54,9 @@ pub struct Digest {
     pub lookback_days: i64,
     /// How far it is.
     pub status: DigestStatus,
+    /// Required and observed evidence; null for digests of older versions.
+    #[serde(default)]
+    pub evidence_gate: Option<EvidenceCheck>,
     /// Its title.
     pub title: String,
     /// The run it is about, if any.
@@ -70,6 +77,28 @@ pub struct Digest {
     pub updated_at: Timestamp,
     /// By whom.
     pub updated_by: String,
+}
+
+impl Digest {
+    /// The row of a scheduled digest that was not written, because its evidence is insufficient.
+    pub fn skipped(evidence: &Evidence, gate: EvidenceCheck) -> Self {
+        Self {
+            slug: String::new(),
+            anchor_date: evidence.anchor_date,
+            lookback_days: evidence.lookback_days,
+            status: DigestStatus::InsufficientEvidence,
+            title: format!("No weekly brief for {}", evidence.anchor_date),
+            evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
+            verification: evidence.verification,
+            template_version: TEMPLATE_VERSION.to_owned(),
+            markdown: gate.message.clone(),
+            evidence_gate: Some(gate),
+            created_at: Timestamp::UNIX_EPOCH,
+            created_by: String::new(),
+            updated_at: Timestamp::UNIX_EPOCH,
+            updated_by: String::new(),
+        }
+    }
 }
 
 /// The name of the digest of a date.

@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 use tracing::warn;
 
 use crate::control::{Command, ControlState};
-use crate::execute::{Caller, Executor, Intent};
+use crate::execute::{Executor, Intent, WritePermit};
 use crate::guardrail::evaluate;
 use crate::settings::Registry;
 use crate::store::RunStore;
@@ -41,8 +41,8 @@ pub async fn enforce(
     let run_id = run.run_id.clone();
     warn!(run = run_id, reason, "a stop condition tripped");
     let stop = Command::GuardrailStop { run_id: run_id.clone(), reason: reason.clone(), details };
-    let caller = Caller { reason: Some(reason.clone()), ..Caller::system("guardrail") };
-    executor.execute(&caller, &Intent::Command(stop), |_, _| ()).await?;
+    let permit = WritePermit::system("guardrail").with_reason(Some(reason.clone()));
+    executor.execute(&permit, &Intent::Command(stop), |_, _| ()).await?;
     observer.forget_refusal(&run_id);
     Ok(Some(reason))
 }

@@ -55,12 +55,15 @@ pub mod kind {
     pub const VOTE_CAST: &str = "vote_cast";
     /// A digest was created.
     pub const DIGEST_CREATED: &str = "digest_created";
+    /// A scheduled digest was not written, because the evidence was insufficient.
+    pub const DIGEST_SKIPPED: &str = "digest_skipped";
     /// A digest was published.
     pub const DIGEST_PUBLISHED: &str = "digest_published";
     /// A digest was discarded.
     pub const DIGEST_DISCARDED: &str = "digest_discarded";
     /// The event types about digests.
-    pub const DIGEST_TYPES: [&str; 3] = [DIGEST_CREATED, DIGEST_PUBLISHED, DIGEST_DISCARDED];
+    pub const DIGEST_TYPES: [&str; 4] =
+        [DIGEST_CREATED, DIGEST_SKIPPED, DIGEST_PUBLISHED, DIGEST_DISCARDED];
     /// An agent attempted an action that the rules do not allow.
     pub const INVALID_ACTION: &str = "invalid_action";
     /// The living agents and what each of them owns.

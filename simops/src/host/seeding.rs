@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::SimulationHost;
 use crate::Result;
 use crate::control::Command;
-use crate::execute::{Caller, Executor, Intent};
+use crate::execute::{Executor, Intent, WritePermit};
 use crate::store::RunStore;
 use crate::{Clock, Error};
 
@@ -44,7 +44,7 @@ pub(super) async fn build_first(
     let epoch = store.request_epoch(clock.now()).await?;
     if build(store, host, host_id, epoch).await? {
         let intent = Intent::Command(Command::AdoptWorld { epoch });
-        executor.execute(&Caller::system("host"), &intent, |_, _| ()).await?;
+        executor.execute(&WritePermit::system("host"), &intent, |_, _| ()).await?;
     }
     Ok(())
 }

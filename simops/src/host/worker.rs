@@ -17,7 +17,7 @@ use super::{SimulationHost, TURN_TIMEOUT, Turn, seeding, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
 use crate::control::{ControlState, Environment, HostState, RunGate};
 use crate::enforcement::{Observer, enforce};
-use crate::execute::Executor;
+use crate::execute::{Executor, WritePermit};
 use crate::llm::Router;
 use crate::settings::{Effective, Registry};
 use crate::store::{RunStore, World};
@@ -47,7 +47,7 @@ pub struct WorkerOptions {
     pub speed: f64,
     /// A decision that takes longer is dropped.
     pub turn_timeout: Duration,
-    /// Where this deployment stands, as the worker's audit rows say.
+    /// The environment of the process. In production the worker marks the database.
     pub environment: Environment,
 }
 
@@ -177,6 +177,7 @@ impl Worker {
         let id = &self.options.host_id;
 
         revision.mark_unchanged();
+        self.executor.mark_production(&WritePermit::system("host")).await?;
         seeding::build_first(&self.store, &self.host, id, clock, &self.executor).await?;
         let mut view = self.look(None).await?;
         let mut next_turn = Instant::now();

@@ -1,4 +1,4 @@
-//! Alerts: evaluating, knowing of them, and what became of the messages.
+//! Alerts, their messages and deliveries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::records::MAX_PAGE;
-use super::{Caller, Ops, bounded, place};
+use super::{Ops, SystemWriter, Writer, bounded, cursor_position};
 use crate::alert::notify::{cooldown_elapsed, fingerprint, items_to_notify};
 use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Evaluation, Message};
-use crate::execute::Intent;
+use crate::control::Write;
+use crate::execute::{Intent, WritePermit};
 use crate::jobs::Timer;
-use crate::run::rules::check_reason;
 use crate::store::{FencingToken, MessageRecord};
 use crate::{Error, Result};
 
-/// How often the rules are held against the days when nothing calls.
+/// How often the rules are evaluated when no event arrives.
 const EVALUATE_EVERY: Duration = Duration::from_secs(15);
-/// Events that follow each other faster are looked at together.
+/// How long to wait for further events before an evaluation.
 const GATHER: Duration = Duration::from_millis(500);
 /// The longest silence, in minutes: 30 days.
 const MAX_SILENCE: i64 = 30 * 24 * 60;
@@ -29,13 +29,13 @@ const MAX_SILENCE: i64 = 30 * 24 * 60;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertsResponse {
-    /// The alerts, last fired first.
+    /// The alerts, most recently fired first.
     pub items: Vec<Alert>,
-    /// Pass it as `cursor` for those before; null at the end.
+    /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// A message and what became of it.
+/// A message and its deliveries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SentMessage {
@@ -52,7 +52,7 @@ pub struct SentMessage {
 pub struct MessagesResponse {
     /// The messages, newest first.
     pub items: Vec<SentMessage>,
-    /// Pass it as `cursor` for those before; null at the end.
+    /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -62,11 +62,11 @@ pub struct MessagesResponse {
 pub struct DeliveryResponse {
     /// The delivery.
     pub delivery: Delivery,
-    /// Its tries, in their order.
+    /// Its attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
-/// The answer to an acknowledgement, a silence, or its end.
+/// Response of acknowledge and silence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertChanged {
@@ -75,18 +75,18 @@ pub struct AlertChanged {
     /// The alert.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub alert_id: Uuid,
-    /// Until when nobody is told of it; null after an acknowledgement or the end of a silence.
+    /// The end of the silence; null when it is not silenced.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub silenced_until: Option<Timestamp>,
 }
 
-/// The answer to a replay.
+/// Response of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Replayed {
     /// Always true.
     pub ok: bool,
-    /// The delivery, which is about to be tried.
+    /// The delivery, which is queued.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub delivery_id: Uuid,
 }
@@ -96,67 +96,111 @@ pub struct Replayed {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct SilenceAlert {
-    /// For so many minutes, 1 to 43200; or
+    /// Minutes of silence, 1 to 43200.
     pub minutes: Option<i64>,
-    /// until this time; neither or a time gone by ends a silence.
+    /// End of the silence, instead of `minutes`. Without both, or with a past time, the silence ends.
     pub until: Option<String>,
-    /// Why.
+    /// The reason, for the audit trail.
     pub reason: Option<String>,
 }
 
-/// Whether people are told of what is critical now.
+/// Whether messages about the critical alerts of now are sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertNotification {
-    /// Whether anybody is to be told at all.
+    /// Whether a receiver is configured.
     pub enabled: bool,
-    /// Whether it was tried.
+    /// Whether a delivery was attempted.
     pub attempted: bool,
     /// Whether a receiver has accepted it.
     pub sent: bool,
     /// Why nothing is being sent: `disabled`, `missing_webhook_url`, `no_critical_alerts`,
-    /// `acknowledged_or_silenced`, `cooldown_active`, `http_error`; `pending` before the first try.
+    /// `acknowledged_or_silenced`, `cooldown_active`, `http_error`; `pending` before the first attempt.
     pub reason: Option<String>,
     /// The message.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub message_id: Option<Uuid>,
-    /// When it was decided.
+    /// When the message was created.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub decided_at: Option<Timestamp>,
-    /// An identical payload is told again after this.
+    /// An identical payload is sent again only after this time.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub cooldown_until: Option<Timestamp>,
     /// Its deliveries.
     pub deliveries: Vec<Delivery>,
 }
 
-impl Ops {
-    /// Holds the rules against the days, and makes true what follows: alerts that fire or are
-    /// resolved, and messages that tell it. Any number of processes may do so at once.
+impl SystemWriter<'_> {
+    /// Evaluates the alert rules: stores alerts that fire or are resolved, with their messages. Any
+    /// number of processes may do so at once.
     ///
     /// # Errors
-    /// Of the store.
-    pub async fn evaluate_alerts(&self) -> Result<()> {
-        let intent = Intent::EvaluateAlerts(Arc::new(self.options.alerts.clone()));
-        self.executor.execute(&Caller::system("alerts"), &intent, |_, _| ()).await
+    /// Returns an error when the database cannot be read or written.
+    pub async fn evaluate_alerts(self) -> Result<()> {
+        let intent = Intent::EvaluateAlerts(Arc::new(self.ops.options.alerts.clone()));
+        self.ops.executor.execute(&WritePermit::system("alerts"), &intent, |_, _| ()).await
+    }
+}
+
+impl Writer<'_> {
+    /// Acknowledges an alert: no further message is sent unless it gets worse.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate is closed, `NotFound` for an unknown alert, and `Conflict`
+    /// for one that is resolved.
+    pub async fn acknowledge_alert(&self, id: &str, reason: Option<&str>) -> Result<AlertChanged> {
+        let permit = self.permit_for(Write::AcknowledgeAlert, reason)?;
+        let alert_id = self.ops.alert(id).await?.id;
+        let answer = AlertChanged { ok: true, alert_id, silenced_until: None };
+        let intent = Intent::AcknowledgeAlert(alert_id);
+        self.ops.executor.execute(&permit, &intent, |_, _| answer.clone()).await
     }
 
+    /// Silences an alert until a time, or ends its silence.
+    ///
+    /// # Errors
+    /// As [`Writer::acknowledge_alert`]; `Invalid` for a time that cannot be read or is too late.
+    pub async fn silence_alert(&self, id: &str, silence: &SilenceAlert) -> Result<AlertChanged> {
+        let permit = self.permit_for(Write::SilenceAlert, silence.reason.as_deref())?;
+        let silenced_until = until(silence, self.ops.clock.now())?;
+        let alert_id = self.ops.alert(id).await?.id;
+        let answer = AlertChanged { ok: true, alert_id, silenced_until };
+        let intent = Intent::SilenceAlert(alert_id, silenced_until);
+        self.ops.executor.execute(&permit, &intent, |_, _| answer.clone()).await
+    }
+
+    /// Sends a message again under the same id, whatever the state of its delivery.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate is closed, `NotFound` for an unknown delivery, and
+    /// `Conflict` for one that is already queued.
+    pub async fn replay_delivery(&self, id: &str, reason: Option<&str>) -> Result<Replayed> {
+        let permit = self.permit_for(Write::ReplayDelivery, reason)?;
+        let delivery_id = self.ops.delivery(id).await?.delivery.id;
+        let answer = Replayed { ok: true, delivery_id };
+        let intent = Intent::ReplayDelivery(delivery_id);
+        self.ops.executor.execute(&permit, &intent, |_, _| answer.clone()).await
+    }
+}
+
+impl Ops {
     /// A page of the alerts.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
     pub async fn alerts(&self, cursor: Option<&str>, limit: i64) -> Result<AlertsResponse> {
-        let page = self.store.alerts(place(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
+        let page =
+            self.store.alerts(cursor_position(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
         Ok(AlertsResponse {
             items: page.items,
             next_cursor: page.next.map(|next| next.to_string()),
         })
     }
 
-    /// The alert of each rate that fired last.
+    /// The newest alert of each rate.
     ///
     /// # Errors
-    /// Of the store.
+    /// Returns an error when the database cannot be read.
     pub async fn newest_alerts(&self) -> Result<Vec<Alert>> {
         self.store.newest_alerts().await
     }
@@ -164,7 +208,7 @@ impl Ops {
     /// One alert.
     ///
     /// # Errors
-    /// `NotFound` for an unknown one.
+    /// Returns `NotFound` for an unknown id.
     pub async fn alert(&self, id: &str) -> Result<Alert> {
         let unknown = || Error::not_found(format!("there is no alert {id}"));
         let known = match id.parse() {
@@ -174,48 +218,13 @@ impl Ops {
         known.ok_or_else(unknown)
     }
 
-    /// Says that somebody knows of an alert: it is not told again unless it gets worse.
+    /// A page of the messages, newest first, with their deliveries.
     ///
     /// # Errors
-    /// `NotFound` for an unknown one, `Conflict` for one that is resolved.
-    pub async fn acknowledge_alert(
-        &self,
-        caller: &Caller,
-        id: &str,
-        reason: Option<&str>,
-    ) -> Result<AlertChanged> {
-        let caller = Caller { reason: check_reason(reason)?, ..caller.clone() };
-        let alert_id = self.alert(id).await?.id;
-        let answer = AlertChanged { ok: true, alert_id, silenced_until: None };
-        let intent = Intent::AcknowledgeAlert(alert_id);
-        self.executor.execute(&caller, &intent, |_, _| answer.clone()).await
-    }
-
-    /// Has nobody told of an alert for a while, or ends that.
-    ///
-    /// # Errors
-    /// As [`Ops::acknowledge_alert`]; `Invalid` for a time that is none or too far.
-    pub async fn silence_alert(
-        &self,
-        caller: &Caller,
-        id: &str,
-        silence: &SilenceAlert,
-    ) -> Result<AlertChanged> {
-        let caller = Caller { reason: check_reason(silence.reason.as_deref())?, ..caller.clone() };
-        let silenced_until = until(silence, self.clock.now())?;
-        let alert_id = self.alert(id).await?.id;
-        let answer = AlertChanged { ok: true, alert_id, silenced_until };
-        let intent = Intent::SilenceAlert(alert_id, silenced_until);
-        self.executor.execute(&caller, &intent, |_, _| answer.clone()).await
-    }
-
-    /// A page of the messages, each with what became of it.
-    ///
-    /// # Errors
-    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
     pub async fn messages(&self, cursor: Option<&str>, limit: i64) -> Result<MessagesResponse> {
         let limit = bounded("limit", limit, MAX_PAGE)?;
-        let page = self.store.messages(place(cursor)?, limit).await?;
+        let page = self.store.messages(cursor_position(cursor)?, limit).await?;
         let shown = |sent: MessageRecord| SentMessage {
             message: sent.message,
             deliveries: sent.deliveries,
@@ -226,10 +235,10 @@ impl Ops {
         })
     }
 
-    /// One delivery with its tries.
+    /// One delivery with its attempts.
     ///
     /// # Errors
-    /// `NotFound` for an unknown one.
+    /// Returns `NotFound` for an unknown id.
     pub async fn delivery(&self, id: &str) -> Result<DeliveryResponse> {
         let unknown = || Error::not_found(format!("there is no delivery {id}"));
         let id = id.parse().map_err(|_| unknown())?;
@@ -238,38 +247,21 @@ impl Ops {
         Ok(DeliveryResponse { delivery, attempts })
     }
 
-    /// Has a delivery tried again, whatever became of it, under the same id.
-    ///
-    /// # Errors
-    /// `NotFound` for an unknown one, `Conflict` for one that is about to be tried.
-    pub async fn replay_delivery(
-        &self,
-        caller: &Caller,
-        id: &str,
-        reason: Option<&str>,
-    ) -> Result<Replayed> {
-        let caller = Caller { reason: check_reason(reason)?, ..caller.clone() };
-        let delivery_id = self.delivery(id).await?.delivery.id;
-        let answer = Replayed { ok: true, delivery_id };
-        let intent = Intent::ReplayDelivery(delivery_id);
-        self.executor.execute(&caller, &intent, |_, _| answer.clone()).await
-    }
-
-    /// Whether people are told of what `evaluation` found.
+    /// Whether messages about the alerts of `evaluation` are sent.
     pub(super) async fn notification(
         &self,
         evaluation: &Evaluation,
         now: Timestamp,
     ) -> Result<AlertNotification> {
         let options = &self.options.alerts;
-        let told = items_to_notify(evaluation, &self.store.newest_alerts().await?, now);
-        let quiet = if options.receivers.is_empty() && options.webhook_enabled {
+        let items = items_to_notify(evaluation, &self.store.newest_alerts().await?, now);
+        let silent_reason = if options.receivers.is_empty() && options.webhook_enabled {
             Some("missing_webhook_url")
         } else if options.receivers.is_empty() {
             Some("disabled")
         } else if evaluation.counts.critical == 0 {
             Some("no_critical_alerts")
-        } else if told.is_empty() {
+        } else if items.is_empty() {
             Some("acknowledged_or_silenced")
         } else {
             None
@@ -278,17 +270,17 @@ impl Ops {
             enabled: options.webhook_enabled || !options.receivers.is_empty(),
             attempted: false,
             sent: false,
-            reason: quiet.map(str::to_owned),
+            reason: silent_reason.map(str::to_owned),
             message_id: None,
             decided_at: None,
             cooldown_until: None,
             deliveries: Vec::new(),
         };
-        if quiet.is_some() {
+        if silent_reason.is_some() {
             return Ok(notification);
         }
         notification.reason = Some("pending".to_owned());
-        let Some(sent) = self.store.last_message(&fingerprint(&told)).await? else {
+        let Some(sent) = self.store.last_message(&fingerprint(&items)).await? else {
             return Ok(notification);
         };
         let decided_at = sent.message.created_at;
@@ -333,12 +325,12 @@ fn until(silence: &SilenceAlert, now: Timestamp) -> Result<Option<Timestamp>> {
     let until = until.filter(|until| *until > now);
     if until.is_some_and(|until| until.duration_since(now) > SignedDuration::from_mins(MAX_SILENCE))
     {
-        return Err(Error::invalid("until", "must be at most 30 days away"));
+        return Err(Error::invalid("until", "must be at most 30 days from now"));
     }
     Ok(until.map(crate::clock::truncate_to_micros))
 }
 
-/// The timer that holds the rules against the days: every 15 s, and soon after events came in.
+/// The job that evaluates the alert rules: every 15 s, and shortly after events are recorded.
 pub struct EvaluateAlerts(pub Arc<Ops>);
 
 #[async_trait]
@@ -348,7 +340,7 @@ impl Timer for EvaluateAlerts {
     }
 
     async fn run(&self, _: &FencingToken) -> Result<Duration> {
-        self.0.evaluate_alerts().await.map(|()| EVALUATE_EVERY)
+        self.0.system().evaluate_alerts().await.map(|()| EVALUATE_EVERY)
     }
 
     async fn called(&self) {

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// Runs or rows read at a time.
 const BATCH: usize = 1_000;
 
-/// What to replay, and under which settings.
+/// The runs to replay and the settings to use.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BacktestQuery {
     /// Only runs that were open at or after this time.
@@ -32,10 +32,10 @@ pub struct BacktestQuery {
     pub settings: Overrides,
 }
 
-/// What stop conditions would have done.
+/// What the stop conditions would have done to past runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestResponse {
-    /// From when on runs were looked at.
+    /// Runs open at or after this time were replayed.
     pub since: Option<Timestamp>,
     /// The settings used.
     pub settings: BTreeMap<String, Value>,
@@ -43,7 +43,7 @@ pub struct BacktestResponse {
     pub runs: Vec<BacktestedRun>,
 }
 
-/// What they would have done to one run.
+/// What the stop conditions would have done to one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BacktestedRun {
     /// The run.
@@ -54,7 +54,7 @@ pub struct BacktestedRun {
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
     pub end_reason: Option<String>,
-    /// Its calls, those recorded after its end too.
+    /// Its calls, including those recorded after its end.
     pub calls: i64,
     /// What they cost, in USD.
     pub cost_usd: f64,
@@ -68,8 +68,8 @@ impl Ops {
     /// Reads the ledger once, page by page, and keeps only the figures of the calls that count.
     ///
     /// # Errors
-    /// `NotFound` for an unknown run; `Rejected` for settings that are unknown or play no part,
-    /// `Invalid` for values that are not allowed.
+    /// Returns `NotFound` for an unknown run, `Rejected` for settings that are unknown or not used
+    /// here, and `Invalid` for values that are not allowed.
     pub async fn backtest(&self, query: &BacktestQuery) -> Result<BacktestResponse> {
         let settings = self.settings_to_try(&query.settings).await?;
         let now = self.clock.now();
@@ -84,8 +84,8 @@ impl Ops {
         Ok(BacktestResponse { since: query.since, settings: used.into(), runs: replayed.collect() })
     }
 
-    /// Each value is checked alone, not together with the others: the soft budget plays no part
-    /// here, and need not be lowered to try a lower hard one.
+    /// Each value is checked by itself: the soft budget is not used here, so it need not be lowered to
+    /// try a lower hard one.
     async fn settings_to_try(&self, tried: &Overrides) -> Result<Effective> {
         let registry = &self.options.registry;
         check_updates(registry, tried)?;
@@ -113,7 +113,7 @@ impl Ops {
             let page = self.store.runs(before, BATCH).await?;
             let read = page.items.len();
             let kept = runs.len();
-            // One run is open at a time: what started earlier ended earlier, too.
+            // One run is open at a time, so runs that started earlier also ended earlier.
             runs.extend(page.items.into_iter().take_while(wanted));
             before = page.next;
             if before.is_none() || runs.len() - kept < read {
@@ -141,8 +141,8 @@ impl Ops {
                 break;
             }
         }
-        // Rows come as they were first written; hosts' clocks, and figures that replaced those of an
-        // expired lease, need not follow that order.
+        // Rows come in the order in which they were first written, which may differ from their times:
+        // clocks differ, and late figures replace those of expired leases.
         ledger.calls.sort_by_key(|(_, call)| call.at);
         Ok(ledger)
     }
@@ -168,7 +168,7 @@ impl Replay {
     }
 }
 
-/// The figures of the ledger that count.
+/// The calls that the conditions use.
 struct Ledger {
     /// Calls that a run looks at, and which run made them.
     calls: Vec<(Option<usize>, Call)>,

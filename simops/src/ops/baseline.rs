@@ -1,9 +1,9 @@
-//! Taking a baseline.
+//! Baselines.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Ops, blocking, bounded};
+use super::{Ops, Writer, blocking, bounded};
 use crate::baseline::votes::Votes;
 use crate::baseline::window::windows;
 use crate::baseline::{
@@ -11,7 +11,7 @@ use crate::baseline::{
     WindowRow, files,
 };
 use crate::clock::day_of;
-use crate::control::ControlState;
+use crate::control::{ControlState, Write};
 use crate::event::{Event, kind};
 use crate::event::{EventTally, EventWindow};
 use crate::progress::Progress;
@@ -20,11 +20,11 @@ use crate::store::TimeCursor;
 use crate::usage::Budget;
 use crate::{Error, Result};
 
-/// Windows of a baseline, and how long each is.
+/// Default number and length of windows.
 const WINDOWS: i64 = 12;
 const WINDOW_MINUTES: i64 = 5;
-const MOST_WINDOWS: i64 = 1_000;
-const MOST_MINUTES: i64 = 1_440;
+const MAX_WINDOWS: i64 = 1_000;
+const MAX_WINDOW_MINUTES: i64 = 1_440;
 /// Votes read at a time.
 const BATCH: usize = 1_000;
 
@@ -33,26 +33,47 @@ const BATCH: usize = 1_000;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct BaselineOptions {
-    /// How many windows, 1 to 1000; 12 when absent.
+    /// The number of windows, 1 to 1000; 12 when absent.
     pub windows: Option<i64>,
-    /// How long each is, 1 to 1440 minutes; 5 when absent.
+    /// The length of a window in minutes, 1 to 1440; 5 when absent.
     pub window_minutes: Option<i64>,
 }
 
-impl Ops {
-    /// What the simulation looks like now: budget, thresholds, recent failures, and the figures of
-    /// windows that end now. Reads only those windows, and changes nothing.
+impl Writer<'_> {
+    /// Takes a baseline and writes it to the output folder.
     ///
     /// # Errors
-    /// `Invalid` for windows out of bounds; of the store.
+    /// Returns `Forbidden` when the gate is closed; as [`Ops::baseline`]; `Unavailable` naming the
+    /// file that cannot be written.
+    pub async fn write_baseline(
+        &self,
+        options: &BaselineOptions,
+        progress: Progress<'_>,
+    ) -> Result<BaselineResponse> {
+        let permit = self.permit(Write::WriteBaseline)?;
+        let take = async {
+            let answer = self.ops.baseline(options, progress).await?;
+            let folder = self.ops.options.output_folder.clone();
+            blocking(move || files::write(&folder, answer)).await
+        };
+        self.ops.executor.once(&permit, take).await
+    }
+}
+
+impl Ops {
+    /// A baseline: budget, thresholds, recent failures, and the metrics of windows that end now.
+    /// Reads only those windows, and writes nothing.
+    ///
+    /// # Errors
+    /// Returns `Invalid` for windows out of bounds, and an error when the database cannot be read.
     pub async fn baseline(
         &self,
         options: &BaselineOptions,
         progress: Progress<'_>,
     ) -> Result<BaselineResponse> {
-        let count = bounded("windows", options.windows.unwrap_or(WINDOWS), MOST_WINDOWS)?;
+        let count = bounded("windows", options.windows.unwrap_or(WINDOWS), MAX_WINDOWS)?;
         let minutes = options.window_minutes.unwrap_or(WINDOW_MINUTES);
-        bounded("window_minutes", minutes, MOST_MINUTES)?;
+        bounded("window_minutes", minutes, MAX_WINDOW_MINUTES)?;
         let now = self.clock.now();
         let state = self.store.load().await?;
         let settings = state.effective(&self.options.registry);
@@ -67,25 +88,6 @@ impl Ops {
             metrics_path: None,
         };
         Ok(BaselineResponse { baseline, metrics })
-    }
-
-    /// Takes a baseline and writes it below the output folder.
-    ///
-    /// # Errors
-    /// As [`Ops::baseline`]; `Unavailable` naming the file that cannot be written.
-    pub async fn write_baseline(
-        &self,
-        caller: &Caller,
-        options: &BaselineOptions,
-        progress: Progress<'_>,
-    ) -> Result<BaselineResponse> {
-        self.executor
-            .once(caller, async {
-                let answer = self.baseline(options, progress).await?;
-                let folder = self.options.output_folder.clone();
-                blocking(move || files::write(&folder, answer)).await
-            })
-            .await
     }
 
     async fn metrics(
@@ -124,7 +126,7 @@ impl Ops {
         })
     }
 
-    /// The figures of a window, against the one of the same length before it.
+    /// The metrics of a window, compared with the window before it.
     async fn emergence(
         &self,
         window: EventWindow,
@@ -167,8 +169,8 @@ impl Ops {
         }
     }
 
-    /// What the living own: by the documents of the world that is shown, or by the last event that
-    /// tells it.
+    /// The inventories of living agents: from the documents of the current world, else from the last
+    /// inventory event.
     async fn inventory_now(
         &self,
         state: &ControlState,
@@ -183,7 +185,7 @@ impl Ops {
         self.inventory_at(now).await
     }
 
-    /// What the living owned at `at`, by the last event that tells it.
+    /// The inventories of living agents at `at`, from the last inventory event.
     async fn inventory_at(&self, at: Timestamp) -> Result<Option<Inventories>> {
         let event = self.store.last_event(kind::INVENTORY_SNAPSHOT, at).await?;
         Ok(event.as_ref().and_then(Inventories::of_event))

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Caller, Ops};
+use super::{Ops, Writer};
 use crate::Result;
-use crate::control::{Command, Environment};
+use crate::control::{Command, Environment, Write, WriteGate};
 use crate::execute::Intent;
-use crate::run::rules::check_reason;
 use crate::settings::validate::check_updates;
 use crate::settings::{Effective, Overrides, SettingKind, SettingSpec, key};
 
-/// What a setting is and what it allows.
+/// A setting and what it allows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MutableKey {
@@ -28,7 +27,7 @@ pub struct MutableKey {
     /// Greatest value of a number, greatest length of a text.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
     pub max: Option<serde_json::Number>,
-    /// The words allowed, when only some are.
+    /// The allowed values of a choice.
     pub allowed_values: Option<Vec<String>>,
 }
 
@@ -39,17 +38,19 @@ pub struct ConfigResponse {
     /// Values without overrides.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub defaults: BTreeMap<String, Value>,
-    /// Values that replace defaults.
+    /// Values that override defaults.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub overrides: Overrides,
     /// Values in force.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub effective: BTreeMap<String, Value>,
-    /// What may be changed, and how.
+    /// The settings that can be changed, with what each allows.
     pub mutable_keys: BTreeMap<String, MutableKey>,
-    /// Whether operators may write here.
+    /// Whether all writes are allowed.
     pub admin_write_enabled: bool,
-    /// Where this deployment stands.
+    /// The write gate.
+    pub admin_write_gate: WriteGate,
+    /// The environment whose rules apply: `production` on a database that is marked so.
     pub environment: Environment,
 }
 
@@ -60,7 +61,7 @@ pub struct PatchConfig {
     /// New values by name.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub updates: Overrides,
-    /// Why.
+    /// The reason, for the audit trail.
     #[serde(default)]
     pub reason: Option<String>,
 }
@@ -69,7 +70,7 @@ pub struct PatchConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PatchedConfig {
-    /// The settings whose value is another than before.
+    /// The settings whose value changed, with the new value.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub applied: Map<String, Value>,
     /// Values in force.
@@ -78,40 +79,44 @@ pub struct PatchedConfig {
 }
 
 impl Ops {
-    /// The settings: defaults, overrides, values in force, and what may be changed how.
+    /// The settings: defaults, overrides, values in force, and what each allows.
     ///
     /// # Errors
-    /// Of the store.
+    /// Returns an error when the database cannot be read.
     pub async fn config(&self) -> Result<ConfigResponse> {
         let state = self.store.load().await?;
         let registry = &self.options.registry;
+        let rules = self.executor.rules_on(&state);
         Ok(ConfigResponse {
             defaults: registry.specs().map(|s| (s.key.to_owned(), s.default.clone())).collect(),
             effective: state.effective(registry).values().clone(),
             mutable_keys: registry.specs().map(|s| (s.key.to_owned(), s.into())).collect(),
             overrides: state.overrides,
-            admin_write_enabled: self.options.write_enabled,
-            environment: self.options.environment,
+            admin_write_enabled: rules.gate() == WriteGate::Open,
+            admin_write_gate: rules.gate(),
+            environment: rules.environment(),
         })
     }
+}
 
+impl Writer<'_> {
     /// Changes settings, all or none.
     ///
     /// # Errors
-    /// `Invalid` for values that are not allowed, `Rejected` for unknown names, `Conflict` naming
-    /// the control that moves what the patch would tear from the run registry.
-    pub async fn patch_config(&self, caller: &Caller, patch: PatchConfig) -> Result<PatchedConfig> {
-        self.check_writable()?;
-        let registry = &self.options.registry;
-        let reason = check_reason(patch.reason.as_deref())?;
+    /// Returns `Forbidden` when the gate is closed, `Invalid` for values that are not allowed,
+    /// `Rejected` for unknown names, and `Conflict` naming the control to use for run state that
+    /// would no longer agree with the run registry.
+    pub async fn patch_config(&self, patch: PatchConfig) -> Result<PatchedConfig> {
+        let permit = self.permit_for(Write::PatchConfig, patch.reason.as_deref())?;
+        let registry = &self.ops.options.registry;
         check_updates(registry, &patch.updates)?;
-        let caller = Caller { reason, ..caller.clone() };
         if patch.updates.get(key::ACTIVE) == Some(&Value::Bool(true)) {
-            self.report_end_before_resume().await;
+            self.ops.report_end_before_resume().await;
         }
         let intent = Intent::Command(Command::Patch(patch.updates));
-        self.executor
-            .execute(&caller, &intent, |before, after| {
+        self.ops
+            .executor
+            .execute(&permit, &intent, |before, after| {
                 let (before, after) = (before.effective(registry), after.effective(registry));
                 PatchedConfig {
                     applied: applied(&before, &after),

@@ -1,4 +1,4 @@
-//! Digests: written, listed, published, discarded, and made by themselves once a week.
+//! Digests: created by a person or once a week, listed, published, discarded.
 
 use std::path::Path;
 
@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Ops, blocking, bounded, place};
+use super::{Ops, SystemWriter, Writer, blocking, bounded, cursor_position};
 use crate::clock::day_of;
+use crate::control::Write;
 use crate::control::digests::IfExists;
 use crate::digest::evidence::{EvidenceRun, Population, Quote, events_of_run};
 use crate::digest::record::slug_of;
@@ -17,16 +18,15 @@ use crate::digest::{
 };
 use crate::event::kind;
 use crate::event::{DayTally, EventWindow};
-use crate::execute::Intent;
+use crate::execute::{Intent, WritePermit};
 use crate::run::RunRecord;
-use crate::run::rules::check_reason;
 use crate::{Error, Result, baseline, output};
 
 const LOOKBACK_DAYS: i64 = 7;
-const MOST_DAYS: i64 = 90;
+const MAX_DAYS: i64 = 90;
 /// Proposals that a digest may quote.
 const QUOTES: usize = 5;
-/// Runs looked at, newest first, to find the one that a digest is about.
+/// Runs read at a time to find the run that a digest covers.
 const RUNS: usize = 100;
 
 /// `POST digest`.
@@ -34,39 +34,39 @@ const RUNS: usize = 100;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct DigestOptions {
-    /// How many days it is about, 1 to 90; 7 when absent.
+    /// The number of days that it covers, 1 to 90; 7 when absent.
     pub lookback_days: Option<i64>,
-    /// The last of them (UTC, `YYYY-MM-DD`); today when absent.
+    /// The last of these days (UTC, `YYYY-MM-DD`); today when absent.
     pub anchor_date: Option<String>,
-    /// Draft another one although the date has one.
+    /// Create another digest when the date has one.
     pub allow_duplicate_anchor: Option<bool>,
 }
 
-/// What came of asking for a digest.
+/// Response of `POST digest`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DigestResponse {
     /// Its name.
     pub slug: String,
-    /// Whether it was drafted now.
+    /// Whether it was created now.
     pub created: bool,
     /// `created`, `existing` or `insufficient_evidence`.
     pub status: String,
-    /// The same as a sentence.
+    /// The status as a sentence.
     pub message: String,
-    /// Whether there is evidence enough.
+    /// Whether the evidence is sufficient.
     pub evidence_gate: EvidenceCheck,
     /// Its title; null when there is none.
     pub title: Option<String>,
-    /// The run it is about.
+    /// The run that it covers.
     pub evidence_run_id: Option<String>,
-    /// Where its text was written to.
+    /// The file of its text.
     pub digest_markdown_path: Option<String>,
     /// The template of its text.
     pub digest_template_version: String,
     /// `verified`, `partial` or `unverified`.
     pub verification: Verification,
-    /// What became of it: `draft`, `published` or `discarded`.
+    /// Its status: `draft`, `published` or `discarded`.
     pub draft_status: Option<DigestStatus>,
     /// Its text.
     pub markdown: Option<String>,
@@ -78,7 +78,7 @@ pub struct DigestResponse {
 pub struct DigestsResponse {
     /// The digests, newest first.
     pub items: Vec<Digest>,
-    /// Pass it as `cursor` for those before; null at the end.
+    /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -105,20 +105,20 @@ pub struct CallsResponse {
     pub period: Period,
     /// The run, when only its calls count.
     pub run_id: Option<String>,
-    /// What models were asked.
+    /// The model calls.
     #[serde(flatten)]
     pub calls: evidence::CallSummary,
 }
 
-impl Ops {
-    /// Drafts the digest of some days, unless there is too little evidence, or one of the same date.
-    /// The text is written below the output folder as well.
+impl Writer<'_> {
+    /// Creates the digest of some days, unless the evidence is insufficient or the anchor date has a
+    /// digest. The text is also written to the output folder.
     ///
     /// # Errors
-    /// `Forbidden` when the write gate is closed; `Invalid` for days out of bounds; `Unavailable`
-    /// naming the file that cannot be written: the draft is stored all the same.
-    pub async fn digest(&self, caller: &Caller, options: &DigestOptions) -> Result<DigestResponse> {
-        self.check_writable()?;
+    /// Returns `Forbidden` when the gate is closed, `Invalid` for days out of bounds, and
+    /// `Unavailable` naming the file that cannot be written: the digest is stored nevertheless.
+    pub async fn create_digest(&self, options: &DigestOptions) -> Result<DigestResponse> {
+        let permit = self.permit(Write::CreateDigest)?;
         let if_exists = match options.allow_duplicate_anchor {
             Some(true) => IfExists::CreateAnother,
             _ => IfExists::ReturnUndiscarded,
@@ -126,29 +126,58 @@ impl Ops {
         let days = options.lookback_days.unwrap_or(LOOKBACK_DAYS);
         let anchor = match options.anchor_date.as_deref().filter(|text| !text.trim().is_empty()) {
             Some(text) => day("anchor_date", text)?,
-            None => day_of(self.clock.now()),
+            None => day_of(self.ops.clock.now()),
         };
-        self.draft(caller, anchor, days, if_exists).await
+        self.ops.create_digest(&permit, anchor, days, if_exists).await
     }
 
-    /// Drafts the digest that the schedule asks for now, if its date never had one; what came of it.
+    /// Publishes or discards a digest.
     ///
     /// # Errors
-    /// As [`Ops::digest`], whatever the write gate is.
-    pub async fn scheduled_digest(&self) -> Result<Option<DigestResponse>> {
-        let Some(anchor) = self.options.digest_schedule.due(self.clock.now()) else {
+    /// Returns `Forbidden` when the gate is closed, `NotFound` for an unknown digest, and `Conflict`
+    /// for one that was discarded or has no text.
+    pub async fn set_digest_status(
+        &self,
+        slug: &str,
+        to: DigestStatus,
+        reason: Option<&str>,
+    ) -> Result<Digest> {
+        let write = match to {
+            DigestStatus::Published => Write::PublishDigest,
+            _ => Write::DiscardDigest,
+        };
+        let permit = self.permit_for(write, reason)?;
+        let intent = Intent::SetDigestStatus(slug.to_owned(), to);
+        let executor = &self.ops.executor;
+        let stored = executor.execute_change(&permit, &intent, |_, change| change.digest.clone());
+        stored.await?.ok_or_else(|| Error::internal("a digest was neither stored nor found"))
+    }
+}
+
+impl SystemWriter<'_> {
+    /// Creates the digest that is due now, if its date has none. When the evidence is insufficient, a
+    /// row that says so is stored instead, once; a later digest of the date replaces it.
+    ///
+    /// # Errors
+    /// As [`Writer::create_digest`], except that the write gate does not apply.
+    pub async fn scheduled_digest(self) -> Result<Option<DigestResponse>> {
+        let ops = self.ops;
+        let Some(anchor) = ops.options.digest_schedule.due(ops.clock.now()) else {
             return Ok(None);
         };
-        if !self.store.digests_of(anchor).await?.is_empty() {
+        let existing = ops.store.digests_of(anchor).await?;
+        if existing.iter().any(|digest| digest.status != DigestStatus::InsufficientEvidence) {
             return Ok(None);
         }
-        let caller = Caller::system("weekly_digest");
-        self.draft(&caller, anchor, LOOKBACK_DAYS, IfExists::ReturnAny).await.map(Some)
+        let permit = WritePermit::system("weekly_digest");
+        ops.create_digest(&permit, anchor, LOOKBACK_DAYS, IfExists::ReturnAny).await.map(Some)
     }
+}
 
-    async fn draft(
+impl Ops {
+    async fn create_digest(
         &self,
-        caller: &Caller,
+        permit: &WritePermit,
         anchor: Date,
         days: i64,
         if_exists: IfExists,
@@ -156,8 +185,13 @@ impl Ops {
         let evidence = self.evidence(anchor, days).await?;
         let gate = EvidenceCheck::evaluate(self.options.digest_gate, evidence.observed());
         if !gate.passed {
-            let answer = async { Ok(insufficient(&evidence, gate.clone())) };
-            return self.executor.once(caller, answer).await;
+            let answer = insufficient(&evidence, gate.clone());
+            if permit.write().is_some() {
+                return self.executor.once(permit, async { Ok(answer) }).await;
+            }
+            let skipped = Digest::skipped(&evidence, gate);
+            let intent = Intent::CreateDigest(Box::new(skipped), if_exists);
+            return self.executor.execute(permit, &intent, |_, _| answer.clone()).await;
         }
         let brief = Brief::of(&evidence)?;
         let draft = Digest {
@@ -165,6 +199,7 @@ impl Ops {
             anchor_date: anchor,
             lookback_days: days,
             status: DigestStatus::Draft,
+            evidence_gate: Some(gate.clone()),
             title: brief.title.clone(),
             evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
             verification: evidence.verification,
@@ -176,16 +211,16 @@ impl Ops {
             updated_by: String::new(),
         };
         let folder = self.options.output_folder.clone();
-        let intent = Intent::Draft(Box::new(draft), if_exists);
+        let intent = Intent::CreateDigest(Box::new(draft), if_exists);
         let answer = self
             .executor
-            .execute_change(caller, &intent, |_, change| {
+            .execute_change(permit, &intent, |_, change| {
                 let created = !change.is_empty();
                 change.digest.as_ref().map(|draft| kept(draft, created, gate.clone(), &folder))
             })
             .await?;
         let answer =
-            answer.ok_or_else(|| Error::internal("a digest was neither kept nor found"))?;
+            answer.ok_or_else(|| Error::internal("a digest was neither stored nor found"))?;
         if let (Some(path), Some(text)) = (&answer.digest_markdown_path, &answer.markdown) {
             let (path, text) = (path.clone(), text.clone());
             blocking(move || output::replace(Path::new(&path), text.as_bytes())).await?;
@@ -193,12 +228,12 @@ impl Ops {
         Ok(answer)
     }
 
-    /// What a digest of these days is written from.
+    /// The evidence for a digest of these days.
     ///
     /// # Errors
-    /// `Invalid` for days out of bounds; of the store.
+    /// Returns `Invalid` for days out of bounds, and an error when the database cannot be read.
     pub async fn evidence(&self, anchor: Date, lookback_days: i64) -> Result<Evidence> {
-        bounded("lookback_days", lookback_days, MOST_DAYS)?;
+        bounded("lookback_days", lookback_days, MAX_DAYS)?;
         let period = Period::until(anchor, lookback_days)?;
         let window = period.window()?;
         let days = self.store.tally_days(period.first_day, period.last_day).await?;
@@ -233,8 +268,8 @@ impl Ops {
         })
     }
 
-    /// The run started last of those that were open in the period and left a trace in it; without a
-    /// trace of any, the one started last.
+    /// The newest run that was open in the period and has calls or events in it; without one, the
+    /// newest run that was open.
     async fn evidence_run(
         &self,
         period: &Period,
@@ -246,7 +281,7 @@ impl Ops {
             let page = self.store.runs(before, RUNS).await?;
             for run in page.items.iter().filter(|run| run.started_at <= window.until) {
                 if !was_open(run, window) {
-                    // One run is open at a time: those before it ended earlier.
+                    // One run is open at a time, so earlier runs ended before.
                     return Ok(without_trace);
                 }
                 let calls = self.store.tally_calls(Some(&run.run_id), window).await?;
@@ -265,10 +300,10 @@ impl Ops {
         }
     }
 
-    /// What happened in some days, in a run or in all.
+    /// The activity of some days, of one run or of all.
     ///
     /// # Errors
-    /// `Invalid` for days out of bounds; of the store.
+    /// Returns `Invalid` for days out of bounds, and an error when the database cannot be read.
     pub async fn activity(
         &self,
         first_day: &str,
@@ -281,10 +316,10 @@ impl Ops {
         Ok(ActivityResponse { period, run_id: run_id.map(str::to_owned), activity })
     }
 
-    /// The model calls of some days, of a run or of all.
+    /// The model calls of some days, of one run or of all.
     ///
     /// # Errors
-    /// `Invalid` for days out of bounds; of the store.
+    /// Returns `Invalid` for days out of bounds, and an error when the database cannot be read.
     pub async fn calls_summary(
         &self,
         first_day: &str,
@@ -297,7 +332,7 @@ impl Ops {
         Ok(CallsResponse { period, run_id: run_id.map(str::to_owned), calls })
     }
 
-    /// The evidence of a digest, as it was asked for.
+    /// The evidence for a digest, with the parameters of a request.
     ///
     /// # Errors
     /// As [`Ops::evidence`].
@@ -312,7 +347,7 @@ impl Ops {
     /// A page of the digests.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside 1 to 500, a cursor that is none or an unknown status.
+    /// Returns `Invalid` for a limit outside 1 to 500, a malformed cursor and an unknown status.
     pub async fn digests(
         &self,
         status: Option<&str>,
@@ -322,11 +357,14 @@ impl Ops {
         let status = status.filter(|text| !text.is_empty()).map(|text| {
             let known = DigestStatus::parse(text);
             known.ok_or_else(|| {
-                Error::invalid("status", "must be one of draft, published, discarded")
+                Error::invalid(
+                    "status",
+                    "must be one of draft, published, discarded, insufficient_evidence",
+                )
             })
         });
         let limit = bounded("limit", limit, super::records::MAX_PAGE)?;
-        let page = self.store.digests(status.transpose()?, place(cursor)?, limit).await?;
+        let page = self.store.digests(status.transpose()?, cursor_position(cursor)?, limit).await?;
         let next_cursor = page.next.map(|place| place.to_string());
         Ok(DigestsResponse { items: page.items, next_cursor })
     }
@@ -334,31 +372,10 @@ impl Ops {
     /// One digest.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// Returns `NotFound` for an unknown slug.
     pub async fn digest_named(&self, slug: &str) -> Result<Digest> {
         let found = self.store.digest(slug).await?;
         found.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))
-    }
-
-    /// Publishes or discards a digest.
-    ///
-    /// # Errors
-    /// `Forbidden` when the write gate is closed, `NotFound`, `Conflict` for one that was discarded.
-    pub async fn move_digest(
-        &self,
-        caller: &Caller,
-        slug: &str,
-        to: DigestStatus,
-        reason: Option<&str>,
-    ) -> Result<Digest> {
-        self.check_writable()?;
-        let caller = Caller { reason: check_reason(reason)?, ..caller.clone() };
-        let intent = Intent::MoveDraft(slug.to_owned(), to);
-        let moved = self
-            .executor
-            .execute_change(&caller, &intent, |_, change| change.digest.clone())
-            .await?;
-        moved.ok_or_else(|| Error::internal("a digest was neither kept nor found"))
     }
 }
 
@@ -385,10 +402,10 @@ fn insufficient(evidence: &Evidence, gate: EvidenceCheck) -> DigestResponse {
 
 fn kept(draft: &Digest, created: bool, gate: EvidenceCheck, folder: &Path) -> DigestResponse {
     let (status, message) = if created {
-        ("created", format!("Digest {} was drafted.", draft.slug))
+        ("created", format!("Digest {} was created.", draft.slug))
     } else {
         let what = draft.status.as_str();
-        ("existing", format!("The date has one already: {} ({what}).", draft.slug))
+        ("existing", format!("The date has a digest: {} ({what}).", draft.slug))
     };
     let path = folder.join("digest").join(format!("{}.md", draft.slug));
     DigestResponse {
@@ -410,8 +427,8 @@ fn kept(draft: &Digest, created: bool, gate: EvidenceCheck, folder: &Path) -> Di
 fn days(first: &str, first_day: &str, last: &str, last_day: &str) -> Result<Period> {
     let (first_day, last_day) = (day(first, first_day)?, day(last, last_day)?);
     let length = last_day.duration_since(first_day).as_hours() / 24 + 1;
-    if !(1..=MOST_DAYS).contains(&length) {
-        let message = format!("must lie 0 to {} days after {first}", MOST_DAYS - 1);
+    if !(1..=MAX_DAYS).contains(&length) {
+        let message = format!("must lie 0 to {} days after {first}", MAX_DAYS - 1);
         return Err(Error::invalid(last, message));
     }
     Ok(Period { first_day, last_day })
@@ -419,7 +436,7 @@ fn days(first: &str, first_day: &str, last: &str, last_day: &str) -> Result<Peri
 
 fn day(field: &str, text: &str) -> Result<Date> {
     let text = text.trim();
-    // A longer text is a date and more.
+    // The parser also accepts a date that is followed by a time.
     let date = text.parse().ok().filter(|_| text.len() == "2026-03-01".len());
     date.ok_or_else(|| Error::invalid(field, "must be a date such as 2026-03-01"))
 }

@@ -1,12 +1,13 @@
-//! What visitors do: recording it, and what is shown of it.
+//! KPI events of visitors, and their rollups.
 
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
-use super::{AlertNotification, Ops, bounded};
+use super::{AlertNotification, Ops, SystemWriter, Writer, bounded};
 use crate::Result;
 use crate::alert::{Evaluation, evaluate};
 use crate::clock::day_of;
+use crate::control::Write;
 use crate::execute::compared_days;
 use crate::kpi::recount::KpiDifference;
 use crate::kpi::{KpiEvent, MAX_LATE_DAYS, Rollup, Summary};
@@ -27,62 +28,97 @@ pub struct KpiRecorded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KpiRollups {
-    /// How many days were asked for.
+    /// The requested number of days.
     pub days: i64,
     /// When this was computed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub generated_at: Timestamp,
-    /// The latest day, and what days are compared with.
+    /// The latest day and the averages that days are compared with.
     pub summary: Summary,
-    /// What calls for a person.
+    /// The alerts of now.
     pub alerts: Evaluation,
-    /// Whether people are told of what is critical.
+    /// Whether messages about critical alerts are sent.
     pub alert_notification: AlertNotification,
-    /// The days, newest first: today, which is not over, and those before; also days without events.
+    /// The days, newest first, beginning with the current one; including days without events.
     pub items: Vec<Rollup>,
 }
 
-/// Whether the sums kept equal the events.
+/// Whether the stored sums equal the events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedKpi {
-    /// Whether all do.
+    /// Whether all are equal.
     pub ok: bool,
     /// Events counted.
     pub events: u64,
-    /// Events that `prune` deleted, counted by what was kept of them.
+    /// Events deleted by `prune`, whose sums are kept.
     pub pruned: u64,
     /// Days with an event or a sum.
     pub days: usize,
-    /// Visitors' days whose kept steps are wrong.
+    /// Days of visitors whose stored steps are wrong.
     pub wrong_steps: u64,
     /// The sums that are wrong.
     pub differences: Vec<KpiDifference>,
 }
 
-/// What a rebuild of the sums put right.
+/// The result of a rebuild of the sums.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RebuiltKpi {
     /// True.
     pub ok: bool,
     /// Events counted.
     pub events: u64,
-    /// Events that `prune` deleted, counted by what was kept of them.
+    /// Events deleted by `prune`, whose sums are kept.
     pub pruned: u64,
     /// Days with an event.
     pub days: usize,
-    /// Visitors' days whose kept steps were wrong.
+    /// Days of visitors whose stored steps were wrong.
     pub wrong_steps: u64,
-    /// The sums that were wrong, as they were and as they are now.
+    /// The corrected sums, with old and new value.
     pub repaired: Vec<KpiDifference>,
 }
 
-impl Ops {
-    /// Records events of visitors, all or none; durable when this returns.
+impl SystemWriter<'_> {
+    /// Records the events that visitors send, all or none; durable when this returns.
     ///
     /// # Errors
-    /// `Unavailable` when the store is away or too much waits for it. Those with an `event_uid` may
-    /// be sent again without counting twice.
-    pub async fn record_kpi(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
+    /// Returns `Unavailable` when the database is unavailable or its queue is full. Events with an
+    /// `event_uid` can be sent again without counting twice.
+    pub async fn record_kpi(self, events: &[KpiEvent]) -> Result<KpiRecorded> {
+        self.ops.record_kpi(events).await
+    }
+}
+
+impl Writer<'_> {
+    /// Records events that a person imports or generates, all or none; durable when this returns.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate is closed; as [`SystemWriter::record_kpi`].
+    pub async fn import_kpi(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
+        self.permit(Write::ImportKpi)?;
+        self.ops.record_kpi(events).await
+    }
+
+    /// Recounts the KPI sums from the events and corrects them, in one transaction.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate is closed, and an error when the database cannot be read or
+    /// written.
+    pub async fn rebuild_kpi(&self) -> Result<RebuiltKpi> {
+        self.permit(Write::RebuildKpi)?;
+        let found = self.ops.store.rebuild_kpi().await?;
+        Ok(RebuiltKpi {
+            ok: true,
+            events: found.events,
+            pruned: found.pruned,
+            days: found.counted.len(),
+            wrong_steps: found.wrong_steps,
+            repaired: found.differences(),
+        })
+    }
+}
+
+impl Ops {
+    async fn record_kpi(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
         let accepted = self.store.record_kpi(events).await?;
         if accepted > 0 {
             self.kpi_recorded.notify_one();
@@ -90,10 +126,10 @@ impl Ops {
         Ok(KpiRecorded { ok: true, accepted, duplicates: events.len() as u64 - accepted })
     }
 
-    /// The last `days` days, and what calls for a person.
+    /// The rollups of the last `days` days, and the alerts of now.
     ///
     /// # Errors
-    /// `Invalid` for days outside 1 to 90.
+    /// Returns `Invalid` for days outside 1 to 90.
     pub async fn kpi_rollups(&self, days: i64) -> Result<KpiRollups> {
         let shown = bounded("days", days, MAX_LATE_DAYS)?;
         let now = self.clock.now();
@@ -114,10 +150,10 @@ impl Ops {
         })
     }
 
-    /// Counts all events anew and compares that with the sums kept.
+    /// Recounts all events and compares the result with the stored sums.
     ///
     /// # Errors
-    /// Of the store.
+    /// Returns an error when the database cannot be read.
     pub async fn verify_kpi(&self) -> Result<VerifiedKpi> {
         let recount = self.store.recount_kpi().await?;
         let differences = recount.differences();
@@ -128,23 +164,6 @@ impl Ops {
             days: recount.days(),
             wrong_steps: recount.wrong_steps,
             differences,
-        })
-    }
-
-    /// Counts anew and puts every sum right, in one transaction.
-    ///
-    /// # Errors
-    /// `Forbidden` when the write gate is closed.
-    pub async fn rebuild_kpi(&self) -> Result<RebuiltKpi> {
-        self.check_writable()?;
-        let found = self.store.rebuild_kpi().await?;
-        Ok(RebuiltKpi {
-            ok: true,
-            events: found.events,
-            pruned: found.pruned,
-            days: found.counted.len(),
-            wrong_steps: found.wrong_steps,
-            repaired: found.differences(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What a run has done: calls, actions, governance.
+//! Metrics of a run: calls, actions, governance.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::settings::key;
 use crate::store::{ActivityScope, EventCount};
 use crate::usage::budget::LlmTotals;
 
-/// Actions by how they came about, and messages.
+/// Actions by origin and type, and messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Activity {
@@ -25,7 +25,7 @@ pub struct Activity {
     pub vote_actions: i64,
     /// Actions that wrote to the forum.
     pub forum_actions: i64,
-    /// Messages in the forum, posts and replies, whoever wrote them.
+    /// Posts and replies in the forum.
     pub forum_messages: i64,
 }
 
@@ -45,7 +45,7 @@ pub struct Governance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunMetrics {
-    /// The run; null when none is shown.
+    /// The run; null when there is none.
     pub run_id: Option<String>,
     /// `test` or `real`.
     pub run_mode: String,
@@ -71,11 +71,11 @@ pub struct RunMetrics {
 }
 
 impl Ops {
-    /// What a run has done; without `run_id` the current one, without either the last
-    /// `hours_fallback` hours of any run.
+    /// The metrics of a run; without `run_id` of the current run, and without a current run of the
+    /// last `hours_fallback` hours.
     ///
     /// # Errors
-    /// `NotFound` for an unknown run, `Invalid` for hours outside 1 to 336.
+    /// Returns `NotFound` for an unknown run and `Invalid` for hours outside 1 to 336.
     pub async fn run_metrics(
         &self,
         run_id: Option<&str>,
@@ -116,7 +116,7 @@ impl Ops {
 }
 
 impl Activity {
-    /// The figures that `counts` add up to.
+    /// The totals of `counts`.
     pub fn of(counts: &[EventCount]) -> Self {
         let actions = |wanted: &dyn Fn(&EventCount) -> bool| {
             counts.iter().filter(|c| c.mode.is_some() && wanted(c)).map(|c| c.count).sum()
@@ -134,12 +134,12 @@ impl Activity {
 }
 
 impl Governance {
-    /// The figures that `counts` add up to.
+    /// The totals of `counts`.
     pub fn of(counts: &[EventCount]) -> Self {
         let proposals_created = total(counts, &[kind::PROPOSAL_CREATED]);
         Self {
             proposals_created,
-            // A window may hold the end of a proposal whose begin lies before it.
+            // A proposal may have been created before the window.
             active_proposals: (proposals_created - total(counts, &[kind::PROPOSAL_CLOSED])).max(0),
             votes_cast: total(counts, &[kind::VOTE_CAST]),
         }

@@ -1,7 +1,8 @@
-//! The use cases: what server, command line and embedders call, and nothing beside it.
+//! The use cases of the admin API, for the server, the command line and embedders.
 //!
-//! Each write checks its input, is decided by [`crate::control::decide()`], and is one commit. Each
-//! answer is the JSON of the admin API.
+//! [`Ops`] reads. Writes need a capability: [`Ops::writer`] for what a person asks for,
+//! [`Ops::system`] for the work of simops itself. A write checks its input, is decided by
+//! [`crate::control::decide()`], and is one commit. Each response is the JSON of the admin API.
 
 mod alerts;
 mod backtest;
@@ -10,6 +11,7 @@ mod config;
 mod digest;
 mod kpi;
 pub mod metrics;
+mod prune;
 mod records;
 mod report;
 mod report_writer;
@@ -21,6 +23,7 @@ mod since;
 pub mod status;
 mod usage;
 mod weekly;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::alert::AlertOptions;
-use crate::control::Environment;
+use crate::control::{Environment, WriteGate, WritePolicy};
 use crate::digest::{Requirements, Schedule};
 use crate::enforcement::Observer;
 use crate::execute::Executor;
@@ -36,7 +39,7 @@ use crate::settings::Registry;
 use crate::store::RunStore;
 use crate::{Clock, Error, Result, output};
 
-pub use crate::execute::Caller;
+pub use crate::execute::{Caller, WritePermit};
 pub use crate::run::StartRun;
 pub use crate::usage::CounterStatus;
 pub use alerts::{
@@ -49,6 +52,7 @@ pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse};
 pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::RunMetrics;
+
 pub use records::{AuditResponse, EventsQuery, EventsResponse, RunsResponse, VerifiedAudit};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;
@@ -62,32 +66,33 @@ pub use since::since;
 pub use status::{StatusView, ViewerOps};
 pub use usage::{Counted, RebuiltUsage, UsageItem, UsageQuery, UsageResponse, VerifiedUsage};
 pub use weekly::WeeklyDigest;
+pub use writer::{SystemWriter, Writer};
 
-/// What a deployment allows.
+/// The configuration of the use cases.
 #[derive(Debug, Clone)]
 pub struct OpsOptions {
-    /// Where it stands.
+    /// The environment of the process.
     pub environment: Environment,
-    /// Whether operators may write.
-    pub write_enabled: bool,
+    /// The write gate; unset, it is open in development and closed in production.
+    pub write_gate: Option<WriteGate>,
     /// The settings known, with this deployment's defaults.
     pub registry: Arc<Registry>,
     /// Where baselines and digests are written to.
     pub output_folder: PathBuf,
-    /// What it wants to be told.
+    /// Alert rules and receivers.
     pub alerts: AlertOptions,
-    /// What a digest takes at least.
+    /// The evidence that a digest requires.
     pub digest_gate: Requirements,
-    /// When one is drafted by itself, by whoever runs the timers.
+    /// When the weekly digest is created.
     pub digest_schedule: Schedule,
 }
 
 impl OpsOptions {
-    /// A deployment in `environment` with built-in settings: writable in development only.
+    /// The defaults in `environment`: built-in settings, writable in development only.
     pub fn of(environment: Environment) -> Self {
         Self {
             environment,
-            write_enabled: environment == Environment::Development,
+            write_gate: None,
             registry: Arc::new(Registry::builtin()),
             output_folder: output::DEFAULT_FOLDER.into(),
             alerts: AlertOptions::default(),
@@ -104,7 +109,7 @@ pub struct Ops {
     options: OpsOptions,
     executor: Executor,
     observer: Observer,
-    // Visitors' events came in.
+    // Notified when KPI events were recorded.
     kpi_recorded: Notify,
 }
 
@@ -114,19 +119,19 @@ impl Ops {
         let executor = Executor::new(
             Arc::clone(&store),
             Arc::clone(&options.registry),
-            options.environment,
+            WritePolicy { environment: options.environment, gate: options.write_gate },
             Arc::clone(&clock),
         );
         let (observer, kpi_recorded) = (Observer::default(), Notify::new());
         Self { store, clock, options, executor, observer, kpi_recorded }
     }
 
-    /// The store beneath.
+    /// The store.
     pub fn store(&self) -> &Arc<dyn RunStore> {
         &self.store
     }
 
-    /// What this deployment allows.
+    /// The configuration.
     pub fn options(&self) -> &OpsOptions {
         &self.options
     }
@@ -135,20 +140,9 @@ impl Ops {
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }
-
-    /// Whether operators may write here.
-    ///
-    /// # Errors
-    /// `Forbidden` when the write gate is closed.
-    pub fn check_writable(&self) -> Result<()> {
-        if self.options.write_enabled {
-            return Ok(());
-        }
-        Err(Error::forbidden("Admin write controls are disabled in this environment"))
-    }
 }
 
-/// Work with files, which would hold up a thread of the runtime.
+/// Runs file I/O on a blocking thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -156,12 +150,12 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::internal("work with files failed").with_source(error))?
 }
 
-/// The place a cursor from outside stands for.
-fn place(cursor: Option<&str>) -> Result<Option<i64>> {
+/// The position that a cursor of a request names.
+fn cursor_position(cursor: Option<&str>) -> Result<Option<i64>> {
     let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) else { return Ok(None) };
     match cursor.parse::<i64>() {
         Ok(place) if place > 0 => Ok(Some(place)),
-        _ => Err(Error::invalid("cursor", "must be a next_cursor of an earlier answer")),
+        _ => Err(Error::invalid("cursor", "must be a next_cursor of an earlier response")),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Reading the records: audit trail, events, run registry.
+//! Reads of the audit trail, the event log and the run registry.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Ops, bounded, place};
+use super::{Ops, bounded, cursor_position};
 use crate::control::audit::{Tampered, Verifier};
 use crate::control::{AuditHead, AuditRow};
 use crate::event::Event;
@@ -11,7 +11,7 @@ use crate::run::RunRecord;
 use crate::store::EventFilter;
 use crate::{Error, Result};
 
-/// Greatest page of any listing.
+/// The largest page of a listing.
 pub(super) const MAX_PAGE: i64 = 500;
 /// Rows read at a time while the trail is verified.
 const VERIFY_BATCH: usize = 1_000;
@@ -20,11 +20,11 @@ const VERIFY_BATCH: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditResponse {
-    /// All rows there are.
+    /// The number of all rows.
     pub count: i64,
-    /// Rows asked for.
+    /// The requested limit.
     pub limit: i64,
-    /// Rows left out at the newest end.
+    /// The number of newest rows skipped.
     pub offset: i64,
     /// The rows, newest first.
     pub items: Vec<AuditRow>,
@@ -36,7 +36,7 @@ pub struct AuditResponse {
 pub struct EventsResponse {
     /// The events, newest first.
     pub items: Vec<Event>,
-    /// Pass it as `cursor` for those before; null at the end.
+    /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct EventsResponse {
 pub struct RunsResponse {
     /// The runs, newest start first.
     pub items: Vec<RunRecord>,
-    /// Pass it as `cursor` for those before; null at the end.
+    /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
@@ -57,17 +57,17 @@ pub struct EventsQuery {
     pub run_id: Option<String>,
     /// Only of this type.
     pub event_type: Option<String>,
-    /// Only later than this, not at it.
+    /// Only after this time, exclusive.
     pub after: Option<Timestamp>,
-    /// Only at this time or earlier.
+    /// Only until this time, inclusive.
     pub until: Option<Timestamp>,
-    /// Where an earlier page ended.
+    /// The cursor of an earlier page.
     pub cursor: Option<String>,
     /// 1 to 500.
     pub limit: i64,
 }
 
-/// A trail that holds.
+/// A verified trail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerifiedAudit {
@@ -75,7 +75,7 @@ pub struct VerifiedAudit {
     pub ok: bool,
     /// Rows verified.
     pub rows: i64,
-    /// The trail's end: remember it elsewhere, and pass it to the next verification.
+    /// The end of the trail: store it elsewhere, and pass it to the next verification.
     pub head: AuditHead,
 }
 
@@ -83,7 +83,7 @@ impl Ops {
     /// A page of the audit trail.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside 1 to 500 or a negative offset.
+    /// Returns `Invalid` for a limit outside 1 to 500 and for a negative offset.
     pub async fn audit(&self, limit: i64, offset: i64) -> Result<AuditResponse> {
         let rows = bounded("limit", limit, MAX_PAGE)?;
         let skipped =
@@ -95,20 +95,20 @@ impl Ops {
     /// Audit rows after `id`, newest first, at most a page.
     ///
     /// # Errors
-    /// Of the store.
+    /// Returns an error when the database cannot be read.
     pub async fn audit_since(&self, id: i64) -> Result<Vec<AuditRow>> {
         let mut rows = self.store.audit_after(id, 100).await?;
         rows.reverse();
         Ok(rows)
     }
 
-    /// Recomputes the whole trail's hashes and compares its end with the control state and with
-    /// `remembered`.
+    /// Recomputes the hashes of the whole trail and compares it with the head in the control state and
+    /// with `remembered`.
     ///
     /// # Errors
-    /// `Unusable` naming the first row that does not hold.
+    /// Returns `Unusable` naming the first row that does not verify.
     pub async fn verify_audit(&self, remembered: Option<AuditHead>) -> Result<VerifiedAudit> {
-        // The head is read first, so rows written meanwhile lie beyond it and only extend it.
+        // The head is read first: rows written meanwhile only extend the trail.
         let head = self.store.load().await?.audit_head;
         let heads = remembered.into_iter().chain(Some(head)).filter(|head| head.id > 0);
         let mut verifier = Verifier::remembering(heads);
@@ -134,14 +134,14 @@ impl Ops {
     /// A page of the event log.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
     pub async fn events(&self, query: &EventsQuery) -> Result<EventsResponse> {
         let filter = EventFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             event_type: query.event_type.clone().filter(|text| !text.is_empty()),
             after: query.after,
             until: query.until,
-            before: place(query.cursor.as_deref())?,
+            before: cursor_position(query.cursor.as_deref())?,
             limit: bounded("limit", query.limit, MAX_PAGE)?,
         };
         let page = self.store.events(&filter).await?;
@@ -152,7 +152,7 @@ impl Ops {
     /// One event.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// Returns `NotFound` for an unknown id.
     pub async fn event(&self, id: i64) -> Result<Event> {
         let event = self.store.event(id).await?;
         event.ok_or_else(|| Error::not_found(format!("there is no event {id}")))
@@ -161,9 +161,10 @@ impl Ops {
     /// A page of the run registry.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
     pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<RunsResponse> {
-        let page = self.store.runs(place(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
+        let page =
+            self.store.runs(cursor_position(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
         let next_cursor = page.next.map(|place| place.to_string());
         Ok(RunsResponse { items: page.items, next_cursor })
     }
@@ -171,7 +172,7 @@ impl Ops {
     /// One run.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// Returns `NotFound` for an unknown id.
     pub async fn run(&self, run_id: &str) -> Result<RunRecord> {
         let run = self.store.run(run_id).await?;
         run.ok_or_else(|| Error::not_found(format!("there is no run {run_id:?}")))

@@ -1,4 +1,4 @@
-//! Reports of runs, as they are read: those written at each end, or what one would say now.
+//! Reads of run reports: stored at each end, or provisional for an open run.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct ReportResponse {
     /// The report.
     #[serde(flatten)]
     pub report: RunReport,
-    /// The ends of the run that have a report, oldest first: a run that goes on after a guardrail's
+    /// The ends of the run that have a report, oldest first: a run that is resumed after a guardrail
     /// stop ends more than once.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub reported_ends: Vec<Timestamp>,
@@ -24,11 +24,11 @@ pub struct ReportResponse {
 }
 
 impl Ops {
-    /// The report of a run: the one written at its end, or what one would say now. With `ended_at`
-    /// that of an earlier end.
+    /// The report of a run: stored at its end, or provisional while there is none. `ended_at` selects
+    /// an earlier end.
     ///
     /// # Errors
-    /// `NotFound` for an unknown run, and for an end without a report.
+    /// Returns `NotFound` for an unknown run and for an end without a report.
     pub async fn report(
         &self,
         run_id: &str,

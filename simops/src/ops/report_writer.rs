@@ -1,7 +1,7 @@
-//! ReportWriter: each end of a run is reported once.
+//! Writes the report of each end of a run, once.
 //!
-//! Nothing remembers that a report is to be written: a run that has ended and has none is one. So an
-//! end by an operator, a guardrail or a reset is followed up alike, also after a crash.
+//! A report is missing when a run has ended and has none; no other state is stored. So every end is
+//! reported, whatever ended the run, also after a crash.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,54 +11,57 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use super::Ops;
+use super::{Ops, SystemWriter};
 use crate::jobs::Timer;
 use crate::run::RunRecord;
 use crate::store::{FencingToken, StoredReport};
 use crate::{Error, Result};
 
-/// Reports written in one go.
+/// Reports written in one run of the job.
 const BATCH: usize = 20;
-/// A report waits so long for calls of the run that are still under way.
-const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// How long a report waits for calls of the run that are still in flight.
+const MAX_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
-impl Ops {
-    /// Writes the reports that are missing; how many. Any number of processes may do so at once, and
-    /// again after a crash: the first report of an end stays.
+impl SystemWriter<'_> {
+    /// Writes the missing reports of runs that have ended; returns their number. Any number of
+    /// processes may do so at once, and again after a crash: the first report of an end is kept.
     ///
     /// # Errors
-    /// Of the store.
-    pub async fn write_missing_reports(&self) -> Result<usize> {
-        let missing = self.store.runs_without_report(BATCH).await?;
+    /// Returns an error when the database cannot be read or written.
+    pub async fn write_missing_reports(self) -> Result<usize> {
+        let ops = self.ops;
+        let missing = ops.store.runs_without_report(BATCH).await?;
         let mut written = 0;
         for run in missing {
             let Some(ended_at) = run.ended_at else { continue };
-            let late = self.clock.now().duration_since(ended_at) >= SETTLED_AFTER;
-            if !late && self.has_calls_under_way(&run.run_id).await? {
+            let late = ops.clock.now().duration_since(ended_at) >= MAX_WAIT;
+            if !late && ops.has_calls_in_flight(&run.run_id).await? {
                 continue;
             }
-            written += usize::from(self.close(run, ended_at).await?);
+            written += usize::from(ops.write_report(run, ended_at).await?);
         }
         Ok(written)
     }
+}
 
-    /// Reports the end of a run that is about to go on, unless that was done: afterwards nothing is left
-    /// of it. Whether it goes on does not depend on it.
+impl Ops {
+    /// Writes the report of a run's end before the run is resumed, which removes the end from the
+    /// registry. A failure does not prevent the resume.
     pub(super) async fn report_end_before_resume(&self) {
         let closed = async {
             let run = self.store.load().await?.run.filter(RunRecord::is_resumable);
             match run.as_ref().and_then(|run| run.ended_at).zip(run) {
-                Some((ended_at, run)) => self.close(run, ended_at).await,
+                Some((ended_at, run)) => self.write_report(run, ended_at).await,
                 None => Ok(false),
             }
         };
         if let Err(error) = closed.await {
-            warn!(%error, "the end of a run that goes on is not reported");
+            warn!(code = "report_missing", %error, "report of a resumed run not written");
         }
     }
 
-    /// Writes the report of an end, unless there is one; whether it was written.
-    async fn close(&self, run: RunRecord, ended_at: Timestamp) -> Result<bool> {
+    /// Writes the report of an end unless it exists; whether it was written.
+    async fn write_report(&self, run: RunRecord, ended_at: Timestamp) -> Result<bool> {
         if self.store.report_of(&run.run_id, ended_at).await?.is_some() {
             return Ok(false);
         }
@@ -69,25 +72,25 @@ impl Ops {
         let stored = StoredReport { run_id, ended_at, body, created_at };
         let written = self.store.put_report(&stored).await?;
         if written {
-            info!(run_id = stored.run_id, "the report of the run was written");
+            info!(run_id = stored.run_id, "run report written");
         }
         Ok(written)
     }
 
-    async fn has_calls_under_way(&self, run_id: &str) -> Result<bool> {
+    async fn has_calls_in_flight(&self, run_id: &str) -> Result<bool> {
         let open = self.store.open_leases().await?;
         Ok(open.iter().any(|lease| lease.run_id.as_deref() == Some(run_id)))
     }
 }
 
-/// Writes the reports of runs as they end.
+/// The job that writes the reports of runs as they end.
 pub struct ReportWriter {
     ops: Arc<Ops>,
     changes: Mutex<watch::Receiver<u64>>,
 }
 
 impl ReportWriter {
-    /// A timer on the store of `ops`.
+    /// A job on the store of `ops`.
     pub fn new(ops: Arc<Ops>) -> Self {
         let changes = Mutex::new(ops.store().watch());
         Self { ops, changes }
@@ -101,7 +104,7 @@ impl Timer for ReportWriter {
     }
 
     async fn run(&self, _: &FencingToken) -> Result<Duration> {
-        self.ops.write_missing_reports().await?;
+        self.ops.system().write_missing_reports().await?;
         Ok(Duration::from_secs(5))
     }
 

@@ -1,4 +1,4 @@
-//! What is to be said of a run: its calls, events and visitors, from its start to its end.
+//! The figures of a run's report: calls, events and visitors from its start to its end.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,11 +23,11 @@ use crate::usage::NanoUsd;
 const BATCH: usize = 500;
 const STRETCHES: usize = 100;
 
-/// A run with the time that a report of it covers.
+/// A run and the time that its report covers.
 struct Covered<'a> {
     run: &'a RunRecord,
     end: Timestamp,
-    /// All of it.
+    /// The whole time.
     window: EventWindow,
     /// The settings in force at its end.
     settings: Effective,
@@ -41,7 +41,7 @@ impl Ops {
         let settings = self.settings_at(end).await?;
         let window = EventWindow { after: before(run.started_at), until: end };
         let covered = Covered { run: &run, end, window, settings };
-        // Calls that were under way at the end are the run's, too.
+        // Calls in flight at the end belong to the run.
         let all = EventWindow { until: now.max(end), ..window };
         let calls = self.store.tally_calls(Some(&run.run_id), all).await?;
         let days = self.store.tally_days(day_of(run.started_at), day_of(end)).await?;
@@ -93,7 +93,7 @@ impl Ops {
     }
 
     /// The society over the whole run: coalitions of all its votes, their churn from its first half to
-    /// its second, and inequality since it was first told.
+    /// its second, and inequality since the first inventory.
     async fn society(&self, covered: &Covered<'_>, tallies: &[EventTally]) -> Result<Emergence> {
         let window = covered.window;
         let run_id = Some(covered.run.run_id.as_str());
@@ -111,17 +111,18 @@ impl Ops {
             edges: all.coalitions(&Votes::default()).edges,
             ..late.coalitions(&early)
         };
-        let told = self.store.events_of_type(window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
-        let first = told.first().and_then(Inventories::of_event);
+        let inventory =
+            self.store.events_of_type(window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
+        let first = inventory.first().and_then(Inventories::of_event);
         let last = self.owned_at_end(covered).await?;
         Ok(Emergence::of(tallies, coalitions, last.as_ref(), first.as_ref()))
     }
 
-    /// What the living owned when the run ended; `None` when the run never told.
+    /// The inventories when the run ended; `None` when the run recorded none.
     async fn owned_at_end(&self, covered: &Covered<'_>) -> Result<Option<Inventories>> {
         let run = covered.run;
         let current = self.store.load().await?.run;
-        // As long as no other run has begun, nobody has acted in its world since.
+        // The world is unchanged until another run starts.
         if let Some(epoch) = run.world_epoch
             && current.is_some_and(|current| current.run_id == run.run_id)
             && let Some(owned) =
@@ -129,9 +130,9 @@ impl Ops {
         {
             return Ok(Some(owned));
         }
-        let told = self.store.last_event(kind::INVENTORY_SNAPSHOT, covered.end).await?;
-        let told = told.filter(|event| covered.window.holds(event.created_at));
-        Ok(told.as_ref().and_then(Inventories::of_event))
+        let inventory = self.store.last_event(kind::INVENTORY_SNAPSHOT, covered.end).await?;
+        let inventory = inventory.filter(|event| covered.window.holds(event.created_at));
+        Ok(inventory.as_ref().and_then(Inventories::of_event))
     }
 
     async fn kpis_of(&self, covered: &Covered<'_>) -> Result<Vec<Rollup>> {
@@ -140,8 +141,8 @@ impl Ops {
         Ok(days.iter().map(|(day, sums)| Rollup::of(*day, sums, last)).collect())
     }
 
-    /// The stop conditions at the end: those that stopped the run as they were found then; others
-    /// reckoned from the records.
+    /// The stop conditions at the end: as recorded by the guardrail that stopped the run, else
+    /// computed from the records.
     async fn conditions_at_end(&self, covered: &Covered<'_>) -> Result<Vec<Condition>> {
         let run = covered.run;
         if run.is_open() {
@@ -160,7 +161,7 @@ impl Ops {
         Ok(conditions)
     }
 
-    /// The conditions that a guardrail's stop was decided on.
+    /// The conditions that a guardrail stop recorded.
     async fn conditions_of_stop(&self, covered: &Covered<'_>) -> Result<Option<Vec<Condition>>> {
         let at_end = EventWindow { after: before(covered.end), until: covered.end };
         let stops =
@@ -173,7 +174,7 @@ impl Ops {
         Ok(found.and_then(|conditions| serde_json::from_value(conditions).ok()))
     }
 
-    /// What guardrails would have seen at the end, as far as it is on record.
+    /// The observations of the guardrails at the end, where they are on record.
     async fn observed_at(&self, covered: &Covered<'_>) -> Result<Observed> {
         let (run, end) = (covered.run, covered.end);
         let length = SignedDuration::from_mins(covered.failure_minutes());
@@ -191,7 +192,7 @@ impl Ops {
         })
     }
 
-    /// The settings in force at `at`: today's, with what was changed since taken back.
+    /// The settings in force at `at`: those of now, with later changes undone.
     async fn settings_at(&self, at: Timestamp) -> Result<Effective> {
         let registry = &self.options.registry;
         let mut state = self.store.load().await?;
@@ -217,7 +218,7 @@ impl Covered<'_> {
     }
 }
 
-/// A window that leaves out its begin holds `at` when it begins here.
+/// The start of a window, exclusive, that contains `at`.
 fn before(at: Timestamp) -> Timestamp {
     at.checked_sub(SignedDuration::from_micros(1)).unwrap_or(at)
 }

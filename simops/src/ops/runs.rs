@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Ops, ResetResult};
-use crate::control::{Command, ControlState};
+use super::{ResetResult, Writer};
+use crate::control::{Command, ControlState, Write};
 use crate::execute::Intent;
-use crate::run::rules::{StartRun, check_reason};
+use crate::run::rules::StartRun;
 use crate::run::{RunMode, RunRecord};
 use crate::settings::key;
 use crate::{Error, Result};
 
-/// A body with nothing but a reason.
+/// A body that holds only a reason.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ReasonBody {
-    /// Why.
+    /// The reason, for the audit trail.
     pub reason: Option<String>,
 }
 
@@ -24,9 +24,9 @@ pub struct ReasonBody {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct StopRun {
-    /// Show no run afterwards.
+    /// Clear the current run afterwards.
     pub clear_run_id: Option<bool>,
-    /// Why.
+    /// The reason, for the audit trail.
     pub reason: Option<String>,
 }
 
@@ -38,31 +38,31 @@ pub struct SetRunMode {
     /// `test` or `real`; required.
     #[cfg_attr(feature = "openapi", schema(required = true, nullable = false))]
     pub mode: Option<String>,
-    /// Why.
+    /// The reason, for the audit trail.
     pub reason: Option<String>,
 }
 
-/// The answer to pause and resume.
+/// Response of pause and resume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Paused {
     /// Always true.
     pub ok: bool,
-    /// Whether turns hold still.
+    /// Whether the run is paused.
     pub simulation_paused: bool,
 }
 
-/// The answer to degrade and its clearing.
+/// Response of degrade and its clearing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Degraded {
     /// Always true.
     pub ok: bool,
-    /// Whether calls go to the cheapest route.
+    /// Whether model calls use the cheapest route.
     pub force_cheapest_route: bool,
 }
 
-/// The answer to run-mode.
+/// Response of run-mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunModeChanged {
@@ -72,7 +72,7 @@ pub struct RunModeChanged {
     pub run_mode: String,
 }
 
-/// The answer to a start.
+/// Response of a start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StartedRun {
@@ -80,7 +80,7 @@ pub struct StartedRun {
     pub ok: bool,
     /// Test or real.
     pub mode: RunMode,
-    /// The run's name.
+    /// The id of the run.
     pub run_id: String,
     /// The experimental condition.
     pub condition_name: Option<String>,
@@ -92,11 +92,11 @@ pub struct StartedRun {
     pub simulation_paused: bool,
     /// Whether a new world was built.
     pub reset_world: bool,
-    /// What the host says of the new world.
+    /// The host's description of the new world.
     pub reset_result: Option<ResetResult>,
 }
 
-/// The answer to a stop.
+/// Response of a stop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoppedRun {
@@ -104,11 +104,11 @@ pub struct StoppedRun {
     pub ok: bool,
     /// True.
     pub simulation_paused: bool,
-    /// The run shown now; empty when it was cleared.
+    /// The current run; empty when it was cleared.
     pub run_id: String,
 }
 
-/// The answer to a reset.
+/// Response of a reset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResetWorldResponse {
@@ -116,49 +116,50 @@ pub struct ResetWorldResponse {
     pub ok: bool,
     /// True.
     pub simulation_paused: bool,
-    /// What the host says of the new world.
+    /// The host's description of the new world.
     pub reset_result: ResetResult,
 }
 
-impl Ops {
-    /// Starts a run, in a new world if asked to.
+impl Writer<'_> {
+    /// Starts a run, in a new world if the request says so.
     ///
     /// # Errors
-    /// `Invalid`, `Rejected` or `Forbidden` for what may not be started; `Conflict` while another
-    /// run is open, for a name that is taken, and for a reset without a host that owns a world.
-    pub async fn start_run(&self, caller: &Caller, request: &StartRun) -> Result<StartedRun> {
-        self.check_writable()?;
+    /// Returns `Invalid` or `Rejected` for a request that is not allowed; `Forbidden` when the gate
+    /// is closed, and for a reset in production; `Conflict` while another run is open, for a run id
+    /// that is taken, and for a reset without a host that owns a world.
+    pub async fn start_run(&self, request: &StartRun) -> Result<StartedRun> {
+        self.permit(Write::StartRun)?;
         if request.reset_world == Some(true) {
-            self.check_reset_allowed()?;
+            self.rules().check_reset()?;
         }
-        let caller = with_reason(caller, request.reason.as_deref())?;
+        let permit = self.permit_for(Write::StartRun, request.reason.as_deref())?;
         let plan = Box::new(request.plan()?);
-        if let Some(first) = self.executor.replay(&caller).await? {
+        let executor = &self.ops.executor;
+        if let Some(first) = executor.replay(&permit).await? {
             return first;
         }
         let built = if plan.reset_world {
-            let rehearsed =
-                self.executor.rehearse(&caller, &Intent::Start(plan.clone(), None)).await;
+            let rehearsed = executor.rehearse(&permit, &Intent::Start(plan.clone(), None)).await;
             let built = match rehearsed {
-                Ok(()) => self.build_world().await,
+                Ok(()) => self.ops.build_world().await,
                 Err(refusal) => Err(refusal),
             };
             match built {
                 Ok(built) => Some(built),
-                Err(refusal) => return self.executor.refuse(&caller, refusal).await,
+                Err(refusal) => return executor.refuse(&permit, refusal).await,
             }
         } else {
             None
         };
         let epoch = built.as_ref().map(|built| built.epoch);
         let intent = Intent::Start(plan, epoch);
-        self.executor
-            .execute(&caller, &intent, |_, after| {
+        executor
+            .execute(&permit, &intent, |_, after| {
                 let run = after.run.as_ref();
                 StartedRun {
                     ok: true,
                     mode: run.map_or(RunMode::Test, |run| run.mode),
-                    run_id: shown_run_id(after),
+                    run_id: current_run_id(after),
                     condition_name: run.and_then(|run| run.condition_name.clone()),
                     season_number: run.and_then(|run| run.season_number),
                     simulation_active: run.is_some_and(RunRecord::is_open),
@@ -173,101 +174,95 @@ impl Ops {
     /// Ends the current run and pauses. Without an open run it only pauses.
     ///
     /// # Errors
-    /// Of the store; `Invalid` for the reason.
-    pub async fn stop_run(&self, caller: &Caller, request: &StopRun) -> Result<StoppedRun> {
+    /// Returns `Forbidden` when the gate is closed, `Invalid` for the reason, and an error when the
+    /// database cannot be written.
+    pub async fn stop_run(&self, request: &StopRun) -> Result<StoppedRun> {
         let clear_run_id = request.clear_run_id.unwrap_or_default();
-        self.control(caller, request.reason.as_deref(), Command::Stop { clear_run_id }, |after| {
-            StoppedRun {
-                ok: true,
-                simulation_paused: self.is_paused(after),
-                run_id: shown_run_id(after),
-            }
+        let command = Command::Stop { clear_run_id };
+        self.control(Write::StopRun, request.reason.as_deref(), command, |after| StoppedRun {
+            ok: true,
+            simulation_paused: self.is_paused(after),
+            run_id: current_run_id(after),
         })
         .await
     }
 
-    /// Holds still.
+    /// Pauses the run.
     ///
     /// # Errors
-    /// As [`Ops::stop_run`].
-    pub async fn pause(&self, caller: &Caller, body: &ReasonBody) -> Result<Paused> {
-        self.control(caller, body.reason.as_deref(), Command::Pause, |after| Paused {
+    /// As [`Writer::stop_run`].
+    pub async fn pause(&self, body: &ReasonBody) -> Result<Paused> {
+        self.control(Write::Pause, body.reason.as_deref(), Command::Pause, |after| Paused {
             ok: true,
             simulation_paused: self.is_paused(after),
         })
         .await
     }
 
-    /// Goes on after a pause, or after a guardrail's stop.
+    /// Resumes a paused run, or one that a guardrail stopped.
     ///
     /// # Errors
-    /// `Conflict` when there is no run that may go on.
-    pub async fn resume(&self, caller: &Caller, body: &ReasonBody) -> Result<Paused> {
-        self.check_writable()?;
-        self.report_end_before_resume().await;
-        self.control(caller, body.reason.as_deref(), Command::Resume, |after| Paused {
+    /// As [`Writer::stop_run`]; `Conflict` when there is no run to resume.
+    pub async fn resume(&self, body: &ReasonBody) -> Result<Paused> {
+        self.permit(Write::Resume)?;
+        self.ops.report_end_before_resume().await;
+        self.control(Write::Resume, body.reason.as_deref(), Command::Resume, |after| Paused {
             ok: true,
             simulation_paused: self.is_paused(after),
         })
         .await
     }
 
-    /// Sends calls to the cheapest route, or no longer.
+    /// Sends model calls to the cheapest route, or to their usual routes again.
     ///
     /// # Errors
-    /// As [`Ops::stop_run`].
-    pub async fn degrade(&self, caller: &Caller, body: &ReasonBody, on: bool) -> Result<Degraded> {
-        let registry = &self.options.registry;
-        self.control(caller, body.reason.as_deref(), Command::Degrade(on), |after| Degraded {
+    /// As [`Writer::stop_run`].
+    pub async fn degrade(&self, body: &ReasonBody, on: bool) -> Result<Degraded> {
+        let registry = &self.ops.options.registry;
+        let write = if on { Write::Degrade } else { Write::ClearDegrade };
+        self.control(write, body.reason.as_deref(), Command::Degrade(on), |after| Degraded {
             ok: true,
             force_cheapest_route: after.effective(registry).flag(key::FORCE_CHEAPEST_ROUTE),
         })
         .await
     }
 
-    /// Changes the mode that is shown while no run is open.
+    /// Changes the mode shown while no run is open.
     ///
     /// # Errors
-    /// `Conflict` while a run of the other mode is open.
-    pub async fn set_run_mode(
-        &self,
-        caller: &Caller,
-        request: &SetRunMode,
-    ) -> Result<RunModeChanged> {
-        self.check_writable()?;
+    /// As [`Writer::stop_run`]; `Conflict` while a run of the other mode is open.
+    pub async fn set_run_mode(&self, request: &SetRunMode) -> Result<RunModeChanged> {
+        self.permit(Write::SetRunMode)?;
         let mode = request.mode.as_deref().and_then(RunMode::parse);
         let mode = mode.ok_or_else(|| Error::invalid("mode", "must be one of test, real"))?;
-        let registry = &self.options.registry;
-        self.control(caller, request.reason.as_deref(), Command::SetMode(mode), |after| {
+        let registry = &self.ops.options.registry;
+        let command = Command::SetMode(mode);
+        self.control(Write::SetRunMode, request.reason.as_deref(), command, |after| {
             let run_mode = after.effective(registry).text(key::RUN_MODE).to_owned();
             RunModeChanged { ok: true, run_mode }
         })
         .await
     }
 
-    /// Builds a new world and shows it; an open run ends.
+    /// Builds a new world and switches to it; an open run ends.
     ///
     /// # Errors
-    /// `Forbidden` in production, `Conflict` without a live host that owns a world, `Unavailable`
-    /// when the host does not build it in time. In each case nothing changed.
-    pub async fn reset_world(
-        &self,
-        caller: &Caller,
-        body: &ReasonBody,
-    ) -> Result<ResetWorldResponse> {
-        self.check_writable()?;
-        self.check_reset_allowed()?;
-        let caller = with_reason(caller, body.reason.as_deref())?;
-        if let Some(first) = self.executor.replay(&caller).await? {
+    /// Returns `Forbidden` when the gate is closed and in production, `Conflict` without a live host
+    /// that owns a world, and `Unavailable` when the host does not build it in time. In each case
+    /// nothing changed.
+    pub async fn reset_world(&self, body: &ReasonBody) -> Result<ResetWorldResponse> {
+        let permit = self.permit_for(Write::ResetWorld, body.reason.as_deref())?;
+        let executor = &self.ops.executor;
+        if let Some(first) = executor.replay(&permit).await? {
             return first;
         }
-        let built = match self.build_world().await {
+        let built = match self.ops.build_world().await {
             Ok(built) => built,
-            Err(refusal) => return self.executor.refuse(&caller, refusal).await,
+            Err(refusal) => return executor.refuse(&permit, refusal).await,
         };
         let intent = Intent::Command(Command::ResetWorld { epoch: built.epoch });
-        self.executor
-            .execute(&caller, &intent, |_, after| ResetWorldResponse {
+        executor
+            .execute(&permit, &intent, |_, after| ResetWorldResponse {
                 ok: true,
                 simulation_paused: self.is_paused(after),
                 reset_result: built.clone(),
@@ -277,7 +272,7 @@ impl Ops {
 
     async fn control<A>(
         &self,
-        caller: &Caller,
+        write: Write,
         reason: Option<&str>,
         command: Command,
         answer: impl Fn(&ControlState) -> A,
@@ -285,21 +280,16 @@ impl Ops {
     where
         A: Serialize + serde::de::DeserializeOwned,
     {
-        self.check_writable()?;
-        let caller = with_reason(caller, reason)?;
+        let permit = self.permit_for(write, reason)?;
         let intent = Intent::Command(command);
-        self.executor.execute(&caller, &intent, |_, after| answer(after)).await
+        self.ops.executor.execute(&permit, &intent, |_, after| answer(after)).await
     }
 
     fn is_paused(&self, state: &ControlState) -> bool {
-        state.effective(&self.options.registry).flag(key::PAUSED)
+        state.effective(&self.ops.options.registry).flag(key::PAUSED)
     }
 }
 
-fn with_reason(caller: &Caller, reason: Option<&str>) -> Result<Caller> {
-    Ok(Caller { reason: check_reason(reason)?, ..caller.clone() })
-}
-
-fn shown_run_id(state: &ControlState) -> String {
+fn current_run_id(state: &ControlState) -> String {
     state.run.as_ref().map(|run| run.run_id.clone()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What calls have done along time, and when the day's caps will be reached.
+//! Model calls over time, and when the caps of the day will be reached.
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
@@ -11,32 +11,32 @@ use crate::usage::forecast::{Forecast, RATE_WINDOW, forecast};
 use crate::usage::series::{Bucket, Series};
 use crate::{Error, Result};
 
-/// Lengths of a step that people read easily, in seconds.
-const STEPS: [i64; 6] = [60, 300, 600, 1_800, 3_600, 7_200];
-/// A series has at most about so many steps.
-const STEPS_SHOWN: i64 = 150;
-/// A series goes back at most so far.
-const LONGEST: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// Possible lengths of a step, in seconds.
+const STEP_SECONDS: [i64; 6] = [60, 300, 600, 1_800, 3_600, 7_200];
+/// The approximate maximum number of steps.
+const MAX_STEPS: i64 = 150;
+/// How far a series can go back.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(8 * 24);
 
 /// `GET usage/series`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageSeries {
-    /// Calls recorded from here on are counted.
+    /// The start of the series.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
-    /// Up to here: the time of asking.
+    /// The end of the series: the time of the request.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub until: Timestamp,
     /// The length of a step, in seconds.
     pub step_seconds: i64,
-    /// The steps in which there was a call, by time and provider.
+    /// The steps with a call, by time and provider.
     pub items: Vec<UsageStep>,
-    /// When the day's caps will be reached if calls go on as lately, those of all runs.
+    /// When the caps of the day will be reached at the recent rate of calls of all runs.
     pub forecast: Forecast,
 }
 
-/// What one provider was asked within one step.
+/// The calls to one provider in one step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageStep {
@@ -47,29 +47,30 @@ pub struct UsageStep {
     pub provider: String,
     /// Calls recorded.
     pub calls: i64,
-    /// Those of them that failed.
+    /// The failed ones.
     pub failed: i64,
-    /// What they cost, in USD.
+    /// Their cost in USD.
     pub cost_usd: f64,
 }
 
 impl Ops {
     /// The calls of a run, or all, recorded since `from` (a time, a date, or how long ago; see [`super::since()`]), in
-    /// steps that keep the answer short.
+    /// steps that keep the response short.
     ///
     /// # Errors
-    /// `Invalid` for what is no time, lies ahead, or lies more than eight days back.
+    /// Returns `Invalid` for text that is not a time, and for a time in the future or more than eight
+    /// days ago.
     pub async fn usage_series(&self, from: &str, run_id: Option<&str>) -> Result<UsageSeries> {
         let now = self.clock.now();
         let from = since(from, now)?;
         let span = now.duration_since(from);
-        if span.is_negative() || span > LONGEST {
+        if span.is_negative() || span > MAX_AGE {
             return Err(Error::invalid("since", "must lie within the last 8 days"));
         }
         let step = step_for(span);
         let minute = SignedDuration::from_mins(1);
         let items = self.store.usage_series(run_id, from, step).await?;
-        // Whole minutes, so that the rate is taken from as long a time as it says.
+        // Whole minutes, so that the rate covers the time that it states.
         let lately = Series::of_steps(minute).begin(now - RATE_WINDOW) + minute;
         let lately = self.store.usage_series(None, lately, minute).await?;
 
@@ -88,10 +89,12 @@ impl Ops {
     }
 }
 
-/// The shortest step that does not make too many.
+/// The shortest step that stays within [`MAX_STEPS`].
 fn step_for(span: SignedDuration) -> SignedDuration {
-    let fits = |step: &&i64| span.as_secs() <= **step * STEPS_SHOWN;
-    SignedDuration::from_secs(*STEPS.iter().find(fits).unwrap_or(&STEPS[STEPS.len() - 1]))
+    let fits = |step: &&i64| span.as_secs() <= **step * MAX_STEPS;
+    SignedDuration::from_secs(
+        *STEP_SECONDS.iter().find(fits).unwrap_or(&STEP_SECONDS[STEP_SECONDS.len() - 1]),
+    )
 }
 
 impl From<Bucket> for UsageStep {

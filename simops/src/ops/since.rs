@@ -1,4 +1,4 @@
-//! From when on: a moment as people write it.
+//! Parses points in time as people write them.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -7,11 +7,11 @@ use jiff::{Span, Timestamp};
 use crate::clock::truncate_to_micros;
 use crate::{Error, Result};
 
-/// The moment that `text` names: a time (`2026-03-01T12:00:00Z`), a date (its begin, UTC), or how
-/// long before `now` (`7d`, `36h`, `1w 2d`).
+/// The time that `text` names: a time (`2026-03-01T12:00:00Z`), a date (its start, UTC), or a
+/// duration before `now` (`7d`, `36h`, `1w 2d`).
 ///
 /// # Errors
-/// `Invalid` for anything else, and for what lies before all time.
+/// Returns `Invalid` for other text and for times out of range.
 ///
 /// ```
 /// let now = "2026-03-08T12:00:00Z".parse()?;
@@ -34,7 +34,7 @@ pub fn since(text: &str, now: Timestamp) -> Result<Timestamp> {
 }
 
 fn midnight(date: &str) -> Option<Timestamp> {
-    // A longer text is a time without its offset: nobody can tell which moment that is.
+    // A longer text is a time without an offset, which is ambiguous.
     begin_of(date.parse().ok().filter(|_| date.len() == "2026-03-01".len())?)
 }
 

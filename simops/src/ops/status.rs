@@ -1,4 +1,4 @@
-//! What is going on, at a glance.
+//! The status: environment, run state, budget, guardrails, hosts.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,75 +6,82 @@ use super::Ops;
 use crate::Result;
 use crate::clock::day_of;
 use crate::control::presence::{FORGOTTEN_AFTER, run_state};
-use crate::control::{Environment, HostReport, RunState};
+use crate::control::{Environment, HostReport, RunState, WriteGate};
 use crate::guardrail::{Condition, evaluate};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 use crate::usage::{Budget, CounterStatus};
 
-/// The settings that say what runs.
+/// The settings that hold run state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ViewerOps {
     /// `test` or `real`.
     pub run_mode: String,
-    /// The current run; empty when none is shown.
+    /// The current run; empty when there is none.
     pub run_id: String,
     /// The experimental condition.
     pub condition_name: String,
     /// The season; 0 = none.
     pub season_number: i64,
-    /// Whether hosts are asked to take turns.
+    /// Whether a run is active.
     pub simulation_active: bool,
-    /// Whether they are asked to hold still.
+    /// Whether it is paused.
     pub simulation_paused: bool,
-    /// Whether calls go to the cheapest route.
+    /// Whether model calls use the cheapest route.
     pub force_cheapest_route: bool,
 }
 
-/// `GET status` without what differs per request: the server's time and the actor.
+/// `GET status`, without the server's time and the actor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusView {
-    /// Where this deployment stands.
+    /// The environment whose rules apply: `production` on a database that is marked so.
     pub environment: Environment,
-    /// Whether operators may write here.
+    /// Whether the database is marked as production.
+    pub production_mark: bool,
+    /// Whether all writes are allowed: false also while the gate is `stop_only`.
     pub admin_write_enabled: bool,
-    /// The settings that say what runs.
+    /// The write gate.
+    pub admin_write_gate: WriteGate,
+    /// The settings that hold run state.
     pub viewer_ops: ViewerOps,
-    /// What the day has used.
+    /// The budget of the day, with what is used.
     pub llm_budget: Budget,
     /// The current run's registry row.
     pub run_metadata: Option<RunRecord>,
-    /// Where calls are counted.
+    /// The counter of model calls and its health.
     pub counter: CounterStatus,
-    /// Every stop condition with its distance.
+    /// Every stop condition with its current value and threshold.
     pub guardrails: Vec<Condition>,
     /// The control state's generation.
     pub generation: u64,
-    /// What hosts have confirmed.
+    /// The run state that the hosts have acknowledged.
     pub run_state: RunState,
     /// The hosts, lost ones too.
     pub hosts: Vec<HostReport>,
 }
 
 impl Ops {
-    /// What is going on.
+    /// The status.
     ///
     /// # Errors
-    /// Of the store.
+    /// Returns an error when the database cannot be read.
     pub async fn status(&self) -> Result<StatusView> {
         let now = self.clock.now();
         let registry = &self.options.registry;
         let state = self.store.load().await?;
         let settings = state.effective(registry);
+        let rules = self.executor.rules_on(&state);
         let hosts = self.store.hosts(now - FORGOTTEN_AFTER).await?;
         let day = day_of(now);
         let totals = self.store.day_totals(day).await?;
         let observed = self.observer.observe(&*self.store, &state, &settings, now).await?;
         Ok(StatusView {
-            environment: self.options.environment,
-            admin_write_enabled: self.options.write_enabled,
+            environment: rules.environment(),
+            production_mark: state.production_mark,
+            admin_write_enabled: rules.gate() == WriteGate::Open,
+            admin_write_gate: rules.gate(),
             viewer_ops: ViewerOps::of(&settings),
             llm_budget: Budget::of(day, &totals, &settings),
             counter: CounterStatus::of(&self.store.counter_epoch().await?, self.store.backend()),
@@ -86,10 +93,10 @@ impl Ops {
         })
     }
 
-    /// Whether the store can read and write.
+    /// Checks that the database can be read and written.
     ///
     /// # Errors
-    /// `Unavailable` or `Unusable` when it cannot.
+    /// Returns `Unavailable` or `Unusable` when it cannot.
     pub async fn ready(&self) -> Result<()> {
         self.store.ping().await
     }

@@ -1,4 +1,4 @@
-//! The usage ledger: reading it, and whether the sums kept of it are right.
+//! Reads of the usage ledger; verification and rebuild of its sums.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,8 +6,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::records::MAX_PAGE;
-use super::{Ops, bounded, place};
+use super::{Ops, Writer, bounded, cursor_position};
 use crate::Result;
+use crate::control::Write;
 use crate::store::UsageFilter;
 use crate::usage::UsageRow;
 use crate::usage::recount::{Difference, Recount};
@@ -19,7 +20,7 @@ pub struct UsageQuery {
     pub run_id: Option<String>,
     /// Only those recorded at or after this time.
     pub since: Option<Timestamp>,
-    /// Where an earlier page ended.
+    /// The cursor of an earlier page.
     pub cursor: Option<String>,
     /// 1 to 500.
     pub limit: i64,
@@ -30,11 +31,11 @@ pub struct UsageQuery {
 pub struct UsageResponse {
     /// The calls, in the order in which they were first recorded.
     pub items: Vec<UsageItem>,
-    /// Pass it as `cursor` for those that follow; null at the end.
+    /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
 }
 
-/// A row of the ledger as it is shown.
+/// A row of the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UsageItem {
     /// Its id.
@@ -51,38 +52,38 @@ pub struct UsageItem {
     pub checkpoint: Option<i64>,
     /// The provider.
     pub provider: String,
-    /// The model asked for.
+    /// The requested model.
     pub model_requested: String,
     /// The model that answered.
     pub model_resolved: Option<String>,
-    /// Tokens sent.
+    /// Input tokens.
     pub input_tokens: i64,
-    /// Those of them that the provider had cached.
+    /// Input tokens from the provider's cache.
     pub cached_input_tokens: i64,
-    /// Tokens received.
+    /// Output tokens.
     pub output_tokens: i64,
-    /// Those of them that were reasoning.
+    /// Output tokens used for reasoning.
     pub reasoning_tokens: i64,
-    /// What it cost, in USD.
+    /// The cost in USD.
     pub cost_usd: f64,
     /// Whether the price book knew the model.
     pub priced: bool,
-    /// Whether it answered.
+    /// Whether the call succeeded.
     pub success: bool,
-    /// Whether it was degraded or took a later route.
+    /// Whether it was degraded or used a later route.
     pub fallback_used: bool,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub latency_ms: i64,
-    /// What failed.
+    /// The type of the failure.
     pub error_type: Option<String>,
 }
 
-/// How much was counted anew.
+/// What a recount covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counted {
     /// Rows of the ledger.
     pub rows: i64,
-    /// Rows that `prune` deleted, counted by what was kept of them.
+    /// Rows deleted by `prune`, whose sums are kept.
     pub pruned: i64,
     /// Open leases.
     pub leases: i64,
@@ -92,27 +93,27 @@ pub struct Counted {
     pub runs: usize,
 }
 
-/// Whether the sums kept equal ledger and open leases.
+/// Whether the stored sums equal ledger and open leases.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedUsage {
-    /// Whether all do.
+    /// Whether all are equal.
     pub ok: bool,
-    /// How much was counted.
+    /// What was counted.
     #[serde(flatten)]
     pub counted: Counted,
-    /// The sums that do not.
+    /// The sums that differ.
     pub differences: Vec<Difference>,
 }
 
-/// What a rebuild of the sums put right.
+/// The result of a rebuild of the sums.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RebuiltUsage {
     /// True.
     pub ok: bool,
-    /// How much was counted.
+    /// What was counted.
     #[serde(flatten)]
     pub counted: Counted,
-    /// The sums that were wrong, as they were and as they are now.
+    /// The corrected sums, with old and new value.
     pub repaired: Vec<Difference>,
 }
 
@@ -120,12 +121,12 @@ impl Ops {
     /// A page of the usage ledger.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside 1 to 500 or a cursor that is none.
+    /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
     pub async fn usage(&self, query: &UsageQuery) -> Result<UsageResponse> {
         let filter = UsageFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             since: query.since,
-            after: place(query.cursor.as_deref())?,
+            after: cursor_position(query.cursor.as_deref())?,
         };
         let page = self.store.usage_rows(&filter, bounded("limit", query.limit, MAX_PAGE)?).await?;
         let next_cursor = page.next.map(|place| place.to_string());
@@ -135,24 +136,27 @@ impl Ops {
         })
     }
 
-    /// Counts ledger and open leases anew and compares that with the sums kept.
+    /// Recounts ledger and open leases and compares the result with the stored sums.
     ///
     /// # Errors
-    /// Of the store.
+    /// Returns an error when the database cannot be read.
     pub async fn verify_usage(&self) -> Result<VerifiedUsage> {
         let recount = self.store.recount().await?;
         let differences = recount.differences();
         let counted = Counted::of(&recount);
         Ok(VerifiedUsage { ok: differences.is_empty(), counted, differences })
     }
+}
 
-    /// Counts anew and puts every sum right, in one transaction.
+impl Writer<'_> {
+    /// Recounts the usage sums from ledger and leases and corrects them, in one transaction.
     ///
     /// # Errors
-    /// `Forbidden` when the write gate is closed.
+    /// Returns `Forbidden` when the gate is closed, and an error when the database cannot be read or
+    /// written.
     pub async fn rebuild_usage(&self) -> Result<RebuiltUsage> {
-        self.check_writable()?;
-        let found = self.store.rebuild_usage().await?;
+        self.permit(Write::RebuildUsage)?;
+        let found = self.ops.store.rebuild_usage().await?;
         Ok(RebuiltUsage { ok: true, counted: Counted::of(&found), repaired: found.differences() })
     }
 }

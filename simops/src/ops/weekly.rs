@@ -1,4 +1,4 @@
-//! The timer of the weekly digest.
+//! The job of the weekly digest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::Result;
 use crate::jobs::Timer;
 use crate::store::FencingToken;
 
-/// The schedule is looked at so often at least: clocks are set, machines sleep.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The longest time between two looks at the schedule: clocks are set, machines sleep.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Drafts the digest of each week. Two processes that do so at once draft one: the commit that keeps
-/// it is decided anew when another was faster.
+/// Creates the digest of each week. Of several processes that do so at once, one creates it; the
+/// others find it when their commit is a conflict.
 pub struct WeeklyDigest(pub Arc<Ops>);
 
 #[async_trait]
@@ -25,13 +25,13 @@ impl Timer for WeeklyDigest {
     }
 
     async fn run(&self, _: &FencingToken) -> Result<Duration> {
-        let drafted = self.0.scheduled_digest().await?;
+        let drafted = self.0.system().scheduled_digest().await?;
         if let Some(answer) = drafted.filter(|answer| answer.created) {
-            info!(slug = answer.slug, "the weekly digest was drafted");
+            info!(slug = answer.slug, "weekly digest created");
         }
         let now = self.0.clock().now();
         let next = self.0.options().digest_schedule.next_after(now);
-        let next = next.and_then(|next| Duration::try_from(next).ok()).unwrap_or(LOOK_EVERY);
-        Ok(next.min(LOOK_EVERY))
+        let next = next.and_then(|next| Duration::try_from(next).ok()).unwrap_or(MAX_INTERVAL);
+        Ok(next.min(MAX_INTERVAL))
     }
 }

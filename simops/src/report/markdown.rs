@@ -26,6 +26,19 @@ impl RunReport {
             },
             format!("- Duration: {} s", self.duration_seconds),
         ];
+        let counts = [
+            ("Agents carried over", run.carryover_agent_count),
+            ("New agents", run.fresh_agent_count),
+        ];
+        lines.extend(run.parent_run_id.iter().map(|id| format!("- Parent run: {}", named(id))));
+        let mirror = run.mirror_control_run_id.iter();
+        lines.extend(mirror.map(|id| format!("- Mirror of run: {}", named(id))));
+        lines.extend(counts.iter().filter_map(|(what, n)| n.map(|n| format!("- {what}: {n}"))));
+        if run.protocol_deviation || run.deviation_reason.is_some() {
+            let reason =
+                run.deviation_reason.as_deref().map_or("no reason given".to_owned(), escaped);
+            lines.push(format!("- Protocol deviation: {reason}"));
+        }
         let mut section = |heading: &str, items: Vec<String>| {
             lines.extend([String::new(), format!("## {heading}"), String::new()]);
             let nothing = if items.is_empty() { vec!["- None.".to_owned()] } else { items };

@@ -83,7 +83,9 @@ pub enum EndedBy {
 pub struct RunRecord {
     /// Its name, unique for ever.
     pub run_id: String,
-    /// Test or real.
+    /// Test or real; in JSON both `mode` and `run_mode`.
+    #[serde(flatten, with = "both_names")]
+    #[cfg_attr(feature = "openapi", schema(value_type = RunModes))]
     pub mode: RunMode,
     /// The protocol it follows.
     pub protocol_version: String,
@@ -103,6 +105,21 @@ pub struct RunRecord {
     pub epoch_id: Option<String>,
     /// How long it is meant to be.
     pub run_class: RunClass,
+    /// The control run that it mirrors.
+    #[serde(default)]
+    pub mirror_control_run_id: Option<String>,
+    /// The number of agents carried over from an earlier run.
+    #[serde(default)]
+    pub carryover_agent_count: Option<i64>,
+    /// The number of new agents.
+    #[serde(default)]
+    pub fresh_agent_count: Option<i64>,
+    /// Whether it deviates from its protocol.
+    #[serde(default)]
+    pub protocol_deviation: bool,
+    /// How and why it deviates.
+    #[serde(default)]
+    pub deviation_reason: Option<String>,
     /// The world it began in.
     pub world_epoch: Option<i64>,
     /// When it began.
@@ -119,6 +136,31 @@ pub struct RunRecord {
     pub end_reason: Option<String>,
     /// Who ended it.
     pub ended_by: Option<EndedBy>,
+}
+
+/// The mode of a run under both of its names.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct RunModes {
+    /// Test or real.
+    mode: RunMode,
+    /// The same.
+    run_mode: Option<RunMode>,
+}
+
+mod both_names {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{RunMode, RunModes};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn serialize<S: Serializer>(mode: &RunMode, to: S) -> Result<S::Ok, S::Error> {
+        RunModes { mode: *mode, run_mode: Some(*mode) }.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<RunMode, D::Error> {
+        RunModes::deserialize(from).map(|modes| modes.mode)
+    }
 }
 
 impl RunRecord {

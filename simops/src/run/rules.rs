@@ -51,6 +51,21 @@ pub struct StartRun {
     /// `standard_72h` (default), `deep_96h` or `special_exploratory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_class: Option<String>,
+    /// An existing control run that this one mirrors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror_control_run_id: Option<String>,
+    /// The number of agents carried over from an earlier run, at least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carryover_agent_count: Option<i64>,
+    /// The number of new agents, at least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_agent_count: Option<i64>,
+    /// Whether it deviates from its protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol_deviation: Option<bool>,
+    /// How and why it deviates, at most 500 characters; may have several lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation_reason: Option<String>,
     /// Build a new world first; with mode `test` only, and never in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_world: Option<bool>,
@@ -84,6 +99,16 @@ pub struct RunPlan {
     pub epoch_id: Option<String>,
     /// How long it is meant to be.
     pub run_class: RunClass,
+    /// The control run that it mirrors.
+    pub mirror_control_run_id: Option<String>,
+    /// The number of agents carried over.
+    pub carryover_agent_count: Option<i64>,
+    /// The number of new agents.
+    pub fresh_agent_count: Option<i64>,
+    /// Whether it deviates from its protocol.
+    pub protocol_deviation: bool,
+    /// How and why it deviates.
+    pub deviation_reason: Option<String>,
     /// Whether a new world is built first.
     pub reset_world: bool,
 }
@@ -132,6 +157,15 @@ impl StartRun {
             ),
             epoch_id: wrong.identifier("epoch_id", self.epoch_id.as_deref(), 64),
             run_class,
+            mirror_control_run_id: wrong.identifier(
+                "mirror_control_run_id",
+                self.mirror_control_run_id.as_deref(),
+                64,
+            ),
+            carryover_agent_count: wrong.count("carryover_agent_count", self.carryover_agent_count),
+            fresh_agent_count: wrong.count("fresh_agent_count", self.fresh_agent_count),
+            protocol_deviation: self.protocol_deviation.unwrap_or_default(),
+            deviation_reason: wrong.lines("deviation_reason", self.deviation_reason.as_deref()),
             reset_world: self.reset_world.unwrap_or_default(),
         };
         if plan.season_id.is_some() && plan.season_number.is_none() {
@@ -175,6 +209,11 @@ impl RunPlan {
             transfer_policy_version: self.transfer_policy_version,
             epoch_id: self.epoch_id,
             run_class: self.run_class,
+            mirror_control_run_id: self.mirror_control_run_id,
+            carryover_agent_count: self.carryover_agent_count,
+            fresh_agent_count: self.fresh_agent_count,
+            protocol_deviation: self.protocol_deviation,
+            deviation_reason: self.deviation_reason,
             world_epoch,
             started_at: now,
             started_by: started_by.to_owned(),
@@ -208,6 +247,11 @@ fn present(text: Option<&str>) -> Option<&str> {
         .filter(|t| !t.is_empty())
 }
 
+/// Whether `c` changes the direction of the text after it, which can make text read as another.
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The fields found out of form so far.
 struct Wrong(Vec<FieldError>);
 
@@ -222,6 +266,30 @@ impl Wrong {
             let message =
                 format!("must be at most {max} characters of letters, digits, '_', ':', '-'");
             self.add(field, &message);
+        }
+        Some(text.to_owned())
+    }
+
+    fn count(&mut self, field: &str, number: Option<i64>) -> Option<i64> {
+        if number.is_some_and(|number| number < 0) {
+            self.add(field, "must be at least 0");
+        }
+        number
+    }
+
+    /// Text of several lines: LF and TAB are allowed, CRLF becomes LF.
+    fn lines(&mut self, field: &str, text: Option<&str>) -> Option<String> {
+        let text = text.map(|text| text.replace("\r\n", "\n"))?;
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
+        let is_allowed = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || is_bidi(c));
+        if !text.chars().all(is_allowed) {
+            self.add(field, "must not contain control characters other than LF and TAB");
+        }
+        if text.chars().count() > MAX_REASON_CHARS {
+            self.add(field, &format!("must be at most {MAX_REASON_CHARS} characters"));
         }
         Some(text.to_owned())
     }

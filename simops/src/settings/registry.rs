@@ -13,6 +13,8 @@ pub mod key {
     pub const SEASON_NUMBER: &str = "SIMULATION_SEASON_NUMBER";
     pub const ACTIVE: &str = "SIMULATION_ACTIVE";
     pub const PAUSED: &str = "SIMULATION_PAUSED";
+    pub const RUN_STATE: [&str; 6] =
+        [RUN_MODE, RUN_ID, CONDITION_NAME, SEASON_NUMBER, ACTIVE, PAUSED];
     pub const FORCE_CHEAPEST_ROUTE: &str = "FORCE_CHEAPEST_ROUTE";
     pub const AGENT_LOOP_DELAY_SECONDS: &str = "AGENT_LOOP_DELAY_SECONDS";
     pub const OPENROUTER_RPM_LIMIT: &str = "OPENROUTER_RPM_LIMIT";
@@ -100,11 +102,13 @@ impl Registry {
         Ok(self)
     }
 
-    /// The same registry with defaults replaced by what `lookup` (the environment) holds.
+    /// The same registry with defaults replaced by the values that `lookup` (the environment) holds.
     ///
     /// # Errors
-    /// `Invalid` naming the setting, the value and what is allowed.
+    /// Returns `Invalid` naming the setting, the value and what is allowed; also for a setting that
+    /// holds run state, see [`Registry::check_environment`].
     pub fn with_defaults_from(mut self, lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::check_environment(&lookup)?;
         for spec in &mut self.specs {
             if let Some(text) = lookup(spec.key).filter(|text| !text.trim().is_empty()) {
                 spec.default = spec.parse(text.trim())?;
@@ -112,6 +116,24 @@ impl Registry {
         }
         super::validate::check_together(&super::Effective::of(&self, &super::Overrides::new()))?;
         Ok(self)
+    }
+
+    /// Checks that the environment does not hold run state (`SIMULATION_*`), which only the run
+    /// controls change.
+    ///
+    /// # Errors
+    /// Returns `Invalid` naming the variable.
+    pub fn check_environment(lookup: impl Fn(&str) -> Option<String>) -> Result<()> {
+        for name in key::RUN_STATE {
+            if let Some(text) = lookup(name).filter(|text| !text.trim().is_empty()) {
+                let message = format!(
+                    "{text:?} is not allowed; run state cannot be set in the environment: remove the \
+                     variable and use the run controls (simops-cli run start, or the console)"
+                );
+                return Err(Error::invalid(name, message));
+            }
+        }
+        Ok(())
     }
 
     /// Every row, in the order of the table.

@@ -1,4 +1,4 @@
-//! Control state, run registry, audit trail and idempotency records: what one commit changes.
+//! Control state, run registry, audit trail and idempotency records: the contents of one commit.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,87 +10,87 @@ use crate::Result;
 use crate::control::{AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 
-/// A caller's name for one write, so that repeating the write repeats the answer.
+/// A caller's key for one write: repeating the write with it repeats the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// The key, at most 255 characters.
     pub key: String,
-    /// What was asked: a digest of operation and body. The same key with another one is refused.
+    /// A hash of operation and body. The same key with another fingerprint is refused.
     pub fingerprint: String,
 }
 
-/// The answer that a write got the first time.
+/// The first response to a write with an idempotency key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdempotencyRecord {
-    /// What was asked.
+    /// The fingerprint of the request.
     pub fingerprint: String,
-    /// The answer, success or refusal, in the form that [`crate::ops`] gave it.
+    /// The response, success or refusal, as [`crate::ops`] encodes it.
     pub answer: Value,
-    /// When it was given.
+    /// When it was stored.
     pub created_at: Timestamp,
 }
 
-/// What came of a commit.
+/// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
-    /// It is true and durable.
+    /// It is durable.
     Done,
-    /// The generation has moved, or the idempotency key was answered meanwhile: nothing changed,
-    /// decide again.
+    /// The generation is not the expected one, or the idempotency key has a response: nothing
+    /// changed, decide again.
     Conflict,
 }
 
 /// A page of the audit trail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditPage {
-    /// All rows there are.
+    /// The number of all rows.
     pub count: i64,
     /// The rows of the page, newest first.
     pub items: Vec<AuditRow>,
 }
 
-/// Control state and all that changes with it.
+/// Control state and everything that changes with it.
 #[async_trait]
 pub trait ControlStore: Send + Sync {
-    /// The state now, with the run that `SIMULATION_RUN_ID` names. A new database has generation 0
-    /// and nothing else.
+    /// The current state, with the run that `SIMULATION_RUN_ID` names. A new database has generation
+    /// 0 and nothing else.
     async fn load(&self) -> Result<ControlState>;
 
-    /// Makes `change` true in one transaction: the state, the registry row, the audit rows, the
-    /// events, and the answer to an idempotency key. [`Commit::Conflict`], and nothing changed,
-    /// when the generation is not the expected one or the key has an answer.
+    /// Applies `change` in one transaction: the state with its production mark, the registry row, the
+    /// audit rows, the events, and the response to an idempotency key. [`Commit::Conflict`], and
+    /// nothing changed, when the generation is not the expected one or the key has a response.
     ///
     /// # Errors
-    /// `Internal`, and nothing changed, when a second run would be open: the rules never ask for it.
+    /// Returns `Internal`, and nothing changed, when a second run would be open, which the rules
+    /// exclude.
     async fn commit(
         &self,
         change: &Change,
         answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit>;
 
-    /// The answer given under `key`, if any.
+    /// The response stored under `key`, if any.
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>>;
 
-    /// Keeps an answer that changed nothing else. [`Commit::Conflict`] when the key has one.
+    /// Stores a response that changed nothing else. [`Commit::Conflict`] when the key has one.
     async fn save_idempotency(
         &self,
         key: &IdempotencyKey,
         answer: &IdempotencyRecord,
     ) -> Result<Commit>;
 
-    /// Drops answers given before `before`; how many.
+    /// Deletes the responses stored before `before`; returns their number.
     async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64>;
 
-    /// A revision that moves whenever a commit, a host's state or an epoch's status changes, in
-    /// this process or another: look again when it does. Turns, events and usage do not move it.
-    /// Its value means nothing else.
+    /// A revision that changes with every commit, host state and epoch status, of this process or
+    /// another. Turns, events and usage do not change it. Its value has no other meaning.
     fn watch(&self) -> watch::Receiver<u64>;
 
     /// The registry row of that name.
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>>;
 
-    /// Registry rows, newest start first; those before the place `before`, if given. A row that is
-    /// replaced keeps its place.
+    /// Registry rows, newest start first, before the cursor `before`. A row that is replaced keeps its
+    /// position.
     async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>>;
 
     /// Audit rows, newest first, without the first `offset`.
@@ -99,11 +99,14 @@ pub trait ControlStore: Send + Sync {
     /// Audit rows with ids over `after`, oldest first.
     async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>>;
 
-    /// Whether the store can read and write now.
+    /// Checks that the store can read and write.
     async fn ping(&self) -> Result<()>;
 
-    /// What to call this kind of store: `sqlite`, `postgres`, `memory`.
+    /// The kind of store: `sqlite`, `postgres`, `memory`.
     fn backend(&self) -> &'static str;
+
+    /// Whether the database outlives this process. One that does not is never marked as production.
+    fn is_persistent(&self) -> bool;
 
     /// Share of its connections in use, 0 to 1.
     fn pool_utilization(&self) -> f64;

@@ -162,6 +162,10 @@ impl ControlStore for FaultyStore {
         self.inner.backend()
     }
 
+    fn is_persistent(&self) -> bool {
+        self.inner.is_persistent()
+    }
+
     fn pool_utilization(&self) -> f64 {
         if self.full.load(Ordering::SeqCst) { 1.0 } else { self.inner.pool_utilization() }
     }

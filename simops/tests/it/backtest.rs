@@ -166,11 +166,11 @@ async fn a_ledger_of_many_pages_in_no_order_is_replayed_in_the_order_of_time() {
         run_id: Some(run_id.into()),
         ..StartRun::default()
     };
-    ops.start_run(&Caller::default(), &start("r1")).await.unwrap();
+    ops.writer(&Caller::default()).await.unwrap().start_run(&start("r1")).await.unwrap();
     clock.set(second(3_000));
-    ops.stop_run(&Caller::default(), &StopRun::default()).await.unwrap();
+    ops.writer(&Caller::default()).await.unwrap().stop_run(&StopRun::default()).await.unwrap();
     clock.set(second(4_000));
-    ops.start_run(&Caller::default(), &start("r2")).await.unwrap();
+    ops.writer(&Caller::default()).await.unwrap().start_run(&start("r2")).await.unwrap();
     clock.set(second(5_000));
 
     // One call a second for a thousandth of a dollar, every other by a run that is not looked at.

@@ -142,7 +142,7 @@ impl Scene {
             condition_name: Some("control".to_owned()),
             ..StartRun::default()
         };
-        scene.ops.start_run(&ada(), &start).await.unwrap();
+        scene.ops.writer(&ada()).await.unwrap().start_run(&start).await.unwrap();
         scene.fill().await;
         scene
     }
@@ -171,8 +171,13 @@ impl Scene {
         self.store.record_usage(&calls).await.unwrap();
     }
 
+    /// The same store where operators may write.
+    fn writable(&self) -> Ops {
+        ops(Arc::clone(&self.store), Arc::clone(&self.clock), Environment::Development)
+    }
+
     async fn digest(&self, options: DigestOptions) -> simops::ops::DigestResponse {
-        self.ops.digest(&ada(), &options).await.unwrap()
+        self.ops.writer(&ada()).await.unwrap().create_digest(&options).await.unwrap()
     }
 }
 
@@ -240,8 +245,15 @@ async fn the_same_date_and_records_give_the_same_text_to_the_byte() {
     // Time passes, things happen after the anchor date, the digest itself is published.
     scene.clock.set(time("2026-03-20T00:00:00Z"));
     scene.fill().await;
-    scene.ops.stop_run(&ada(), &StopRun::default()).await.unwrap();
-    scene.ops.move_digest(&ada(), &first.slug, DigestStatus::Published, None).await.unwrap();
+    scene.ops.writer(&ada()).await.unwrap().stop_run(&StopRun::default()).await.unwrap();
+    scene
+        .ops
+        .writer(&ada())
+        .await
+        .unwrap()
+        .set_digest_status(&first.slug, DigestStatus::Published, None)
+        .await
+        .unwrap();
     let again = scene.digest(anchored("2026-02-26")).await;
     assert_eq!((again.status.as_str(), again.created), ("existing", false));
     assert_eq!(again.draft_status, Some(DigestStatus::Published));
@@ -283,7 +295,9 @@ async fn a_digest_of_events_alone_is_unverified_and_needs_a_lower_gate() {
 async fn a_discarded_digest_is_final_and_makes_room_for_another() {
     let scene = Scene::new().await;
     let first = scene.digest(anchored("2026-02-26")).await;
-    let moved = async |slug: &str, to| scene.ops.move_digest(&ada(), slug, to, Some("why")).await;
+    let moved = async |slug: &str, to| {
+        scene.ops.writer(&ada()).await.unwrap().set_digest_status(slug, to, Some("why")).await
+    };
     let discarded = moved(&first.slug, DigestStatus::Discarded).await.unwrap();
     assert_eq!(discarded.status, DigestStatus::Discarded);
     let refused = moved(&first.slug, DigestStatus::Published).await.unwrap_err();
@@ -324,14 +338,21 @@ async fn the_schedule_drafts_once_even_where_operators_may_not_write() {
     scene.clock.set(time("2026-03-02T15:00:00Z"));
     let production =
         ops(Arc::clone(&scene.store), Arc::clone(&scene.clock), Environment::Production);
-    let drafted = production.scheduled_digest().await.unwrap().unwrap();
+    let drafted = production.system().scheduled_digest().await.unwrap().unwrap();
     assert_eq!((drafted.slug.as_str(), drafted.created), ("weekly-brief-2026-03-02", true));
     let _ = std::fs::remove_dir_all(&production.options().output_folder);
-    let refused = production.digest(&ada(), &DigestOptions::default()).await.unwrap_err();
+    let refused = production.writer(&ada()).await.map(drop).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden);
     // What was discarded does not come back by itself.
-    scene.ops.move_digest(&ada(), &drafted.slug, DigestStatus::Discarded, None).await.unwrap();
-    assert_eq!(scene.ops.scheduled_digest().await.unwrap(), None);
+    scene
+        .ops
+        .writer(&ada())
+        .await
+        .unwrap()
+        .set_digest_status(&drafted.slug, DigestStatus::Discarded, None)
+        .await
+        .unwrap();
+    assert_eq!(scene.ops.system().scheduled_digest().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -342,7 +363,7 @@ async fn of_many_that_draft_at_once_one_does() {
         .map(|_| ops(Arc::clone(&scene.store), Arc::clone(&scene.clock), Environment::Production))
         .collect();
     let drafted = futures_util::future::join_all(replicas.iter().map(|ops| async {
-        let answer = ops.scheduled_digest().await.unwrap();
+        let answer = ops.system().scheduled_digest().await.unwrap();
         let _ = std::fs::remove_dir_all(&ops.options().output_folder);
         answer.is_some_and(|answer| answer.created)
     }));
@@ -355,4 +376,45 @@ async fn of_many_that_draft_at_once_one_does() {
 #[test]
 fn names_are_numbered_from_the_second_of_a_date() {
     assert_eq!(free_slug(date(2026, 2, 26), &[]), "weekly-brief-2026-02-26");
+}
+
+#[tokio::test]
+async fn a_scheduled_digest_without_evidence_leaves_one_row_until_there_is_evidence() {
+    let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::default()));
+    clock.set(time("2026-03-02T15:00:00Z"));
+    let ops = ops(Arc::clone(&store), Arc::clone(&clock), Environment::Production);
+    let scene = Scene { store, clock, ops };
+    for _ in 0..3 {
+        let answer = scene.ops.system().scheduled_digest().await.unwrap().unwrap();
+        assert_eq!((answer.status.as_str(), answer.created), ("insufficient_evidence", false));
+        scene.clock.advance(jiff::SignedDuration::from_mins(1));
+    }
+    let listed = scene.ops.digests(Some("insufficient_evidence"), 50, None).await.unwrap().items;
+    assert_eq!(listed.len(), 1);
+    let skipped = &listed[0];
+    assert_eq!(skipped.slug, "weekly-brief-2026-03-02");
+    assert_eq!(skipped.created_by, "system:weekly_digest");
+    let evidence = skipped.evidence_gate.clone().unwrap();
+    assert_eq!((evidence.requirements.min_events, evidence.observed.total_events), (25, 0));
+    assert_eq!((evidence.requirements.min_llm_calls, evidence.observed.llm_calls), (5, 0));
+    let audited = async || {
+        let rows = scene.ops.audit(50, 0).await.unwrap().items.into_iter();
+        let rows = rows.filter(|row| row.key == "DIGEST:weekly-brief-2026-03-02");
+        rows.map(|row| (row.old_value, row.new_value)).collect::<Vec<_>>()
+    };
+    assert_eq!(audited().await, [(json!(null), json!("insufficient_evidence"))]);
+    // It has no text to publish.
+    let writable = scene.writable();
+    let publish = writable.writer(&ada()).await.unwrap();
+    let publish = publish.set_digest_status(&skipped.slug, DigestStatus::Published, None).await;
+    assert_eq!(publish.unwrap_err().kind(), ErrorKind::Conflict);
+
+    scene.clock.set(time("2026-03-01T12:00:00Z"));
+    scene.fill().await;
+    scene.clock.set(time("2026-03-02T15:05:00Z"));
+    let answer = scene.ops.system().scheduled_digest().await.unwrap().unwrap();
+    assert_eq!((answer.slug.as_str(), answer.created), ("weekly-brief-2026-03-02", true));
+    assert_eq!(scene.ops.digests(None, 50, None).await.unwrap().items.len(), 1);
+    assert_eq!(audited().await[0], (json!("insufficient_evidence"), json!("draft")));
+    assert_eq!(scene.ops.system().scheduled_digest().await.unwrap(), None);
 }

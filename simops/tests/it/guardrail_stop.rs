@@ -43,7 +43,7 @@ impl Desk {
             run_id: Some("r".to_owned()),
             ..StartRun::default()
         };
-        ops.start_run(&Caller::default(), &start).await.unwrap();
+        ops.writer(&Caller::default()).await.unwrap().start_run(&start).await.unwrap();
         Self { store, clock, registry, executor, ops }
     }
 
@@ -62,7 +62,13 @@ impl Desk {
     }
 
     async fn resume(&self) {
-        self.ops.resume(&Caller::default(), &ReasonBody::default()).await.unwrap();
+        self.ops
+            .writer(&Caller::default())
+            .await
+            .unwrap()
+            .resume(&ReasonBody::default())
+            .await
+            .unwrap();
     }
 }
 
@@ -87,7 +93,7 @@ async fn another_workers_old_refusal_does_not_stop_a_run_whose_cap_was_raised() 
     assert!(desk.check(&first).await.is_some());
     let updates = [(key::BUDGET_HARD.to_owned(), json!(2.0))].into_iter().collect();
     let patch = PatchConfig { updates, reason: None };
-    desk.ops.patch_config(&Caller::default(), patch).await.unwrap();
+    desk.ops.writer(&Caller::default()).await.unwrap().patch_config(patch).await.unwrap();
     desk.resume().await;
     assert_eq!(desk.check(&second).await, None);
 }

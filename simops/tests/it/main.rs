@@ -22,6 +22,8 @@ mod memory_store;
 mod price;
 mod report;
 mod reset;
+mod run_metadata;
 mod run_rules;
 mod settings;
 mod timers;
+mod writes;

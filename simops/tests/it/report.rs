@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use simops::control::{Command, Environment};
 use simops::event::{NewEvent, RuntimeMode, kind};
-use simops::execute::{Executor, Intent};
+use simops::execute::{Executor, Intent, WritePermit};
 use simops::guardrail::{Observed, evaluate};
 use simops::ops::{Caller, Ops, OpsOptions, PatchConfig, ReasonBody, StartRun, StopRun};
 use simops::settings::{Effective, Overrides, Registry, key};
@@ -37,7 +37,7 @@ impl Scene {
             run_id: Some(run_id.to_owned()),
             ..StartRun::default()
         };
-        self.ops.start_run(&ada(), &start).await.unwrap();
+        self.ops.writer(&ada()).await.unwrap().start_run(&start).await.unwrap();
     }
 
     /// `actions` actions, and as many failed as answered calls of a tenth of a dollar in all.
@@ -54,7 +54,7 @@ impl Scene {
 
     async fn stop(&self) {
         self.clock.advance(SignedDuration::from_mins(1));
-        self.ops.stop_run(&ada(), &StopRun::default()).await.unwrap();
+        self.ops.writer(&ada()).await.unwrap().stop_run(&StopRun::default()).await.unwrap();
     }
 
     /// Agents 1 and 2 vote on two proposals, alike or not; agent 1 then owns `riches`, agent 2 one.
@@ -77,7 +77,7 @@ impl Scene {
     async fn set(&self, key: &str, value: impl Into<Value>) {
         let updates = [(key.to_owned(), value.into())].into();
         let patch = PatchConfig { updates, reason: None };
-        self.ops.patch_config(&ada(), patch).await.unwrap();
+        self.ops.writer(&ada()).await.unwrap().patch_config(patch).await.unwrap();
     }
 
     async fn stopped_by_guardrail(&self, run_id: &str, details: Map<String, Value>) {
@@ -91,7 +91,7 @@ impl Scene {
             reason: "provider_failures_repeated".to_owned(),
             details,
         });
-        executor.execute(&Caller::system("guardrail"), &stop, |_, _| ()).await.unwrap();
+        executor.execute(&WritePermit::system("guardrail"), &stop, |_, _| ()).await.unwrap();
     }
 }
 
@@ -132,7 +132,7 @@ async fn a_report_tells_what_a_run_did_and_what_it_cost() {
     assert!(!open.report.is_final);
     assert!(open.markdown.contains("provisional"));
     scene.stop().await;
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 1);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 1);
     let found = scene.ops.report("r1", None).await.unwrap();
     let report = &found.report;
     assert!(report.is_final);
@@ -154,12 +154,13 @@ async fn a_report_is_written_once_and_stays_as_it_was() {
     scene.act("r1", 5).await;
     scene.stop().await;
     let done =
-        futures_util::future::join_all((0..4).map(|_| scene.ops.write_missing_reports())).await;
+        futures_util::future::join_all((0..4).map(|_| scene.ops.system().write_missing_reports()))
+            .await;
     let written: usize = done.into_iter().map(Result::unwrap).sum();
     assert_eq!(written, 1);
     let first = scene.ops.report("r1", None).await.unwrap();
     scene.act("r1", 5).await;
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 0);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 0);
     assert_eq!(scene.ops.report("r1", None).await.unwrap(), first);
 }
 
@@ -169,14 +170,14 @@ async fn each_end_of_a_run_that_went_on_has_its_report() {
     scene.start("r1").await;
     scene.act("r1", 5).await;
     scene.stopped_by_guardrail("r1", Map::new()).await;
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 1);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 1);
     let by_guardrail = scene.ops.report("r1", None).await.unwrap().report;
     assert_eq!(by_guardrail.run.end_reason.as_deref(), Some("provider_failures_repeated"));
-    scene.ops.resume(&ada(), &ReasonBody::default()).await.unwrap();
+    scene.ops.writer(&ada()).await.unwrap().resume(&ReasonBody::default()).await.unwrap();
     assert!(!scene.ops.report("r1", None).await.unwrap().report.is_final);
     scene.act("r1", 7).await;
     scene.stop().await;
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 1);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 1);
     let last = scene.ops.report("r1", None).await.unwrap().report;
     assert_eq!((last.is_final, last.activity.total_actions), (true, 12));
     let ends = [by_guardrail.run.ended_at.unwrap(), last.run.ended_at.unwrap()];
@@ -194,7 +195,7 @@ async fn an_end_is_reported_also_when_the_run_goes_on_before_anybody_has_looked(
     scene.start("r1").await;
     scene.act("r1", 5).await;
     scene.stopped_by_guardrail("r1", Map::new()).await;
-    scene.ops.resume(&ada(), &ReasonBody::default()).await.unwrap();
+    scene.ops.writer(&ada()).await.unwrap().resume(&ReasonBody::default()).await.unwrap();
     scene.act("r1", 7).await;
     scene.stopped_by_guardrail("r1", Map::new()).await;
     scene.set(key::ACTIVE, true).await;
@@ -260,7 +261,7 @@ async fn stop_conditions_are_told_as_they_were_at_the_end() {
     scene.start("r2").await;
     let details = Map::from_iter([("conditions".to_owned(), json!(found))]);
     scene.stopped_by_guardrail("r2", details).await;
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 2);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 2);
     let stopped = scene.ops.report("r2", None).await.unwrap();
     assert_eq!(stopped.report.guardrails, found);
     assert!(stopped.markdown.contains("`db_pool_pressure`: 0.97 of"), "{}", stopped.markdown);
@@ -287,9 +288,9 @@ async fn a_report_waits_for_calls_under_way_but_not_for_ever() {
     let caps = simops::usage::Caps::default();
     scene.store.reserve(&lease, &caps).await.unwrap();
     scene.stop().await;
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 0);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 0);
     scene.store.settle(&UsageRow { id: lease.id, ..call("r1", now, true) }).await.unwrap();
-    assert_eq!(scene.ops.write_missing_reports().await.unwrap(), 1);
+    assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 1);
     assert_eq!(scene.ops.report("r1", None).await.unwrap().report.spend.calls, 1);
 }
 
@@ -301,7 +302,7 @@ async fn two_runs_are_compared_also_by_what_a_dollar_bought() {
         scene.act(run_id, actions).await;
         scene.stop().await;
     }
-    scene.ops.write_missing_reports().await.unwrap();
+    scene.ops.system().write_missing_reports().await.unwrap();
     let compared = scene.ops.compare_runs("a", "b").await.unwrap();
     assert!(compared.is_final);
     let figure = |name: &str| {

@@ -20,7 +20,12 @@ fn desk() -> (Arc<MemoryStore>, Arc<ManualClock>, Ops) {
 async fn a_host_that_has_just_started_is_waited_for() {
     let (store, clock, ops) = desk();
     let reset = tokio::spawn(async move {
-        ops.reset_world(&Caller::default(), &ReasonBody::default()).await.unwrap_err()
+        ops.writer(&Caller::default())
+            .await
+            .unwrap()
+            .reset_world(&ReasonBody::default())
+            .await
+            .unwrap_err()
     });
     tokio::time::sleep(Duration::from_millis(900)).await;
     let report = HostReport {
@@ -41,7 +46,13 @@ async fn a_host_that_has_just_started_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn without_a_host_a_reset_is_refused() {
     let (_store, _clock, ops) = desk();
-    let refused = ops.reset_world(&Caller::default(), &ReasonBody::default()).await.unwrap_err();
+    let refused = ops
+        .writer(&Caller::default())
+        .await
+        .unwrap()
+        .reset_world(&ReasonBody::default())
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     assert!(refused.detail().contains("no live host"), "{refused}");
 }

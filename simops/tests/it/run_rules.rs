@@ -83,7 +83,12 @@ impl Model {
                 Command::Start(Box::new(Start {
                     taken: known(&run_id),
                     run_id,
-                    parent_exists: plan.parent_run_id.as_deref().is_none_or(known),
+                    missing_runs: plan
+                        .parent_run_id
+                        .iter()
+                        .filter(|id| !known(id))
+                        .cloned()
+                        .collect(),
                     new_epoch: plan.reset_world.then_some(self.next_epoch),
                     plan,
                 }))

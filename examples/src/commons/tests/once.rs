@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use simops::control::Environment;
+use simops::control::{Environment, Write};
 use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
 use simops::store::{EventFilter, EventStore, RunStore, UsageFilter, UsageStore, WorldStore};
 use simops::testing::MemoryStore;
@@ -46,7 +46,9 @@ impl Desk {
     }
 
     async fn once(&self, agent: i64, dry_run: bool) -> simops::Result<OnceReport> {
-        once(&*self.store, &self.commons, &self.registry, agent, dry_run).await
+        let writer = self.ops.writer(&Caller::default()).await?;
+        let permit = if dry_run { None } else { Some(writer.permit(Write::TakeTurn)?) };
+        once(&*self.store, &self.commons, &self.registry, agent, permit).await
     }
 
     async fn refused(&self, agent: i64, dry_run: bool) -> (ErrorKind, String) {
@@ -60,7 +62,7 @@ impl Desk {
             run_id: Some("run-7".to_owned()),
             ..StartRun::default()
         };
-        self.ops.start_run(&Caller::default(), &request).await.unwrap();
+        self.ops.writer(&Caller::default()).await.unwrap().start_run(&request).await.unwrap();
     }
 
     /// Shows a world, as a worker does when it starts.
@@ -96,14 +98,20 @@ async fn a_real_turn_needs_an_open_run_that_is_not_paused() {
 
     desk.show_world().await;
     desk.start().await;
-    desk.ops.pause(&Caller::default(), &ReasonBody::default()).await.unwrap();
+    desk.ops.writer(&Caller::default()).await.unwrap().pause(&ReasonBody::default()).await.unwrap();
     let (kind, detail) = desk.refused(1, false).await;
     assert_eq!(kind, ErrorKind::Conflict);
     assert!(detail.contains("paused"), "{detail}");
     assert!(desk.once(1, true).await.is_ok());
     assert_eq!(desk.events_of_agents().await, 0);
 
-    desk.ops.resume(&Caller::default(), &ReasonBody::default()).await.unwrap();
+    desk.ops
+        .writer(&Caller::default())
+        .await
+        .unwrap()
+        .resume(&ReasonBody::default())
+        .await
+        .unwrap();
     let report = desk.once(1, false).await.unwrap();
     assert_eq!(report.run_id.as_deref(), Some("run-7"));
     assert_eq!(desk.events_of_agents().await, 1);
@@ -147,7 +155,7 @@ async fn a_pause_during_the_turn_refuses_it() {
     let deciding = Arc::clone(&desk);
     let turn = tokio::spawn(async move { deciding.refused(1, false).await });
     barrier.wait();
-    desk.ops.pause(&Caller::default(), &ReasonBody::default()).await.unwrap();
+    desk.ops.writer(&Caller::default()).await.unwrap().pause(&ReasonBody::default()).await.unwrap();
     barrier.wait();
     assert_eq!(turn.await.unwrap().0, ErrorKind::Conflict);
     assert_eq!(desk.events_of_agents().await, 0);

@@ -113,7 +113,7 @@ async fn history_of(commons: Commons, concurrency: usize) -> Vec<Value> {
         run_id: Some("run-1".to_owned()),
         ..StartRun::default()
     };
-    ops.start_run(&Caller::default(), &request).await.unwrap();
+    ops.writer(&Caller::default()).await.unwrap().start_run(&request).await.unwrap();
     let actions = async || {
         let filter = EventFilter { limit: 10_000, ..EventFilter::default() };
         let mut events = store.events(&filter).await.unwrap().items;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use simops::control::Environment;
+use simops::control::{Environment, WriteGate};
 
 use super::finding::Report;
 use super::variable;
@@ -17,8 +17,12 @@ pub(super) fn examine(report: &mut Report, globals: &Globals) {
     let production = globals.environment == Environment::Production;
     token(report, production, globals.token.as_deref());
     let allowlist = variable("ADMIN_IP_ALLOWLIST").unwrap_or_default();
-    let open = globals.write_enabled();
+    let gate = globals.write_policy().on(false).gate();
+    let open = gate == WriteGate::Open;
     match (production, open, allowlist.is_empty()) {
+        (_, false, _) if gate == WriteGate::StopOnly => {
+            report.ok("write gate", "stop-only: only pause, stop and degrade are allowed");
+        }
         (_, false, _) => report.ok("write gate", "closed: this deployment is read-only"),
         (false, true, _) => report.ok("write gate", "open, in development"),
         (true, true, true) => report.failed(

@@ -114,23 +114,27 @@ impl Stage {
             mode: Some("test".to_owned()),
             ..StartRun::default()
         };
-        self.ops.start_run(&caller(), &request).await?;
+        self.ops.writer(&caller()).await?.start_run(&request).await?;
         Ok(())
     }
 
     pub(super) async fn stop_run(&self) -> Result<(), Failure> {
-        self.ops.stop_run(&caller(), &StopRun::default()).await?;
+        self.ops.writer(&caller()).await?.stop_run(&StopRun::default()).await?;
         Ok(())
     }
 
     pub(super) async fn resume(&self) -> Result<(), Failure> {
-        self.ops.resume(&caller(), &ReasonBody::default()).await?;
+        self.ops.writer(&caller()).await?.resume(&ReasonBody::default()).await?;
         Ok(())
     }
 
     pub(super) async fn set_setting(&self, key: &str, value: Value) -> Result<(), Failure> {
         let updates = [(key.to_owned(), value)].into_iter().collect();
-        self.ops.patch_config(&caller(), PatchConfig { updates, reason: None }).await?;
+        self.ops
+            .writer(&caller())
+            .await?
+            .patch_config(PatchConfig { updates, reason: None })
+            .await?;
         Ok(())
     }
 

@@ -9,7 +9,9 @@ import { showReport } from '../run-report.js';
 const DETAILS = [
   ['started_by', 'Started by'], ['start_reason', 'Start reason'], ['ended_at', 'Ended'], ['end_reason', 'End reason'],
   ['run_class', 'Run class'], ['condition_name', 'Condition'], ['hypothesis_id', 'Hypothesis'], ['season_id', 'Season ID'],
-  ['season_number', 'Season number'], ['parent_run_id', 'Parent run'], ['protocol_version', 'Protocol'],
+  ['season_number', 'Season number'], ['parent_run_id', 'Parent run'], ['mirror_control_run_id', 'Mirror of run'],
+  ['carryover_agent_count', 'Agents carried over'], ['fresh_agent_count', 'New agents'],
+  ['protocol_version', 'Protocol'], ['deviation_reason', 'Protocol deviation'],
   ['transfer_policy_version', 'Transfer policy'], ['epoch_id', 'Epoch ID'], ['world_epoch', 'World epoch'],
 ];
 const ENDS = { operator: 'stopped', guardrail: 'guardrail', world_reset: 'world reset' };

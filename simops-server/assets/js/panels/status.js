@@ -27,6 +27,8 @@ const RUN = [
   ['hypothesis_id', 'Hypothesis', 'mono'],
   ['season', 'Season'],
   ['parent_run_id', 'Parent run', 'mono'],
+  ['mirror_control_run_id', 'Mirror of run', 'mono'],
+  ['deviation_reason', 'Protocol deviation', 'long'],
   ['protocol_version', 'Protocol', 'mono'],
   ['transfer_policy_version', 'Transfer policy', 'mono'],
   ['epoch_id', 'Epoch ID', 'mono'],

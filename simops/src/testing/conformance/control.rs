@@ -38,6 +38,7 @@ pub async fn a_new_store_is_empty(store: Arc<dyn RunStore>) -> Result<()> {
 pub async fn a_commit_shows_everything_it_carries(store: Arc<dyn RunStore>) -> Result<()> {
     let mut change = change(&store.load().await?);
     change.next.gate_generation = 1;
+    change.next.production_mark = true;
     change.next.world_epoch = Some(4);
     change.next.overrides.insert(key::RUN_ID.to_owned(), json!("run-1"));
     change.next.overrides.insert(key::BUDGET_SOFT.to_owned(), json!(0.25));

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::samples::{at, commit, commit_run, day, run};
 use super::{joined, present};
 use crate::Result;
-use crate::digest::{Digest, DigestStatus, Verification};
+use crate::digest::{
+    Digest, DigestStatus, EvidenceCheck, EvidenceCounts, Requirements, Verification,
+};
 use crate::run::EndedBy;
 use crate::store::{RunStore, StoredReport};
 
@@ -18,6 +20,10 @@ fn draft(slug: &str, anchor_date: Date, status: DigestStatus) -> Digest {
         anchor_date,
         lookback_days: 7,
         status,
+        evidence_gate: Some(EvidenceCheck::evaluate(
+            Requirements::default(),
+            EvidenceCounts::default(),
+        )),
         title: "Weekly brief \u{1f4f0}".to_owned(),
         evidence_run_id: Some("run".to_owned()),
         verification: Verification::Partial,

@@ -111,6 +111,10 @@ impl ControlStore for MemoryStore {
         "memory"
     }
 
+    fn is_persistent(&self) -> bool {
+        false
+    }
+
     fn pool_utilization(&self) -> f64 {
         0.0
     }

@@ -1,0 +1,72 @@
+//! `database`: maintenance of the database itself.
+
+use std::io::{IsTerminal, stdin};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use simops::control::Write;
+
+use crate::args::Globals;
+use crate::commands::on_database_only;
+use crate::exit::Failure;
+use crate::print;
+use crate::target::Direct;
+
+/// `database …`.
+#[derive(Subcommand)]
+pub(crate) enum DatabaseCommand {
+    /// Remove the production mark: from then on each process follows its own environment
+    #[command(after_help = "\
+Examples:
+  ADMIN_WRITE_ENABLED=true simops-cli database unmark-production
+  ADMIN_WRITE_ENABLED=true simops-cli database unmark-production --yes --reason 'copy for tests'
+
+A server or worker with ENVIRONMENT=production marks the database that it opens. On a marked database
+the write gate is closed unless ADMIN_WRITE_ENABLED=true, and the world cannot be reset. The next start
+of a server or worker in production marks the database again.")]
+    UnmarkProduction(UnmarkArgs),
+}
+
+/// `database unmark-production`.
+#[derive(Args)]
+pub(crate) struct UnmarkArgs {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// The reason, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Runs `database …`.
+pub(crate) async fn run(globals: &Globals, command: DatabaseCommand) -> Result<(), Failure> {
+    let DatabaseCommand::UnmarkProduction(args) = command;
+    on_database_only(globals, "database")?;
+    let direct = Direct::open(globals).await?;
+    let writer = direct.writer().await?;
+    writer.permit(Write::UnmarkProduction)?;
+    let was_marked = direct.ops().store().load().await?.production_mark;
+    if was_marked && !args.yes {
+        confirm()?;
+    }
+    writer.unmark_production(args.reason.as_deref()).await?;
+    print::json(&json!({ "ok": true, "was_marked": was_marked }))
+}
+
+/// Asks for the word `unmark` on a terminal.
+fn confirm() -> Result<(), Failure> {
+    if !stdin().is_terminal() {
+        return Err(Failure::usage("there is no terminal to ask on: confirm with --yes"));
+    }
+    print::note(
+        "The world of this database can be reset, and its write gate is open, once the mark is gone.",
+    );
+    print::note("Type unmark to remove the production mark:");
+    let mut line = String::new();
+    let read = stdin().read_line(&mut line);
+    read.map_err(|error| Failure::new(format!("the terminal cannot be read: {error}")))?;
+    match line.trim() {
+        "unmark" => Ok(()),
+        _ => Err(Failure::new("not confirmed; nothing was changed")),
+    }
+}

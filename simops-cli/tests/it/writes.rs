@@ -1,0 +1,238 @@
+//! Every command of the program: reads, and writes under every gate and on a marked database.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::support::{Place, Said};
+
+/// The commands that write to a database on behalf of a person, with arguments that they accept.
+const WRITES: &[(&str, &[&str])] = &[
+    ("agent once", &["--agent", "1"]),
+    ("alert ack", &[ID]),
+    ("alert replay", &[ID]),
+    ("alert silence", &[ID, "--minutes", "5"]),
+    ("baseline", &[]),
+    ("config set", &["LLM_ACTION_MAX_TOKENS=100"]),
+    ("database unmark-production", &["--yes"]),
+    ("digest", &[]),
+    ("digest discard", &["weekly-brief"]),
+    ("digest publish", &["weekly-brief"]),
+    ("kpi import", &["-"]),
+    ("kpi rebuild", &[]),
+    ("kpi seed", &["--days", "1"]),
+    ("prune", &["--older-than", "400d"]),
+    ("run degrade", &[]),
+    ("run pause", &[]),
+    ("run reset", &[]),
+    ("run resume", &[]),
+    ("run start", &["--mode", "test"]),
+    ("run stop", &[]),
+    ("usage rebuild", &[]),
+];
+
+/// The commands that pass a gate that is `stop-only`.
+const STOPPING: [&str; 3] = ["run degrade", "run pause", "run stop"];
+
+/// The other commands. They read, work on files or databases of their own, or are simops itself
+/// (`worker`).
+const OTHERS: &[&str] = &[
+    "agent",
+    "alert",
+    "alert delivery",
+    "alert list",
+    "alert messages",
+    "audit",
+    "audit list",
+    "audit verify",
+    "baseline compare",
+    "baseline plot",
+    "check",
+    "check production",
+    "completions",
+    "config",
+    "config get",
+    "database",
+    "digest list",
+    "digest show",
+    "doctor",
+    "drill",
+    "drill db-reconnect",
+    "drill provider-outage",
+    "drill redis-unavailable",
+    "events",
+    "events list",
+    "guardrail",
+    "guardrail backtest",
+    "kpi",
+    "kpi rollups",
+    "kpi verify",
+    "run",
+    "run compare",
+    "run list",
+    "run metrics",
+    "run report",
+    "run show",
+    "run status",
+    "usage",
+    "usage list",
+    "usage verify",
+    "worker",
+];
+
+const ID: &str = "0198c1f2-0000-7000-8000-000000000000";
+const CLOSED: &str = "Admin write controls are disabled in this environment";
+
+/// The commands that help lists below `command`, and all below these.
+fn commands_below(place: &Place, command: &str, found: &mut BTreeSet<String>) {
+    let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+    let help = place.run(&args).stdout;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    for line in lines.take_while(|line| line.starts_with("  ")) {
+        // Deeper lines continue a description.
+        let name = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '));
+        let Some(name) = name.and_then(|rest| rest.split_whitespace().next()) else { continue };
+        if name != "help" {
+            let command = format!("{command} {name}").trim().to_owned();
+            commands_below(place, &command, found);
+            found.insert(command);
+        }
+    }
+}
+
+fn run(place: &Place, (command, args): (&str, &[&str]), variables: &[(&str, &str)]) -> Said {
+    let all: Vec<_> = command.split_whitespace().chain(args.iter().copied()).collect();
+    Said::of(place.command(&all).envs(variables.iter().copied()).output().unwrap())
+}
+
+/// What a write would change: the control state's generation, the audit trail, files.
+fn state(place: &Place) -> (String, String, bool) {
+    let generation = place.ok(&["run", "status"])["generation"].to_string();
+    let audited = place.ok(&["audit", "list"])["count"].to_string();
+    (generation, audited, Path::exists(&place.path().join("output")))
+}
+
+/// A folder whose database is marked, as a server or worker in production marks it.
+fn marked() -> Place {
+    let place = Place::with_database();
+    place.tamper("UPDATE control SET production_mark = 1");
+    place
+}
+
+#[test]
+fn every_command_is_known_as_a_write_or_as_none() {
+    let mut found = BTreeSet::new();
+    commands_below(&Place::empty(), "", &mut found);
+    let known = WRITES.iter().map(|(command, _)| *command).chain(OTHERS.iter().copied());
+    assert_eq!(found, known.map(str::to_owned).collect());
+}
+
+#[test]
+fn no_command_passes_a_closed_gate() {
+    for (place, variables) in [
+        (Place::with_database(), &[("ENVIRONMENT", "production")][..]),
+        (Place::with_database(), &[("ADMIN_WRITE_ENABLED", "false")]),
+        (marked(), &[]),
+        (marked(), &[("ENVIRONMENT", "development")]),
+    ] {
+        let before = state(&place);
+        for write in WRITES {
+            let said = run(&place, *write, variables);
+            assert_eq!(said.code, 1, "{write:?} {variables:?}: {}", said.stderr);
+            assert!(said.stderr.contains(CLOSED), "{write:?} {variables:?}: {}", said.stderr);
+        }
+        assert_eq!(state(&place), before);
+    }
+}
+
+#[test]
+fn stop_only_lets_pause_stop_and_degrade_pass() {
+    let place = Place::with_database();
+    let variables = [("ADMIN_WRITE_ENABLED", "stop-only")];
+    for write in WRITES {
+        let said = run(&place, *write, &variables);
+        match STOPPING.contains(&write.0) {
+            true => assert_eq!(said.code, 0, "{write:?}: {}", said.stderr),
+            false => assert!(said.stderr.contains(CLOSED), "{write:?}: {}", said.stderr),
+        }
+    }
+}
+
+#[test]
+fn a_shell_without_environment_cannot_reset_a_marked_database() {
+    let place = marked();
+    let start: (&str, &[&str]) = ("run start", &["--mode", "test", "--reset-world"]);
+    let said = run(&place, start, &[]);
+    assert_eq!(said.code, 1);
+    assert!(said.stderr.contains("marked as production"), "{}", said.stderr);
+    let open = [("ADMIN_WRITE_ENABLED", "true")];
+    for write in [start, ("run reset", &[])] {
+        let said = run(&place, write, &open);
+        assert_eq!(said.code, 1);
+        assert_eq!(said.stderr, "error: World reset is blocked in production\n");
+    }
+    let status = place.ok(&["run", "status"]);
+    assert_eq!(
+        (&status["environment"], &status["production_mark"]),
+        (&"production".into(), &true.into())
+    );
+    assert_eq!(run(&place, ("run pause", &[]), &open).code, 0);
+    assert_eq!(place.ok(&["audit", "list"])["items"][0]["environment"], "production");
+}
+
+#[test]
+fn the_mark_is_removed_only_after_a_confirmation() {
+    let place = marked();
+    let open = [("ADMIN_WRITE_ENABLED", "true")];
+    let said = run(&place, ("database unmark-production", &[]), &open);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("--yes"), "{}", said.stderr);
+    assert_eq!(place.ok(&["run", "status"])["production_mark"], true);
+
+    let reason: &[&str] = &["--yes", "--reason", "a copy"];
+    let said = run(&place, ("database unmark-production", reason), &open);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(said.json()["was_marked"], true);
+    assert_eq!(place.ok(&["run", "status"])["admin_write_enabled"], true);
+    let row = &place.ok(&["audit", "list"])["items"][0];
+    assert_eq!((&row["key"], &row["new_value"]), (&"PRODUCTION_MARK".into(), &false.into()));
+    assert_eq!((&row["changed_by"], &row["reason"]), (&"ada".into(), &"a copy".into()));
+    let said = run(&place, ("database unmark-production", &[]), &[]);
+    assert_eq!(said.json()["was_marked"], false);
+}
+
+#[test]
+fn a_worker_in_production_marks_the_database_and_commands_do_not() {
+    let place = Place::with_database();
+    run(&place, ("run status", &[]), &[("ENVIRONMENT", "production")]);
+    let open = [("ENVIRONMENT", "production"), ("ADMIN_WRITE_ENABLED", "true")];
+    assert_eq!(run(&place, ("run pause", &[]), &open).code, 0);
+    assert_eq!(place.ok(&["run", "status"])["production_mark"], false);
+    let _worker = place.worker(&["--environment", "production", "--agents", "3"]);
+    crate::support::until(std::time::Duration::from_secs(20), "the mark", || {
+        (place.ok(&["run", "status"])["production_mark"] == true).then_some(())
+    });
+    let rows = place.ok(&["audit", "list"]);
+    let rows = rows["items"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["key"] == "PRODUCTION_MARK"), "{rows:?}");
+}
+
+#[test]
+fn run_state_from_the_environment_is_refused_by_every_command() {
+    let place = Place::with_database();
+    for command in ["run status", "kpi rollups", "worker", "doctor", "usage verify"] {
+        for name in ["SIMULATION_ACTIVE", "SIMULATION_RUN_ID", "SIMULATION_SEASON_NUMBER"] {
+            let said = run(&place, (command, &[]), &[(name, "1")]);
+            assert_ne!(said.code, 0, "{command} {name}");
+            assert!(said.stderr.contains(name), "{command}: {}", said.stderr);
+        }
+        if command == "run status" {
+            assert_eq!(run(&place, (command, &[]), &[("SIMULATION_ACTIVE", " ")]).code, 0);
+        }
+    }
+    let said = run(
+        &place,
+        ("run status", &["--url", "http://127.0.0.1:9"]),
+        &[("SIMULATION_PAUSED", "true")],
+    );
+    assert!(said.stderr.contains("SIMULATION_PAUSED"), "{}", said.stderr);
+}

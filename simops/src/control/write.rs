@@ -1,0 +1,255 @@
+//! Who may write: the write gate, the environment, and the production mark of the database.
+//!
+//! [`WritePolicy`] is the configuration of one process. Together with the production mark, which
+//! belongs to the database, it gives the [`WriteRules`] in force.
+
+use serde::{Deserialize, Serialize};
+
+use super::Environment;
+use crate::{Error, Result};
+
+macro_rules! writes {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
+        /// Every write that a person can ask for, through the API, the command line or the library.
+        ///
+        /// Writes of simops itself (guardrails, timers, reports, visitors' events, turns of hosts)
+        /// do not pass the gate; see [`SystemWriter`](crate::ops::SystemWriter).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Write {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Write {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name of the write.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+writes! {
+    /// Starts a run.
+    StartRun => "start_run",
+    /// Ends the current run.
+    StopRun => "stop_run",
+    /// Pauses the run.
+    Pause => "pause",
+    /// Resumes a paused run, or one that a guardrail stopped.
+    Resume => "resume",
+    /// Sends model calls to the cheapest route.
+    Degrade => "degrade",
+    /// Sends model calls to their usual routes again.
+    ClearDegrade => "clear_degrade",
+    /// Changes the mode shown while no run is open.
+    SetRunMode => "set_run_mode",
+    /// Replaces the world.
+    ResetWorld => "reset_world",
+    /// Changes settings.
+    PatchConfig => "patch_config",
+    /// Acknowledges an alert.
+    AcknowledgeAlert => "acknowledge_alert",
+    /// Silences an alert, or ends its silence.
+    SilenceAlert => "silence_alert",
+    /// Sends a message again.
+    ReplayDelivery => "replay_delivery",
+    /// Writes a baseline to the output folder.
+    WriteBaseline => "write_baseline",
+    /// Creates a digest.
+    CreateDigest => "create_digest",
+    /// Publishes a digest.
+    PublishDigest => "publish_digest",
+    /// Discards a digest.
+    DiscardDigest => "discard_digest",
+    /// Deletes old rows of a log.
+    Prune => "prune",
+    /// Recounts the KPI sums and corrects them.
+    RebuildKpi => "rebuild_kpi",
+    /// Records KPI events from a file, or generated ones.
+    ImportKpi => "import_kpi",
+    /// Recounts the usage sums and corrects them.
+    RebuildUsage => "rebuild_usage",
+    /// Takes one turn of an agent on request.
+    TakeTurn => "take_turn",
+    /// Removes the production mark of the database.
+    UnmarkProduction => "unmark_production",
+}
+
+impl Write {
+    /// Whether a gate that is [`WriteGate::StopOnly`] lets it pass.
+    pub fn passes_stop_only(self) -> bool {
+        matches!(self, Self::Pause | Self::StopRun | Self::Degrade)
+    }
+}
+
+/// The write gate, `ADMIN_WRITE_ENABLED`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WriteGate {
+    /// All writes pass.
+    Open,
+    /// Only pause, stop and degrade pass.
+    StopOnly,
+    /// No write passes.
+    Closed,
+}
+
+impl WriteGate {
+    /// The gate that a value of `ADMIN_WRITE_ENABLED` means.
+    ///
+    /// # Errors
+    /// Returns what is allowed when the value is not `true`, `false` or `stop-only`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Ok(Self::Open),
+            "stop-only" => Ok(Self::StopOnly),
+            "false" => Ok(Self::Closed),
+            _ => Err("must be true or false, or stop-only".to_owned()),
+        }
+    }
+}
+
+/// What the configuration of a process says about writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WritePolicy {
+    /// `ENVIRONMENT`.
+    pub environment: Environment,
+    /// `ADMIN_WRITE_ENABLED`; unset, the gate is open in development and closed in production.
+    pub gate: Option<WriteGate>,
+}
+
+impl From<Environment> for WritePolicy {
+    fn from(environment: Environment) -> Self {
+        Self { environment, gate: None }
+    }
+}
+
+impl WritePolicy {
+    /// The rules in force on a database, which may be marked as production.
+    pub fn on(self, production_mark: bool) -> WriteRules {
+        let environment = if production_mark { Environment::Production } else { self.environment };
+        let gate = self.gate.unwrap_or(match environment {
+            Environment::Development => WriteGate::Open,
+            Environment::Production => WriteGate::Closed,
+        });
+        WriteRules { environment, gate }
+    }
+}
+
+/// The rules in force for writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteRules {
+    environment: Environment,
+    gate: WriteGate,
+}
+
+impl WriteRules {
+    /// The environment whose rules apply: production on a database that is marked so.
+    pub fn environment(self) -> Environment {
+        self.environment
+    }
+
+    /// The write gate.
+    pub fn gate(self) -> WriteGate {
+        self.gate
+    }
+
+    /// Checks the gate for `write`; `None` is a write that is not known, which passes an open gate
+    /// only.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate does not let it pass.
+    pub fn check_gate(self, write: Option<Write>) -> Result<()> {
+        match self.gate {
+            WriteGate::Open => Ok(()),
+            WriteGate::StopOnly if write.is_some_and(Write::passes_stop_only) => Ok(()),
+            WriteGate::StopOnly => {
+                Err(Error::forbidden(format!("{GATE_CLOSED}, except pause, stop and degrade")))
+            }
+            WriteGate::Closed => Err(Error::forbidden(GATE_CLOSED)),
+        }
+    }
+
+    /// Checks whether the world may be reset.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` in production.
+    pub fn check_reset(self) -> Result<()> {
+        match self.environment {
+            Environment::Development => Ok(()),
+            Environment::Production => {
+                Err(Error::forbidden("World reset is blocked in production"))
+            }
+        }
+    }
+
+    /// Checks every rule that does not depend on the details of `write`.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate or the environment does not allow it.
+    pub fn check(self, write: Write) -> Result<()> {
+        self.check_gate(Some(write))?;
+        if write == Write::ResetWorld { self.check_reset() } else { Ok(()) }
+    }
+}
+
+const GATE_CLOSED: &str = "Admin write controls are disabled in this environment";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATES: [Option<WriteGate>; 4] =
+        [None, Some(WriteGate::Open), Some(WriteGate::StopOnly), Some(WriteGate::Closed)];
+
+    #[test]
+    fn a_mark_gives_every_process_the_rules_of_production() {
+        for gate in GATES {
+            let development = WritePolicy { environment: Environment::Development, gate };
+            let production = WritePolicy { environment: Environment::Production, gate };
+            assert_eq!(development.on(true), production.on(false));
+            assert_eq!(production.on(true), production.on(false));
+        }
+    }
+
+    #[test]
+    fn an_unset_gate_is_open_in_development_only() {
+        assert_eq!(WritePolicy::from(Environment::Development).on(false).gate(), WriteGate::Open);
+        assert_eq!(WritePolicy::from(Environment::Development).on(true).gate(), WriteGate::Closed);
+        assert_eq!(WritePolicy::from(Environment::Production).on(false).gate(), WriteGate::Closed);
+    }
+
+    #[test]
+    fn stop_only_lets_pause_stop_and_degrade_pass_and_nothing_else() {
+        let rules = |gate| WriteRules { environment: Environment::Development, gate };
+        let passing = |gate| {
+            let all = Write::ALL.iter().copied();
+            all.filter(|write| rules(gate).check(*write).is_ok()).collect::<Vec<_>>()
+        };
+        assert_eq!(passing(WriteGate::Open), Write::ALL);
+        assert_eq!(passing(WriteGate::Closed), []);
+        let stopping = [Write::StopRun, Write::Pause, Write::Degrade];
+        assert_eq!(passing(WriteGate::StopOnly), stopping);
+        assert!(rules(WriteGate::StopOnly).check_gate(None).is_err());
+    }
+
+    #[test]
+    fn the_setting_has_three_values() {
+        for (text, gate) in [
+            ("true", WriteGate::Open),
+            ("FALSE", WriteGate::Closed),
+            (" stop-only ", WriteGate::StopOnly),
+        ] {
+            assert_eq!(WriteGate::parse(text), Ok(gate));
+        }
+        for text in ["", "yes", "1", "stop_only", "stop"] {
+            assert!(WriteGate::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Retention: deletes old rows of a log. What was counted of them stays counted.
+
+use jiff::Timestamp;
+
+use super::{Ops, Writer};
+use crate::Result;
+use crate::control::Write;
+use crate::progress::Progress;
+use crate::store::{LogTable, PruneCutoff};
+
+/// Rows deleted in one transaction: others write in between.
+const BATCH: usize = 5_000;
+
+impl Ops {
+    /// How many rows of `log` are older than `older_than` and can be deleted. Rows of the open run
+    /// are kept.
+    ///
+    /// # Errors
+    /// Returns `Invalid` when rows of that age are still needed, and an error when the database
+    /// cannot be read.
+    pub async fn count_prunable(&self, log: LogTable, older_than: Timestamp) -> Result<u64> {
+        let old = self.prune_cutoff(log, older_than).await?;
+        self.store.count_prunable(log, &old).await
+    }
+
+    async fn prune_cutoff(&self, log: LogTable, older_than: Timestamp) -> Result<PruneCutoff> {
+        log.check(older_than, self.clock.now())?;
+        let except_run = self.store.load().await?.run.filter(crate::run::RunRecord::is_open);
+        Ok(PruneCutoff { before: older_than, except_run: except_run.map(|run| run.run_id) })
+    }
+}
+
+impl Writer<'_> {
+    /// Deletes the rows of `log` that are older than `older_than`, in small transactions; returns
+    /// their number. A call that is cancelled leaves the rest.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the write gate does not allow it, `Invalid` when rows of that age are
+    /// still needed, and an error when the database cannot be written.
+    pub async fn prune(
+        &self,
+        log: LogTable,
+        older_than: Timestamp,
+        progress: Progress<'_>,
+    ) -> Result<u64> {
+        self.permit(Write::Prune)?;
+        let old = self.ops.prune_cutoff(log, older_than).await?;
+        let found = self.ops.store.count_prunable(log, &old).await?;
+        let mut deleted = 0;
+        loop {
+            // A large log takes a while, and the gate may close meanwhile.
+            self.ops.write_rules().await?.check(Write::Prune)?;
+            match self.ops.store.prune(log, &old, BATCH).await? {
+                0 => return Ok(deleted),
+                more => deleted += more,
+            }
+            progress(deleted, found);
+        }
+    }
+}

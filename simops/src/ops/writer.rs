@@ -1,0 +1,124 @@
+//! The write capabilities: [`Writer`] for people, [`SystemWriter`] for simops itself.
+
+use super::{Caller, Ops};
+use crate::Result;
+use crate::control::{Command, Write, WriteRules};
+use crate::execute::{Intent, WritePermit};
+use crate::run::rules::check_reason;
+
+/// Writes on behalf of a person.
+///
+/// [`Ops::writer`] gives it out after checking the write gate, the production mark and the
+/// environment; every write that a person can ask for is a method of it. [`Write`] lists them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use simops::control::Environment;
+/// # use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
+/// # use simops::testing::MemoryStore;
+/// # use simops::{ErrorKind, SystemClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> simops::Result<()> {
+/// let options = OpsOptions::of(Environment::Development);
+/// let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+///
+/// let caller = Caller { actor: "ada".to_owned(), ..Caller::default() };
+/// let writer = ops.writer(&caller).await?;
+/// let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
+/// let run = writer.start_run(&start).await?;
+/// writer.pause(&ReasonBody::default()).await?;
+/// assert_eq!(ops.status().await?.viewer_ops.run_id, run.run_id);
+///
+/// // In production the gate is closed unless the configuration opens it.
+/// let options = OpsOptions::of(Environment::Production);
+/// let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+/// let refused = ops.writer(&caller).await.map(drop).unwrap_err();
+/// assert_eq!(refused.kind(), ErrorKind::Forbidden);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Writer<'a> {
+    pub(super) ops: &'a Ops,
+    caller: Caller,
+    rules: WriteRules,
+}
+
+/// Writes of simops itself, which the write gate does not concern: guardrails, timers, reports, and
+/// the events of visitors. It must not be used for what a person asks for.
+#[derive(Clone, Copy)]
+pub struct SystemWriter<'a> {
+    pub(super) ops: &'a Ops,
+}
+
+impl Ops {
+    /// The rules for writes that are in force now.
+    ///
+    /// # Errors
+    /// Returns an error when the database cannot be read.
+    pub async fn write_rules(&self) -> Result<WriteRules> {
+        self.executor.rules().await
+    }
+
+    /// The right of `caller` to write. A gate that is `stop-only` gives a writer whose other methods
+    /// return `Forbidden`.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the write gate is closed.
+    pub async fn writer(&self, caller: &Caller) -> Result<Writer<'_>> {
+        let rules = self.write_rules().await?;
+        // Passes every gate that is not closed.
+        rules.check_gate(Some(Write::Pause))?;
+        Ok(Writer { ops: self, caller: caller.clone(), rules })
+    }
+
+    /// The right of simops to write on its own behalf.
+    pub fn system(&self) -> SystemWriter<'_> {
+        SystemWriter { ops: self }
+    }
+}
+
+impl Writer<'_> {
+    /// The right to one write.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate or the environment does not allow it.
+    pub fn permit(&self, write: Write) -> Result<WritePermit> {
+        WritePermit::person(&self.caller, write, self.rules)
+    }
+
+    /// The same with the reason of the request.
+    pub(super) fn permit_for(&self, write: Write, reason: Option<&str>) -> Result<WritePermit> {
+        Ok(self.permit(write)?.with_reason(check_reason(reason)?))
+    }
+
+    /// The rules that were checked.
+    pub(super) fn rules(&self) -> WriteRules {
+        self.rules
+    }
+
+    /// Removes the production mark of the database, so that each process follows its own environment
+    /// again. The next start of a server or worker in production sets it again.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate does not allow it, and an error when the database cannot be
+    /// written.
+    pub async fn unmark_production(&self, reason: Option<&str>) -> Result<()> {
+        let permit = self.permit_for(Write::UnmarkProduction, reason)?;
+        let intent = Intent::Command(Command::UnmarkProduction);
+        self.ops.executor.execute(&permit, &intent, |_, _| ()).await
+    }
+}
+
+impl SystemWriter<'_> {
+    /// Marks the database as production when this process runs in production. From then on the rules
+    /// of production apply to every process on the database. A database in memory is not marked.
+    ///
+    /// Servers and workers call it when they have opened the database.
+    ///
+    /// # Errors
+    /// Returns an error when the database cannot be read or written.
+    pub async fn mark_production(self) -> Result<()> {
+        self.ops.executor.mark_production(&WritePermit::system("server")).await
+    }
+}

@@ -1,0 +1,79 @@
+//! What a start request says about a run is kept in its registry row.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use simops::control::Environment;
+use simops::ops::{Caller, Ops, OpsOptions, StartRun, StartedRun, StopRun};
+use simops::run::RunRecord;
+use simops::testing::MemoryStore;
+use simops::{ErrorKind, Result, SystemClock};
+
+async fn start(ops: &Ops, request: serde_json::Value) -> Result<StartedRun> {
+    let request: StartRun = serde_json::from_value(request).unwrap();
+    ops.writer(&Caller::default()).await?.start_run(&request).await
+}
+
+#[tokio::test]
+async fn mirror_agents_and_deviation_are_kept_in_the_row() {
+    let options = OpsOptions::of(Environment::Development);
+    let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+    start(&ops, json!({ "mode": "real", "run_id": "control" })).await.unwrap();
+    let writer = ops.writer(&Caller::default()).await.unwrap();
+    writer.stop_run(&StopRun::default()).await.unwrap();
+    let row = serde_json::to_value(ops.run("control").await.unwrap()).unwrap();
+    assert_eq!((&row["mode"], &row["run_mode"]), (&json!("real"), &json!("real")));
+    assert_eq!(row["mirror_control_run_id"], json!(null));
+    assert_eq!(row["protocol_deviation"], false);
+
+    let request = json!({
+        "mode": "test", "run_id": "mirror", "mirror_control_run_id": "control",
+        "carryover_agent_count": 40, "fresh_agent_count": 0, "protocol_deviation": true,
+        "deviation_reason": " two agents left:\r\n\t7 and 9 ",
+    });
+    start(&ops, request).await.unwrap();
+    let record = ops.run("mirror").await.unwrap();
+    let row = serde_json::to_value(&record).unwrap();
+    assert_eq!((&row["mode"], &row["run_mode"]), (&json!("test"), &json!("test")));
+    assert_eq!(row["mirror_control_run_id"], "control");
+    assert_eq!((&row["carryover_agent_count"], &row["fresh_agent_count"]), (&json!(40), &json!(0)));
+    assert_eq!(row["protocol_deviation"], true);
+    assert_eq!(row["deviation_reason"], "two agents left:\n\t7 and 9");
+    assert_eq!(serde_json::from_value::<RunRecord>(row).unwrap(), record);
+}
+
+#[tokio::test]
+async fn what_is_out_of_form_or_missing_is_refused() {
+    let options = OpsOptions::of(Environment::Development);
+    let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+    let refused = start(&ops, json!({ "mode": "test", "mirror_control_run_id": "none" })).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Rejected);
+    assert_eq!(refused.detail(), "mirror run none does not exist");
+    for (field, value) in [
+        ("carryover_agent_count", json!(-1)),
+        ("fresh_agent_count", json!(-1)),
+        ("mirror_control_run_id", json!("a b")),
+        ("deviation_reason", json!("a\u{0}b")),
+        ("deviation_reason", json!("a\rb")),
+        ("deviation_reason", json!("a\u{202e}b")),
+        ("deviation_reason", json!("x".repeat(501))),
+    ] {
+        let refused = start(&ops, json!({ "mode": "test", field: value })).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{field}");
+        assert_eq!(refused.fields()[0].field, field);
+    }
+}
+
+#[test]
+fn a_row_of_an_older_version_is_read() {
+    let row = json!({
+        "run_id": "r", "mode": "real", "protocol_version": "protocol_v1", "condition_name": null,
+        "hypothesis_id": null, "season_id": null, "season_number": null, "parent_run_id": null,
+        "transfer_policy_version": null, "epoch_id": null, "run_class": "standard_72h",
+        "world_epoch": null, "started_at": "2026-03-01T00:00:00Z", "started_by": "ada",
+        "start_reason": null, "ended_at": null, "end_reason": null, "ended_by": null,
+    });
+    let record: RunRecord = serde_json::from_value(row).unwrap();
+    assert_eq!(serde_json::to_value(record).unwrap()["run_mode"], "real");
+}
