@@ -1,15 +1,15 @@
--- Drops the partitions of days before a date, and keeps what was counted of their rows:
+-- Drops the partitions of all days before a date and keeps the aggregates of their rows:
 --
 --   psql "$DATABASE_URL" -v log=events -v before=2026-01-01 -f deploy/postgres/drop-days.sql
 --
--- `log` is events, usage or kpi_events. As `simops-cli prune`, with nothing to delete row by row.
--- While an old run goes on, or for days that are still needed (35 for usage, 91 for kpi_events), use
--- that: it knows what must stay.
+-- `log` is events, usage or kpi_events. Like `simops-cli prune`, but without deleting row by row. Use
+-- `simops-cli prune` instead while an old run is open or for days that must be kept (35 for usage, 91 for
+-- kpi_events): it keeps the required rows.
 \set ON_ERROR_STOP on
 SET timezone = 'UTC';
 BEGIN;
 SELECT set_config('simops.log', :'log', true), set_config('simops.before', :'before', true);
--- Whoever counts calls or visits waits for this one, as for each other.
+-- Takes the locks of the writers, so that counts of calls and visits wait for this transaction.
 SELECT generation FROM fence FOR UPDATE;
 SELECT id FROM kpi_line FOR UPDATE;
 DO $$

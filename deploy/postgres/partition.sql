@@ -1,7 +1,7 @@
--- Makes `events`, `usage` and `kpi_events` tables of partitions, one a UTC day. Once, with all simops processes
+-- Partitions `events`, `usage` and `kpi_events` by UTC day. Run once, with all simops processes
 -- stopped: psql "$DATABASE_URL" -f deploy/postgres/partition.sql
 --
--- Then each day, with any role that owns the tables: deploy/postgres/partitions-ahead.sql
+-- Then run each day, with a role that owns the tables: deploy/postgres/partitions-ahead.sql
 \set ON_ERROR_STOP on
 SET timezone = 'UTC';
 BEGIN;
@@ -28,7 +28,7 @@ CREATE TABLE kpi_events (LIKE kpi_events_whole) PARTITION BY RANGE (occurred_at)
 ALTER TABLE kpi_events ALTER COLUMN id SET DEFAULT nextval('kpi_events_ids');
 ALTER SEQUENCE kpi_events_ids OWNED BY kpi_events.id;
 
--- What lies before the first day, or beyond the last that was made.
+-- Rows before the first partition or after the last one.
 CREATE TABLE events_other PARTITION OF events DEFAULT;
 CREATE TABLE usage_other PARTITION OF usage DEFAULT;
 CREATE TABLE kpi_events_other PARTITION OF kpi_events DEFAULT;

@@ -1,4 +1,4 @@
--- Makes the partitions of the next 14 days, those that are not there yet; as often as you like.
+-- Creates the missing partitions of the next 14 days. Can be run at any time.
 \set ON_ERROR_STOP on
 SET timezone = 'UTC';
 DO $$
@@ -14,7 +14,7 @@ BEGIN
                     whole || to_char(day, '_YYYY_MM_DD'), whole, day::timestamptz,
                     (day + 1)::timestamptz);
             EXCEPTION WHEN check_violation THEN
-                -- Not run for two weeks: the rows of such a day stay with the rest.
+                -- After two weeks without a run, rows of this day are in the default partition and stay there.
                 RAISE NOTICE '% of % stays in %_other', day, whole, whole;
             END;
         END LOOP;

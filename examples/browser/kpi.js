@@ -1,19 +1,19 @@
-// Tells simops what visitors do: in batches, again if lost, counted once.
+// Sends visitor events to simops: in batches, retried until accepted, counted once.
 //   <script src="kpi.js" data-endpoint="https://HOST/api/analytics/kpi/events"></script>
 //   simopsKpi('landing_view', { surface: 'landing' })
 (() => {
   const endpoint = document.currentScript?.dataset.endpoint ?? '/api/analytics/kpi/events';
   const read = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
   const write = (name, text) => { try { localStorage.setItem(name, text); } catch {} };
-  // Without TLS: no randomUUID.
+  // Pages without TLS have no randomUUID.
   const id = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
   const visitor_id = read('simops.visitor') ?? id();
   const session_id = id();
   write('simops.visitor', visitor_id);
   let queue = [], timer = null, pause = 1000, busy = false;
   try { queue = JSON.parse(read('simops.queue')) ?? []; } catch {}
-  const keep = () => write('simops.queue', JSON.stringify(queue.slice(-500)));
-  const soon = (wait) => { timer ??= setTimeout(send, wait); };
+  const save = () => write('simops.queue', JSON.stringify(queue.slice(-500)));
+  const schedule = (wait) => { timer ??= setTimeout(send, wait); };
 
   async function send() {
     timer = null;
@@ -22,26 +22,26 @@
     const body = queue.slice(0, 100);
     let wait = 0;
     try {
-      const answer = await fetch(endpoint, { method: 'POST', body: JSON.stringify(body), keepalive: true });
-      // What is out of form stays so.
-      if (answer.ok || [400, 403, 413, 422].includes(answer.status)) queue.splice(0, body.length);
-      else wait = 1000 * answer.headers.get('retry-after') || pause;
+      const response = await fetch(endpoint, { method: 'POST', body: JSON.stringify(body), keepalive: true });
+      // A batch that was refused as invalid is not retried.
+      if (response.ok || [400, 403, 413, 422].includes(response.status)) queue.splice(0, body.length);
+      else wait = 1000 * response.headers.get('retry-after') || pause;
     } catch { wait = pause; }
     busy = false;
     pause = wait ? Math.min(pause * 2, 60000) : 1000;
-    keep();
-    if (queue.length) soon(wait);
+    save();
+    if (queue.length) schedule(wait);
   }
 
-  window.simopsKpi = (event_name, more) => {
-    queue.push({ visitor_id, session_id, path: location.pathname, ...more, event_name,
+  window.simopsKpi = (event_name, fields) => {
+    queue.push({ visitor_id, session_id, path: location.pathname, ...fields, event_name,
       occurred_at: new Date().toISOString(), event_uid: id() });
-    keep();
-    soon(500);
+    save();
+    schedule(500);
   };
-  // Too late to wait.
+  // The page is closing: send without waiting for a response.
   addEventListener('pagehide', () => {
     if (queue.length) navigator.sendBeacon(endpoint, JSON.stringify(queue.slice(0, 100)));
   });
-  soon(0);
+  schedule(0);
 })();

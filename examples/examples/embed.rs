@@ -1,4 +1,4 @@
-//! A host of its own: agents that count. Start a run on the same database, and watch:
+//! A minimal host whose agents count. Start it, then start a run on the same database:
 //!
 //! ```sh
 //! cargo run -p simops-examples --example embed
@@ -29,15 +29,16 @@ impl SimulationHost for Counters {
 
     fn agents(&self, world: &World) -> Result<Vec<i64>> {
         let next = count(world) % 3;
-        Ok((0..3).map(|place| 1 + (next + place) % 3).collect())
+        Ok((0..3).map(|index| 1 + (next + index) % 3).collect())
     }
 
     fn act(&self, turn: &Turn, _decision: Value) -> Result<Outcome> {
         let count = count(&turn.world) + 1;
-        let event = NewEvent::new("count", format!("Somebody counts to {count}."), turn.now)
-            .in_run(Some(&turn.run.run_id))
-            .of_agent(turn.agent_id)
-            .as_action(RuntimeMode::DeterministicFallback);
+        let event =
+            NewEvent::new("count", format!("Agent {} counts to {count}.", turn.agent_id), turn.now)
+                .in_run(Some(&turn.run.run_id))
+                .of_agent(turn.agent_id)
+                .as_action(RuntimeMode::DeterministicFallback);
         let documents = Documents::from([("count".to_owned(), json!(count))]);
         Ok(Outcome { documents, events: vec![event] })
     }

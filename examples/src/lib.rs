@@ -1,9 +1,9 @@
-//! Worlds and hosts that embed simops: the reference world [`commons`], and short ones in the
-//! package's `examples` folder.
+//! Hosts that embed simops: the reference world [`commons`], and short examples in the package's
+//! `examples` folder.
 
 pub mod commons;
 
-/// The host in the README compiles.
+/// Compiles the host in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -7,7 +7,7 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use simops::control::{Environment, WriteGate, WritePolicy};
-use simops::execute::actor_name;
+use simops::ops::actor_name;
 use simops_database::DatabaseArgs;
 use tracing_subscriber::filter::Targets;
 

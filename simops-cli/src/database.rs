@@ -61,7 +61,7 @@ fn is_read_only(path: &Path) -> bool {
 
 /// Opens a database, creates it if it is missing, and waits while it is away. `None` when
 /// `shutdown` completes first.
-pub(crate) async fn open_patiently(
+pub(crate) async fn open_when_available(
     database: &Database,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Option<Arc<dyn RunStore>>, Failure> {
@@ -72,7 +72,7 @@ pub(crate) async fn open_patiently(
         print::note(&format!("the database is away, waiting for it: {error}{cause}"));
     };
     tokio::select! {
-        store = database.open_patiently(tell) => Ok(Some(store?)),
+        store = database.open_when_available(tell) => Ok(Some(store?)),
         () = shutdown => Ok(None),
     }
 }

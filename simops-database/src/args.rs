@@ -1,4 +1,4 @@
-//! The variables of a database, as flags.
+//! Flags and variables of the database.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use clap::Args;
 use simops::{Error, Result};
 use simops_postgres::PostgresOptions;
 
-use crate::Database;
+use crate::database::Database;
 
-/// What a program is told of its database.
+/// The database options of a program.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DatabaseArgs {
     /// The database: sqlite://PATH (default sqlite://simops.db), sqlite::memory:, or
@@ -16,8 +16,8 @@ pub struct DatabaseArgs {
     #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// Postgres past its pooler, for migrations and notifications; then DATABASE_URL is taken for the
-    /// pooler's address
+    /// The URL past a pooler of Postgres, for migrations and notifications; DATABASE_URL is then assumed
+    /// to be the pooler's
     #[arg(
         long,
         global = true,
@@ -27,66 +27,66 @@ pub struct DatabaseArgs {
     )]
     database_direct_url: Option<String>,
 
-    /// Connections to Postgres at most, from 1 to 1000, default 10; one more listens
+    /// Maximum connections to Postgres, 1 to 1000, default 10, plus one that listens
     #[arg(long, global = true, env = "DATABASE_MAX_CONNECTIONS", value_name = "NUMBER")]
     database_max_connections: Option<String>,
 
-    /// How long a call waits for a free connection to Postgres, in seconds, default 3
+    /// Seconds that a call waits for a free connection to Postgres, default 3
     #[arg(long, global = true, env = "DATABASE_ACQUIRE_TIMEOUT_SECONDS", value_name = "SECONDS")]
     database_acquire_timeout_seconds: Option<String>,
 
-    /// How long a call waits for an answer of Postgres, in seconds, default 10
+    /// Seconds that a call waits for a response of Postgres, default 10
     #[arg(long, global = true, env = "DATABASE_ANSWER_TIMEOUT_SECONDS", value_name = "SECONDS")]
     database_answer_timeout_seconds: Option<String>,
 }
 
 impl DatabaseArgs {
-    /// The database that they spell.
+    /// Validates the options.
     ///
     /// # Errors
-    /// `Invalid`, naming the variable and what is allowed.
+    /// `Invalid`, with the name of the variable and the allowed values.
     pub fn database(&self) -> Result<Database> {
-        let database = Database::at(set(&self.database_url).unwrap_or("sqlite://simops.db"))?;
-        let usual = PostgresOptions::default();
-        let seconds = |name, text, usual: Duration| {
-            number(name, text, 1, 600, usual.as_secs()).map(Duration::from_secs)
+        let mut database = Database::at(set(&self.database_url).unwrap_or("sqlite://simops.db"))?;
+        let defaults = PostgresOptions::default();
+        let seconds = |name, text, default: Duration| {
+            number(name, text, 1, 600, default.as_secs()).map(Duration::from_secs)
         };
-        let options = PostgresOptions {
+        database.options = PostgresOptions {
             direct_url: set(&self.database_direct_url).map(str::to_owned),
             max_connections: number(
                 "DATABASE_MAX_CONNECTIONS",
                 &self.database_max_connections,
                 1,
                 1_000,
-                usual.max_connections.into(),
+                defaults.max_connections.into(),
             )?
             .try_into()
-            .unwrap_or(usual.max_connections),
-            acquire_within: seconds(
+            .unwrap_or(defaults.max_connections),
+            acquire_timeout: seconds(
                 "DATABASE_ACQUIRE_TIMEOUT_SECONDS",
                 &self.database_acquire_timeout_seconds,
-                usual.acquire_within,
+                defaults.acquire_timeout,
             )?,
-            answer_within: seconds(
+            call_timeout: seconds(
                 "DATABASE_ANSWER_TIMEOUT_SECONDS",
                 &self.database_answer_timeout_seconds,
-                usual.answer_within,
+                defaults.call_timeout,
             )?,
-            ..usual
+            ..defaults
         };
-        Ok(Database { options, ..database })
+        Ok(database)
     }
 }
 
-/// A text that is set: an empty one is not.
+/// A trimmed text. An empty one counts as unset.
 fn set(text: &Option<String>) -> Option<&str> {
     text.as_deref().map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn number(name: &str, text: &Option<String>, least: u64, most: u64, usual: u64) -> Result<u64> {
-    let Some(text) = set(text) else { return Ok(usual) };
-    text.parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
-        let allowed = format!("{text:?} is not allowed; must be a number from {least} to {most}");
+fn number(name: &str, text: &Option<String>, min: u64, max: u64, default: u64) -> Result<u64> {
+    let Some(text) = set(text) else { return Ok(default) };
+    text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or_else(|| {
+        let allowed = format!("{text:?} is not allowed; must be a number from {min} to {max}");
         Error::invalid(name, allowed)
     })
 }
@@ -95,7 +95,7 @@ fn number(name: &str, text: &Option<String>, least: u64, most: u64, usual: u64) 
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::Kind;
+    use crate::database::Kind;
 
     fn args(url: &str) -> DatabaseArgs {
         DatabaseArgs { database_url: Some(url.to_owned()), ..DatabaseArgs::default() }
@@ -136,7 +136,7 @@ mod tests {
             ..args("postgres://me@host:6432/db")
         };
         let options = args.database().unwrap().options;
-        assert_eq!((options.max_connections, options.answer_within.as_secs()), (25, 4));
+        assert_eq!((options.max_connections, options.call_timeout.as_secs()), (25, 4));
         assert!(options.direct_url.is_some());
     }
 }

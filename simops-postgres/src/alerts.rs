@@ -1,52 +1,35 @@
-//! Alerts and the outbox.
+//! Alerts and the outbox of messages.
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use simops::Result;
 use simops::alert::{Alert, AlertRecords, Attempt, Delivery, DeliveryState, Message};
+use simops::store::sql::{SqlRow, body, count, one_more, page, placed_body};
 use simops::store::{AlertStore, FencingToken, MessageRecord, Page};
-use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::codec::{Json, Micros, count, one_more};
+use crate::codec::{Cells, Json, Micros};
 use crate::error::Work;
 use crate::link::Link;
 
 #[async_trait]
 impl AlertStore for PostgresStore {
     async fn newest_alerts(&self) -> Result<Vec<Alert>> {
-        self.base
-            .look(|mut connection| async move {
-                let sql = "SELECT DISTINCT ON (metric) body FROM alerts \
-                           ORDER BY metric, place DESC";
-                let rows = sqlx::query(sql).fetch_all(&mut *connection).await?;
-                Ok((connection, bodies(&rows)?))
-            })
-            .await
+        let sql = "SELECT DISTINCT ON (metric) body FROM alerts ORDER BY metric, place DESC";
+        self.base.fetch_all(|| sqlx::query(sql), |row| body(row)).await
     }
 
     async fn alert(&self, id: Uuid) -> Result<Option<Alert>> {
-        self.base
-            .look(|mut connection| async move {
-                let row = sqlx::query("SELECT body FROM alerts WHERE id = $1").bind(id);
-                let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(body).transpose()?))
-            })
-            .await
+        let sql = "SELECT body FROM alerts WHERE id = $1";
+        self.base.fetch_optional(|| sqlx::query(sql).bind(id), |row| body(row)).await
     }
 
     async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>> {
-        self.base
-            .look(|mut connection| async move {
-                let sql =
-                    "SELECT body, place FROM alerts WHERE place < $1 ORDER BY place DESC LIMIT $2";
-                let rows = sqlx::query(sql).bind(before.unwrap_or(i64::MAX)).bind(one_more(limit));
-                let rows = rows.fetch_all(&mut *connection).await?;
-                Ok((connection, page(&rows, limit)?))
-            })
-            .await
+        let sql = "SELECT body, place FROM alerts WHERE place < $1 ORDER BY place DESC LIMIT $2";
+        let statement = || sqlx::query(sql).bind(before.unwrap_or(i64::MAX)).bind(one_more(limit));
+        Ok(page(self.base.fetch_all(statement, |row| placed_body(row)).await?, limit))
     }
 
     async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
@@ -56,7 +39,7 @@ impl AlertStore for PostgresStore {
                            ORDER BY place DESC LIMIT 1";
                 let row = sqlx::query(sql).bind(fingerprint);
                 let row = row.fetch_optional(&mut *connection).await?;
-                let message = row.as_ref().map(body::<Message>).transpose()?;
+                let message = row.as_ref().map(Cells).map(body::<_, Message>).transpose()?;
                 let sent = with_deliveries(&mut connection, message.into_iter().collect()).await?;
                 Ok((connection, sent.into_iter().next()))
             })
@@ -70,7 +53,10 @@ impl AlertStore for PostgresStore {
                            ORDER BY place DESC LIMIT $2";
                 let rows = sqlx::query(sql).bind(before.unwrap_or(i64::MAX)).bind(one_more(limit));
                 let rows = rows.fetch_all(&mut *connection).await?;
-                let Page { items, next } = page(&rows, limit)?;
+                let Page { items, next } = page(
+                    rows.iter().map(Cells).map(placed_body).collect::<sqlx::Result<_>>()?,
+                    limit,
+                );
                 let items = with_deliveries(&mut connection, items).await?;
                 Ok((connection, Page { items, next }))
             })
@@ -78,42 +64,24 @@ impl AlertStore for PostgresStore {
     }
 
     async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>> {
-        self.base
-            .look(|mut connection| async move {
-                let row = sqlx::query("SELECT body FROM deliveries WHERE id = $1").bind(id);
-                let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(body).transpose()?))
-            })
-            .await
+        let sql = "SELECT body FROM deliveries WHERE id = $1";
+        self.base.fetch_optional(|| sqlx::query(sql).bind(id), |row| body(row)).await
     }
 
     async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
-        self.base
-            .look(|mut connection| async move {
-                let sql = "SELECT body FROM deliveries \
-                           WHERE sink = $1 AND target = $2 AND last_attempt_at IS NOT NULL \
-                           ORDER BY last_attempt_at DESC, id DESC LIMIT 1";
-                let row = sqlx::query(sql).bind(sink).bind(target);
-                let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(body).transpose()?))
-            })
-            .await
+        let sql = "SELECT body FROM deliveries \
+                   WHERE sink = $1 AND target = $2 AND last_attempt_at IS NOT NULL \
+                   ORDER BY last_attempt_at DESC, id DESC LIMIT 1";
+        let statement = || sqlx::query(sql).bind(sink).bind(target);
+        self.base.fetch_optional(statement, |row| body(row)).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
-        self.base
-            .look(|mut connection| async move {
-                let sql = "SELECT deliveries.body, messages.body FROM deliveries \
-                           JOIN messages ON messages.id = deliveries.message_id \
-                           WHERE due IS NOT NULL ORDER BY due, deliveries.id LIMIT $1";
-                let rows = sqlx::query(sql).bind(count(limit)).fetch_all(&mut *connection).await?;
-                let both = |row: &PgRow| {
-                    Ok((row.try_get::<Json<_>, _>(0)?.0, row.try_get::<Json<_>, _>(1)?.0))
-                };
-                let pending = rows.iter().map(both).collect::<sqlx::Result<_>>()?;
-                Ok((connection, pending))
-            })
-            .await
+        let sql = "SELECT deliveries.body, messages.body FROM deliveries \
+                   JOIN messages ON messages.id = deliveries.message_id \
+                   WHERE due IS NOT NULL ORDER BY due, deliveries.id LIMIT $1";
+        let both = |row: Cells<'_>| Ok((row.json(0)?, row.json(1)?));
+        self.base.fetch_all(|| sqlx::query(sql).bind(count(limit)), both).await
     }
 
     async fn record_attempt(
@@ -125,17 +93,17 @@ impl AlertStore for PostgresStore {
     ) -> Result<bool> {
         self.base
             .write(|mut tx| async move {
-                // Both rows stay as they are until this is durable.
+                // Locks both rows until this is durable.
                 let held = sqlx::query("SELECT fence FROM duties WHERE duty = $1 FOR SHARE");
                 let held = held.bind(&token.lease).fetch_optional(&mut *tx).await?;
-                let fence = held.map(|row| row.try_get::<i64, _>(0)).transpose()?;
+                let fence = held.map(|row| Cells(&row).int(0)).transpose()?;
                 let stored = sqlx::query("SELECT body FROM deliveries WHERE id = $1 FOR UPDATE");
                 let stored = stored.bind(before.id).fetch_optional(&mut *tx).await?;
-                let stored: Option<Delivery> = stored.as_ref().map(body).transpose()?;
+                let stored: Option<Delivery> = stored.as_ref().map(Cells).map(body).transpose()?;
                 if fence.map(i64::cast_unsigned) != Some(token.fence)
                     || stored.as_ref() != Some(before)
                 {
-                    return Ok((tx.undone(), false));
+                    return Ok((tx.rolled_back(), false));
                 }
                 put_delivery(&mut tx, after).await?;
                 sqlx::query(
@@ -147,24 +115,19 @@ impl AlertStore for PostgresStore {
                 .bind(Json(attempt))
                 .execute(&mut *tx)
                 .await?;
-                tx.tell_watchers();
+                tx.notify_watchers();
                 Ok((tx, true))
             })
             .await
     }
 
     async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
-        self.base
-            .look(|mut connection| async move {
-                let sql = "SELECT body FROM attempts WHERE delivery_id = $1 ORDER BY number";
-                let rows = sqlx::query(sql).bind(delivery_id).fetch_all(&mut *connection).await?;
-                Ok((connection, bodies(&rows)?))
-            })
-            .await
+        let sql = "SELECT body FROM attempts WHERE delivery_id = $1 ORDER BY number";
+        self.base.fetch_all(|| sqlx::query(sql).bind(delivery_id), |row| body(row)).await
     }
 }
 
-/// Keeps what a change brings along.
+/// Stores the alert records of a change.
 pub(crate) async fn put_alert_records(
     connection: &mut Link,
     alert_records: &AlertRecords,
@@ -232,17 +195,6 @@ async fn with_deliveries(
     Ok(messages.into_iter().map(of).collect())
 }
 
-fn body<T: DeserializeOwned>(row: &PgRow) -> sqlx::Result<T> {
-    Ok(row.try_get::<Json<T>, _>(0)?.0)
-}
-
 fn bodies<T: DeserializeOwned>(rows: &[PgRow]) -> sqlx::Result<Vec<T>> {
-    rows.iter().map(body).collect()
-}
-
-fn page<T: DeserializeOwned>(rows: &[PgRow], limit: usize) -> sqlx::Result<Page<T>> {
-    let placed = |row| Ok((body(row)?, PgRow::try_get::<i64, _>(row, 1)?));
-    let found = rows.iter().map(placed).collect::<sqlx::Result<_>>()?;
-    let cut = Page::cut(found, limit, |(_, place)| *place);
-    Ok(Page { items: cut.items.into_iter().map(|(item, _)| item).collect(), next: cut.next })
+    rows.iter().map(Cells).map(body).collect()
 }

@@ -1,25 +1,28 @@
-//! How values are stored: times and days as Postgres has them, JSON and words as text.
+//! How values are stored: times and days in Postgres's types, JSON and words as text.
 
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan, Unit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use simops::store::sql::SqlRow;
+pub(crate) use simops::store::sql::{count, one_more};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
-use sqlx::{Decode, Encode, Postgres, Type};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValueRef};
+use sqlx::{Decode, Encode, Postgres, Row, Type, ValueRef};
+use uuid::Uuid;
 
-/// Microseconds from 1970 to 2000, where Postgres begins to count.
+/// Microseconds from 1970 to 2000, the epoch of Postgres.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// The day from which Postgres counts.
+/// The epoch of Postgres.
 const EPOCH_DAY: Date = date(2000, 1, 1);
 
-/// Long before any day that is stored, and not too early for Postgres.
+/// Before any stored day, and within the range of Postgres.
 const FIRST_DAY: Date = date(-4000, 1, 1);
 
-/// Declares how a wrapper is typed: the type's number in Postgres, and that of its arrays.
+/// Declares the type of a wrapper: the OIDs of the type and of its arrays.
 macro_rules! pg_type {
     ($wrapper:ident $(<$T:ident>)?: $oid:literal, $array:literal) => {
         impl$(<$T>)? Type<Postgres> for $wrapper$(<$T>)? {
@@ -67,7 +70,7 @@ pub(crate) struct Day(pub(crate) Date);
 pg_type!(Day: 1082, 1182);
 
 impl Day {
-    /// A bound that Postgres knows: its days begin in 4713 BC.
+    /// A lower bound within the range of Postgres, whose days begin in 4713 BC.
     pub(crate) fn at_least(day: Date) -> Self {
         Self(day.max(FIRST_DAY))
     }
@@ -87,7 +90,7 @@ impl Decode<'_, Postgres> for Day {
     }
 }
 
-/// Anything as JSON text.
+/// A value as JSON text.
 #[derive(Clone, Copy)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -106,7 +109,7 @@ impl<T: DeserializeOwned> Decode<'_, Postgres> for Json<T> {
     }
 }
 
-/// One of a few words, spelled as in the API.
+/// A value as its name in the API.
 #[derive(Clone, Copy)]
 pub(crate) struct Word<T>(pub(crate) T);
 
@@ -127,12 +130,50 @@ impl<T: DeserializeOwned> Decode<'_, Postgres> for Word<T> {
     }
 }
 
-/// How many rows to fetch for a page of `limit`: one more tells whether there is another page.
-pub(crate) fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
-}
+/// A row as the mapping of records reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Cells<'r>(pub(crate) &'r PgRow);
 
-/// A count as Postgres takes it.
-pub(crate) fn count(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+impl SqlRow for Cells<'_> {
+    type Error = sqlx::Error;
+
+    fn is_null(&self, column: usize) -> sqlx::Result<bool> {
+        Ok(self.0.try_get_raw(column)?.is_null())
+    }
+
+    fn int(&self, column: usize) -> sqlx::Result<i64> {
+        self.0.try_get(column)
+    }
+
+    fn flag(&self, column: usize) -> sqlx::Result<bool> {
+        self.0.try_get(column)
+    }
+
+    fn text(&self, column: usize) -> sqlx::Result<String> {
+        self.0.try_get(column)
+    }
+
+    fn time(&self, column: usize) -> sqlx::Result<Timestamp> {
+        self.0.try_get(column).map(|Micros(time)| time)
+    }
+
+    fn day(&self, column: usize) -> sqlx::Result<Date> {
+        self.0.try_get(column).map(|Day(day)| day)
+    }
+
+    fn uuid(&self, column: usize) -> sqlx::Result<Uuid> {
+        self.0.try_get(column)
+    }
+
+    fn json<T: DeserializeOwned>(&self, column: usize) -> sqlx::Result<T> {
+        self.0.try_get(column).map(|Json(value)| value)
+    }
+
+    fn word<T: DeserializeOwned>(&self, column: usize) -> sqlx::Result<T> {
+        self.0.try_get(column).map(|Word(value)| value)
+    }
+
+    fn unreadable(message: &'static str) -> sqlx::Error {
+        sqlx::Error::Decode(message.into())
+    }
 }

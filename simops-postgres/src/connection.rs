@@ -1,5 +1,5 @@
-//! Connections: a pool that tells "all in use" from "away", and what is done with one that a
-//! failure or a caller who gave up leaves behind.
+//! The pool of connections. It distinguishes "all in use" from "unreachable", and cleans up
+//! connections after failures and cancelled calls.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::error::{Failure, Work};
 use crate::link::Link;
 use crate::location::Location;
 
-/// How long a connection that was left in the middle of something may take to be used again.
-const TIDY_WITHIN: Duration = Duration::from_secs(2);
-/// Connections are replaced after so long, so that a moved or promoted server is found.
+/// Time limit for rolling back a connection that was dropped in a transaction.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Age at which connections are replaced, to find a server that was moved or promoted.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 /// The connections of a store.
@@ -28,17 +28,16 @@ pub(crate) struct Connections {
     permits: Arc<Semaphore>,
     max: u32,
     waiting: AtomicUsize,
-    most_waiting: usize,
-    acquire_within: Duration,
+    max_waiting: usize,
+    acquire_timeout: Duration,
     session: Session,
 }
 
-/// What a session is told, at its start or, behind a pooler, in each transaction.
+/// Time limits of a session, set at its start or, behind a pooler, in each transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     limits: [(&'static str, String); 3],
-    /// Whether a transaction is all that one may rely on: the pooler may lend each to another
-    /// session.
+    /// Whether a pooler may run each transaction on another session.
     pub(crate) pooled: bool,
 }
 
@@ -47,31 +46,31 @@ impl Session {
         let limit = |time: Duration| format!("{}ms", time.as_millis().max(1));
         Self {
             limits: [
-                ("statement_timeout", limit(options.answer_within)),
-                ("lock_timeout", limit(options.answer_within / 2)),
-                ("idle_in_transaction_session_timeout", limit(options.answer_within)),
+                ("statement_timeout", limit(options.call_timeout)),
+                ("lock_timeout", limit(options.call_timeout / 2)),
+                ("idle_in_transaction_session_timeout", limit(options.call_timeout)),
             ],
             pooled,
         }
     }
 
-    /// How to connect, so that every session knows the limits. Poolers take no session parameters,
-    /// and keep no prepared statements.
-    pub(crate) fn of(&self, connect: PgConnectOptions) -> PgConnectOptions {
+    /// Connection options that set the limits. Poolers accept no session parameters and keep no
+    /// prepared statements.
+    pub(crate) fn configure(&self, connect: PgConnectOptions) -> PgConnectOptions {
         if self.pooled {
             return connect.statement_cache_capacity(0);
         }
         connect.options(self.limits.clone())
     }
 
-    /// The statement that begins a transaction as `how` says.
-    pub(crate) fn begin(&self, how: How) -> String {
-        let mut sql = match how {
-            How::Read | How::ReadLong => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            How::Write | How::WriteLong => "BEGIN ISOLATION LEVEL READ COMMITTED",
+    /// The statement that begins a transaction.
+    pub(crate) fn begin(&self, mode: TxMode) -> String {
+        let mut sql = match mode {
+            TxMode::Read | TxMode::ReadLong => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            TxMode::Write | TxMode::WriteLong => "BEGIN ISOLATION LEVEL READ COMMITTED",
         }
         .to_owned();
-        if matches!(how, How::ReadLong | How::WriteLong) {
+        if matches!(mode, TxMode::ReadLong | TxMode::WriteLong) {
             for (name, _) in &self.limits {
                 sql.push_str(&format!("; SET LOCAL {name} = 0"));
             }
@@ -84,16 +83,16 @@ impl Session {
     }
 }
 
-/// What a transaction is for.
+/// The mode of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
-    /// To read, all of one moment.
+pub(crate) enum TxMode {
+    /// Reads one snapshot.
     Read,
-    /// The same, for as long as it takes.
+    /// Reads one snapshot, without a time limit.
     ReadLong,
-    /// To write.
+    /// Writes.
     Write,
-    /// The same, for as long as it takes.
+    /// Writes, without a time limit.
     WriteLong,
 }
 
@@ -102,18 +101,18 @@ impl Connections {
         let max = options.max_connections.max(1);
         let pool = PgPoolOptions::new()
             .max_connections(max)
-            .acquire_timeout(options.acquire_within)
-            // One that has died is found by the statement that begins, and replaced.
+            .acquire_timeout(options.acquire_timeout)
+            // Dead connections fail at BEGIN and are replaced there.
             .test_before_acquire(false)
             .max_lifetime(MAX_LIFETIME)
-            .connect_lazy_with(session.of(location.connect.clone()));
+            .connect_lazy_with(session.configure(location.connect.clone()));
         Self {
             pool,
             permits: Arc::new(Semaphore::new(max as usize)),
             max,
             waiting: AtomicUsize::new(0),
-            most_waiting: options.waiting,
-            acquire_within: options.acquire_within,
+            max_waiting: options.max_waiting,
+            acquire_timeout: options.acquire_timeout,
             session,
         }
     }
@@ -124,38 +123,37 @@ impl Connections {
         f64::from(self.max.saturating_sub(free)) / f64::from(self.max)
     }
 
-    /// A connection with nothing begun on it. Nobody can tell whether it is still good.
+    /// A connection without a transaction. It may be dead.
     async fn acquire(&self) -> Work<Connection> {
         let permit = self.permit().await?;
         let live = self.pool.acquire().await?;
         let link = Link::new(live, !self.session.pooled);
-        Ok(Connection { link: Some(link), permit: Some(permit), tidy: false })
+        Ok(Connection { link: Some(link), permit: Some(permit), is_clean: false })
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         let full = || Error::unavailable("all connections to the database are in use");
-        let _waits = Waits::among(&self.waiting, self.most_waiting).ok_or_else(full)?;
-        let permit = timeout(self.acquire_within, Arc::clone(&self.permits).acquire_owned());
+        let _waiting = Waiting::begin(&self.waiting, self.max_waiting).ok_or_else(full)?;
+        let permit = timeout(self.acquire_timeout, Arc::clone(&self.permits).acquire_owned());
         let closed = |_| Error::unavailable("the store is closed");
         permit.await.map_err(|_| full())?.map_err(closed)
     }
 
-    /// A connection in a transaction. One that turns out to be dead, as all are after a restart of
-    /// the server, is replaced: nothing has been done on it.
-    pub(crate) async fn begin(&self, how: How) -> Work<Connection> {
-        let sql = self.session.begin(how);
-        let mut spoilt = 0;
+    /// A connection in a transaction. Dead ones, as after a restart of the server, are replaced.
+    pub(crate) async fn begin(&self, mode: TxMode) -> Work<Connection> {
+        let sql = self.session.begin(mode);
+        let mut dead = 0;
         loop {
             let mut connection = self.acquire().await?;
             match connection.execute(AssertSqlSafe(sql.as_str())).await {
                 Ok(_) => return Ok(connection),
                 Err(error) => {
                     let failure = Failure::from(error);
-                    if !failure.spoils_connection() || spoilt >= self.max {
+                    if !failure.spoils_connection() || dead >= self.max {
                         return Err(failure);
                     }
                     connection.discard();
-                    spoilt += 1;
+                    dead += 1;
                 }
             }
         }
@@ -163,37 +161,37 @@ impl Connections {
 
     /// A connection for one statement that reads.
     pub(crate) async fn reader(&self) -> Work<Connection> {
-        // Behind a pooler, only what is in a transaction is sure to reach one session.
-        if self.session.pooled { self.begin(How::Read).await } else { self.acquire().await }
+        // Behind a pooler, only a transaction stays on one session.
+        if self.session.pooled { self.begin(TxMode::Read).await } else { self.acquire().await }
     }
 
-    /// Connections at most.
+    /// The maximum number of connections.
     pub(crate) fn max(&self) -> u32 {
         self.max
     }
 
-    /// Whether only a transaction is sure to reach one session.
+    /// Whether connections pass a pooler in transaction mode.
     pub(crate) fn pooled(&self) -> bool {
         self.session.pooled
     }
 
-    /// How often a read may be tried on connections that turn out to be dead.
-    pub(crate) fn tries(&self) -> u32 {
+    /// Maximum retries of a call on dead connections.
+    pub(crate) fn max_retries(&self) -> u32 {
         self.max + 1
     }
 }
 
-/// One of those who wait for a connection.
-struct Waits<'c>(&'c AtomicUsize);
+/// Counts a call that waits for a connection.
+struct Waiting<'c>(&'c AtomicUsize);
 
-impl<'c> Waits<'c> {
-    fn among(waiting: &'c AtomicUsize, most: usize) -> Option<Self> {
-        let waits = Self(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(waits)
+impl<'c> Waiting<'c> {
+    fn begin(waiting: &'c AtomicUsize, max: usize) -> Option<Self> {
+        let guard = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(guard)
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -201,39 +199,39 @@ impl Drop for Waits<'_> {
 
 /// A connection in use.
 ///
-/// Dropped before [`Connection::done`], it is rolled back beside the caller, and closed if that
-/// takes long: so a transaction that a caller gave up neither lives on nor blocks a connection.
+/// If it is dropped before [`Connection::done`], as by a cancelled call, it is rolled back in the
+/// background, and closed if that takes too long.
 pub(crate) struct Connection {
     link: Option<Link>,
     permit: Option<OwnedSemaphorePermit>,
-    tidy: bool,
+    is_clean: bool,
 }
 
 impl Connection {
-    /// Ends the transaction, which is durable then.
+    /// Commits the transaction.
     pub(crate) async fn commit(mut self) -> Work<()> {
         self.execute("COMMIT").await?;
-        self.tidy = true;
+        self.is_clean = true;
         Ok(())
     }
 
-    /// Ends the transaction, which leaves nothing behind.
+    /// Rolls the transaction back.
     pub(crate) async fn roll_back(mut self) -> Work<()> {
         self.execute("ROLLBACK").await?;
-        self.tidy = true;
+        self.is_clean = true;
         Ok(())
     }
 
-    /// Gives the connection back; if it is in a transaction that has only read, that ends.
+    /// Returns the connection to the pool, and ends its read transaction behind a pooler.
     pub(crate) async fn done(mut self, pooled: bool) -> Work<()> {
         if pooled {
             return self.commit().await;
         }
-        self.tidy = true;
+        self.is_clean = true;
         Ok(())
     }
 
-    /// Closes it without a word.
+    /// Closes the connection without a goodbye to the server.
     fn discard(mut self) {
         if let Some(link) = self.link.take() {
             link.discard();
@@ -246,9 +244,9 @@ impl Drop for Connection {
         let Some(mut link) = self.link.take() else { return };
         let permit = self.permit.take();
         match tokio::runtime::Handle::try_current() {
-            Ok(_) if self.tidy => drop(link),
+            Ok(_) if self.is_clean => drop(link),
             Ok(runtime) => drop(runtime.spawn(async move {
-                let rolled_back = timeout(TIDY_WITHIN, link.execute("ROLLBACK")).await;
+                let rolled_back = timeout(ROLLBACK_TIMEOUT, link.execute("ROLLBACK")).await;
                 if !matches!(rolled_back, Ok(Ok(_))) {
                     link.discard();
                 }

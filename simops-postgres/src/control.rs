@@ -39,7 +39,7 @@ impl ControlStore for PostgresStore {
 
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
         self.base
-            .look(|mut connection| async move {
+            .query(|mut connection| async move {
                 let found = recorded(&mut connection, key).await?;
                 Ok((connection, found))
             })
@@ -61,7 +61,7 @@ impl ControlStore for PostgresStore {
 
     async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
         self.base
-            .write_known(|mut tx| async move {
+            .write_idempotent(|mut tx| async move {
                 let deleted = sqlx::query("DELETE FROM answers WHERE created_at < $1")
                     .bind(Micros(before))
                     .execute(&mut *tx)
@@ -77,7 +77,7 @@ impl ControlStore for PostgresStore {
 
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
         self.base
-            .look(|mut connection| async move {
+            .query(|mut connection| async move {
                 let run = runs::get(&mut connection, run_id).await?;
                 Ok((connection, run))
             })
@@ -86,7 +86,7 @@ impl ControlStore for PostgresStore {
 
     async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
         self.base
-            .look(|mut connection| async move {
+            .query(|mut connection| async move {
                 let page = runs::list(&mut connection, before, limit).await?;
                 Ok((connection, page))
             })
@@ -109,7 +109,7 @@ impl ControlStore for PostgresStore {
 
     async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>> {
         self.base
-            .look(|mut connection| async move {
+            .query(|mut connection| async move {
                 let sql = "SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2";
                 let rows = audit_rows(&mut connection, sql, [after, count(limit)]).await?;
                 Ok((connection, rows))
@@ -162,12 +162,12 @@ async fn commit(
     // The generation is compared first: concurrent commits wait for the lock on this row and then find
     // another generation.
     if !replace_state(&mut tx, change).await? {
-        return Ok((tx.undone(), Commit::Conflict));
+        return Ok((tx.rolled_back(), Commit::Conflict));
     }
     if let Some((key, recorded)) = answer
         && !put_answer(&mut tx, key, recorded).await?
     {
-        return Ok((tx.undone(), Commit::Conflict));
+        return Ok((tx.rolled_back(), Commit::Conflict));
     }
     if let Some(run) = &change.run {
         runs::put(&mut tx, run).await?;
@@ -180,7 +180,7 @@ async fn commit(
     }
     events::append(&mut tx, &change.events).await?;
     alerts::put_alert_records(&mut tx, &change.alert_records).await?;
-    tx.tell_watchers();
+    tx.notify_watchers();
     Ok((tx, Commit::Done))
 }
 

@@ -16,7 +16,7 @@ use crate::days::{day_uses, put_day_use};
 use crate::error::Work;
 use crate::link::Link;
 use crate::transaction::Base;
-use crate::{counter_epoch, leases, usage};
+use crate::{counter_epoch_rows, lease_rows, usage_rows};
 
 /// Most leases that expire in one transaction.
 const EXPIRE_BATCH: i64 = 500;
@@ -25,8 +25,8 @@ const EXPIRE_BATCH: i64 = 500;
 /// the transaction is repeated if its connection is lost.
 pub(crate) async fn apply(base: Base, ops: Vec<Op>) -> Result<Vec<Result<Outcome>>> {
     let (ops, by_time) = (&ops, base.ledger_by_time);
-    base.write_known(|mut tx| async move {
-        let epoch = counter_epoch::lock(&mut tx).await?;
+    base.write_idempotent(|mut tx| async move {
+        let epoch = counter_epoch_rows::lock(&mut tx).await?;
         let outcomes = apply_locked(&mut tx, ops, epoch, by_time).await?;
         Ok((tx, outcomes))
     })
@@ -54,9 +54,9 @@ async fn load(
 ) -> Work<Loaded> {
     let mut footprint = Footprint::of(ops);
     let ids: Vec<_> = footprint.ids.iter().copied().collect();
-    let mut leases = leases::of_ids(&mut *connection, &ids).await?;
+    let mut leases = lease_rows::of_ids(&mut *connection, &ids).await?;
     if let Some(now) = footprint.due {
-        let due = leases::due(&mut *connection, now, EXPIRE_BATCH).await?;
+        let due = lease_rows::due(&mut *connection, now, EXPIRE_BATCH).await?;
         leases.extend(due.into_iter().filter(|lease| !footprint.ids.contains(&lease.id)));
     }
     leases.iter().for_each(|lease| footprint.add_lease(lease));
@@ -66,13 +66,13 @@ async fn load(
     Ok(Loaded {
         clients: match epoch.generation {
             0 => Vec::new(),
-            _ => counter_epoch::clients(&mut *connection).await?,
+            _ => counter_epoch_rows::clients(&mut *connection).await?,
         },
         epoch,
         leases,
         rows,
         days: day_uses(&mut *connection, footprint.days).await?,
-        runs: usage::run_totals(connection, &runs).await?,
+        runs: usage_rows::run_totals(connection, &runs).await?,
     })
 }
 
@@ -84,18 +84,18 @@ async fn rows(
 ) -> Work<Vec<UsageRow>> {
     if !ledger_by_time {
         let ids: Vec<_> = footprint.ids.iter().copied().collect();
-        return usage::of_ids(connection, &ids).await;
+        return usage_rows::of_ids(connection, &ids).await;
     }
     // A call is recorded after its id was made, and on its day or later: older partitions cannot
     // hold its row. An id without a time may be anywhere.
     let (timed, other): (Vec<_>, Vec<_>) =
         footprint.ids.iter().partition(|id| made_on(id).is_some());
-    let mut rows = usage::of_ids(&mut *connection, &other).await?;
+    let mut rows = usage_rows::of_ids(&mut *connection, &other).await?;
     let made = timed.iter().filter_map(made_on).min();
     if let Some(first) = made.into_iter().chain(footprint.days.first().copied()).min() {
         // Clocks of processes differ a little.
         let since = first.saturating_sub(1.day());
-        rows.extend(usage::of_ids_since(connection, &timed, since).await?);
+        rows.extend(usage_rows::of_ids_since(connection, &timed, since).await?);
     }
     Ok(rows)
 }
@@ -108,13 +108,14 @@ fn made_on(id: &Uuid) -> Option<Date> {
 }
 
 async fn write(connection: &mut Link, changes: &Changes) -> Work<()> {
-    leases::delete(&mut *connection, &changes.ended).await?;
-    leases::insert(&mut *connection, &changes.opened).await?;
-    usage::insert(&mut *connection, &changes.inserted).await?;
-    usage::replace(&mut *connection, &changes.replaced).await?;
+    lease_rows::delete(&mut *connection, &changes.ended).await?;
+    lease_rows::insert(&mut *connection, &changes.opened).await?;
+    usage_rows::insert(&mut *connection, &changes.inserted).await?;
+    usage_rows::replace(&mut *connection, &changes.replaced).await?;
     for (day, sums) in &changes.days {
         put_day_use(&mut *connection, *day, sums).await?;
     }
     let runs = changes.runs.iter();
-    usage::put_run_totals(connection, runs.map(|(run_id, sums)| (run_id.as_str(), *sums))).await
+    usage_rows::put_run_totals(connection, runs.map(|(run_id, sums)| (run_id.as_str(), *sums)))
+        .await
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use simops::usage::{DayTotals, DayUse, NanoUsd};
+use simops::store::sql::day_totals;
+use simops::usage::{DayTotals, DayUse};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::codec::Day;
+use crate::codec::{Cells, Day};
 use crate::error::Work;
 use crate::link::Link;
 
@@ -31,8 +32,8 @@ pub(crate) async fn day_uses(
 
 fn day_use(row: &PgRow) -> sqlx::Result<DayUse> {
     Ok(DayUse {
-        settled: totals(row, 0)?,
-        reserved: totals(row, 6)?,
+        settled: day_totals(Cells(row), 0)?,
+        reserved: day_totals(Cells(row), 6)?,
         version: row.try_get::<i64, _>(12)?.cast_unsigned(),
     })
 }
@@ -72,16 +73,4 @@ pub(crate) fn sums(totals: &DayTotals) -> [i64; 6] {
         totals.calls_unpriced,
         totals.cost.0,
     ]
-}
-
-/// Six sums in the order of the columns, starting at the column `first`.
-pub(crate) fn totals(row: &PgRow, first: usize) -> sqlx::Result<DayTotals> {
-    Ok(DayTotals {
-        calls_total: row.try_get(first)?,
-        calls_openrouter_free: row.try_get(first + 1)?,
-        calls_groq: row.try_get(first + 2)?,
-        calls_gemini: row.try_get(first + 3)?,
-        calls_unpriced: row.try_get(first + 4)?,
-        cost: NanoUsd(row.try_get(first + 5)?),
-    })
 }

@@ -6,11 +6,11 @@ use jiff::civil::Date;
 use simops::Result;
 use simops::digest::{Digest, DigestStatus};
 use simops::run::RunRecord;
+use simops::store::sql::{self, REPORT_COLUMNS, SqlRow, body, count, one_more, placed_body};
 use simops::store::{DigestStore, Page, ReportStore, StoredReport};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::AssertSqlSafe;
 
-use crate::codec::{Day, Json, Micros, Word, count, one_more};
+use crate::codec::{Day, Json, Micros, Word};
 use crate::error::Work;
 use crate::link::Link;
 use crate::{PostgresStore, runs};
@@ -18,28 +18,14 @@ use crate::{PostgresStore, runs};
 #[async_trait]
 impl DigestStore for PostgresStore {
     async fn digest(&self, slug: &str) -> Result<Option<Digest>> {
-        self.base
-            .look(|mut connection| async move {
-                let row = sqlx::query("SELECT body FROM digests WHERE slug = $1").bind(slug);
-                let row = row.fetch_optional(&mut *connection).await?;
-                let found = row.as_ref().map(draft).transpose()?;
-                Ok((connection, found))
-            })
-            .await
+        let sql = "SELECT body FROM digests WHERE slug = $1";
+        self.base.fetch_optional(|| sqlx::query(sql).bind(slug), |row| body(row)).await
     }
 
     async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>> {
-        self.base
-            .look(|mut connection| async move {
-                let rows =
-                    sqlx::query("SELECT body FROM digests WHERE anchor_date = $1 ORDER BY place")
-                        .bind(Day::at_least(anchor))
-                        .fetch_all(&mut *connection)
-                        .await?;
-                let found = rows.iter().map(draft).collect::<sqlx::Result<_>>()?;
-                Ok((connection, found))
-            })
-            .await
+        let sql = "SELECT body FROM digests WHERE anchor_date = $1 ORDER BY place";
+        let statement = || sqlx::query(sql).bind(Day::at_least(anchor));
+        self.base.fetch_all(statement, |row| body(row)).await
     }
 
     async fn digests(
@@ -48,25 +34,16 @@ impl DigestStore for PostgresStore {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Page<Digest>> {
-        self.base
-            .look(|mut connection| async move {
-                let rows = sqlx::query(
-                    "SELECT body, place FROM digests \
-                     WHERE place < $1 AND ($2::text IS NULL OR status = $2) \
-                     ORDER BY place DESC LIMIT $3",
-                )
+        let sql = "SELECT body, place FROM digests \
+                   WHERE place < $1 AND ($2::text IS NULL OR status = $2) \
+                   ORDER BY place DESC LIMIT $3";
+        let statement = || {
+            sqlx::query(sql)
                 .bind(before.unwrap_or(i64::MAX))
                 .bind(status.map(DigestStatus::as_str))
                 .bind(one_more(limit))
-                .fetch_all(&mut *connection)
-                .await?;
-                let placed = rows.iter().map(|row| Ok((row.try_get::<i64, _>(1)?, draft(row)?)));
-                let placed = placed.collect::<sqlx::Result<Vec<_>>>()?;
-                let page = Page::cut(placed, limit, |(place, _)| *place);
-                let items = page.items.into_iter().map(|(_, draft)| draft).collect();
-                Ok((connection, Page { items, next: page.next }))
-            })
-            .await
+        };
+        Ok(sql::page(self.base.fetch_all(statement, |row| placed_body(row)).await?, limit))
     }
 }
 
@@ -91,45 +68,22 @@ impl ReportStore for PostgresStore {
     }
 
     async fn report_of(&self, run_id: &str, ended_at: Timestamp) -> Result<Option<StoredReport>> {
-        self.base
-            .look(|mut connection| async move {
-                let row = sqlx::query(
-                    "SELECT body, created_at FROM reports WHERE run_id = $1 AND ended_at = $2",
-                )
-                .bind(run_id)
-                .bind(Micros(ended_at))
-                .fetch_optional(&mut *connection)
-                .await?;
-                let found = row.map(|row| {
-                    Ok::<_, sqlx::Error>(StoredReport {
-                        run_id: run_id.to_owned(),
-                        ended_at,
-                        body: row.try_get::<Json<_>, _>(0)?.0,
-                        created_at: row.try_get::<Micros, _>(1)?.0,
-                    })
-                });
-                Ok((connection, found.transpose()?))
-            })
-            .await
+        let statement = || {
+            let sql =
+                format!("SELECT {REPORT_COLUMNS} FROM reports WHERE run_id = $1 AND ended_at = $2");
+            sqlx::query(AssertSqlSafe(sql)).bind(run_id).bind(Micros(ended_at))
+        };
+        self.base.fetch_optional(statement, |row| sql::report(row)).await
     }
 
     async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>> {
-        self.base
-            .look(|mut connection| async move {
-                let ends: Vec<(Micros,)> = sqlx::query_as(
-                    "SELECT ended_at FROM reports WHERE run_id = $1 ORDER BY ended_at",
-                )
-                .bind(run_id)
-                .fetch_all(&mut *connection)
-                .await?;
-                Ok((connection, ends.into_iter().map(|(at,)| at.0).collect()))
-            })
-            .await
+        let sql = "SELECT ended_at FROM reports WHERE run_id = $1 ORDER BY ended_at";
+        self.base.fetch_all(|| sqlx::query(sql).bind(run_id), |row| row.time(0)).await
     }
 
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
         self.base
-            .look(|mut connection| async move {
+            .query(|mut connection| async move {
                 let rows = sqlx::query(
                     "SELECT * FROM runs WHERE ended_at IS NOT NULL AND NOT EXISTS \
                          (SELECT 1 FROM reports WHERE reports.run_id = runs.run_id \
@@ -146,7 +100,7 @@ impl ReportStore for PostgresStore {
     }
 }
 
-/// Inserts a digest, or replaces it in its place.
+/// Inserts a digest, or replaces it without changing its place in the list.
 pub(crate) async fn put(connection: &mut Link, digest: &Digest) -> Work<()> {
     sqlx::query(
         "INSERT INTO digests (slug, anchor_date, status, body) VALUES ($1, $2, $3, $4) \
@@ -159,8 +113,4 @@ pub(crate) async fn put(connection: &mut Link, digest: &Digest) -> Work<()> {
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn draft(row: &PgRow) -> sqlx::Result<Digest> {
-    Ok(row.try_get::<Json<_>, _>(0)?.0)
 }

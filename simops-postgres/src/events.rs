@@ -1,25 +1,22 @@
-//! The event log, and its counts per run.
+//! The event log, and the sums kept of it per run and day.
 
-use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
+use simops::store::sql::{
+    EVENT_CLASS_COLUMNS, EVENT_COLUMNS, EventClassKey, EventSums, event, event_count, one_more,
+};
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::codec::{Json, Micros, one_more};
+use crate::codec::{Day, Json, Micros};
 use crate::error::Work;
 use crate::link::Link;
-use crate::tally::Days;
-use crate::transaction::Base;
-
-pub(crate) const COLUMNS: &str =
-    "id, run_id, agent_id, event_type, description, metadata, created_at";
+use crate::transaction::{Base, Statement};
 
 #[async_trait]
 impl EventStore for PostgresStore {
@@ -28,42 +25,41 @@ impl EventStore for PostgresStore {
     }
 
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
-        self.base
-            .look(|mut connection| async move {
-                let page = list(&mut connection, filter).await?;
-                Ok((connection, page))
-            })
-            .await
+        let events = self.base.fetch_all(|| list(filter), |row| event(row)).await?;
+        Ok(Page::cut(events, filter.limit, |event| event.id))
     }
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {
-        self.base
-            .look(|mut connection| async move {
-                let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1");
-                let row = sqlx::query(AssertSqlSafe(sql)).bind(id);
-                let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(event).transpose()?))
-            })
-            .await
+        let statement = || {
+            let sql = format!("SELECT {EVENT_COLUMNS} FROM events WHERE id = $1");
+            sqlx::query(AssertSqlSafe(sql)).bind(id)
+        };
+        self.base.fetch_optional(statement, |row| event(row)).await
     }
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
-        self.base
-            .look(|mut connection| async move {
-                let counts = count(&mut connection, scope).await?;
-                Ok((connection, counts))
-            })
-            .await
+        let statement = || match scope {
+            ActivityScope::Run(run_id) => sqlx::query(
+                "SELECT event_type, mode, count FROM event_counts WHERE run_id = $1 ORDER BY 1, 2",
+            )
+            .bind(run_id),
+            ActivityScope::Since(since) => sqlx::query(
+                "SELECT event_type, mode, count(*) FROM events WHERE created_at >= $1 \
+                 GROUP BY 1, 2 ORDER BY 1, 2",
+            )
+            .bind(Micros(*since)),
+        };
+        self.base.fetch_all(statement, |row| event_count(row)).await
     }
 }
 
-/// Appends what several callers bring, in one transaction. Events have uids, so what was lost with
-/// its connection is appended again.
+/// Appends the events of several calls in one transaction. Events have uids, so a transaction that was
+/// lost with its connection is repeated.
 pub(crate) async fn append_all(base: Base, calls: Vec<Vec<NewEvent>>) -> Result<Vec<Result<()>>> {
     let answers = calls.iter().map(|_| Ok(())).collect();
     let events: Vec<_> = calls.into_iter().flatten().collect();
     let events = &events;
-    base.write_known(|mut tx| async move {
+    base.write_idempotent(|mut tx| async move {
         append(&mut tx, events).await?;
         Ok((tx, ()))
     })
@@ -71,16 +67,16 @@ pub(crate) async fn append_all(base: Base, calls: Vec<Vec<NewEvent>>) -> Result<
     Ok(answers)
 }
 
-/// Appends events in order, leaving out those that are stored already.
+/// Appends events in order, skipping those that are stored already.
 pub(crate) async fn append(connection: &mut Link, events: &[NewEvent]) -> Work<()> {
-    // Of one uid the first counts.
+    // Of events with the same uid, the first counts.
     let mut seen = HashSet::new();
     let events: Vec<_> = events.iter().filter(|event| seen.insert(event.uid)).collect();
     if events.is_empty() {
         return Ok(());
     }
-    // Until the commit, so that ids are given in the order in which events can be seen: nobody
-    // stands between those of one append, and who reads on after an id misses none.
+    // Held until the commit, so that ids are assigned in the order in which events become visible:
+    // those of one append are consecutive, and a reader that continues after an id misses none.
     sqlx::query(
         "SELECT pg_advisory_xact_lock(hashtext('simops events'), 'events'::regclass::oid::int)",
     )
@@ -115,44 +111,58 @@ pub(crate) async fn append(connection: &mut Link, events: &[NewEvent]) -> Work<(
     .fetch_all(&mut *connection)
     .await?;
     let inserted: HashSet<_> = inserted.into_iter().map(|(uid,)| uid).collect();
-    // Last, because its rows are those that everybody waits for; sorted, so that nobody waits in a
-    // circle.
-    let mut counts = BTreeMap::<_, i64>::new();
-    let mut days = Days::default();
-    for (event, mode) in events.iter().zip(&modes).filter(|(e, _)| inserted.contains(&e.uid)) {
-        days.add(event);
-        if let Some(run_id) = &event.run_id {
-            *counts.entry((run_id.as_str(), event.event_type.as_str(), *mode)).or_default() += 1;
-        }
-    }
-    add_counts(&mut *connection, &counts).await?;
-    days.store(connection).await
+    let mut sums = EventSums::default();
+    events.iter().filter(|event| inserted.contains(&event.uid)).for_each(|event| sums.add(event));
+    add_sums(connection, &sums).await
 }
 
-async fn add_counts(connection: &mut Link, counts: &BTreeMap<(&str, &str, &str), i64>) -> Work<()> {
-    if counts.is_empty() {
+/// Adds to the stored sums. Last in a transaction, because all who append update the same rows.
+async fn add_sums(connection: &mut Link, sums: &EventSums<'_>) -> Work<()> {
+    let runs = &sums.of_runs;
+    if !runs.is_empty() {
+        sqlx::query(
+            "INSERT INTO event_counts (run_id, event_type, mode, count) \
+             SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) \
+             ON CONFLICT (run_id, event_type, mode) DO UPDATE \
+             SET count = event_counts.count + excluded.count",
+        )
+        .bind(runs.keys().map(|key| key.0).collect::<Vec<_>>())
+        .bind(runs.keys().map(|key| key.1).collect::<Vec<_>>())
+        .bind(runs.keys().map(|key| key.2).collect::<Vec<_>>())
+        .bind(runs.values().copied().collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
+    }
+    let days = &sums.of_days;
+    if days.is_empty() {
         return Ok(());
     }
-    let column = |of: fn(&(&'_ str, &'_ str, &'_ str)) -> String| {
-        counts.keys().map(of).collect::<Vec<String>>()
+    let class = |of: fn(&EventClassKey<'_>) -> String| {
+        days.keys().map(|(_, _, class)| of(class)).collect::<Vec<_>>()
     };
-    sqlx::query(
-        "INSERT INTO event_counts (run_id, event_type, mode, count) \
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) \
-         ON CONFLICT (run_id, event_type, mode) DO UPDATE \
-         SET count = event_counts.count + excluded.count",
-    )
-    .bind(column(|key| key.0.to_owned()))
-    .bind(column(|key| key.1.to_owned()))
-    .bind(column(|key| key.2.to_owned()))
-    .bind(counts.values().copied().collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
+    let sql = format!(
+        "INSERT INTO event_days (day, run_id, {EVENT_CLASS_COLUMNS}, count) \
+         SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::text[], $5::bigint[], \
+             $6::text[], $7::bool[], $8::bigint[]) \
+         ON CONFLICT (day, run_id, {EVENT_CLASS_COLUMNS}) DO UPDATE \
+         SET count = event_days.count + excluded.count"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(days.keys().map(|(day, ..)| Day(*day)).collect::<Vec<_>>())
+        .bind(days.keys().map(|(_, run_id, _)| *run_id).collect::<Vec<_>>())
+        .bind(class(|class| class.0.to_owned()))
+        .bind(class(|class| class.1.to_owned()))
+        .bind(days.keys().map(|(_, _, class)| class.2).collect::<Vec<_>>())
+        .bind(class(|class| class.3.to_owned()))
+        .bind(days.keys().map(|(_, _, class)| class.4).collect::<Vec<_>>())
+        .bind(days.values().copied().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-async fn list(connection: &mut Link, filter: &EventFilter) -> Work<Page<Event>> {
-    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE id < $1");
+fn list(filter: &EventFilter) -> Statement {
+    let mut sql = format!("SELECT {EVENT_COLUMNS} FROM events WHERE id < $1");
     let conditions = [
         ("run_id =", filter.run_id.is_some()),
         ("event_type =", filter.event_type.is_some()),
@@ -172,42 +182,5 @@ async fn list(connection: &mut Link, filter: &EventFilter) -> Work<Page<Event>> 
     for bound in [filter.after, filter.until].into_iter().flatten() {
         query = query.bind(Micros(bound));
     }
-    let rows = query.bind(one_more(filter.limit)).fetch_all(connection).await?;
-    let events = rows.iter().map(event).collect::<sqlx::Result<_>>()?;
-    Ok(Page::cut(events, filter.limit, |event| event.id))
-}
-
-async fn count(connection: &mut Link, scope: &ActivityScope) -> Work<Vec<EventCount>> {
-    let query = match scope {
-        ActivityScope::Run(run_id) => sqlx::query(
-            "SELECT event_type, mode, count FROM event_counts WHERE run_id = $1 ORDER BY 1, 2",
-        )
-        .bind(run_id),
-        ActivityScope::Since(since) => sqlx::query(
-            "SELECT event_type, mode, count(*) FROM events WHERE created_at >= $1 \
-             GROUP BY 1, 2 ORDER BY 1, 2",
-        )
-        .bind(Micros(*since)),
-    };
-    let rows = query.fetch_all(connection).await?;
-    let counts = rows.iter().map(|row| {
-        Ok(EventCount {
-            event_type: row.try_get(0)?,
-            mode: RuntimeMode::parse(row.try_get(1)?),
-            count: row.try_get(2)?,
-        })
-    });
-    Ok(counts.collect::<sqlx::Result<_>>()?)
-}
-
-pub(crate) fn event(row: &PgRow) -> sqlx::Result<Event> {
-    Ok(Event {
-        id: row.try_get(0)?,
-        run_id: row.try_get(1)?,
-        agent_id: row.try_get(2)?,
-        event_type: row.try_get(3)?,
-        description: row.try_get(4)?,
-        metadata: row.try_get::<Json<_>, _>(5)?.0,
-        created_at: row.try_get::<Micros, _>(6)?.0,
-    })
+    query.bind(one_more(filter.limit))
 }

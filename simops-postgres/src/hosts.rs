@@ -1,33 +1,33 @@
-//! What hosts report of themselves.
+//! Reports of hosts.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use simops::Result;
 use simops::control::HostReport;
 use simops::store::HostStore;
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use simops::store::sql::{HOST_COLUMNS, SqlRow, host};
+use sqlx::AssertSqlSafe;
 
 use crate::PostgresStore;
-use crate::codec::{Micros, Word};
+use crate::codec::{Cells, Micros, Word};
 use crate::error::Work;
 use crate::transaction::Tx;
 
 #[async_trait]
 impl HostStore for PostgresStore {
     async fn report(&self, report: &HostReport) -> Result<()> {
-        self.base.write_known(|tx| put(tx, report)).await
+        self.base.write_idempotent(|tx| put(tx, report)).await
     }
 
     async fn leave(&self, host_id: &str) -> Result<()> {
         self.base
-            .write_known(|mut tx| async move {
+            .write_idempotent(|mut tx| async move {
                 let left = sqlx::query("DELETE FROM hosts WHERE id = $1")
                     .bind(host_id)
                     .execute(&mut *tx)
                     .await?;
                 if left.rows_affected() > 0 {
-                    tx.tell_watchers();
+                    tx.notify_watchers();
                 }
                 Ok((tx, ()))
             })
@@ -35,21 +35,16 @@ impl HostStore for PostgresStore {
     }
 
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
-        self.base
-            .look(|mut connection| async move {
-                let rows = sqlx::query("SELECT * FROM hosts WHERE last_seen >= $1 ORDER BY id")
-                    .bind(Micros(since))
-                    .fetch_all(&mut *connection)
-                    .await?;
-                let hosts = rows.iter().map(host).collect::<sqlx::Result<_>>()?;
-                Ok((connection, hosts))
-            })
-            .await
+        let statement = || {
+            let sql = format!("SELECT {HOST_COLUMNS} FROM hosts WHERE last_seen >= $1 ORDER BY id");
+            sqlx::query(AssertSqlSafe(sql)).bind(Micros(since))
+        };
+        self.base.fetch_all(statement, |row| host(row)).await
     }
 
     async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
         self.base
-            .write_known(|mut tx| async move {
+            .write_idempotent(|mut tx| async move {
                 sqlx::query("DELETE FROM hosts WHERE last_seen < $1")
                     .bind(Micros(before))
                     .execute(&mut *tx)
@@ -61,7 +56,7 @@ impl HostStore for PostgresStore {
 }
 
 async fn put(mut tx: Tx, report: &HostReport) -> Work<(Tx, ())> {
-    // What it said before, read and replaced in one statement.
+    // Reads the last report and replaces it in one statement.
     let before = sqlx::query(
         "WITH before AS (SELECT state, generation FROM hosts WHERE id = $1 FOR UPDATE), \
          put AS (INSERT INTO hosts (id, version, last_seen, generation, state, in_flight_calls, \
@@ -82,22 +77,9 @@ async fn put(mut tx: Tx, report: &HostReport) -> Work<(Tx, ())> {
     .bind(report.owns_world)
     .fetch_optional(&mut *tx)
     .await?;
-    let same = before.map(|row| row.try_get::<bool, _>("same")).transpose()?;
+    let same = before.map(|row| Cells(&row).flag(0)).transpose()?;
     if same != Some(true) {
-        tx.tell_watchers();
+        tx.notify_watchers();
     }
     Ok((tx, ()))
-}
-
-fn host(row: &PgRow) -> sqlx::Result<HostReport> {
-    let in_flight: i64 = row.try_get("in_flight_calls")?;
-    Ok(HostReport {
-        id: row.try_get("id")?,
-        version: row.try_get("version")?,
-        last_seen: row.try_get::<Micros, _>("last_seen")?.0,
-        generation: row.try_get::<i64, _>("generation")?.cast_unsigned(),
-        state: row.try_get::<Word<_>, _>("state")?.0,
-        in_flight_calls: in_flight.try_into().unwrap_or(u32::MAX),
-        owns_world: row.try_get("owns_world")?,
-    })
 }

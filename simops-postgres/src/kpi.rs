@@ -1,24 +1,25 @@
-//! What visitors did: events appended, and the sums of their days moved in the same transaction.
+//! Visitors' events, appended in one transaction with the sums of their days.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use jiff::ToSpan;
 use jiff::civil::Date;
-use simops::kpi::summary::Days;
-use simops::kpi::sums::{RETENTION_DAYS, SUM_FIELDS, apply_steps};
+use simops::kpi::Days;
 use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
 use simops::store::KpiStore;
-use simops::{Error, ErrorKind, Result};
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row};
+use simops::store::rules::{RETENTION_DAYS, apply_steps};
+use simops::store::sql::VisitorSteps;
+use simops::{Error, Result};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::codec::{Day, Json, Micros};
+use crate::codec::{Json, Micros};
 use crate::error::{Work, is_duplicate};
-use crate::kpi_known::{Known, StepsOf};
+use crate::kpi_dedup_index::DedupIndex;
 use crate::kpi_recount::{rebuild, recount};
+use crate::kpi_rows::{days, insert_steps, lock, put_steps, put_sums, replace_token, steps, sums};
 use crate::link::Link;
 use crate::transaction::Base;
 
@@ -30,7 +31,7 @@ impl KpiStore for PostgresStore {
 
     async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
         self.base
-            .look(|mut connection| async move {
+            .query(|mut connection| async move {
                 let days = days(&mut connection, first, last).await?;
                 Ok((connection, days))
             })
@@ -51,22 +52,25 @@ impl KpiStore for PostgresStore {
     }
 }
 
-/// Records what several callers bring, in one transaction; how many of each were new. Events have
-/// uids, so what was lost with its connection is recorded again; what was durable then is not new.
+/// Records the events of several calls in one transaction; how many of each were new. Events have
+/// uids, so a transaction that was lost with its connection is repeated; events that were durable are
+/// then not new.
 pub(crate) async fn record_all(
     base: Base,
-    known: Known,
+    known: DedupIndex,
     calls: Vec<Vec<KpiEvent>>,
 ) -> Result<Vec<Result<u64>>> {
-    // Of one uid the first counts.
+    // Of events with the same uid, the first counts.
     let mut seen = HashSet::new();
-    let fresh = calls.iter().flatten().filter(|event| seen.insert(event.uid));
-    let mut fresh: Vec<_> = fresh.collect();
-    // Whoever brings the same ones brings them in the same order, so that nobody waits in a circle.
-    fresh.sort_unstable_by_key(|event| event.uid);
-    // Mostly all are new, and rows that must be new cost half of those that may be there.
-    let recorded = match record(&base, &known, &fresh, Rows::AreNew).await {
-        Err(error) if is_duplicate(&error) => record(&base, &known, &fresh, Rows::MayBeThere).await,
+    let unique = calls.iter().flatten().filter(|event| seen.insert(event.uid));
+    let mut unique: Vec<_> = unique.collect();
+    // Sorted, to avoid deadlocks with a process that records the same events.
+    unique.sort_unstable_by_key(|event| event.uid);
+    // Usually all are new, and inserts that fail on a conflict cost half of those that skip it.
+    let recorded = match record(&base, &known, &unique, Expect::New).await {
+        Err(error) if is_duplicate(&error) => {
+            record(&base, &known, &unique, Expect::MaybeStored).await
+        }
         recorded => recorded,
     };
     let mut new = recorded?;
@@ -74,48 +78,34 @@ pub(crate) async fn record_all(
     Ok(calls.iter().map(count).map(|count| Ok(count as u64)).collect())
 }
 
-/// What is expected of the rows to be written.
+/// What is expected of the rows to insert.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rows {
-    /// One that is there undoes the transaction.
-    AreNew,
-    /// One that is there stays, or is replaced.
-    MayBeThere,
+enum Expect {
+    /// A stored row rolls the transaction back.
+    New,
+    /// A stored row is skipped or replaced.
+    MaybeStored,
 }
 
 /// The uids of the events that were new.
 async fn record(
     base: &Base,
-    known: &Known,
+    known: &DedupIndex,
     events: &[&KpiEvent],
-    rows: Rows,
+    expect: Expect,
 ) -> Result<HashSet<Uuid>> {
-    base.write_known(|mut tx| async move {
-        // While another still moves sums: its line begins where they are read.
-        let new = insert(&mut tx, events, rows).await?;
+    base.write_idempotent(|mut tx| async move {
+        // Before the lock, while another transaction may still change sums.
+        let new = insert(&mut tx, events, expect).await?;
         let token = lock(&mut tx).await?;
         let recorded: Vec<_> = events.iter().filter(|event| new.contains(&event.uid)).collect();
         if !recorded.is_empty() {
-            let steps = move_sums(&mut tx, known.take(token), &recorded, rows).await?;
-            known.put(draw_token(&mut tx).await?, steps);
+            let steps = change_sums(&mut tx, known.take(token), &recorded, expect).await?;
+            known.put(replace_token(&mut tx).await?, steps);
         }
         Ok((tx, new))
     })
     .await
-}
-
-/// Stands in the line of those who record; the token of what visitors did.
-pub(crate) async fn lock(connection: &mut Link) -> Work<Uuid> {
-    let token = sqlx::query_as("SELECT token FROM kpi_line FOR UPDATE");
-    let (token,): (Uuid,) = token.fetch_one(connection).await?;
-    Ok(token)
-}
-
-/// What visitors did has changed: nobody's memory of it holds but that under the new token.
-pub(crate) async fn draw_token(connection: &mut Link) -> Work<Uuid> {
-    let token = Uuid::now_v7();
-    sqlx::query("UPDATE kpi_line SET token = $1").bind(token).execute(connection).await?;
-    Ok(token)
 }
 
 const INSERT_EVENTS: &str = "INSERT INTO kpi_events (uid, kind, visitor_id, session_id, run_id, event_id, surface, \
@@ -124,8 +114,12 @@ const INSERT_EVENTS: &str = "INSERT INTO kpi_events (uid, kind, visitor_id, sess
          $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::json[], \
          $12::timestamptz[], $13::timestamptz[])";
 
-/// The uids of those that were not stored.
-async fn insert(connection: &mut Link, events: &[&KpiEvent], rows: Rows) -> Work<HashSet<Uuid>> {
+/// Inserts events; the uids of those that were not stored.
+async fn insert(
+    connection: &mut Link,
+    events: &[&KpiEvent],
+    expect: Expect,
+) -> Work<HashSet<Uuid>> {
     if events.is_empty() {
         return Ok(HashSet::new());
     }
@@ -133,9 +127,9 @@ async fn insert(connection: &mut Link, events: &[&KpiEvent], rows: Rows) -> Work
     let text = |of: fn(&KpiEvent) -> Option<&str>| {
         events.iter().map(|event| of(event)).collect::<Vec<_>>()
     };
-    let statement = match rows {
-        Rows::AreNew => INSERT_EVENTS.to_owned(),
-        Rows::MayBeThere => format!("{INSERT_EVENTS} ON CONFLICT DO NOTHING RETURNING uid"),
+    let statement = match expect {
+        Expect::New => INSERT_EVENTS.to_owned(),
+        Expect::MaybeStored => format!("{INSERT_EVENTS} ON CONFLICT DO NOTHING RETURNING uid"),
     };
     let inserted: Vec<(Uuid,)> = sqlx::query_as(AssertSqlSafe(statement))
         .bind(events.iter().map(|event| event.uid).collect::<Vec<_>>())
@@ -153,53 +147,53 @@ async fn insert(connection: &mut Link, events: &[&KpiEvent], rows: Rows) -> Work
         .bind(events.iter().map(|event| Micros(event.received_at)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    Ok(match rows {
-        Rows::AreNew => events.iter().map(|event| event.uid).collect(),
-        Rows::MayBeThere => inserted.into_iter().map(|(uid,)| uid).collect(),
+    Ok(match expect {
+        Expect::New => events.iter().map(|event| event.uid).collect(),
+        Expect::MaybeStored => inserted.into_iter().map(|(uid,)| uid).collect(),
     })
 }
 
-/// What is known of visitors then.
-async fn move_sums(
+/// Changes the sums and steps by `events`; the steps that are known then.
+async fn change_sums(
     connection: &mut Link,
-    mut known: StepsOf,
+    mut known: VisitorSteps,
     events: &[&&KpiEvent],
-    rows: Rows,
-) -> Work<StepsOf> {
-    let mut moved: BTreeMap<Date, DaySums> = BTreeMap::new();
+    expect: Expect,
+) -> Work<VisitorSteps> {
+    let mut changes: BTreeMap<Date, DaySums> = BTreeMap::new();
     let mut seen: BTreeMap<(Uuid, Date), Steps> = BTreeMap::new();
     for event in events {
-        moved.entry(event.day()).or_default().count(event.kind);
+        changes.entry(event.day()).or_default().count(event.kind);
         let steps = seen.entry((event.visitor, event.day())).or_default();
         *steps = *steps | event.kind.step();
     }
-    let kept = sums_of(connection, &days_near(&seen)).await?;
+    let stored = sums(connection, &days_near(&seen)).await?;
     let unknown: Vec<_> =
-        places(&seen, &kept).into_iter().filter(|place| !known.contains_key(place)).collect();
-    known.extend(unknown.iter().map(|place| (*place, Steps::default())));
+        keys(&seen, &stored).into_iter().filter(|key| !known.contains_key(key)).collect();
+    known.extend(unknown.iter().map(|key| (*key, Steps::default())));
     known.extend(steps(connection, &unknown).await?);
     let (mut new, mut changed) = (Vec::new(), Vec::new());
     for ((visitor, day), seen) in seen {
         let on = |day| Ok::<_, Error>(known.get(&(visitor, day)).copied().unwrap_or_default());
-        let change = |day, change: &dyn Fn(&mut DaySums)| change(moved.entry(day).or_default());
+        let change = |day, change: &dyn Fn(&mut DaySums)| change(changes.entry(day).or_default());
         let before = on(day)?;
         let steps = apply_steps(day, seen, on, change)?;
         if steps != before {
             known.insert((visitor, day), steps);
-            let is_new = rows == Rows::AreNew && before == Steps::default();
+            let is_new = expect == Expect::New && before == Steps::default();
             if is_new { &mut new } else { &mut changed }.push(((visitor, day), steps));
         }
     }
     insert_steps(connection, &new).await?;
     put_steps(connection, &changed).await?;
-    for (day, more) in &mut moved {
-        *more = kept.get(day).copied().unwrap_or_default().plus(more);
+    for (day, change) in &mut changes {
+        *change = stored.get(day).copied().unwrap_or_default().plus(change);
     }
-    put_sums(connection, &moved).await?;
+    put_sums(connection, &changes).await?;
     Ok(known)
 }
 
-/// The days that `seen` may move or be compared with.
+/// The days whose sums `seen` may change or depend on.
 fn days_near(seen: &BTreeMap<(Uuid, Date), Steps>) -> BTreeSet<Date> {
     let days: BTreeSet<_> = seen.keys().map(|(_, day)| *day).collect();
     let near = |day: &Date| {
@@ -210,10 +204,10 @@ fn days_near(seen: &BTreeMap<(Uuid, Date), Steps>) -> BTreeSet<Date> {
     days.iter().flat_map(near).collect()
 }
 
-/// The places that visitors' steps on a day are compared with: that day, and for who may have become a
-/// viewer those of a return. A day of which no viewer is `kept` has none to return.
-fn places(seen: &BTreeMap<(Uuid, Date), Steps>, kept: &Days) -> BTreeSet<(Uuid, Date)> {
-    let viewed = |day: &Date| kept.get(day).is_some_and(|sums| sums.viewers > 0);
+/// The keys of the steps that `seen` depends on: its own, and for viewers the days of a return. Days
+/// without stored viewers are left out.
+fn keys(seen: &BTreeMap<(Uuid, Date), Steps>, stored: &Days) -> BTreeSet<(Uuid, Date)> {
+    let viewed = |day: &Date| stored.get(day).is_some_and(|sums| sums.viewers > 0);
     let around = |(&(visitor, day), steps): (&(Uuid, Date), &Steps)| {
         let returns: &[i64] = if steps.is_viewer() { &RETENTION_DAYS } else { &[] };
         let near = returns.iter().flat_map(|days| [-days, *days]);
@@ -221,110 +215,4 @@ fn places(seen: &BTreeMap<(Uuid, Date), Steps>, kept: &Days) -> BTreeSet<(Uuid, 
         near.filter(viewed).chain([day]).map(move |day| (visitor, day))
     };
     seen.iter().flat_map(around).collect()
-}
-
-async fn sums_of(connection: &mut Link, wanted: &BTreeSet<Date>) -> Work<Days> {
-    let wanted: Vec<_> = wanted.iter().copied().map(Day).collect();
-    let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day = ANY($1)").bind(wanted);
-    read_days(&rows.fetch_all(connection).await?)
-}
-
-async fn steps(connection: &mut Link, places: &[(Uuid, Date)]) -> Work<StepsOf> {
-    if places.is_empty() {
-        return Ok(StepsOf::new());
-    }
-    let rows = sqlx::query(
-        // With the limit each place is looked up by itself, and never the whole table read.
-        "SELECT asked.visitor, asked.day, found.steps \
-         FROM unnest($1::uuid[], $2::date[]) AS asked (visitor, day), \
-         LATERAL (SELECT steps FROM kpi_steps \
-             WHERE kpi_steps.visitor = asked.visitor AND kpi_steps.day = asked.day LIMIT 1) AS found",
-    )
-    .bind(places.iter().map(|(visitor, _)| *visitor).collect::<Vec<_>>())
-    .bind(places.iter().map(|(_, day)| Day(*day)).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    let found = rows
-        .iter()
-        .map(|row| Ok(((row.try_get(0)?, row.try_get::<Day, _>(1)?.0), of_bits(row.try_get(2)?))));
-    Ok(found.collect::<sqlx::Result<_>>()?)
-}
-
-/// Bits as they are stored.
-pub(crate) fn of_bits(bits: i32) -> Steps {
-    Steps(u16::try_from(bits).unwrap_or_default())
-}
-
-/// Keeps what visitors have done first on a day.
-async fn insert_steps(connection: &mut Link, new: &[((Uuid, Date), Steps)]) -> Work<()> {
-    write_steps(connection, INSERT_STEPS, new).await
-}
-
-/// Replaces what visitors have done.
-pub(crate) async fn put_steps(
-    connection: &mut Link,
-    changed: &[((Uuid, Date), Steps)],
-) -> Work<()> {
-    let replacing = "ON CONFLICT (visitor, day) DO UPDATE SET steps = excluded.steps";
-    write_steps(connection, &format!("{INSERT_STEPS} {replacing}"), changed).await
-}
-
-const INSERT_STEPS: &str = "INSERT INTO kpi_steps (visitor, day, steps) \
-                            SELECT * FROM unnest($1::uuid[], $2::date[], $3::integer[])";
-
-async fn write_steps(
-    connection: &mut Link,
-    statement: &str,
-    steps: &[((Uuid, Date), Steps)],
-) -> Work<()> {
-    if steps.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(AssertSqlSafe(statement.to_owned()))
-        .bind(steps.iter().map(|((visitor, _), _)| *visitor).collect::<Vec<_>>())
-        .bind(steps.iter().map(|((_, day), _)| Day(*day)).collect::<Vec<_>>())
-        .bind(steps.iter().map(|(_, steps)| i32::from(steps.0)).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn days(connection: &mut Link, first: Date, last: Date) -> Work<Days> {
-    let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day BETWEEN $1 AND $2")
-        .bind(Day::at_least(first))
-        .bind(Day::at_least(last))
-        .fetch_all(connection)
-        .await?;
-    read_days(&rows)
-}
-
-fn read_days(rows: &[PgRow]) -> Work<Days> {
-    rows.iter().map(|row| Ok((row.try_get::<Day, _>(0)?.0, of_figures(row.try_get(1)?)?))).collect()
-}
-
-/// Every day that has sums.
-pub(crate) async fn all_days(connection: &mut Link) -> Work<Days> {
-    days(connection, Date::MIN, Date::MAX).await
-}
-
-/// Replaces the sums of days.
-pub(crate) async fn put_sums(connection: &mut Link, sums: &BTreeMap<Date, DaySums>) -> Work<()> {
-    for (day, sums) in sums {
-        sqlx::query(
-            "INSERT INTO kpi_days (day, sums) VALUES ($1, $2) \
-             ON CONFLICT (day) DO UPDATE SET sums = excluded.sums",
-        )
-        .bind(Day(*day))
-        .bind(sums.to_array().as_slice())
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
-}
-
-fn of_figures(figures: Vec<i64>) -> Result<DaySums> {
-    let unreadable =
-        |_| Error::new(ErrorKind::Unusable, "a day's sums cannot be read: rebuild them");
-    let figures: [i64; SUM_FIELDS] = figures.try_into().map_err(unreadable)?;
-    Ok(DaySums::from_array(&figures))
 }

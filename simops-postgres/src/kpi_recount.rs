@@ -1,56 +1,51 @@
-//! Visitors' events counted anew.
-
-use std::collections::HashMap;
+//! Recounts visitors' events and repairs what is stored.
 
 use futures_util::TryStreamExt;
-use jiff::civil::Date;
 use simops::clock::day_of;
-use simops::kpi::event::hash_key;
-use simops::kpi::recount::Recounter;
-use simops::kpi::{Kind, KpiRecount, Steps};
-use simops::{Error, ErrorKind};
+use simops::kpi::KpiRecount;
+use simops::store::rules::Recounter;
+use simops::store::rules::hash_key;
+use simops::store::sql::{SqlRow, count_wrong_steps, kpi_kind};
 use sqlx::{Executor, Row};
-use uuid::Uuid;
 
-use crate::codec::{Day, Micros};
+use crate::codec::Cells;
 use crate::error::Work;
-use crate::kpi::{all_days, draw_token, lock, of_bits, put_steps, put_sums};
+use crate::kpi_rows::{add_pruned, all_days, all_steps, lock, put_steps, put_sums, replace_token};
 use crate::link::Link;
-use crate::retention::count_pruned_visits;
 use crate::transaction::Tx;
 
-/// Visitors' days that are written at once.
-const AT_ONCE: usize = 10_000;
+/// Visitors' days per statement.
+const BATCH: usize = 10_000;
 
-/// What is kept, and what the events say.
+/// Compares what is stored with a recount of the events.
 pub(crate) async fn recount(connection: &mut Link) -> Work<KpiRecount> {
     count(connection).await.map(|(found, _)| found)
 }
 
-/// Puts right what is kept, while nobody else records.
+/// As [`recount`], and replaces what is stored with the recount. Others cannot record meanwhile.
 pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, KpiRecount)> {
     lock(&mut tx).await?;
     let (found, counted) = count(&mut tx).await?;
     tx.execute("DELETE FROM kpi_days; DELETE FROM kpi_steps").await?;
-    draw_token(&mut tx).await?;
+    replace_token(&mut tx).await?;
     put_sums(&mut tx, &found.counted).await?;
-    let steps: Vec<_> = counted.steps().iter().map(|(place, steps)| (*place, *steps)).collect();
-    for part in steps.chunks(AT_ONCE) {
-        put_steps(&mut tx, part).await?;
+    let steps: Vec<_> = counted.steps().iter().map(|(key, steps)| (*key, *steps)).collect();
+    for batch in steps.chunks(BATCH) {
+        put_steps(&mut tx, batch).await?;
     }
     Ok((tx, found))
 }
 
 async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
-    let kept_steps = kept_steps(connection).await?;
+    let stored = all_steps(connection).await?;
     let mut counted = Recounter::default();
-    count_pruned_visits(&mut *connection, &mut counted).await?;
-    let mut rows =
-        sqlx::query("SELECT kind, visitor_id, occurred_at FROM kpi_events").fetch(&mut *connection);
+    add_pruned(&mut *connection, &mut counted).await?;
+    let sql = "SELECT kind::bigint, visitor_id, occurred_at FROM kpi_events";
+    let mut rows = sqlx::query(sql).fetch(&mut *connection);
     while let Some(row) = rows.try_next().await? {
-        let kind = kind_of(row.try_get(0)?)?;
-        let day = day_of(row.try_get::<Micros, _>(2)?.0);
-        counted.count(kind, hash_key(row.try_get(1)?), day);
+        let cells = Cells(&row);
+        let visitor = hash_key(row.try_get(1)?);
+        counted.count(kpi_kind(cells.int(0)?)?, visitor, day_of(cells.time(2)?));
     }
     drop(rows);
     let found = KpiRecount {
@@ -58,33 +53,7 @@ async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
         pruned: counted.pruned(),
         kept: all_days(connection).await?,
         counted: counted.days(),
-        wrong_steps: differences(&kept_steps, counted.steps()),
+        wrong_steps: count_wrong_steps(&stored, counted.steps()),
     };
     Ok((found, counted))
-}
-
-/// The kind that is stored under a code.
-pub(crate) fn kind_of(code: i16) -> Work<Kind> {
-    let unknown = "the database holds an event of an unknown kind";
-    let kind = usize::try_from(code).ok().and_then(Kind::of_code);
-    Ok(kind.ok_or_else(|| Error::new(ErrorKind::Unusable, unknown))?)
-}
-
-type StepsOf = HashMap<(Uuid, Date), Steps>;
-
-async fn kept_steps(connection: &mut Link) -> Work<StepsOf> {
-    let mut kept = StepsOf::new();
-    let mut rows = sqlx::query("SELECT visitor, day, steps FROM kpi_steps").fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let place = (row.try_get(0)?, row.try_get::<Day, _>(1)?.0);
-        kept.insert(place, of_bits(row.try_get(2)?));
-    }
-    Ok(kept)
-}
-
-/// How many visitors' days are kept otherwise than counted.
-fn differences(kept: &StepsOf, counted: &StepsOf) -> u64 {
-    let wrong = kept.iter().filter(|(place, steps)| counted.get(place) != Some(steps)).count();
-    let absent = counted.keys().filter(|place| !kept.contains_key(place)).count();
-    (wrong + absent) as u64
 }

@@ -1,23 +1,21 @@
-//! The leader lease.
+//! Leader leases.
 
 use async_trait::async_trait;
 use simops::Result;
+use simops::store::sql::{LEADER_LEASE_COLUMNS, leader_lease};
 use simops::store::{LeaderLease, LeaderLeaseStore};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::AssertSqlSafe;
 
 use crate::PostgresStore;
 
 #[async_trait]
 impl LeaderLeaseStore for PostgresStore {
     async fn leader_lease(&self, name: &str) -> Result<Option<LeaderLease>> {
-        self.base
-            .look(|mut connection| async move {
-                let row = sqlx::query("SELECT * FROM duties WHERE duty = $1").bind(name);
-                let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(leader_lease).transpose()?))
-            })
-            .await
+        let statement = || {
+            let sql = format!("SELECT {LEADER_LEASE_COLUMNS} FROM duties WHERE duty = $1");
+            sqlx::query(AssertSqlSafe(sql)).bind(name)
+        };
+        self.base.fetch_optional(statement, |row| leader_lease(row)).await
     }
 
     async fn replace_leader_lease(
@@ -27,7 +25,7 @@ impl LeaderLeaseStore for PostgresStore {
     ) -> Result<bool> {
         self.base
             .write(|mut tx| async move {
-                // Concurrent candidates queue on the row lock; the second one finds the row changed.
+                // The later of two rivals waits for the row and then finds it changed.
                 let query = match seen {
                     None => sqlx::query(
                         "INSERT INTO duties (duty, holder, fence, beat) VALUES ($1, $2, $3, $4) \
@@ -54,13 +52,4 @@ impl LeaderLeaseStore for PostgresStore {
             })
             .await
     }
-}
-
-fn leader_lease(row: &PgRow) -> sqlx::Result<LeaderLease> {
-    Ok(LeaderLease {
-        name: row.try_get("duty")?,
-        holder: row.try_get("holder")?,
-        fence: row.try_get::<i64, _>("fence")?.cast_unsigned(),
-        renewals: row.try_get::<i64, _>("beat")?.cast_unsigned(),
-    })
 }

@@ -1,4 +1,4 @@
-//! A connection that knows whether its session stays: only then are statements kept prepared in it.
+//! A connection that prepares named statements only if its session is its own.
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -11,15 +11,15 @@ use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 #[derive(Debug)]
 pub(crate) struct Link {
     live: PoolConnection<Postgres>,
-    session_stays: bool,
+    owns_session: bool,
 }
 
 impl Link {
-    pub(crate) fn new(live: PoolConnection<Postgres>, session_stays: bool) -> Self {
-        Self { live, session_stays }
+    pub(crate) fn new(live: PoolConnection<Postgres>, owns_session: bool) -> Self {
+        Self { live, owns_session }
     }
 
-    /// Closes it without a word.
+    /// Closes the connection without a goodbye to the server.
     pub(crate) fn discard(self) {
         drop(self.live.detach());
     }
@@ -37,7 +37,7 @@ impl<'c> Executor<'c> for &'c mut Link {
         E: 'q + Execute<'q, Postgres>,
     {
         let connection: &'c mut PgConnection = &mut self.live;
-        match self.session_stays {
+        match self.owns_session {
             true => connection.fetch_many(query),
             false => connection.fetch_many(Unnamed(query)),
         }
@@ -49,7 +49,7 @@ impl<'c> Executor<'c> for &'c mut Link {
         E: 'q + Execute<'q, Postgres>,
     {
         let connection: &'c mut PgConnection = &mut self.live;
-        match self.session_stays {
+        match self.owns_session {
             true => connection.fetch_optional(query),
             false => connection.fetch_optional(Unnamed(query)),
         }
@@ -68,8 +68,8 @@ impl<'c> Executor<'c> for &'c mut Link {
     }
 }
 
-/// A query whose statement has no name: gone with its transaction, so that a pooler may lend the
-/// next one another session.
+/// A query with an unnamed statement, which ends with its transaction: a pooler may run the next one
+/// on another session.
 struct Unnamed<Q>(Q);
 
 impl<'q, Q: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<Q> {

@@ -1,29 +1,28 @@
-//! Where a database lies: `postgres://USER:PASSWORD@HOST:PORT/NAME`.
+//! Database URLs: `postgres://USER:PASSWORD@HOST:PORT/NAME`.
 
 use std::str::FromStr;
 
 use simops::{Error, Result};
 use sqlx::postgres::PgConnectOptions;
 
-/// What sessions are called in the database's own views.
+/// The application name of sessions.
 const NAME: &str = "simops";
-/// Statements kept prepared per connection: more than the store has.
+/// Capacity of the statement cache of a connection: more than the store has.
 const STATEMENTS: usize = 128;
 
-/// An address, read.
+/// A parsed URL.
 #[derive(Clone)]
 pub(crate) struct Location {
     pub(crate) connect: PgConnectOptions,
-    /// Whether a pooler in transaction mode stands before the database; `None` when the address
-    /// does not say.
+    /// Whether the URL is that of a pooler in transaction mode; `None` if it does not say.
     pub(crate) pooled: Option<bool>,
 }
 
 impl Location {
-    /// The location that `url`, given as `name`, spells.
+    /// Parses `url`, the value of the variable `name`.
     ///
     /// # Errors
-    /// `Invalid`. The URL is never quoted: it holds a password.
+    /// `Invalid` for another URL. It is not quoted: it may hold a password.
     pub(crate) fn parse(name: &str, url: &str) -> Result<Self> {
         let wrong = |what: &str| Error::invalid(name, what);
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -39,14 +38,14 @@ impl Location {
         })?;
         let named = connect.get_application_name().is_some();
         let connect = if named { connect } else { connect.application_name(NAME) };
-        // Poolers know no such session parameter, and no float is ever stored as one.
+        // Poolers reject this session parameter, and no floats are stored.
         let connect = connect.extra_float_digits(None).statement_cache_capacity(STATEMENTS);
         Ok(Self { connect, pooled })
     }
 }
 
-/// `url` without a parameter `pooled` (or `pgbouncer`, as others call it), and its value. `None`
-/// when it has another than true or false.
+/// `url` without its parameter `pooled` or `pgbouncer`, and the value of that. `None` if the value is
+/// neither true nor false.
 fn take_pooled(url: &str) -> Option<(String, Option<bool>)> {
     let Some((base, query)) = url.split_once('?') else { return Some((url.to_owned(), None)) };
     let (mut kept, mut pooled) = (Vec::new(), None);

@@ -1,16 +1,16 @@
-//! The schema: how old it is, and how it is brought up to date.
+//! Migrates the schema.
 
-use simops::{Error, ErrorKind};
+use simops::store::sql::pending_migrations;
 use sqlx::Executor;
 
-use crate::connection::{Connections, How};
+use crate::connection::{Connections, TxMode};
 use crate::error::Work;
 use crate::link::Link;
 
-/// Names the lock under which the schema changes: "SiOp".
+/// The advisory lock of migrations: "SiOp".
 const LOCK: i64 = 0x5369_4f70;
 
-/// Each brings the schema from its index to the next version. Append only.
+/// Each migrates the schema from its index to the next version. Append only.
 const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
@@ -27,16 +27,16 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0013_production_mark.sql"),
 ];
 
-/// Brings the schema up to date.
+/// Migrates the schema.
 ///
-/// All in one transaction under one lock, so of several processes that start at once one migrates
-/// and the others find it done; a crash leaves the old schema or the new one. The lock belongs to
-/// the transaction, so it holds behind a pooler, too.
+/// Runs in one transaction under one lock: of several processes that start at once, one migrates,
+/// and a crash leaves the old schema or the new one. The lock belongs to the transaction, so it also
+/// works behind a pooler.
 pub(crate) async fn migrate(connections: &Connections) -> Work<()> {
-    let mut tx = connections.begin(How::WriteLong).await?;
+    let mut tx = connections.begin(TxMode::WriteLong).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
     let version = version(&mut tx).await?;
-    let pending = MIGRATIONS.get(version..).ok_or_else(|| newer(version))?;
+    let pending = pending_migrations(&MIGRATIONS, version)?;
     if pending.is_empty() {
         return tx.commit().await;
     }
@@ -63,14 +63,4 @@ async fn version(connection: &mut Link) -> Work<usize> {
     let (version,): (i32,) =
         sqlx::query_as("SELECT version FROM simops_schema").fetch_one(&mut *connection).await?;
     Ok(usize::try_from(version).unwrap_or(usize::MAX))
-}
-
-fn newer(version: usize) -> Error {
-    let detail = format!(
-        "written by a newer simops: its schema has version {version}, this simops {} knows up to \
-         {}; upgrade simops or use another database",
-        simops::VERSION,
-        MIGRATIONS.len()
-    );
-    Error::new(ErrorKind::Unusable, detail)
 }

@@ -1,8 +1,8 @@
-//! Whether a pooler in transaction mode stands before the database.
+//! Detects a pooler in transaction mode.
 //!
-//! Such a pooler lends a session only for a transaction: statements prepared in one are missing in
-//! the next, and notifications do not arrive. It shows by two connections that are answered by one
-//! process of the server, or one connection that is answered by two.
+//! Such a pooler assigns a session per transaction: statements prepared in one are missing in the
+//! next, and notifications do not arrive. It is detected if two connections reach the same server
+//! process, or one connection reaches two.
 
 use simops::{Error, Result};
 use sqlx::postgres::PgConnection;
@@ -13,20 +13,20 @@ use crate::PostgresOptions;
 use crate::error::{Failure, Work};
 use crate::location::Location;
 
-/// Rounds of asking: another client may take the session that a pooler would have lent us.
+/// Rounds of queries: another client may hold the session that both connections would share.
 const ROUNDS: usize = 4;
 
-/// Whether one does.
+/// Whether `location` is that of a pooler.
 ///
 /// # Errors
-/// Of connecting.
-pub(crate) async fn stands_before(location: &Location, options: &PostgresOptions) -> Result<bool> {
-    let asked = timeout(options.acquire_within, ask(location)).await;
+/// Those of connecting.
+pub(crate) async fn is_pooled(location: &Location, options: &PostgresOptions) -> Result<bool> {
+    let pooled = timeout(options.acquire_timeout, detect(location)).await;
     let late = |_| Error::unavailable("the database does not answer");
-    asked.map_err(late)?.map_err(Failure::into_error)
+    pooled.map_err(late)?.map_err(Failure::into_error)
 }
 
-async fn ask(location: &Location) -> Work<bool> {
+async fn detect(location: &Location) -> Work<bool> {
     let mut one = PgConnection::connect_with(&location.connect).await?;
     let mut other = PgConnection::connect_with(&location.connect).await?;
     let mut seen = (None, None);
@@ -37,13 +37,13 @@ async fn ask(location: &Location) -> Work<bool> {
         pooled |= seen.1.is_some_and(|seen| seen != second);
         seen = (Some(first), Some(second));
     }
-    // Who asked has its answer, whether or not the goodbye arrives.
+    // A failure to close does not change the result.
     let _ = one.close().await;
     let _ = other.close().await;
     Ok(pooled)
 }
 
-/// The process of the server that answers; asked without preparing anything.
+/// The id of the server process, queried without a prepared statement.
 async fn process(connection: &mut PgConnection) -> Work<String> {
     let row = connection.fetch_one("SELECT pg_backend_pid()::text").await?;
     Ok(row.try_get(0)?)

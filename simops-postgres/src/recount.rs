@@ -3,24 +3,19 @@
 use std::collections::BTreeMap;
 
 use jiff::civil::Date;
-use simops::usage::budget::CallTotals;
-use simops::usage::recount::{Pair, Recount};
+use simops::store::sql::{call_totals, day_totals};
+use simops::usage::CallTotals;
 use simops::usage::{DayUse, Lease};
+use simops::usage::{Pair, Recount};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::codec::Day;
-use crate::days::{day_uses, put_day_use, totals};
+use crate::codec::{Cells, Day};
+use crate::days::{day_uses, put_day_use};
 use crate::error::Work;
 use crate::link::Link;
-use crate::retention::pruned_calls;
 use crate::transaction::Tx;
-use crate::usage::{call_sums, call_totals, put_run_totals, run_totals};
-use crate::{counter_epoch, leases};
-
-/// Sums of a day's calls as SQL, as [`simops::usage::DayTotals::of`] counts them.
-pub(crate) const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
-     count(*) FILTER (WHERE provider = 'groq'), count(*) FILTER (WHERE provider = 'gemini'), \
-     count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";
+use crate::usage_rows::{DAY_SUMS, all_pruned_calls, call_sums, put_run_totals, run_totals};
+use crate::{counter_epoch_rows, lease_rows};
 
 /// All stored sums, and what they should be.
 pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
@@ -30,7 +25,7 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
 
     let sql = format!("SELECT {DAY_SUMS}, day FROM usage GROUP BY day");
     for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
-        let settled = totals(&row, 0)?;
+        let settled = day_totals(Cells(&row), 0)?;
         all += settled.calls_total;
         days.entry(row.try_get::<Day, _>("day")?.0).or_default().counted.settled = settled;
     }
@@ -39,10 +34,10 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
         call_sums()
     );
     for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
-        runs.entry(row.try_get("run_id")?).or_default().counted = call_totals(&row, 0)?;
+        runs.entry(row.try_get("run_id")?).or_default().counted = call_totals(Cells(&row), 0)?;
     }
     let mut pruned: i64 = 0;
-    for gone in pruned_calls(&mut *connection).await? {
+    for gone in all_pruned_calls(&mut *connection).await? {
         pruned = pruned.saturating_add(gone.of_run.calls);
         let day = &mut days.entry(gone.day).or_default().counted;
         day.settled = day.settled + gone.of_day;
@@ -51,7 +46,7 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
             *run = *run + gone.of_run;
         }
     }
-    let open = leases::all(&mut *connection).await?;
+    let open = lease_rows::all(&mut *connection).await?;
     for lease in &open {
         let day = &mut days.entry(lease.day).or_default().counted;
         day.reserved = day.reserved + Lease::totals(lease);
@@ -83,7 +78,7 @@ pub(crate) async fn recount(connection: &mut Link) -> Work<Recount> {
 /// Counts all sums again and corrects those that are wrong, while no other process counts. Returns what
 /// it found.
 pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, Recount)> {
-    counter_epoch::lock(&mut tx).await?;
+    counter_epoch_rows::lock(&mut tx).await?;
     let found = recount(&mut tx).await?;
     for (day, Pair { kept, counted }) in &found.days {
         if kept != counted {

@@ -1,31 +1,24 @@
-//! Old rows deleted, and what was counted of them kept beside the logs.
+//! Prunes old rows. Sums of the pruned rows are kept.
 
 use async_trait::async_trait;
-use jiff::civil::Date;
 use simops::Result;
-use simops::kpi::recount::Recounter;
+use simops::store::sql::{count, log_table, log_time};
 use simops::store::{LogTable, PruneCutoff, RetentionStore};
-use simops::usage::DayTotals;
-use simops::usage::budget::CallTotals;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::AssertSqlSafe;
 
 use crate::PostgresStore;
-use crate::codec::{Day, Micros, count};
-use crate::days::totals;
+use crate::codec::Micros;
 use crate::error::Work;
-use crate::kpi::of_bits;
-use crate::kpi_recount::kind_of;
 use crate::link::Link;
-use crate::recount::DAY_SUMS;
-use crate::usage::{CALLS_BY_END, call_totals};
-use crate::{counter_epoch, kpi};
+use crate::usage_rows::{CALLS_BY_END, DAY_SUMS};
+use crate::{counter_epoch_rows, kpi_rows};
 
 #[async_trait]
 impl RetentionStore for PostgresStore {
     async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
         self.base
             .read_long(|mut connection| async move {
-                let (table, condition) = (table(log), condition(log));
+                let (table, condition) = (log_table(log), condition(log));
                 let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
                 let (count,): (i64,) = sqlx::query_as(AssertSqlSafe(sql))
                     .bind(Micros(old.before))
@@ -38,7 +31,7 @@ impl RetentionStore for PostgresStore {
     }
 
     async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
-        // Found first: visits have no index by time, and nobody shall wait for the search.
+        // Searched first, without locks: visitors' events have no index by time.
         let places = self.base.read_long(|mut connection| async move {
             let places = old_places(&mut connection, log, old, limit).await?;
             Ok((connection, places))
@@ -52,11 +45,11 @@ impl RetentionStore for PostgresStore {
                 let deleted = match log {
                     LogTable::Events => delete_events(&mut tx, places, old).await?,
                     LogTable::Ledger => {
-                        counter_epoch::lock(&mut tx).await?;
+                        counter_epoch_rows::lock(&mut tx).await?;
                         delete_calls(&mut tx, places, old).await?
                     }
                     LogTable::Visits => {
-                        kpi::lock(&mut tx).await?;
+                        kpi_rows::lock(&mut tx).await?;
                         delete_visits(&mut tx, places, old).await?
                     }
                 };
@@ -66,15 +59,7 @@ impl RetentionStore for PostgresStore {
     }
 }
 
-fn table(log: LogTable) -> &'static str {
-    match log {
-        LogTable::Events => "events",
-        LogTable::Ledger => "usage",
-        LogTable::Visits => "kpi_events",
-    }
-}
-
-/// The column that numbers rows as they come.
+/// The column that numbers rows in the order of insertion.
 fn place(log: LogTable) -> &'static str {
     match log {
         LogTable::Events | LogTable::Visits => "id",
@@ -82,17 +67,9 @@ fn place(log: LogTable) -> &'static str {
     }
 }
 
-/// The column of the time by which rows are old.
-fn time(log: LogTable) -> &'static str {
-    match log {
-        LogTable::Events | LogTable::Ledger => "created_at",
-        LogTable::Visits => "occurred_at",
-    }
-}
-
-/// Tells old rows, by a time $1 and a run $2.
+/// Whether a row may be pruned, by a time $1 and a run $2 that is kept.
 fn condition(log: LogTable) -> String {
-    let (table, place, time) = (table(log), place(log), time(log));
+    let (table, place, time) = (log_table(log), place(log), log_time(log));
     let run = match log {
         LogTable::Events | LogTable::Ledger => "run_id IS DISTINCT FROM $2",
         LogTable::Visits => "TRUE",
@@ -108,7 +85,7 @@ async fn old_places(
     old: &PruneCutoff,
     limit: usize,
 ) -> Work<Vec<i64>> {
-    let (table, place, condition) = (table(log), place(log), condition(log));
+    let (table, place, condition) = (log_table(log), place(log), condition(log));
     let order = match log {
         LogTable::Events | LogTable::Ledger => "created_at",
         LogTable::Visits => "id",
@@ -164,34 +141,6 @@ async fn delete_calls(connection: &mut Link, places: &[i64], old: &PruneCutoff) 
     Ok(deleted)
 }
 
-/// Deleted calls of a run on a day.
-pub(crate) struct PrunedCalls {
-    pub(crate) day: Date,
-    pub(crate) run_id: Option<String>,
-    pub(crate) of_day: DayTotals,
-    pub(crate) of_run: CallTotals,
-}
-
-/// What was counted of deleted calls.
-pub(crate) async fn pruned_calls(connection: &mut Link) -> Work<Vec<PrunedCalls>> {
-    let rows = sqlx::query(
-        "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost, \
-             calls_total, success_calls, fallback_calls, total_tokens, cost, day, run_id \
-         FROM usage_pruned",
-    );
-    let rows = rows.fetch_all(connection).await?;
-    let calls = rows.iter().map(|row| {
-        let run_id: String = row.try_get("run_id")?;
-        Ok(PrunedCalls {
-            day: row.try_get::<Day, _>("day")?.0,
-            run_id: Some(run_id).filter(|run_id| !run_id.is_empty()),
-            of_day: totals(row, 0)?,
-            of_run: call_totals(row, 6)?,
-        })
-    });
-    Ok(calls.collect::<sqlx::Result<_>>()?)
-}
-
 async fn delete_visits(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {
     let (deleted,): (i64,) = sqlx::query_as(
         "WITH gone AS ( \
@@ -208,25 +157,4 @@ async fn delete_visits(connection: &mut Link, places: &[i64], old: &PruneCutoff)
     .fetch_one(connection)
     .await?;
     Ok(deleted)
-}
-
-/// Counts what was kept of deleted visits: how many, and what each visitor did on their days.
-pub(crate) async fn count_pruned_visits(
-    connection: &mut Link,
-    counted: &mut Recounter,
-) -> Work<()> {
-    let rows = sqlx::query("SELECT day, kind, events FROM kpi_pruned");
-    for row in rows.fetch_all(&mut *connection).await? {
-        let events: i64 = row.try_get(2)?;
-        let day = row.try_get::<Day, _>(0)?.0;
-        counted.count_pruned(kind_of(row.try_get(1)?)?, day, events.cast_unsigned());
-    }
-    let rows = sqlx::query(
-        "SELECT visitor, day, steps FROM kpi_steps WHERE day IN (SELECT day FROM kpi_pruned)",
-    );
-    for row in rows.fetch_all(connection).await? {
-        let day = row.try_get::<Day, _>(1)?.0;
-        counted.add_known_steps(row.try_get(0)?, day, of_bits(row.try_get(2)?));
-    }
-    Ok(())
 }

@@ -1,52 +1,54 @@
-//! How a call reaches the database: on one connection, repeated where that is right, and never for
-//! longer than its caller waits.
+//! Runs a call on one connection, with retries where they are safe and within a time limit.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use simops::{Error, Result};
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::{Connection, Connections, How};
+use crate::codec::Cells;
+use crate::connection::{Connection, Connections, TxMode};
 use crate::error::Work;
 use crate::link::Link;
-use crate::watch::{count_up, publish};
+use crate::revision::{increment_revision, publish};
 
-/// How often a transaction is done anew because it gave way to another.
-const MOST_CONFLICTS: u32 = 20;
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// Maximum retries after conflicts with other transactions.
+const MAX_CONFLICTS: u32 = 20;
+const MIN_BACKOFF: Duration = Duration::from_millis(2);
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
 
-/// What every call needs; a clone shares it.
+/// What every call needs. A clone shares it.
 #[derive(Clone)]
 pub(crate) struct Base {
     pub(crate) connections: Arc<Connections>,
     pub(crate) revision: watch::Sender<u64>,
-    /// Where notifications are heard.
+    /// The channel of notifications.
     pub(crate) channel: Arc<str>,
-    pub(crate) answer_within: Duration,
-    /// Whether the ledger is a table of partitions by time.
+    pub(crate) call_timeout: Duration,
+    /// Whether the ledger is partitioned by time.
     pub(crate) ledger_by_time: bool,
 }
 
 /// A transaction that writes.
 pub(crate) struct Tx {
     connection: Connection,
-    moved: bool,
-    undone: bool,
+    notify: bool,
+    rolled_back: bool,
 }
 
 impl Tx {
-    /// Tells watchers once the transaction is durable.
-    pub(crate) fn tell_watchers(&mut self) {
-        self.moved = true;
+    /// Notifies watchers once the transaction is durable.
+    pub(crate) fn notify_watchers(&mut self) {
+        self.notify = true;
     }
 
-    /// The transaction is to leave nothing behind.
-    pub(crate) fn undone(mut self) -> Self {
-        self.undone = true;
+    /// Rolls the transaction back instead of committing it.
+    pub(crate) fn rolled_back(mut self) -> Self {
+        self.rolled_back = true;
         self
     }
 }
@@ -65,74 +67,111 @@ impl DerefMut for Tx {
     }
 }
 
-/// What may be done anew.
+/// A statement with its values.
+pub(crate) type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
+
+/// Which failures are retried.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
-    /// What the server says it has undone.
-    Undone,
-    /// That, and what was lost with its connection: it carries an id, so doing it twice is doing it
-    /// once.
-    Lost,
+pub(crate) enum RetryOn {
+    /// Transactions that the server rolled back.
+    Conflict,
+    /// Those, and lost connections: the work carries an id, so repeating it has no further effect.
+    LostConnection,
 }
 
 impl Base {
-    /// Does `work` in a transaction, durable when this returns. A connection that is lost at the
-    /// commit leaves its outcome unknown.
+    /// Runs `work` in a transaction, durable when this returns. If the connection is lost during the
+    /// commit, the outcome is unknown.
     pub(crate) async fn write<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Tx, T)>>,
     {
-        self.within(self.repeat(Again::Undone, || self.transaction(How::Write, &work))).await
+        self.within(self.retry(RetryOn::Conflict, || self.transaction(TxMode::Write, &work))).await
     }
 
-    /// As [`Base::write`], for work that carries an id: a lost connection is no reason to fail.
-    pub(crate) async fn write_known<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
+    /// As [`Base::write`], for work that carries an id and is retried after a lost connection.
+    pub(crate) async fn write_idempotent<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Tx, T)>>,
     {
-        self.within(self.repeat(Again::Lost, || self.transaction(How::Write, &work))).await
+        self.within(self.retry(RetryOn::LostConnection, || self.transaction(TxMode::Write, &work)))
+            .await
     }
 
-    /// As [`Base::write`], for as long as it takes.
+    /// As [`Base::write_idempotent`], without a time limit.
     pub(crate) async fn write_long<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Tx, T)>>,
     {
-        let done = self.repeat(Again::Lost, || self.transaction(How::WriteLong, &work)).await;
+        let done = self
+            .retry(RetryOn::LostConnection, || self.transaction(TxMode::WriteLong, &work))
+            .await;
         done.map_err(crate::error::Failure::into_error)
     }
 
-    /// Reads by one statement.
-    pub(crate) async fn look<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T>
+    /// Reads with one statement.
+    pub(crate) async fn query<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Connection, T)>>,
     {
-        let look = async || {
+        let query = async || {
             let (connection, found) = work(self.connections.reader().await?).await?;
             connection.done(self.connections.pooled()).await?;
             Ok(found)
         };
-        self.within(self.repeat(Again::Lost, look)).await
+        self.within(self.retry(RetryOn::LostConnection, query)).await
     }
 
-    /// Reads by several statements, all of one moment.
+    /// Reads all rows of a statement.
+    pub(crate) async fn fetch_all<T>(
+        &self,
+        statement: impl Fn() -> Statement + Sync,
+        read: impl Fn(Cells<'_>) -> sqlx::Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let (statement, read) = (&statement, &read);
+        self.query(|mut connection| async move {
+            let rows = statement().fetch_all(&mut *connection).await?;
+            let found = rows.iter().map(|row| read(Cells(row))).collect::<sqlx::Result<_>>()?;
+            Ok((connection, found))
+        })
+        .await
+    }
+
+    /// Reads the row of a statement, if there is one.
+    pub(crate) async fn fetch_optional<T>(
+        &self,
+        statement: impl Fn() -> Statement + Sync,
+        read: impl Fn(Cells<'_>) -> sqlx::Result<T> + Sync,
+    ) -> Result<Option<T>> {
+        let (statement, read) = (&statement, &read);
+        self.query(|mut connection| async move {
+            let row = statement().fetch_optional(&mut *connection).await?;
+            let found = row.as_ref().map(|row| read(Cells(row))).transpose()?;
+            Ok((connection, found))
+        })
+        .await
+    }
+
+    /// Reads with several statements, on one snapshot.
     pub(crate) async fn read<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Connection, T)>>,
     {
-        self.within(self.repeat(Again::Lost, || self.moment(How::Read, &work))).await
+        self.within(self.retry(RetryOn::LostConnection, || self.snapshot(TxMode::Read, &work)))
+            .await
     }
 
-    /// As [`Base::read`], for as long as it takes.
+    /// As [`Base::read`], without a time limit.
     pub(crate) async fn read_long<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Connection, T)>>,
     {
-        let done = self.repeat(Again::Lost, || self.moment(How::ReadLong, &work)).await;
+        let done =
+            self.retry(RetryOn::LostConnection, || self.snapshot(TxMode::ReadLong, &work)).await;
         done.map_err(crate::error::Failure::into_error)
     }
 
-    async fn moment<T, F>(&self, how: How, work: &impl Fn(Connection) -> F) -> Work<T>
+    async fn snapshot<T, F>(&self, how: TxMode, work: &impl Fn(Connection) -> F) -> Work<T>
     where
         F: Future<Output = Work<(Connection, T)>>,
     {
@@ -141,62 +180,63 @@ impl Base {
         Ok(found)
     }
 
-    async fn transaction<T, F>(&self, how: How, work: &impl Fn(Tx) -> F) -> Work<T>
+    async fn transaction<T, F>(&self, how: TxMode, work: &impl Fn(Tx) -> F) -> Work<T>
     where
         F: Future<Output = Work<(Tx, T)>>,
     {
         let connection = self.connections.begin(how).await?;
-        let (mut tx, value) = work(Tx { connection, moved: false, undone: false }).await?;
-        if tx.undone {
+        let (mut tx, value) = work(Tx { connection, notify: false, rolled_back: false }).await?;
+        if tx.rolled_back {
             tx.connection.roll_back().await?;
             return Ok(value);
         }
-        let moved = if tx.moved { Some(count_up(&mut tx, &self.channel).await?) } else { None };
+        let new_revision =
+            if tx.notify { Some(increment_revision(&mut tx, &self.channel).await?) } else { None };
         tx.connection.commit().await?;
-        if let Some(revision) = moved {
+        if let Some(revision) = new_revision {
             publish(&self.revision, revision);
         }
         Ok(value)
     }
 
-    async fn repeat<T, F>(&self, again: Again, attempt: impl Fn() -> F) -> Work<T>
+    async fn retry<T, F>(&self, retry_on: RetryOn, attempt: impl Fn() -> F) -> Work<T>
     where
         F: Future<Output = Work<T>>,
     {
-        let (mut conflicts, mut losses, mut pause) = (0, 0, FIRST_PAUSE);
+        let (mut conflicts, mut losses, mut backoff) = (0, 0, MIN_BACKOFF);
         loop {
             let failure = match attempt().await {
-                Err(failure) if failure.is_conflict() && conflicts < MOST_CONFLICTS => {
+                Err(failure) if failure.is_conflict() && conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     failure
                 }
                 Err(failure)
-                    if again == Again::Lost
+                    if retry_on == RetryOn::LostConnection
                         && failure.spoils_connection()
-                        && losses < self.connections.tries() =>
+                        && losses < self.connections.max_retries() =>
                 {
                     losses += 1;
                     failure
                 }
                 done => return done,
             };
-            tracing::debug!(?failure, "done anew");
-            sleep(jitter(pause)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tracing::debug!(?failure, "transaction retried");
+            sleep(jitter(backoff)).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
 
     async fn within<T>(&self, work: impl Future<Output = Work<T>>) -> Result<T> {
-        match timeout(self.answer_within, work).await {
+        match timeout(self.call_timeout, work).await {
             Ok(done) => done.map_err(crate::error::Failure::into_error),
             Err(_) => Err(Error::unavailable("the database does not answer in time")),
         }
     }
 }
 
-/// Between half of `pause` and all of it, so that rivals do not meet again.
-fn jitter(pause: Duration) -> Duration {
+/// Between half of `backoff` and all of it, so that rivals do not retry at the same time.
+fn jitter(backoff: Duration) -> Duration {
     let chance = uuid::Uuid::now_v7().as_u128() % 1_000;
     let share = u32::try_from(chance).unwrap_or(0);
-    pause / 2 + pause / 2 * share / 1_000
+    backoff / 2 + backoff / 2 * share / 1_000
 }

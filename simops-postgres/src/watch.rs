@@ -1,8 +1,7 @@
-//! The revision that watchers follow: counted in the database, published in this process.
+//! Follows the commits of other processes.
 //!
-//! Own commits publish it at once. Those of other processes arrive as notifications; a slow look
-//! at the stored revision is the net beneath them, and all there is behind a pooler that passes no
-//! notifications.
+//! They arrive as notifications. Polling the
+//! stored revision is the fallback, and all there is behind a pooler that passes no notifications.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -10,127 +9,102 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::error::Work;
-use crate::link::Link;
+use crate::revision::{publish, stored};
 use crate::transaction::Base;
 
-/// How long to leave a database alone that cannot be heard.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
-/// How long a notification may take before the connection that should have told it is replaced.
-const TOLD_WITHIN: Duration = Duration::from_millis(500);
+/// Delay after a failure to poll or to listen.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How late a notification may be before the connection that listens is replaced.
+const NOTIFY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Counts the revision up in the transaction that is open, and notifies when it is durable; the new
-/// one.
-pub(crate) async fn count_up(connection: &mut Link, channel: &str) -> Work<u64> {
-    let (revision, _): (i64, String) = sqlx::query_as(
-        "WITH next AS (UPDATE revisions SET revision = revision + 1 RETURNING revision) \
-         SELECT revision, pg_notify($1, revision::text)::text FROM next",
-    )
-    .bind(channel)
-    .fetch_one(connection)
-    .await?;
-    Ok(revision.cast_unsigned())
+/// The state of the connection that listens for notifications.
+pub(crate) struct NotifyListener {
+    is_listening: AtomicBool,
+    reconnect: Notify,
 }
 
-/// The revision that is stored.
-pub(crate) async fn stored(connection: &mut Link) -> Work<u64> {
-    let (revision,): (i64,) =
-        sqlx::query_as("SELECT revision FROM revisions").fetch_one(connection).await?;
-    Ok(revision.cast_unsigned())
-}
-
-/// Wakes watchers when `now` is news to them. Notifications, looks and own commits may overtake
-/// each other, so an older revision is none.
-pub(crate) fn publish(revision: &watch::Sender<u64>, now: u64) -> bool {
-    revision.send_if_modified(|seen| {
-        let news = now > *seen;
-        *seen = now.max(*seen);
-        news
-    })
-}
-
-/// How a store hears of the commits of others.
-pub(crate) struct Ears {
-    hears: AtomicBool,
-    deaf: Notify,
-}
-
-impl Ears {
+impl NotifyListener {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { hears: AtomicBool::new(false), deaf: Notify::new() })
+        Arc::new(Self { is_listening: AtomicBool::new(false), reconnect: Notify::new() })
     }
 }
 
-/// Looks at the stored revision: rarely while notifications arrive, often while they do not.
-pub(crate) async fn look(base: Base, ears: Arc<Ears>, every: Duration, unnotified: Duration) {
+/// Polls the stored revision, more often while notifications do not arrive.
+pub(crate) async fn poll(
+    base: Base,
+    listener: Arc<NotifyListener>,
+    interval: Duration,
+    interval_unnotified: Duration,
+) {
     loop {
-        let hears = ears.hears.load(Ordering::Relaxed);
-        sleep(if hears { every } else { unnotified }).await;
-        match look_once(&base).await {
-            Ok(now) if hears && now > *base.revision.borrow() => {
-                // Its notification may be under way.
-                sleep(TOLD_WITHIN).await;
+        let is_listening = listener.is_listening.load(Ordering::Relaxed);
+        sleep(if is_listening { interval } else { interval_unnotified }).await;
+        match poll_once(&base).await {
+            Ok(now) if is_listening && now > *base.revision.borrow() => {
+                // The notification may still arrive.
+                sleep(NOTIFY_TIMEOUT).await;
                 if publish(&base.revision, now) {
-                    warn!("a change was not notified; listening anew");
-                    ears.deaf.notify_one();
+                    warn!(code = "notification_lost", "change not notified; listening again");
+                    listener.reconnect.notify_one();
                 }
             }
             Ok(now) => drop(publish(&base.revision, now)),
-            Err(_) => sleep(AFTER_A_FAILURE).await,
+            Err(_) => sleep(RETRY_DELAY).await,
         }
     }
 }
 
-async fn look_once(base: &Base) -> simops::Result<u64> {
-    base.look(|mut connection| async move {
+async fn poll_once(base: &Base) -> simops::Result<u64> {
+    base.query(|mut connection| async move {
         let revision = stored(&mut connection).await?;
         Ok((connection, revision))
     })
     .await
 }
 
-/// Listens for notifications, on a connection of its own, again whenever it is lost.
-pub(crate) async fn listen(base: Base, ears: Arc<Ears>, pool: PgPool) {
-    let mut told = false;
+/// Listens for notifications on its own connection, and reconnects when it is lost.
+pub(crate) async fn listen(base: Base, listener: Arc<NotifyListener>, pool: PgPool) {
+    let mut has_warned = false;
     loop {
-        let heard = tokio::select! {
-            heard = hear(&base, &ears, &pool) => heard,
-            () = ears.deaf.notified() => Ok(()),
+        let result = tokio::select! {
+            result = receive(&base, &listener, &pool) => result,
+            () = listener.reconnect.notified() => Ok(()),
         };
-        ears.hears.store(false, Ordering::Relaxed);
-        match heard {
-            Ok(()) => told = false,
-            Err(error) if !told => {
-                warn!(%error, "notifications of the database are not heard; looking often instead");
-                told = true;
+        listener.is_listening.store(false, Ordering::Relaxed);
+        match result {
+            Ok(()) => has_warned = false,
+            Err(error) if !has_warned => {
+                let code = "notifications_unavailable";
+                warn!(code, %error, "cannot listen for notifications; polling instead");
+                has_warned = true;
             }
             Err(_) => {}
         }
-        sleep(AFTER_A_FAILURE).await;
+        sleep(RETRY_DELAY).await;
     }
 }
 
-async fn hear(base: &Base, ears: &Ears, pool: &PgPool) -> Result<(), sqlx::Error> {
+async fn receive(base: &Base, listener: &NotifyListener, pool: &PgPool) -> sqlx::Result<()> {
     let connect = async {
-        let mut listener = PgListener::connect_with(pool).await?;
-        // A lost connection is to be seen, so that what it would have told is looked up.
-        listener.eager_reconnect(false);
-        listener.listen(&base.channel).await?;
-        Ok::<_, sqlx::Error>(listener)
+        let mut connection = PgListener::connect_with(pool).await?;
+        // A lost connection must be noticed, so that changes are polled for.
+        connection.eager_reconnect(false);
+        connection.listen(&base.channel).await?;
+        Ok::<_, sqlx::Error>(connection)
     };
-    let connected = timeout(base.answer_within, connect).await;
-    let mut listener = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    ears.hears.store(true, Ordering::Relaxed);
-    info!("notifications of the database are heard");
-    // What happened before was told to nobody here.
-    if let Ok(now) = look_once(base).await {
+    let connected = timeout(base.call_timeout, connect).await;
+    let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    listener.is_listening.store(true, Ordering::Relaxed);
+    info!("listening for notifications");
+    // Earlier changes were not notified to this connection.
+    if let Ok(now) = poll_once(base).await {
         publish(&base.revision, now);
     }
-    while let Some(notification) = listener.try_recv().await? {
+    while let Some(notification) = connection.try_recv().await? {
         if let Ok(now) = u64::from_str(notification.payload()) {
             publish(&base.revision, now);
         }

@@ -1,15 +1,15 @@
-//! Worlds: epochs and their documents.
+//! Epochs of the world and their documents.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
-use simops::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
+use simops::store::sql::{EPOCH_COLUMNS, count, epoch};
+use simops::store::{Documents, TurnCommit, World, WorldEpoch, WorldStore};
 use simops::{Error, Result};
-use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::PostgresStore;
-use crate::codec::{Json, Micros, count};
+use crate::codec::{Json, Micros};
 use crate::error::Work;
 use crate::events;
 use crate::link::Link;
@@ -27,26 +27,21 @@ impl WorldStore for PostgresStore {
                 .bind(Micros(now))
                 .fetch_one(&mut *tx)
                 .await?;
-                tx.tell_watchers();
+                tx.notify_watchers();
                 Ok((tx, epoch))
             })
             .await
     }
 
     async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
-        self.base
-            .look(|mut connection| async move {
-                let rows = sqlx::query(
-                    "SELECT * FROM epochs WHERE status = 'requested' AND requested_at >= $1 \
-                     ORDER BY epoch",
-                )
-                .bind(Micros(since))
-                .fetch_all(&mut *connection)
-                .await?;
-                let epochs = rows.iter().map(epoch).collect::<sqlx::Result<_>>()?;
-                Ok((connection, epochs))
-            })
-            .await
+        let statement = || {
+            let sql = format!(
+                "SELECT {EPOCH_COLUMNS} FROM epochs \
+                 WHERE status = 'requested' AND requested_at >= $1 ORDER BY epoch"
+            );
+            sqlx::query(AssertSqlSafe(sql)).bind(Micros(since))
+        };
+        self.base.fetch_all(statement, |row| epoch(row)).await
     }
 
     async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool> {
@@ -62,7 +57,7 @@ impl WorldStore for PostgresStore {
                 .await?;
                 let claimed = claimed.rows_affected() == 1;
                 if claimed {
-                    tx.tell_watchers();
+                    tx.notify_watchers();
                 }
                 Ok((tx, claimed))
             })
@@ -71,7 +66,7 @@ impl WorldStore for PostgresStore {
 
     async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()> {
         self.base
-            .write_known(|mut tx| async move {
+            .write_idempotent(|mut tx| async move {
                 if end_building(&mut tx, epoch, "ready", Some(result), None).await? {
                     put_documents(&mut tx, epoch, documents).await?;
                 }
@@ -82,7 +77,7 @@ impl WorldStore for PostgresStore {
 
     async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()> {
         self.base
-            .write_known(|mut tx| async move {
+            .write_idempotent(|mut tx| async move {
                 end_building(&mut tx, epoch, "failed", None, Some(reason)).await?;
                 Ok((tx, ()))
             })
@@ -90,13 +85,11 @@ impl WorldStore for PostgresStore {
     }
 
     async fn epoch(&self, number: i64) -> Result<Option<WorldEpoch>> {
-        self.base
-            .look(|mut connection| async move {
-                let row = sqlx::query("SELECT * FROM epochs WHERE epoch = $1").bind(number);
-                let row = row.fetch_optional(&mut *connection).await?;
-                Ok((connection, row.as_ref().map(epoch).transpose()?))
-            })
-            .await
+        let statement = || {
+            let sql = format!("SELECT {EPOCH_COLUMNS} FROM epochs WHERE epoch = $1");
+            sqlx::query(AssertSqlSafe(sql)).bind(number)
+        };
+        self.base.fetch_optional(statement, |row| epoch(row)).await
     }
 
     async fn delete_epochs(
@@ -106,8 +99,8 @@ impl WorldStore for PostgresStore {
         shown: Option<i64>,
     ) -> Result<u64> {
         self.base
-            .write_known(|mut tx| async move {
-                // Shared with turns, exclusive with a commit that shows another one meanwhile.
+            .write_idempotent(|mut tx| async move {
+                // Shared with turns, exclusive with a commit that shows another epoch.
                 let (by_now,): (Option<i64>,) =
                     sqlx::query_as("SELECT world_epoch FROM control FOR SHARE")
                         .fetch_one(&mut *tx)
@@ -142,7 +135,7 @@ impl WorldStore for PostgresStore {
     }
 }
 
-/// Ends the building of an epoch; false when it has ended so before.
+/// Ends the building of an epoch; false if it has ended with this status before.
 async fn end_building(
     tx: &mut Tx,
     epoch: i64,
@@ -161,7 +154,7 @@ async fn end_building(
     .execute(&mut **tx)
     .await?;
     if ended.rows_affected() == 1 {
-        tx.tell_watchers();
+        tx.notify_watchers();
         return Ok(true);
     }
     let before = sqlx::query("SELECT 1 FROM epochs WHERE epoch = $1 AND status = $2")
@@ -176,8 +169,8 @@ async fn end_building(
 }
 
 async fn commit_turn(mut tx: Tx, turn: &TurnCommit) -> Work<(Tx, i64)> {
-    // The lock is shared among turns; a commit that moves the gate waits for those under way, and
-    // those that come after it see the gate moved.
+    // Turns share the lock. A commit that changes the gate waits for the turns in flight, and later
+    // turns see the new gate.
     let (gate, shown): (i64, Option<i64>) =
         sqlx::query_as("SELECT gate_generation, world_epoch FROM control FOR SHARE")
             .fetch_one(&mut *tx)
@@ -244,20 +237,5 @@ async fn world(connection: &mut Link, epoch: i64) -> Work<World> {
     Ok(World {
         version: version.map(|(version,)| version).unwrap_or_default(),
         documents: documents.collect::<sqlx::Result<_>>()?,
-    })
-}
-
-fn epoch(row: &PgRow) -> sqlx::Result<WorldEpoch> {
-    let status = match row.try_get("status")? {
-        "requested" => EpochStatus::Requested,
-        "building" => EpochStatus::Building { host_id: row.try_get("host_id")? },
-        "ready" => EpochStatus::Ready { result: row.try_get::<Json<_>, _>("result")?.0 },
-        "failed" => EpochStatus::Failed { reason: row.try_get("reason")? },
-        _ => return Err(sqlx::Error::Decode("an epoch of no known status".into())),
-    };
-    Ok(WorldEpoch {
-        epoch: row.try_get("epoch")?,
-        status,
-        requested_at: row.try_get::<Micros, _>("requested_at")?.0,
     })
 }

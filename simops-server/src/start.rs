@@ -8,9 +8,9 @@ use std::time::Duration;
 use simops::control::Environment;
 use simops::jobs::Timers;
 use simops::llm::Router;
-use simops::notify::Deliver;
+use simops::notify::DeliveryTimer;
 use simops::ops::{EvaluateAlerts, Ops, OpsOptions, ReportWriter, WeeklyDigest};
-use simops::usage::expiry::keep_expiring;
+use simops::usage::keep_expiring;
 use simops::usage::open_counter;
 use simops::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
@@ -63,7 +63,7 @@ pub async fn start(
     let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
     let (stop, stopping) = watch::channel(false);
-    let deliver = Deliver::new(Arc::clone(&store), Arc::clone(&clock), config.sinks.clone());
+    let deliver = DeliveryTimer::new(Arc::clone(&store), Arc::clone(&clock), config.sinks.clone());
     let timers = Timers::new(Arc::clone(&store))
         .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
         .with(Arc::new(deliver))

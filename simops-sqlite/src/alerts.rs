@@ -1,50 +1,51 @@
-//! Alerts and the outbox.
+//! Alerts and the outbox of messages.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
 use simops::Result;
 use simops::alert::{Alert, AlertRecords, Attempt, Delivery, DeliveryState, Message};
+use simops::store::sql::{SqlRow, body, count, one_more, page, placed_body};
 use simops::store::{AlertStore, FencingToken, MessageRecord, Page};
 use uuid::Uuid;
 
 use crate::SqliteStore;
-use crate::codec::{Json, Micros, count, one_more};
+use crate::codec::{Json, Micros, all, first};
 use crate::error::Work;
-use crate::leader_leases::leader_lease;
+use crate::leader_leases;
 
 #[async_trait]
 impl AlertStore for SqliteStore {
     async fn newest_alerts(&self) -> Result<Vec<Alert>> {
         let sql = "SELECT body FROM alerts \
                    WHERE place IN (SELECT max(place) FROM alerts GROUP BY metric) ORDER BY metric";
-        self.read(move |connection| bodies(connection, sql, [])).await
+        self.read(move |connection| all(connection, sql, [], |row| body(row))).await
     }
 
     async fn alert(&self, id: Uuid) -> Result<Option<Alert>> {
         let sql = "SELECT body FROM alerts WHERE id = ?1";
-        self.read(move |connection| body(connection, sql, [id.as_bytes()])).await
+        self.read(move |connection| first(connection, sql, [id.as_bytes()], |row| body(row))).await
     }
 
     async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>> {
-        let sql = "SELECT place, body FROM alerts WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
-        self.read(move |connection| page(connection, sql, before, limit)).await
+        let sql = "SELECT body, place FROM alerts WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
+        self.read(move |connection| page_of(connection, sql, before, limit)).await
     }
 
     async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
         let fingerprint = fingerprint.to_owned();
         let sql = "SELECT body FROM messages WHERE fingerprint = ?1 ORDER BY place DESC LIMIT 1";
         self.read(move |connection| {
-            let message = body(connection, sql, [&fingerprint])?;
+            let message = first(connection, sql, [&fingerprint], |row| body(row))?;
             message.map(|message| sent(connection, message)).transpose()
         })
         .await
     }
 
     async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>> {
-        let sql = "SELECT place, body FROM messages WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
+        let sql = "SELECT body, place FROM messages WHERE place < ?1 ORDER BY place DESC LIMIT ?2";
         self.read(move |connection| {
-            let Page { items, next } = page(connection, sql, before, limit)?;
+            let Page { items, next } = page_of(connection, sql, before, limit)?;
             let items = items.into_iter().map(|message| sent(connection, message));
             Ok(Page { items: items.collect::<Work<_>>()?, next })
         })
@@ -60,20 +61,15 @@ impl AlertStore for SqliteStore {
         let sql = "SELECT body FROM deliveries \
                    WHERE sink = ?1 AND target = ?2 AND last_attempt_at IS NOT NULL \
                    ORDER BY last_attempt_at DESC, id DESC LIMIT 1";
-        self.read(move |connection| body(connection, sql, [&sink, &target])).await
+        self.read(move |connection| first(connection, sql, [&sink, &target], |row| body(row))).await
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT deliveries.body, messages.body FROM deliveries \
-                 JOIN messages ON messages.id = deliveries.message_id \
-                 WHERE due IS NOT NULL ORDER BY due, deliveries.id LIMIT ?1",
-            )?;
-            let rows = statement.query_map([count(limit)], |row| {
-                Ok((row.get::<_, Json<_>>(0)?.0, row.get::<_, Json<_>>(1)?.0))
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let sql = "SELECT deliveries.body, messages.body FROM deliveries \
+                       JOIN messages ON messages.id = deliveries.message_id \
+                       WHERE due IS NOT NULL ORDER BY due, deliveries.id LIMIT ?1";
+            all(connection, sql, [count(limit)], |row| Ok((row.json(0)?, row.json(1)?)))
         })
         .await
     }
@@ -89,14 +85,14 @@ impl AlertStore for SqliteStore {
         let (after, attempt) = (after.clone(), attempt.clone());
         self.write(move |tx| {
             let holds =
-                leader_lease(tx, &token.lease)?.is_some_and(|held| held.fence == token.fence);
+                leader_leases::get(tx, &token.lease)?.is_some_and(|held| held.fence == token.fence);
             if !holds || delivery(tx, before.id)?.as_ref() != Some(&before) {
                 return Ok(false);
             }
             put_delivery(tx, &after)?;
             tx.prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3)")?
                 .execute(params![attempt.delivery_id.as_bytes(), attempt.number, Json(&attempt)])?;
-            tx.tell_watchers();
+            tx.notify_watchers();
             Ok(true)
         })
         .await
@@ -104,11 +100,12 @@ impl AlertStore for SqliteStore {
 
     async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
         let sql = "SELECT body FROM attempts WHERE delivery_id = ?1 ORDER BY number";
-        self.read(move |connection| bodies(connection, sql, [delivery_id.as_bytes()])).await
+        self.read(move |connection| all(connection, sql, [delivery_id.as_bytes()], |row| body(row)))
+            .await
     }
 }
 
-/// Keeps what a change brings along.
+/// Stores the alert records of a change.
 pub(crate) fn put_alert_records(connection: &Connection, alert_records: &AlertRecords) -> Work<()> {
     for alert in &alert_records.alerts {
         connection
@@ -149,45 +146,22 @@ fn put_delivery(connection: &Connection, delivery: &Delivery) -> Work<()> {
 }
 
 fn delivery(connection: &Connection, id: Uuid) -> Work<Option<Delivery>> {
-    body(connection, "SELECT body FROM deliveries WHERE id = ?1", [id.as_bytes()])
+    let sql = "SELECT body FROM deliveries WHERE id = ?1";
+    first(connection, sql, [id.as_bytes()], |row| body(row))
 }
 
 fn sent(connection: &Connection, message: Message) -> Work<MessageRecord> {
     let sql = "SELECT body FROM deliveries WHERE message_id = ?1 ORDER BY sink";
-    let deliveries = bodies(connection, sql, [message.id.as_bytes()])?;
+    let deliveries = all(connection, sql, [message.id.as_bytes()], |row| body(row))?;
     Ok(MessageRecord { message, deliveries })
 }
 
-fn body<T: DeserializeOwned>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-) -> Work<Option<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row(values, |row| row.get::<_, Json<T>>(0)).optional()?;
-    Ok(found.map(|body| body.0))
-}
-
-fn bodies<T: DeserializeOwned>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-) -> Work<Vec<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_map(values, |row| row.get::<_, Json<T>>(0))?;
-    found.map(|body| Ok(body?.0)).collect()
-}
-
-fn page<T: DeserializeOwned>(
+fn page_of<T: DeserializeOwned>(
     connection: &Connection,
     sql: &str,
     before: Option<i64>,
     limit: usize,
 ) -> Work<Page<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
     let values = [before.unwrap_or(i64::MAX), one_more(limit)];
-    let found = statement
-        .query_map(values, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Json<T>>(1)?.0)))?;
-    let cut = Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |(place, _)| *place);
-    Ok(Page { items: cut.items.into_iter().map(|(_, item)| item).collect(), next: cut.next })
+    Ok(page(all(connection, sql, values, |row| placed_body(row))?, limit))
 }

@@ -1,12 +1,16 @@
-//! How values are stored: times as microseconds, JSON and words as text.
+//! How values are stored: times as microseconds, days as text or numbers, JSON and words as text.
 
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan, Unit};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use simops::store::sql::SqlRow;
+pub(crate) use simops::store::sql::{count, one_more};
 use simops::{Error, ErrorKind};
+use uuid::Uuid;
 
 use crate::error::Work;
 
@@ -26,7 +30,7 @@ impl FromSql for Micros {
     }
 }
 
-/// Anything as JSON text.
+/// A value as JSON text.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: Serialize> ToSql for Json<T> {
@@ -43,7 +47,7 @@ impl<T: DeserializeOwned> FromSql for Json<T> {
     }
 }
 
-/// One of a few words, spelled as in the API.
+/// A value as its name in the API.
 pub(crate) struct Word<T>(pub(crate) T);
 
 impl<T: Serialize> ToSql for Word<T> {
@@ -62,21 +66,83 @@ impl<T: DeserializeOwned> FromSql for Word<T> {
     }
 }
 
-/// How many rows to fetch for a page of `limit`: one more tells whether there is another page.
-pub(crate) fn one_more(limit: usize) -> i64 {
-    i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)
+/// A row as the mapping of records reads it.
+#[derive(Clone, Copy)]
+pub(crate) struct Cells<'r, 's>(pub(crate) &'r Row<'s>);
+
+impl SqlRow for Cells<'_, '_> {
+    type Error = rusqlite::Error;
+
+    fn is_null(&self, column: usize) -> rusqlite::Result<bool> {
+        Ok(self.0.get_ref(column)? == ValueRef::Null)
+    }
+
+    fn int(&self, column: usize) -> rusqlite::Result<i64> {
+        self.0.get(column)
+    }
+
+    fn flag(&self, column: usize) -> rusqlite::Result<bool> {
+        self.0.get(column)
+    }
+
+    fn text(&self, column: usize) -> rusqlite::Result<String> {
+        self.0.get(column)
+    }
+
+    fn time(&self, column: usize) -> rusqlite::Result<Timestamp> {
+        self.0.get(column).map(|Micros(time)| time)
+    }
+
+    fn day(&self, column: usize) -> rusqlite::Result<Date> {
+        let day = self.0.get_ref(column)?.as_str()?.parse();
+        day.map_err(|error: jiff::Error| FromSqlError::Other(error.into()).into())
+    }
+
+    fn uuid(&self, column: usize) -> rusqlite::Result<Uuid> {
+        self.0.get(column).map(Uuid::from_bytes)
+    }
+
+    fn json<T: DeserializeOwned>(&self, column: usize) -> rusqlite::Result<T> {
+        self.0.get(column).map(|Json(value)| value)
+    }
+
+    fn word<T: DeserializeOwned>(&self, column: usize) -> rusqlite::Result<T> {
+        self.0.get(column).map(|Word(value)| value)
+    }
+
+    fn unreadable(message: &'static str) -> rusqlite::Error {
+        FromSqlError::Other(message.into()).into()
+    }
 }
 
-/// A count as SQLite takes it.
-pub(crate) fn count(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+/// Reads the first row of a query.
+pub(crate) fn first<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnOnce(Cells<'_, '_>) -> rusqlite::Result<T>,
+) -> Work<Option<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(values, |row| read(Cells(row))).optional()?)
+}
+
+/// Reads all rows of a query.
+pub(crate) fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    mut read: impl FnMut(Cells<'_, '_>) -> rusqlite::Result<T>,
+) -> Work<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(values, |row| read(Cells(row)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 const FIRST_DAY: Date = date(1970, 1, 1);
 
-/// A day as its number, counted from 1970.
+/// A day as the number of days since 1970.
 pub(crate) fn day_number(day: Date) -> i64 {
-    // Days have one length: this cannot fail.
+    // Cannot fail: days are of equal length.
     FIRST_DAY.until((Unit::Day, day)).map_or(0, |span| span.get_days().into())
 }
 
@@ -84,6 +150,6 @@ pub(crate) fn day_number(day: Date) -> i64 {
 pub(crate) fn number_day(number: i64) -> Work<Date> {
     let day = i32::try_from(number).ok().and_then(|days| FIRST_DAY.checked_add(days.days()).ok());
     let unreadable =
-        || Error::new(ErrorKind::Unusable, "the database holds no day where one is due");
+        || Error::new(ErrorKind::Unusable, "the database holds a day that cannot be read");
     day.ok_or_else(|| unreadable().into())
 }

@@ -1,4 +1,4 @@
-//! Connections: how they are opened, and a slot that replaces one that has gone bad.
+//! Opens connections, and replaces those that failed.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -13,15 +13,15 @@ use crate::error::{Failure, Work};
 use crate::location::Location;
 use crate::migrate;
 
-/// The log is cut back to this size after a burst.
-const LOG_BYTES: i64 = 16 << 20;
-/// Pages that a connection may keep, in KiB. What is written goes to the end of its tree: more pages than
-/// the processor keeps near would only make each new one a cold one.
+/// The write-ahead log is truncated to this size after a burst.
+const MAX_LOG_BYTES: i64 = 16 << 20;
+/// Page cache of a connection, in KiB. Writes append to their trees, so a cache larger than the
+/// processor's would only cause cache misses.
 const CACHE_KIB: i64 = 8 << 10;
-/// Statements kept prepared: more than the store has.
-const STATEMENTS: usize = 64;
-/// How long several processes that create one database wait for each other.
-const CREATE_WITHIN: Duration = Duration::from_secs(10);
+/// Capacity of the statement cache: more than the store has.
+const STATEMENT_CACHE: usize = 64;
+/// How long processes that create the same database wait for each other.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +43,19 @@ pub(crate) fn create(location: &Location, options: &SqliteOptions) -> Work<Conne
             options,
         )?,
     };
-    // A stranger's database is refused before anything of it is changed, its journal mode too.
+    // The database of another program is refused before anything in it changes, including its
+    // journal mode.
     migrate::identify(&connection)?;
     if *location != Location::Memory {
-        keep_log(&connection)?;
+        enable_wal(&connection)?;
     }
     prepare_writer(&connection, options)?;
     migrate::migrate(&connection)?;
     Ok(connection)
 }
 
-/// Opens a database that exists. Never creates one: an empty database in the place of one that
-/// went missing would look like lost records.
+/// Opens an existing database. Does not create one: an empty database in place of a missing one
+/// would look like lost records.
 fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> {
     if options.read_only {
         return read_only(path, options);
@@ -66,16 +67,16 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
     let connection = open_file(path, flags, options)?;
     migrate::check_current(&connection)?;
     if role == Role::Writer {
-        keep_log(&connection)?;
+        enable_wal(&connection)?;
         prepare_writer(&connection, options)?;
     }
     Ok(connection)
 }
 
-/// Opens a database that may not be written, perhaps not even its folder.
+/// Opens a database read-only, also in a folder that cannot be written.
 ///
-/// Reading the write-ahead log takes a file beside it. Where that cannot be made and there is no log,
-/// the database is all in one file that nobody changes, and is read as such.
+/// Reading a write-ahead log requires a shared-memory file in the same folder. Where that cannot be
+/// created and there is no log, the file is complete and opened as immutable.
 fn read_only(path: &Path, options: &SqliteOptions) -> Work<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let opened = open_file(path, flags, options).and_then(|connection| {
@@ -96,7 +97,7 @@ fn read_only(path: &Path, options: &SqliteOptions) -> Work<Connection> {
     }
 }
 
-/// Whether commits wait in a write-ahead log beside the file.
+/// Whether a write-ahead log holds commits.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -104,11 +105,11 @@ fn has_log(path: &Path) -> bool {
 }
 
 fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Connection> {
-    // Every connection stays in one thread, so SQLite's own mutexes are not needed.
+    // Each connection is used by one thread, so SQLite's mutexes are not needed.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| cannot_open(path, error))?;
     connection.busy_timeout(options.busy_timeout)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
 }
 
@@ -121,11 +122,11 @@ fn cannot_open(path: &Path, error: rusqlite::Error) -> Failure {
     Error::unavailable(detail).with_source(error).into()
 }
 
-/// Readers beside a writer need the write-ahead log.
-fn keep_log(connection: &Connection) -> Work<()> {
-    let deadline = Instant::now() + CREATE_WITHIN;
+/// Enables the write-ahead log, which readers concurrent with a writer require.
+fn enable_wal(connection: &Connection) -> Work<()> {
+    let deadline = Instant::now() + CREATE_TIMEOUT;
     loop {
-        // SQLite does not wait by itself for the lock that this change takes.
+        // The busy timeout does not apply to the lock that this change takes.
         match connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
         {
@@ -148,31 +149,31 @@ fn keep_log(connection: &Connection) -> Work<()> {
 }
 
 fn prepare_writer(connection: &Connection, options: &SqliteOptions) -> Work<()> {
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // FULL: what was acknowledged survives a loss of power; NORMAL may lose the last commits.
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // FULL: acknowledged writes survive a power failure. NORMAL may lose the last commits.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    connection.pragma_update(None, "journal_size_limit", MAX_LOG_BYTES)?;
     limit_size(connection, options.max_bytes)
 }
 
-/// Lets the database grow to `max_bytes` at most.
+/// Limits the size of the database to `max_bytes`.
 pub(crate) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> Work<()> {
-    // SQLite's own upper bound.
-    const MOST_PAGES: u64 = 4_294_967_294;
+    // SQLite's upper bound.
+    const MAX_PAGES: u64 = 4_294_967_294;
     let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    let pages = max_bytes.map_or(MOST_PAGES, |bytes| bytes / page.unsigned_abs().max(1));
-    let pages = pages.clamp(1, MOST_PAGES).cast_signed();
+    let pages = max_bytes.map_or(MAX_PAGES, |bytes| bytes / page.unsigned_abs().max(1));
+    let pages = pages.clamp(1, MAX_PAGES).cast_signed();
     connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     Ok(())
 }
 
 /// The connection of one thread.
 ///
-/// It is opened when it is needed and dropped when it has gone bad or its file is no longer the
-/// one at the path; so an outage ends by itself when its cause does.
+/// It is opened on demand, and dropped after a failure or when its file is no longer the one at the
+/// path. So an outage ends when its cause does.
 pub(crate) struct Slot {
     location: Location,
     role: Role,
@@ -185,14 +186,14 @@ impl Slot {
         Self { location: location.clone(), role, options: options.clone(), connection: None }
     }
 
-    /// The same slot with a connection that is open already.
+    /// The slot with an open connection.
     pub(crate) fn holding(mut self, connection: Connection) -> Self {
         let id = self.file_id();
         self.connection = Some((connection, id));
         self
     }
 
-    /// The connection, opened anew if need be.
+    /// The connection, reopened if necessary.
     pub(crate) fn get(&mut self) -> Work<&Connection> {
         let id = self.file_id();
         if self.connection.as_ref().is_some_and(|(_, opened)| *opened != id) {
@@ -202,7 +203,7 @@ impl Slot {
             Some((connection, _)) => connection,
             None => match &self.location {
                 Location::File(path) => reopen(path, self.role, &self.options)?,
-                // Its content went with its connection.
+                // Its content was lost with its connection.
                 Location::Memory => return Err(Error::unavailable("the store is closed").into()),
             },
         };
@@ -210,7 +211,7 @@ impl Slot {
         Ok(connection)
     }
 
-    /// Drops the connection if `failure` says that it may have gone bad.
+    /// Drops the connection if `failure` may have damaged it.
     pub(crate) fn after(&mut self, failure: &Failure) {
         if failure.spoils_connection() && self.location != Location::Memory {
             self.connection = None;
@@ -220,11 +221,15 @@ impl Slot {
     /// Drops a connection whose file has been deleted or replaced.
     fn abandon(&mut self) {
         if let Some((connection, _)) = self.connection.take() {
-            tracing::warn!(location = ?self.location, "the database file was moved or replaced");
-            // Closing would delete the log that now belongs to another file of the same name.
+            tracing::warn!(
+                code = "database_file_replaced",
+                location = ?self.location,
+                "database file moved or replaced; reopening"
+            );
+            // A checkpoint on close would delete the log of the new file at this path.
             let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             if let Err(error) = kept {
-                tracing::warn!(%error, "the log of a moved database could not be kept");
+                tracing::warn!(code = "database_log_at_risk", %error, "cannot disable the checkpoint on close");
             }
         }
     }
@@ -237,7 +242,7 @@ impl Slot {
     }
 }
 
-/// Which file lies at a path; `None` when there is none, or no way to tell.
+/// Identifies the file at a path; `None` if there is none or the platform cannot tell.
 type FileId = Option<(u64, u64)>;
 
 #[cfg(unix)]

@@ -164,7 +164,7 @@ fn commit(
     if let Some(answer) = answer {
         put_answer(tx, answer)?;
     }
-    tx.tell_watchers();
+    tx.notify_watchers();
     Ok(Commit::Done)
 }
 

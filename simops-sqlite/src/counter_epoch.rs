@@ -1,16 +1,15 @@
-//! The counter's epoch and its clients. The tables are `fence` and `members`.
+//! The counter's epoch and its clients.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::params;
 use simops::Result;
 use simops::usage::{CounterClient, CounterEpoch, CounterEpochStore, Lease, Op};
 use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::codec::{Micros, Word};
-use crate::days::totals;
-use crate::error::Work;
-use crate::{counting, leases};
+use crate::counter_epoch_rows::{clients, epoch, put_client};
+use crate::{counting, lease_rows};
 
 #[async_trait]
 impl CounterEpochStore for SqliteStore {
@@ -34,7 +33,7 @@ impl CounterEpochStore for SqliteStore {
                 from
             ])? == 1;
             if moved {
-                tx.tell_watchers();
+                tx.notify_watchers();
             }
             Ok(moved)
         })
@@ -64,7 +63,7 @@ impl CounterEpochStore for SqliteStore {
     }
 
     async fn open_leases(&self) -> Result<Vec<Lease>> {
-        self.read(leases::all).await
+        self.read(lease_rows::all).await
     }
 
     async fn is_settled(&self, id: Uuid) -> Result<bool> {
@@ -74,62 +73,4 @@ impl CounterEpochStore for SqliteStore {
         })
         .await
     }
-}
-
-/// The current epoch.
-pub(crate) fn epoch(connection: &Connection) -> Work<CounterEpoch> {
-    let mut statement = connection.prepare_cached(
-        "SELECT generation, counted_in, namespace, redis, since, reason FROM fence",
-    )?;
-    Ok(statement.query_row([], |row| {
-        Ok(CounterEpoch {
-            generation: row.get(0)?,
-            backend: row.get::<_, Word<_>>(1)?.0,
-            namespace: row.get(2)?,
-            redis: row.get(3)?,
-            since: row.get::<_, Micros>(4)?.0,
-            reason: row.get(5)?,
-        })
-    })?)
-}
-
-/// All clients by id.
-pub(crate) fn clients(connection: &Connection) -> Work<Vec<CounterClient>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, generation, until, calls_total, calls_openrouter_free, calls_groq, \
-             calls_gemini, calls_unpriced, cost FROM members ORDER BY id",
-    )?;
-    let clients = statement.query_map([], client)?;
-    Ok(clients.collect::<rusqlite::Result<_>>()?)
-}
-
-fn client(row: &Row<'_>) -> rusqlite::Result<CounterClient> {
-    Ok(CounterClient {
-        id: Uuid::from_bytes(row.get(0)?),
-        generation: row.get(1)?,
-        until: row.get::<_, Micros>(2)?.0,
-        allotment: totals(row, 3)?,
-    })
-}
-
-fn put_client(connection: &Connection, client: &CounterClient) -> Work<()> {
-    let CounterClient { id, generation, allotment, until } = client;
-    let mut statement = connection.prepare_cached(
-        "INSERT OR REPLACE INTO members (id, generation, until, calls_total, \
-             calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost) \
-         VALUES (:id, :generation, :until, :calls_total, :calls_openrouter_free, :calls_groq, \
-             :calls_gemini, :calls_unpriced, :cost)",
-    )?;
-    statement.execute(named_params! {
-        ":id": id.as_bytes(),
-        ":generation": generation,
-        ":until": Micros(*until),
-        ":calls_total": allotment.calls_total,
-        ":calls_openrouter_free": allotment.calls_openrouter_free,
-        ":calls_groq": allotment.calls_groq,
-        ":calls_gemini": allotment.calls_gemini,
-        ":calls_unpriced": allotment.calls_unpriced,
-        ":cost": allotment.cost.0,
-    })?;
-    Ok(())
 }

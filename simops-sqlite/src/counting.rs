@@ -12,7 +12,7 @@ use simops::{Error, Result};
 
 use crate::days::{day_use, put_day_use};
 use crate::error::Work;
-use crate::{counter_epoch, leases, usage};
+use crate::{counter_epoch_rows, lease_rows, usage_rows};
 
 /// Most leases that expire in one transaction.
 const EXPIRE_BATCH: i64 = 500;
@@ -32,41 +32,41 @@ pub(crate) fn apply(connection: &Connection, ops: &[&Op]) -> Work<Vec<Result<Out
 }
 
 fn load(connection: &Connection, ops: &[&Op]) -> Work<Loaded> {
-    let epoch = counter_epoch::epoch(connection)?;
+    let epoch = counter_epoch_rows::epoch(connection)?;
     let clients = match epoch.generation {
         0 => Vec::new(),
-        _ => counter_epoch::clients(connection)?,
+        _ => counter_epoch_rows::clients(connection)?,
     };
     let mut footprint = Footprint::of(ops.iter().copied());
-    let mut leases = leases::of_ids(connection, &footprint.ids)?;
+    let mut leases = lease_rows::of_ids(connection, &footprint.ids)?;
     if let Some(now) = footprint.due {
-        let due = leases::due(connection, now, EXPIRE_BATCH)?;
+        let due = lease_rows::due(connection, now, EXPIRE_BATCH)?;
         leases.extend(due.into_iter().filter(|lease| !footprint.ids.contains(&lease.id)));
     }
     leases.iter().for_each(|lease| footprint.add_lease(lease));
-    let rows = usage::of_ids(connection, &footprint.ids)?;
+    let rows = usage_rows::of_ids(connection, &footprint.ids)?;
     rows.iter().for_each(|row| footprint.add_row(row));
     let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
     for day in footprint.days {
         days.insert(day, day_use(connection, day)?);
     }
     for run_id in footprint.runs {
-        let totals = usage::run_totals(connection, &run_id)?;
+        let totals = usage_rows::run_totals(connection, &run_id)?;
         runs.insert(run_id, totals);
     }
     Ok(Loaded { epoch, clients, leases, rows, days, runs })
 }
 
 fn write(connection: &Connection, changes: &Changes) -> Work<()> {
-    leases::delete(connection, &changes.ended)?;
-    leases::insert(connection, &changes.opened)?;
-    usage::insert(connection, &changes.inserted)?;
-    usage::replace(connection, &changes.replaced)?;
+    lease_rows::delete(connection, &changes.ended)?;
+    lease_rows::insert(connection, &changes.opened)?;
+    usage_rows::insert(connection, &changes.inserted)?;
+    usage_rows::replace(connection, &changes.replaced)?;
     for (day, sums) in &changes.days {
         put_day_use(connection, *day, sums)?;
     }
     for (run_id, sums) in &changes.runs {
-        usage::put_run_totals(connection, run_id, *sums)?;
+        usage_rows::put_run_totals(connection, run_id, *sums)?;
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The sums of a day: one row per day.
 
 use jiff::civil::Date;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use simops::usage::{DayTotals, DayUse, NanoUsd};
+use rusqlite::{Connection, OptionalExtension, params};
+use simops::store::sql::day_totals;
+use simops::usage::DayUse;
 
+use crate::codec::Cells;
 use crate::error::Work;
 
 /// The sums of `day`. They are added to in Rust and not in SQL, where a sum beyond `i64::MAX` would
@@ -17,7 +18,11 @@ pub(crate) fn day_use(connection: &Connection, day: Date) -> Work<DayUse> {
          FROM usage_days WHERE day = ?1",
     )?;
     let day_use = statement.query_row([day.to_string()], |row| {
-        Ok(DayUse { settled: totals(row, 0)?, reserved: totals(row, 6)?, version: row.get(12)? })
+        Ok(DayUse {
+            settled: day_totals(Cells(row), 0)?,
+            reserved: day_totals(Cells(row), 6)?,
+            version: row.get(12)?,
+        })
     });
     Ok(day_use.optional()?.unwrap_or_default())
 }
@@ -49,25 +54,4 @@ pub(crate) fn put_day_use(connection: &Connection, day: Date, day_use: &DayUse) 
         version,
     ])?;
     Ok(())
-}
-
-/// Six sums in the order of the columns, starting at the column `first`.
-pub(crate) fn totals(row: &Row<'_>, first: usize) -> rusqlite::Result<DayTotals> {
-    Ok(DayTotals {
-        calls_total: row.get(first)?,
-        calls_openrouter_free: row.get(first + 1)?,
-        calls_groq: row.get(first + 2)?,
-        calls_gemini: row.get(first + 3)?,
-        calls_unpriced: row.get(first + 4)?,
-        cost: NanoUsd(row.get(first + 5)?),
-    })
-}
-
-/// The day in a column.
-pub(crate) fn date(row: &Row<'_>, column: usize) -> rusqlite::Result<Date> {
-    let text: String = row.get(column)?;
-    text.parse().map_err(|error: jiff::Error| {
-        let kind = Value::Text(text).data_type();
-        rusqlite::Error::FromSqlConversionFailure(column, kind, error.into())
-    })
 }

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, params};
 use simops::Result;
 use simops::digest::{Digest, DigestStatus};
 use simops::run::RunRecord;
+use simops::store::sql::{self, REPORT_COLUMNS, SqlRow, body, count, one_more, placed_body};
 use simops::store::{DigestStore, Page, ReportStore, StoredReport};
 
-use crate::codec::{Json, Micros, Word, count, one_more};
+use crate::codec::{Json, Micros, Word, all, first};
 use crate::error::Work;
 use crate::{SqliteStore, runs};
 
@@ -17,22 +18,14 @@ use crate::{SqliteStore, runs};
 impl DigestStore for SqliteStore {
     async fn digest(&self, slug: &str) -> Result<Option<Digest>> {
         let slug = slug.to_owned();
-        self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT body FROM digests WHERE slug = ?1")?;
-            Ok(statement.query_row([slug], draft).optional()?)
-        })
-        .await
+        let sql = "SELECT body FROM digests WHERE slug = ?1";
+        self.read(move |connection| first(connection, sql, [slug], |row| body(row))).await
     }
 
     async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>> {
-        self.read(move |connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT body FROM digests WHERE anchor_date = ?1 ORDER BY place")?;
-            let rows = statement.query_map([anchor.to_string()], draft)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        let sql = "SELECT body FROM digests WHERE anchor_date = ?1 ORDER BY place";
+        self.read(move |connection| all(connection, sql, [anchor.to_string()], |row| body(row)))
+            .await
     }
 
     async fn digests(
@@ -41,20 +34,12 @@ impl DigestStore for SqliteStore {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Page<Digest>> {
+        let sql = "SELECT body, place FROM digests \
+                   WHERE place < ?1 AND (?2 IS NULL OR status = ?2) ORDER BY place DESC LIMIT ?3";
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT body, place FROM digests \
-                 WHERE place < ?1 AND (?2 IS NULL OR status = ?2) ORDER BY place DESC LIMIT ?3",
-            )?;
             let before = before.unwrap_or(i64::MAX);
-            let rows = statement
-                .query_map(params![before, status.map(Word), one_more(limit)], |row| {
-                    Ok((row.get::<_, i64>(1)?, draft(row)?))
-                })?;
-            let page =
-                Page::cut(rows.collect::<rusqlite::Result<_>>()?, limit, |(place, _)| *place);
-            let items = page.items.into_iter().map(|(_, draft)| draft).collect();
-            Ok(Page { items, next: page.next })
+            let values = params![before, status.map(Word), one_more(limit)];
+            Ok(sql::page(all(connection, sql, values, |row| placed_body(row))?, limit))
         })
         .await
     }
@@ -83,29 +68,17 @@ impl ReportStore for SqliteStore {
     async fn report_of(&self, run_id: &str, ended_at: Timestamp) -> Result<Option<StoredReport>> {
         let run_id = run_id.to_owned();
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT body, created_at FROM reports WHERE run_id = ?1 AND ended_at = ?2",
-            )?;
-            let found = statement.query_row(params![run_id, Micros(ended_at)], |row| {
-                let (body, created_at) = (row.get::<_, Json<_>>(0)?.0, row.get::<_, Micros>(1)?.0);
-                Ok((body, created_at))
-            });
-            let found = found.optional()?;
-            Ok(found.map(|(body, created_at)| StoredReport { run_id, ended_at, body, created_at }))
+            let sql =
+                format!("SELECT {REPORT_COLUMNS} FROM reports WHERE run_id = ?1 AND ended_at = ?2");
+            first(connection, &sql, params![run_id, Micros(ended_at)], |row| sql::report(row))
         })
         .await
     }
 
     async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>> {
         let run_id = run_id.to_owned();
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT ended_at FROM reports WHERE run_id = ?1 ORDER BY ended_at",
-            )?;
-            let ends = statement.query_map([run_id], |row| Ok(row.get::<_, Micros>(0)?.0))?;
-            Ok(ends.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        let sql = "SELECT ended_at FROM reports WHERE run_id = ?1 ORDER BY ended_at";
+        self.read(move |connection| all(connection, sql, [run_id], |row| row.time(0))).await
     }
 
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
@@ -123,7 +96,7 @@ impl ReportStore for SqliteStore {
     }
 }
 
-/// Inserts a digest, or replaces it in its place.
+/// Inserts a digest, or replaces it without changing its place in the list.
 pub(crate) fn put(connection: &Connection, digest: &Digest) -> Work<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO digests (slug, anchor_date, status, body) VALUES (?1, ?2, ?3, ?4) \
@@ -132,8 +105,4 @@ pub(crate) fn put(connection: &Connection, digest: &Digest) -> Work<()> {
     let anchor = digest.anchor_date.to_string();
     statement.execute(params![digest.slug, anchor, Word(digest.status), Json(digest)])?;
     Ok(())
-}
-
-fn draft(row: &Row<'_>) -> rusqlite::Result<Digest> {
-    Ok(row.get::<_, Json<_>>(0)?.0)
 }

@@ -1,15 +1,16 @@
-//! What SQLite reports, in the terms of simops.
+//! Errors of SQLite, and their translation to errors of simops.
 
 use rusqlite::ErrorCode;
+use simops::store::sql::copy_error;
 use simops::{Error, ErrorKind};
 
-/// Why a piece of work was not done.
+/// Why a job failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// SQLite could not.
+    /// SQLite failed.
     Sqlite(rusqlite::Error),
-    /// The work itself decided so.
-    Verdict(Error),
+    /// The job itself returned an error.
+    Job(Error),
 }
 
 pub(crate) type Work<T> = Result<T, Failure>;
@@ -22,7 +23,7 @@ impl From<rusqlite::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Verdict(error)
+        Self::Job(error)
     }
 }
 
@@ -30,17 +31,16 @@ impl Failure {
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Verdict(_) => None,
+            Self::Job(_) => None,
         }
     }
 
-    /// Whether another process holds a lock that was waited for in vain.
+    /// Whether a lock of another process was not released in time.
     pub(crate) fn is_locked(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
 
-    /// Whether the connection may hold wrong pages or dead files, so that only a new one can tell
-    /// when the cause is gone.
+    /// Whether the connection may hold stale pages or file handles and must be replaced.
     pub(crate) fn spoils_connection(&self) -> bool {
         matches!(
             self.code(),
@@ -55,21 +55,21 @@ impl Failure {
         )
     }
 
-    /// The same failure for somebody else; a cause that cannot be shared is told in words.
-    pub(crate) fn again(&self) -> Self {
+    /// A copy for another caller. A cause that cannot be cloned is converted to text.
+    pub(crate) fn copy(&self) -> Self {
         match self {
             Self::Sqlite(rusqlite::Error::SqliteFailure(code, text)) => {
                 Self::Sqlite(rusqlite::Error::SqliteFailure(*code, text.clone()))
             }
-            Self::Sqlite(error) => Self::Verdict(Error::internal(error.to_string())),
-            Self::Verdict(error) => Self::Verdict(copy(error)),
+            Self::Sqlite(error) => Self::Job(Error::internal(error.to_string())),
+            Self::Job(error) => Self::Job(copy_error(error)),
         }
     }
 
     /// The error for the caller.
     pub(crate) fn into_error(self) -> Error {
         match self {
-            Self::Verdict(error) => error,
+            Self::Job(error) => error,
             Self::Sqlite(error) => translate(error),
         }
     }
@@ -83,7 +83,9 @@ fn translate(error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             unavailable("the database is locked by another process")
         }
-        Some(ErrorCode::SystemIoFailure) => unavailable("the disk of the database fails"),
+        Some(ErrorCode::SystemIoFailure) => {
+            unavailable("reading or writing the disk of the database failed")
+        }
         Some(ErrorCode::ReadOnly) => unavailable("the database cannot be written: it is read-only"),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => unavailable(
             "the database file cannot be opened: check that its folder exists and is writable",
@@ -107,12 +109,4 @@ fn translate(error: rusqlite::Error) -> Error {
         },
     };
     described.with_source(error)
-}
-
-/// The same error for another caller; the cause stays with the first.
-pub(crate) fn copy(error: &Error) -> Error {
-    match error.kind() {
-        ErrorKind::Unavailable => Error::unavailable(error.detail()),
-        kind => Error::new(kind, error.detail()),
-    }
 }

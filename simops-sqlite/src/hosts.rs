@@ -1,14 +1,15 @@
-//! What hosts report of themselves.
+//! Reports of hosts.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use simops::Result;
 use simops::control::{HostReport, HostState};
 use simops::store::HostStore;
+use simops::store::sql::{HOST_COLUMNS, host};
 
 use crate::SqliteStore;
-use crate::codec::{Micros, Word};
+use crate::codec::{Micros, Word, all};
 use crate::error::Work;
 use crate::job::Tx;
 
@@ -23,7 +24,7 @@ impl HostStore for SqliteStore {
         let host_id = host_id.to_owned();
         self.write(move |tx| {
             if tx.prepare_cached("DELETE FROM hosts WHERE id = ?1")?.execute([host_id])? > 0 {
-                tx.tell_watchers();
+                tx.notify_watchers();
             }
             Ok(())
         })
@@ -32,10 +33,8 @@ impl HostStore for SqliteStore {
 
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
         self.read(move |connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT * FROM hosts WHERE last_seen >= ?1 ORDER BY id")?;
-            let rows = statement.query_map([Micros(since)], host)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let sql = format!("SELECT {HOST_COLUMNS} FROM hosts WHERE last_seen >= ?1 ORDER BY id");
+            all(connection, &sql, [Micros(since)], |row| host(row))
         })
         .await
     }
@@ -51,18 +50,16 @@ impl HostStore for SqliteStore {
 }
 
 fn put(tx: &Tx<'_>, report: &HostReport) -> Work<()> {
-    let said = (report.state, report.generation);
+    let reported = (report.state, report.generation);
     let before = tx
         .prepare_cached("SELECT state, generation FROM hosts WHERE id = ?1")?
         .query_row([&report.id], |row| {
             Ok((row.get::<_, Word<HostState>>(0)?.0, row.get::<_, i64>(1)?.cast_unsigned()))
         })
         .optional()?;
-    tx.prepare_cached(
-        "INSERT OR REPLACE INTO hosts (id, version, last_seen, generation, state, \
-             in_flight_calls, owns_world) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
+    tx.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO hosts ({HOST_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    ))?
     .execute(params![
         report.id,
         report.version,
@@ -72,20 +69,8 @@ fn put(tx: &Tx<'_>, report: &HostReport) -> Work<()> {
         report.in_flight_calls,
         report.owns_world,
     ])?;
-    if before != Some(said) {
-        tx.tell_watchers();
+    if before != Some(reported) {
+        tx.notify_watchers();
     }
     Ok(())
-}
-
-fn host(row: &Row<'_>) -> rusqlite::Result<HostReport> {
-    Ok(HostReport {
-        id: row.get("id")?,
-        version: row.get("version")?,
-        last_seen: row.get::<_, Micros>("last_seen")?.0,
-        generation: row.get::<_, i64>("generation")?.cast_unsigned(),
-        state: row.get::<_, Word<_>>("state")?.0,
-        in_flight_calls: row.get("in_flight_calls")?,
-        owns_world: row.get("owns_world")?,
-    })
 }

@@ -1,12 +1,12 @@
-//! A piece of work that a caller awaits and a thread does.
+//! A unit of work that a caller awaits and a thread runs.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use simops::store::sql::panicked;
 use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use tokio::sync::oneshot;
@@ -14,25 +14,25 @@ use tokio::sync::oneshot;
 use crate::counting;
 use crate::error::{Failure, Work};
 
-/// The transaction that a job works in.
+/// The transaction that a job runs in.
 pub(crate) struct Tx<'c> {
     connection: &'c Connection,
-    moved: Cell<bool>,
+    notify: Cell<bool>,
 }
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection, moved: Cell::new(false) }
+        Self { connection, notify: Cell::new(false) }
     }
 
-    /// Tells watchers once the transaction is durable.
-    pub(crate) fn tell_watchers(&self) {
-        self.moved.set(true);
+    /// Notifies watchers once the transaction is durable.
+    pub(crate) fn notify_watchers(&self) {
+        self.notify.set(true);
     }
 
-    /// Whether there is something to tell them.
-    pub(crate) fn has_moved(&self) -> bool {
-        self.moved.get()
+    /// Whether watchers are notified.
+    pub(crate) fn notifies_watchers(&self) -> bool {
+        self.notify.get()
     }
 }
 
@@ -44,25 +44,25 @@ impl Deref for Tx<'_> {
     }
 }
 
-/// Work to do in a transaction.
+/// A unit of work in a transaction.
 pub(crate) trait Job: Send {
-    /// Whether somebody still waits for the answer.
+    /// Whether a caller still waits for the result.
     fn is_awaited(&self) -> bool;
 
-    /// The ledger operation that this job is, if it is one. The writer applies all of them at once.
+    /// This job as a ledger operation, if it is one. The writer applies all of them at once.
     fn as_ledger(&mut self) -> Option<&mut LedgerJob> {
         None
     }
 
-    /// Whether the result is there already.
+    /// Whether the job has a result.
     fn is_done(&self) -> bool {
         false
     }
 
-    /// Does the work and keeps its result. The failure, if any, is for the thread to look at.
+    /// Runs the job and keeps its result. The failure is returned for the thread to inspect.
     fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure>;
 
-    /// Answers with the result, or with `overruled` when the thread could not make it true.
+    /// Sends the result to the caller, or `overruled` if the transaction failed.
     fn answer(self: Box<Self>, overruled: Option<Error>);
 }
 
@@ -72,7 +72,7 @@ struct Task<W, T> {
     reply: oneshot::Sender<Result<T>>,
 }
 
-/// A job that does `work`, and where its result will arrive.
+/// A job that runs `work`, and the receiver of its result.
 pub(crate) fn job<T, W>(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
@@ -113,7 +113,7 @@ pub(crate) struct LedgerJob {
     reply: oneshot::Sender<Result<Outcome>>,
 }
 
-/// A job that applies `op`, and where its outcome will arrive.
+/// A job that applies `op`, and the receiver of its outcome.
 pub(crate) fn ledger_job(op: Op) -> (Box<dyn Job>, oneshot::Receiver<Result<Outcome>>) {
     let (reply, answer) = oneshot::channel();
     (Box::new(LedgerJob { op, result: None, reply }), answer)
@@ -157,7 +157,7 @@ pub(crate) fn apply_all(connection: &Connection, jobs: &mut [&mut LedgerJob]) ->
     Ok(())
 }
 
-/// Does `work`. A panic in it becomes an error for its caller and does not end the thread.
+/// Runs `work`. A panic fails this job, not the thread that serves all callers.
 pub(crate) fn guard<T>(work: impl FnOnce() -> Work<T>) -> Work<T> {
     let done = catch_unwind(AssertUnwindSafe(work));
     done.unwrap_or_else(|panic| Err(panicked(&*panic).into()))
@@ -170,32 +170,22 @@ pub(crate) fn reply<T>(
     overruled: Option<Error>,
 ) {
     let result = match (result, overruled) {
-        // A job that failed by itself keeps its own error.
+        // A job that failed keeps its own error.
         (Some(Err(failure)), _) => Err(failure.into_error()),
         (_, Some(error)) => Err(error),
         (Some(Ok(value)), None) => Ok(value),
-        (None, None) => Err(Error::internal("a job was answered before it was done")),
+        (None, None) => Err(Error::internal("a job was answered before it ran")),
     };
-    // A caller that no longer listens does not need the answer.
+    // The caller may have given up.
     let _ = reply.send(result);
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let said = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    tracing::error!(panic = said, "a job of the store panicked");
-    Error::internal("a call of the store failed by a defect of simops")
-}
-
-/// The answer, unless it takes longer than `patience`.
+/// Waits up to `limit` for the result.
 pub(crate) async fn await_answer<T>(
     answer: oneshot::Receiver<Result<T>>,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<T> {
-    match tokio::time::timeout(patience, answer).await {
+    match tokio::time::timeout(limit, answer).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::unavailable("the store is closed")),
         Err(_) => Err(Error::unavailable("the database does not answer in time")),
@@ -211,15 +201,15 @@ mod tests {
     use crate::SqliteStore;
 
     #[tokio::test]
-    async fn a_panic_costs_its_caller_an_error_and_nobody_else_anything() {
+    async fn a_panic_fails_its_own_call_only() {
         let store = SqliteStore::open("sqlite::memory:").await.unwrap();
         let panicked = store.write::<(), _>(|tx| {
             tx.execute("UPDATE control SET generation = 99", [])?;
             panic!("a defect")
         });
-        let (panicked, beside) = tokio::join!(panicked, store.write(|_| Ok(7)));
+        let (panicked, other) = tokio::join!(panicked, store.write(|_| Ok(7)));
         assert!(panicked.is_err_and(|error| error.kind() == ErrorKind::Internal));
-        assert_eq!(beside.unwrap(), 7);
+        assert_eq!(other.unwrap(), 7);
         assert_eq!(store.load().await.unwrap().generation, 0);
     }
 }

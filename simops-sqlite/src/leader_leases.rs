@@ -1,19 +1,21 @@
-//! The leader lease.
+//! Leader leases.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use simops::Result;
+use simops::store::sql::{LEADER_LEASE_COLUMNS, leader_lease};
 use simops::store::{LeaderLease, LeaderLeaseStore};
 use uuid::Uuid;
 
 use crate::SqliteStore;
+use crate::codec::first;
 use crate::error::Work;
 
 #[async_trait]
 impl LeaderLeaseStore for SqliteStore {
     async fn leader_lease(&self, name: &str) -> Result<Option<LeaderLease>> {
         let name = name.to_owned();
-        self.read(move |connection| leader_lease(connection, &name)).await
+        self.read(move |connection| get(connection, &name)).await
     }
 
     async fn replace_leader_lease(
@@ -23,7 +25,7 @@ impl LeaderLeaseStore for SqliteStore {
     ) -> Result<bool> {
         let (seen, next) = (seen.cloned(), next.clone());
         self.write(move |tx| {
-            if leader_lease(tx, &next.name)? != seen {
+            if get(tx, &next.name)? != seen {
                 return Ok(false);
             }
             let holder = next.holder.as_ref().map(Uuid::as_bytes);
@@ -35,16 +37,8 @@ impl LeaderLeaseStore for SqliteStore {
     }
 }
 
-pub(crate) fn leader_lease(connection: &Connection, name: &str) -> Work<Option<LeaderLease>> {
-    let mut statement = connection
-        .prepare_cached("SELECT duty, holder, fence, beat FROM duties WHERE duty = ?1")?;
-    let found = statement.query_row([name], |row| {
-        Ok(LeaderLease {
-            name: row.get(0)?,
-            holder: row.get::<_, Option<[u8; 16]>>(1)?.map(Uuid::from_bytes),
-            fence: row.get(2)?,
-            renewals: row.get(3)?,
-        })
-    });
-    Ok(found.optional()?)
+/// The lease of that name.
+pub(crate) fn get(connection: &Connection, name: &str) -> Work<Option<LeaderLease>> {
+    let sql = format!("SELECT {LEADER_LEASE_COLUMNS} FROM duties WHERE duty = ?1");
+    first(connection, &sql, [name], |row| leader_lease(row))
 }

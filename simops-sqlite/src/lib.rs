@@ -1,8 +1,8 @@
-//! The simops store on SQLite: one writer with group commit, readers beside it.
+//! The simops store on SQLite: one writer with group commit, concurrent readers.
 //!
-//! [`SqliteStore`] implements every role of [`simops::store`], one module per role under the same
-//! name. Beneath them, `writer` and `reader` are the threads, `watch` follows other processes,
-//! `connection` opens and replaces connections, `migrate` keeps the schema.
+//! [`SqliteStore`] implements every role of [`simops::store`] in a module of the same name. They rest
+//! on `codec` (values and rows), `writer` and `reader` (the threads), `watch` (commits of other
+//! processes), `connection` (opens and replaces connections) and `migrate` (the schema).
 //!
 //! ```
 //! # async fn example() -> simops::Result<()> {
@@ -20,6 +20,7 @@ mod codec;
 mod connection;
 mod control;
 mod counter_epoch;
+mod counter_epoch_rows;
 mod counting;
 mod days;
 mod digests;
@@ -28,10 +29,12 @@ mod events;
 mod hosts;
 mod job;
 mod kpi;
-mod kpi_folds;
 mod kpi_recount;
-mod kpi_tail;
+mod kpi_rows;
+mod kpi_segments;
+mod kpi_write_buffer;
 mod leader_leases;
+mod lease_rows;
 mod leases;
 mod location;
 mod migrate;
@@ -41,10 +44,12 @@ mod queue;
 mod reader;
 mod recount;
 mod retention;
+mod revision;
 mod runs;
 mod store;
 mod tally;
 mod usage;
+mod usage_rows;
 mod watch;
 mod world;
 mod writer;

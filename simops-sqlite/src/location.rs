@@ -1,11 +1,11 @@
-//! Where a database lies: `sqlite://PATH`, `sqlite:PATH` or `sqlite::memory:`.
+//! Database URLs: `sqlite://PATH`, `sqlite:PATH` or `sqlite::memory:`.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use simops::{Error, Result};
 
-/// Where a database lies.
+/// The location of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Location {
     /// In a file.
@@ -15,14 +15,14 @@ pub(crate) enum Location {
 }
 
 impl Location {
-    /// The location that `url` spells.
+    /// Parses `url`.
     ///
     /// # Errors
-    /// `Invalid`. The URL is not quoted: one of another database may hold a password.
+    /// `Invalid` for another URL. It is not quoted: the URL of a server may hold a password.
     pub(crate) fn parse(url: &str) -> Result<Self> {
         let wrong = |what: &str| Error::invalid("DATABASE_URL", what);
         let rest = url.strip_prefix("sqlite:").ok_or_else(|| {
-            wrong("must be sqlite://PATH or sqlite::memory: for a database of SQLite")
+            wrong("must be sqlite://PATH or sqlite::memory: for an SQLite database")
         })?;
         let path = rest.strip_prefix("//").unwrap_or(rest);
         if path == ":memory:" {

@@ -1,14 +1,15 @@
-//! The schema: which database is ours, how old it is, and how it is brought up to date.
+//! The schema: identifies the database and migrates it.
 
 use rusqlite::Connection;
+use simops::store::sql::pending_migrations;
 use simops::{Error, ErrorKind};
 
 use crate::error::Work;
 
-/// Says in the file's header that a database is simops's: "SiOp".
+/// Marks a database of simops in the file's header: "SiOp".
 const APPLICATION_ID: i32 = 0x5369_4f70;
 
-/// Each brings the schema from its index to the next version. Append only.
+/// Each migrates the schema from its index to the next version. Append only.
 const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
@@ -26,34 +27,35 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0014_production_mark.sql"),
 ];
 
-/// Refuses a database that is not simops's or of a newer version, and tells the version of one
-/// that may be used; 0 for an empty one. Reads only: a stranger's file is left as it is.
+/// The version of the schema; 0 for an empty database. Reads only, so that the file of another
+/// program is not changed.
+///
+/// # Errors
+/// `Unusable` for a database of another program or of a newer simops.
 pub(crate) fn identify(connection: &Connection) -> Work<usize> {
-    // All of one moment, or a database that another process just makes looks like a stranger's.
-    let moment = connection.is_autocommit().then(|| connection.unchecked_transaction());
-    let moment = moment.transpose()?;
+    // In one transaction: a database that another process is creating must not look like another
+    // program's.
+    let snapshot = connection.is_autocommit().then(|| connection.unchecked_transaction());
+    let snapshot = snapshot.transpose()?;
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (id, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    drop(moment);
+    drop(snapshot);
     match (id, usize::try_from(version)) {
-        (APPLICATION_ID, Ok(version)) if version > MIGRATIONS.len() => refuse(format!(
-            "written by a newer simops: its schema has version {version}, this simops {} knows up \
-             to {}; upgrade simops or use another database",
-            simops::VERSION,
-            MIGRATIONS.len()
-        )),
-        (APPLICATION_ID, Ok(version)) => Ok(version),
+        (APPLICATION_ID, Ok(version)) => {
+            pending_migrations(&MIGRATIONS, version)?;
+            Ok(version)
+        }
         (0, Ok(0)) if tables == 0 => Ok(0),
         _ => refuse("the database of another program; name another file".to_owned()),
     }
 }
 
-/// Brings the schema up to date.
+/// Migrates the schema.
 ///
-/// The version is read again under the write lock, so of several processes that start at once one
-/// migrates and the others find it done. A crash leaves the old schema or the new one.
+/// The version is read again under the write lock: of several processes that start at once, one
+/// migrates. A crash leaves the old schema or the new one.
 pub(crate) fn migrate(connection: &Connection) -> Work<()> {
     if identify(connection)? == MIGRATIONS.len() {
         return Ok(());
@@ -68,7 +70,7 @@ pub(crate) fn migrate(connection: &Connection) -> Work<()> {
 
 fn apply(connection: &Connection) -> Work<()> {
     let version = identify(connection)?;
-    for migration in MIGRATIONS.iter().skip(version) {
+    for migration in pending_migrations(&MIGRATIONS, version)? {
         connection.execute_batch(migration)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -76,7 +78,10 @@ fn apply(connection: &Connection) -> Work<()> {
     Ok(())
 }
 
-/// Refuses what cannot be used as it is: another program's, a newer one, an older one, an empty one.
+/// Checks that the schema is of the current version.
+///
+/// # Errors
+/// `Unusable` otherwise.
 pub(crate) fn check_current(connection: &Connection) -> Work<()> {
     let version = identify(connection)?;
     if version == MIGRATIONS.len() {

@@ -1,26 +1,26 @@
-//! How a store uses its database.
+//! Options of a store.
 
 use std::time::Duration;
 
-/// How a store uses its database. The defaults suit one machine.
+/// Options of a store. The defaults suit one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// Connections that read beside the writer.
+    /// Number of connections that read.
     pub readers: usize,
-    /// How long to wait for a lock that another process holds.
+    /// How long to wait for a lock of another process.
     pub busy_timeout: Duration,
-    /// How long a caller waits for an answer before it is told that the database is away.
-    pub answer_within: Duration,
-    /// How often to look for commits of other processes.
-    pub look_every: Duration,
-    /// Calls that may wait for the writer, and as many for the readers; more are refused.
-    pub waiting: usize,
-    /// Whether the database is only read: it is neither created nor migrated, and writes fail.
+    /// How long a call waits for its result before it fails as `Unavailable`.
+    pub call_timeout: Duration,
+    /// Interval of polling for commits of other processes.
+    pub poll_interval: Duration,
+    /// Maximum calls that wait for the writer, and for the readers. Further ones are refused.
+    pub max_waiting: usize,
+    /// Whether to open read-only: the database is neither created nor migrated, and writes fail.
     pub read_only: bool,
-    /// So many visitors' events are remembered before they are folded into the trees on disk, and
-    /// as many may have to be read by a process that begins to record. At least 1.
-    pub kpi_tail: usize,
-    /// The database grows no further than so many bytes; beyond, it is as if the disk were full.
+    /// Visitors' events that are buffered in memory before they are merged into the trees on disk. A
+    /// process that begins to record reads as many. At least 1.
+    pub kpi_write_buffer: usize,
+    /// Maximum size of the database. Beyond it, writes fail as on a full disk.
     pub max_bytes: Option<u64>,
 }
 
@@ -29,11 +29,11 @@ impl Default for SqliteOptions {
         Self {
             readers: 4,
             busy_timeout: Duration::from_secs(2),
-            answer_within: Duration::from_secs(10),
-            look_every: Duration::from_millis(50),
-            waiting: 4096,
+            call_timeout: Duration::from_secs(10),
+            poll_interval: Duration::from_millis(50),
+            max_waiting: 4096,
             read_only: false,
-            kpi_tail: 1 << 18,
+            kpi_write_buffer: 1 << 18,
             max_bytes: None,
         }
     }

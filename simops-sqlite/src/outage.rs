@@ -1,5 +1,5 @@
-//! Tells the log once that a thread's calls fail, and once that they no longer do: an outage of an
-//! hour is two lines, not one per call.
+//! Logs when the calls of a thread begin to fail and when they succeed again, instead of once per
+//! call.
 
 use std::error::Error as _;
 
@@ -8,28 +8,29 @@ use tracing::{info, warn};
 
 /// Whether the calls of a thread fail.
 pub(crate) struct Outage {
-    of: &'static str,
+    calls: &'static str,
     detail: Option<String>,
 }
 
 impl Outage {
-    /// None yet, of what `of` names: `reads`, `writes`.
-    pub(crate) fn none(of: &'static str) -> Self {
-        Self { of, detail: None }
+    /// No outage of `calls`: `reads` or `writes`.
+    pub(crate) fn new(calls: &'static str) -> Self {
+        Self { calls, detail: None }
     }
 
-    /// They fail, again or for the first time.
-    pub(crate) fn goes_on(&mut self, error: &Error) {
+    /// A call failed. Logs the first failure, and each one with another detail.
+    pub(crate) fn failed(&mut self, error: &Error) {
         if self.detail.as_deref() != Some(error.detail()) {
-            warn!(of = self.of, %error, cause = ?error.source(), "the database fails");
+            let calls = self.calls;
+            warn!(code = "database_failing", calls, %error, cause = ?error.source(), "database calls fail");
             self.detail = Some(error.detail().to_owned());
         }
     }
 
-    /// They do not, or no longer.
-    pub(crate) fn is_over(&mut self) {
+    /// A call succeeded.
+    pub(crate) fn recovered(&mut self) {
         if self.detail.take().is_some() {
-            info!(of = self.of, "the database works again");
+            info!(calls = self.calls, "database calls succeed again");
         }
     }
 }

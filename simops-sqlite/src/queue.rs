@@ -1,12 +1,12 @@
-//! Work that waits for a thread: bounded, so that a slow disk is answered with a refusal and not
-//! with ever more memory.
+//! A bounded queue of jobs for the threads: under a slow disk, calls are refused instead of filling
+//! memory.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use simops::Error;
 
-/// Work that waits for one of some threads.
+/// Jobs that wait for a thread.
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
@@ -15,28 +15,28 @@ pub(crate) struct Queue<T> {
 
 struct State<T> {
     waiting: VecDeque<T>,
-    in_hand: usize,
+    running: usize,
     closed: bool,
 }
 
 impl<T> State<T> {
     fn take(&mut self, limit: usize) -> Vec<T> {
         let count = self.waiting.len().min(limit);
-        self.in_hand += count;
+        self.running += count;
         self.waiting.drain(..count).collect()
     }
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), in_hand: 0, closed: false };
+        let state = State { waiting: VecDeque::new(), running: 0, closed: false };
         Self { state: Mutex::new(state), arrived: Condvar::new(), capacity: capacity.max(1) }
     }
 
-    /// Puts `item` at the end.
+    /// Appends `item`.
     ///
     /// # Errors
-    /// `Unavailable` when too much waits already, or when the store is closed.
+    /// `Unavailable` if the queue is full or the store is closed.
     pub(crate) fn push(&self, item: T) -> Result<(), Error> {
         let mut state = self.lock();
         if state.closed {
@@ -51,8 +51,7 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Takes up to `limit` items in hand, waiting for the first. `None` once the queue is closed
-    /// and empty.
+    /// Takes up to `limit` items, waiting for the first. `None` once the queue is closed and empty.
     pub(crate) fn take(&self, limit: usize) -> Option<Vec<T>> {
         let mut state = self.lock();
         while state.waiting.is_empty() {
@@ -64,34 +63,34 @@ impl<T> Queue<T> {
         Some(state.take(limit))
     }
 
-    /// Takes up to `limit` items in hand that wait now.
+    /// Takes up to `limit` items that wait now.
     pub(crate) fn take_now(&self, limit: usize) -> Vec<T> {
         self.lock().take(limit)
     }
 
-    /// Says that so many items are no longer in hand.
+    /// Marks `count` taken items as finished.
     pub(crate) fn done(&self, count: usize) {
         let mut state = self.lock();
-        state.in_hand = state.in_hand.saturating_sub(count);
+        state.running = state.running.saturating_sub(count);
     }
 
-    /// Refuses what comes; what waits is still taken.
+    /// Refuses new items. Those that wait are still taken.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_all();
     }
 
-    /// What waits or is in hand, as a share of what may be.
+    /// Waiting and running items as a share of the capacity.
     pub(crate) fn utilization(&self) -> f64 {
         let state = self.lock();
-        let used = state.waiting.len() + state.in_hand;
+        let used = state.waiting.len() + state.running;
         #[expect(clippy::cast_precision_loss, reason = "a share, not a count")]
         let share = used as f64 / self.capacity as f64;
         share.min(1.0)
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // No code that can panic runs under the lock, so what a poisoned one guards is whole.
+        // No code that can panic runs under the lock, so the state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

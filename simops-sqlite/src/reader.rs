@@ -1,4 +1,4 @@
-//! The threads that read, each with a connection of its own.
+//! The threads that read, each with its own connection.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::queue::Queue;
 
 /// Reads until the queue is closed and empty.
 pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>) {
-    let mut outage = Outage::none("reads");
+    let mut outage = Outage::new("reads");
     while let Some(jobs) = queue.take(1) {
         for mut job in jobs {
             let done = if job.is_awaited() {
@@ -22,13 +22,13 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>) {
             };
             let overruled = match done {
                 Ok(()) => {
-                    outage.is_over();
+                    outage.recovered();
                     None
                 }
                 Err(failure) => {
                     slot.after(&failure);
                     let error = failure.into_error();
-                    outage.goes_on(&error);
+                    outage.failed(&error);
                     Some(error)
                 }
             };
@@ -38,11 +38,11 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>) {
     }
 }
 
-/// Does `job` in one transaction, so that all its statements see the same moment.
+/// Runs `job` in one transaction, so that all its statements see the same snapshot.
 fn read(connection: &Connection, job: &mut dyn Job) -> Work<()> {
     connection.prepare_cached("BEGIN")?.execute([])?;
     let spoiled = match job.run(&Tx::new(connection)) {
-        Err(failure) if failure.spoils_connection() => Err(failure.again()),
+        Err(failure) if failure.spoils_connection() => Err(failure.copy()),
         _ => Ok(()),
     };
     if !connection.is_autocommit() {

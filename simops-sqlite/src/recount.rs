@@ -4,32 +4,33 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use rusqlite::Connection;
-use simops::usage::budget::CallTotals;
-use simops::usage::recount::{Pair, Recount};
+use simops::store::sql::{SqlRow, USAGE_COLUMNS, usage_row};
+use simops::usage::CallTotals;
 use simops::usage::{DayTotals, DayUse, Lease};
+use simops::usage::{Pair, Recount};
 
-use crate::days::{self, date, day_use, put_day_use};
+use crate::codec::Cells;
+use crate::days::{self, day_use, put_day_use};
 use crate::error::Work;
-use crate::leases;
-use crate::retention::pruned_calls;
-use crate::usage::{put_run_totals, row, run_totals};
+use crate::lease_rows;
+use crate::usage_rows::{all_pruned_calls, put_run_totals, run_totals};
 
 /// All stored sums, and what they should be. Reads each row once.
 pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
     let mut days: BTreeMap<Date, Pair<DayUse>> = BTreeMap::new();
     let mut runs: BTreeMap<String, Pair<CallTotals>> = BTreeMap::new();
-    let (mut rows, open) = (0, leases::all(connection)?);
+    let (mut rows, open) = (0, lease_rows::all(connection)?);
 
     let mut kept = connection.prepare("SELECT day FROM usage_days")?;
-    for day in kept.query_map([], |row| date(row, 0))? {
+    for day in kept.query_map([], |row| Cells(row).day(0))? {
         days.entry(day?).or_default();
     }
     let mut kept = connection.prepare("SELECT run_id FROM usage_runs")?;
     for run_id in kept.query_map([], |row| row.get(0))? {
         runs.entry(run_id?).or_default();
     }
-    let mut ledger = connection.prepare(&format!("SELECT {} FROM usage", crate::usage::COLUMNS))?;
-    for call in ledger.query_map([], row)? {
+    let mut ledger = connection.prepare(&format!("SELECT {} FROM usage", USAGE_COLUMNS))?;
+    for call in ledger.query_map([], |row| usage_row(Cells(row)))? {
         let call = call?;
         rows += 1;
         let day = &mut days.entry(call.day).or_default().counted;
@@ -40,7 +41,7 @@ pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
         }
     }
     let mut pruned: i64 = 0;
-    for gone in pruned_calls(connection)? {
+    for gone in all_pruned_calls(connection)? {
         pruned = pruned.saturating_add(gone.of_run.calls);
         let day = &mut days.entry(gone.day).or_default().counted;
         day.settled = day.settled + gone.of_day;

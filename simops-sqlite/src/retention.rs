@@ -1,4 +1,4 @@
-//! Old rows deleted, and what was counted of them kept beside the logs.
+//! Prunes old rows. Sums of the pruned rows are kept.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -8,26 +8,23 @@ use jiff::civil::Date;
 use rusqlite::{Connection, params};
 use simops::Result;
 use simops::clock::day_of;
-use simops::kpi::Kind;
-use simops::kpi::recount::Recounter;
+use simops::store::sql::{USAGE_COLUMNS, count, log_table, log_time, usage_row};
 use simops::store::{LogTable, PruneCutoff, RetentionStore};
-use simops::usage::budget::CallTotals;
+use simops::usage::CallTotals;
 use simops::usage::{DayTotals, UsageRow};
 
 use crate::SqliteStore;
-use crate::codec::{Micros, count, day_number, number_day};
-use crate::days::{date, totals};
+use crate::codec::{Cells, Micros, day_number};
 use crate::error::Work;
-use crate::kpi_recount::kind_of;
-use crate::kpi_tail::Tail;
-use crate::usage::{COLUMNS, call_totals, row};
+use crate::kpi_write_buffer::WriteBuffer;
+use crate::usage_rows::all_pruned_calls;
 
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
         let old = old.clone();
         self.read(move |connection| {
-            let (table, condition) = (table(log), condition(log));
+            let (table, condition) = (log_table(log), condition(log));
             let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
             let mut statement = connection.prepare(&sql)?;
             Ok(statement
@@ -38,18 +35,18 @@ impl RetentionStore for SqliteStore {
 
     async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
         let wanted = old.clone();
-        // Beside the writer: visits have no index by time, so looking for the last of them takes long.
+        // On a reader: visitors' events have no index by time, so the search takes long.
         let ids = self.read(move |connection| old_ids(connection, log, &wanted, limit)).await?;
         let Some(last) = ids.iter().copied().max() else { return Ok(0) };
-        let tail = self.kpi_tail.clone();
+        let buffer = self.kpi_buffer.clone();
         self.write(move |tx| match log {
             LogTable::Events => delete_events(tx, &ids),
             LogTable::Ledger => delete_calls(tx, &ids),
             LogTable::Visits => {
-                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                let deleted = delete_visits(tx, &mut tail, &ids, last);
+                let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                let deleted = delete_visits(tx, &mut buffer, &ids, last);
                 if deleted.is_err() {
-                    tail.forget();
+                    buffer.clear();
                 }
                 deleted
             }
@@ -58,22 +55,14 @@ impl RetentionStore for SqliteStore {
     }
 }
 
-fn table(log: LogTable) -> &'static str {
-    match log {
-        LogTable::Events => "events",
-        LogTable::Ledger => "usage",
-        LogTable::Visits => "kpi_events",
-    }
-}
-
-/// Tells old rows, by a time ?1 and a run ?2.
+/// Whether a row may be pruned, by a time ?1 and a run ?2 that is kept.
 fn condition(log: LogTable) -> String {
-    let table = table(log);
-    let (time, run) = match log {
-        LogTable::Events | LogTable::Ledger => ("created_at", "run_id IS NOT ?2"),
-        LogTable::Visits => ("occurred_at", "TRUE"),
+    let (table, time) = (log_table(log), log_time(log));
+    let run = match log {
+        LogTable::Events | LogTable::Ledger => "run_id IS NOT ?2",
+        LogTable::Visits => "TRUE",
     };
-    // A rowid that was the greatest would be given again.
+    // SQLite would assign the greatest rowid again if its row was deleted.
     let newest = format!("rowid < (SELECT max(rowid) FROM {table})");
     format!("{time} < ?1 AND (?2 IS NULL OR {run}) AND {newest}")
 }
@@ -88,7 +77,7 @@ fn old_ids(
         LogTable::Events | LogTable::Ledger => "created_at",
         LogTable::Visits => "rowid",
     };
-    let (table, condition) = (table(log), condition(log));
+    let (table, condition) = (log_table(log), condition(log));
     let mut statement = connection.prepare_cached(&format!(
         "SELECT rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT ?3"
     ))?;
@@ -108,18 +97,18 @@ fn delete_events(connection: &Connection, ids: &[i64]) -> Work<u64> {
 
 fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
     let mut delete = connection
-        .prepare_cached(&format!("DELETE FROM usage WHERE rowid = ?1 RETURNING {COLUMNS}"))?;
+        .prepare_cached(&format!("DELETE FROM usage WHERE rowid = ?1 RETURNING {USAGE_COLUMNS}"))?;
     let mut deleted = 0;
     let mut sums = BTreeMap::<(Date, String), (DayTotals, CallTotals)>::new();
     for id in ids {
-        for call in delete.query_map([id], row)? {
+        for call in delete.query_map([id], |row| usage_row(Cells(row)))? {
             let call: UsageRow = call?;
             let sum = sums.entry((call.day, call.run_id.clone().unwrap_or_default())).or_default();
             *sum = (sum.0 + DayTotals::of(&call), sum.1 + CallTotals::of(&call));
             deleted += 1;
         }
     }
-    for kept in pruned_calls(connection)? {
+    for kept in all_pruned_calls(connection)? {
         if let Some(sum) = sums.get_mut(&(kept.day, kept.run_id.unwrap_or_default())) {
             *sum = (sum.0 + kept.of_day, sum.1 + kept.of_run);
         }
@@ -148,37 +137,15 @@ fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
     Ok(deleted)
 }
 
-/// Deleted calls of a run on a day.
-pub(crate) struct PrunedCalls {
-    pub(crate) day: Date,
-    pub(crate) run_id: Option<String>,
-    pub(crate) of_day: DayTotals,
-    pub(crate) of_run: CallTotals,
-}
-
-/// What was counted of deleted calls.
-pub(crate) fn pruned_calls(connection: &Connection) -> Work<Vec<PrunedCalls>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost, \
-             calls_total, success_calls, fallback_calls, total_tokens, cost, day, run_id \
-         FROM usage_pruned",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let run_id: String = row.get(12)?;
-        Ok(PrunedCalls {
-            day: date(row, 11)?,
-            run_id: Some(run_id).filter(|run_id| !run_id.is_empty()),
-            of_day: totals(row, 0)?,
-            of_run: call_totals(row, 6)?,
-        })
-    })?;
-    Ok(rows.collect::<std::result::Result<_, _>>()?)
-}
-
-fn delete_visits(connection: &Connection, tail: &mut Tail, ids: &[i64], last: i64) -> Work<u64> {
-    // What has not been folded is known from the events alone.
-    tail.catch_up(connection)?;
-    tail.fold_up_to(connection, last)?;
+fn delete_visits(
+    connection: &Connection,
+    buffer: &mut WriteBuffer,
+    ids: &[i64],
+    last: i64,
+) -> Work<u64> {
+    // Steps of events that are not merged yet could not be recounted.
+    buffer.catch_up(connection)?;
+    buffer.merge_up_to(connection, last)?;
     let mut delete = connection
         .prepare_cached("DELETE FROM kpi_events WHERE id = ?1 RETURNING kind, occurred_at")?;
     let mut counts = BTreeMap::<(Date, usize), u64>::new();
@@ -197,23 +164,4 @@ fn delete_visits(connection: &Connection, tail: &mut Tail, ids: &[i64], last: i6
         put.execute(params![day_number(*day), kind, events])?;
     }
     Ok(counts.into_values().sum())
-}
-
-/// Counts what was kept of deleted visits: how many, and what each visitor did on their days.
-pub(crate) fn count_pruned_visits(connection: &Connection, counted: &mut Recounter) -> Work<()> {
-    let mut statement = connection.prepare_cached("SELECT day, kind, events FROM kpi_pruned")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let kind: Kind = kind_of(row.get(1)?)?;
-        counted.count_pruned(kind, number_day(row.get(0)?)?, row.get(2)?);
-    }
-    let mut statement = connection.prepare_cached(
-        "SELECT visitor, day, steps FROM kpi_steps WHERE day IN (SELECT day FROM kpi_pruned)",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let visitor = uuid::Uuid::from_bytes(row.get(0)?);
-        counted.add_known_steps(visitor, number_day(row.get(1)?)?, simops::kpi::Steps(row.get(2)?));
-    }
-    Ok(())
 }

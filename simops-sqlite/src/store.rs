@@ -1,4 +1,4 @@
-//! The store: its threads, and how a call reaches them.
+//! The store: its threads, and how calls reach them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,29 +13,29 @@ use tokio::sync::{oneshot, watch};
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::error::{Failure, Work};
 use crate::job::{Job, Tx, await_answer, job, ledger_job};
-use crate::kpi_tail::Tail;
+use crate::kpi_write_buffer::WriteBuffer;
 use crate::location::Location;
 use crate::queue::Queue;
-use crate::{SqliteOptions, reader, writer};
+use crate::{SqliteOptions, reader, revision, writer};
 
-/// How long [`simops::store::ControlStore::ping`] waits for a sign of life.
-const PING_WITHIN: Duration = Duration::from_secs(1);
+/// Time limit of [`simops::store::ControlStore::ping`].
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A store on one SQLite database.
 ///
 /// # Contract
 /// - Any number of stores, in this process or others, may be open on one file.
-/// - Calls do no blocking work in the caller's thread. They need a Tokio runtime with time enabled.
-/// - Dropping the store ends its threads after the writes in hand, and folds the log into the file
-///   when no other store has it open.
+/// - Calls do not block the caller's thread. They need a Tokio runtime with time enabled.
+/// - Dropping the store finishes queued writes, ends its threads, and checkpoints the write-ahead
+///   log if no other store has the file open.
 pub struct SqliteStore {
     writes: Arc<Queue<Box<dyn Job>>>,
-    // None: a database in memory has one connection, the writer's.
+    // `None` for a database in memory, which has only the writer's connection.
     reads: Option<Arc<Queue<Box<dyn Job>>>>,
     pub(crate) revision: watch::Sender<u64>,
-    pub(crate) kpi_tail: Arc<Mutex<Tail>>,
+    pub(crate) kpi_buffer: Arc<Mutex<WriteBuffer>>,
     closed: Arc<AtomicBool>,
-    answer_within: Duration,
+    call_timeout: Duration,
     side_threads: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -51,26 +51,26 @@ impl SqliteStore {
         Self::open_with(url, SqliteOptions::default()).await
     }
 
-    /// As [`SqliteStore::open`], used as `options` say.
+    /// As [`SqliteStore::open`], with options.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
     pub async fn open_with(url: &str, options: SqliteOptions) -> Result<Self> {
         let location = Location::parse(url)?;
         let mut store = Self {
-            writes: Arc::new(Queue::new(options.waiting)),
+            writes: Arc::new(Queue::new(options.max_waiting)),
             reads: None,
             revision: watch::Sender::new(0),
-            kpi_tail: Arc::new(Mutex::new(Tail::new(options.kpi_tail))),
+            kpi_buffer: Arc::new(Mutex::new(WriteBuffer::new(options.kpi_write_buffer))),
             closed: Arc::new(AtomicBool::new(false)),
-            answer_within: options.answer_within,
+            call_timeout: options.call_timeout,
             side_threads: Vec::new(),
             writer: None,
         };
         let opened = store.start_writer(&location, &options)?;
         opened
             .await
-            .map_err(|_| Error::internal("the writer did not start"))?
+            .map_err(|_| Error::internal("the writer thread did not start"))?
             .map_err(|error| error.about(&location))?;
         if location != Location::Memory {
             store.start_readers(&location, &options)?;
@@ -84,16 +84,16 @@ impl SqliteStore {
         self.reads.is_some()
     }
 
-    /// Lets the database grow to `max_bytes` at most, or as far as the disk allows. Beyond it,
-    /// writes fail as on a full disk.
+    /// Limits the size of the database, or removes the limit. Beyond it, writes fail as on a full
+    /// disk.
     ///
     /// # Errors
-    /// `Unavailable` when the database is away.
+    /// `Unavailable` if the database cannot be reached.
     pub async fn set_max_bytes(&self, max_bytes: Option<u64>) -> Result<()> {
         self.write(move |tx| limit_size(tx, max_bytes)).await
     }
 
-    /// Does `work` in a transaction of the writer, durable when this returns.
+    /// Runs `work` in a transaction of the writer, durable when this returns.
     pub(crate) async fn write<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -116,10 +116,10 @@ impl SqliteStore {
         answer: oneshot::Receiver<Result<T>>,
     ) -> Result<T> {
         self.writes.push(job)?;
-        await_answer(answer, self.answer_within).await
+        await_answer(answer, self.call_timeout).await
     }
 
-    /// Does `work` beside the writer; all it reads is of one moment.
+    /// Runs `work` on a reader, on one snapshot.
     pub(crate) async fn read<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -127,20 +127,20 @@ impl SqliteStore {
     {
         let (job, answer) = job(move |tx| work(tx));
         self.reads.as_ref().unwrap_or(&self.writes).push(job)?;
-        await_answer(answer, self.answer_within).await
+        await_answer(answer, self.call_timeout).await
     }
 
-    /// Reads, and takes the lock for writing.
+    /// Reads, and takes the write lock.
     pub(crate) async fn probe(&self) -> Result<()> {
         let probe = async {
-            self.read(|connection| crate::watch::stored(connection).map(drop)).await?;
+            self.read(|connection| revision::stored(connection).map(drop)).await?;
             self.write(|_| Ok(())).await
         };
         let late = || Error::unavailable("the database does not answer in time");
-        tokio::time::timeout(PING_WITHIN, probe).await.map_err(|_| late())?
+        tokio::time::timeout(PING_TIMEOUT, probe).await.map_err(|_| late())?
     }
 
-    /// The share of calls in hand or waiting of those that may be.
+    /// Running and waiting calls as a share of the maximum.
     pub(crate) fn utilization(&self) -> f64 {
         let reads = self.reads.as_ref().map_or(0.0, |reads| reads.utilization());
         self.writes.utilization().max(reads)
@@ -157,7 +157,7 @@ impl SqliteStore {
         self.writer = Some(start("simops-sqlite-writer", move || {
             match open_writer(&location, &options, &revision) {
                 Ok(slot) => {
-                    // An opener that gave up drops the store, which closes the queue.
+                    // A caller that gave up drops the store, which closes the queue.
                     let _ = ready.send(Ok(()));
                     writer::run(slot, &queue, &revision);
                 }
@@ -168,7 +168,7 @@ impl SqliteStore {
     }
 
     fn start_readers(&mut self, location: &Location, options: &SqliteOptions) -> Result<()> {
-        let reads = Arc::new(Queue::new(options.waiting));
+        let reads = Arc::new(Queue::new(options.max_waiting));
         for _ in 0..options.readers.max(1) {
             let slot = Slot::new(location, Role::Reader, options);
             let queue = Arc::clone(&reads);
@@ -182,8 +182,8 @@ impl SqliteStore {
     fn start_watcher(&mut self, location: &Location, options: &SqliteOptions) -> Result<()> {
         let slot = Slot::new(location, Role::Reader, options);
         let (revision, closed) = (self.revision.clone(), Arc::clone(&self.closed));
-        let every = options.look_every;
-        let run = move || crate::watch::run(slot, every, &revision, &closed);
+        let interval = options.poll_interval;
+        let run = move || crate::watch::run(slot, interval, &revision, &closed);
         self.side_threads.push(start("simops-sqlite-watch", run)?);
         Ok(())
     }
@@ -195,12 +195,13 @@ fn open_writer(
     revision: &watch::Sender<u64>,
 ) -> Result<Slot, Failure> {
     let connection = connection::create(location, options)?;
-    crate::watch::publish(revision, crate::watch::stored(&connection)?);
+    revision::publish(revision, revision::stored(&connection)?);
     Ok(Slot::new(location, Role::Writer, options).holding(connection))
 }
 
 fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let failed = |error| Error::unavailable("no thread for the database").with_source(error);
+    let failed =
+        |error| Error::unavailable("cannot start a thread for the database").with_source(error);
     Builder::new().name(name.to_owned()).spawn(run).map_err(failed)
 }
 
@@ -211,8 +212,8 @@ impl Drop for SqliteStore {
             reads.close();
         }
         end(self.side_threads.drain(..));
-        // The writer ends last, because only a connection that may write, and is the last one to
-        // close, folds the log into the file.
+        // The writer ends last: the last connection to close checkpoints the write-ahead log, if it
+        // may write.
         self.writes.close();
         end(self.writer.take());
     }
@@ -222,7 +223,7 @@ fn end(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     for thread in threads {
         thread.thread().unpark();
         if thread.join().is_err() {
-            tracing::error!("a thread of the store panicked");
+            tracing::error!(code = "store_thread_panicked", "store thread panicked");
         }
     }
 }

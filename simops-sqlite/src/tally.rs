@@ -1,23 +1,22 @@
-//! Events counted by what they are: windows out of an index that holds all it takes, days out of
-//! counts that are kept as events come.
+//! Counts of events by class: windows from a covering index, days from sums that are kept as events
+//! are appended.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use simops::Result;
-use simops::clock::day_of;
-use simops::event::{DayTally, EventClass, EventTally, EventWindow};
-use simops::event::{Event, NewEvent, RuntimeMode};
+use simops::event::{DayTally, Event, EventTally, EventWindow};
+use simops::store::sql::{
+    EVENT_CLASS_COLUMNS, EVENT_COLUMNS, count, day_tally, event, event_class,
+};
 use simops::store::{TallyStore, TimeCursor};
 
 use crate::SqliteStore;
-use crate::codec::{Micros, count};
-use crate::days::date;
+use crate::codec::{Cells, Micros, all, first};
 use crate::error::Work;
-use crate::events::{COLUMNS, event};
 
 #[async_trait]
 impl TallyStore for SqliteStore {
@@ -38,48 +37,38 @@ impl TallyStore for SqliteStore {
     ) -> Result<Vec<Event>> {
         let event_type = event_type.to_owned();
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(&events_in_sql())?;
             let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
-            let rows = statement.query_map(
-                params![
-                    Micros(after.at),
-                    after.id,
-                    Micros(window.after),
-                    Micros(window.until),
-                    event_type,
-                    count(limit)
-                ],
-                event,
-            )?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let values = params![
+                Micros(after.at),
+                after.id,
+                Micros(window.after),
+                Micros(window.until),
+                event_type,
+                count(limit)
+            ];
+            all(connection, &events_in_sql(), values, |row| event(row))
         })
         .await
     }
 
     async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
-        let event_type = event_type.to_owned();
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(&last_of_sql())?;
-            Ok(statement.query_row(params![event_type, Micros(until)], event).optional()?)
-        })
-        .await
+        let values = (event_type.to_owned(), Micros(until));
+        self.read(move |connection| first(connection, &last_of_sql(), values, |row| event(row)))
+            .await
     }
 }
 
-/// The columns of a class, in the order in which [`class`] reads them.
-const CLASS: &str = "event_type, mode, agent_id, category, enforcement";
-
 fn tally_sql() -> String {
     format!(
-        "SELECT {CLASS} FROM events INDEXED BY events_by_time \
+        "SELECT {EVENT_CLASS_COLUMNS} FROM events INDEXED BY events_by_time \
          WHERE created_at > ?1 AND created_at <= ?2"
     )
 }
 
-/// Those at the time of the place before come again and are left out by their ids.
+/// The bound on the time serves the index; the id excludes events up to the cursor.
 fn events_in_sql() -> String {
     format!(
-        "SELECT {COLUMNS} FROM events INDEXED BY events_by_type_and_time \
+        "SELECT {EVENT_COLUMNS} FROM events INDEXED BY events_by_type_and_time \
          WHERE created_at >= ?1 AND (created_at > ?1 OR id > ?2) \
              AND created_at > ?3 AND created_at <= ?4 AND event_type = ?5 \
          ORDER BY created_at, id LIMIT ?6"
@@ -88,24 +77,25 @@ fn events_in_sql() -> String {
 
 fn last_of_sql() -> String {
     format!(
-        "SELECT {COLUMNS} FROM events INDEXED BY events_by_type_and_time \
+        "SELECT {EVENT_COLUMNS} FROM events INDEXED BY events_by_type_and_time \
          WHERE event_type = ?1 AND created_at <= ?2 ORDER BY created_at DESC, id DESC LIMIT 1"
     )
 }
 
-/// Counted here and not by SQLite, which would sort all of the window first.
+/// Counts here and not in SQLite, which would sort the whole window first.
 fn tally(connection: &Connection, window: EventWindow) -> Work<Vec<EventTally>> {
     let mut statement = connection.prepare_cached(&tally_sql())?;
     let mut rows = statement.query(params![Micros(window.after), Micros(window.until)])?;
     let mut counts = HashMap::<Vec<u8>, EventTally>::new();
     let mut key = Vec::with_capacity(128);
     while let Some(row) = rows.next()? {
-        // A class is made once, not once per event.
+        // A class is allocated once, not once per event.
         write_key(row, &mut key)?;
         match counts.get_mut(&key) {
             Some(tally) => tally.count += 1,
             None => {
-                counts.insert(key.clone(), EventTally { class: class(row, 0)?, count: 1 });
+                counts
+                    .insert(key.clone(), EventTally { class: event_class(Cells(row))?, count: 1 });
             }
         }
     }
@@ -128,80 +118,15 @@ fn write_key(row: &Row<'_>, key: &mut Vec<u8>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn class(row: &Row<'_>, first: usize) -> rusqlite::Result<EventClass> {
-    Ok(EventClass {
-        event_type: row.get(first)?,
-        mode: RuntimeMode::parse(row.get_ref(first + 1)?.as_str()?),
-        agent_id: row.get(first + 2)?,
-        category: row.get(first + 3)?,
-        enforcement: row.get(first + 4)?,
-    })
-}
-
-fn tally_days(connection: &Connection, first: Date, last: Date) -> Work<Vec<DayTally>> {
-    let sql =
-        format!("SELECT {CLASS}, day, run_id, count FROM event_days WHERE day BETWEEN ?1 AND ?2");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map([first.to_string(), last.to_string()], |row| {
-        let EventClass { agent_id, .. } = class(row, 0)?;
-        let run_id: String = row.get(6)?;
-        Ok(DayTally {
-            day: date(row, 5)?,
-            run_id: Some(run_id).filter(|run_id| !run_id.is_empty()),
-            class: EventClass { agent_id: agent_id.filter(|id| *id != NOBODY), ..class(row, 0)? },
-            count: row.get(7)?,
-        })
-    })?;
-    let mut tallies = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+fn tally_days(connection: &Connection, first_day: Date, last_day: Date) -> Work<Vec<DayTally>> {
+    let sql = format!(
+        "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days \
+         WHERE day BETWEEN ?1 AND ?2"
+    );
+    let days = [first_day.to_string(), last_day.to_string()];
+    let mut tallies = all(connection, &sql, days, |row| day_tally(row))?;
     tallies.sort_unstable();
     Ok(tallies)
-}
-
-/// Stands for no agent in a key that takes no null.
-const NOBODY: i64 = i64::MIN;
-
-/// What new events add to their days. Folded, so that a batch of one class costs one update.
-#[derive(Default)]
-pub(crate) struct Days<'a>(BTreeMap<(Date, &'a str, EventKey<'a>), i64>);
-
-type EventKey<'a> = (&'a str, &'static str, i64, &'a str, bool);
-
-impl<'a> Days<'a> {
-    /// Counts an event that was just inserted.
-    pub(crate) fn add(&mut self, event: &'a NewEvent) {
-        let class = (
-            event.event_type.as_str(),
-            event.runtime_mode().map_or("", RuntimeMode::as_str),
-            event.agent_id.unwrap_or(NOBODY),
-            event.category(),
-            event.is_enforcement(),
-        );
-        let run_id = event.run_id.as_deref().unwrap_or_default();
-        *self.0.entry((day_of(event.created_at), run_id, class)).or_default() += 1;
-    }
-
-    /// Adds the counts to those kept.
-    pub(crate) fn store(self, connection: &Connection) -> Work<()> {
-        let mut statement = connection.prepare_cached(&format!(
-            "INSERT INTO event_days (day, run_id, {CLASS}, count) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-             ON CONFLICT DO UPDATE SET count = count + excluded.count"
-        ))?;
-        for ((day, run_id, (event_type, mode, agent_id, category, enforcement)), count) in self.0 {
-            let day = day.to_string();
-            statement.execute(params![
-                day,
-                run_id,
-                event_type,
-                mode,
-                agent_id,
-                category,
-                enforcement,
-                count
-            ])?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -211,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// How SQLite reads what a statement asks for.
+    /// The query plan of a statement.
     async fn plan(sql: String) -> String {
         let store = SqliteStore::open("sqlite::memory:").await.unwrap();
         let plan = store.read(move |connection| {
@@ -225,14 +150,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_window_is_searched_in_an_index_that_holds_all_it_takes() {
+    async fn a_window_is_searched_in_a_covering_index() {
         let read =
             "SEARCH events USING COVERING INDEX events_by_time (created_at>? AND created_at<?)";
         assert_eq!(plan(tally_sql()).await, read);
     }
 
     #[tokio::test]
-    async fn events_of_a_type_are_searched_by_time_and_come_in_its_order() {
+    async fn events_of_a_type_are_searched_by_time_and_need_no_sort() {
         let read = "SEARCH events USING INDEX events_by_type_and_time (event_type=? AND created_at";
         for sql in [events_in_sql(), last_of_sql()] {
             let plan = plan(sql).await;

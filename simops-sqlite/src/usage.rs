@@ -1,24 +1,23 @@
-//! The usage ledger, and its sums per day and per run.
+//! The usage ledger.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::EventWindow;
+use simops::store::sql::{SqlRow, USAGE_COLUMNS, one_more, page, usage_row};
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
-use simops::usage::CallTally;
-use simops::usage::budget::{CallTotals, LlmTotals};
-use simops::usage::recount::Recount;
-use simops::usage::series::{Bucket, Series};
-use simops::usage::{DayTotals, NanoUsd, Op, UsageRow};
-use uuid::Uuid;
+use simops::usage::{
+    Bucket, CallTally, CallTotals, DayTotals, LlmTotals, NanoUsd, Op, Recount, Series, UsageRow,
+};
 
-use crate::codec::{Micros, one_more};
-use crate::days::{date, day_use};
+use crate::codec::{Cells, Micros, all};
+use crate::days::day_use;
 use crate::error::Work;
+use crate::usage_rows::run_totals;
 use crate::{SqliteStore, recount};
 
 #[async_trait]
@@ -91,97 +90,6 @@ impl UsageStore for SqliteStore {
     }
 }
 
-pub(crate) const COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, \
-     model_requested, model_resolved, input_tokens, cached_input_tokens, output_tokens, \
-     reasoning_tokens, cost, priced, success, fallback_used, latency_ms, error_type, created_at";
-
-/// The stored rows of `ids`.
-pub(crate) fn of_ids(connection: &Connection, ids: &BTreeSet<Uuid>) -> Work<Vec<UsageRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM usage WHERE id = ?1");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = Vec::new();
-    for id in ids {
-        rows.extend(statement.query_row([id.as_bytes()], row).optional()?);
-    }
-    Ok(rows)
-}
-
-/// Inserts rows in this order.
-pub(crate) fn insert(connection: &Connection, new: &[UsageRow]) -> Work<()> {
-    let sql = format!(
-        "INSERT INTO usage ({COLUMNS}) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    );
-    write(connection, &sql, new)
-}
-
-/// Overwrites stored rows, which keep their place in listings.
-pub(crate) fn replace(connection: &Connection, new: &[UsageRow]) -> Work<()> {
-    let sql = "UPDATE usage SET day = ?2, run_id = ?3, agent_id = ?4, checkpoint = ?5, \
-         provider = ?6, model_requested = ?7, model_resolved = ?8, input_tokens = ?9, \
-         cached_input_tokens = ?10, output_tokens = ?11, reasoning_tokens = ?12, cost = ?13, \
-         priced = ?14, success = ?15, fallback_used = ?16, latency_ms = ?17, error_type = ?18, \
-         created_at = ?19 WHERE id = ?1";
-    write(connection, sql, new)
-}
-
-/// Executes `sql` per row, whose parameters are the [`COLUMNS`].
-fn write(connection: &Connection, sql: &str, rows: &[UsageRow]) -> Work<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let mut statement = connection.prepare_cached(sql)?;
-    for row in rows {
-        statement.execute(params![
-            row.id.as_bytes(),
-            row.day.to_string(),
-            row.run_id,
-            row.agent_id,
-            row.checkpoint,
-            row.provider,
-            row.model_requested,
-            row.model_resolved,
-            row.input_tokens,
-            row.cached_input_tokens,
-            row.output_tokens,
-            row.reasoning_tokens,
-            row.cost.0,
-            row.priced,
-            row.success,
-            row.fallback_used,
-            row.latency_ms,
-            row.error_type,
-            Micros(row.created_at),
-        ])?;
-    }
-    Ok(())
-}
-
-/// A row of [`COLUMNS`].
-pub(crate) fn row(row: &Row<'_>) -> rusqlite::Result<UsageRow> {
-    Ok(UsageRow {
-        id: Uuid::from_bytes(row.get(0)?),
-        day: date(row, 1)?,
-        run_id: row.get(2)?,
-        agent_id: row.get(3)?,
-        checkpoint: row.get(4)?,
-        provider: row.get(5)?,
-        model_requested: row.get(6)?,
-        model_resolved: row.get(7)?,
-        input_tokens: row.get(8)?,
-        cached_input_tokens: row.get(9)?,
-        output_tokens: row.get(10)?,
-        reasoning_tokens: row.get(11)?,
-        cost: NanoUsd(row.get(12)?),
-        priced: row.get(13)?,
-        success: row.get(14)?,
-        fallback_used: row.get(15)?,
-        latency_ms: row.get(16)?,
-        error_type: row.get(17)?,
-        created_at: row.get::<_, Micros>(18)?.0,
-    })
-}
-
 fn tally(
     connection: &Connection,
     run_id: Option<&str>,
@@ -190,12 +98,12 @@ fn tally(
     let of_run = if run_id.is_some() { "run_id = ?3" } else { "?3 IS NULL" };
     let index = if run_id.is_some() { "usage_by_run" } else { "usage_by_time" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM usage INDEXED BY {index} \
+        "SELECT {USAGE_COLUMNS} FROM usage INDEXED BY {index} \
          WHERE created_at > ?1 AND created_at <= ?2 AND {of_run}"
     ))?;
     let calls = statement
         .query_map(params![Micros(window.after), Micros(window.until), run_id], |found| {
-            Ok(CallTally::of(&row(found)?))
+            Ok(CallTally::of(&usage_row(Cells(found))?))
         })?;
     let mut tallies = BTreeMap::<_, CallTally>::new();
     for call in calls {
@@ -209,19 +117,16 @@ fn tally(
 }
 
 fn rows(connection: &Connection, filter: &UsageFilter, limit: usize) -> Work<Page<UsageRow>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS}, rowid FROM usage \
+    let sql = format!(
+        "SELECT {USAGE_COLUMNS}, rowid FROM usage \
          WHERE rowid > ?1 AND created_at >= ?2 AND (?3 IS NULL OR run_id = ?3) \
          ORDER BY rowid LIMIT ?4"
-    ))?;
+    );
     let after = filter.after.unwrap_or(0);
     let since = filter.since.unwrap_or(Timestamp::MIN);
-    let found = statement
-        .query_map(params![after, Micros(since), filter.run_id, one_more(limit)], |found| {
-            Ok((found.get::<_, i64>(19)?, row(found)?))
-        })?;
-    let cut = Page::cut(found.collect::<rusqlite::Result<_>>()?, limit, |(place, _)| *place);
-    Ok(Page { items: cut.items.into_iter().map(|(_, row)| row).collect(), next: cut.next })
+    let values = params![after, Micros(since), filter.run_id, one_more(limit)];
+    let read = |row: Cells<'_, '_>| Ok((row.int(19)?, usage_row(row)?));
+    Ok(page(all(connection, &sql, values, read)?, limit))
 }
 
 fn series(
@@ -242,44 +147,6 @@ fn series(
         series.add(at, &provider, call.get(2)?, NanoUsd(call.get(3)?));
     }
     Ok(series.finish())
-}
-
-pub(crate) fn run_totals(connection: &Connection, run_id: &str) -> Work<CallTotals> {
-    let mut statement = connection.prepare_cached(
-        "SELECT calls, success_calls, fallback_calls, total_tokens, cost FROM usage_runs \
-         WHERE run_id = ?1",
-    )?;
-    let totals = statement.query_row([run_id], |row| call_totals(row, 0));
-    Ok(totals.optional()?.unwrap_or_default())
-}
-
-/// Five sums in the order of the columns, starting at the column `first`.
-pub(crate) fn call_totals(row: &Row<'_>, first: usize) -> rusqlite::Result<CallTotals> {
-    Ok(CallTotals {
-        calls: row.get(first)?,
-        success_calls: row.get(first + 1)?,
-        fallback_calls: row.get(first + 2)?,
-        total_tokens: row.get(first + 3)?,
-        cost: NanoUsd(row.get(first + 4)?),
-    })
-}
-
-pub(crate) fn put_run_totals(
-    connection: &Connection,
-    run_id: &str,
-    totals: CallTotals,
-) -> Work<()> {
-    let mut statement = connection
-        .prepare_cached("INSERT OR REPLACE INTO usage_runs VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    statement.execute(params![
-        run_id,
-        totals.calls,
-        totals.success_calls,
-        totals.fallback_calls,
-        totals.total_tokens,
-        totals.cost.0,
-    ])?;
-    Ok(())
 }
 
 fn totals_since(connection: &Connection, since: Timestamp) -> Work<CallTotals> {

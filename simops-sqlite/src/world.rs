@@ -1,15 +1,15 @@
-//! Worlds: epochs and their documents.
+//! Epochs of the world and their documents.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::types::FromSqlError;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
-use simops::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
+use simops::store::sql::{EPOCH_COLUMNS, SqlRow, count, epoch};
+use simops::store::{Documents, TurnCommit, World, WorldEpoch, WorldStore};
 use simops::{Error, Result};
 
 use crate::SqliteStore;
-use crate::codec::{Json, Micros, count};
+use crate::codec::{Json, Micros, all, first};
 use crate::error::Work;
 use crate::events;
 use crate::job::Tx;
@@ -22,7 +22,7 @@ impl WorldStore for SqliteStore {
                 "INSERT INTO epochs (status, requested_at) VALUES ('requested', ?1)",
             )?
             .execute([Micros(now)])?;
-            tx.tell_watchers();
+            tx.notify_watchers();
             Ok(tx.last_insert_rowid())
         })
         .await
@@ -30,12 +30,11 @@ impl WorldStore for SqliteStore {
 
     async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT * FROM epochs WHERE status = 'requested' AND requested_at >= ?1 \
-                 ORDER BY epoch",
-            )?;
-            let rows = statement.query_map([Micros(since)], epoch)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            let sql = format!(
+                "SELECT {EPOCH_COLUMNS} FROM epochs \
+                 WHERE status = 'requested' AND requested_at >= ?1 ORDER BY epoch"
+            );
+            all(connection, &sql, [Micros(since)], |row| epoch(row))
         })
         .await
     }
@@ -49,7 +48,7 @@ impl WorldStore for SqliteStore {
             )?;
             let claimed = statement.execute(params![epoch, host_id])? == 1;
             if claimed {
-                tx.tell_watchers();
+                tx.notify_watchers();
             }
             Ok(claimed)
         })
@@ -101,7 +100,7 @@ impl WorldStore for SqliteStore {
     }
 }
 
-/// Ends the building of an epoch; false when it has ended so before.
+/// Ends the building of an epoch; false if it has ended with this status before.
 fn end_building(
     tx: &Tx<'_>,
     epoch: i64,
@@ -114,7 +113,7 @@ fn end_building(
          WHERE epoch = ?1 AND status = 'building'",
     )?;
     if statement.execute(params![epoch, status, result.map(Json), reason])? == 1 {
-        tx.tell_watchers();
+        tx.notify_watchers();
         return Ok(true);
     }
     let mut statement =
@@ -167,34 +166,15 @@ fn put_documents(connection: &Connection, epoch: i64, documents: &Documents) -> 
 }
 
 fn get(connection: &Connection, number: i64) -> Work<Option<WorldEpoch>> {
-    let mut statement = connection.prepare_cached("SELECT * FROM epochs WHERE epoch = ?1")?;
-    Ok(statement.query_row([number], epoch).optional()?)
+    let sql = format!("SELECT {EPOCH_COLUMNS} FROM epochs WHERE epoch = ?1");
+    first(connection, &sql, [number], |row| epoch(row))
 }
 
 fn world(connection: &Connection, epoch: i64) -> Work<World> {
-    let version = connection
-        .prepare_cached("SELECT version FROM epochs WHERE epoch = ?1")?
-        .query_row([epoch], |row| row.get(0))
-        .optional()?;
-    let mut statement =
-        connection.prepare_cached("SELECT name, body FROM documents WHERE epoch = ?1")?;
-    let documents = statement
-        .query_map([epoch], |row| Ok((row.get(0)?, row.get::<_, Json<Value>>(1)?.0)))?
-        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT version FROM epochs WHERE epoch = ?1";
+    let version = first(connection, sql, [epoch], |row| row.int(0))?;
+    let sql = "SELECT name, body FROM documents WHERE epoch = ?1";
+    let documents = all(connection, sql, [epoch], |row| Ok((row.text(0)?, row.json(1)?)))?;
+    let documents = documents.into_iter().collect();
     Ok(World { version: version.unwrap_or_default(), documents })
-}
-
-fn epoch(row: &Row<'_>) -> rusqlite::Result<WorldEpoch> {
-    let status = match row.get::<_, String>("status")?.as_str() {
-        "requested" => EpochStatus::Requested,
-        "building" => EpochStatus::Building { host_id: row.get("host_id")? },
-        "ready" => EpochStatus::Ready { result: row.get::<_, Json<_>>("result")?.0 },
-        "failed" => EpochStatus::Failed { reason: row.get("reason")? },
-        _ => return Err(FromSqlError::InvalidType.into()),
-    };
-    Ok(WorldEpoch {
-        epoch: row.get("epoch")?,
-        status,
-        requested_at: row.get::<_, Micros>("requested_at")?.0,
-    })
 }

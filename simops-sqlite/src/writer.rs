@@ -1,81 +1,82 @@
 //! The one thread that writes, with group commit.
 //!
-//! It takes every write that waits, does each in a savepoint of one transaction, makes them durable
-//! by one sync of the disk, and answers them all. A write that fails takes back only itself; a
-//! commit that fails fails every write in it.
+//! It takes all waiting writes, runs each in a savepoint of one transaction and makes them durable
+//! with one sync of the disk. A write that fails is rolled back alone; a commit that fails fails
+//! every write in it.
 
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use simops::store::sql::copy_error;
 use tokio::sync::watch;
 
 use crate::connection::Slot;
-use crate::error::{Failure, Work, copy};
+use crate::error::{Failure, Work};
 use crate::job::{Job, Tx, apply_all};
 use crate::outage::Outage;
 use crate::queue::Queue;
-use crate::watch::{count_up, publish};
+use crate::revision::{increment_revision, publish};
 
-/// Most writes in one transaction: enough to share a sync, few enough to answer soon.
-const BATCH: usize = 512;
+/// Maximum writes per transaction: enough to share a sync, few enough for low latency.
+const MAX_BATCH: usize = 512;
 
-/// How long to wait for writers that come back: a small part of what a sync of the disk takes.
-const GATHER: Duration = Duration::from_micros(100);
+/// How long to wait for callers that write again: a fraction of a disk sync.
+const GATHER_DELAY: Duration = Duration::from_micros(100);
 
 /// Writes until the queue is closed and empty.
 pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &watch::Sender<u64>) {
-    let (mut taken, mut outage) = (0, Outage::none("writes"));
-    while let Some(mut jobs) = queue.take(BATCH) {
-        // Those just answered are about to write again. Without this moment the first of them
-        // would have a sync of the disk for itself, and all others would wait for the next one.
+    let (mut taken, mut outage) = (0, Outage::new("writes"));
+    while let Some(mut jobs) = queue.take(MAX_BATCH) {
+        // Callers that were just answered are about to write again. Without the delay, the first
+        // of them would get a disk sync of its own and the others would wait for the next.
         if taken > 1 && jobs.len() < taken {
-            sleep(GATHER);
-            jobs.append(&mut queue.take_now(BATCH));
+            sleep(GATHER_DELAY);
+            jobs.append(&mut queue.take_now(MAX_BATCH));
         }
         taken = jobs.len();
         let mut jobs: Vec<_> = jobs.into_iter().filter(|job| job.is_awaited()).collect();
         let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
         let overruled = match committed {
-            Ok(moved) => {
-                outage.is_over();
-                if let Some(now) = moved {
+            Ok(new_revision) => {
+                outage.recovered();
+                if let Some(now) = new_revision {
                     publish(revision, now);
                 }
                 None
             }
             Err(failure) => {
                 slot.after(&failure);
-                // Who waited for the same lock need not wait for it once more.
+                // The others would wait for the same lock in vain.
                 let rest =
                     if failure.is_locked() { queue.take_now(usize::MAX) } else { Vec::new() };
                 queue.done(rest.len());
                 jobs.extend(rest);
                 let error = failure.into_error();
-                outage.goes_on(&error);
+                outage.failed(&error);
                 Some(error)
             }
         };
-        // Before the answers, so that who has one finds the queue as short as it is.
+        // Before the answers, so that an answered caller sees the queue without its call.
         queue.done(taken);
         for job in jobs {
-            job.answer(overruled.as_ref().map(copy));
+            job.answer(overruled.as_ref().map(copy_error));
         }
     }
 }
 
-/// Does `jobs` in one transaction; the new revision, if watchers are to be told of one.
+/// Runs `jobs` in one transaction. Returns the new revision if watchers must be notified.
 fn commit(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
     if jobs.is_empty() {
         return Ok(None);
     }
     execute(connection, "BEGIN IMMEDIATE")?;
-    let done = run_all(connection, jobs).and_then(|moved| {
+    let done = run_all(connection, jobs).and_then(|revision| {
         execute(connection, "COMMIT")?;
-        Ok(moved)
+        Ok(revision)
     });
-    // Whatever failed, the next batch finds no transaction open.
+    // The next batch must find no open transaction.
     if !connection.is_autocommit() {
         execute(connection, "ROLLBACK")?;
     }
@@ -84,22 +85,22 @@ fn commit(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64
 
 fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
     apply_ledger(connection, jobs)?;
-    let mut moved = false;
+    let mut notify = false;
     for job in jobs.iter_mut().filter(|job| !job.is_done()) {
         let tx = Tx::new(connection);
         execute(connection, "SAVEPOINT job")?;
         if let Err(failure) = job.run(&tx) {
-            // SQLite takes back the whole transaction when the disk is full or fails.
+            // SQLite rolls back the whole transaction when the disk is full or fails.
             if connection.is_autocommit() || failure.spoils_connection() {
-                return Err(failure.again());
+                return Err(failure.copy());
             }
             execute(connection, "ROLLBACK TO job")?;
         } else {
-            moved |= tx.has_moved();
+            notify |= tx.notifies_watchers();
         }
         execute(connection, "RELEASE job")?;
     }
-    if moved { count_up(connection).map(Some) } else { Ok(None) }
+    if notify { increment_revision(connection).map(Some) } else { Ok(None) }
 }
 
 /// Applies all ledger operations among `jobs` as one batch. If that fails, each of them runs by

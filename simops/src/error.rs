@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A [`Result`](std::result::Result) with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The category of an [`Error`], which tells a caller how to react.
+/// The category of an [`Error`], by which callers decide how to react.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {

@@ -112,7 +112,7 @@ pub fn actor_name(field: &str, given: &str) -> Result<String> {
 
 /// A requested write, before the facts that only the store knows are loaded.
 #[derive(Debug, Clone)]
-pub enum Intent {
+pub(crate) enum Intent {
     /// Start a run, in the world that was just built for it, if any.
     Start(Box<RunPlan>, Option<i64>),
     /// Store a new digest.
@@ -132,7 +132,7 @@ pub enum Intent {
 }
 
 /// Decides writes and commits them.
-pub struct Executor {
+pub(crate) struct Executor {
     store: Arc<dyn RunStore>,
     registry: Arc<Registry>,
     policy: WritePolicy,
@@ -150,7 +150,7 @@ enum Answer {
 
 impl Executor {
     /// An executor on `store`; `policy` is what the configuration says about writes.
-    pub fn new(
+    pub(crate) fn new(
         store: Arc<dyn RunStore>,
         registry: Arc<Registry>,
         policy: impl Into<WritePolicy>,
@@ -160,7 +160,7 @@ impl Executor {
     }
 
     /// The rules for writes on a database in `state`.
-    pub fn rules_on(&self, state: &ControlState) -> WriteRules {
+    pub(crate) fn rules_on(&self, state: &ControlState) -> WriteRules {
         self.policy.on(state.production_mark)
     }
 
@@ -168,7 +168,7 @@ impl Executor {
     ///
     /// # Errors
     /// Returns an error when the database cannot be read.
-    pub async fn rules(&self) -> Result<WriteRules> {
+    pub(crate) async fn rules(&self) -> Result<WriteRules> {
         let unmarked = self.policy.on(false);
         // The mark makes no difference to a process of production, and opens no closed gate.
         if unmarked == self.policy.on(true) || self.policy.gate == Some(WriteGate::Closed) {
@@ -182,7 +182,7 @@ impl Executor {
     ///
     /// # Errors
     /// Returns an error when the database cannot be read or written.
-    pub async fn mark_production(&self, permit: &WritePermit) -> Result<()> {
+    pub(crate) async fn mark_production(&self, permit: &WritePermit) -> Result<()> {
         let is_production = self.policy.environment == Environment::Production;
         if !is_production || !self.store.is_persistent() {
             return Ok(());
@@ -197,7 +197,7 @@ impl Executor {
     /// `Invalid` for an idempotency key that was used with another request; `Unavailable` when the
     /// database is unavailable (the outcome may be unknown: repeat with the same key) or too many
     /// others write.
-    pub async fn execute<A: Serialize + DeserializeOwned>(
+    pub(crate) async fn execute<A: Serialize + DeserializeOwned>(
         &self,
         permit: &WritePermit,
         intent: &Intent,
@@ -210,7 +210,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::execute`].
-    pub async fn execute_change<A: Serialize + DeserializeOwned>(
+    pub(crate) async fn execute_change<A: Serialize + DeserializeOwned>(
         &self,
         permit: &WritePermit,
         intent: &Intent,
@@ -243,7 +243,7 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::execute`].
-    pub async fn rehearse(&self, permit: &WritePermit, intent: &Intent) -> Result<()> {
+    pub(crate) async fn rehearse(&self, permit: &WritePermit, intent: &Intent) -> Result<()> {
         let state = self.store.load().await?;
         self.decide(&state, permit, intent).await.map(drop)
     }
@@ -253,7 +253,7 @@ impl Executor {
     ///
     /// # Errors
     /// Returns an error unless a success was stored under the key meanwhile.
-    pub async fn refuse<A: DeserializeOwned>(
+    pub(crate) async fn refuse<A: DeserializeOwned>(
         &self,
         permit: &WritePermit,
         refusal: Error,
@@ -275,7 +275,7 @@ impl Executor {
     /// # Errors
     /// Returns the error of `work`, which is stored if it is a decision; `Invalid` for a key that was
     /// used with another request.
-    pub async fn once<A: Serialize + DeserializeOwned>(
+    pub(crate) async fn once<A: Serialize + DeserializeOwned>(
         &self,
         permit: &WritePermit,
         work: impl Future<Output = Result<A>>,
@@ -298,7 +298,7 @@ impl Executor {
     ///
     /// # Errors
     /// Returns `Invalid` when the key was used with another request.
-    pub async fn replay<A: DeserializeOwned>(
+    pub(crate) async fn replay<A: DeserializeOwned>(
         &self,
         permit: &WritePermit,
     ) -> Result<Option<Result<A>>> {
@@ -482,7 +482,7 @@ impl Executor {
 ///
 /// # Errors
 /// Returns an error when the database cannot be read.
-pub async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Result<Days> {
+pub(crate) async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Result<Days> {
     // The latest cohort that is mature, wherever it lies, has a week before it.
     let back = days.max(MAX_LATE_DAYS) + AVERAGE_DAYS + RETENTION_DAYS[1] + 1;
     let failed = |error| Error::internal("there is no such day").with_source(error);

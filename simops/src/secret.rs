@@ -1,21 +1,21 @@
-//! A text that is never shown.
+//! Secret texts, which are never shown.
 
 use std::fmt;
 
-/// What stands where a secret was.
+/// The replacement for a secret.
 const MASK: &str = "***";
 
-/// A text that is never shown: not by `Debug`, not by `Display`.
+/// A secret text. `Debug` and `Display` mask it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text`.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself: for the one place that sends it.
+    /// The text itself, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use simops::clock::day_of;
-use simops::usage::tiered::TieredCounter;
+use simops::usage::TieredCounter;
 use simops::usage::{Admission, Caps, Lease, NanoUsd, UsageCounter, UsageRow};
 use simops::{Clock, SystemClock};
 use simops_sqlite::SqliteStore;

@@ -1,4 +1,4 @@
-//! Visitors' events through the real server: batches of 500 over HTTP beside plain batched inserts of
+//! Visitors' events through the real server: batches of 500 over HTTP compared with plain batched inserts of
 //! the same rows into the same engine, in turn and in one run; and how soon events that were sent are in the
 //! answer of `kpi/rollups`.
 //!

@@ -1,5 +1,5 @@
 //! From a pause, and from a stop, to the moment at which every worker of three processes has confirmed
-//! that it holds still, on one Postgres.
+//! that it is paused, on one Postgres.
 //!
 //! `cargo build --release --workspace --bins && cargo bench -p simops-tests --bench quiet`
 
@@ -23,7 +23,7 @@ async fn main() {
     let server = builder.env("SIMOPS_HOST", "none").start().await;
     let workers = ["a", "b", "c"].map(|id| WorkerProcess::start(dir.path(), &url, id));
     let reset = json!({"mode": "test", "run_id": "quiet", "reset_world": true});
-    eventually("a host owns a world", Duration::from_secs(20), async || {
+    eventually("a host owns a world", async || {
         (server.client.post("control/run/start", &reset).await.status == 200).then_some(())
     })
     .await;

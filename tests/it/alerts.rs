@@ -1,7 +1,6 @@
 //! Alerts from visitors' events to a receiver, across servers, crashes and lost answers.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -51,7 +50,7 @@ fn server(dir: &tempfile::TempDir, receiver: &Provider) -> ServerBuilder {
         .env("KPI_ALERT_WEBHOOK_SECRET", SECRET)
 }
 
-/// Sends one event of each of so many visitors.
+/// Sends one event of each of these visitors.
 async fn visit(server: &Server, name: &str, visitors: std::ops::Range<u32>) {
     let events: Vec<_> = visitors
         .map(|number| json!({ "event_name": name, "visitor_id": format!("visitor-{number}") }))
@@ -65,7 +64,7 @@ async fn notification(server: &Server) -> Value {
 }
 
 async fn until_sent(server: &Server) -> Value {
-    eventually("the alert is accepted", Duration::from_secs(60), async || {
+    eventually("the alert is accepted", async || {
         let notification = notification(server).await;
         (notification["sent"] == true).then_some(notification)
     })
@@ -88,7 +87,7 @@ async fn an_alert_is_accepted_once_of_servers_on_postgres() {
 
 async fn is_accepted_once(database_url: Option<String>) {
     let dir = tempfile::tempdir().unwrap();
-    // The first answer is lost: the receiver has the message, and nobody knows.
+    // The first answer is lost: the receiver has the message, and the server cannot know.
     let receiver = Provider::start(|n| if n == 0 { Reply::HangsUp } else { accepted() }).await;
     let mut builder = server(&dir, &receiver);
     if let Some(url) = &database_url {
@@ -97,29 +96,24 @@ async fn is_accepted_once(database_url: Option<String>) {
     let (one, other) = tokio::join!(builder.start(), builder.start());
     visit(&one, "landing_view", 0..60).await;
     visit(&other, "landing_run_click", 0..1).await;
-    eventually("the receiver is asked", Duration::from_secs(20), async || {
-        (!received(&receiver).is_empty()).then_some(())
-    })
-    .await;
-    // Whichever of the two has the duty: one of them dies without a word.
+    eventually("the receiver is asked", async || (!received(&receiver).is_empty()).then_some(()))
+        .await;
+    // Whichever of the two delivers: one of them is killed.
     one.kill().await;
     let one = builder.start().await;
-    let told = until_sent(&other).await;
-    assert_eq!(told["reason"], "cooldown_active");
-    assert_eq!(ids(&receiver), [told["message_id"].as_str().unwrap().to_owned()].into());
+    let sent = until_sent(&other).await;
+    assert_eq!(sent["reason"], "cooldown_active");
+    assert_eq!(ids(&receiver), [sent["message_id"].as_str().unwrap().to_owned()].into());
 
-    // Values that drift are no news, and neither is a restart.
+    // Small changes send no message, and neither does a restart.
     visit(&one, "landing_view", 60..90).await;
     other.kill().await;
     visit(&one, "landing_view", 90..95).await;
     let other = builder.start().await;
     visit(&other, "landing_view", 95..99).await;
-    // What is news goes out at once, and shows that all before it was looked at.
+    // A new alert is sent at once, and shows that everything before it was evaluated.
     visit(&one, "replay_start", 0..40).await;
-    eventually("the news is told", Duration::from_secs(40), async || {
-        (ids(&receiver).len() > 1).then_some(())
-    })
-    .await;
+    eventually("the new alert is sent", async || (ids(&receiver).len() > 1).then_some(())).await;
     until_sent(&one).await;
     assert_eq!(ids(&receiver).len(), 2, "one message per payload");
 
@@ -168,12 +162,12 @@ async fn an_operator_acknowledges_silences_and_replays() {
     let delivery = sent["deliveries"][0]["id"].as_str().unwrap();
     let replay = cli(dir.path(), &["alert", "replay", delivery, "--reason", "again"]).await;
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
-    eventually("the delivery is tried again", Duration::from_secs(20), async || {
+    eventually("the delivery is tried again", async || {
         (received(&receiver).len() == 2).then_some(())
     })
     .await;
     assert_eq!(ids(&receiver).len(), 1, "under the same id");
-    let shown = eventually("the second try is kept", Duration::from_secs(10), async || {
+    let shown = eventually("the second try is kept", async || {
         let shown = server.client.get(&format!("kpi/deliveries/{delivery}")).await.ok();
         (shown["attempts"].as_array().unwrap().len() == 2).then_some(shown)
     })
@@ -182,7 +176,7 @@ async fn an_operator_acknowledges_silences_and_replays() {
 
     // Enough clicks, and all is well again.
     visit(&server, "landing_run_click", 0..30).await;
-    eventually("the alert is resolved", Duration::from_secs(30), async || {
+    eventually("the alert is resolved", async || {
         (server.client.get(&path).await.ok()["state"] == "resolved").then_some(())
     })
     .await;
@@ -205,17 +199,16 @@ async fn a_receiver_that_is_gone_gets_no_more_and_no_redirect_is_followed() {
     .await;
     let server = server(&dir, &receiver).start().await;
     visit(&server, "landing_view", 0..60).await;
-    let gone =
-        eventually("the receiver says that it is gone", Duration::from_secs(60), async || {
-            let notification = notification(&server).await;
-            (notification["deliveries"][0]["state"] == "gone").then_some(notification)
-        })
-        .await;
+    let gone = eventually("the receiver says that it is gone", async || {
+        let notification = notification(&server).await;
+        (notification["deliveries"][0]["state"] == "gone").then_some(notification)
+    })
+    .await;
     assert_eq!(gone["deliveries"][0]["attempts"], 2);
     assert_eq!((&gone["sent"], &gone["reason"]), (&json!(false), &json!("http_error")));
-    // News for it is not sent.
+    // New alerts are not sent to it.
     visit(&server, "replay_start", 0..40).await;
-    eventually("the news is decided", Duration::from_secs(30), async || {
+    eventually("the new alert has a message", async || {
         let messages = server.client.get("kpi/notifications").await.ok();
         (messages["items"].as_array().unwrap().len() == 2).then_some(messages)
     })
@@ -233,7 +226,7 @@ async fn in_production_no_message_goes_inside() {
     for url in [receiver.url.clone(), receiver.url.replace("127.0.0.1", "localhost")] {
         let server = production.clone().env("KPI_ALERT_WEBHOOK_URL", &url).start().await;
         visit(&server, "landing_view", 0..60).await;
-        let error = eventually("the delivery is refused", Duration::from_secs(40), async || {
+        let error = eventually("the delivery is refused", async || {
             let messages = server.client.get("kpi/notifications").await.ok();
             let delivery = &messages["items"][0]["deliveries"][0];
             delivery["last_error"].as_str().map(str::to_owned)
@@ -263,7 +256,7 @@ fn bodies(receiver: &Provider) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn chats_and_the_pager_are_told_in_their_own_forms() {
+async fn chats_and_the_pager_get_messages_in_their_own_formats() {
     let dir = tempfile::tempdir().unwrap();
     let slack = Provider::start(|_| Reply::Status(200, String::new(), "ok".to_owned())).await;
     let discord = Provider::start(|_| accepted()).await;
@@ -276,16 +269,16 @@ async fn chats_and_the_pager_are_told_in_their_own_forms() {
         .env("KPI_ALERT_PAGERDUTY_URL", &pager.url);
     let server = builder.start().await;
     visit(&server, "landing_view", 0..60).await;
-    eventually("all three took it", Duration::from_secs(60), async || {
+    eventually("all three took it", async || {
         let notification = notification(&server).await;
         let deliveries = notification["deliveries"].as_array()?;
         let all = deliveries.iter().all(|delivery| delivery["state"] == "delivered");
         (deliveries.len() == 3 && all).then_some(())
     })
     .await;
-    let told = [&slack, &discord, &pager].map(bodies);
-    assert!(told.iter().all(|bodies| bodies.len() == 1), "{told:?}");
-    let [slack, discord, event] = told.map(|mut bodies| bodies.remove(0));
+    let received = [&slack, &discord, &pager].map(bodies);
+    assert!(received.iter().all(|bodies| bodies.len() == 1), "{received:?}");
+    let [slack, discord, event] = received.map(|mut bodies| bodies.remove(0));
     let text = slack["text"].as_str().unwrap();
     assert!(text.contains("Landing -&gt; Run CTR"), "{text}");
     let content = discord["content"].as_str().unwrap();

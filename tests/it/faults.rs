@@ -2,22 +2,21 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use simops_tests::wait::{LIMIT, Stopwatch};
 use simops_tests::{ServerBuilder, eventually};
 
 async fn fails_with_one_line(builder: &ServerBuilder, parts: &[&str]) {
-    let output: Output = tokio::time::timeout(Duration::from_secs(20), builder.command().output())
-        .await
-        .expect("it ends by itself")
-        .unwrap();
+    let output: Output =
+        tokio::time::timeout(LIMIT, builder.command().output()).await.expect("it exits").unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    let output = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.trim().lines().count(), 1, "{output}");
     for part in parts {
-        assert!(said.contains(part), "{said:?} lacks {part:?}");
+        assert!(output.contains(part), "{output:?} lacks {part:?}");
     }
 }
 
@@ -26,7 +25,7 @@ fn server(dir: &Path) -> ServerBuilder {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_in_one_line() {
+async fn a_port_in_use_gives_an_error_of_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -34,7 +33,7 @@ async fn a_port_in_use_is_said_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_used_is_said_in_one_line() {
+async fn a_database_that_cannot_be_used_gives_an_error_of_one_line() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("simops.db"), "this is no database, but long enough".repeat(50))
         .unwrap();
@@ -73,8 +72,8 @@ async fn an_invalid_value_stops_the_start_with_name_value_and_what_is_allowed() 
     let url = "mysql://ada:lovelace@localhost/x";
     let builder = server(dir.path()).env("DATABASE_URL", url);
     fails_with_one_line(&builder, &["DATABASE_URL", "mysql", "sqlite://"]).await;
-    let said = builder.command().output().await.unwrap();
-    assert!(!String::from_utf8_lossy(&said.stderr).contains("lovelace"));
+    let output = builder.command().output().await.unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("lovelace"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,14 +82,14 @@ async fn a_locked_database_answers_503_until_it_is_free_again() {
     let server = server(dir.path()).start().await;
     let other = rusqlite::Connection::open(dir.path().join("simops.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let began = Instant::now();
+    let stopwatch = Stopwatch::start();
     let request = server.client.request(Method::POST, "control/pause");
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(stopwatch.elapsed() < Duration::from_secs(10), "{stopwatch:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    eventually("writes work again", Duration::from_secs(10), async || {
+    eventually("writes work again", async || {
         let answer = server.client.post("control/pause", &json!({})).await;
         (answer.status == 200).then_some(())
     })

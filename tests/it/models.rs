@@ -1,20 +1,17 @@
 //! Agents that ask a model: answers of every kind, outages, budgets, power cuts.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simops::Clock;
 use simops::clock::day_of;
 use simops::store::{UsageFilter, UsageStore};
-use simops::usage::expiry::keep_expiring;
+use simops::usage::keep_expiring;
 use simops::usage::{NanoUsd, UsageCounter};
 use simops_sqlite::SqliteStore;
 use simops_tests::provider::{Provider, Reply};
 use simops_tests::{Server, ServerBuilder, cli, eventually};
 
 const KEY: &str = "sk-hush-0123456789";
-const SOON: Duration = Duration::from_secs(20);
 
 fn builder(dir: &tempfile::TempDir, provider: &Provider) -> ServerBuilder {
     ServerBuilder::new(dir.path()).env("GROQ_BASE_URL", &provider.url).env("GROQ_API_KEY", KEY)
@@ -23,12 +20,11 @@ fn builder(dir: &tempfile::TempDir, provider: &Provider) -> ServerBuilder {
 async fn start_run(server: &Server, run_id: &str) {
     let body = json!({"mode": "test", "run_id": run_id});
     server.client.post("control/run/start", &body).await.ok();
-    server.until_state("running").await;
 }
 
 /// Waits until a guardrail has stopped the run; its event.
 async fn until_stopped_by(server: &Server, reason: &str) -> Value {
-    let event = eventually("a stop by a guardrail", Duration::from_secs(60), async || {
+    let event = eventually("a stop by a guardrail", async || {
         let events = server.client.get("events?type=simulation_stopped_guardrail").await.ok();
         events["items"].as_array().unwrap().first().cloned()
     })
@@ -57,7 +53,7 @@ async fn whatever_a_provider_answers_the_run_goes_on_and_every_call_is_booked() 
     .await;
     let server = builder(&dir, &provider).start().await;
     start_run(&server, "r1").await;
-    let metrics = eventually("actions of both kinds", Duration::from_secs(60), async || {
+    let metrics = eventually("actions of both kinds", async || {
         let metrics = server.client.get("run/metrics").await.ok();
         let enough = |group: &str, field: &str| metrics[group][field].as_i64() > Some(2);
         let enough = enough("activity", "checkpoint_actions")
@@ -82,8 +78,8 @@ async fn whatever_a_provider_answers_the_run_goes_on_and_every_call_is_booked() 
     let config = server.client.get("config").await.ok();
     let events = server.client.get("events?limit=500").await.ok();
     let log = std::fs::read_to_string(&server.log).unwrap();
-    for said in [status.to_string(), metrics.to_string(), config.to_string(), events.to_string()] {
-        assert!(!said.contains(KEY));
+    for text in [status.to_string(), metrics.to_string(), config.to_string(), events.to_string()] {
+        assert!(!text.contains(KEY));
     }
     assert!(!log.contains(KEY) && log.contains("model routing enabled"), "{log}");
     assert!(server.terminate().await);
@@ -96,7 +92,7 @@ async fn streamed_answers_are_put_together_and_half_ones_are_failed_calls() {
     let provider = Provider::start(move |n| Reply::Streams(action.to_owned(), n % 4 != 3)).await;
     let server = builder(&dir, &provider).env("LLM_STREAM", "true").start().await;
     start_run(&server, "r1").await;
-    let metrics = eventually("actions of both kinds", Duration::from_secs(60), async || {
+    let metrics = eventually("actions of both kinds", async || {
         let metrics = server.client.get("run/metrics").await.ok();
         let some = |field: &str| metrics["activity"][field].as_i64() > Some(4);
         (some("checkpoint_actions") && some("deterministic_actions")).then_some(metrics)
@@ -140,7 +136,11 @@ async fn a_provider_that_keeps_failing_stops_the_run() {
     let run = server.client.get("runs/r1").await.ok();
     assert_eq!(run["end_reason"], "provider_failures_repeated");
     let log = std::fs::read_to_string(&server.log).unwrap();
-    assert_eq!(log.matches("no action from a model").count(), 1, "an outage is said once: {log}");
+    assert_eq!(
+        log.matches("model call failed; using fallback rule").count(),
+        1,
+        "an outage is logged once: {log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,11 +161,10 @@ async fn a_budget_that_cannot_pay_for_a_call_stops_the_run_until_it_is_raised() 
     assert!(spent < 0.005 && spent + needed > 0.005, "{event}");
     server.until_state("stopped").await;
 
-    server.client.patch(&caps(0.1)).await.ok();
+    server.client.patch(&caps(50.0)).await.ok();
     server.client.post("control/resume", &json!({})).await.ok();
     let before = calls(&server).await;
-    eventually("more calls", SOON, async || (calls(&server).await > before + 20).then_some(()))
-        .await;
+    eventually("more calls", async || (calls(&server).await > before + 20).then_some(())).await;
     assert_eq!(server.client.get("status").await.ok()["run_state"], "running");
 }
 
@@ -193,14 +192,13 @@ async fn a_single_turn_and_a_worker_process_ask_the_provider_of_their_flags() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    eventually("the worker reports", SOON, async || {
+    eventually("the worker reports", async || {
         let status = server.client.get("status").await.ok();
         (!status["hosts"].as_array().unwrap().is_empty()).then_some(())
     })
     .await;
     start_run(&server, "r1").await;
-    eventually("calls of the worker", SOON, async || (calls(&server).await > 5).then_some(()))
-        .await;
+    eventually("calls of the worker", async || (calls(&server).await > 5).then_some(())).await;
     worker.kill().await.unwrap();
 }
 
@@ -219,10 +217,10 @@ async fn calls_cut_off_by_a_power_cut_become_rows_that_say_so() {
     let provider = Provider::start(|_| Reply::Hangs).await;
     let server = builder(&dir, &provider).start().await;
     start_run(&server, "r1").await;
-    eventually("a call", SOON, async || (provider.seen().len() >= 4).then_some(())).await;
+    eventually("a call", async || (provider.seen().len() >= 4).then_some(())).await;
     // Calls in flight hold the pause open, and no other begins.
     server.client.post("control/pause", &json!({})).await.ok();
-    let status = eventually("the host has seen the pause", SOON, async || {
+    let status = eventually("the host has seen the pause", async || {
         let status = server.client.get("status").await.ok();
         (status["hosts"][0]["generation"] == status["generation"]).then_some(status)
     })
@@ -241,7 +239,7 @@ async fn calls_cut_off_by_a_power_cut_become_rows_that_say_so() {
     let booked = eventually_expired(&store, asked);
     let rows = tokio::select! {
         rows = booked => rows,
-        () = keep_expiring(&store, &Later) => unreachable!("it goes on for ever"),
+        () = keep_expiring(&store, &Later) => unreachable!("it never ends"),
     };
     let cost: NanoUsd = rows.iter().map(|row| row.cost).sum();
     assert_eq!(cost, reserved.cost);
@@ -252,7 +250,7 @@ async fn calls_cut_off_by_a_power_cut_become_rows_that_say_so() {
 }
 
 async fn eventually_expired(store: &SqliteStore, wanted: usize) -> Vec<simops::usage::UsageRow> {
-    eventually("rows of expired leases", SOON, async || {
+    eventually("rows of expired leases", async || {
         let rows = store.usage_rows(&UsageFilter::default(), 100).await.unwrap().items;
         (rows.len() == wanted).then_some(rows)
     })
@@ -265,9 +263,9 @@ async fn a_server_with_hanging_calls_ends_in_time() {
     let provider = Provider::start(|_| Reply::Hangs).await;
     let server = builder(&dir, &provider).start().await;
     start_run(&server, "r1").await;
-    eventually("a call", SOON, async || (!provider.seen().is_empty()).then_some(())).await;
+    eventually("a call", async || (!provider.seen().is_empty()).then_some(())).await;
     let log = server.log.clone();
     assert!(server.terminate().await);
     let log = std::fs::read_to_string(log).unwrap();
-    assert!(log.contains("leases will expire") && !log.contains("cut short"), "{log}");
+    assert!(log.contains("leases will expire") && !log.contains("shutdown timed out"), "{log}");
 }

@@ -1,10 +1,10 @@
-//! Many at once: one wins, the rest are told why.
+//! Concurrent requests: one wins, the rest get the reason.
 
 use serde_json::json;
 use simops_tests::{ServerBuilder, cli};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_64_starts_at_once_one_wins_and_63_are_told_of_it() {
+async fn of_64_concurrent_starts_one_wins_and_63_name_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
     let starts: Vec<_> = (0..64)

@@ -1,7 +1,5 @@
 //! Reports that follow the end of a run, and the checks of a server in production.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use simops_tests::postgres::PostgresServer;
 use simops_tests::{Server, ServerBuilder, cli, eventually};
@@ -9,7 +7,7 @@ use simops_tests::{Server, ServerBuilder, cli, eventually};
 const TOKEN: &str = "3f0c9d1e7a5b2c4868fa01e7d9b3c5a2f4e6081b";
 
 async fn until_final(server: &Server, run_id: &str) -> Value {
-    eventually("the report", Duration::from_secs(20), async || {
+    eventually("the report", async || {
         let report = server.client.get(&format!("runs/{run_id}/report")).await.ok();
         (report["final"] == true).then_some(report)
     })
@@ -50,9 +48,9 @@ async fn a_server_in_production_passes_every_check() {
     let builder = builder.env("ADMIN_API_TOKEN", TOKEN).env("ENVIRONMENT", "production");
     let server = builder.start().await;
     let args = ["check", "production", "--url", &server.base, "--token", TOKEN, "--format"];
-    let said = cli(dir.path(), &[&args[..], &["json"]].concat()).await;
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
-    let checked: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let output = cli(dir.path(), &[&args[..], &["json"]].concat()).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
     let refused = checked["checks"].as_array().unwrap().iter();
     let refused = refused.filter(|check| check["check"].as_str().unwrap().ends_with(" is refused"));
     assert!(refused.count() >= 13, "{checked}");
@@ -69,8 +67,8 @@ async fn a_server_in_production_passes_every_check() {
 
     let server = builder.env("ADMIN_IP_ALLOWLIST", "127.0.0.1").start().await;
     let args = ["check", "production", "--url", &server.base, "--token", TOKEN, "--format=json"];
-    let said = cli(dir.path(), &args).await;
-    let checked: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let output = cli(dir.path(), &args).await;
+    let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((limited(&checked), &checked["ok"]), (json!("pass"), &json!(true)), "{checked}");
 }
 
@@ -84,9 +82,9 @@ async fn an_open_server_fails_the_checks_and_nothing_on_it_changes() {
     assert!(started.status.success());
     let args =
         ["check", "production", "--url", &server.base, "--token", "changeme", "--format", "json"];
-    let said = cli(dir.path(), &args).await;
-    assert_eq!(said.status.code(), Some(1));
-    let checked: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let output = cli(dir.path(), &args).await;
+    assert_eq!(output.status.code(), Some(1));
+    let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
     let failed: Vec<_> = checked["checks"]
         .as_array()
         .unwrap()
@@ -112,7 +110,7 @@ async fn a_baseline_is_taken_of_a_standby_that_takes_no_write_and_without_redis(
     let server = ServerBuilder::new(dir.path()).env("DATABASE_URL", &database.url()).start().await;
     let body = json!({ "mode": "test", "run_id": "r1" });
     server.client.post("control/run/start", &body).await.ok();
-    eventually("actions", Duration::from_secs(20), async || {
+    eventually("actions", async || {
         let metrics = server.client.get("run/metrics").await.ok();
         (metrics["activity"]["deterministic_actions"].as_i64()? > 20).then_some(())
     })
@@ -125,16 +123,16 @@ async fn a_baseline_is_taken_of_a_standby_that_takes_no_write_and_without_redis(
     let url = standby.url(&database.name);
     let args = ["baseline", "--windows=2", "--database-url", &url];
     let dead = ["--redis-url", "redis://127.0.0.1:1"];
-    let said = cli(dir.path(), &[&args[..], &dead].concat()).await;
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    let taken: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let output = cli(dir.path(), &[&args[..], &dead].concat()).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let taken: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(taken["metrics"]["rows"][1]["total_actions"].as_i64() > Some(20), "{taken}");
     let kept = dir.path().join("output/baseline/baseline_latest.json");
     let kept: Value = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
     assert_eq!(kept["generated_at_utc"], taken["generated_at_utc"]);
-    // Nothing else may be changed there, and who tries is told why.
-    let said = cli(dir.path(), &["run", "degrade", "--database-url", &url]).await;
-    assert_eq!(said.status.code(), Some(1));
-    let why = String::from_utf8_lossy(&said.stderr);
+    // Nothing else may be changed there; the error says why.
+    let output = cli(dir.path(), &["run", "degrade", "--database-url", &url]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&output.stderr);
     assert!(why.contains("read-only"), "{why}");
 }

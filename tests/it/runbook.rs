@@ -60,7 +60,7 @@ async fn every_command_of_the_runbook_does_what_the_page_says() {
     let commands = commands();
     assert!(commands.len() > 25, "{} commands", commands.len());
     for (command, expected) in commands {
-        let said = Command::new("sh")
+        let output = Command::new("sh")
             .args(["-c", &command])
             .current_dir(dir.path())
             .env("PATH", &path)
@@ -72,9 +72,9 @@ async fn every_command_of_the_runbook_does_what_the_page_says() {
             .output()
             .await
             .unwrap();
-        let text = String::from_utf8_lossy(&said.stdout).into_owned();
-        let stderr = String::from_utf8_lossy(&said.stderr);
-        assert!(said.status.success(), "{command}: {text}\n{stderr}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {text}\n{stderr}");
         for line in expected {
             assert!(shows(&text, &line), "{command} does not print {line}: {text}\n{stderr}");
         }

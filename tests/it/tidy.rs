@@ -1,4 +1,4 @@
-//! Hygiene that a reader would otherwise have to watch for.
+//! Checks of the source text that reviewers would otherwise have to make.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     }
 }
 
-fn sources(endings: &[&str]) -> Vec<(PathBuf, String)> {
+pub(crate) fn sources(endings: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     files(&root(), endings, &mut found);
     assert!(!found.is_empty());
@@ -34,15 +34,9 @@ fn sources(endings: &[&str]) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn a_file_has_one_idea_and_says_it_on_top() {
+fn every_file_begins_with_what_it_is_for() {
     for (path, text) in sources(&[".rs"]) {
-        let lines = text.lines().count();
-        assert!(lines <= 450, "{} has {lines} lines: usually two files in one", path.display());
-        assert!(text.starts_with("//!"), "{} does not say what it is for", path.display());
-    }
-    for (path, text) in sources(&[".js"]) {
-        let lines = text.lines().count();
-        assert!(lines <= 300, "{} has {lines} lines", path.display());
+        assert!(text.starts_with("//!"), "{} has no docs at its top", path.display());
     }
 }
 
@@ -62,7 +56,7 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
-fn the_console_has_nothing_inline_and_asks_nobody_else() {
+fn the_console_has_nothing_inline_and_asks_no_other_server() {
     for (path, text) in sources(&[".html", ".js", ".css"]) {
         for word in
             ["style=\"", "onclick=", "javascript:", "eval(", "innerHTML", "//cdn", "fetch(\"http"]

@@ -1,12 +1,11 @@
 //! Visitors' events as browsers send them: too many at once, from a page of another origin, over
 //! midnight.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use simops_tests::browser::Browser;
+use simops_tests::clock::clock;
 use simops_tests::network::{Network, Proxy};
 use simops_tests::postgres::PostgresServer;
 use simops_tests::{Client, Server, ServerBuilder, cli, eventually};
@@ -15,10 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::cluster::clocks;
-
 const VISITS: &str = "/api/analytics/kpi/events";
-const SOON: Duration = Duration::from_secs(20);
 /// How many bodies may arrive at once, and how many batches wait for the database.
 const ARRIVING: usize = 256;
 const RECORDING: usize = 64;
@@ -46,7 +42,7 @@ async fn send(client: &Client, event: &Value) -> (StatusCode, Value) {
 async fn send_until_taken(client: &Client, events: &[Value]) -> u64 {
     let mut accepted = 0;
     for event in events {
-        accepted += eventually("room for an event", SOON, async || {
+        accepted += eventually("room for an event", async || {
             let (status, answer) = send(client, event).await;
             (status == StatusCode::OK).then(|| answer["accepted"].as_u64().unwrap())
         })
@@ -59,8 +55,8 @@ async fn today(server: &Server) -> Value {
     server.client.get("kpi/rollups?days=1").await.ok()["items"][0].clone()
 }
 
-/// Sends half of a body, and the rest once `go` says so; the answer's head. Who is turned away is so
-/// before.
+/// Sends half of a body, and the rest once `go` says so; the head of the answer, which comes
+/// before the rest where the request is refused.
 async fn slowly(address: String, event: Value, mut go: watch::Receiver<bool>) -> String {
     let body = event.to_string().into_bytes();
     let head = format!(
@@ -81,7 +77,7 @@ async fn slowly(address: String, event: Value, mut go: watch::Receiver<bool>) ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_bodies_at_once_than_there_is_room_for_are_turned_away_and_none_is_lost() {
+async fn more_concurrent_bodies_than_the_limit_are_refused_and_none_is_lost() {
     const MORE: usize = 40;
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).env("KPI_EVENT_RATE_LIMIT", "0").start().await;
@@ -100,7 +96,7 @@ async fn more_bodies_at_once_than_there_is_room_for_are_turned_away_and_none_is_
         );
     }
     go.send(true).unwrap();
-    // So many at once are more than may be recorded at once, too.
+    // These are also more than may be recorded at once.
     let answers = slow.join_all().await;
     let with = |status: &str| answers.iter().filter(|answer| answer.starts_with(status)).count();
     let (taken, refused) = (with("http/1.1 200"), with("http/1.1 503"));
@@ -110,7 +106,7 @@ async fn more_bodies_at_once_than_there_is_room_for_are_turned_away_and_none_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_batches_than_may_wait_for_a_database_that_hangs_are_turned_away_and_none_is_lost() {
+async fn more_batches_than_may_wait_for_a_hanging_database_are_refused_and_none_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let database = PostgresServer::shared().database();
     let builder = ServerBuilder::new(dir.path())
@@ -124,11 +120,11 @@ async fn more_batches_than_may_wait_for_a_database_that_hangs_are_turned_away_an
         let client = server.client.clone();
         waiting.spawn(async move { send(&client, &event).await.0 });
     }
-    // Those for whom there is no room are told at once; the others wait.
-    let mut turned_away = 0;
-    while turned_away < 40 {
+    // Those above the limit are refused at once; the others wait.
+    let mut refused_early = 0;
+    while refused_early < 40 {
         assert_eq!(waiting.join_next().await.unwrap().unwrap(), StatusCode::SERVICE_UNAVAILABLE);
-        turned_away += 1;
+        refused_early += 1;
     }
     assert_eq!(waiting.len(), RECORDING);
     drop(held);
@@ -174,7 +170,7 @@ async fn site(endpoint: &str) -> String {
                      connection: close\r\n\r\n",
                     body.len()
                 );
-                // A browser that has left is nobody's loss.
+                // A closed browser needs no answer.
                 let _ = socket.write_all(format!("{head}{body}").as_bytes()).await;
             });
         }
@@ -183,7 +179,7 @@ async fn site(endpoint: &str) -> String {
 }
 
 async fn until_counted(server: &Server, field: &str, count: i64) {
-    eventually(&format!("{count} {field}"), SOON, async || {
+    eventually(&format!("{count} {field}"), async || {
         (today(server).await[field] == count).then_some(())
     })
     .await;
@@ -211,7 +207,7 @@ async fn the_snippet_of_a_page_loses_nothing_and_counts_nothing_twice() {
     let day = today(&server).await;
     assert_eq!((&day["landing_views"], &day["landing_view_visitors"]), (&json!(1), &json!(1)));
 
-    // What is told while nothing arrives is kept and sent later, by the page or by the next one.
+    // What is recorded while the server is unreachable is kept and sent later, by the page or by the next one.
     proxy.set(Network::Cut);
     browser.run("simopsKpi('replay_start', { run_id: 'r1' })").await;
     let kept = "return JSON.parse(localStorage.getItem('simops.queue')).length";
@@ -229,7 +225,7 @@ async fn the_snippet_of_a_page_loses_nothing_and_counts_nothing_twice() {
     proxy.set(Network::Whole);
     until_counted(&server, "replay_completions", 1).await;
 
-    // Told in the last moment of a page, to be sent by a beacon and by no page after it.
+    // Recorded in the last moment of a page, to be sent by a beacon and by no page after it.
     browser.run("simopsKpi('share_clicked', {}); location.href = '/elsewhere'").await;
     until_counted(&server, "share_clicks", 1).await;
     open("/").await;
@@ -254,8 +250,8 @@ async fn the_snippet_of_a_page_loses_nothing_and_counts_nothing_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_midnight_a_day_ends_and_another_begins() {
     let dir = tempfile::tempdir().unwrap();
-    let builder = clocks::shifted("@2026-03-01 23:59:52")
-        .into_iter()
+    let builder = clock("@2026-03-01 23:59:35")
+        .iter()
         .fold(ServerBuilder::new(dir.path()), |builder, (name, value)| builder.env(name, value));
     let server = builder.start().await;
     let now = async || -> Timestamp {
@@ -263,7 +259,7 @@ async fn at_midnight_a_day_ends_and_another_begins() {
         status["server_time_utc"].as_str().unwrap().parse().unwrap()
     };
     let midnight: Timestamp = "2026-03-02T00:00:00Z".parse().unwrap();
-    // Of forty who land nobody clicks; one sees a run on both days.
+    // None of forty visitors who land clicks; one sees a run on both days.
     let landed: Vec<_> = (0..40).map(landed).collect();
     let viewed = |uid: &str| json!({ "event_name": "run_detail_view", "visitor_id": "visitor-1", "event_uid": uid });
     send(&server.client, &json!(landed)).await;
@@ -280,7 +276,7 @@ async fn at_midnight_a_day_ends_and_another_begins() {
     let budget = server.client.get("status").await.ok()["llm_budget"]["day_key"].clone();
     assert_eq!(budget, "2026-03-01");
 
-    eventually("midnight", SOON, async || (now().await > midnight).then_some(())).await;
+    eventually("midnight", async || (now().await > midnight).then_some(())).await;
     let rollups = server.client.get("kpi/rollups?days=2").await.ok();
     let partial = [&rollups["items"][0]["partial"], &rollups["items"][1]["partial"]];
     assert_eq!(partial, [&json!(true), &json!(false)]);
@@ -300,23 +296,23 @@ async fn at_midnight_a_day_ends_and_another_begins() {
     assert_eq!(rollups["items"][1]["d1_returning_users"], 1);
     // Too little is known of the new day to alarm, and to say that all is well again.
     assert_eq!(rollups["alerts"]["items"], json!([]));
-    let alert = server.client.get("kpi/alerts").await.ok()["items"][0].clone();
-    assert_eq!(
-        (&alert["state"], &alert["item"]["day_key"]),
-        (&json!("firing"), &json!("2026-03-01"))
-    );
+    eventually("the alert of the day before fires", async || {
+        let alert = server.client.get("kpi/alerts").await.ok()["items"][0].clone();
+        (alert["state"] == "firing" && alert["item"]["day_key"] == "2026-03-01").then_some(())
+    })
+    .await;
     let names = ["landing_view", "landing_run_click"];
     let clicked = (0..40).flat_map(|visitor| {
         names.map(|name| json!({ "event_name": name, "visitor_id": format!("visitor-{visitor}") }))
     });
     send(&server.client, &clicked.collect()).await;
-    eventually("the alert of the day before is resolved", SOON, async || {
+    eventually("the alert of the day before is resolved", async || {
         let alerts = server.client.get("kpi/alerts").await.ok();
         (alerts["items"][0]["resolved_at"].is_string()).then_some(())
     })
     .await;
-    // The status is shown for a moment before it is asked for anew.
-    eventually("the budget of the new day", SOON, async || {
+    // The status is shown for a moment before it is computed again.
+    eventually("the budget of the new day", async || {
         let status = server.client.get("status").await.ok();
         (status["llm_budget"]["day_key"] == "2026-03-02").then_some(())
     })
@@ -329,9 +325,9 @@ async fn the_commands_on_visits_do_on_postgres_what_they_say() {
     let database = PostgresServer::shared().database();
     let kpi = async |args: &[&str]| -> (Option<i32>, Value, String) {
         let url = database.url();
-        let said = cli(dir.path(), &[&["kpi"], args, &["--database-url", &url]].concat()).await;
-        let stderr = String::from_utf8_lossy(&said.stderr).into_owned();
-        (said.status.code(), serde_json::from_slice(&said.stdout).unwrap_or_default(), stderr)
+        let output = cli(dir.path(), &[&["kpi"], args, &["--database-url", &url]].concat()).await;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default(), stderr)
     };
     let (code, seeded, _) = kpi(&["seed", "--days=30"]).await;
     assert_eq!((code, &seeded["days"]), (Some(0), &json!(30)));

@@ -1,7 +1,6 @@
 //! A real Chromium, driven as a person would: clicks, keys, and what can be seen.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -11,8 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::eventually;
 use crate::process::TOKEN;
-
-const WITHIN: Duration = Duration::from_secs(15);
+use crate::wait::LIMIT;
 
 /// A browser window of its own, with a fresh profile.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    /// Opens a window of so many pixels.
+    /// Opens a window of this size in pixels.
     ///
     /// # Panics
     /// When Chromium or its driver is missing: `tests/run.sh` installs both.
@@ -71,6 +69,7 @@ impl Browser {
         let options = json!({
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
+            "timeouts": { "script": LIMIT.as_secs() * 1_000 },
         });
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
             .capabilities(options.as_object().expect("an object").clone())
@@ -83,7 +82,7 @@ impl Browser {
         browser
     }
 
-    /// Gives the page so many pixels; a narrow one is a phone's.
+    /// Resizes the page, in pixels; a narrow one is that of a phone.
     ///
     /// # Panics
     /// When the browser refuses.
@@ -117,7 +116,7 @@ impl Browser {
         folder
     }
 
-    /// What WebDriver has no word for.
+    /// Sends a command of the DevTools protocol, for what WebDriver lacks.
     async fn devtools(&self, command: &str, parameters: Value) {
         let session = self.client.session_id().await.expect("an answer").expect("a session");
         let url = format!("{}/session/{session}/goog/cdp/execute", self.driver);
@@ -140,7 +139,7 @@ impl Browser {
     /// # Panics
     /// When it does not.
     pub async fn until(&self, what: &str, script: &str) {
-        eventually(what, WITHIN, async || {
+        eventually(what, async || {
             (self.client.execute(script, vec![]).await.ok()? == json!(true)).then_some(())
         })
         .await;
@@ -172,7 +171,7 @@ impl Browser {
     /// When it does not appear.
     pub async fn find(&self, id: &str) -> Element {
         let css = format!("[data-testid=\"{id}\"]");
-        eventually(&format!("the element {id}"), WITHIN, async || {
+        eventually(&format!("the element {id}"), async || {
             self.client.find(Locator::Css(&css)).await.ok()
         })
         .await
@@ -183,10 +182,22 @@ impl Browser {
     /// # Panics
     /// When it does not become so.
     pub async fn click(&self, id: &str) {
-        eventually(&format!("a click on {id}"), WITHIN, async || {
+        eventually(&format!("a click on {id}"), async || {
             let element = self.find(id).await;
             let ready = element.is_enabled().await.ok()? && element.is_displayed().await.ok()?;
             if ready { element.click().await.ok() } else { None }
+        })
+        .await;
+    }
+
+    /// Waits until a control is enabled, or disabled.
+    ///
+    /// # Panics
+    /// When it does not become so.
+    pub async fn until_enabled(&self, id: &str, enabled: bool) {
+        eventually(&format!("{id} enabled: {enabled}"), async || {
+            let now = self.find(id).await.is_enabled().await.ok()?;
+            (now == enabled).then_some(())
         })
         .await;
     }
@@ -196,9 +207,13 @@ impl Browser {
     /// # Panics
     /// When it cannot be typed into.
     pub async fn type_into(&self, id: &str, text: &str) {
-        let field = self.find(id).await;
-        field.clear().await.expect(id);
-        field.send_keys(text).await.expect(id);
+        // The page may replace the element between two commands.
+        eventually(&format!("{text:?} in the field {id}"), async || {
+            let field = self.find(id).await;
+            field.clear().await.ok()?;
+            field.send_keys(text).await.ok()
+        })
+        .await;
     }
 
     /// Opens the console at `base` and connects as `actor`.
@@ -227,7 +242,7 @@ impl Browser {
     /// # Panics
     /// When it does not.
     pub async fn until_text(&self, id: &str, part: &str) {
-        eventually(&format!("{part:?} in {id}"), WITHIN, async || {
+        eventually(&format!("{part:?} in {id}"), async || {
             let text = self.find(id).await.text().await.ok()?;
             text.replace('\u{a0}', " ").to_lowercase().contains(&part.to_lowercase()).then_some(())
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-/// What a server said.
+/// An answer of a server.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status.

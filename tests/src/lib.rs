@@ -2,8 +2,11 @@
 
 pub mod browser;
 pub mod client;
+pub mod clock;
+pub mod fixture;
 pub mod network;
 pub mod pgbouncer;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod provider;

@@ -21,9 +21,9 @@ pub enum Network {
     /// Connections stay open and nothing arrives any more, as behind a firewall that forgot them;
     /// new ones are accepted and get no answer.
     Silent,
-    /// Everything arrives so much later, each way.
+    /// Everything arrives this much later, each way.
     Delayed(Duration),
-    /// So many bytes arrive in a second, each way.
+    /// Bytes per second, each way.
     Throttled(u32),
 }
 
@@ -106,7 +106,7 @@ async fn serve(client: TcpStream, mut setting: watch::Receiver<Setting>) {
     if begun.network == Network::Cut {
         return;
     }
-    // A connection that begins in silence is heard once the silence ends.
+    // A connection that is opened during silence is served once the silence ends.
     if setting.wait_for(|now| now.network != Network::Silent).await.is_err() {
         return;
     }

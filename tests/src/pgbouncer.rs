@@ -1,15 +1,16 @@
 //! A private PgBouncer in transaction mode, as hosted "pooled" addresses are.
 
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::postgres::{PostgresServer, TestDatabase, as_user, free_port, fresh_folder};
+use crate::port::free_port;
+use crate::postgres::{PostgresServer, TestDatabase, as_user, fresh_folder};
+use crate::wait::eventually_blocking;
 
 /// A pooler before a server. It ends with the process that started it.
 #[derive(Debug)]
 pub struct PgBouncer {
     port: u16,
-    keeper: Child,
+    guardian: Child,
 }
 
 impl PgBouncer {
@@ -33,13 +34,9 @@ impl PgBouncer {
         let mut command = as_user("sh");
         command.args(["-c", script]).arg(&folder).arg(settings);
         let quiet = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let keeper = quiet.spawn().expect("sh starts");
-        let pooler = Self { port, keeper };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !pooler.answers() {
-            assert!(Instant::now() < deadline, "PgBouncer does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let guardian = quiet.spawn().expect("sh starts");
+        let pooler = Self { port, guardian };
+        eventually_blocking("PgBouncer answers", || pooler.answers().then_some(()));
         pooler
     }
 
@@ -57,7 +54,7 @@ impl PgBouncer {
 
 impl Drop for PgBouncer {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        drop(self.guardian.stdin.take());
+        let _ = self.guardian.wait();
     }
 }

@@ -1,14 +1,13 @@
 //! A private Postgres that tests stop, kill, restart and follow with a standby.
 
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use crate::eventually;
+use crate::port::free_port;
+use crate::wait::{eventually, eventually_blocking};
 
 /// Settings of a small, quick server. Nothing survives a power cut, which no test makes; a killed
 /// process loses nothing.
@@ -30,7 +29,7 @@ log_min_messages = warning
 pub struct PostgresServer {
     folder: PathBuf,
     port: u16,
-    keeper: Child,
+    guardian: Child,
 }
 
 /// How a server is ended.
@@ -74,7 +73,7 @@ impl PostgresServer {
         let data = folder.join("data");
         let options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"];
         must(as_owner("initdb").args(options).arg("-D").arg(&data));
-        let mut server = Self { keeper: keeper(&folder), folder, port: free_port() };
+        let mut server = Self { guardian: guardian(&folder), folder, port: free_port() };
         server.add_settings(settings);
         server.add_settings(&format!("unix_socket_directories = '{}'\n", server.folder.display()));
         server.begin();
@@ -96,18 +95,17 @@ impl PostgresServer {
                 .args(["-c", "fast", "-X", "stream", "-R", "-N", "-D"])
                 .arg(&data),
         );
-        let mut standby = Self { keeper: keeper(&folder), folder, port: free_port() };
+        let mut standby = Self { guardian: guardian(&folder), folder, port: free_port() };
         let socket = format!("unix_socket_directories = '{}'\n", standby.folder.display());
         standby.add_settings(&socket);
         standby.begin();
         if synchronous {
             self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
             self.sql("postgres", "SELECT pg_reload_conf()");
-            while self.sql("postgres", "SELECT sync_state FROM pg_stat_replication").trim()
-                != "sync"
-            {
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            eventually_blocking("the standby is synchronous", || {
+                let state = self.sql("postgres", "SELECT sync_state FROM pg_stat_replication");
+                (state.trim() == "sync").then_some(())
+            });
         }
         standby
     }
@@ -147,8 +145,8 @@ impl PostgresServer {
     /// When the server refuses it.
     pub fn sql(&self, database: &str, statement: &str) -> String {
         let output = psql(&self.url(database), statement);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{statement}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statement}: {stderr}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -177,8 +175,8 @@ impl PostgresServer {
         // The server inherits what it is given, and would keep a pipe open.
         let started =
             start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let told = || std::fs::read_to_string(&log).unwrap_or_default();
-        assert!(started.expect("pg_ctl starts").success(), "Postgres does not start: {}", told());
+        let stderr = || std::fs::read_to_string(&log).unwrap_or_default();
+        assert!(started.expect("pg_ctl starts").success(), "Postgres does not start: {}", stderr());
     }
 
     /// Adds lines to its configuration, in force from its next start.
@@ -198,9 +196,9 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // The keeper ends the server when its pipe closes.
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        // The guardian process ends the server when its pipe closes.
+        drop(self.guardian.stdin.take());
+        let _ = self.guardian.wait();
     }
 }
 
@@ -251,10 +249,8 @@ impl TestDatabase {
             "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass \
              AND mode = 'AccessExclusiveLock' AND granted"
         );
-        eventually("the table is held", Duration::from_secs(20), async || {
-            (self.sql(&locks).trim() == "1").then_some(())
-        })
-        .await;
+        eventually("the table is held", async || (self.sql(&locks).trim() == "1").then_some(()))
+            .await;
         held
     }
 }
@@ -333,8 +329,8 @@ pub(crate) fn as_user(program: &str) -> Command {
 fn must(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
 }
 
 /// A folder that the server's user owns.
@@ -345,8 +341,8 @@ pub(crate) fn fresh_folder() -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&made.stdout).trim())
 }
 
-/// Waits beside the tests until they are gone, then ends the server and deletes its folder.
-fn keeper(folder: &Path) -> Child {
+/// Waits until the test process has ended, then ends the server and deletes its folder.
+fn guardian(folder: &Path) -> Child {
     let script = "cat >/dev/null; \"$0/pg_ctl\" stop -w -m immediate -D \"$1/data\" \
                   >/dev/null 2>&1; rm -rf \"$1\"";
     let mut command = as_user("sh");
@@ -355,10 +351,4 @@ fn keeper(folder: &Path) -> Child {
     command.process_group(0);
     let quiet = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.spawn().expect("sh starts")
-}
-
-/// A port that nobody listens on now.
-pub fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    free.local_addr().expect("an address").port()
 }

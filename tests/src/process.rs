@@ -6,13 +6,16 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use reqwest::Method;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::wait::{LIMIT, Stopwatch};
 use crate::{Client, eventually};
 
 /// The token that test servers are given.
 pub const TOKEN: &str = "a-token-for-tests-only";
+
+/// How long a process may take to exit, by the contract.
+const EXIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The path of a binary of this workspace.
 ///
@@ -53,6 +56,7 @@ pub(crate) fn clean(mut command: Command, dir: &Path) -> Command {
 #[derive(Debug, Clone)]
 pub struct ServerBuilder {
     dir: PathBuf,
+    program: PathBuf,
     env: BTreeMap<String, String>,
     args: Vec<String>,
 }
@@ -66,7 +70,15 @@ impl ServerBuilder {
             ("SIMOPS_WORLD_SPEED", "100"),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { dir: dir.to_owned(), env: env.into(), args: Vec::new() }
+        let program = program("simops-server");
+        Self { dir: dir.to_owned(), program, env: env.into(), args: Vec::new() }
+    }
+
+    /// The same with another binary, for example of an older release.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
     }
 
     /// The same with a variable set.
@@ -92,56 +104,44 @@ impl ServerBuilder {
 
     /// The process, not yet started.
     pub fn command(&self) -> Command {
-        let mut command = clean(Command::new(program("simops-server")), &self.dir);
+        let mut command = clean(Command::new(&self.program), &self.dir);
         command.envs(&self.env).args(&self.args);
         command
     }
 
-    /// Starts it and waits until it is ready.
+    fn has_world(&self) -> bool {
+        let is_none = |host: &String| host.contains("none");
+        !self.env.get("SIMOPS_HOST").is_some_and(is_none) && !self.args.iter().any(is_none)
+    }
+
+    /// Starts it and waits until it is ready, with its world if it has one.
     ///
     /// # Panics
     /// When it does not become ready.
     pub async fn start(&self) -> Server {
-        let log = self.dir.join(format!("server-{}.log", uuid::Uuid::now_v7()));
-        let stderr = std::fs::File::create(&log).expect("a log file");
-        let mut child = self
-            .command()
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("simops-server starts");
-        let stdout = child.stdout.take().expect("a pipe");
-        let mut lines = BufReader::new(stdout).lines();
-        let mut printed = Vec::new();
-        let find = async {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let base = line
-                    .split_whitespace()
-                    .find_map(|word| word.strip_suffix("/ops").filter(|b| b.starts_with("http")))
-                    .map(str::to_owned);
-                printed.push(line);
-                if base.is_some() {
-                    return base;
-                }
+        let name = uuid::Uuid::now_v7();
+        let log = self.dir.join(format!("server-{name}.log"));
+        let out = self.dir.join(format!("server-{name}.out"));
+        let mut command = self.command();
+        command.stdout(std::fs::File::create(&out).expect("a file for its output"));
+        command.stderr(std::fs::File::create(&log).expect("a log file"));
+        let mut child = command.spawn().expect("simops-server starts");
+        let base = eventually("the server prints its address", async || {
+            let printed = read(&out);
+            if let Ok(Some(status)) = child.try_wait() {
+                panic!("the server exits with {status}: {printed} {}", read(&log));
             }
-            None
-        };
-        let base = tokio::time::timeout(Duration::from_secs(30), find).await.ok().flatten();
-        let base = base.unwrap_or_else(|| {
-            panic!("no address: {printed:?} {}", std::fs::read_to_string(&log).unwrap_or_default())
-        });
-        // Keep reading, so that the server never blocks on a full pipe.
-        let rest = tokio::spawn(async move {
-            let mut rest = Vec::new();
-            while let Ok(Some(line)) = lines.next_line().await {
-                rest.push(line);
-            }
-            rest
-        });
+            let (base, _) = printed.split_once("/ops")?;
+            Some(base[base.find("http")?..].to_owned())
+        })
+        .await;
         let token = self.env.get("ADMIN_API_TOKEN").map_or("", String::as_str);
         let client = Client::new(&base, token);
-        let server = Server { child, base, client, log, printed, rest };
+        let server = Server { child, base, client, log, out };
         server.until_ready().await;
+        if self.has_world() {
+            server.until_host().await;
+        }
         server
     }
 }
@@ -156,20 +156,33 @@ pub struct Server {
     pub client: Client,
     /// Where its log goes.
     pub log: PathBuf,
-    /// What it printed up to its address.
-    pub printed: Vec<String>,
-    rest: tokio::task::JoinHandle<Vec<String>>,
+    out: PathBuf,
 }
 
 impl Server {
+    /// What it has printed to stdout.
+    pub fn printed(&self) -> String {
+        read(&self.out)
+    }
+
     /// Waits until the server is ready.
     ///
     /// # Panics
-    /// When it takes over 30 s.
+    /// When it does not become ready.
     pub async fn until_ready(&self) {
-        eventually("the server is ready", Duration::from_secs(30), async || {
+        eventually("the server is ready", async || {
             let answer = self.client.send(self.client.bare(Method::GET, "/readyz")).await.ok()?;
             (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a host is shown, if this client may read the status.
+    async fn until_host(&self) {
+        eventually("the host of the world", async || {
+            let answer = self.client.get("status").await;
+            let is_shown = answer.body["hosts"].as_array().is_some_and(|hosts| !hosts.is_empty());
+            (answer.status != 200 || is_shown).then_some(())
         })
         .await;
     }
@@ -177,9 +190,9 @@ impl Server {
     /// Waits until the shown run state is `wanted`.
     ///
     /// # Panics
-    /// When it takes over 20 s.
+    /// When it does not become so.
     pub async fn until_state(&self, wanted: &str) -> serde_json::Value {
-        eventually(&format!("run state {wanted}"), Duration::from_secs(20), async || {
+        eventually(&format!("run state {wanted}"), async || {
             let status = self.client.get("status").await.ok();
             (status["run_state"] == wanted).then_some(status)
         })
@@ -192,7 +205,6 @@ impl Server {
     /// When the system refuses.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("kill -9");
-        self.rest.abort();
     }
 
     /// The process id.
@@ -203,15 +215,26 @@ impl Server {
         self.child.id().expect("a running process")
     }
 
-    /// Asks it to end and waits; whether it ended well.
+    /// Sends SIGTERM and waits; whether it exited with success.
     ///
     /// # Panics
-    /// When it does not end within 11 s.
+    /// When it does not exit, or takes longer than the 10 s that are promised.
     pub async fn terminate(mut self) -> bool {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(sent.is_ok_and(|status| status.success()), "kill -TERM");
-        let ended = tokio::time::timeout(Duration::from_secs(11), self.child.wait()).await;
-        ended.expect("it ends within 10 s").expect("a status").success()
+        exits_in_time(&mut self.child).await
     }
+}
+
+fn read(file: &Path) -> String {
+    std::fs::read_to_string(file).unwrap_or_default()
+}
+
+/// Waits until a process that was asked to exit has done so; whether it exited with success.
+pub(crate) async fn exits_in_time(child: &mut Child) -> bool {
+    let stopwatch = Stopwatch::start();
+    let status = tokio::time::timeout(LIMIT, child.wait()).await.expect("it exits");
+    assert!(stopwatch.elapsed() < EXIT_LIMIT, "{stopwatch:?}");
+    status.expect("a status").success()
 }

@@ -1,4 +1,4 @@
-//! A reverse proxy as operators have one: serves a server below a path, and breaks when told to.
+//! A reverse proxy as operators have one: serves a server below a path, and fails on request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

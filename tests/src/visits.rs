@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
-use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent};
+use simops::store::rules::hash_key;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
@@ -41,7 +41,7 @@ pub fn batch(start: Timestamp, number: u64) -> Vec<KpiEvent> {
         .collect()
 }
 
-/// The start of a day so many days after the first of 2026.
+/// The start of the day `after` days after 1 January 2026.
 pub fn day(after: i64) -> Timestamp {
     Timestamp::from_second(1_767_225_600).unwrap_or_default()
         + SignedDuration::from_hours(24 * after)
@@ -157,7 +157,7 @@ impl PlainPostgres {
     }
 }
 
-/// So many batches in so much time, as events per second.
+/// Events per second of `batches` recorded in `spent`.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 pub fn per_second(batches: u64, spent: Duration) -> f64 {
     (batches * BATCH) as f64 / spent.as_secs_f64()

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::process::{clean, program};
+use crate::process::{clean, exits_in_time, program};
 
 /// A worker process.
 #[derive(Debug)]
@@ -67,13 +66,12 @@ impl WorkerProcess {
         self.child.kill().await.expect("kill -9");
     }
 
-    /// Asks it to end and waits; whether it ended well.
+    /// Sends SIGTERM and waits; whether it exited with success.
     ///
     /// # Panics
-    /// When it does not end within 15 s.
+    /// When it does not exit, or takes longer than the 10 s that are promised.
     pub async fn terminate(mut self) -> bool {
         self.signal("TERM").await;
-        let ended = tokio::time::timeout(Duration::from_secs(15), self.child.wait()).await;
-        ended.expect("it ends").expect("a status").success()
+        exits_in_time(&mut self.child).await
     }
 }

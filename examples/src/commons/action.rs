@@ -1,11 +1,11 @@
-//! What an agent may do in its turn; also the JSON that a model answers with.
+//! The actions of an agent; also the JSON format of a model's response.
 
 use serde::{Deserialize, Serialize};
 
 use super::law::Rule;
 use super::stock::Resource;
 
-/// One action. Whether it is possible is for `rules` to say.
+/// One action. The `rules` decide whether it is possible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub(super) enum Action {

@@ -1,19 +1,19 @@
-//! An agent: what it owns and can do, and how it is.
+//! An agent: its goods, skills and condition.
 
 use serde::{Deserialize, Serialize};
 
-use super::chance::{Chance, Purpose};
+use super::rng::{Purpose, SeededRng};
 use super::stock::{Resource, Stock};
 
 /// Whether an agent can act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Condition {
-    /// It acts.
+    /// It can take any action.
     Alive,
-    /// Too weak to do anything but rest.
+    /// It can only rest.
     Dormant,
-    /// For ever.
+    /// It takes no more turns.
     Dead,
 }
 
@@ -24,36 +24,36 @@ pub(super) struct Letter {
     pub(super) text: String,
 }
 
-/// How many messages an agent remembers.
-const LETTERS_KEPT: usize = 3;
+/// The most messages that an agent keeps.
+const MAX_LETTERS: usize = 3;
 
-/// An agent, as its document keeps it.
+/// An agent, as stored in its document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Agent {
     pub(super) number: i64,
     pub(super) state: Condition,
     pub(super) stock: Stock,
-    /// What an ordinary day's work brings it, by resource.
+    /// The base yield of its work, by resource.
     pub(super) skill: Stock,
     /// Days in a row without food.
     pub(super) days_hungry: u32,
     /// Days in a row dormant.
     pub(super) days_dormant: u32,
-    /// Awake since its last turn, and not yet itself.
+    /// Whether it woke up after its last turn. Its next turn follows the fallback rule.
     pub(super) drowsy: bool,
     /// Turns taken.
     pub(super) turns: i64,
     /// The day it died.
     pub(super) died_on: Option<i64>,
-    /// The messages it received last, oldest first.
+    /// The latest messages it received, oldest first.
     pub(super) letters: Vec<Letter>,
 }
 
 impl Agent {
-    /// An agent new to world `seed`, as if it had taken `turns` already.
-    pub(super) fn born(number: i64, seed: u64, turns: i64) -> Self {
-        let mut chance = Chance::of(seed, Purpose::Birth, number, 0);
-        let mut between = |least: u32, most: u32| least + chance.below(most - least + 1);
+    /// A new agent in the world of `seed`. `turns` places it in the turn order.
+    pub(super) fn new(number: i64, seed: u64, turns: i64) -> Self {
+        let mut rng = SeededRng::new(seed, Purpose::Birth, number, 0);
+        let mut between = |min: u32, max: u32| min + rng.below(max - min + 1);
         Self {
             number,
             state: Condition::Alive,
@@ -72,10 +72,10 @@ impl Agent {
         self.state == Condition::Alive
     }
 
-    /// Whether it can decide for itself, so that a model is asked. The first turn after waking
-    /// follows the rule: a turn may begin before the day ends and be acted on after, and its
-    /// history must not depend on which.
-    pub(super) fn is_lucid(&self) -> bool {
+    /// Whether a model may decide for it. The first turn after waking follows the fallback rule: a
+    /// turn can begin before the agent wakes and be acted on afterwards, and the history must not
+    /// depend on that.
+    pub(super) fn can_decide(&self) -> bool {
         self.is_alive() && !self.drowsy
     }
 
@@ -89,7 +89,7 @@ impl Agent {
 
     pub(super) fn receive(&mut self, letter: Letter) {
         self.letters.push(letter);
-        let excess = self.letters.len().saturating_sub(LETTERS_KEPT);
+        let excess = self.letters.len().saturating_sub(MAX_LETTERS);
         self.letters.drain(..excess);
     }
 }

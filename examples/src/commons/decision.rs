@@ -1,4 +1,4 @@
-//! What came of asking: a model's action, or that the rule decides once the turn is acted on.
+//! The decision of a turn: a model's action, or the use of the fallback rule.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,17 +7,17 @@ use simops::{Error, Result};
 
 use super::action::Action;
 
-/// A decision, as the worker carries it from `decide` to `act`.
+/// A decision, as the worker passes it from `decide` to `act`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub(super) enum Decision {
-    /// A model chose.
+    /// A model chose the action.
     Model { action: Action, calls: Calls },
-    /// The rule chooses, on the world as it is then.
+    /// The fallback rule chooses the action when the turn is acted on.
     Rule { reason: String, calls: Option<Calls> },
 }
 
-/// The calls that a decision took, and from whom: the route of the last one.
+/// The model calls of a decision; `provider` and `model` are those of the last call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Calls {
     pub(super) provider: String,
@@ -25,9 +25,9 @@ pub(super) struct Calls {
     pub(super) calls: u32,
     pub(super) input_tokens: i64,
     pub(super) output_tokens: i64,
-    /// Whether a call was made smaller because the day's soft cap is reached.
+    /// Whether a call was degraded because the day's soft cap is reached.
     pub(super) degraded: bool,
-    /// Why there is no action of a model, in one word: the cap, the error type, `no_action`.
+    /// Why no model chose an action: the cap, the error type, or `no_action`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<String>,
 }
@@ -37,9 +37,9 @@ impl Decision {
         Self::Rule { reason: reason.into(), calls: None }
     }
 
-    /// A decision from JSON; what is none leaves it to the rule.
+    /// Reads a decision from JSON; anything else becomes a decision by the fallback rule.
     pub(super) fn read(value: Value) -> Self {
-        serde_json::from_value(value).unwrap_or_else(|_| Self::rule("the decision is unreadable"))
+        serde_json::from_value(value).unwrap_or_else(|_| Self::rule("the decision cannot be read"))
     }
 
     pub(super) fn to_value(&self) -> Result<Value> {

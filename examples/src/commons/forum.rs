@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How many posts are kept.
-const KEPT: usize = 40;
+/// The most posts that are kept.
+const MAX_POSTS: usize = 40;
 
 /// A post, or a reply to one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub(super) struct Post {
     pub(super) text: String,
 }
 
-/// The forum, as its document keeps it.
+/// The forum, as stored in its document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Forum {
     pub(super) posts: Vec<Post>,
@@ -25,7 +25,7 @@ pub(super) struct Forum {
 impl Forum {
     pub(super) fn add(&mut self, post: Post) {
         self.posts.push(post);
-        let excess = self.posts.len().saturating_sub(KEPT);
+        let excess = self.posts.len().saturating_sub(MAX_POSTS);
         self.posts.drain(..excess);
     }
 

@@ -1,4 +1,4 @@
-//! Laws: what a proposal asks for, and what holds once it has passed.
+//! Laws: the rule that a proposal asks for and that applies once it has passed.
 
 use std::fmt;
 
@@ -7,24 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::rules::Refusal;
 use super::stock::Resource;
 
-/// For so many days a law holds.
-pub(super) const TERM: i64 = 12;
-/// A tithe is taken of what an agent owns beyond this.
-pub(super) const UNTAXED: u32 = 4;
-/// A cap may not be lower.
-pub(super) const LOWEST_CAP: u32 = 6;
-const HIGHEST_CAP: u32 = 1_000;
-const HIGHEST_TITHE: u32 = 50;
+/// How long a law is in force, in days.
+pub(super) const LAW_DURATION_DAYS: i64 = 12;
+/// The amount of a good that is not taxed.
+pub(super) const TAX_FREE_AMOUNT: u32 = 4;
+/// The lowest cap that can be proposed.
+pub(super) const MIN_CAP: u32 = 6;
+const MAX_CAP: u32 = 1_000;
+const MAX_TITHE_PERCENT: u32 = 50;
 
-/// What a law says.
+/// The content of a law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Rule {
-    /// A share of what each owns beyond [`UNTAXED`] goes to the common pool every day.
+    /// Each agent pays a share of what it owns beyond [`TAX_FREE_AMOUNT`] to the common pool every
+    /// day.
     Tithe { resource: Resource, percent: u32 },
-    /// Work on it is organised, and brings one more.
+    /// Work on the resource is organised and yields one more.
     WorkBonus { resource: Resource },
-    /// Who owns more breaks the law and may be sanctioned.
+    /// An agent that owns more breaks the law and can be sanctioned.
     Cap { resource: Resource, limit: u32 },
 }
 
@@ -45,22 +46,22 @@ impl Rule {
         }
     }
 
-    /// Whether both are about the same matter, so that only one can hold.
-    pub(super) fn rivals(self, other: Self) -> bool {
+    /// Whether both have the same kind and resource, so that only one can be in force.
+    pub(super) fn conflicts_with(self, other: Self) -> bool {
         self.kind() == other.kind() && self.resource() == other.resource()
     }
 
     pub(super) fn check(self) -> Result<(), Refusal> {
         let (what, value, range) = match self {
-            Self::Tithe { percent, .. } => ("percent", percent, 1..=HIGHEST_TITHE),
-            Self::Cap { limit, .. } => ("limit", limit, LOWEST_CAP..=HIGHEST_CAP),
+            Self::Tithe { percent, .. } => ("percent", percent, 1..=MAX_TITHE_PERCENT),
+            Self::Cap { limit, .. } => ("limit", limit, MIN_CAP..=MAX_CAP),
             Self::WorkBonus { .. } => return Ok(()),
         };
         if range.contains(&value) {
             return Ok(());
         }
-        let (least, most) = (range.start(), range.end());
-        Err(Refusal::because(format!("{what} must be between {least} and {most}")))
+        let (min, max) = (range.start(), range.end());
+        Err(Refusal::new(format!("{what} must be between {min} and {max}")))
     }
 }
 
@@ -68,10 +69,15 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tithe { resource, percent } => {
-                write!(f, "{percent} % of {resource} beyond {UNTAXED} goes to the pool every day")
+                write!(
+                    f,
+                    "{percent} % of {resource} beyond {TAX_FREE_AMOUNT} goes to the pool every day"
+                )
             }
             Self::WorkBonus { resource } => write!(f, "work on {resource} is organised together"),
-            Self::Cap { resource, limit } => write!(f, "nobody owns more than {limit} {resource}"),
+            Self::Cap { resource, limit } => {
+                write!(f, "no agent owns more than {limit} {resource}")
+            }
         }
     }
 }
@@ -82,6 +88,6 @@ pub(super) struct Law {
     pub(super) id: i64,
     pub(super) proposal_id: i64,
     pub(super) rule: Rule,
-    /// The last day it holds.
+    /// The last day on which it is in force.
     pub(super) until: i64,
 }

@@ -1,24 +1,24 @@
-//! The reference world: a small society that works, trades, talks, votes, and sometimes starves.
+//! The reference world: a small society whose agents work, trade, talk and vote, and sometimes starve.
 //!
-//! A turn is one action of one agent; when there have been as many turns as agents live, the day
-//! ends: everybody eats, some go hungry, dormant or die, votes close. The story in files:
+//! A turn is one action of one agent. When every living agent has taken a turn, the day ends: agents
+//! eat, some become dormant or die, and overdue votes close. The modules:
 //!
-//! - what there is: `stock`, `agent`, `law`, `proposal`, `forum`, together a `society`, which is
-//!   read from and written to documents;
-//! - what an agent may do: an `action`, made true by `rules`, or refused;
-//! - what a `day` does;
-//! - who decides: a model (`model`, `prompt`, `parse`) or, when none answers, a rule (`fallback`)
-//!   that looks at the newest world and at `chance`, which is keyed by the world's seed;
+//! - the state: `stock`, `agent`, `law`, `proposal` and `forum`, combined in a `society`, which is
+//!   loaded from and stored as documents;
+//! - what an agent can do: an `action`, which the `rules` apply or refuse;
+//! - what happens at the end of a `day`;
+//! - who decides: a model (`model`, `prompt`, `parse`) or, if no model responds, a fixed rule
+//!   (`fallback`) on the newest world, with random numbers from `rng`;
 //! - [`once()`] takes a single turn on request.
 //!
-//! The same seed and the same answers make the same history, whatever the pace and however many
-//! turns are decided at once.
+//! The same seed and the same model responses produce the same history, at any pace and any
+//! concurrency.
 
 mod action;
 mod agent;
-mod chance;
 mod day;
 mod decision;
+mod event_log;
 mod fallback;
 mod forum;
 mod law;
@@ -28,10 +28,10 @@ mod parse;
 mod phrases;
 mod prompt;
 mod proposal;
+mod rng;
 mod rules;
 mod society;
 mod stock;
-mod telling;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -50,15 +50,15 @@ use model::Model;
 pub use once::{OnceReport, once};
 use society::Society;
 
-/// The largest society that can be asked for. Every turn reads all of it.
+/// The largest number of agents. Every turn reads the whole society.
 pub const MAX_AGENTS: u32 = 1_000;
 
-/// How a world begins.
+/// The initial state of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommonsOptions {
-    /// How many agents it begins with, 1 to [`MAX_AGENTS`]; they are numbered from 1.
+    /// The initial number of agents, 1 to [`MAX_AGENTS`]; they are numbered from 1.
     pub agents: u32,
-    /// What its chance depends on.
+    /// The seed of all random numbers.
     pub seed: u64,
 }
 
@@ -72,27 +72,28 @@ impl Default for CommonsOptions {
 pub struct Commons {
     options: CommonsOptions,
     model: Option<Model>,
-    said_no_model: AtomicBool,
+    no_model_logged: AtomicBool,
 }
 
 impl Commons {
-    /// A world without models: every agent follows the rule.
+    /// A world without models: every agent follows the fallback rule.
     pub fn new(options: CommonsOptions) -> Self {
-        Self { options, model: None, said_no_model: AtomicBool::new(false) }
+        Self { options, model: None, no_model_logged: AtomicBool::new(false) }
     }
 
-    /// The same world with agents that ask `router` what to do; without one they follow the rule.
+    /// Lets agents decide by models through `router`. With `None` or a router without routes, they
+    /// follow the fallback rule.
     #[must_use]
     pub fn with_router(self, router: impl Into<Option<Router>>) -> Self {
         let router = router.into().filter(|router| !router.is_empty());
         Self { model: router.map(Model::new), ..self }
     }
 
-    /// What the agent of `turn` does; model calls count for `run`.
+    /// Decides the turn; model calls are recorded for `run`.
     async fn choose(&self, turn: &Turn, run: Option<&str>) -> Result<Decision> {
         let Some(model) = &self.model else {
-            if !self.said_no_model.swap(true, Ordering::Relaxed) {
-                info!(world = self.name(), "no model provider; agents follow the rule");
+            if !self.no_model_logged.swap(true, Ordering::Relaxed) {
+                info!(world = self.name(), "no model provider; using fallback rule");
             }
             return Ok(Decision::rule("no provider"));
         };
@@ -117,7 +118,7 @@ impl SimulationHost for Commons {
         if !(1..=MAX_AGENTS).contains(&agents) {
             return Err(Error::invalid("agents", format!("must be between 1 and {MAX_AGENTS}")));
         }
-        let documents = Society::founded(agents, seed).documents()?;
+        let documents = Society::new(agents, seed).documents()?;
         let result = json!({ "world": self.name(), "agents": agents, "seed": seed });
         Ok(Seeded { documents, result })
     }

@@ -1,7 +1,7 @@
-//! Asking models: a bounded number of calls, and the rule when none brings an action.
+//! Decisions by models: a bounded number of calls per turn, then the fallback rule.
 //!
-//! The router makes, prices and books the calls; what it refuses or cannot bring leaves the turn to
-//! the rule, so that an outage or an empty purse never stops the world by itself.
+//! The router prices, makes and records the calls. If it refuses a call or a call fails, the turn
+//! follows the fallback rule, so that an outage or an exhausted budget alone never stops the world.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,35 +18,36 @@ use super::decision::{Calls, Decision};
 use super::society::Society;
 use super::{parse, prompt};
 
-/// All calls of a turn together may take so long, or half of what the turn may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// A router books what it has asked, which may take so much longer, or a quarter of the turn.
-const FOR_BOOKING: Duration = Duration::from_secs(5);
+/// Limit of all calls of a turn together, unless half of the turn's time-out is shorter.
+const TURN_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Additional time for the router to record its calls, unless a quarter of the turn's time-out is
+/// shorter.
+const RECORDING_MARGIN: Duration = Duration::from_secs(5);
 const TEMPERATURE: f64 = 0.7;
-/// The word for answers that are no actions.
+/// The `refused` code of a turn whose model responses were not valid actions.
 const NO_ACTION: &str = "no_action";
 
 /// The models behind a router.
 pub(super) struct Model {
     router: Router,
-    /// Whether the last call got no answer; kept only so that an outage is logged once.
-    away: AtomicBool,
+    /// Whether the current outage has been logged, so that each outage is logged once.
+    outage_logged: AtomicBool,
 }
 
-/// Why a turn is left to the rule.
+/// Why a turn follows the fallback rule.
 enum NoAction {
-    /// No answer.
+    /// A call failed.
     Call(CallError),
-    /// Answers, and none of them an action.
-    Answers(String),
+    /// No response was a valid action; contains the last parse error.
+    InvalidResponses(String),
 }
 
 impl Model {
     pub(super) fn new(router: Router) -> Self {
-        Self { router, away: AtomicBool::new(false) }
+        Self { router, outage_logged: AtomicBool::new(false) }
     }
 
-    /// What the agent of `turn` does; the rule when no model says. Calls count for `run`.
+    /// Decides the turn: a model's action, or the fallback rule. Calls are recorded for `run`.
     pub(super) async fn decide(
         &self,
         turn: &Turn,
@@ -54,40 +55,40 @@ impl Model {
         society: &Society,
     ) -> Decision {
         let me = society.living().find(|agent| agent.number == turn.agent_id);
-        let Some(me) = me.filter(|agent| agent.is_lucid()) else {
-            return Decision::rule("a model is not asked for who is dormant or just awake");
+        let Some(me) = me.filter(|agent| agent.can_decide()) else {
+            return Decision::rule("the agent is dormant or just woke up");
         };
         let gate = turn.clone();
         let mut context = CallContext::new(Arc::clone(&turn.settings))
             .for_agent(turn.agent_id, Some(me.turns + 1))
             .while_current(move || gate.is_current());
         context.run_id = run.map(str::to_owned);
-        let mut calls = self.no_calls();
-        let asking = self.ask(context, turn, prompt::of(society, me), &mut calls);
-        // What waits for its place or its pause ends with the gate; what is under way is booked.
-        let asked = tokio::select! {
-            asked = asking => asked,
+        let mut calls = self.initial_calls();
+        let asking = self.request_action(context, turn, prompt::of(society, me), &mut calls);
+        // When the gate moves, a waiting call is dropped; a call in flight is still recorded.
+        let result = tokio::select! {
+            result = asking => result,
             () = turn.cancelled() => Err(NoAction::Call(CallError::Cancelled)),
         };
-        match asked {
+        match result {
             Ok(action) => {
-                self.heard(&calls);
+                self.log_recovery(&calls);
                 Decision::Model { action, calls }
             }
-            Err(why) => self.without(why, calls),
+            Err(why) => self.fall_back(why, calls),
         }
     }
 
-    /// The first answer that is an action.
-    async fn ask(
+    /// Calls the model until a response is a valid action.
+    async fn request_action(
         &self,
         context: CallContext,
         turn: &Turn,
         prompt: String,
         calls: &mut Calls,
     ) -> Result<Action, NoAction> {
-        let deadline = Instant::now() + PATIENCE.min(turn.timeout / 2);
-        let booked_by = deadline + FOR_BOOKING.min(turn.timeout / 4);
+        let deadline = Instant::now() + TURN_CALL_TIMEOUT.min(turn.timeout / 2);
+        let recorded_by = deadline + RECORDING_MARGIN.min(turn.timeout / 4);
         let retries = turn.settings.int(key::LLM_ACTION_PARSE_RETRY_ATTEMPTS).max(0);
         let mut request = ChatRequest {
             model: String::new(),
@@ -96,31 +97,31 @@ impl Model {
             max_tokens: turn.settings.int(key::LLM_ACTION_MAX_TOKENS),
             temperature: TEMPERATURE,
         };
-        let mut complaint = "there was no time for one".to_owned();
+        let mut parse_error = "there was no time for a call".to_owned();
         for _ in 0..=retries {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             let context = context.clone().with_timeout(left);
-            let answering = self.router.chat(&context, &request);
-            let answer = match timeout_at(booked_by, answering).await {
-                Ok(Ok(answer)) => answer,
+            let call = self.router.chat(&context, &request);
+            let response = match timeout_at(recorded_by, call).await {
+                Ok(Ok(response)) => response,
                 Ok(Err(error)) => return Err(calls.fail(error)),
                 Err(_) => break,
             };
-            calls.add(&answer);
-            match parse::action(&answer.response.text) {
+            calls.add(&response);
+            match parse::action(&response.response.text) {
                 Ok(action) => return Ok(action),
-                Err(wrong) => complaint = wrong,
+                Err(error) => parse_error = error,
             }
-            request.prompt = format!("{prompt}Your last answer was no action: {complaint}.");
+            request.prompt = format!("{prompt}Your last answer was no action: {parse_error}.");
         }
-        Err(NoAction::Answers(complaint))
+        Err(NoAction::InvalidResponses(parse_error))
     }
 
-    /// No calls yet; those that are refused are told of the first route.
-    fn no_calls(&self) -> Calls {
+    /// Zero calls, with the first route: if a call is refused, the event names that route.
+    fn initial_calls(&self) -> Calls {
         let mut calls = Calls::default();
         if let Some(route) = self.router.routes().next() {
             (calls.provider, calls.model) = (route.provider.clone(), route.model.clone());
@@ -128,43 +129,45 @@ impl Model {
         calls
     }
 
-    fn heard(&self, calls: &Calls) {
-        if self.away.swap(false, Ordering::Relaxed) {
-            info!(provider = calls.provider, model = calls.model, "models act again");
+    /// Logs the end of an outage.
+    fn log_recovery(&self, calls: &Calls) {
+        if self.outage_logged.swap(false, Ordering::Relaxed) {
+            info!(provider = calls.provider, model = calls.model, "model calls recovered");
         }
     }
 
-    /// The turn is the rule's. An outage is said once, until there is an answer again.
-    fn without(&self, why: NoAction, mut calls: Calls) -> Decision {
-        let (word, reason) = match why {
-            NoAction::Answers(complaint) => {
-                self.heard(&calls);
-                let reason = format!("the model's answers are no actions: {complaint}");
-                debug!(model = calls.model, reason, "the agent follows the rule");
+    /// The fallback rule's decision. Logs the first failure of an outage.
+    fn fall_back(&self, why: NoAction, mut calls: Calls) -> Decision {
+        let (code, reason) = match why {
+            NoAction::InvalidResponses(parse_error) => {
+                self.log_recovery(&calls);
+                let reason = format!("the model's responses are not valid actions: {parse_error}");
+                debug!(model = calls.model, reason, "using fallback rule");
                 (NO_ACTION, reason)
             }
             NoAction::Call(error) => {
                 let reason = error.to_string();
-                // A turn that was overtaken says nothing of the models.
-                let tells = error != CallError::Cancelled;
-                if tells && !self.away.swap(true, Ordering::Relaxed) {
-                    warn!(reason, "no action from a model; agents follow the rule");
+                // A cancelled turn says nothing about the models.
+                let is_outage = error != CallError::Cancelled;
+                if is_outage && !self.outage_logged.swap(true, Ordering::Relaxed) {
+                    let code = "model_call_failed";
+                    warn!(code, reason, "model call failed; using fallback rule");
                 }
                 (error.as_str(), reason)
             }
         };
-        calls.refused = Some(word.to_owned());
+        calls.refused = Some(code.to_owned());
         Decision::Rule { reason, calls: Some(calls) }
     }
 }
 
 impl Calls {
-    fn add(&mut self, answer: &RoutedResponse) {
-        self.provider.clone_from(&answer.route.provider);
-        self.model.clone_from(&answer.route.model);
-        self.calls += answer.attempts;
-        self.degraded |= answer.degraded;
-        let tokens = answer.response.tokens();
+    fn add(&mut self, routed: &RoutedResponse) {
+        self.provider.clone_from(&routed.route.provider);
+        self.model.clone_from(&routed.route.model);
+        self.calls += routed.attempts;
+        self.degraded |= routed.degraded;
+        let tokens = routed.response.tokens();
         self.input_tokens = self.input_tokens.saturating_add(tokens.input);
         self.output_tokens = self.output_tokens.saturating_add(tokens.output);
     }

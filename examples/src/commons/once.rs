@@ -17,36 +17,41 @@ use simops::{Clock, Error, ErrorKind, Result, SystemClock};
 use super::Commons;
 use super::society::Society;
 
-/// How often the turn is acted on anew because a worker changed the world meanwhile.
+/// The most attempts to commit the turn while workers change the world.
 const MAX_ATTEMPTS: usize = 16;
-/// The run that a dry run without a run pretends to be in.
-const NO_RUN: &str = "dry-run";
+/// The run id of a dry run when no run is open.
+const PLACEHOLDER_RUN_ID: &str = "dry-run";
 
-/// What came of a turn on request.
+/// The result of a turn on request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OnceReport {
-    /// Whose turn it was.
+    /// The agent that took the turn.
     pub agent_id: i64,
     /// The open run; null for a dry run without one.
     pub run_id: Option<String>,
     /// Whether nothing was stored.
     pub dry_run: bool,
-    /// What the agent wanted, and who decided it.
+    /// The decision, and whether a model or the fallback rule made it.
     pub decision: Value,
-    /// What happened, or would have.
+    /// The events of the turn; a dry run does not store them.
     pub events: Vec<NewEvent>,
-    /// The documents that changed, or would have, by name.
+    /// The names of the documents that the turn changes; a dry run does not store them.
     pub documents_changed: Vec<String>,
 }
 
-/// Takes one turn of `agent` in the current world, alongside any worker. Without a `permit` it is a dry
-/// run: it stores nothing (but a call to a model is recorded), needs no run, and builds a world in
-/// memory when there is none.
+/// Takes one turn of `agent` in the current world; workers may run at the same time. Without a
+/// `permit` it is a dry run: it stores nothing except the cost of its model calls, needs no run, and
+/// builds a world in memory if there is none.
 ///
 /// # Errors
-/// `Conflict` when no run is open, it is paused, or it was paused or stopped before the turn was
-/// done; also when the agent is dead. `NotFound` for an agent that there is not. What the store
-/// reports.
+/// - `Conflict` if no run is open, the run is paused, it was paused or stopped during the turn, or
+///   the agent is dead;
+/// - `NotFound` if the agent does not exist;
+/// - `Unavailable` if workers keep changing the world;
+/// - any error of the store.
+///
+/// # Cancel safety
+/// A dropped call may or may not have stored its turn; it never stores half of one.
 pub async fn once(
     store: &dyn RunStore,
     commons: &Commons,
@@ -59,24 +64,26 @@ pub async fn once(
     if !dry_run {
         check_open(&state, registry)?;
     }
-    let shown = match state.world_epoch {
+    let current = match state.world_epoch {
         Some(epoch) => Some(store.world(epoch).await?),
         None => None,
     };
-    let world = match shown {
+    let world = match current {
         Some(world) => world,
         None if dry_run => World { version: 0, documents: commons.seed().await?.documents },
-        None => return Err(Error::conflict("no world is shown; start a worker, which builds one")),
+        None => {
+            return Err(Error::conflict("there is no world yet; start a worker, which builds one"));
+        }
     };
     let now = SystemClock.now();
     let run = state.open_run();
     let run_id = run.map(|run| run.run_id.clone());
-    let run = run.cloned().unwrap_or_else(|| pretended(now));
+    let run = run.cloned().unwrap_or_else(|| placeholder_run(now));
     let mut turn = Turn::detached(agent, run, world, state.effective(registry), now);
     check_living(&turn.world, agent)?;
-    // A call of a dry run is no call of the run, but it is paid for and booked like any other.
-    let counts_for = run_id.as_deref().filter(|_| !dry_run);
-    let decision = commons.choose(&turn, counts_for).await?.to_value()?;
+    // A dry run's calls are charged and recorded, but not for the run.
+    let recorded_for = run_id.as_deref().filter(|_| !dry_run);
+    let decision = commons.choose(&turn, recorded_for).await?.to_value()?;
     for _ in 0..MAX_ATTEMPTS {
         check_living(&turn.world, agent)?;
         let outcome = commons.act(&turn, decision.clone())?;
@@ -93,7 +100,7 @@ pub async fn once(
             match store.commit_turn(&commit).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Stale => {
-                    turn = again(store, &state, registry, turn).await?;
+                    turn = reload(store, &state, registry, turn).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -112,12 +119,12 @@ pub async fn once(
 }
 
 fn check_open(state: &ControlState, registry: &Registry) -> Result<()> {
-    let why_not = match state.gate(registry) {
+    let reason = match state.gate(registry) {
         RunGate::Open => return Ok(()),
         RunGate::Paused => "the run is paused; resume it",
         RunGate::Closed => "no run is open; start one",
     };
-    Err(Error::conflict(format!("{why_not}, or use a dry run")))
+    Err(Error::conflict(format!("{reason}, or use a dry run")))
 }
 
 fn check_living(world: &World, number: i64) -> Result<()> {
@@ -131,8 +138,8 @@ fn check_living(world: &World, number: i64) -> Result<()> {
     }
 }
 
-/// The same turn on the newest world, if the gate has not moved since `before`.
-async fn again(
+/// The turn on the newest world, if the run gate has not moved since `before`.
+async fn reload(
     store: &dyn RunStore,
     before: &ControlState,
     registry: &Registry,
@@ -148,9 +155,9 @@ async fn again(
     Ok(turn)
 }
 
-fn pretended(now: Timestamp) -> RunRecord {
+fn placeholder_run(now: Timestamp) -> RunRecord {
     RunRecord {
-        run_id: NO_RUN.to_owned(),
+        run_id: PLACEHOLDER_RUN_ID.to_owned(),
         mode: RunMode::Test,
         protocol_version: String::new(),
         condition_name: None,

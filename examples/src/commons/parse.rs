@@ -1,11 +1,11 @@
-//! A model's answer as an action.
+//! Parses a model's response.
 
 use super::action::Action;
 
-/// Reads one JSON action, which may stand in a code fence; nothing else around it.
+/// Parses a response that consists of one JSON action, optionally in a code fence.
 ///
 /// # Errors
-/// What is wrong, in words that help a model to do better.
+/// The response is not a valid action. The message is sent back to the model.
 pub(super) fn action(answer: &str) -> Result<Action, String> {
     serde_json::from_str(without_fence(answer)).map_err(|error| error.to_string())
 }
@@ -15,7 +15,7 @@ fn without_fence(answer: &str) -> &str {
     let Some(inside) = answer.strip_prefix("```").and_then(|rest| rest.strip_suffix("```")) else {
         return answer;
     };
-    // The fence may name a language.
+    // The opening fence may name a language.
     inside.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim()
 }
 
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_action_may_stand_in_a_code_fence() {
+    fn an_action_may_be_in_a_code_fence() {
         let plain = r#"{"action":"work","resource":"food"}"#;
         let fenced = format!("\n```json\n{plain}\n```\n");
         let bare = format!("```{plain}```");

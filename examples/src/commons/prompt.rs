@@ -1,14 +1,14 @@
-//! What a model is told: the rules of the world, and what its agent sees.
+//! The prompts: the rules of the world, and what the agent sees.
 
 use std::fmt::Write;
 
 use super::agent::Agent;
 use super::society::Society;
 
-/// So many neighbours, threads and messages are shown.
-const SHOWN: usize = 8;
+/// The most neighbours and the most posts in a prompt.
+const MAX_SHOWN: usize = 8;
 
-/// The rules, the same for every agent and turn, so that providers can cache them.
+/// The system prompt, the same for every agent and turn, so that providers can cache it.
 pub(super) const SYSTEM: &str = r#"You are one agent of a small society. Each day you take one turn, then you eat 1 food and spend 1 energy. Without food or energy you fall dormant and die after some days. Work on food or materials costs 1 energy; one of your materials is used up to gain more food. Answer with one JSON object and nothing else, one of:
 {"action":"work","resource":"food|energy|materials"}
 {"action":"trade","with":AGENT,"give":RESOURCE,"give_amount":N,"want":RESOURCE,"want_amount":N}
@@ -21,7 +21,7 @@ pub(super) const SYSTEM: &str = r#"You are one agent of a small society. Each da
 {"action":"sanction","agent":AGENT,"reason":TEXT}
 {"action":"rest"}"#;
 
-/// What `me` sees.
+/// The user prompt: the situation of the agent `me`.
 pub(super) fn of(society: &Society, me: &Agent) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -58,9 +58,9 @@ fn write_view(text: &mut String, society: &Society, me: &Agent) -> std::fmt::Res
         writeln!(text, "Agent {id}: {food} food, {energy} energy, {materials} materials{state}.")?;
     }
     let posts = &society.forum.posts;
-    for post in posts.iter().skip(posts.len().saturating_sub(SHOWN)) {
-        let (thread, author, title, said) = (post.thread, post.author, &post.title, &post.text);
-        writeln!(text, "Forum thread {thread} \"{title}\", agent {author}: {said}")?;
+    for post in posts.iter().skip(posts.len().saturating_sub(MAX_SHOWN)) {
+        let (thread, author, title, text_) = (post.thread, post.author, &post.title, &post.text);
+        writeln!(text, "Forum thread {thread} \"{title}\", agent {author}: {text_}")?;
     }
     for letter in &me.letters {
         writeln!(text, "Agent {} wrote to you: {}", letter.from, letter.text)?;
@@ -68,10 +68,10 @@ fn write_view(text: &mut String, society: &Society, me: &Agent) -> std::fmt::Res
     Ok(())
 }
 
-/// The living that come next by number, around the circle.
+/// The living agents with the next higher numbers, wrapping around.
 fn neighbours<'a>(society: &'a Society, me: &Agent) -> impl Iterator<Item = &'a Agent> {
     let number = me.number;
     let after = society.agents.range(number + 1..);
     let before = society.agents.range(..number);
-    after.chain(before).map(|(_, agent)| agent).filter(|agent| !agent.is_dead()).take(SHOWN)
+    after.chain(before).map(|(_, agent)| agent).filter(|agent| !agent.is_dead()).take(MAX_SHOWN)
 }

@@ -1,4 +1,4 @@
-//! Proposals: a rule before the assembly, and who voted how.
+//! Proposals and their votes.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use super::law::Rule;
 
-/// For so many days a proposal can be voted on.
-pub(super) const OPEN_FOR: i64 = 3;
-/// The assembly has at most so many proposals before it.
-pub(super) const MOST_OPEN: usize = 5;
+/// How long a proposal is open for votes, in days.
+pub(super) const VOTING_DAYS: i64 = 3;
+/// The most open proposals.
+pub(super) const MAX_OPEN_PROPOSALS: usize = 5;
 
-/// A proposal, as its document keeps it.
+/// A proposal, as stored in its document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Proposal {
     pub(super) id: i64,
     pub(super) author: i64,
     pub(super) title: String,
     pub(super) rule: Rule,
-    /// The day it was put.
+    /// The day on which it was proposed.
     pub(super) put_on: i64,
-    /// Yes or no, by agent.
+    /// The votes by agent; true is yes.
     pub(super) votes: BTreeMap<i64, bool>,
     /// Whether it passed; `None` while it is open.
     pub(super) passed: Option<bool>,
@@ -37,13 +37,13 @@ impl Proposal {
         (yes, self.votes.len() - yes)
     }
 
-    /// Whether the votes are enough to decide among `living` agents.
+    /// Whether there are enough votes for `living` agents.
     pub(super) fn has_quorum(&self, living: usize) -> bool {
         self.votes.len() >= quorum(living)
     }
 }
 
-/// So many votes decide: a fifth of the living, and never fewer than two.
+/// The least number of votes that decide: a fifth of the living agents, but at least two.
 pub(super) fn quorum(living: usize) -> usize {
     living.div_ceil(5).max(2.min(living))
 }

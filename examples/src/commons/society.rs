@@ -1,4 +1,4 @@
-//! The whole society, read from and written to documents.
+//! The whole society, loaded from and stored as documents.
 //!
 //! `society` holds the day, counters, laws and the common pool; `agent/007` an agent;
 //! `proposal/00012` a proposal; `forum` the latest posts.
@@ -12,10 +12,10 @@ use simops::store::Documents;
 use simops::{Error, ErrorKind, Result};
 
 use super::agent::Agent;
-use super::chance::{Chance, Purpose};
 use super::forum::Forum;
 use super::law::{Law, Rule};
 use super::proposal::Proposal;
+use super::rng::{Purpose, SeededRng};
 use super::rules::Refusal;
 use super::stock::{Resource, Stock};
 
@@ -25,9 +25,9 @@ const AGENT: &str = "agent/";
 const PROPOSAL: &str = "proposal/";
 
 /// How long a kind of weather lasts, in days.
-const WEATHER_LASTS: i64 = 3;
+const WEATHER_DAYS: i64 = 3;
 
-/// How the fields do.
+/// The weather, which affects harvests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weather {
     Drought,
@@ -45,16 +45,16 @@ impl Weather {
     }
 }
 
-/// What belongs to nobody alone.
+/// The common state of the society.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Common {
-    /// What chance depends on.
+    /// The seed of all random numbers.
     pub(super) seed: u64,
     /// The day, counted from 1.
     pub(super) day: i64,
     /// Turns taken today.
     pub(super) turns_today: i64,
-    /// How many agents the society began with, and grows back to.
+    /// The initial number of agents; the society grows back to it.
     pub(super) founders: u32,
     pub(super) next_agent: i64,
     pub(super) next_proposal: i64,
@@ -62,7 +62,7 @@ pub(super) struct Common {
     pub(super) next_post: i64,
     /// Agents that have died.
     pub(super) died: u32,
-    /// What the society owns together.
+    /// The goods in the common pool.
     pub(super) pool: Stock,
     /// The laws in force.
     pub(super) laws: Vec<Law>,
@@ -79,7 +79,7 @@ pub(super) struct Society {
 
 impl Society {
     /// A society on its first day.
-    pub(super) fn founded(founders: u32, seed: u64) -> Self {
+    pub(super) fn new(founders: u32, seed: u64) -> Self {
         let numbers = 1..=i64::from(founders);
         Self {
             common: Common {
@@ -95,29 +95,29 @@ impl Society {
                 pool: Stock { food: founders.div_ceil(5), energy: 0, materials: 0 },
                 laws: Vec::new(),
             },
-            agents: numbers.map(|number| (number, Agent::born(number, seed, 0))).collect(),
+            agents: numbers.map(|number| (number, Agent::new(number, seed, 0))).collect(),
             proposals: BTreeMap::new(),
             forum: Forum::default(),
         }
     }
 
-    /// The society that `documents` hold.
+    /// Loads the society from `documents`.
     ///
     /// # Errors
-    /// `Unusable` naming the document that is missing or not of this world.
+    /// `Unusable` with the name of a document that is missing or cannot be parsed.
     pub(super) fn load(documents: &Documents) -> Result<Self> {
         Ok(Self {
-            common: one(documents, SOCIETY)?,
-            agents: all(documents, AGENT, |agent: &Agent| agent.number)?,
-            proposals: all(documents, PROPOSAL, |proposal: &Proposal| proposal.id)?,
-            forum: one(documents, FORUM)?,
+            common: load_document(documents, SOCIETY)?,
+            agents: load_documents(documents, AGENT, |agent: &Agent| agent.number)?,
+            proposals: load_documents(documents, PROPOSAL, |proposal: &Proposal| proposal.id)?,
+            forum: load_document(documents, FORUM)?,
         })
     }
 
-    /// The society as documents.
+    /// All documents of the society.
     ///
     /// # Errors
-    /// `Internal`, for what cannot be JSON.
+    /// `Internal` if a document cannot be converted to JSON.
     pub(super) fn documents(&self) -> Result<Documents> {
         let mut documents = Documents::new();
         documents.insert(SOCIETY.to_owned(), json_of(&self.common)?);
@@ -127,10 +127,10 @@ impl Society {
         Ok(documents)
     }
 
-    /// The documents that differ from those of `before`; null for those that are gone.
+    /// The documents that differ from those of `before`; null for those that are removed.
     ///
     /// # Errors
-    /// `Internal`, for what cannot be JSON.
+    /// `Internal` if a document cannot be converted to JSON.
     pub(super) fn changes_from(&self, before: &Self) -> Result<Documents> {
         let mut documents = Documents::new();
         if self.common != before.common {
@@ -144,7 +144,7 @@ impl Society {
         Ok(documents)
     }
 
-    /// Who may act, longest waiting first: by turns taken, then by number.
+    /// The living agents in turn order: by turns taken, then by number.
     pub(super) fn turn_order(&self) -> Vec<i64> {
         let mut order: Vec<_> = self.living().map(|agent| (agent.turns, agent.number)).collect();
         order.sort_unstable();
@@ -160,28 +160,28 @@ impl Society {
         self.agents.values_mut().filter(|agent| !agent.is_dead())
     }
 
-    /// The agent of that number, dead or not.
+    /// The agent with that number, dead or alive.
     pub(super) fn agent(&self, number: i64) -> Result<&Agent, Refusal> {
-        self.agents.get(&number).ok_or_else(|| Refusal::because(format!("no agent {number}")))
+        self.agents.get(&number).ok_or_else(|| Refusal::new(format!("no agent {number}")))
     }
 
     pub(super) fn agent_mut(&mut self, number: i64) -> Result<&mut Agent, Refusal> {
-        self.agents.get_mut(&number).ok_or_else(|| Refusal::because(format!("no agent {number}")))
+        self.agents.get_mut(&number).ok_or_else(|| Refusal::new(format!("no agent {number}")))
     }
 
-    /// Proposals that can be voted on, oldest first.
+    /// The open proposals, oldest first.
     pub(super) fn open_proposals(&self) -> impl Iterator<Item = &Proposal> {
         self.proposals.values().filter(|proposal| proposal.is_open())
     }
 
-    /// Whether such a rule is in force or before the assembly.
-    pub(super) fn concerns_itself_with(&self, rule: Rule) -> bool {
-        self.common.laws.iter().any(|law| law.rule.rivals(rule))
-            || self.open_proposals().any(|proposal| proposal.rule.rivals(rule))
+    /// Whether a rule of the same kind and resource is in force or proposed.
+    pub(super) fn has_similar_rule(&self, rule: Rule) -> bool {
+        self.common.laws.iter().any(|law| law.rule.conflicts_with(rule))
+            || self.open_proposals().any(|proposal| proposal.rule.conflicts_with(rule))
     }
 
-    /// What an agent owns more than a law in force allows, and that law.
-    pub(super) fn breach(&self, agent: &Agent) -> Option<(i64, Resource, u32)> {
+    /// The first cap that the agent exceeds: law id, resource, and amount beyond the cap.
+    pub(super) fn cap_violation(&self, agent: &Agent) -> Option<(i64, Resource, u32)> {
         self.common.laws.iter().find_map(|law| match law.rule {
             Rule::Cap { resource, limit } if agent.has(resource) > limit => {
                 Some((law.id, resource, agent.has(resource) - limit))
@@ -192,10 +192,10 @@ impl Society {
 
     /// Today's weather.
     pub(super) fn weather(&self) -> Weather {
-        let period = self.common.day.div_euclid(WEATHER_LASTS);
-        let drawn = |at| Chance::of(self.common.seed, Purpose::Weather, at, 0).below(3);
-        match (drawn(period), drawn(period - 1)) {
-            // Two droughts in a row would be a famine.
+        let period = self.common.day.div_euclid(WEATHER_DAYS);
+        let draw = |period| SeededRng::new(self.common.seed, Purpose::Weather, period, 0).below(3);
+        match (draw(period), draw(period - 1)) {
+            // Never two droughts in a row.
             (0, 0) => Weather::Fair,
             (0, _) => Weather::Drought,
             (1, _) => Weather::Plenty,
@@ -212,7 +212,7 @@ fn proposal_name(id: i64) -> String {
     format!("{PROPOSAL}{id:05}")
 }
 
-/// Adds the items that are new, changed or gone, by name.
+/// Adds the documents of items that are new, changed or removed.
 fn add_changes<T: Serialize + PartialEq>(
     documents: &mut Documents,
     name: impl Fn(i64) -> String,
@@ -224,34 +224,37 @@ fn add_changes<T: Serialize + PartialEq>(
             documents.insert(name(*id), json_of(item)?);
         }
     }
-    let gone = before.keys().filter(|id| !after.contains_key(id));
-    documents.extend(gone.map(|id| (name(*id), Value::Null)));
+    let removed = before.keys().filter(|id| !after.contains_key(id));
+    documents.extend(removed.map(|id| (name(*id), Value::Null)));
     Ok(())
 }
 
-fn one<T: DeserializeOwned>(documents: &Documents, name: &str) -> Result<T> {
-    documents.get(name).map_or_else(|| Err(foreign(name)), |document| read(name, document))
+fn load_document<T: DeserializeOwned>(documents: &Documents, name: &str) -> Result<T> {
+    documents
+        .get(name)
+        .map_or_else(|| Err(invalid_document(name)), |document| parse(name, document))
 }
 
-fn all<T: DeserializeOwned>(
+fn load_documents<T: DeserializeOwned>(
     documents: &Documents,
     prefix: &str,
     id: impl Fn(&T) -> i64,
 ) -> Result<BTreeMap<i64, T>> {
     let named = documents.iter().filter(|(name, _)| name.starts_with(prefix));
-    named.map(|(name, document)| read(name, document).map(|item| (id(&item), item))).collect()
+    named.map(|(name, document)| parse(name, document).map(|item| (id(&item), item))).collect()
 }
 
-fn read<T: DeserializeOwned>(name: &str, document: &Value) -> Result<T> {
-    T::deserialize(document).map_err(|error| foreign(name).with_source(error))
+fn parse<T: DeserializeOwned>(name: &str, document: &Value) -> Result<T> {
+    T::deserialize(document).map_err(|error| invalid_document(name).with_source(error))
 }
 
-fn foreign(name: &str) -> Error {
-    let detail = format!("the document {name} is missing or not of the world commons");
+fn invalid_document(name: &str) -> Error {
+    let detail = format!("the document {name} is missing or does not belong to the world commons");
     Error::new(ErrorKind::Unusable, detail)
 }
 
 fn json_of<T: Serialize>(item: &T) -> Result<Value> {
-    serde_json::to_value(item)
-        .map_err(|error| Error::internal("the world cannot be written").with_source(error))
+    serde_json::to_value(item).map_err(|error| {
+        Error::internal("the world cannot be converted to JSON").with_source(error)
+    })
 }

@@ -1,4 +1,4 @@
-//! What can be owned: whole units, never fewer than none.
+//! Goods, in whole units.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use super::rules::Refusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Resource {
-    /// Eaten, one a day.
+    /// Agents eat one per day.
     Food,
-    /// Spent by living and working.
+    /// Consumed by living and working.
     Energy,
-    /// Tools, for better harvests.
+    /// Used as tools for better harvests.
     Materials,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Resource {
     }
 }
 
-/// What an agent, or the common pool, owns.
+/// The goods of an agent or of the common pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stock {
     pub(super) food: u32,
@@ -66,17 +66,17 @@ impl Stock {
         *slot = slot.saturating_add(amount);
     }
 
-    /// Takes exactly `amount`, or refuses.
+    /// Removes exactly `amount`, or nothing if there is less.
     pub(super) fn take(&mut self, resource: Resource, amount: u32) -> Result<(), Refusal> {
         let slot = self.slot(resource);
-        let had = *slot;
-        *slot = had.checked_sub(amount).ok_or_else(|| {
-            Refusal::because(format!("it takes {amount} {resource}, and there are only {had}"))
+        let owned = *slot;
+        *slot = owned.checked_sub(amount).ok_or_else(|| {
+            Refusal::new(format!("it takes {amount} {resource}, and there are only {owned}"))
         })?;
         Ok(())
     }
 
-    /// Takes `amount`, or what there is; how much that was.
+    /// Removes at most `amount` and returns the removed amount.
     pub(super) fn take_up_to(&mut self, resource: Resource, amount: u32) -> u32 {
         let slot = self.slot(resource);
         let taken = amount.min(*slot);
@@ -84,8 +84,8 @@ impl Stock {
         taken
     }
 
-    /// Moves everything there is into `other`.
-    pub(super) fn pour_into(&mut self, other: &mut Self) {
+    /// Moves all goods to `other`.
+    pub(super) fn move_all_to(&mut self, other: &mut Self) {
         for resource in Resource::ALL {
             other.add(resource, self.take_up_to(resource, u32::MAX));
         }

@@ -1,5 +1,5 @@
-//! One turn: a decision becomes an action, the action changes the society, and perhaps the day
-//! ends. Pure: the world and the decision go in, changed documents and events come out.
+//! One turn: a decision becomes an action, the action changes the society, and the day may end. Pure:
+//! from the world and the decision it computes the changed documents and the events.
 
 use serde_json::{Value, json};
 use simops::Result;
@@ -7,33 +7,37 @@ use simops::event::NewEvent;
 use simops::host::{Outcome, Turn};
 
 use super::action::Action;
-use super::chance::{Chance, Purpose};
 use super::decision::{Calls, Decision};
-use super::rules::{self, Refusal, Scene};
+use super::event_log::{Category, EventContext, kind};
+use super::rng::{Purpose, SeededRng};
+use super::rules::{self, ActionContext, Refusal};
 use super::society::Society;
-use super::telling::{Category, Telling, kind};
 use super::{day, fallback};
 
-/// What `decision` changes. Nothing when the agent has died, or left, since its turn began.
+/// The changes made by `decision`; none if the agent died after its turn began.
 pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     let before = Society::load(&turn.world.documents)?;
     let mut society = before.clone();
     let Some(agent) = before.living().find(|agent| agent.number == turn.agent_id) else {
         return Ok(Outcome::default());
     };
-    let mut chance = Chance::of(society.common.seed, Purpose::Turn, agent.number, agent.turns);
-    let telling = Telling::of(turn, society.common.day);
-    let decision = if agent.is_lucid() { decision } else { Decision::rule("not lucid") };
+    let mut rng = SeededRng::new(society.common.seed, Purpose::Turn, agent.number, agent.turns);
+    let event_context = EventContext::of(turn, society.common.day);
+    let decision = if agent.can_decide() {
+        decision
+    } else {
+        Decision::rule("the agent is dormant or just woke up")
+    };
     let mode = decision.mode();
     let calls = decision.calls().cloned();
     let action = match decision {
         Decision::Model { action, .. } => action,
-        Decision::Rule { .. } => fallback::choose(&society, turn.agent_id, &mut chance),
+        Decision::Rule { .. } => fallback::choose(&society, turn.agent_id, &mut rng),
     };
 
-    let mut told = attempt(&mut society, turn.agent_id, &action, telling, &mut chance);
-    // The first event is the action; those after it are what followed from it.
-    if let Some(first) = told.first_mut() {
+    let mut events = try_action(&mut society, turn.agent_id, &action, event_context, &mut rng);
+    // The first event is the action; the others are its consequences.
+    if let Some(first) = events.first_mut() {
         *first = with_calls(first.clone().of_agent(turn.agent_id).as_action(mode), calls);
     }
     if let Some(agent) = society.agents.get_mut(&turn.agent_id) {
@@ -42,40 +46,45 @@ pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     }
     society.common.turns_today += 1;
     if day::is_over(&society) {
-        day::end(&mut society, telling, &mut told);
+        day::end(&mut society, event_context, &mut events);
     }
-    Ok(Outcome { documents: society.changes_from(&before)?, events: told })
+    Ok(Outcome { documents: society.changes_from(&before)?, events })
 }
 
-/// Makes the action true, or tells why it is not possible and changes nothing.
-fn attempt(
+/// Applies the action. If it is refused, returns an `invalid_action` event and changes nothing.
+fn try_action(
     society: &mut Society,
     agent: i64,
     action: &Action,
-    telling: Telling<'_>,
-    chance: &mut Chance,
+    event_context: EventContext<'_>,
+    rng: &mut SeededRng,
 ) -> Vec<NewEvent> {
     let mut after = society.clone();
-    let mut scene = Scene { society: &mut after, agent, telling, chance };
-    match rules::apply(&mut scene, action) {
-        Ok(told) => {
+    let mut context = ActionContext { society: &mut after, agent, event_context, rng };
+    match rules::apply(&mut context, action) {
+        Ok(events) => {
             *society = after;
-            told
+            events
         }
-        Err(refusal) => vec![refused(agent, action, &refusal, telling)],
+        Err(refusal) => vec![invalid_action(agent, action, &refusal, event_context)],
     }
 }
 
-fn refused(agent: i64, action: &Action, refusal: &Refusal, telling: Telling<'_>) -> NewEvent {
+fn invalid_action(
+    agent: i64,
+    action: &Action,
+    refusal: &Refusal,
+    event_context: EventContext<'_>,
+) -> NewEvent {
     let name = action.name();
-    let description = format!("Agent {agent} tries to {name}, in vain: {refusal}.");
-    telling
+    let description = format!("Agent {agent}'s action {name} is refused: {refusal}.");
+    event_context
         .event(kind::INVALID_ACTION, Category::Invalid, description)
         .with("attempted", name)
         .with("reason", refusal.to_string())
 }
 
-/// Notes in the event's runtime which calls its decision took.
+/// Adds the model calls of the decision to the event's `runtime` metadata.
 fn with_calls(mut event: NewEvent, calls: Option<Calls>) -> NewEvent {
     let (Some(calls), Some(Value::Object(runtime))) = (calls, event.metadata.get_mut("runtime"))
     else {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use simops::digest::args::EvidenceArgs;
+use simops::digest::EvidenceArgs;
 use simops::ops::{DigestOptions, ReasonBody};
 
 use crate::args::Globals;

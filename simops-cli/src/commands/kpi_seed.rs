@@ -5,8 +5,8 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::json;
-use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent, MAX_BATCH};
+use simops::store::rules::hash_key;
 
 use super::kpi::SeedArgs;
 use crate::exit::Failure;

@@ -7,7 +7,7 @@ use simops::host::{Worker, WorkerOptions};
 use simops::jobs::Timers;
 use simops::llm::LlmArgs;
 use simops::ops::{Ops, OpsOptions, ReportWriter};
-use simops::settings::validate::is_name;
+use simops::settings::is_name;
 use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
@@ -67,7 +67,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
     let (registry, models) = (database::registry()?, models(&args.models)?);
     let database = globals.database.database()?;
-    let Some(store) = database::open_patiently(&database, given_up).await? else {
+    let Some(store) = database::open_when_available(&database, given_up).await? else {
         return Ok(());
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 use simops::ops::ReasonBody;
-use simops::settings::validate::is_name;
+use simops::settings::is_name;
 use uuid::Uuid;
 
 use crate::exit::Failure;

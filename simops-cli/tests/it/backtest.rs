@@ -3,16 +3,16 @@
 use serde_json::{Value, json};
 use simops::usage::UsageRow;
 
-use crate::support::{Place, call};
+use crate::support::{TestDir, call};
 
 /// Two runs of 1 March 2026. `r1`, 10:00 to 11:00: four calls a minute apart from 10:00 on for
 /// 0.30 USD each, the last two failed. `r2`, 12:00 to 13:00: nothing.
-fn with_two_runs() -> Place {
-    let place = Place::with_database();
+fn with_two_runs() -> TestDir {
+    let dir = TestDir::with_database();
     for (run_id, from, until) in [("r1", "10:00", "11:00"), ("r2", "12:00", "13:00")] {
-        place.ok(&["run", "start", "--mode", "test", "--run-id", run_id]);
-        place.ok(&["run", "stop", "--reason", "done"]);
-        place.tamper(&format!(
+        dir.ok(&["run", "start", "--mode", "test", "--run-id", run_id]);
+        dir.ok(&["run", "stop", "--reason", "done"]);
+        dir.tamper(&format!(
             "UPDATE runs SET started_at = unixepoch('2026-03-01 {from}') * 1000000, \
              ended_at = unixepoch('2026-03-01 {until}') * 1000000 WHERE run_id = '{run_id}'"
         ));
@@ -21,12 +21,12 @@ fn with_two_runs() -> Place {
         let call = call(&format!("2026-03-01T10:0{minute}:00Z"), 300_000_000);
         UsageRow { success: minute < 2, ..call }
     });
-    place.record(&calls.collect::<Vec<_>>());
-    place
+    dir.record(&calls.collect::<Vec<_>>());
+    dir
 }
 
-fn backtest(place: &Place, args: &[&str]) -> Value {
-    place.ok(&[&["guardrail", "backtest"], args].concat())
+fn backtest(dir: &TestDir, args: &[&str]) -> Value {
+    dir.ok(&[&["guardrail", "backtest"], args].concat())
 }
 
 fn run_ids(answer: &Value) -> Vec<&str> {
@@ -36,8 +36,8 @@ fn run_ids(answer: &Value) -> Vec<&str> {
 
 #[test]
 fn the_settings_in_force_are_replayed_on_the_ledger() {
-    let place = with_two_runs();
-    let answer = backtest(&place, &["--run-id", "r1"]);
+    let dir = with_two_runs();
+    let answer = backtest(&dir, &["--run-id", "r1"]);
     assert_eq!(answer["settings"]["LLM_DAILY_BUDGET_USD_HARD"], 1.0);
     let run = &answer["runs"][0];
     assert_eq!((&run["calls"], &run["cost_usd"]), (&json!(4), &json!(1.2)));
@@ -87,9 +87,9 @@ fn the_settings_in_force_are_replayed_on_the_ledger() {
 
 #[test]
 fn other_thresholds_can_be_tried_and_nothing_is_changed() {
-    let place = with_two_runs();
+    let dir = with_two_runs();
     let answer = backtest(
-        &place,
+        &dir,
         &[
             "--since",
             "2026-03-01",
@@ -107,29 +107,29 @@ fn other_thresholds_can_be_tried_and_nothing_is_changed() {
     assert_eq!(tripped(1, 0), "2026-03-01T10:00:00Z");
     assert_eq!(tripped(1, 1), "2026-03-01T10:02:00Z");
     assert_eq!(answer["runs"][1]["conditions"][1]["calls_before"], 3);
-    assert_eq!(place.ok(&["config", "get"])["overrides"]["LLM_DAILY_BUDGET_USD_HARD"], Value::Null);
+    assert_eq!(dir.ok(&["config", "get"])["overrides"]["LLM_DAILY_BUDGET_USD_HARD"], Value::Null);
 }
 
 #[test]
 fn only_runs_open_since_then_are_replayed() {
-    let place = with_two_runs();
-    assert_eq!(run_ids(&backtest(&place, &["--since", "2026-03-01T11:30:00Z"])), ["r2"]);
-    assert_eq!(run_ids(&backtest(&place, &["--since", "2026-03-01T10:30:00Z"])), ["r2", "r1"]);
-    assert_eq!(backtest(&place, &["--since", "1h"])["runs"], json!([]));
+    let dir = with_two_runs();
+    assert_eq!(run_ids(&backtest(&dir, &["--since", "2026-03-01T11:30:00Z"])), ["r2"]);
+    assert_eq!(run_ids(&backtest(&dir, &["--since", "2026-03-01T10:30:00Z"])), ["r2", "r1"]);
+    assert_eq!(backtest(&dir, &["--since", "1h"])["runs"], json!([]));
 }
 
 #[test]
 fn what_cannot_be_tried_is_refused_with_a_reason() {
-    let place = with_two_runs();
+    let dir = with_two_runs();
     for (setting, reason) in [
         ("STOP_PROVIDER_FAILURE_TRESHOLD=1", "did you mean STOP_PROVIDER_FAILURE_THRESHOLD"),
         ("STOP_PROVIDER_FAILURE_THRESHOLD=0", "must be a whole number between 1 and 50000"),
         ("OPENROUTER_RPM_LIMIT=1", "plays no part in a backtest"),
     ] {
         let args = ["guardrail", "backtest", "--since", "7d", "--set", setting];
-        let (code, error) = place.fails(&args);
+        let (code, error) = dir.fails(&args);
         assert_eq!((code, error.contains(reason)), (1, true), "{error}");
     }
-    let (code, error) = place.fails(&["guardrail", "backtest", "--run-id", "r9"]);
+    let (code, error) = dir.fails(&["guardrail", "backtest", "--run-id", "r9"]);
     assert_eq!((code, error.as_str()), (1, "error: there is no run \"r9\"\n"));
 }

@@ -8,44 +8,44 @@ use simops::event::{NewEvent, RuntimeMode};
 use simops::store::EventStore;
 use simops_sqlite::SqliteStore;
 
-use crate::support::Place;
+use crate::support::TestDir;
 
 /// A folder whose database holds, for each of the last minutes, as many actions as `per_minute` says,
 /// oldest first.
-fn busy(per_minute: &[usize]) -> Place {
-    let place = Place::with_database();
-    add(&place, per_minute);
-    place
+fn busy(per_minute: &[usize]) -> TestDir {
+    let dir = TestDir::with_database();
+    add(&dir, per_minute);
+    dir
 }
 
-fn add(place: &Place, per_minute: &[usize]) {
+fn add(dir: &TestDir, per_minute: &[usize]) {
     let now = jiff::Timestamp::now();
     let mut events = Vec::new();
     for (ago, count) in per_minute.iter().rev().enumerate() {
         let at = now - jiff::SignedDuration::from_secs(60 * i64::try_from(ago).unwrap() + 20);
         events.extend((0..*count).map(|agent| {
             let agent = i64::try_from(agent % 3).unwrap();
-            let event = NewEvent::new("work", "somebody works", at).of_agent(agent);
+            let event = NewEvent::new("work", "an agent works", at).of_agent(agent);
             event.as_action(RuntimeMode::DeterministicFallback)
         }));
     }
-    let url = format!("sqlite://{}", place.path().join("simops.db").display());
+    let url = format!("sqlite://{}", dir.path().join("simops.db").display());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         SqliteStore::open(&url).await.unwrap().append(&events).await.unwrap();
     });
 }
 
-fn file(place: &Place, path: &str) -> String {
-    fs::read_to_string(place.path().join(path)).unwrap()
+fn file(dir: &TestDir, path: &str) -> String {
+    fs::read_to_string(dir.path().join(path)).unwrap()
 }
 
 #[test]
 fn a_baseline_is_printed_and_written_under_its_fixed_names_with_copies() {
-    let place = busy(&[3, 6, 9]);
-    let said = place.run(&["baseline", "--windows", "4", "--window-minutes", "1"]);
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""), "no progress where no terminal is");
-    let answer = said.json();
+    let dir = busy(&[3, 6, 9]);
+    let output = dir.run(&["baseline", "--windows", "4", "--window-minutes", "1"]);
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""), "no progress where no terminal is");
+    let answer = output.json();
     assert_eq!(answer["thresholds"]["LLM_DAILY_BUDGET_USD_HARD"], 1.0);
     assert_eq!(answer["budget_snapshot"]["calls_total"], 0);
     assert_eq!(answer["provider_failure_window"]["failure_rate"], Value::Null);
@@ -56,18 +56,18 @@ fn a_baseline_is_printed_and_written_under_its_fixed_names_with_copies() {
     assert_eq!(rows[3]["top_agent_share"], json!(1.0 / 3.0));
 
     let latest: Value =
-        serde_json::from_str(&file(&place, "output/baseline/baseline_latest.json")).unwrap();
-    let metrics = file(&place, latest["metrics_path"].as_str().unwrap());
+        serde_json::from_str(&file(&dir, "output/baseline/baseline_latest.json")).unwrap();
+    let metrics = file(&dir, latest["metrics_path"].as_str().unwrap());
     assert_eq!(serde_json::from_str::<Value>(&metrics).unwrap(), answer["metrics"]);
-    let csv = file(&place, "output/baseline/metrics/metrics_latest.csv");
+    let csv = file(&dir, "output/baseline/metrics/metrics_latest.csv");
     assert_eq!(csv.lines().count(), 5);
     assert!(csv.lines().nth(1).unwrap().ends_with(",0,0,0,0,,,,,0,0,0"), "{csv}");
 
     // Another in the same second or not: no copy is lost, and none of the work files is left.
-    place.ok(&["baseline"]);
-    place.ok(&["baseline"]);
+    dir.ok(&["baseline"]);
+    dir.ok(&["baseline"]);
     let names = |folder: &str| -> Vec<String> {
-        let entries = fs::read_dir(place.path().join(folder)).unwrap();
+        let entries = fs::read_dir(dir.path().join(folder)).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert_eq!(names("output/baseline").len(), 5, "{:?}", names("output/baseline"));
@@ -76,26 +76,26 @@ fn a_baseline_is_printed_and_written_under_its_fixed_names_with_copies() {
 }
 
 #[test]
-fn what_moved_beyond_noise_is_told_and_the_rest_is_not() {
-    let place = busy(&[4, 6, 5, 4, 6, 5]);
+fn what_moved_beyond_noise_is_shown_and_the_rest_is_not() {
+    let dir = busy(&[4, 6, 5, 4, 6, 5]);
     let take = ["baseline", "--windows", "6", "--window-minutes", "1"];
-    place.ok(&take);
-    let before = place.path().join("before.json");
-    let stamped = fs::read_dir(place.path().join("output/baseline")).unwrap();
+    dir.ok(&take);
+    let before = dir.path().join("before.json");
+    let stamped = fs::read_dir(dir.path().join("output/baseline")).unwrap();
     let stamped = stamped.map(|entry| entry.unwrap().path()).find(|path| {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with("baseline_2")
     });
     let stamped = stamped.unwrap();
-    place.ok(&take);
-    let compare = |a: &str, b: &str| place.ok(&["baseline", "compare", a, b, "--format", "json"]);
+    dir.ok(&take);
+    let compare = |a: &str, b: &str| dir.ok(&["baseline", "compare", a, b, "--format", "json"]);
     let same = compare(stamped.to_str().unwrap(), "latest");
     assert_eq!(same["moved"], json!([]));
 
-    fs::write(&before, place.run(&take).stdout).unwrap();
-    place.ok(&["config", "set", "LLM_DAILY_BUDGET_USD_SOFT=0.25"]);
-    add(&place, &[40, 42, 41, 40, 42, 41]);
-    place.ok(&take);
+    fs::write(&before, dir.run(&take).stdout).unwrap();
+    dir.ok(&["config", "set", "LLM_DAILY_BUDGET_USD_SOFT=0.25"]);
+    add(&dir, &[40, 42, 41, 40, 42, 41]);
+    dir.ok(&take);
     let moved = compare("before.json", "latest");
     let named: Vec<_> =
         moved["moved"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -103,54 +103,54 @@ fn what_moved_beyond_noise_is_told_and_the_rest_is_not() {
     assert!(!named.contains(&"governance_events"), "{named:?}");
     let setting = json!({ "key": "LLM_DAILY_BUDGET_USD_SOFT", "a": 0.5, "b": 0.25 });
     assert_eq!(moved["settings"], json!([setting]));
-    let table = place.run(&["baseline", "compare", "before.json", "latest"]).stdout;
+    let table = dir.run(&["baseline", "compare", "before.json", "latest"]).stdout;
     assert!(table.contains("Moved beyond noise: total_events, total_actions"), "{table}");
 }
 
 #[test]
 fn windows_of_different_length_and_files_of_other_things_are_refused() {
-    let place = busy(&[1]);
-    fs::write(place.path().join("a.json"), place.run(&["baseline"]).stdout).unwrap();
-    place.ok(&["baseline", "--window-minutes", "7"]);
-    let (code, said) = place.fails(&["baseline", "compare", "a.json", "latest"]);
-    assert!(code == 1 && said.contains("5 and 7 minutes"), "{said}");
-    fs::write(place.path().join("b.json"), "{}").unwrap();
-    let (code, said) = place.fails(&["baseline", "compare", "b.json", "latest"]);
-    assert!(code == 1 && said.contains("b.json is no baseline"), "{said}");
-    let (code, said) = place.fails(&["baseline", "compare", "none.json", "latest"]);
-    assert!(code == 1 && said.contains("there is no file none.json"), "{said}");
-    let (code, said) = place.fails(&["baseline", "--windows", "0"]);
-    assert!(code == 1 && said.contains("windows: must be between 1 and 1000"), "{said}");
+    let dir = busy(&[1]);
+    fs::write(dir.path().join("a.json"), dir.run(&["baseline"]).stdout).unwrap();
+    dir.ok(&["baseline", "--window-minutes", "7"]);
+    let (code, output) = dir.fails(&["baseline", "compare", "a.json", "latest"]);
+    assert!(code == 1 && output.contains("5 and 7 minutes"), "{output}");
+    fs::write(dir.path().join("b.json"), "{}").unwrap();
+    let (code, output) = dir.fails(&["baseline", "compare", "b.json", "latest"]);
+    assert!(code == 1 && output.contains("b.json is not a baseline"), "{output}");
+    let (code, output) = dir.fails(&["baseline", "compare", "none.json", "latest"]);
+    assert!(code == 1 && output.contains("there is no file none.json"), "{output}");
+    let (code, output) = dir.fails(&["baseline", "--windows", "0"]);
+    assert!(code == 1 && output.contains("windows: must be between 1 and 1000"), "{output}");
 }
 
 #[test]
 fn a_picture_is_an_svg_with_a_line_per_figure() {
-    let place = busy(&[3, 6, 9]);
-    place.ok(&["baseline", "--windows", "3", "--window-minutes", "1"]);
-    let answer = place.ok(&["baseline", "plot"]);
-    let svg = file(&place, answer["svg_path"].as_str().unwrap());
+    let dir = busy(&[3, 6, 9]);
+    dir.ok(&["baseline", "--windows", "3", "--window-minutes", "1"]);
+    let answer = dir.ok(&["baseline", "plot"]);
+    let svg = file(&dir, answer["svg_path"].as_str().unwrap());
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<polyline").count(), 10);
-    let out = place.run(&["baseline", "plot", "latest", "--out", "-"]);
+    let out = dir.run(&["baseline", "plot", "latest", "--out", "-"]);
     assert_eq!(out.stdout, svg);
 }
 
 #[test]
 fn a_baseline_needs_neither_redis_nor_a_database_that_may_be_written() {
-    let place = busy(&[5]);
+    let dir = busy(&[5]);
     let read_only = |path: &std::path::Path, mode: &str| {
         assert!(Command::new("chmod").arg(mode).arg(path).status().unwrap().success());
     };
-    let data = place.path().join("data");
+    let data = dir.path().join("data");
     fs::create_dir(&data).unwrap();
-    fs::rename(place.path().join("simops.db"), data.join("simops.db")).unwrap();
+    fs::rename(dir.path().join("simops.db"), data.join("simops.db")).unwrap();
     read_only(&data.join("simops.db"), "444");
     read_only(&data, "555");
-    let out = place.path().join("out");
+    let out = dir.path().join("out");
     fs::create_dir(&out).unwrap();
     read_only(&out, "777");
-    read_only(place.path(), "755");
-    // A superuser may write anything, so the command runs as somebody else where that is possible.
+    read_only(dir.path(), "755");
+    // A superuser may write anything, so the command runs as another user where that is possible.
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     command.arg(env!("CARGO_BIN_EXE_simops-cli"));
@@ -158,10 +158,10 @@ fn a_baseline_needs_neither_redis_nor_a_database_that_may_be_written() {
     let mut command =
         if is_root { command } else { Command::new(env!("CARGO_BIN_EXE_simops-cli")) };
     command.env_clear().env("USER", "ada").env("REDIS_URL", "redis://127.0.0.1:1");
-    command.current_dir(place.path()).args(["baseline", "--windows", "1", "--output-dir", "out"]);
+    command.current_dir(dir.path()).args(["baseline", "--windows", "1", "--output-dir", "out"]);
     command.args(["--database-url", "sqlite://data/simops.db"]);
-    let said = crate::support::Said::of(command.output().unwrap());
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    assert_eq!(said.json()["metrics"]["latest_window"]["total_actions"], 5);
+    let output = crate::support::CliOutput::of(command.output().unwrap());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.json()["metrics"]["latest_window"]["total_actions"], 5);
     read_only(&data, "755");
 }

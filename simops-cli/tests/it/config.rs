@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::Place;
+use crate::support::TestDir;
 
 #[test]
 fn values_are_parsed_by_the_settings_type() {
-    let place = Place::with_database();
-    let answer = place.ok(&[
+    let dir = TestDir::with_database();
+    let answer = dir.ok(&[
         "config",
         "set",
         "AGENT_LOOP_DELAY_SECONDS=120",
@@ -24,45 +24,45 @@ fn values_are_parsed_by_the_settings_type() {
             "STOP_CONDITION_ENFORCEMENT_ENABLED": false,
         })
     );
-    assert_eq!(place.ok(&["config", "get", "AGENT_LOOP_DELAY_SECONDS"]), json!(120));
-    assert_eq!(place.ok(&["config", "get"])["overrides"]["AGENT_LOOP_DELAY_SECONDS"], json!(120));
+    assert_eq!(dir.ok(&["config", "get", "AGENT_LOOP_DELAY_SECONDS"]), json!(120));
+    assert_eq!(dir.ok(&["config", "get"])["overrides"]["AGENT_LOOP_DELAY_SECONDS"], json!(120));
 }
 
 #[test]
 fn a_value_that_is_not_allowed_is_refused_with_the_range() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     for value in ["AGENT_LOOP_DELAY_SECONDS=9", "AGENT_LOOP_DELAY_SECONDS=soon"] {
-        let (code, error) = place.fails(&["config", "set", "LLM_ACTION_MAX_TOKENS=100", value]);
+        let (code, error) = dir.fails(&["config", "set", "LLM_ACTION_MAX_TOKENS=100", value]);
         assert_eq!(code, 1);
         assert_eq!(
             error,
             "error: AGENT_LOOP_DELAY_SECONDS: must be a whole number between 60 and 900\n"
         );
     }
-    assert_eq!(place.ok(&["config", "get", "LLM_ACTION_MAX_TOKENS"]), json!(350), "all or nothing");
+    assert_eq!(dir.ok(&["config", "get", "LLM_ACTION_MAX_TOKENS"]), json!(350), "all or nothing");
 }
 
 #[test]
 fn an_unknown_setting_is_answered_with_names_like_it() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     for args in
         [&["config", "get", "AGENT_LOOP_DELAY"][..], &["config", "set", "AGENT_LOOP_DELAY_SECS=90"]]
     {
-        let (code, error) = place.fails(args);
+        let (code, error) = dir.fails(args);
         assert_eq!(code, 1);
         assert!(error.contains("did you mean AGENT_LOOP_DELAY_SECONDS?"), "{error}");
     }
-    let (_, error) = place.fails(&["config", "get", "COLOUR"]);
+    let (_, error) = dir.fails(&["config", "get", "COLOUR"]);
     assert!(error.contains("`simops-cli config get` lists all"), "{error}");
 }
 
 #[test]
 fn defaults_come_from_the_environment_and_are_checked() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let get = ["config", "get", "LLM_ACTION_MAX_TOKENS"];
-    let out = place.command(&get).env("LLM_ACTION_MAX_TOKENS", "500").output().unwrap();
+    let out = dir.command(&get).env("LLM_ACTION_MAX_TOKENS", "500").output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap(), "500\n");
-    let out = place.command(&get).env("LLM_ACTION_MAX_TOKENS", "5").output().unwrap();
+    let out = dir.command(&get).env("LLM_ACTION_MAX_TOKENS", "5").output().unwrap();
     assert_eq!(out.status.code(), Some(1));
     let error = String::from_utf8(out.stderr).unwrap();
     assert!(error.contains("LLM_ACTION_MAX_TOKENS") && error.contains("64 and 2048"), "{error}");

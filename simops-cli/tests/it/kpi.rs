@@ -1,4 +1,4 @@
-//! Visitors' events from files, made up, and counted anew.
+//! Visitor events: imported, generated and recounted.
 
 use std::fs::write;
 use std::io::Write;
@@ -7,9 +7,9 @@ use std::process::Stdio;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{Place, Said};
+use crate::support::{CliOutput, TestDir};
 
-/// A time so many hours ago.
+/// A time this many hours ago.
 fn ago(hours: i64) -> String {
     (Timestamp::now() - SignedDuration::from_hours(hours)).to_string()
 }
@@ -24,33 +24,33 @@ fn event(number: u32) -> Value {
 
 #[test]
 fn a_file_is_imported_once_however_often_and_bad_lines_are_named() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let mut lines: Vec<_> = (0..2_500).map(|number| event(number).to_string()).collect();
     lines[7] = "{".to_owned();
     lines[1_200] = json!({ "event_name": "landing_view", "visitor_id": "short" }).to_string();
     lines[1_300] = String::new();
     // Without an event_uid, the same line twice is two events.
     lines.push(event(1).to_string());
-    write(place.path().join("events.ndjson"), lines.join("\n")).unwrap();
+    write(dir.path().join("events.ndjson"), lines.join("\n")).unwrap();
 
-    let said = place.run(&["kpi", "import", "events.ndjson"]);
-    assert_eq!(said.code, 1);
+    let output = dir.run(&["kpi", "import", "events.ndjson"]);
+    assert_eq!(output.code, 1);
     let answer =
         json!({ "ok": false, "accepted": 2_498, "duplicates": 0, "rejected": 2, "lines": 2_501 });
-    assert_eq!(said.json(), answer, "{}", said.stderr);
+    assert_eq!(output.json(), answer, "{}", output.stderr);
     assert!(
-        said.stderr.contains("line 8: ") && said.stderr.contains("line 1201: visitor_id"),
+        output.stderr.contains("line 8: ") && output.stderr.contains("line 1201: visitor_id"),
         "{}",
-        said.stderr
+        output.stderr
     );
-    let again = place.run(&["kpi", "import", "events.ndjson"]).json();
+    let again = dir.run(&["kpi", "import", "events.ndjson"]).json();
     assert_eq!((&again["accepted"], &again["duplicates"]), (&json!(0), &json!(2_498)));
-    let rest = place.run(&["kpi", "import", "events.ndjson", "--from-line", "2400"]).json();
+    let rest = dir.run(&["kpi", "import", "events.ndjson", "--from-line", "2400"]).json();
     assert_eq!(rest["duplicates"], 102);
 
-    let verified = place.ok(&["kpi", "verify"]);
+    let verified = dir.ok(&["kpi", "verify"]);
     assert_eq!((&verified["ok"], &verified["events"]), (&json!(true), &json!(2_498)));
-    let yesterday = place.ok(&["kpi", "rollups", "--days", "3"]);
+    let yesterday = dir.ok(&["kpi", "rollups", "--days", "3"]);
     let sum = |field: &str| -> i64 {
         yesterday["items"].as_array().unwrap().iter().map(|day| day[field].as_i64().unwrap()).sum()
     };
@@ -59,7 +59,7 @@ fn a_file_is_imported_once_however_often_and_bad_lines_are_named() {
 
 #[test]
 fn csv_and_stdin_are_imported_too() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let csv = format!(
         "event_name,visitor_id,occurred_at,metadata,event_uid\n\
          run_detail_view,visitor-1,{0},\"{{\"\"a\"\":1}}\",a\n\
@@ -68,19 +68,19 @@ fn csv_and_stdin_are_imported_too() {
          replay_start,visitor-1,{0},nonsense,c\n",
         ago(1)
     );
-    write(place.path().join("events.csv"), &csv).unwrap();
-    let said = place.run(&["kpi", "import", "events.csv"]);
-    let answer = said.json();
+    write(dir.path().join("events.csv"), &csv).unwrap();
+    let output = dir.run(&["kpi", "import", "events.csv"]);
+    let answer = output.json();
     assert_eq!(
         (&answer["accepted"], &answer["rejected"]),
         (&json!(2), &json!(2)),
         "{}",
-        said.stderr
+        output.stderr
     );
-    assert!(said.stderr.contains("line 4: has 3 fields"), "{}", said.stderr);
-    assert!(said.stderr.contains("line 5: metadata"), "{}", said.stderr);
+    assert!(output.stderr.contains("line 4: has 3 fields"), "{}", output.stderr);
+    assert!(output.stderr.contains("line 5: metadata"), "{}", output.stderr);
 
-    let mut command = place.command(&["kpi", "import", "-", "--format", "csv"]);
+    let mut command = dir.command(&["kpi", "import", "-", "--format", "csv"]);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -88,21 +88,21 @@ fn csv_and_stdin_are_imported_too() {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(csv.as_bytes()).unwrap();
-    let said = Said::of(child.wait_with_output().unwrap());
-    assert_eq!(said.json()["duplicates"], 2, "an event_uid counts once, whatever it came in");
+    let output = CliOutput::of(child.wait_with_output().unwrap());
+    assert_eq!(output.json()["duplicates"], 2, "an event_uid counts once, whatever it came in");
 
-    let (code, error) = place.fails(&["kpi", "import", "missing.ndjson"]);
+    let (code, error) = dir.fails(&["kpi", "import", "missing.ndjson"]);
     assert_eq!((code, error.contains("missing.ndjson")), (1, true), "{error}");
     let closed = ["--environment", "production", "kpi", "import", "events.csv"];
-    assert!(place.fails(&closed).1.contains("write controls are disabled"));
+    assert!(dir.fails(&closed).1.contains("write controls are disabled"));
 }
 
 #[test]
 fn seeded_days_are_full_and_the_same_seed_adds_nothing() {
-    let place = Place::with_database();
-    let seeded = place.ok(&["kpi", "seed", "--days", "30", "--visitors", "60"]);
+    let dir = TestDir::with_database();
+    let seeded = dir.ok(&["kpi", "seed", "--days", "30", "--visitors", "60"]);
     assert!(seeded["accepted"].as_u64().unwrap() > 2_000, "{seeded}");
-    let rollups = place.ok(&["kpi", "rollups", "--days", "30"]);
+    let rollups = dir.ok(&["kpi", "rollups", "--days", "30"]);
     let full = &rollups["items"][9];
     for rate in
         ["landing_to_run_ctr", "replay_completion_rate", "d1_retention_rate", "d7_retention_rate"]
@@ -111,26 +111,26 @@ fn seeded_days_are_full_and_the_same_seed_adds_nothing() {
         assert!(share > 0.0 && share < 1.0, "{rate}: {full}");
         assert!(full["intervals"][rate]["high"].as_f64().unwrap() > share);
     }
-    let again = place.ok(&["kpi", "seed", "--days", "30", "--visitors", "60"]);
+    let again = dir.ok(&["kpi", "seed", "--days", "30", "--visitors", "60"]);
     assert_eq!(again["duplicates"].as_u64(), seeded["accepted"].as_u64());
-    assert_eq!(place.ok(&["kpi", "verify"])["ok"], true);
-    assert_eq!(place.fails(&["kpi", "seed", "--days", "91"]).0, 2);
+    assert_eq!(dir.ok(&["kpi", "verify"])["ok"], true);
+    assert_eq!(dir.fails(&["kpi", "seed", "--days", "91"]).0, 2);
 }
 
 #[test]
 fn falsified_sums_are_found_and_put_right() {
-    let place = Place::with_database();
-    place.ok(&["kpi", "seed", "--days", "3", "--visitors", "20"]);
-    place.tamper("UPDATE kpi_days SET sums = replace(sums, '[', '[9')");
-    let said = place.run(&["kpi", "verify"]);
-    assert_eq!((said.code, &said.json()["ok"]), (1, &json!(false)));
+    let dir = TestDir::with_database();
+    dir.ok(&["kpi", "seed", "--days", "3", "--visitors", "20"]);
+    dir.tamper("UPDATE kpi_days SET sums = replace(sums, '[', '[9')");
+    let output = dir.run(&["kpi", "verify"]);
+    assert_eq!((output.code, &output.json()["ok"]), (1, &json!(false)));
     assert!(
-        said.stderr.contains("landing_view events") && said.stderr.contains("kpi rebuild"),
+        output.stderr.contains("landing_view events") && output.stderr.contains("kpi rebuild"),
         "{}",
-        said.stderr
+        output.stderr
     );
-    assert!(!place.ok(&["kpi", "rebuild"])["repaired"].as_array().unwrap().is_empty());
-    assert_eq!(place.ok(&["kpi", "verify"])["ok"], true);
-    let (code, error) = place.fails(&["alert", "ack", "nonsense"]);
+    assert!(!dir.ok(&["kpi", "rebuild"])["repaired"].as_array().unwrap().is_empty());
+    assert_eq!(dir.ok(&["kpi", "verify"])["ok"], true);
+    let (code, error) = dir.fails(&["alert", "ack", "nonsense"]);
     assert_eq!((code, error.contains("no alert")), (1, true), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Long work shows that it is under way, to people and to nobody else.
+//! Progress of long commands, on a terminal only.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::support::Place;
+use crate::support::{SOON, TestDir};
 
 /// A server that takes connections and never answers.
 fn silent() -> (TcpListener, String) {
@@ -15,8 +15,8 @@ fn silent() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Runs a command on a terminal until that shows `sign`; what it has shown by then.
-fn shown_until(sign: &'static str, arguments: &str) -> String {
+/// Runs a command on a terminal until what that has shown is as wanted; what it has shown by then.
+fn shown_until(is_wanted: fn(&str) -> bool, arguments: &str) -> String {
     // `script` gives its command a terminal.
     let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_simops-cli"));
     let mut script = Command::new("script")
@@ -26,48 +26,53 @@ fn shown_until(sign: &'static str, arguments: &str) -> String {
         .spawn()
         .unwrap();
     let mut shown = script.stdout.take().unwrap();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let (mut seen, mut part) = (Vec::new(), [0; 1024]);
         while let Ok(read @ 1..) = shown.read(&mut part) {
             seen.extend_from_slice(&part[..read]);
             let text = String::from_utf8_lossy(&seen);
-            if text.contains(sign) {
-                return tell.send(text.into_owned()).unwrap();
+            if is_wanted(&text) {
+                return sender.send(text.into_owned()).unwrap();
             }
         }
     });
-    let found = told.recv_timeout(Duration::from_secs(30));
+    let found = receiver.recv_timeout(SOON);
     script.kill().unwrap();
     script.wait().unwrap();
-    found.expect("a sign of life")
+    found.expect("progress")
 }
 
 #[test]
 fn a_terminal_sees_that_work_is_under_way() {
     let (_listener, url) = silent();
-    shown_until("waiting for the server", &format!("digest list --url {url} --token t"));
+    let waits = |shown: &str| shown.contains("waiting for the server");
+    shown_until(waits, &format!("digest list --url {url} --token t"));
 }
 
 #[test]
 fn a_terminal_sees_for_how_long_a_drill_waits() {
-    let shown = shown_until("no provider is configured 1s", "drill provider-outage");
+    let counts = |shown: &str| {
+        let mut times = shown.split("no provider is configured ").skip(1);
+        times.any(|time| time.starts_with(|digit: char| ('1'..='9').contains(&digit)))
+    };
+    let shown = shown_until(counts, "drill provider-outage");
     // Something that turns, and no bar of unknown length.
     assert!(shown.contains("setting the stage 0s") && !shown.contains("0/0"), "{shown}");
 }
 
 #[test]
 fn without_a_terminal_nothing_is_shown() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let (listener, url) = silent();
-    let mut command = place.command(&["digest", "list", "--url", &url, "--token", "t"]);
+    let mut command = dir.command(&["digest", "list", "--url", &url, "--token", "t"]);
     let asking = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Long after a spinner would have begun, the server hangs up for good.
     let (connection, _) = listener.accept().unwrap();
     std::thread::sleep(Duration::from_secs(1));
     drop((connection, listener));
-    let said = asking.wait_with_output().unwrap();
-    assert!(!said.status.success());
-    let stderr = String::from_utf8_lossy(&said.stderr);
+    let output = asking.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("waiting") && !stderr.contains('\u{1b}'), "{stderr}");
 }

@@ -6,14 +6,14 @@ use simops::event::NewEvent;
 use simops::kpi::{Kind, KpiEvent};
 use simops::store::{EventStore, KpiStore};
 
-use crate::support::{Place, Said, call};
+use crate::support::{CliOutput, TestDir, call};
 
 #[test]
 fn old_events_go_and_a_dry_run_only_counts_them() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let old = Timestamp::from_second(1_000_000_000).unwrap();
     let events: Vec<_> = (0..7).map(|_| NewEvent::new("work", "long ago", old)).collect();
-    let url = format!("sqlite://{}", place.path().join("simops.db").display());
+    let url = format!("sqlite://{}", dir.path().join("simops.db").display());
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = simops_sqlite::SqliteStore::open(&url).await.unwrap();
         store.append(&events).await.unwrap();
@@ -21,9 +21,9 @@ fn old_events_go_and_a_dry_run_only_counts_them() {
     });
     let prune = |arguments: &[&str]| {
         let all = [&["prune", "--older-than", "30d"], arguments].concat();
-        let said = Said::of(place.command(&all).output().unwrap());
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        let answer: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        let output = CliOutput::of(dir.command(&all).output().unwrap());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let answer: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
         (answer["events"]["old"].as_u64().unwrap(), answer["events"]["deleted"].as_u64().unwrap())
     };
     assert_eq!(prune(&["--dry-run"]), (7, 0));
@@ -38,39 +38,39 @@ fn visit(days: i64) -> KpiEvent {
 
 #[test]
 fn old_calls_and_visits_go_and_verification_knows_of_them() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let calls = (1..=9).map(|number| call("2024-01-01T00:00:00Z", number));
-    place.record(&calls.collect::<Vec<_>>());
-    let url = format!("sqlite://{}", place.path().join("simops.db").display());
+    dir.record(&calls.collect::<Vec<_>>());
+    let url = format!("sqlite://{}", dir.path().join("simops.db").display());
     let visits: Vec<_> = (0..130).map(visit).collect();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let store = simops_sqlite::SqliteStore::open(&url).await.unwrap();
         store.record_kpi(&visits).await.unwrap();
     });
 
-    let (code, said) = place.fails(&["prune", "--what", "ledger,visits", "--older-than", "60d"]);
+    let (code, output) = dir.fails(&["prune", "--what", "ledger,visits", "--older-than", "60d"]);
     assert_eq!(code, 1);
-    assert!(said.contains("must be 91 days ago or earlier"), "{said}");
-    assert_eq!(place.fails(&["prune", "--what", "audit", "--older-than", "100d"]).0, 2);
+    assert!(output.contains("must be at least 91 days ago"), "{output}");
+    assert_eq!(dir.fails(&["prune", "--what", "audit", "--older-than", "100d"]).0, 2);
 
-    let pruned = place.ok(&["prune", "--what", "visits,ledger", "--older-than", "100d"]);
-    // The newest of the ledger stays; that of the visits was told last and is the oldest.
+    let pruned = dir.ok(&["prune", "--what", "visits,ledger", "--older-than", "100d"]);
+    // The newest of the ledger stays; the newest visit, recorded last, is the oldest by date.
     assert_eq!(pruned["ledger"], json!({ "old": 8, "deleted": 8 }));
     assert_eq!(pruned["visits"], json!({ "old": 29, "deleted": 29 }));
     assert_eq!(pruned.get("events"), None);
-    let verified = place.run(&["usage", "verify"]);
+    let verified = dir.run(&["usage", "verify"]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
     assert!(verified.stderr.contains("1 row, 8 pruned"), "{}", verified.stderr);
-    let verified = place.run(&["kpi", "verify"]);
+    let verified = dir.run(&["kpi", "verify"]);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
-    let rebuilt = place.ok(&["kpi", "rebuild"]);
+    let rebuilt = dir.ok(&["kpi", "rebuild"]);
     assert_eq!(rebuilt["pruned"], 29);
     assert_eq!(rebuilt["repaired"], json!([]));
     // What is wrong is still found.
-    place.tamper("UPDATE usage_days SET calls_total = calls_total + 1");
-    place.tamper(
+    dir.tamper("UPDATE usage_days SET calls_total = calls_total + 1");
+    dir.tamper(
         "UPDATE kpi_pruned SET events = events + 1 WHERE day = (SELECT min(day) FROM kpi_pruned)",
     );
-    assert_eq!(place.fails(&["usage", "verify"]).0, 1);
-    assert_eq!(place.fails(&["kpi", "verify"]).0, 1);
+    assert_eq!(dir.fails(&["usage", "verify"]).0, 1);
+    assert_eq!(dir.fails(&["kpi", "verify"]).0, 1);
 }

@@ -2,25 +2,25 @@
 
 use serde_json::Value;
 
-use crate::support::Place;
+use crate::support::TestDir;
 
 #[test]
 fn a_reset_without_a_live_host_is_refused_and_starts_nothing() {
-    let place = Place::with_database();
-    let (code, error) = place.fails(&["run", "start", "--mode", "test", "--reset-world"]);
+    let dir = TestDir::with_database();
+    let (code, error) = dir.fails(&["run", "start", "--mode", "test", "--reset-world"]);
     assert_eq!(
         (code, error.as_str()),
         (1, "error: no live host owns a world that could be reset\n")
     );
-    assert_eq!(place.fails(&["run", "reset"]), (code, error));
-    assert_eq!(place.ok(&["run", "status"])["run_state"], "idle");
-    assert_eq!(place.ok(&["run", "list"])["items"], Value::Array(Vec::new()));
+    assert_eq!(dir.fails(&["run", "reset"]), (code, error));
+    assert_eq!(dir.ok(&["run", "status"])["run_state"], "idle");
+    assert_eq!(dir.ok(&["run", "list"])["items"], Value::Array(Vec::new()));
 }
 
 #[test]
 fn a_run_goes_from_start_over_pause_to_its_end() {
-    let place = Place::with_database();
-    let started = place.ok(&[
+    let dir = TestDir::with_database();
+    let started = dir.ok(&[
         "run",
         "start",
         "--mode",
@@ -39,97 +39,89 @@ fn a_run_goes_from_start_over_pause_to_its_end() {
         "first run",
     ]);
     assert_eq!(started["run_id"], "r1");
-    let status = place.ok(&["run", "status"]);
+    let status = dir.ok(&["run", "status"]);
     assert_eq!(status["run_state"], "starting", "no host has confirmed anything");
     assert_eq!(status["viewer_ops"]["run_id"], "r1");
     assert_eq!(status["actor"]["id"], "ada");
     assert!(status["server_time_utc"].is_string());
 
-    assert_eq!(place.ok(&["run", "pause"])["simulation_paused"], true);
-    assert_eq!(place.ok(&["run", "status"])["run_state"], "paused");
-    assert_eq!(place.ok(&["run", "resume"])["simulation_paused"], false);
-    assert_eq!(place.ok(&["run", "metrics"])["run_id"], "r1");
+    assert_eq!(dir.ok(&["run", "pause"])["simulation_paused"], true);
+    assert_eq!(dir.ok(&["run", "status"])["run_state"], "paused");
+    assert_eq!(dir.ok(&["run", "resume"])["simulation_paused"], false);
+    assert_eq!(dir.ok(&["run", "metrics"])["run_id"], "r1");
 
-    place.ok(&["run", "stop", "--reason", "week is over", "--actor", "grace"]);
-    assert_eq!(place.ok(&["run", "status"])["run_state"], "stopped");
-    let run = place.ok(&["run", "show", "r1"]);
+    dir.ok(&["run", "stop", "--reason", "week is over", "--actor", "grace"]);
+    assert_eq!(dir.ok(&["run", "status"])["run_state"], "stopped");
+    let run = dir.ok(&["run", "show", "r1"]);
     assert_eq!(run["condition_name"], "control");
     assert_eq!(run["season_number"], 3);
     assert_eq!(run["run_class"], "deep_96h");
     assert_eq!(run["started_by"], "ada");
     assert_eq!(run["start_reason"], "first run");
     assert!(run["ended_at"].is_string());
-    assert_eq!(place.ok(&["audit", "list", "--limit", "1"])["items"][0]["changed_by"], "grace");
+    assert_eq!(dir.ok(&["audit", "list", "--limit", "1"])["items"][0]["changed_by"], "grace");
 
-    let (code, error) = place.fails(&["run", "resume"]);
+    let (code, error) = dir.fails(&["run", "resume"]);
     assert_eq!(code, 1);
     assert!(error.starts_with("error: "), "{error}");
 }
 
 #[test]
 fn a_second_start_is_refused_and_names_the_open_run() {
-    let place = Place::with_database();
-    place.ok(&["run", "start", "--mode", "test", "--run-id", "first"]);
-    let (code, error) = place.fails(&["run", "start", "--mode", "test", "--run-id", "second"]);
+    let dir = TestDir::with_database();
+    dir.ok(&["run", "start", "--mode", "test", "--run-id", "first"]);
+    let (code, error) = dir.fails(&["run", "start", "--mode", "test", "--run-id", "second"]);
     assert_eq!(code, 1);
     assert!(error.contains("first"), "{error}");
-    assert_eq!(place.ok(&["run", "list"])["items"].as_array().unwrap().len(), 1);
+    assert_eq!(dir.ok(&["run", "list"])["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn calls_are_degraded_and_no_longer() {
-    let place = Place::with_database();
-    assert_eq!(place.ok(&["run", "degrade"])["force_cheapest_route"], true);
-    assert_eq!(place.ok(&["run", "degrade", "--clear"])["force_cheapest_route"], false);
+    let dir = TestDir::with_database();
+    assert_eq!(dir.ok(&["run", "degrade"])["force_cheapest_route"], true);
+    assert_eq!(dir.ok(&["run", "degrade", "--clear"])["force_cheapest_route"], false);
 }
 
 #[test]
-fn what_does_not_exist_is_said() {
-    let place = Place::with_database();
+fn what_does_not_exist_is_named() {
+    let dir = TestDir::with_database();
     for args in [&["run", "show", "nowhere"][..], &["run", "metrics", "--run-id", "nowhere"]] {
-        let (code, error) = place.fails(args);
+        let (code, error) = dir.fails(args);
         assert_eq!((code, error.contains("\"nowhere\"")), (1, true), "{error}");
     }
 }
 
 #[test]
 fn every_field_out_of_form_is_named() {
-    let place = Place::with_database();
-    let (code, error) = place.fails(&[
-        "run",
-        "start",
-        "--mode",
-        "test",
-        "--run-id",
-        "a b",
-        "--season-number",
-        "-1",
-    ]);
+    let dir = TestDir::with_database();
+    let (code, error) =
+        dir.fails(&["run", "start", "--mode", "test", "--run-id", "a b", "--season-number", "-1"]);
     assert_eq!(code, 1);
     assert!(error.contains("run_id") && error.contains("season_number"), "{error}");
 }
 
 #[test]
 fn pages_follow_each_other() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     for id in ["a", "b", "c"] {
-        place.ok(&["run", "start", "--mode", "test", "--run-id", id]);
-        place.ok(&["run", "stop"]);
+        dir.ok(&["run", "start", "--mode", "test", "--run-id", id]);
+        dir.ok(&["run", "stop"]);
     }
-    let page = place.ok(&["run", "list", "--limit", "2"]);
+    let page = dir.ok(&["run", "list", "--limit", "2"]);
     let cursor = page["next_cursor"].as_str().unwrap();
     assert_eq!(page["items"][0]["run_id"], "c");
-    let rest = place.ok(&["run", "list", "--limit", "2", "--cursor", cursor]);
+    let rest = dir.ok(&["run", "list", "--limit", "2", "--cursor", cursor]);
     assert_eq!(rest["items"][0]["run_id"], "a");
     assert_eq!(rest["next_cursor"], Value::Null);
 
-    let events = place.ok(&["events", "list", "--run-id", "b", "--type", "run_started"]);
+    let events = dir.ok(&["events", "list", "--run-id", "b", "--type", "run_started"]);
     assert_eq!(events["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn production_is_read_only_unless_it_is_opened_and_never_reset() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let production = ["--environment", "production"];
     let with = |args: &[&'static str]| [&production[..], args].concat();
     let start = ["run", "start", "--mode", "test", "--run-id", "r1"];
@@ -144,27 +136,27 @@ fn production_is_read_only_unless_it_is_opened_and_never_reset() {
         &["agent", "once", "--agent", "1"],
     ] {
         let refused = "error: Admin write controls are disabled in this environment\n";
-        assert_eq!(place.fails(&with(args)), (1, refused.to_owned()), "{args:?}");
+        assert_eq!(dir.fails(&with(args)), (1, refused.to_owned()), "{args:?}");
     }
-    assert_eq!(place.ok(&with(&["run", "status"]))["admin_write_enabled"], false);
+    assert_eq!(dir.ok(&with(&["run", "status"]))["admin_write_enabled"], false);
 
-    let mut opened = place.command(&start);
+    let mut opened = dir.command(&start);
     opened.env("ENVIRONMENT", "production").env("ADMIN_WRITE_ENABLED", "true");
     assert!(opened.output().unwrap().status.success());
     let opened = with(&["run", "reset", "--admin-write-enabled", "true"]);
-    let (code, error) = place.fails(&opened);
+    let (code, error) = dir.fails(&opened);
     assert_eq!((code, error.as_str()), (1, "error: World reset is blocked in production\n"));
 }
 
 #[test]
 fn a_page_out_of_bounds_is_refused_with_the_bounds() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let bounded = "error: limit: must be between 1 and 500\n".to_owned();
     for list in ["run", "audit", "events"] {
         for limit in ["-1", "0", "501"] {
-            assert_eq!(place.fails(&[list, "list", "--limit", limit]), (1, bounded.clone()));
+            assert_eq!(dir.fails(&[list, "list", "--limit", limit]), (1, bounded.clone()));
         }
     }
-    let hours = place.fails(&["run", "metrics", "--hours-fallback", "337"]);
+    let hours = dir.fails(&["run", "metrics", "--hours-fallback", "337"]);
     assert_eq!(hours, (1, "error: hours_fallback: must be between 1 and 336\n".to_owned()));
 }

@@ -4,33 +4,33 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-use crate::support::Place;
+use crate::support::TestDir;
 
-/// What a request said: its first line, its headers in lower case, its body.
-struct Heard {
+/// A request: its first line, its headers in lower case, its body.
+struct Request {
     line: String,
     headers: Vec<String>,
     body: String,
 }
 
-impl Heard {
+impl Request {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
-/// A server that answers its connections with `answers`, in order; its URL and what it hears.
-fn server(answers: &[&str]) -> (String, JoinHandle<Vec<Heard>>) {
+/// A server that answers its connections with `answers`, in order; its URL and the requests it receives.
+fn server(answers: &[&str]) -> (String, JoinHandle<Vec<Request>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
-    let heard = std::thread::spawn(move || {
+    let requests = std::thread::spawn(move || {
         answers.iter().map(|answer| serve(listener.accept().unwrap().0, answer)).collect()
     });
-    (url, heard)
+    (url, requests)
 }
 
-fn serve(mut stream: TcpStream, answer: &str) -> Heard {
+fn serve(mut stream: TcpStream, answer: &str) -> Request {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = Vec::new();
     loop {
@@ -41,18 +41,18 @@ fn serve(mut stream: TcpStream, answer: &str) -> Heard {
             line => head.push(line.to_owned()),
         }
     }
-    let mut heard = Heard { line: head.remove(0), headers: Vec::new(), body: String::new() };
-    heard.headers = head
+    let mut request = Request { line: head.remove(0), headers: Vec::new(), body: String::new() };
+    request.headers = head
         .iter()
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| format!("{}: {value}", name.to_lowercase()))
         .collect();
-    let length = heard.header("content-length").map_or(0, |length| length.parse().unwrap());
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    heard.body = String::from_utf8(body).unwrap();
+    request.body = String::from_utf8(body).unwrap();
     stream.write_all(answer.as_bytes()).unwrap();
-    heard
+    request
 }
 
 fn answer(status: &str, headers: &str, body: &str) -> String {
@@ -64,52 +64,54 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 
 #[test]
 fn a_read_goes_to_the_admin_api_with_token_and_actor() {
-    let (url, heard) = server(&[&answer("200 OK", "", r#"{"items":[]}"#)]);
-    let place = Place::empty();
+    let (url, requests) = server(&[&answer("200 OK", "", r#"{"items":[]}"#)]);
+    let dir = TestDir::empty();
     let list = ["events", "list", "--run-id", "r 1", "--type", "vote_cast", "--limit", "5"];
-    let said =
-        place.ok(&[&list[..], &["--url", &url, "--token", "t0k", "--actor", "Zoë"]].concat());
-    assert_eq!(said, serde_json::json!({"items": []}));
-    let heard = heard.join().unwrap().remove(0);
-    assert_eq!(heard.line, "GET /api/admin/events?run_id=r+1&type=vote_cast&limit=5 HTTP/1.1");
-    assert_eq!(heard.header("authorization"), Some("Bearer t0k"));
-    assert_eq!(heard.header("x-admin-user"), Some("Zoë"));
-    assert_eq!(heard.header("idempotency-key"), None);
+    let output =
+        dir.ok(&[&list[..], &["--url", &url, "--token", "t0k", "--actor", "Zoë"]].concat());
+    assert_eq!(output, serde_json::json!({"items": []}));
+    let request = requests.join().unwrap().remove(0);
+    assert_eq!(request.line, "GET /api/admin/events?run_id=r+1&type=vote_cast&limit=5 HTTP/1.1");
+    assert_eq!(request.header("authorization"), Some("Bearer t0k"));
+    assert_eq!(request.header("x-admin-user"), Some("Zoë"));
+    assert_eq!(request.header("idempotency-key"), None);
 }
 
 #[test]
 fn a_write_is_sent_again_with_the_same_key_when_the_server_says_so() {
-    let away = answer("503 Service Unavailable", "retry-after: 0\r\n", r#"{"detail":"away"}"#);
+    let unavailable =
+        answer("503 Service Unavailable", "retry-after: 0\r\n", r#"{"detail":"unavailable"}"#);
     let done = answer("200 OK", "", r#"{"ok":true}"#);
     // The second connection breaks off without an answer.
-    let (url, heard) = server(&[&away, "", &done]);
-    let place = Place::empty();
-    let said = place.run(&["run", "start", "--mode", "test", "--reset-world", "--url", &url]);
-    assert_eq!((said.code, said.json()["ok"].as_bool()), (0, Some(true)));
-    assert_eq!(said.stderr, "away; trying again\n");
-    let heard = heard.join().unwrap();
-    for heard in &heard {
-        assert_eq!(heard.line, "POST /api/admin/control/run/start HTTP/1.1");
-        assert_eq!(heard.body, r#"{"mode":"test","reset_world":true}"#);
+    let (url, requests) = server(&[&unavailable, "", &done]);
+    let dir = TestDir::empty();
+    let output = dir.run(&["run", "start", "--mode", "test", "--reset-world", "--url", &url]);
+    assert_eq!((output.code, output.json()["ok"].as_bool()), (0, Some(true)));
+    assert_eq!(output.stderr, "away; trying again\n");
+    let requests = requests.join().unwrap();
+    for request in &requests {
+        assert_eq!(request.line, "POST /api/admin/control/run/start HTTP/1.1");
+        assert_eq!(request.body, r#"{"mode":"test","reset_world":true}"#);
     }
-    let keys: Vec<_> = heard.iter().map(|heard| heard.header("idempotency-key").unwrap()).collect();
+    let keys: Vec<_> =
+        requests.iter().map(|request| request.header("idempotency-key").unwrap()).collect();
     assert!(!keys[0].is_empty() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
 
 #[test]
-fn a_problem_is_told_with_its_fields_and_is_final() {
+fn a_problem_is_shown_with_its_fields_and_is_final() {
     let problem = r#"{"title":"Unprocessable Content","status":422,"detail":"Not allowed.",
         "errors":[{"field":"reason","message":"must be\u001b[2J short"}]}"#;
-    let (url, heard) = server(&[&answer("422 Unprocessable Content", "", problem)]);
-    let said = Place::empty().fails(&["run", "pause", "--reason", "x", "--url", &url]);
+    let (url, requests) = server(&[&answer("422 Unprocessable Content", "", problem)]);
+    let output = TestDir::empty().fails(&["run", "pause", "--reason", "x", "--url", &url]);
     let shown = "error: Not allowed.\n  reason: must be\u{FFFD}[2J short\n";
-    assert_eq!(said, (1, shown.to_owned()));
-    heard.join().unwrap();
+    assert_eq!(output, (1, shown.to_owned()));
+    requests.join().unwrap();
 }
 
 #[test]
-fn a_missing_token_a_redirect_and_a_stranger_are_told_apart() {
-    for (given, told) in [
+fn a_missing_token_a_redirect_and_another_program_give_different_errors() {
+    for (given, expected) in [
         (
             answer("401 Unauthorized", "", r#"{"detail":"Invalid admin credentials"}"#),
             "no token given",
@@ -117,10 +119,10 @@ fn a_missing_token_a_redirect_and_a_stranger_are_told_apart() {
         (answer("302 Found", "location: https://example.org\r\n", ""), "redirect"),
         (answer("200 OK", "", "<html>"), "is it a simops server?"),
     ] {
-        let (url, heard) = server(&[&given]);
-        let (code, error) = Place::empty().fails(&["run", "status", "--url", &url]);
-        assert_eq!((code, error.contains(told)), (1, true), "{error}");
-        heard.join().unwrap();
+        let (url, requests) = server(&[&given]);
+        let (code, error) = TestDir::empty().fails(&["run", "status", "--url", &url]);
+        assert_eq!((code, error.contains(expected)), (1, true), "{error}");
+        requests.join().unwrap();
     }
 }
 
@@ -129,7 +131,7 @@ fn a_server_that_is_not_there_is_one_clear_line() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let (code, error) = Place::empty().fails(&["run", "status", "--url", &url]);
+    let (code, error) = TestDir::empty().fails(&["run", "status", "--url", &url]);
     assert_eq!(code, 1);
     assert!(error.starts_with(&format!("error: {url} cannot be reached: Connection refused")));
     assert_eq!(error.lines().count(), 1);
@@ -139,20 +141,20 @@ fn a_server_that_is_not_there_is_one_clear_line() {
 fn a_verification_that_fails_on_the_server_fails_here() {
     let body = r#"{"ok":false,"rows":null,"head":null,
         "detail":"the audit trail does not hold: row 3 is missing"}"#;
-    let (url, heard) = server(&[&answer("200 OK", "", body)]);
+    let (url, requests) = server(&[&answer("200 OK", "", body)]);
     let head = format!("7:{}", "ab".repeat(32));
-    let said = Place::empty().run(&["audit", "verify", "--head", &head, "--url", &url]);
-    assert_eq!((said.code, said.json()["ok"].as_bool()), (1, Some(false)));
-    assert!(said.json().get("rows").is_none());
-    assert_eq!(said.stderr, "error: the audit trail does not hold: row 3 is missing\n");
-    let line = heard.join().unwrap().remove(0).line;
+    let output = TestDir::empty().run(&["audit", "verify", "--head", &head, "--url", &url]);
+    assert_eq!((output.code, output.json()["ok"].as_bool()), (1, Some(false)));
+    assert!(output.json().get("rows").is_none());
+    assert_eq!(output.stderr, "error: the audit trail does not hold: row 3 is missing\n");
+    let line = requests.join().unwrap().remove(0).line;
     assert!(line.contains("audit/verify?head_id=7&head_hash=abab"), "{line}");
 }
 
 #[test]
 fn a_name_that_could_lead_elsewhere_is_not_asked_for() {
     for name in ["..", "", "a/b"] {
-        let said = Place::empty().fails(&["run", "show", name, "--url", "http://127.0.0.1:1"]);
-        assert_eq!(said, (1, format!("error: there is no run {name:?}\n")));
+        let output = TestDir::empty().fails(&["run", "show", name, "--url", "http://127.0.0.1:1"]);
+        assert_eq!(output, (1, format!("error: there is no run {name:?}\n")));
     }
 }

@@ -1,4 +1,4 @@
-//! A folder with a database, and the binary run in it.
+//! A temporary folder with a database, and the binary run in it.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,22 +9,23 @@ use serde_json::Value;
 use simops::store::UsageStore;
 use simops::usage::{NanoUsd, UsageRow};
 use simops_sqlite::SqliteStore;
+use simops_tests::wait::{LIMIT, Stopwatch};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A folder of its own; the database in it is the default one, `simops.db`.
-pub(crate) struct Place {
+/// A temporary folder; its database is the default one, `simops.db`.
+pub(crate) struct TestDir {
     dir: TempDir,
 }
 
-/// What a command said.
-pub(crate) struct Said {
+/// What a command output.
+pub(crate) struct CliOutput {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl Place {
+impl TestDir {
     /// An empty folder.
     pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
@@ -32,9 +33,9 @@ impl Place {
 
     /// A folder with a new database.
     pub(crate) fn with_database() -> Self {
-        let place = Self::empty();
-        place.record(&[]);
-        place
+        let dir = Self::empty();
+        dir.record(&[]);
+        dir
     }
 
     /// Writes calls to the ledger of its database, as a host would.
@@ -46,7 +47,7 @@ impl Place {
         });
     }
 
-    /// Changes its database behind simops's back.
+    /// Changes its database without simops.
     pub(crate) fn tamper(&self, sql: &str) {
         let database = Connection::open(self.path().join("simops.db")).unwrap();
         assert!(database.execute(sql, []).unwrap() > 0);
@@ -56,7 +57,7 @@ impl Place {
         self.dir.path()
     }
 
-    /// The binary in this folder, with nothing of this process's environment.
+    /// The binary in this folder, without this process's environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_simops-cli"));
         command.args(args).current_dir(self.path()).env_clear().env("USER", "ada");
@@ -65,22 +66,22 @@ impl Place {
     }
 
     /// Runs a command to its end.
-    pub(crate) fn run(&self, args: &[&str]) -> Said {
-        Said::of(self.command(args).output().unwrap())
+    pub(crate) fn run(&self, args: &[&str]) -> CliOutput {
+        CliOutput::of(self.command(args).output().unwrap())
     }
 
     /// Runs a command that must succeed; its answer.
     pub(crate) fn ok(&self, args: &[&str]) -> Value {
-        let said = self.run(args);
-        assert_eq!(said.code, 0, "{args:?}: {}", said.stderr);
-        said.json()
+        let output = self.run(args);
+        assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+        output.json()
     }
 
-    /// Runs a command that must fail; its code and what it said.
+    /// Runs a command that must fail; its code and what it output.
     pub(crate) fn fails(&self, args: &[&str]) -> (i32, String) {
-        let said = self.run(args);
-        assert_ne!(said.code, 0, "{args:?}: {}", said.stdout);
-        (said.code, said.stderr)
+        let output = self.run(args);
+        assert_ne!(output.code, 0, "{args:?}: {}", output.stdout);
+        (output.code, output.stderr)
     }
 
     /// A worker in this folder.
@@ -97,7 +98,7 @@ impl Place {
     }
 }
 
-impl Said {
+impl CliOutput {
     pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
@@ -148,9 +149,12 @@ impl Worker {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Its exit status, which must be there in time.
+    /// Waits until it exits; its exit status.
     pub(crate) fn exits_within(&mut self, limit: Duration) -> ExitStatus {
-        until(limit, "the worker to exit", || self.child.try_wait().unwrap())
+        let stopwatch = Stopwatch::start();
+        let status = until(SOON, "the worker to exit", || self.child.try_wait().unwrap());
+        assert!(stopwatch.elapsed() < limit, "{stopwatch:?}");
+        status
     }
 }
 
@@ -161,14 +165,17 @@ impl Drop for Worker {
     }
 }
 
-/// What `look` sees once it sees something.
+/// A generous limit for everything that happens in seconds on an idle machine.
+pub(crate) const SOON: Duration = LIMIT;
+
+/// Polls `look` until it returns something.
 pub(crate) fn until<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
+        assert!(Instant::now() < deadline, "waited {limit:?} for {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
-use crate::support::{Place, Said};
+use crate::support::{CliOutput, TestDir};
 
 #[test]
 fn wrong_usage_exits_2_with_a_hint() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     for args in [
         &["run", "start"][..],
         &["run", "start", "--mode", "serious"],
@@ -26,15 +26,15 @@ fn wrong_usage_exits_2_with_a_hint() {
         &["guardrail", "backtest", "--since", "7d", "--set", "NO_VALUE"],
         &[],
     ] {
-        let said = place.run(args);
-        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{args:?}");
-        assert!(!said.stderr.is_empty());
+        let output = dir.run(args);
+        assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(!output.stderr.is_empty());
     }
 }
 
 #[test]
 fn nothing_but_a_worker_creates_a_database() {
-    let place = Place::empty();
+    let dir = TestDir::empty();
     for args in [
         &["run", "status"][..],
         &["run", "start", "--mode", "test"],
@@ -43,15 +43,15 @@ fn nothing_but_a_worker_creates_a_database() {
         &["usage", "rebuild"],
         &["agent", "once", "--agent", "1", "--dry-run"],
     ] {
-        let (code, error) = place.fails(args);
+        let (code, error) = dir.fails(args);
         assert_eq!((code, error.contains("there is no database simops.db")), (1, true), "{error}");
     }
-    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let place = Place::empty();
+    let dir = TestDir::empty();
     for command in [
         "run status",
         "run start",
@@ -77,7 +77,7 @@ fn every_command_has_help_with_examples() {
         "completions",
     ] {
         let args: Vec<_> = command.split(' ').chain(["--help"]).collect();
-        let help = place.run(&args);
+        let help = dir.run(&args);
         assert_eq!(help.code, 0);
         assert!(help.stdout.contains(&format!("Examples:\n  simops-cli {command}")), "{command}");
     }
@@ -85,46 +85,46 @@ fn every_command_has_help_with_examples() {
 
 #[test]
 fn completions_are_printed_for_every_shell() {
-    let place = Place::empty();
+    let dir = TestDir::empty();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let said = place.run(&["completions", shell]);
-        assert_eq!(said.code, 0);
-        assert!(said.stdout.contains("simops-cli"), "{shell}");
+        let output = dir.run(&["completions", shell]);
+        assert_eq!(output.code, 0);
+        assert!(output.stdout.contains("simops-cli"), "{shell}");
     }
 }
 
 #[test]
 fn dotenv_is_read_the_environment_wins_and_an_empty_value_is_none() {
-    let place = Place::with_database();
-    std::fs::write(place.path().join(".env"), "ENVIRONMENT=production\nLLM_ACTION_MAX_TOKENS=99\n")
+    let dir = TestDir::with_database();
+    std::fs::write(dir.path().join(".env"), "ENVIRONMENT=production\nLLM_ACTION_MAX_TOKENS=99\n")
         .unwrap();
-    assert_eq!(place.ok(&["run", "status"])["environment"], "production");
-    let max = place.ok(&["config", "get", "LLM_ACTION_MAX_TOKENS"]);
+    assert_eq!(dir.ok(&["run", "status"])["environment"], "production");
+    let max = dir.ok(&["config", "get", "LLM_ACTION_MAX_TOKENS"]);
     assert_eq!(max, 99);
 
     let status = |value: &str| {
-        let mut command = place.command(&["run", "status"]);
+        let mut command = dir.command(&["run", "status"]);
         command.env("ENVIRONMENT", value).env("SIMOPS_URL", "").env("DATABASE_URL", "");
         command.env("ADMIN_WRITE_ENABLED", "").env("LLM_ACTION_MAX_TOKENS", "");
-        Said::of(command.output().unwrap())
+        CliOutput::of(command.output().unwrap())
     };
     for value in ["development", " Development ", ""] {
-        let said = status(value);
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        assert_eq!(said.json()["environment"], "development");
+        let output = status(value);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert_eq!(output.json()["environment"], "development");
     }
 }
 
 #[test]
 fn a_secret_in_the_environment_or_in_dotenv_is_never_shown() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let shows = |args: &[&str]| {
-        let mut command = place.command(args);
+        let mut command = dir.command(args);
         command.env("ADMIN_API_TOKEN", "top-secret-1\u{7f}");
         command.env("DATABASE_URL", "mysql://simops:top-secret-2@db/simops");
         command.env("SIMOPS_URL", "https://ada:top-secret-3@sim.example.org");
-        let said = Said::of(command.output().unwrap());
-        [said.stdout, said.stderr].concat()
+        let output = CliOutput::of(command.output().unwrap());
+        [output.stdout, output.stderr].concat()
     };
     for args in [
         &["--help"][..],
@@ -135,19 +135,19 @@ fn a_secret_in_the_environment_or_in_dotenv_is_never_shown() {
         let shown = shows(args);
         assert!(!shown.is_empty() && !shown.contains("top-secret"), "{args:?}: {shown}");
     }
-    std::fs::write(place.path().join(".env"), "ADMIN_API_TOKEN top-secret-4\n").unwrap();
-    let (code, error) = place.fails(&["run", "status"]);
+    std::fs::write(dir.path().join(".env"), "ADMIN_API_TOKEN top-secret-4\n").unwrap();
+    let (code, error) = dir.fails(&["run", "status"]);
     assert_eq!((code, error.contains("top-secret")), (1, false), "{error}");
 }
 
 #[test]
-fn a_reader_that_has_gone_away_is_no_failure() {
-    let place = Place::with_database();
-    let mut command = place.command(&["config", "get"]);
+fn a_reader_that_has_closed_its_end_is_no_failure() {
+    let dir = TestDir::with_database();
+    let mut command = dir.command(&["config", "get"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    let said = Said::of(child.wait_with_output().unwrap());
-    assert_eq!((said.code, said.stderr.as_str()), (0, ""));
+    let output = CliOutput::of(child.wait_with_output().unwrap());
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
 }
 
 #[cfg(unix)]
@@ -157,30 +157,33 @@ fn a_database_that_may_only_be_read_is_refused_in_one_line_that_says_what_to_do(
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
 
-    let place = Place::with_database();
-    let binary = place.path().join("simops-cli");
+    let dir = TestDir::with_database();
+    let binary = dir.path().join("simops-cli");
     // By another process: a file that this one has open for writing cannot be executed.
     let copied = std::process::Command::new("cp")
         .args([std::path::Path::new(env!("CARGO_BIN_EXE_simops-cli")), &binary])
         .status();
     assert!(copied.unwrap().success());
-    let is_root = metadata(place.path()).unwrap().uid() == 0;
+    let is_root = metadata(dir.path()).unwrap().uid() == 0;
     let mode = |path: &std::path::Path, mode| {
         set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
-    mode(&place.path().join("simops.db"), 0o444);
-    mode(place.path(), 0o555);
+    mode(&dir.path().join("simops.db"), 0o444);
+    mode(dir.path(), 0o555);
     for args in [&["run", "status"][..], &["usage", "verify"], &["run", "pause"]] {
         let mut command = std::process::Command::new(&binary);
-        command.args(args).current_dir(place.path()).env_clear().env("USER", "ada");
+        command.args(args).current_dir(dir.path()).env_clear().env("USER", "ada");
         if is_root {
             // Nothing is read-only for root.
             command.uid(65_534);
         }
-        let said = Said::of(command.output().unwrap());
-        assert_eq!((said.code, said.stdout.as_str(), said.stderr.lines().count()), (1, "", 1));
-        assert!(said.stderr.starts_with("error: simops.db: the database cannot be written"));
-        assert!(said.stderr.contains("run this as its owner"), "{}", said.stderr);
+        let output = CliOutput::of(command.output().unwrap());
+        assert_eq!(
+            (output.code, output.stdout.as_str(), output.stderr.lines().count()),
+            (1, "", 1)
+        );
+        assert!(output.stderr.starts_with("error: simops.db: the database cannot be written"));
+        assert!(output.stderr.contains("run this as its owner"), "{}", output.stderr);
     }
-    mode(place.path(), 0o755);
+    mode(dir.path(), 0o755);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::support::{Place, Said};
+use crate::support::{CliOutput, TestDir};
 
 /// The commands that write to a database on behalf of a person, with arguments that they accept.
 const WRITES: &[(&str, &[&str])] = &[
@@ -83,9 +83,9 @@ const ID: &str = "0198c1f2-0000-7000-8000-000000000000";
 const CLOSED: &str = "Admin write controls are disabled in this environment";
 
 /// The commands that help lists below `command`, and all below these.
-fn commands_below(place: &Place, command: &str, found: &mut BTreeSet<String>) {
+fn commands_below(dir: &TestDir, command: &str, found: &mut BTreeSet<String>) {
     let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
-    let help = place.run(&args).stdout;
+    let help = dir.run(&args).stdout;
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     for line in lines.take_while(|line| line.starts_with("  ")) {
         // Deeper lines continue a description.
@@ -93,146 +93,146 @@ fn commands_below(place: &Place, command: &str, found: &mut BTreeSet<String>) {
         let Some(name) = name.and_then(|rest| rest.split_whitespace().next()) else { continue };
         if name != "help" {
             let command = format!("{command} {name}").trim().to_owned();
-            commands_below(place, &command, found);
+            commands_below(dir, &command, found);
             found.insert(command);
         }
     }
 }
 
-fn run(place: &Place, (command, args): (&str, &[&str]), variables: &[(&str, &str)]) -> Said {
+fn run(dir: &TestDir, (command, args): (&str, &[&str]), variables: &[(&str, &str)]) -> CliOutput {
     let all: Vec<_> = command.split_whitespace().chain(args.iter().copied()).collect();
-    Said::of(place.command(&all).envs(variables.iter().copied()).output().unwrap())
+    CliOutput::of(dir.command(&all).envs(variables.iter().copied()).output().unwrap())
 }
 
 /// What a write would change: the control state's generation, the audit trail, files.
-fn state(place: &Place) -> (String, String, bool) {
-    let generation = place.ok(&["run", "status"])["generation"].to_string();
-    let audited = place.ok(&["audit", "list"])["count"].to_string();
-    (generation, audited, Path::exists(&place.path().join("output")))
+fn state(dir: &TestDir) -> (String, String, bool) {
+    let generation = dir.ok(&["run", "status"])["generation"].to_string();
+    let audited = dir.ok(&["audit", "list"])["count"].to_string();
+    (generation, audited, Path::exists(&dir.path().join("output")))
 }
 
 /// A folder whose database is marked, as a server or worker in production marks it.
-fn marked() -> Place {
-    let place = Place::with_database();
-    place.tamper("UPDATE control SET production_mark = 1");
-    place
+fn marked() -> TestDir {
+    let dir = TestDir::with_database();
+    dir.tamper("UPDATE control SET production_mark = 1");
+    dir
 }
 
 #[test]
 fn every_command_is_known_as_a_write_or_as_none() {
     let mut found = BTreeSet::new();
-    commands_below(&Place::empty(), "", &mut found);
+    commands_below(&TestDir::empty(), "", &mut found);
     let known = WRITES.iter().map(|(command, _)| *command).chain(OTHERS.iter().copied());
     assert_eq!(found, known.map(str::to_owned).collect());
 }
 
 #[test]
 fn no_command_passes_a_closed_gate() {
-    for (place, variables) in [
-        (Place::with_database(), &[("ENVIRONMENT", "production")][..]),
-        (Place::with_database(), &[("ADMIN_WRITE_ENABLED", "false")]),
+    for (dir, variables) in [
+        (TestDir::with_database(), &[("ENVIRONMENT", "production")][..]),
+        (TestDir::with_database(), &[("ADMIN_WRITE_ENABLED", "false")]),
         (marked(), &[]),
         (marked(), &[("ENVIRONMENT", "development")]),
     ] {
-        let before = state(&place);
+        let before = state(&dir);
         for write in WRITES {
-            let said = run(&place, *write, variables);
-            assert_eq!(said.code, 1, "{write:?} {variables:?}: {}", said.stderr);
-            assert!(said.stderr.contains(CLOSED), "{write:?} {variables:?}: {}", said.stderr);
+            let output = run(&dir, *write, variables);
+            assert_eq!(output.code, 1, "{write:?} {variables:?}: {}", output.stderr);
+            assert!(output.stderr.contains(CLOSED), "{write:?} {variables:?}: {}", output.stderr);
         }
-        assert_eq!(state(&place), before);
+        assert_eq!(state(&dir), before);
     }
 }
 
 #[test]
 fn stop_only_lets_pause_stop_and_degrade_pass() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     let variables = [("ADMIN_WRITE_ENABLED", "stop-only")];
     for write in WRITES {
-        let said = run(&place, *write, &variables);
+        let output = run(&dir, *write, &variables);
         match STOPPING.contains(&write.0) {
-            true => assert_eq!(said.code, 0, "{write:?}: {}", said.stderr),
-            false => assert!(said.stderr.contains(CLOSED), "{write:?}: {}", said.stderr),
+            true => assert_eq!(output.code, 0, "{write:?}: {}", output.stderr),
+            false => assert!(output.stderr.contains(CLOSED), "{write:?}: {}", output.stderr),
         }
     }
 }
 
 #[test]
 fn a_shell_without_environment_cannot_reset_a_marked_database() {
-    let place = marked();
+    let dir = marked();
     let start: (&str, &[&str]) = ("run start", &["--mode", "test", "--reset-world"]);
-    let said = run(&place, start, &[]);
-    assert_eq!(said.code, 1);
-    assert!(said.stderr.contains("marked as production"), "{}", said.stderr);
+    let output = run(&dir, start, &[]);
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("marked as production"), "{}", output.stderr);
     let open = [("ADMIN_WRITE_ENABLED", "true")];
     for write in [start, ("run reset", &[])] {
-        let said = run(&place, write, &open);
-        assert_eq!(said.code, 1);
-        assert_eq!(said.stderr, "error: World reset is blocked in production\n");
+        let output = run(&dir, write, &open);
+        assert_eq!(output.code, 1);
+        assert_eq!(output.stderr, "error: World reset is blocked in production\n");
     }
-    let status = place.ok(&["run", "status"]);
+    let status = dir.ok(&["run", "status"]);
     assert_eq!(
         (&status["environment"], &status["production_mark"]),
         (&"production".into(), &true.into())
     );
-    assert_eq!(run(&place, ("run pause", &[]), &open).code, 0);
-    assert_eq!(place.ok(&["audit", "list"])["items"][0]["environment"], "production");
+    assert_eq!(run(&dir, ("run pause", &[]), &open).code, 0);
+    assert_eq!(dir.ok(&["audit", "list"])["items"][0]["environment"], "production");
 }
 
 #[test]
 fn the_mark_is_removed_only_after_a_confirmation() {
-    let place = marked();
+    let dir = marked();
     let open = [("ADMIN_WRITE_ENABLED", "true")];
-    let said = run(&place, ("database unmark-production", &[]), &open);
-    assert_eq!(said.code, 2, "{}", said.stderr);
-    assert!(said.stderr.contains("--yes"), "{}", said.stderr);
-    assert_eq!(place.ok(&["run", "status"])["production_mark"], true);
+    let output = run(&dir, ("database unmark-production", &[]), &open);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(output.stderr.contains("--yes"), "{}", output.stderr);
+    assert_eq!(dir.ok(&["run", "status"])["production_mark"], true);
 
     let reason: &[&str] = &["--yes", "--reason", "a copy"];
-    let said = run(&place, ("database unmark-production", reason), &open);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    assert_eq!(said.json()["was_marked"], true);
-    assert_eq!(place.ok(&["run", "status"])["admin_write_enabled"], true);
-    let row = &place.ok(&["audit", "list"])["items"][0];
+    let output = run(&dir, ("database unmark-production", reason), &open);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(output.json()["was_marked"], true);
+    assert_eq!(dir.ok(&["run", "status"])["admin_write_enabled"], true);
+    let row = &dir.ok(&["audit", "list"])["items"][0];
     assert_eq!((&row["key"], &row["new_value"]), (&"PRODUCTION_MARK".into(), &false.into()));
     assert_eq!((&row["changed_by"], &row["reason"]), (&"ada".into(), &"a copy".into()));
-    let said = run(&place, ("database unmark-production", &[]), &[]);
-    assert_eq!(said.json()["was_marked"], false);
+    let output = run(&dir, ("database unmark-production", &[]), &[]);
+    assert_eq!(output.json()["was_marked"], false);
 }
 
 #[test]
 fn a_worker_in_production_marks_the_database_and_commands_do_not() {
-    let place = Place::with_database();
-    run(&place, ("run status", &[]), &[("ENVIRONMENT", "production")]);
+    let dir = TestDir::with_database();
+    run(&dir, ("run status", &[]), &[("ENVIRONMENT", "production")]);
     let open = [("ENVIRONMENT", "production"), ("ADMIN_WRITE_ENABLED", "true")];
-    assert_eq!(run(&place, ("run pause", &[]), &open).code, 0);
-    assert_eq!(place.ok(&["run", "status"])["production_mark"], false);
-    let _worker = place.worker(&["--environment", "production", "--agents", "3"]);
+    assert_eq!(run(&dir, ("run pause", &[]), &open).code, 0);
+    assert_eq!(dir.ok(&["run", "status"])["production_mark"], false);
+    let _worker = dir.worker(&["--environment", "production", "--agents", "3"]);
     crate::support::until(std::time::Duration::from_secs(20), "the mark", || {
-        (place.ok(&["run", "status"])["production_mark"] == true).then_some(())
+        (dir.ok(&["run", "status"])["production_mark"] == true).then_some(())
     });
-    let rows = place.ok(&["audit", "list"]);
+    let rows = dir.ok(&["audit", "list"]);
     let rows = rows["items"].as_array().unwrap();
     assert!(rows.iter().any(|row| row["key"] == "PRODUCTION_MARK"), "{rows:?}");
 }
 
 #[test]
 fn run_state_from_the_environment_is_refused_by_every_command() {
-    let place = Place::with_database();
+    let dir = TestDir::with_database();
     for command in ["run status", "kpi rollups", "worker", "doctor", "usage verify"] {
         for name in ["SIMULATION_ACTIVE", "SIMULATION_RUN_ID", "SIMULATION_SEASON_NUMBER"] {
-            let said = run(&place, (command, &[]), &[(name, "1")]);
-            assert_ne!(said.code, 0, "{command} {name}");
-            assert!(said.stderr.contains(name), "{command}: {}", said.stderr);
+            let output = run(&dir, (command, &[]), &[(name, "1")]);
+            assert_ne!(output.code, 0, "{command} {name}");
+            assert!(output.stderr.contains(name), "{command}: {}", output.stderr);
         }
         if command == "run status" {
-            assert_eq!(run(&place, (command, &[]), &[("SIMULATION_ACTIVE", " ")]).code, 0);
+            assert_eq!(run(&dir, (command, &[]), &[("SIMULATION_ACTIVE", " ")]).code, 0);
         }
     }
-    let said = run(
-        &place,
+    let output = run(
+        &dir,
         ("run status", &["--url", "http://127.0.0.1:9"]),
         &[("SIMULATION_PAUSED", "true")],
     );
-    assert!(said.stderr.contains("SIMULATION_PAUSED"), "{}", said.stderr);
+    assert!(output.stderr.contains("SIMULATION_PAUSED"), "{}", output.stderr);
 }

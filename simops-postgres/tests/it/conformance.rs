@@ -25,7 +25,7 @@ impl StoreBuilder for Database {
     }
 }
 
-/// The same behind a pooler that lends each transaction another session, and told of nothing.
+/// The same behind a pooler that lends each transaction another session, and with no nothing.
 struct Pooled;
 
 impl Pooled {

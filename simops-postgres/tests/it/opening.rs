@@ -3,7 +3,8 @@
 use simops::ErrorKind;
 use simops::store::{ControlStore, EventStore};
 use simops_postgres::PostgresStore;
-use simops_tests::postgres::{PostgresServer, free_port};
+use simops_tests::port::free_port;
+use simops_tests::postgres::PostgresServer;
 
 use crate::support::event;
 
@@ -50,7 +51,7 @@ async fn a_database_of_a_newer_simops_or_another_program_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_opened_is_told_in_a_sentence_without_secrets() {
+async fn an_error_of_opening_is_one_sentence_without_secrets() {
     let port = PostgresServer::shared().port();
     for (url, kind, says) in [
         (

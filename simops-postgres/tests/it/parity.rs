@@ -123,9 +123,10 @@ impl Chance {
     }
 
     fn event(&mut self) -> NewEvent {
-        let mut event = NewEvent::new(self.of(&["work", "vote", "Zeit", "é"]), "told", self.time())
-            .in_run(self.run_id().as_deref())
-            .with("n", self.amount());
+        let mut event =
+            NewEvent::new(self.of(&["work", "vote", "Zeit", "é"]), "outcome", self.time())
+                .in_run(self.run_id().as_deref())
+                .with("n", self.amount());
         event.uid = self.id();
         if self.below(2) == 0 {
             return event.of_agent(self.amount());
@@ -212,7 +213,7 @@ impl Chance {
 
 /// What a step answers, without what a store may choose: numbers of events and of ledger places.
 async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value {
-    fn told<T: std::fmt::Debug>(answer: simops::Result<T>) -> Value {
+    fn outcome<T: std::fmt::Debug>(answer: simops::Result<T>) -> Value {
         match answer {
             Ok(value) => json!(format!("{value:?}")),
             Err(error) => json!({ "refused": format!("{:?}", error.kind()) }),
@@ -229,30 +230,30 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
             };
             let key = IdempotencyKey { key, fingerprint: "f".to_owned() };
             match chance.below(3) {
-                0 => told(store.commit(&change, None).await),
-                1 => told(store.commit(&change, Some((&key, &answer))).await),
-                _ => told(store.save_idempotency(&key, &answer).await),
+                0 => outcome(store.commit(&change, None).await),
+                1 => outcome(store.commit(&change, Some((&key, &answer))).await),
+                _ => outcome(store.save_idempotency(&key, &answer).await),
             }
         }
         2 => {
             let events: Vec<_> = (0..chance.below(5)).map(|_| chance.event()).collect();
-            told(store.append(&events).await)
+            outcome(store.append(&events).await)
         }
         3 => {
             let rows: Vec<_> = (0..chance.below(4)).map(|_| chance.row(false)).collect();
-            told(store.record_usage(&rows).await)
+            outcome(store.record_usage(&rows).await)
         }
-        4 | 5 => told(store.reserve(&chance.lease(), &chance.caps()).await),
-        6 => told(store.settle(&chance.row(true)).await),
-        7 => told(store.release(chance.call(0xB000).0).await),
-        8 => told(store.expire(chance.time()).await),
-        9 => told(store.report(&chance.host()).await),
+        4 | 5 => outcome(store.reserve(&chance.lease(), &chance.caps()).await),
+        6 => outcome(store.settle(&chance.row(true)).await),
+        7 => outcome(store.release(chance.call(0xB000).0).await),
+        8 => outcome(store.expire(chance.time()).await),
+        9 => outcome(store.report(&chance.host()).await),
         10 => match chance.below(3) {
-            0 => told(store.leave(&chance.host().id).await),
-            1 => told(store.delete_hosts(chance.time() - 50.minutes()).await),
-            _ => told(store.delete_idempotency_before(chance.time() - 50.minutes()).await),
+            0 => outcome(store.leave(&chance.host().id).await),
+            1 => outcome(store.delete_hosts(chance.time() - 50.minutes()).await),
+            _ => outcome(store.delete_idempotency_before(chance.time() - 50.minutes()).await),
         },
-        11 => told(store.request_epoch(chance.time()).await),
+        11 => outcome(store.request_epoch(chance.time()).await),
         12 => {
             let epoch = i64::try_from(chance.below(8)).unwrap();
             let documents = BTreeMap::from([(
@@ -260,10 +261,10 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
                 chance.of(&[json!(null), json!({"f": 1e300}), json!([1, 2, 3])]),
             )]);
             match chance.below(4) {
-                0 => told(store.claim_epoch(epoch, "h").await),
-                1 => told(store.finish_epoch(epoch, &documents, &json!({"ok": 1})).await),
-                2 => told(store.fail_epoch(epoch, "no").await),
-                _ => told(store.delete_epochs(chance.time(), 2, Some(epoch)).await),
+                0 => outcome(store.claim_epoch(epoch, "h").await),
+                1 => outcome(store.finish_epoch(epoch, &documents, &json!({"ok": 1})).await),
+                2 => outcome(store.fail_epoch(epoch, "no").await),
+                _ => outcome(store.delete_epochs(chance.time(), 2, Some(epoch)).await),
             }
         }
         13 => {
@@ -276,7 +277,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
                 documents: BTreeMap::from([("t".to_owned(), chance.of(&[json!(1), json!(null)]))]),
                 events: vec![chance.event()],
             };
-            told(store.commit_turn(&turn).await)
+            outcome(store.commit_turn(&turn).await)
         }
         14 => {
             let fence = store.counter_epoch().await.unwrap();
@@ -288,7 +289,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
                 ]),
                 chance.time(),
             );
-            told(store.advance_counter_epoch(chance.below(4), &to).await)
+            outcome(store.advance_counter_epoch(chance.below(4), &to).await)
         }
         _ => {
             let member = CounterClient {
@@ -299,12 +300,12 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
             };
             let open: Vec<_> = (0..chance.below(3)).map(|_| chance.lease()).collect();
             let confirmed = store.heartbeat(&member, &open).await;
-            told(confirmed.map(|fence| (fence.generation, fence.backend)))
+            outcome(confirmed.map(|fence| (fence.generation, fence.backend)))
         }
     }
 }
 
-/// All there is to see.
+/// Everything that can be read.
 async fn everything(store: &dyn RunStore) -> Vec<String> {
     let mut seen = Vec::new();
     let mut see = |what: String| seen.push(what);

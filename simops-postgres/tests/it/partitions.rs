@@ -1,4 +1,4 @@
-//! The recipes of `deploy/postgres`: everything goes on over partitions as it did over one table.
+//! The recipes of `deploy/postgres`: everything works on partitions as it did on one table.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use simops::clock::day_of;
 use simops::event::NewEvent;
-use simops::kpi::event::hash_key;
 use simops::kpi::{Kind, KpiEvent};
+use simops::store::rules::hash_key;
 use simops::store::{
     ActivityScope, EventFilter, EventStore, KpiStore, LogTable, PruneCutoff, RetentionStore,
     UsageFilter, UsageStore,
@@ -30,17 +30,17 @@ fn psql(database: &TestDatabase, script: &str, values: &[String]) -> Result<(), 
         psql.arg("-v").arg(value);
     }
     let output = psql.args(["-X", "-q", "-f"]).arg(path).arg(database.url()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(said) }
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(stderr) }
 }
 
-/// Drops a log's days before the one that was so many days ago.
+/// Drops a log's days before the one this many days ago.
 fn drop_days(database: &TestDatabase, log: &str, days: i64) -> Result<(), String> {
     let before = ago(Timestamp::now(), days).strftime("before=%Y-%m-%d").to_string();
     psql(database, "drop-days.sql", &[format!("log={log}"), before])
 }
 
-/// A moment of so many days ago.
+/// A time this many days ago.
 fn ago(now: Timestamp, days: i64) -> Timestamp {
     now - SignedDuration::from_hours(24 * days)
 }

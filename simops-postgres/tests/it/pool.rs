@@ -1,23 +1,23 @@
-//! A pool with nothing left to give.
+//! An exhausted connection pool.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use simops::ErrorKind;
 use simops::store::{ControlStore, EventFilter, EventStore};
 use simops_postgres::{PostgresOptions, PostgresStore};
-use simops_tests::eventually;
 use simops_tests::postgres::PostgresServer;
+use simops_tests::wait::{Stopwatch, eventually};
 
-use crate::support::{SOON, commit, event};
+use crate::support::{commit, event};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
     let database = PostgresServer::shared().database();
     let options = PostgresOptions {
         max_connections: 3,
-        acquire_within: Duration::from_millis(300),
-        waiting: 20,
+        acquire_timeout: Duration::from_millis(300),
+        max_waiting: 20,
         ..PostgresOptions::default()
     };
     let store = Arc::new(PostgresStore::open_with(&database.url(), options).await.unwrap());
@@ -26,21 +26,20 @@ async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
         .map(|_| {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
-                let asked = Instant::now();
+                let stopwatch = Stopwatch::start();
                 let filter = EventFilter { limit: 1, ..EventFilter::default() };
-                (store.events(&filter).await, asked.elapsed())
+                (store.events(&filter).await, stopwatch.elapsed())
             })
         })
         .collect();
-    eventually("the pool is full", SOON, async || (store.pool_utilization() >= 1.0).then_some(()))
-        .await;
-    // All but the three that hold a connection are told, and not after a pile-up.
-    eventually("those without a connection are told", Duration::from_secs(3), async || {
+    eventually("the pool is full", async || (store.pool_utilization() >= 1.0).then_some(())).await;
+    // All but the three that hold a connection are refused.
+    eventually("those without a connection are refused", async || {
         (calls.iter().filter(|call| call.is_finished()).count() == 57).then_some(())
     })
     .await;
     drop(holder);
-    eventually("the pool has room again", SOON, async || {
+    eventually("the pool has room again", async || {
         (store.pool_utilization() == 0.0 && store.load().await.is_ok()).then_some(())
     })
     .await;
@@ -69,7 +68,7 @@ async fn a_call_that_is_given_up_leaves_no_transaction_and_no_lock() {
     drop(holder);
     commit(&store).await;
     store.append(&[event("after")]).await.unwrap();
-    eventually("no session is left in a transaction", SOON, async || {
+    eventually("no session is left in a transaction", async || {
         let idle = database.sql(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
              AND state LIKE 'idle in transaction%'",
@@ -80,16 +79,21 @@ async fn a_call_that_is_given_up_leaves_no_transaction_and_no_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deadlocks_are_undone_and_done_anew_inside() {
+async fn a_deadlocked_transaction_is_rolled_back_and_retried() {
     let database = PostgresServer::shared().database();
     let store = Arc::new(PostgresStore::open(&database.url()).await.unwrap());
     database.sql("ALTER SYSTEM SET deadlock_timeout = '20ms'");
     database.sql("SELECT pg_reload_conf()");
     commit(&store).await;
-    // Another program that locks what a turn locks, the other way round, again and again.
+    // Another program takes the locks of a commit in the opposite order, until that deadlocks.
     let url = database.url();
+    let deadlocks = || {
+        let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        database.sql(sql).trim().parse::<u64>().unwrap()
+    };
+    let (end, ended) = tokio::sync::watch::channel(false);
     let rival = tokio::spawn(async move {
-        for _ in 0..40 {
+        while !*ended.borrow() {
             let statement = "BEGIN; UPDATE revisions SET revision = revision; \
                              SELECT pg_sleep(0.02); UPDATE control SET world_epoch = world_epoch; \
                              COMMIT";
@@ -100,12 +104,14 @@ async fn deadlocks_are_undone_and_done_anew_inside() {
     });
     let before = store.load().await.unwrap().generation;
     let mut done = 0;
-    while !rival.is_finished() {
+    eventually("a deadlock", async || {
         commit(&store).await;
         done += 1;
-    }
+        // Postgres counts it a moment later.
+        (done >= 40 && deadlocks() > 0).then_some(())
+    })
+    .await;
+    end.send(true).unwrap();
+    rival.await.unwrap();
     assert_eq!(store.load().await.unwrap().generation, before + done);
-    let deadlocks =
-        database.sql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
-    assert!(deadlocks.trim().parse::<u64>().unwrap() > 0, "no deadlock came about");
 }

@@ -1,7 +1,5 @@
 //! What the tests share.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use simops::alert::AlertRecords;
 use simops::control::{Change, ControlState};
@@ -9,13 +7,13 @@ use simops::event::NewEvent;
 use simops::store::ControlStore;
 use simops_postgres::PostgresStore;
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) use simops_tests::wait::LIMIT;
 
 pub(crate) fn event(description: &str) -> NewEvent {
     NewEvent::new("tick", description, Timestamp::from_second(1_767_225_600).unwrap())
 }
 
-/// A change of `state` that tells one event.
+/// A change of `state` with one event.
 pub(crate) fn change(state: &ControlState) -> Change {
     let next = ControlState { generation: state.generation + 1, ..state.clone() };
     Change {

@@ -1,4 +1,4 @@
-//! How a store hears of the commits of others.
+//! How a store learns of commits by other processes.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use simops_postgres::{PostgresOptions, PostgresStore};
 use simops_tests::pgbouncer::PgBouncer;
 use simops_tests::postgres::PostgresServer;
 
-use crate::support::{SOON, commit};
+use crate::support::{LIMIT, commit};
 
-/// Never looks by itself.
-fn blind() -> PostgresOptions {
+/// Options of a store that never polls.
+fn without_polling() -> PostgresOptions {
     let never = Duration::from_secs(3600);
     PostgresOptions {
-        look_every: never,
-        look_every_unnotified: never,
+        poll_interval: never,
+        poll_interval_unnotified: never,
         ..PostgresOptions::default()
     }
 }
 
-/// Commits on one store until the other is told.
-async fn is_told(of: &PostgresStore, told: &PostgresStore) {
-    let mut watch = told.watch();
-    // The first may come before anybody listens.
+/// Commits on one store until the other is notified.
+async fn is_notified(of: &PostgresStore, other: &PostgresStore) {
+    let mut watch = other.watch();
+    // The first may come before the other store listens.
     let commits = async {
         loop {
             watch.mark_unchanged();
@@ -32,15 +32,15 @@ async fn is_told(of: &PostgresStore, told: &PostgresStore) {
             }
         }
     };
-    tokio::time::timeout(SOON, commits).await.expect("nobody told of a commit");
+    tokio::time::timeout(LIMIT, commits).await.expect("no notification of a commit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_is_told_by_notification_alone() {
+async fn a_commit_is_seen_by_notification_alone() {
     let database = PostgresServer::shared().database();
     let one = PostgresStore::open(&database.url()).await.unwrap();
-    let other = PostgresStore::open_with(&database.url(), blind()).await.unwrap();
-    is_told(&one, &other).await;
+    let other = PostgresStore::open_with(&database.url(), without_polling()).await.unwrap();
+    is_notified(&one, &other).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,17 +48,17 @@ async fn behind_a_pooler_notifications_come_by_the_direct_address() {
     let database = PostgresServer::shared().database();
     let pooler = PgBouncer::before(PostgresServer::shared());
     let one = PostgresStore::open(&pooler.url(&database)).await.unwrap();
-    let options = PostgresOptions { direct_url: Some(database.url()), ..blind() };
+    let options = PostgresOptions { direct_url: Some(database.url()), ..without_polling() };
     let other = PostgresStore::open_with(&pooler.url(&database), options).await.unwrap();
-    is_told(&one, &other).await;
+    is_notified(&one, &other).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_whose_connection_is_lost_listens_again_and_misses_nothing() {
     let database = PostgresServer::shared().database();
     let one = PostgresStore::open(&database.url()).await.unwrap();
-    let other = PostgresStore::open_with(&database.url(), blind()).await.unwrap();
-    is_told(&one, &other).await;
+    let other = PostgresStore::open_with(&database.url(), without_polling()).await.unwrap();
+    is_notified(&one, &other).await;
     let mut watch = other.watch();
     watch.mark_unchanged();
     database.sql(
@@ -66,5 +66,5 @@ async fn a_listener_whose_connection_is_lost_listens_again_and_misses_nothing() 
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     );
     commit(&one).await;
-    tokio::time::timeout(SOON, watch.changed()).await.expect("a missed commit").unwrap();
+    tokio::time::timeout(LIMIT, watch.changed()).await.expect("a missed commit").unwrap();
 }

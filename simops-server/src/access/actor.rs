@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use serde::Serialize;
-use simops::execute::actor_name;
+use simops::ops::actor_name;
 
 use crate::problem::Problem;
 

@@ -27,7 +27,7 @@ pub(crate) enum Verdict {
 /// Counts failures per address (per /64 for v6), for a bounded number of addresses.
 ///
 /// When the map is full, the address with the fewest failures is dropped. So an attacker with many
-/// addresses evicts their own short records first, and locks nobody else out.
+/// addresses evicts its own short records first and locks out no other address.
 #[derive(Debug, Default)]
 pub(crate) struct Lockout {
     records: Mutex<HashMap<IpAddr, Record>>,

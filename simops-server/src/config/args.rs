@@ -1,7 +1,7 @@
 //! Command-line flags and environment variables.
 
 use clap::Parser;
-use simops::digest::args::{EvidenceArgs, ScheduleArgs};
+use simops::digest::{EvidenceArgs, ScheduleArgs};
 use simops::llm::LlmArgs;
 use simops_database::DatabaseArgs;
 

@@ -58,7 +58,7 @@ fn write_status(text: &mut Exposition, status: &Snapshot) {
     let active = u8::from(ops.simulation_active);
     text.gauge("simops_simulation_active", "Whether a run is active.", active);
     let paused = u8::from(ops.simulation_paused);
-    text.gauge("simops_simulation_paused", "Whether hosts are told to pause.", paused);
+    text.gauge("simops_simulation_paused", "Whether the simulation is paused.", paused);
     text.gauge("simops_generation", "Changes of control state so far.", view.generation);
     let lost = view.hosts.iter().filter(|host| host.state == HostState::Lost).count();
     let name = "simops_hosts";

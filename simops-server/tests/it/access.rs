@@ -131,7 +131,7 @@ async fn either_header_carries_the_token() {
 }
 
 #[tokio::test]
-async fn guessing_locks_out_one_address_and_nobody_else() {
+async fn guessing_locks_out_one_address_and_no_other() {
     let app = TestApp::new();
     fail_ten_times(&app, STRANGER).await;
     let call = app.call(Method::GET, "status").from(STRANGER);

@@ -81,7 +81,7 @@ async fn the_route_of_calls_and_the_mode_are_changed() {
 }
 
 #[tokio::test]
-async fn of_64_starts_at_once_one_wins_and_the_rest_are_told_by_whom() {
+async fn of_64_concurrent_starts_one_wins_and_the_rest_name_it() {
     let app = TestApp::new();
     let starts = (0..64).map(|n| {
         app.post("control/run/start", json!({ "mode": "test", "run_id": format!("r{n}") }))

@@ -18,7 +18,7 @@ async fn busy() -> TestApp {
         let event = NewEvent::new(event_type, text, now).in_run(Some("r1")).of_agent(1);
         event.as_action(RuntimeMode::DeterministicFallback)
     };
-    let mut events: Vec<_> = (0..30).map(|_| event("work", "somebody works")).collect();
+    let mut events: Vec<_> = (0..30).map(|_| event("work", "an agent works")).collect();
     events.push(event(kind::PROPOSAL_CREATED, "Agent 1 proposes \"[x](http://evil)\"."));
     events.push(event("a) [type](of a host)", "odd").with("category", "survival"));
     let owned = json!([{ "agent_id": 1, "food": 2 }]);

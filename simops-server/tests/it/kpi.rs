@@ -190,7 +190,7 @@ async fn pages_of_listed_origins_may_read_the_answer() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_said_before_anything_is_lost() {
+async fn an_unavailable_store_is_reported_before_anything_is_lost() {
     let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
     let mut setup = Setup::development();
     setup.store = store.clone();

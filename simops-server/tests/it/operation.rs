@@ -1,4 +1,4 @@
-//! What operators need beside the API: health, figures, request ids.
+//! What operators need besides the API: health, figures, request ids.
 
 use axum::http::Method;
 use serde_json::json;

@@ -1,9 +1,10 @@
-//! The store is away, and comes back.
+//! The store is unavailable, and recovers.
 
 use std::sync::Arc;
 
 use serde_json::json;
 use simops::testing::{Fault, FaultyStore, MemoryStore};
+use simops_tests::eventually;
 
 use crate::support::{Setup, TestApp};
 
@@ -13,12 +14,15 @@ fn app() -> (TestApp, Arc<FaultyStore>) {
 }
 
 #[tokio::test]
-async fn while_the_store_is_away_everything_that_needs_it_is_503() {
+async fn while_the_store_is_unavailable_everything_that_needs_it_is_503() {
     let (app, store) = app();
     app.get("status").await.ok();
     store.fail(0..u64::MAX, Fault::Before);
     // A status that is still fresh may be shown, but not for long.
-    tokio::time::sleep(std::time::Duration::from_millis(120)).await;
+    eventually("the status is refused", async || {
+        (app.get("status").await.status == 503).then_some(())
+    })
+    .await;
     for path in ["status", "config", "audit", "events", "runs", "run/metrics", "stream"] {
         let answer = app.get(path).await;
         answer.problem(503);

@@ -1,11 +1,12 @@
 //! A real listener: connections, their time limits, and the end.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use simops_server::config::{Args, Config};
 use simops_server::start;
+use simops_tests::wait::Stopwatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::TOKEN;
 
-/// What a server says.
+/// What a server prints.
 #[derive(Clone, Default)]
 struct Out(Arc<Mutex<String>>);
 
@@ -30,7 +31,7 @@ impl std::io::Write for Out {
 
 struct Server {
     address: String,
-    said: String,
+    printed: String,
     end: oneshot::Sender<()>,
     ended: JoinHandle<simops::Result<()>>,
 }
@@ -49,10 +50,10 @@ async fn serve(flags: &[&str]) -> Result<Server, simops::Error> {
     });
     let mut ended = tokio::spawn(server);
     loop {
-        let said = out.0.lock().unwrap().clone();
-        if let Some(rest) = said.split("http://").nth(1) {
+        let printed = out.0.lock().unwrap().clone();
+        if let Some(rest) = printed.split("http://").nth(1) {
             let address = rest.split("/ops").next().unwrap().to_owned();
-            return Ok(Server { address, said, end, ended });
+            return Ok(Server { address, printed, end, ended });
         }
         tokio::select! {
             early = &mut ended => return Err(early.unwrap().unwrap_err()),
@@ -77,18 +78,18 @@ impl Server {
     }
 
     async fn finish(self) -> Duration {
-        let begun = Instant::now();
+        let stopwatch = Stopwatch::start();
         self.end.send(()).unwrap();
         self.ended.await.unwrap().unwrap();
-        begun.elapsed()
+        stopwatch.elapsed()
     }
 }
 
 #[tokio::test]
 async fn a_development_server_makes_a_token_and_says_it_once() {
     let server = serve(&[]).await.unwrap();
-    let token = server.said.split("Token").nth(1).unwrap().trim();
-    assert!(token.len() >= 32, "{}", server.said);
+    let token = server.printed.split("Token").nth(1).unwrap().trim();
+    assert!(token.len() >= 32, "{}", server.printed);
     let status = server.get("/api/admin/status", token).await;
     assert!(status.starts_with("HTTP/1.1 200"), "{status}");
     assert!(status.contains("\"ip\":\"127.0.0.1\""), "{status}");
@@ -99,7 +100,7 @@ async fn a_development_server_makes_a_token_and_says_it_once() {
 
     let flag = format!("--admin-api-token={TOKEN}");
     let server = serve(&[&flag, "--host=none"]).await.unwrap();
-    assert!(!server.said.contains("Token") && !server.said.contains(TOKEN));
+    assert!(!server.printed.contains("Token") && !server.printed.contains(TOKEN));
     server.finish().await;
 }
 
@@ -123,7 +124,7 @@ async fn the_end_comes_soon_though_streams_and_idle_connections_are_open() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_in_one_line() {
+async fn a_port_in_use_gives_an_error_of_one_line() {
     let server = serve(&["--host=none"]).await.unwrap();
     let listen = format!("--listen={}", server.address);
     let base = ["simops-server", &listen, "--database-url=sqlite::memory:"];
@@ -134,7 +135,7 @@ async fn a_port_in_use_is_said_in_one_line() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_used_is_said_in_one_line() {
+async fn a_database_that_cannot_be_used_gives_an_error_of_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broken.db");
     std::fs::write(&file, "this is no database, and it is long enough to be none".repeat(20))

@@ -7,6 +7,7 @@ use axum::body::BodyDataStream;
 use axum::http::Method;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use simops_tests::wait::LIMIT;
 
 use crate::support::TestApp;
 
@@ -44,22 +45,22 @@ impl Events {
         }
     }
 
-    /// The next event of that name that is as wanted, within a second.
+    /// The next event of that name that is as wanted.
     async fn until(&mut self, wanted: &str, is: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
-                let (name, data) = self.next().await.expect("the stream goes on");
+                let (name, data) = self.next().await.expect("another event");
                 if name == wanted && is(&data) {
                     return data;
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(1), found).await.expect(wanted)
+        tokio::time::timeout(LIMIT, found).await.expect(wanted)
     }
 }
 
 #[tokio::test]
-async fn a_listener_is_told_how_things_are_and_then_what_changes() {
+async fn a_stream_begins_with_the_status_and_continues_with_changes() {
     let app = TestApp::new();
     app.post("control/degrade", json!({})).await.ok();
     let mut events = Events::open(&app).await;
@@ -75,14 +76,14 @@ async fn a_listener_is_told_how_things_are_and_then_what_changes() {
     let ids: Vec<_> =
         audit["items"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
     assert!(ids.is_sorted_by(|a, b| a > b) && ids.last() == Some(&2), "{ids:?}");
-    let told = events.until("events", |_| true).await;
-    assert_eq!(told["items"].as_array().unwrap().len(), 1);
-    assert_eq!(told["items"][0]["event_type"], "run_started");
+    let received = events.until("events", |_| true).await;
+    assert_eq!(received["items"].as_array().unwrap().len(), 1);
+    assert_eq!(received["items"][0]["event_type"], "run_started");
     events.until("metrics", |metrics| metrics["run_id"] == "r1").await;
 }
 
 #[tokio::test]
-async fn what_a_host_confirms_is_told() {
+async fn the_stream_shows_what_a_host_confirms() {
     let app = TestApp::new().with_host().await;
     let mut events = Events::open(&app).await;
     app.post("control/run/start", json!({ "mode": "test" })).await.ok();
@@ -92,7 +93,7 @@ async fn what_a_host_confirms_is_told() {
 }
 
 #[tokio::test]
-async fn a_slow_listener_is_told_everything_anew() {
+async fn a_slow_reader_gets_everything_again() {
     let app = TestApp::new();
     let mut slow = Events::open(&app).await;
     let mut quick = Events::open(&app).await;
@@ -100,14 +101,14 @@ async fn a_slow_listener_is_told_everything_anew() {
         app.patch(json!({ "LLM_ACTION_MAX_TOKENS": 100 + n })).await.ok();
         quick.until("audit", |audit| audit["items"][0]["new_value"] == 100 + n).await;
     }
-    let mut told = Vec::new();
-    while told.iter().filter(|id| **id == 1).count() < 2 && !told.contains(&40) {
+    let mut received = Vec::new();
+    while received.iter().filter(|id| **id == 1).count() < 2 && !received.contains(&40) {
         let audit = slow.until("audit", |_| true).await;
         let rows = audit["items"].as_array().unwrap().iter();
-        told.extend(rows.map(|row| row["id"].as_i64().unwrap()));
+        received.extend(rows.map(|row| row["id"].as_i64().unwrap()));
     }
     for id in 1..=40 {
-        assert!(told.contains(&id), "row {id} is missing: {told:?}");
+        assert!(received.contains(&id), "row {id} is missing: {received:?}");
     }
 }
 
@@ -139,6 +140,6 @@ async fn streams_are_counted_limited_and_ended() {
     assert_eq!(app.app.streams().open(), 1);
     app.app.streams().close();
     let ends = async { while last.next().await.is_some() {} };
-    tokio::time::timeout(Duration::from_secs(1), ends).await.expect("the stream ends");
+    tokio::time::timeout(LIMIT, ends).await.expect("the stream ends");
     app.get("stream").await.problem(503);
 }

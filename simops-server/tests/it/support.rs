@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -124,14 +123,10 @@ impl TestApp {
 
     /// Waits until the status is as wanted.
     pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..500 {
-            let status = self.get("status").await.json;
-            if wanted(&status) {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{what} did not come about");
+        simops_tests::eventually(what, async || {
+            Some(self.get("status").await.json).filter(|status| wanted(status))
+        })
+        .await
     }
 
     pub(crate) async fn until_state(&self, state: &str) -> Value {

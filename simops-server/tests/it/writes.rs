@@ -1,15 +1,10 @@
 //! Every operation of the API that is no read, under every gate and on a marked database.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::{Value, json};
-use simops::SystemClock;
-use simops::control::{Command, Environment, WriteGate};
-use simops::execute::{Executor, Intent};
-use simops::ops::WritePermit;
-use simops::settings::Registry;
+use simops::control::WriteGate;
+use simops::testing::mark_production;
 use simops_server::Networks;
 
 use crate::support::{Answer, Setup, TestApp};
@@ -48,10 +43,7 @@ async fn send(app: &TestApp, method: Method, path: &str) -> Answer {
 
 /// Marks the database, as another process in production does.
 async fn mark(app: &TestApp) {
-    let (registry, clock) = (Arc::new(Registry::builtin()), Arc::new(SystemClock));
-    let executor = Executor::new(app.store.clone(), registry, Environment::Production, clock);
-    let mark = Intent::Command(Command::MarkProduction);
-    executor.execute(&WritePermit::system("server"), &mark, |_, _| ()).await.unwrap();
+    mark_production(app.store.clone()).await.unwrap();
 }
 
 async fn state(app: &TestApp) -> (u64, Value) {

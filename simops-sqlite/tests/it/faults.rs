@@ -1,12 +1,13 @@
-//! Outages: what is said while they last, and that the store goes on when they end.
+//! Outages: the errors while they last, and recovery when they end.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use simops::ErrorKind;
 use simops::store::{ControlStore, EventFilter, EventStore};
 use simops_sqlite::SqliteStore;
+use simops_tests::wait::Stopwatch;
 
 use crate::support::{
     assert_unavailable, change, event, impatient, path_in, refusal, stranger, until_it_writes,
@@ -25,11 +26,11 @@ async fn a_locked_database_is_unavailable_in_time_and_free_again_after() {
     let lock = stranger(&folder);
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
 
-    let started = Instant::now();
+    let stopwatch = Stopwatch::start();
     let change = change(&store.load().await.unwrap());
     assert_unavailable(store.commit(&change, None).await, "locked by another process");
     assert_unavailable(store.ping().await, "");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(stopwatch.elapsed() < Duration::from_secs(2), "{stopwatch:?}");
     // Readers do not mind.
     assert_eq!(store.load().await.unwrap().generation, 0);
 
@@ -81,23 +82,23 @@ async fn a_full_disk_is_unavailable_loses_nothing_and_is_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_moved_away_is_missed_and_found_again() {
+async fn a_database_that_is_moved_is_missed_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = impatient(&folder).await;
     store.append(&[event("before")]).await.unwrap();
-    let away = folder.path().join("away");
-    std::fs::create_dir(&away).unwrap();
+    let moved = folder.path().join("moved");
+    std::fs::create_dir(&moved).unwrap();
     let files = ["simops.db", "simops.db-wal", "simops.db-shm"];
     for file in files {
-        std::fs::rename(folder.path().join(file), away.join(file)).unwrap();
+        std::fs::rename(folder.path().join(file), moved.join(file)).unwrap();
     }
     assert_unavailable(store.append(&[event("lost")]).await, "cannot be opened");
     assert_unavailable(store.load().await, "cannot be opened");
     assert!(!path_in(&folder).exists(), "an empty database was made in its place");
 
     for file in files {
-        // Closing the moved database may have folded its log away.
-        let _ = std::fs::rename(away.join(file), folder.path().join(file));
+        // Closing the moved database may have merged its log into it.
+        let _ = std::fs::rename(moved.join(file), folder.path().join(file));
     }
     store.append(&[event("after")]).await.unwrap();
     assert_eq!(events(&store).await, 2);
@@ -138,7 +139,7 @@ async fn an_empty_file_in_place_of_the_database_is_not_taken_for_it() {
 }
 
 #[tokio::test]
-async fn a_read_only_folder_is_said_to_be_one() {
+async fn a_read_only_folder_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let locked = folder.path().join("locked");
     std::fs::create_dir(&locked).unwrap();

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use simops::kpi::recount::Recounter;
 use simops::kpi::{DaySums, Kind, KpiEvent, MAX_BATCH};
 use simops::store::KpiStore;
+use simops::store::rules::Recounter;
 use simops_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::support::{stranger, url_in};
 
-async fn with_tail(folder: &TempDir, kpi_tail: usize) -> SqliteStore {
-    let options = SqliteOptions { kpi_tail, ..SqliteOptions::default() };
+async fn with_tail(folder: &TempDir, kpi_write_buffer: usize) -> SqliteStore {
+    let options = SqliteOptions { kpi_write_buffer, ..SqliteOptions::default() };
     SqliteStore::open_with(&url_in(folder), options).await.unwrap()
 }
 
@@ -147,7 +147,7 @@ async fn what_was_folded_long_ago_is_still_known() {
     assert_eq!(folds, 20);
     assert_eq!(store.record_kpi(&events(0..1_000)).await.unwrap(), 0);
     drop(store);
-    // One that begins anew reads the filters, and makes those that are missing or damaged.
+    // A new process reads the filters, and makes those that are missing or damaged.
     stranger(&folder)
         .execute_batch(
             "UPDATE kpi_folds SET filter = NULL WHERE id % 3 = 0; \

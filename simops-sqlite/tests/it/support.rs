@@ -11,6 +11,7 @@ use simops::event::NewEvent;
 use simops::store::ControlStore;
 use simops::{Error, ErrorKind, Result};
 use simops_sqlite::{SqliteOptions, SqliteStore};
+use simops_tests::wait::LIMIT;
 use tempfile::TempDir;
 
 pub(crate) fn path_in(folder: &TempDir) -> PathBuf {
@@ -37,7 +38,7 @@ pub(crate) fn event(description: &str) -> NewEvent {
     NewEvent::new("tick", description, Timestamp::from_second(1_767_225_600).unwrap())
 }
 
-/// A change of `state` that tells one event.
+/// A change of `state` with one event.
 pub(crate) fn change(state: &ControlState) -> Change {
     let next = ControlState { generation: state.generation + 1, ..state.clone() };
     Change {
@@ -61,7 +62,7 @@ pub(crate) fn assert_unavailable<T>(result: Result<T>, saying: &str) {
     assert!(error.detail().contains(saying), "{error:?}");
 }
 
-/// Waits until the store can be written again; it has a few seconds.
+/// Waits until the store can be written again.
 pub(crate) async fn until_it_writes(store: &SqliteStore) {
     let writes = async {
         loop {
@@ -74,5 +75,5 @@ pub(crate) async fn until_it_writes(store: &SqliteStore) {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), writes).await.expect("no recovery");
+    tokio::time::timeout(LIMIT, writes).await.expect("no recovery");
 }

@@ -1,4 +1,4 @@
-//! The writer: many at once, each by itself.
+//! The writer: concurrent transactions, each isolated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use simops::ErrorKind;
 use simops::store::{Commit, ControlStore, EventFilter, EventStore, TurnCommit, WorldStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
+use simops_tests::wait::LIMIT;
 use tokio::task::JoinSet;
 
 use crate::support::{change, event, stranger, url_in};
@@ -58,7 +59,7 @@ async fn a_write_that_fails_takes_back_only_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_turn_beside_others_leaves_nothing() {
+async fn a_stale_turn_among_others_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&url_in(&folder)).await.unwrap());
     let epoch = store.request_epoch(event("").created_at).await.unwrap();
@@ -102,7 +103,7 @@ async fn a_write_that_is_no_longer_awaited_is_whole_or_absent() {
 async fn more_calls_than_may_wait_are_refused_and_shown_as_pressure() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions {
-        waiting: 8,
+        max_waiting: 8,
         busy_timeout: Duration::from_millis(500),
         ..SqliteOptions::default()
     };
@@ -120,7 +121,7 @@ async fn more_calls_than_may_wait_are_refused_and_shown_as_pressure() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), pressed).await.expect("no pressure seen");
+    tokio::time::timeout(LIMIT, pressed).await.expect("no pressure seen");
     let refused = writers.join_all().await.into_iter().map(|done| done.unwrap_err());
     let refused: Vec<_> = refused.collect();
     assert!(refused.iter().all(|error| error.kind() == ErrorKind::Unavailable));

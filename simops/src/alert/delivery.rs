@@ -1,101 +1,101 @@
-//! Carrying a message to one receiver: when it is tried again, and when it is given up. Pure.
+//! The delivery of a message to one receiver: its state and retry schedule.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Pauses between tries, in seconds: the Standard Webhooks schedule, about three days.
-const PAUSES: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
-/// Pauses differ by up to this share, so that many messages do not come back at one moment.
+/// Delays between attempts in seconds, as in the Standard Webhooks schedule: about three days in all.
+const RETRY_DELAYS: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// The maximum relative jitter of a delay, which spreads the retries of many messages.
 const JITTER: f64 = 0.2;
-/// A receiver may ask for a longer pause, up to this.
-const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+/// The maximum delay. A receiver can ask for a longer delay than the schedule's, up to this.
+const MAX_RETRY_DELAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// How far a delivery is.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// It is to be tried.
+    /// An attempt is scheduled.
     Pending,
     /// The receiver has accepted it.
     Delivered,
-    /// It was tried often enough.
+    /// All attempts failed.
     Failed,
-    /// The receiver has said that it is gone; it gets nothing more until a replay succeeds.
+    /// The receiver answered 410 Gone. It receives no messages until a replay succeeds.
     Gone,
 }
 
-/// A message on its way to one receiver.
+/// The delivery of a message to one receiver.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivery {
-    /// Its name.
+    /// Unique id.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: Uuid,
-    /// The message.
+    /// The id of the message.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub message_id: Uuid,
     /// The receiver: `webhook`, `slack`, `discord`, `pagerduty` or `log`.
     pub sink: String,
-    /// A digest of the receiver's address: another address is another receiver.
+    /// A hash of the receiver's address. A new address makes a new receiver.
     pub target: String,
-    /// How far it is.
+    /// The state.
     pub state: DeliveryState,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When it was last tried.
+    /// When the last attempt began.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_attempt_at: Option<Timestamp>,
-    /// When it is to be tried next.
+    /// When the next attempt is due.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub next_attempt_at: Option<Timestamp>,
-    /// The status the receiver last answered with.
+    /// The HTTP status of the last attempt.
     pub last_status: Option<u16>,
-    /// What last failed.
+    /// The error of the last attempt.
     pub last_error: Option<String>,
-    /// Tries since the last replay: what the schedule counts.
+    /// The number of attempts since the last replay, which is the position in the retry schedule.
     pub round: u32,
 }
 
-/// One try, as the log keeps it.
+/// A logged delivery attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attempt {
-    /// The delivery.
+    /// The id of the delivery.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub delivery_id: Uuid,
-    /// Which try it was, from 1.
+    /// The number of the attempt, from 1.
     pub number: u32,
     /// When it began.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
-    /// The status the receiver answered with.
+    /// The HTTP status of the response.
     pub status: Option<u16>,
-    /// What failed.
+    /// The error, if the attempt failed.
     pub error: Option<String>,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub took_ms: i64,
 }
 
-/// What came of a try.
+/// The outcome of a delivery attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The receiver has it.
+    /// The receiver accepted the message, with this HTTP status if it has one.
     Accepted(Option<u16>),
-    /// The receiver refused it.
+    /// The receiver answered with an error status.
     Refused {
-        /// Its status.
+        /// The HTTP status.
         status: u16,
-        /// How long it asks to wait.
+        /// The delay that the receiver asked for.
         retry_after: Option<SignedDuration>,
     },
-    /// No answer, or no way there.
+    /// The receiver could not be reached or did not respond. Contains the reason.
     NoResponse(String),
 }
 
 impl Delivery {
-    /// A delivery of a message, to be tried at once; or, to a receiver that is gone, not at all.
+    /// Creates a delivery that is due immediately, or one in state `Gone` if the receiver is `gone`.
     pub fn new(message_id: Uuid, sink: &str, target: &str, gone: bool, now: Timestamp) -> Self {
         Self {
             id: Uuid::now_v7(),
@@ -107,33 +107,33 @@ impl Delivery {
             last_attempt_at: None,
             next_attempt_at: (!gone).then_some(now),
             last_status: None,
-            last_error: gone.then(|| "the receiver is gone; a replay tries it again".to_owned()),
+            last_error: gone.then(|| "the receiver answered 410 Gone; replay to retry".to_owned()),
             round: 0,
         }
     }
 
-    /// The same delivery, to be tried at once and as often as a new one.
+    /// Schedules the delivery immediately and restarts the retry schedule.
     #[must_use]
     pub fn replayed(&self, now: Timestamp) -> Self {
         let state = DeliveryState::Pending;
         Self { state, next_attempt_at: Some(now), round: 0, ..self.clone() }
     }
 
-    /// The delivery after a try at `at` that ended at `now`, and what the log keeps of it. `chance`
-    /// from 0 to 1 spreads the pauses.
+    /// The delivery after an attempt that began at `at` and ended at `now`, and the attempt's log
+    /// entry. `random`, between 0 and 1, selects the jitter.
     pub fn after(
         &self,
         at: Timestamp,
         now: Timestamp,
         outcome: &Outcome,
-        chance: f64,
+        random: f64,
     ) -> (Self, Attempt) {
         let (status, error) = match outcome {
             Outcome::Accepted(status) => (*status, None),
             Outcome::Refused { status, .. } => {
                 (Some(*status), Some(format!("the receiver answered {status}")))
             }
-            Outcome::NoResponse(why) => (None, Some(why.clone())),
+            Outcome::NoResponse(reason) => (None, Some(reason.clone())),
         };
         let attempt = Attempt {
             delivery_id: self.id,
@@ -146,8 +146,8 @@ impl Delivery {
         let (state, next_attempt_at) = match outcome {
             Outcome::Accepted(_) => (DeliveryState::Delivered, None),
             Outcome::Refused { status: 410, .. } => (DeliveryState::Gone, None),
-            Outcome::Refused { retry_after, .. } => self.again(now, *retry_after, chance),
-            Outcome::NoResponse(_) => self.again(now, None, chance),
+            Outcome::Refused { retry_after, .. } => self.schedule_retry(now, *retry_after, random),
+            Outcome::NoResponse(_) => self.schedule_retry(now, None, random),
         };
         let next = Self {
             state,
@@ -162,21 +162,21 @@ impl Delivery {
         (next, attempt)
     }
 
-    fn again(
+    fn schedule_retry(
         &self,
         now: Timestamp,
-        asked: Option<SignedDuration>,
-        chance: f64,
+        retry_after: Option<SignedDuration>,
+        random: f64,
     ) -> (DeliveryState, Option<Timestamp>) {
-        let Some(pause) = PAUSES.get(self.round as usize) else {
+        let Some(delay) = RETRY_DELAYS.get(self.round as usize) else {
             return (DeliveryState::Failed, None);
         };
         #[expect(clippy::cast_precision_loss, reason = "at most a day of seconds")]
-        let spread = *pause as f64 * (1.0 + JITTER * (2.0 * chance.clamp(0.0, 1.0) - 1.0));
-        let pause =
-            SignedDuration::try_from_secs_f64(spread).unwrap_or(SignedDuration::from_secs(*pause));
-        let pause = pause.max(asked.unwrap_or(SignedDuration::ZERO)).min(LONGEST);
-        let next = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        let jittered = *delay as f64 * (1.0 + JITTER * (2.0 * random.clamp(0.0, 1.0) - 1.0));
+        let delay = SignedDuration::try_from_secs_f64(jittered)
+            .unwrap_or(SignedDuration::from_secs(*delay));
+        let delay = delay.max(retry_after.unwrap_or(SignedDuration::ZERO)).min(MAX_RETRY_DELAY);
+        let next = now.checked_add(delay).unwrap_or(Timestamp::MAX);
         (DeliveryState::Pending, Some(crate::clock::truncate_to_micros(next)))
     }
 }

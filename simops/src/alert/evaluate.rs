@@ -1,26 +1,27 @@
-//! Holding rules against days: pure.
+//! Compares the rates of a day with the alert rules.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::rule::{Rule, Rules};
 use crate::kpi::rollup::Rate;
 use crate::kpi::summary::{Days, comparison_day, trailing_average};
 use crate::kpi::{DaySums, Interval};
 
-/// How bad it is; the worse is the greater.
+/// The severity of an alert. `Critical` is greater than `Warning`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Look at it.
+    /// A warning threshold is crossed.
     Warning,
-    /// Do something.
+    /// A critical threshold is crossed.
     Critical,
 }
 
 impl Severity {
-    /// The word for it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Warning => "warning",
@@ -29,25 +30,25 @@ impl Severity {
     }
 }
 
-/// Why.
+/// Why an alert fires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Below the warning floor.
+    /// The rate is below the warning floor.
     BelowWarningFloor,
-    /// Below the critical floor.
+    /// The rate is below the critical floor.
     BelowCriticalFloor,
-    /// Dropped by the warning's share or more.
+    /// The rate dropped against the 7-day average by at least the warning threshold.
     #[serde(rename = "drop_vs_7d_warning")]
     DropVs7dWarning,
-    /// Dropped by the critical share or more.
+    /// The rate dropped against the 7-day average by at least the critical threshold.
     #[serde(rename = "drop_vs_7d_critical")]
     DropVs7dCritical,
 }
 
 impl Reason {
-    /// How bad it is.
+    /// The severity that this reason implies.
     pub fn severity(self) -> Severity {
         match self {
             Self::BelowWarningFloor | Self::DropVs7dWarning => Severity::Warning,
@@ -55,7 +56,7 @@ impl Reason {
         }
     }
 
-    /// The word for it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BelowWarningFloor => "below_warning_floor",
@@ -66,95 +67,114 @@ impl Reason {
     }
 }
 
-/// A rate that calls for a person.
+/// A rate that crosses a threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertItem {
     /// The rate.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub metric: Rate,
-    /// What people call it.
+    /// The rate's name for people.
     pub label: String,
-    /// That of its worst reason.
+    /// The highest severity of its reasons.
     pub severity: Severity,
-    /// A sentence with the figure, its sample and interval, and what it fell short of.
+    /// A sentence with the rate, its sample size and confidence interval, and the thresholds it
+    /// crosses.
     pub message: String,
-    /// The day compared.
+    /// The day whose rate is evaluated.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub day_key: Date,
-    /// Whether that day is not over.
+    /// Whether that day is not over yet.
     pub partial: bool,
-    /// The rate.
+    /// The value of the rate.
     pub latest_value: f64,
-    /// How sure it is.
+    /// The confidence interval of the rate.
     pub interval: Option<Interval>,
-    /// The mean of the seven days before.
+    /// The mean of the rate over the seven days before.
     pub seven_day_avg_value: Option<f64>,
-    /// By which share of the mean it dropped; negative when it rose.
+    /// The relative drop against that mean; negative if the rate rose.
     pub drop_ratio: Option<f64>,
-    /// The rollup's field that holds the sample.
+    /// The field of the rollup that contains the sample size.
     pub sample_field: String,
-    /// What the rate is a share of.
+    /// The sample size: the denominator of the rate.
     pub sample_size: i64,
-    /// Out of fewer nothing is said.
+    /// The rule is not evaluated for a smaller sample.
     pub minimum_sample_size: i64,
-    /// Why, floors first.
+    /// The thresholds crossed, floors first.
     pub reasons: Vec<Reason>,
 }
 
-/// The worst of all.
+/// A hash of the items' days, metrics, severities and reasons. Values and sample sizes are not
+/// included, because they change with every visitor.
+pub(crate) fn fingerprint<'a>(items: impl IntoIterator<Item = &'a AlertItem>) -> String {
+    let mut lines: Vec<_> = items
+        .into_iter()
+        .map(|item| {
+            let mut reasons: Vec<_> = item.reasons.iter().map(|reason| reason.as_str()).collect();
+            reasons.sort_unstable();
+            let (metric, severity) = (item.metric.as_str(), item.severity.as_str());
+            format!("{metric} {} {severity} {}\n", item.day_key, reasons.join(" "))
+        })
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let digest = Sha256::digest(lines.concat().as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The highest severity of all alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlertLevel {
-    /// Nothing calls for a person.
+    /// There is no alert.
     Ok,
-    /// A warning does.
+    /// There are warnings only.
     Warning,
-    /// Something critical does.
+    /// There is a critical alert.
     Critical,
 }
 
-/// How many there are of each severity.
+/// The number of alerts by severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertCounts {
-    /// Critical ones.
+    /// Critical alerts.
     pub critical: i64,
     /// Warnings.
     pub warning: i64,
 }
 
-/// What the rules say.
+/// The result of evaluating all rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evaluation {
-    /// The worst of all.
+    /// The highest severity.
     pub status: AlertLevel,
-    /// How many.
+    /// The number of alerts by severity.
     pub counts: AlertCounts,
-    /// What calls for a person, worst first.
+    /// The rates that cross a threshold, most severe first.
     pub items: Vec<AlertItem>,
 }
 
-/// What one rule says.
+/// The result of evaluating one rule.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Too little is known to say anything.
+    /// The rate is not known, or its sample is too small.
     Unknown,
-    /// All is well.
+    /// No threshold is crossed.
     Healthy,
-    /// It calls for a person.
+    /// A threshold is crossed.
     Alert(Box<AlertItem>),
 }
 
-/// What each rule says of `days`, as known on `today`.
-pub fn evaluate(rules: &Rules, days: &Days, today: Date) -> Vec<(Rate, Verdict)> {
+/// Evaluates each rule on `days` as of `today`.
+pub(crate) fn evaluate(rules: &Rules, days: &Days, today: Date) -> Vec<(Rate, Verdict)> {
     rules.iter().map(|rule| (rule.metric, verdict(rule, days, today))).collect()
 }
 
 impl Evaluation {
-    /// All verdicts together.
+    /// Combines the verdicts of all rules.
     pub fn of(verdicts: &[(Rate, Verdict)]) -> Self {
         let alert = |verdict: &Verdict| match verdict {
             Verdict::Alert(item) => Some((**item).clone()),
@@ -200,15 +220,15 @@ fn verdict(rule: &Rule, days: &Days, today: Date) -> Verdict {
     }
 }
 
-/// By which share of `average` a rate lies under it. Rounded, so that a drop from 0.5 to 0.4 is the
-/// fifth that it is and not a little less.
-pub fn drop_ratio(value: f64, average: f64) -> Option<f64> {
+/// The relative drop of `value` below `average`; `None` if `average` is 0. Rounded to nine decimals,
+/// so that a drop from 0.5 to 0.4 equals 0.2 exactly.
+pub(crate) fn drop_ratio(value: f64, average: f64) -> Option<f64> {
     let drop = (average - value) / average;
     (average > 0.0).then_some((drop * 1e9).round() / 1e9)
 }
 
-/// Why `value` calls for a person; the worse of two floors, and of two drops, says it all.
-pub fn reasons(rule: &Rule, value: f64, drop: Option<f64>) -> Vec<Reason> {
+/// The thresholds that `value` crosses: at most one floor and one drop, the more severe of each.
+pub(crate) fn reasons(rule: &Rule, value: f64, drop: Option<f64>) -> Vec<Reason> {
     let below = |floor: Option<f64>| floor.is_some_and(|floor| value < floor);
     let dropped = |limit: Option<f64>| drop.zip(limit).is_some_and(|(drop, limit)| drop >= limit);
     let floor = match (below(rule.critical_floor), below(rule.warning_floor)) {

@@ -1,77 +1,76 @@
-//! An alert's life: it fires, may be acknowledged and silenced, and is resolved. Pure.
+//! The lifecycle of an alert: it fires, can be acknowledged and silenced, and is resolved.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::evaluate::{AlertItem, Severity, Verdict};
-use super::notify::fingerprint;
+use super::evaluate::{AlertItem, Severity, Verdict, fingerprint};
 use crate::kpi::rollup::Rate;
 use crate::{Error, Result};
 
-/// How far an alert is.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
-    /// Nobody has said that they know.
+    /// The alert fires and no operator has acknowledged it.
     Firing,
-    /// Somebody has.
+    /// An operator has acknowledged it.
     Acknowledged,
-    /// All is well again.
+    /// The rate is within its thresholds again, or its rule was removed.
     Resolved,
 }
 
-/// A rate that calls for a person, from when it first did until all was well again.
+/// An alert, from firing until it is resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Alert {
-    /// Its name.
+    /// Unique id.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: Uuid,
-    /// The rate. It has one alert at a time.
+    /// The rate. Each rate has at most one open alert.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub metric: Rate,
-    /// How far it is.
+    /// The state.
     pub state: AlertState,
-    /// How bad it last was.
+    /// The severity at the last change.
     pub severity: Severity,
-    /// What was found when its day, severity or reasons last changed.
+    /// The evaluation at the last change of its day, severity or reasons.
     pub item: AlertItem,
     /// When it fired.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub fired_at: Timestamp,
-    /// When any of this last changed.
+    /// When any field last changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub changed_at: Timestamp,
     /// Who acknowledged it.
     pub acknowledged_by: Option<String>,
-    /// When.
+    /// When it was acknowledged.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub acknowledged_at: Option<Timestamp>,
-    /// Nobody is told of it before this.
+    /// No messages are sent for it before this time.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub silenced_until: Option<Timestamp>,
     /// Who silenced it.
     pub silenced_by: Option<String>,
-    /// When all was well again.
+    /// When it was resolved.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub resolved_at: Option<Timestamp>,
 }
 
 impl Alert {
-    /// Whether it is not resolved.
+    /// Whether the alert is not resolved.
     pub fn is_open(&self) -> bool {
         self.state != AlertState::Resolved
     }
 
-    /// Whether nobody is to be told of it at `now`.
+    /// Whether the alert is silenced at `now`.
     pub fn is_silenced(&self, now: Timestamp) -> bool {
         self.silenced_until.is_some_and(|until| now < until)
     }
 
-    /// What the audit trail keeps of it.
+    /// The alert's value in the audit trail.
     pub fn audited(&self) -> Value {
         json!({
             "id": self.id,
@@ -83,15 +82,15 @@ impl Alert {
         })
     }
 
-    /// The audit trail's key for its rate.
+    /// The alert's key in the audit trail.
     pub fn audit_key(&self) -> String {
         format!("ALERT:{}", self.metric.as_str())
     }
 
-    /// The same alert, known to `by`. One that is known already stays as it is.
+    /// Acknowledges the alert. An alert that is already acknowledged stays unchanged.
     ///
     /// # Errors
-    /// `Conflict` when it is resolved.
+    /// Returns `Conflict` if the alert is resolved.
     pub fn acknowledged(&self, by: &str, now: Timestamp) -> Result<Self> {
         self.check_open()?;
         if self.state == AlertState::Acknowledged {
@@ -106,10 +105,10 @@ impl Alert {
         })
     }
 
-    /// The same alert, of which nobody is told before `until`; `None` ends a silence.
+    /// Silences the alert until `until`; `None` ends the silence.
     ///
     /// # Errors
-    /// `Conflict` when it is resolved.
+    /// Returns `Conflict` if the alert is resolved.
     pub fn silenced(&self, by: &str, until: Option<Timestamp>, now: Timestamp) -> Result<Self> {
         self.check_open()?;
         if self.silenced_until == until {
@@ -131,7 +130,7 @@ impl Alert {
     }
 
     fn fired(item: &AlertItem, before: Option<&Self>, now: Timestamp) -> Self {
-        // A silence outlives a rate that flickers.
+        // A silence also applies to the next alert of a rate that crosses its threshold repeatedly.
         let silence = before.filter(|before| before.is_silenced(now));
         Self {
             id: Uuid::now_v7(),
@@ -149,8 +148,8 @@ impl Alert {
         }
     }
 
-    /// The same alert as it is found now. One that got worse is news to whoever knew it.
-    fn found(&self, item: &AlertItem, now: Timestamp) -> Self {
+    /// Updates the alert with the current evaluation. A higher severity clears the acknowledgement.
+    fn updated(&self, item: &AlertItem, now: Timestamp) -> Self {
         let same = fingerprint([&self.item]) == fingerprint([item]);
         if same {
             return self.clone();
@@ -170,39 +169,39 @@ impl Alert {
     }
 }
 
-/// A change of one alert.
+/// A state change of one alert.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Transition {
-    /// As it was, if it was.
+pub(crate) struct Transition {
+    /// The alert before; `None` if it is new.
     pub before: Option<Alert>,
-    /// As it is.
+    /// The alert after.
     pub after: Alert,
 }
 
-/// What `verdicts` change, given the newest alert of each rate. A rate of which too little is known
-/// leaves its alert as it is: a new day without a sample is no recovery. An alert whose rule is gone
-/// is resolved.
-pub fn transitions(
+/// The alert changes that `verdicts` cause, given the latest alert of each rate. `Unknown` changes
+/// nothing: a day with too small a sample does not resolve an alert. An alert whose rule was removed is
+/// resolved.
+pub(crate) fn transitions(
     newest: &[Alert],
     verdicts: &[(Rate, Verdict)],
     now: Timestamp,
 ) -> Vec<Transition> {
-    let mut transition = Vec::new();
+    let mut changes = Vec::new();
     for (metric, verdict) in verdicts {
         let before = newest.iter().find(|alert| alert.metric == *metric);
         let open = before.filter(|alert| alert.is_open());
         let after = match (verdict, open) {
             (Verdict::Alert(item), None) => Some(Alert::fired(item, before, now)),
-            (Verdict::Alert(item), Some(open)) => Some(open.found(item, now)),
+            (Verdict::Alert(item), Some(open)) => Some(open.updated(item, now)),
             (Verdict::Healthy, Some(open)) => Some(open.resolved(now)),
             (Verdict::Unknown, _) | (Verdict::Healthy, None) => None,
         };
-        transition.extend(after.map(|after| Transition { before: open.cloned(), after }));
+        changes.extend(after.map(|after| Transition { before: open.cloned(), after }));
     }
     let ruled = |alert: &Alert| verdicts.iter().any(|(metric, _)| *metric == alert.metric);
     for orphan in newest.iter().filter(|alert| alert.is_open() && !ruled(alert)) {
-        transition.push(Transition { before: Some(orphan.clone()), after: orphan.resolved(now) });
+        changes.push(Transition { before: Some(orphan.clone()), after: orphan.resolved(now) });
     }
-    transition.retain(|transition| transition.before.as_ref() != Some(&transition.after));
-    transition
+    changes.retain(|change| change.before.as_ref() != Some(&change.after));
+    changes
 }

@@ -1,44 +1,50 @@
-//! Alerts: when a figure of visitors calls for a person, and how that person is told.
+//! Alerts on visitor KPIs and the notifications they send.
 //!
-//! [`rule`] is what is held against the figures, [`evaluate()`] holds it, [`lifecycle`] follows an alert from
-//! firing to its end, [`notify`] tells whether something is items_to_notify, [`delivery`] when a message is tried
-//! again. [`crate::control::alerts`] puts them together into one change. All of it is pure.
+//! `rule` defines the thresholds and `evaluate` compares the rates with them. `lifecycle`
+//! updates the state of an alert, `notify` decides which messages to send, and `delivery` when a
+//! failed delivery is retried. [`crate::control::alerts`] combines them into one change of the control
+//! state. All functions here are pure.
 
-pub mod delivery;
-pub mod evaluate;
-pub mod lifecycle;
-pub mod notify;
-pub mod rule;
+mod delivery;
+pub(crate) mod evaluate;
+pub(crate) mod lifecycle;
+pub(crate) mod notify;
+mod rule;
+#[cfg(test)]
+mod tests;
 
 use jiff::SignedDuration;
 
 pub use delivery::{Attempt, Delivery, DeliveryState, Outcome};
-pub use evaluate::{AlertItem, AlertLevel, Evaluation, Reason, Severity, Verdict, evaluate};
+#[cfg(test)]
+pub(crate) use evaluate::Verdict;
+pub use evaluate::{AlertCounts, AlertItem, AlertLevel, Evaluation, Reason, Severity};
+pub(crate) use evaluate::{evaluate, fingerprint};
 pub use lifecycle::{Alert, AlertState};
-pub use notify::{Message, fingerprint};
+pub use notify::Message;
 pub use rule::{Rule, Rules};
 
-/// A receiver of messages, as decisions know it.
+/// A configured receiver of alert messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiver {
-    /// The sink's name.
+    /// The sink: `webhook`, `slack`, `discord`, `pagerduty` or `log`.
     pub sink: String,
-    /// A digest of its address.
+    /// A hash of the receiver's address. A new address makes a new receiver.
     pub target: String,
 }
 
-/// What a deployment wants to be told, and how.
+/// Alert settings of a deployment.
 #[derive(Debug, Clone)]
 pub struct AlertOptions {
-    /// The rules.
+    /// The alert rules.
     pub rules: Rules,
-    /// Whether the webhook is switched on.
+    /// Whether the webhook sink is enabled.
     pub webhook_enabled: bool,
-    /// Who is told.
+    /// The receivers of messages.
     pub receivers: Vec<Receiver>,
-    /// An identical payload is not told again within this.
+    /// The minimum time between two messages with the same fingerprint.
     pub cooldown: SignedDuration,
-    /// Whether to tell when nothing is critical any more.
+    /// Whether to send a message when the last critical alert is resolved.
     pub notify_resolved: bool,
 }
 
@@ -54,20 +60,20 @@ impl Default for AlertOptions {
     }
 }
 
-/// Alerts, messages and deliveries that a change brings along: each is inserted, or replaces the one
-/// of its id.
+/// Alerts, messages and deliveries that a change writes. Each is inserted, or replaces the record with
+/// the same id.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AlertRecords {
-    /// Alerts.
+    /// New and updated alerts.
     pub alerts: Vec<Alert>,
-    /// Messages.
+    /// New messages.
     pub messages: Vec<Message>,
-    /// Deliveries.
+    /// New and updated deliveries.
     pub deliveries: Vec<Delivery>,
 }
 
 impl AlertRecords {
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.alerts.is_empty() && self.messages.is_empty() && self.deliveries.is_empty()
     }

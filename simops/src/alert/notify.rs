@@ -1,61 +1,43 @@
-//! Whether what was found is items_to_notify, and the message that tells it. Pure.
+//! Decides which alert messages to send and composes them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::evaluate::{AlertItem, Evaluation, Severity};
+use super::evaluate::{AlertItem, Evaluation, Severity, fingerprint};
 use super::lifecycle::{Alert, AlertState, Transition};
 
-/// A message to people, before it is known to whom.
+/// An alert message, independent of its receivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
-    /// Its name: the same each time it is sent, so that a receiver can tell repetitions.
+    /// Unique id. It is the same for each delivery attempt, so that receivers can detect duplicates.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: Uuid,
     /// `kpi.alert.critical` or `kpi.alert.resolved`.
     pub kind: String,
-    /// What makes it news.
+    /// Identifies the content. Messages with the same fingerprint are subject to the cooldown.
     pub fingerprint: String,
-    /// When it was decided.
+    /// When the message was created.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
-    /// A line for people.
+    /// One line for people.
     pub text: String,
-    /// The figures.
+    /// The payload.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub data: Value,
 }
 
-/// The kind of a message that something is critical.
-pub const CRITICAL: &str = "kpi.alert.critical";
-/// The kind of a message that nothing is any more.
-pub const RESOLVED: &str = "kpi.alert.resolved";
+/// The kind of a message about critical alerts.
+pub(crate) const CRITICAL: &str = "kpi.alert.critical";
+/// The kind of a message that all critical alerts are resolved.
+pub(crate) const RESOLVED: &str = "kpi.alert.resolved";
 
-/// The same for all payloads that agree in their days and in the set of metric, severity and
-/// reasons; values and samples, which drift with every visitor, are no change.
-pub fn fingerprint<'a>(items: impl IntoIterator<Item = &'a AlertItem>) -> String {
-    let mut lines: Vec<_> = items
-        .into_iter()
-        .map(|item| {
-            let mut reasons: Vec<_> = item.reasons.iter().map(|reason| reason.as_str()).collect();
-            reasons.sort_unstable();
-            let (metric, severity) = (item.metric.as_str(), item.severity.as_str());
-            format!("{metric} {} {severity} {}\n", item.day_key, reasons.join(" "))
-        })
-        .collect();
-    lines.sort_unstable();
-    lines.dedup();
-    let digest = Sha256::digest(lines.concat().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What is to be told of `evaluation`: all that is not silenced, if something critical is among it
-/// that nobody has acknowledged. Whether it was told before is another question: [`cooldown_elapsed`].
-pub fn items_to_notify(
+/// The items to notify receivers of: all that are not silenced, provided that one of them is critical
+/// and not acknowledged; otherwise none. Does not consider earlier messages; see
+/// [`cooldown_elapsed`].
+pub(crate) fn items_to_notify(
     evaluation: &Evaluation,
     alerts: &[Alert],
     now: Timestamp,
@@ -63,20 +45,27 @@ pub fn items_to_notify(
     let of = |item: &AlertItem| {
         alerts.iter().find(|alert| alert.is_open() && alert.metric == item.metric)
     };
-    let told = evaluation.items.iter().filter(|item| !of(item).is_some_and(|a| a.is_silenced(now)));
-    let told: Vec<_> = told.cloned().collect();
-    let known = |item: &AlertItem| of(item).is_some_and(|a| a.state == AlertState::Acknowledged);
-    let calls = |item: &AlertItem| item.severity == Severity::Critical && !known(item);
-    if told.iter().any(calls) { told } else { Vec::new() }
+    let is_silenced = |item: &AlertItem| of(item).is_some_and(|alert| alert.is_silenced(now));
+    let is_acknowledged =
+        |item: &AlertItem| of(item).is_some_and(|alert| alert.state == AlertState::Acknowledged);
+    let needs_attention =
+        |item: &AlertItem| item.severity == Severity::Critical && !is_acknowledged(item);
+    let items: Vec<_> =
+        evaluation.items.iter().filter(|item| !is_silenced(item)).cloned().collect();
+    if items.iter().any(needs_attention) { items } else { Vec::new() }
 }
 
-/// Whether a payload that was last told at `last` may be told again at `now`.
-pub fn cooldown_elapsed(last: Option<Timestamp>, now: Timestamp, cooldown: SignedDuration) -> bool {
+/// Whether a message with the same fingerprint as one sent at `last` may be sent again at `now`.
+pub(crate) fn cooldown_elapsed(
+    last: Option<Timestamp>,
+    now: Timestamp,
+    cooldown: SignedDuration,
+) -> bool {
     last.is_none_or(|last| now.duration_since(last) >= cooldown)
 }
 
-/// The message that tells `items`.
-pub fn critical(items: &[AlertItem], environment: &str, now: Timestamp) -> Message {
+/// Composes the message about critical alerts; `items` can also contain warnings.
+pub(crate) fn critical(items: &[AlertItem], environment: &str, now: Timestamp) -> Message {
     let lines: Vec<_> =
         items.iter().map(|item| format!("[{}] {}", item.severity.as_str(), item.message)).collect();
     let count = |severity| items.iter().filter(|item| item.severity == severity).count();
@@ -99,25 +88,25 @@ pub fn critical(items: &[AlertItem], environment: &str, now: Timestamp) -> Messa
     }
 }
 
-/// The message that what was critical is resolved; `None` while something else still is, or when
-/// nothing critical was resolved.
-pub fn resolved(
-    transition: &[Transition],
+/// Composes the message that the critical alerts are resolved. `None` if no critical alert was
+/// resolved or another one still fires.
+pub(crate) fn resolved(
+    transitions: &[Transition],
     evaluation: &Evaluation,
     environment: &str,
     now: Timestamp,
 ) -> Option<Message> {
-    let was_critical = |transition: &&Transition| {
+    let resolves_critical = |transition: &&Transition| {
         let before = transition.before.as_ref();
         !transition.after.is_open() && before.is_some_and(|b| b.severity == Severity::Critical)
     };
-    let ended: Vec<_> =
-        transition.iter().filter(was_critical).map(|transition| &transition.after).collect();
-    if ended.is_empty() || evaluation.counts.critical > 0 {
+    let resolved: Vec<_> =
+        transitions.iter().filter(resolves_critical).map(|transition| &transition.after).collect();
+    if resolved.is_empty() || evaluation.counts.critical > 0 {
         return None;
     }
-    let labels: Vec<_> = ended.iter().map(|alert| alert.item.label.as_str()).collect();
-    let ids: Vec<_> = ended.iter().map(|alert| alert.id).collect();
+    let labels: Vec<_> = resolved.iter().map(|alert| alert.item.label.as_str()).collect();
+    let ids: Vec<_> = resolved.iter().map(|alert| alert.id).collect();
     Some(Message {
         id: Uuid::now_v7(),
         kind: RESOLVED.to_owned(),

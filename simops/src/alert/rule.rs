@@ -1,4 +1,4 @@
-//! The rules: floors, drops against the week before, and the sample below which nothing is said.
+//! Alert rules: floors, drops against the 7-day average, and minimum sample sizes.
 
 use std::collections::BTreeSet;
 
@@ -8,32 +8,32 @@ use crate::kpi::DaySums;
 use crate::kpi::rollup::Rate;
 use crate::{Error, FieldError, Result};
 
-/// What is held against one rate.
+/// The thresholds of one rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The rate.
     pub metric: Rate,
-    /// What people call it.
+    /// The rate's name for people.
     pub label: String,
-    /// Below this it is a warning.
+    /// A rate below this is a warning.
     #[serde(default)]
     pub warning_floor: Option<f64>,
-    /// Below this it is critical.
+    /// A rate below this is critical.
     #[serde(default)]
     pub critical_floor: Option<f64>,
-    /// A drop against the mean of the week before by this share or more is a warning.
+    /// A relative drop against the 7-day average of at least this is a warning.
     #[serde(default)]
     pub warning_drop: Option<f64>,
-    /// By this share or more it is critical.
+    /// A relative drop against the 7-day average of at least this is critical.
     #[serde(default)]
     pub critical_drop: Option<f64>,
-    /// Out of fewer visitors nothing is said.
+    /// The rule is not evaluated for a smaller sample.
     pub minimum_sample: i64,
 }
 
 impl Rule {
-    /// The rollup's field that holds the sample: what the rate is a share of.
+    /// The field of the rollup that contains the sample size, which is the rate's denominator.
     pub fn sample_field(&self) -> &'static str {
         match self.metric {
             Rate::LandingToRunCtr => "landing_view_visitors",
@@ -48,13 +48,13 @@ impl Rule {
         }
     }
 
-    /// The sample of a day.
+    /// The sample size of a day.
     pub fn sample(&self, sums: &DaySums) -> i64 {
         self.metric.fraction(sums).1
     }
 }
 
-/// Rules, one per rate at most.
+/// A valid set of rules with at most one rule per rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules(Vec<Rule>);
 
@@ -87,10 +87,10 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Checked rules.
+    /// Validates rules.
     ///
     /// # Errors
-    /// `Invalid`, naming each field that makes no sense.
+    /// Returns `Invalid`, with each invalid field, if a rule is invalid or a rate has two rules.
     pub fn new(rules: Vec<Rule>) -> Result<Self> {
         let mut wrong = Vec::new();
         let mut seen = BTreeSet::new();
@@ -130,17 +130,18 @@ impl Rules {
                 fail("critical_floor", "must not be above the warning floor");
             }
             if pair(rule.critical_drop, rule.warning_drop).is_some_and(|(c, w)| c < w) {
-                fail("critical_drop", "must not be less than the warning's");
+                fail("critical_drop", "must not be less than the warning drop");
             }
         }
         if wrong.is_empty() { Ok(Self(rules)) } else { Err(Error::invalid_fields(wrong)) }
     }
 
-    /// The rules of a TOML file: tables `[[rule]]` with the fields of [`Rule`]. They replace the
-    /// built-in ones.
+    /// Parses rules from TOML: `[[rule]]` tables with the fields of [`Rule`]. They replace the
+    /// built-in rules.
     ///
     /// # Errors
-    /// `Invalid` for text that is no such file, with the line; and as [`Rules::new`].
+    /// Returns `Invalid` with the line number if the text is not valid TOML or has unknown fields,
+    /// and the errors of [`Rules::new`].
     pub fn from_toml(text: &str) -> Result<Self> {
         let file: File = toml::from_str(text).map_err(|error| {
             let line = error.span().and_then(|span| text.get(..span.start));
@@ -150,7 +151,7 @@ impl Rules {
         Self::new(file.rule)
     }
 
-    /// One after the other.
+    /// Iterates over the rules.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.0.iter()
     }

@@ -1,8 +1,8 @@
-//! What moved between two baselines, beyond what windows differ by anyway.
+//! Finds significant changes between two baselines.
 //!
-//! A figure is compared by its mean over the windows of each side. It has moved when the means are
-//! further apart than the windows' own spread explains: Welch's t-test at 1 %. Figures that exist
-//! once per baseline are shown side by side without a verdict: one value tells nothing of its noise.
+//! A metric is compared by its mean over the windows of each baseline. A change is significant if
+//! Welch's t-test rejects equal means at the 1 % level. Metrics with one value per baseline are listed
+//! next to each other without a verdict, because their variance is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,24 +14,24 @@ use super::window::to_f64;
 use super::{BaselineResponse, WindowRow};
 use crate::{Error, Result};
 
-/// Two baselines compared.
+/// The comparison of two baselines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// When the first was taken.
     pub a: Timestamp,
-    /// When the second was.
+    /// When the second was taken.
     pub b: Timestamp,
-    /// How long the windows of both are.
+    /// The length of the windows of both baselines, in minutes.
     pub window_minutes: i64,
-    /// How it is judged what moved.
+    /// A description of the statistical test.
     pub method: String,
-    /// The names of the figures that moved.
+    /// The names of the metrics with a significant change.
     pub moved: Vec<String>,
-    /// Settings that differ.
+    /// The settings that differ.
     pub settings: Vec<SettingDifference>,
-    /// Figures of the windows.
+    /// The metrics of the windows.
     pub metrics: Vec<MetricComparison>,
-    /// Figures of the latest window, which have no spread.
+    /// Metrics with one value per baseline.
     pub latest: Vec<LatestValue>,
 }
 
@@ -46,40 +46,40 @@ pub struct SettingDifference {
     pub b: Value,
 }
 
-/// A figure of the windows.
+/// The comparison of one window metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricComparison {
-    /// Its name.
+    /// The metric's name.
     pub metric: String,
-    /// Its mean in the first; null without a window that has it.
+    /// The mean in the first baseline; null if no window has a value.
     pub a_mean: Option<f64>,
-    /// Its mean in the second.
+    /// The mean in the second baseline.
     pub b_mean: Option<f64>,
     /// The second mean minus the first.
     pub change: Option<f64>,
-    /// The change over the first mean; null when that is 0.
+    /// The change divided by the first mean; null if that is 0.
     pub change_ratio: Option<f64>,
-    /// A change up to this is noise; null with fewer than two windows on a side.
+    /// The largest change that can be random; null if a baseline has fewer than two values.
     pub noise: Option<f64>,
-    /// Whether it moved; null when that cannot be told.
+    /// Whether the change is significant; null if that is unknown.
     pub moved: Option<bool>,
 }
 
-/// A figure that exists once.
+/// A metric with one value per baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatestValue {
-    /// Its name.
+    /// The metric's name.
     pub metric: String,
-    /// In the first.
+    /// The value in the first baseline.
     pub a: Value,
-    /// In the second.
+    /// The value in the second baseline.
     pub b: Value,
 }
 
-/// What moved from `a` to `b`.
+/// Compares two baselines.
 ///
 /// # Errors
-/// `Rejected` when their windows are of different length: such figures cannot be compared.
+/// Returns `Rejected` if the windows of the baselines have different lengths.
 pub fn compare(a: &BaselineResponse, b: &BaselineResponse) -> Result<Comparison> {
     if a.metrics.window_minutes != b.metrics.window_minutes {
         return Err(Error::rejected(format!(
@@ -89,11 +89,11 @@ pub fn compare(a: &BaselineResponse, b: &BaselineResponse) -> Result<Comparison>
     }
     let metrics: Vec<_> = FIGURES
         .iter()
-        .map(|(name, figure)| {
+        .map(|(name, metric)| {
             let values = |of: &BaselineResponse| -> Vec<f64> {
-                of.metrics.rows.iter().filter_map(figure).collect()
+                of.metrics.rows.iter().filter_map(metric).collect()
             };
-            compared(name, &values(a), &values(b))
+            compare_metric(name, &values(a), &values(b))
         })
         .collect();
     let moved = metrics.iter().filter(|metric| metric.moved == Some(true));
@@ -124,7 +124,7 @@ const FIGURES: [(&str, Figure); 10] = [
     ("invalid_actions", |row| Some(to_f64(row.invalid_actions))),
 ];
 
-fn compared(metric: &str, a: &[f64], b: &[f64]) -> MetricComparison {
+fn compare_metric(metric: &str, a: &[f64], b: &[f64]) -> MetricComparison {
     let (a, b) = (Sample::of(a), Sample::of(b));
     let change = a.mean.zip(b.mean).map(|(a, b)| b - a);
     let noise = noise(&a, &b);
@@ -137,14 +137,14 @@ fn compared(metric: &str, a: &[f64], b: &[f64]) -> MetricComparison {
             .zip(a.mean)
             .and_then(|(change, a)| (a != 0.0).then(|| change / a.abs())),
         noise,
-        moved: change.zip(noise).map(|(change, noise)| change.abs() > noise + ROUNDING),
+        moved: change.zip(noise).map(|(change, noise)| change.abs() > noise + TOLERANCE),
     }
 }
 
-/// Sums of floats differ by so much without meaning it.
-const ROUNDING: f64 = 1e-9;
+/// Differences up to this are floating-point rounding errors.
+const TOLERANCE: f64 = 1e-9;
 
-/// Count, mean and unbiased variance.
+/// The count, mean and unbiased variance of a sample.
 struct Sample {
     n: f64,
     mean: Option<f64>,
@@ -162,19 +162,20 @@ impl Sample {
     }
 }
 
-/// How far apart two means may be by chance.
+/// The largest difference of the means that is not significant at the 1 % level (Welch's t-test).
 fn noise(a: &Sample, b: &Sample) -> Option<f64> {
     let (a, b, va, vb) = (a, b, a.variance? / a.n, b.variance? / b.n);
     let error = va + vb;
     if error <= 0.0 {
         return Some(0.0);
     }
-    let freedom = error.powi(2) / (va.powi(2) / (a.n - 1.0) + vb.powi(2) / (b.n - 1.0));
-    Some(critical_t(freedom) * error.sqrt())
+    let degrees_of_freedom = error.powi(2) / (va.powi(2) / (a.n - 1.0) + vb.powi(2) / (b.n - 1.0));
+    Some(critical_t(degrees_of_freedom) * error.sqrt())
 }
 
-/// Two-sided 1 % points of Student's t; between two degrees of freedom the more careful one holds.
-fn critical_t(freedom: f64) -> f64 {
+/// The two-sided 1 % critical value of Student's t distribution. Degrees of freedom are rounded down
+/// to the next entry of the table.
+fn critical_t(degrees_of_freedom: f64) -> f64 {
     const POINTS: [(f64, f64); 16] = [
         (1.0, 63.657),
         (2.0, 9.925),
@@ -193,8 +194,8 @@ fn critical_t(freedom: f64) -> f64 {
         (60.0, 2.660),
         (120.0, 2.617),
     ];
-    let known = POINTS.iter().rev().find(|(degrees, _)| *degrees <= freedom);
-    known.map_or(POINTS[0].1, |(_, point)| *point)
+    let entry = POINTS.iter().rev().find(|(degrees, _)| *degrees <= degrees_of_freedom);
+    entry.map_or(POINTS[0].1, |(_, point)| *point)
 }
 
 fn settings(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> Vec<SettingDifference> {
@@ -217,7 +218,7 @@ fn latest(a: &BaselineResponse, b: &BaselineResponse) -> Result<Vec<LatestValue>
             serde_json::to_value(of.baseline.provider_failure_window),
         ] {
             let part = part.map_err(|error| {
-                Error::internal("a baseline cannot be written").with_source(error)
+                Error::internal("failed to serialise a baseline").with_source(error)
             })?;
             figures.extend(part.as_object().cloned().unwrap_or_default());
         }
@@ -235,7 +236,7 @@ fn latest(a: &BaselineResponse, b: &BaselineResponse) -> Result<Vec<LatestValue>
 }
 
 impl Comparison {
-    /// The comparison as a table for people.
+    /// Formats the comparison as a text table.
     pub fn table(&self) -> String {
         let mut lines = vec![
             format!("a  {}", self.a),
@@ -248,13 +249,13 @@ impl Comparison {
             ),
         ];
         for metric in &self.metrics {
-            let verdict = match metric.moved {
+            let result = match metric.moved {
                 Some(true) => "MOVED",
                 Some(false) => "noise",
                 None => "too few windows",
             };
             lines.push(format!(
-                "{:<22} {:>12} {:>12} {:>12} {:>9} {:>12}  {verdict}",
+                "{:<22} {:>12} {:>12} {:>12} {:>9} {:>12}  {result}",
                 metric.metric,
                 number(metric.a_mean),
                 number(metric.b_mean),
@@ -266,12 +267,12 @@ impl Comparison {
             ));
         }
         lines.push(String::new());
-        for figure in &self.latest {
+        for value in &self.latest {
             lines.push(format!(
                 "{:<30} {:>20} {:>20}",
-                figure.metric,
-                short(&figure.a),
-                short(&figure.b)
+                value.metric,
+                short(&value.a),
+                short(&value.b)
             ));
         }
         if !self.settings.is_empty() {

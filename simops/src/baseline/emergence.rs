@@ -1,4 +1,4 @@
-//! What the latest window says of the society as a whole.
+//! Metrics of a society as a whole: participation, inequality, coalitions, conflict and cooperation.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,38 +8,40 @@ use super::window::{count, governance_participants, ratio};
 use crate::event::EventTally;
 use crate::event::category;
 
-/// Figures of the latest window. Null: there is nothing to compute it from.
+/// Metrics of the latest window. A metric is null if the events contain no data for it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Emergence {
-    /// Agents that live at its end.
+    /// The number of living agents at the end of the window.
     pub living_agents: Option<i64>,
-    /// Agents that proposed, voted or governed otherwise in it.
+    /// The number of agents with a governance action in the window.
     pub governance_participants: i64,
-    /// The share of the living that did.
+    /// The fraction of living agents with a governance action.
     pub governance_participation_rate: Option<f64>,
-    /// Gini coefficient of what the living own, over all resources: 0 equal, towards 1 unequal.
+    /// The Gini coefficient of the living agents' wealth over all resources: 0 is full equality.
     pub inequality_gini: Option<f64>,
-    /// How much it has changed since the window before.
+    /// The change of the Gini coefficient since the previous window.
     pub inequality_trend: Option<f64>,
-    /// Pairs of agents who voted alike in at least 70 % of at least 2 shared votes.
+    /// The number of pairs of agents that agree in at least 70 % of their common votes, of which
+    /// there are at least two.
     pub coalition_edges: i64,
-    /// Edges that are in this window or in the one before but not in both, over those in either.
+    /// Coalition edges that exist in only one of this window and the previous one, divided by those
+    /// that exist in either.
     pub coalition_churn: Option<f64>,
-    /// Events of agents against each other.
+    /// The number of conflict events.
     pub conflict_events: i64,
-    /// Per action.
+    /// Conflict events per action.
     pub conflict_rate: Option<f64>,
-    /// Events of agents for each other.
+    /// The number of cooperation events.
     pub cooperation_events: i64,
-    /// Per action.
+    /// Cooperation events per action.
     pub cooperation_rate: Option<f64>,
 }
 
 impl Emergence {
-    /// The figures of a window with these events and coalitions, at whose end the living own
-    /// `owned`, and at whose begin they owned `before`.
+    /// Computes the metrics of a window from its event counts and coalitions, and from the
+    /// inventories at its end (`owned`) and at its start (`before`).
     pub fn of(
         tallies: &[EventTally],
         coalitions: Coalitions,
@@ -47,19 +49,20 @@ impl Emergence {
         before: Option<&Inventories>,
     ) -> Self {
         let actions = count(tallies, |class| class.mode.is_some());
-        let about = |word: &str| count(tallies, |class| class.category == word);
-        let (conflict, cooperation) = (about(category::CONFLICT), about(category::COOPERATION));
-        let taking_part = governance_participants(tallies);
+        let in_category = |name: &str| count(tallies, |class| class.category == name);
+        let (conflict, cooperation) =
+            (in_category(category::CONFLICT), in_category(category::COOPERATION));
+        let participants = governance_participants(tallies);
         let number = |agents: usize| i64::try_from(agents).unwrap_or(i64::MAX);
         let living = owned.map(Inventories::living_agents);
         let gini = owned.and_then(Inventories::gini);
         let gini_before = before.and_then(Inventories::gini);
         Self {
             living_agents: living,
-            governance_participants: number(taking_part.len()),
+            governance_participants: number(participants.len()),
             governance_participation_rate: owned.and_then(|owned| {
-                // Who took part may have died since.
-                let alive = taking_part.iter().filter(|agent| owned.is_living(**agent)).count();
+                // A participant may have died since.
+                let alive = participants.iter().filter(|agent| owned.is_living(**agent)).count();
                 ratio(number(alive), owned.living_agents())
             }),
             inequality_gini: gini,

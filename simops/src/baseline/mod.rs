@@ -1,20 +1,22 @@
-//! Baselines: what a simulation looks like now, in figures that can be compared later.
+//! Baselines: metrics of a simulation at one time, for later comparison.
 //!
-//! [`window`] sums the events of a stretch of time, [`votes`] finds who votes alike, [`wealth`] how
-//! what is owned is spread; [`emergence`] puts them together for the latest window. [`snapshot`] is
-//! what a baseline holds, [`files`] how it is kept, [`mod@compare`] what moved between two of them,
-//! [`plot`] a picture. All but `files` is pure.
+//! `window` computes the metrics of a time window, `votes` finds coalitions, `wealth` measures
+//! inequality, and `emergence` combines them for the latest window. `snapshot` defines the content
+//! of a baseline, `files` stores it, `compare` finds significant changes between two baselines,
+//! and `plot` draws one. All functions except those in `files` are pure.
 
-pub mod compare;
-pub mod emergence;
+pub(crate) mod compare;
+mod emergence;
 pub mod files;
 pub mod plot;
-pub mod snapshot;
-pub mod votes;
-pub mod wealth;
-pub mod window;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+pub(crate) mod votes;
+pub(crate) mod wealth;
+pub(crate) mod window;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, LatestValue, MetricComparison, SettingDifference, compare};
 pub use emergence::Emergence;
 pub use snapshot::{Baseline, BaselineResponse, FailureRate, Metrics};
 pub use wealth::{Concentration, Inventories};

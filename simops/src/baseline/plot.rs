@@ -1,4 +1,4 @@
-//! A picture of a baseline's windows: one small chart per figure, as SVG.
+//! Draws the windows of a baseline as SVG, with one small chart per metric.
 
 use std::fmt::Write;
 
@@ -8,12 +8,13 @@ use super::{Metrics, WindowRow};
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 150.0;
 const COLUMNS: usize = 2;
-/// Room around a chart's lines for its title and numbers.
+/// Margins of a chart, for its title and labels.
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 26.0;
-const HEAD: f64 = 44.0;
+/// The height of the document's header.
+const HEADER: f64 = 44.0;
 
 type Figure = fn(&WindowRow) -> Option<f64>;
 
@@ -30,10 +31,11 @@ const FIGURES: [(&str, Figure); 10] = [
     ("Invalid actions", |row| Some(to_f64(row.invalid_actions))),
 ];
 
-/// The windows of `metrics` as an SVG document. A window without a figure is a gap in its line.
+/// Draws the windows of `metrics` as an SVG document. A window without a value leaves a gap in the
+/// line.
 pub fn svg(metrics: &Metrics) -> String {
-    let lines = FIGURES.len().div_ceil(COLUMNS);
-    let (width, height) = (WIDTH * place(COLUMNS), HEAD + HEIGHT * place(lines));
+    let rows = FIGURES.len().div_ceil(COLUMNS);
+    let (width, height) = (WIDTH * as_f64(COLUMNS), HEADER + HEIGHT * as_f64(rows));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" font-family=\"system-ui, sans-serif\" \
@@ -46,9 +48,9 @@ pub fn svg(metrics: &Metrics) -> String {
         minutes = metrics.window_minutes,
     );
     for (index, (title, figure)) in FIGURES.iter().enumerate() {
-        let x = place(index % COLUMNS) * WIDTH;
-        let y = HEAD + place(index / COLUMNS) * HEIGHT;
-        // Writing to a string cannot fail.
+        let x = as_f64(index % COLUMNS) * WIDTH;
+        let y = HEADER + as_f64(index / COLUMNS) * HEIGHT;
+        // Writing to a `String` cannot fail.
         let _ = writeln!(svg, "<g transform=\"translate({x} {y})\">");
         let values: Vec<_> = metrics.rows.iter().map(figure).collect();
         chart(&mut svg, title, &values, metrics);
@@ -59,23 +61,22 @@ pub fn svg(metrics: &Metrics) -> String {
 }
 
 fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metrics) {
-    let most = values.iter().flatten().copied().fold(0.0, f64::max);
-    // A line of nothing but zeros lies on the ground.
-    let scale = if most > 0.0 { most } else { 1.0 };
-    let (right, ground) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-    let step = (right - LEFT) / place(values.len().saturating_sub(1).max(1));
+    let max = values.iter().flatten().copied().fold(0.0, f64::max);
+    let scale = if max > 0.0 { max } else { 1.0 };
+    let (right, axis) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    let step = (right - LEFT) / as_f64(values.len().saturating_sub(1).max(1));
     let _ = write!(
         svg,
         "<text x=\"{LEFT}\" y=\"18\" font-weight=\"600\">{title}</text>\n\
-         <line x1=\"{LEFT}\" y1=\"{ground}\" x2=\"{right}\" y2=\"{ground}\" stroke=\"#9ca3af\"/>\n\
-         <text x=\"{label}\" y=\"{top}\" text-anchor=\"end\" font-size=\"10\">{most}</text>\n\
-         <text x=\"{label}\" y=\"{ground}\" text-anchor=\"end\" font-size=\"10\">0</text>\n",
+         <line x1=\"{LEFT}\" y1=\"{axis}\" x2=\"{right}\" y2=\"{axis}\" stroke=\"#9ca3af\"/>\n\
+         <text x=\"{label}\" y=\"{top}\" text-anchor=\"end\" font-size=\"10\">{max}</text>\n\
+         <text x=\"{label}\" y=\"{axis}\" text-anchor=\"end\" font-size=\"10\">0</text>\n",
         label = LEFT - 6.0,
         top = TOP + 8.0,
-        most = rounded(most),
+        max = rounded(max),
     );
     if let (Some(first), Some(last)) = (metrics.rows.first(), metrics.rows.last()) {
-        let below = ground + 14.0;
+        let below = axis + 14.0;
         let time = |at: jiff::Timestamp| at.strftime("%H:%M").to_string();
         let _ = write!(
             svg,
@@ -89,8 +90,8 @@ fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metric
         .iter()
         .enumerate()
         .map(|(index, value)| {
-            let y = value.map(|value| ground - value / scale * (ground - TOP));
-            (LEFT + place(index) * step, y)
+            let y = value.map(|value| axis - value / scale * (axis - TOP));
+            (LEFT + as_f64(index) * step, y)
         })
         .collect();
     for line in points.split(|(_, y)| y.is_none()).filter(|line| !line.is_empty()) {
@@ -112,6 +113,6 @@ fn rounded(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn place(index: usize) -> f64 {
+fn as_f64(index: usize) -> f64 {
     to_f64(index.try_into().unwrap_or(i64::MAX))
 }

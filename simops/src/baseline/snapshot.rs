@@ -1,4 +1,4 @@
-//! What a baseline holds.
+//! The content of a baseline.
 
 use std::collections::BTreeMap;
 
@@ -10,74 +10,74 @@ use super::{Concentration, Emergence, WindowRow};
 use crate::settings::Effective;
 use crate::usage::Budget;
 
-/// Budget, thresholds and recent failures at one moment.
+/// Thresholds, the day's budget and recent provider failures at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Baseline {
     /// When it was taken.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub generated_at_utc: Timestamp,
-    /// Every budget, cap and stop setting in force.
+    /// The effective values of all budget, cap and stop settings.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub thresholds: BTreeMap<String, Value>,
-    /// What the day has used.
+    /// The usage of the day.
     pub budget_snapshot: Budget,
-    /// How calls went lately.
+    /// The results of recent model calls.
     pub provider_failure_window: FailureRate,
-    /// Where the metrics taken with it lie; null when they were not written.
+    /// The path of the metrics file; null if no files were written.
     pub metrics_path: Option<String>,
 }
 
-/// Calls of the trailing failure window, of any run or none.
+/// Model calls in the trailing failure window, of all runs and outside of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureRate {
-    /// How far it reaches back.
+    /// The length of the window in minutes.
     pub window_minutes: i64,
-    /// Calls that answered.
+    /// Successful calls.
     pub successes: i64,
-    /// Calls that failed.
+    /// Failed calls.
     pub failures: i64,
     /// All calls.
     pub total: i64,
-    /// Share of failed ones; null without calls.
+    /// Failed calls / all calls; null if there were none.
     pub failure_rate: Option<f64>,
 }
 
-/// Windows and what the latest of them shows.
+/// The metrics of several consecutive windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metrics {
-    /// When they were taken: the end of the latest window.
+    /// When the metrics were taken, which is the end of the latest window.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub generated_at_utc: Timestamp,
-    /// How many windows.
+    /// The number of windows.
     pub windows: i64,
-    /// How long each is.
+    /// The length of each window in minutes.
     pub window_minutes: i64,
-    /// The last of the rows.
+    /// The latest window.
     pub latest_window: Option<WindowRow>,
-    /// What it says of the society as a whole.
+    /// Metrics of the society in the latest window.
     pub emergence_metrics_latest_window: Emergence,
-    /// How what is owned now is spread.
+    /// The current distribution of resources.
     pub resource_concentration_now: Concentration,
-    /// Every window, oldest first.
+    /// All windows, oldest first.
     pub rows: Vec<WindowRow>,
 }
 
-/// A baseline together with its metrics: what commands and the API answer.
+/// A baseline with its metrics, as the API and the command line return it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BaselineResponse {
     /// The baseline.
     #[serde(flatten)]
     pub baseline: Baseline,
-    /// Its metrics.
+    /// The metrics of its windows.
     pub metrics: Metrics,
 }
 
 impl Baseline {
-    /// Every budget, cap and stop setting.
+    /// The values of all budget, cap and stop settings.
     pub fn thresholds(settings: &Effective) -> BTreeMap<String, Value> {
         const GROUPS: [&str; 3] = ["LLM_DAILY_BUDGET_", "LLM_MAX_CALLS_", "STOP_"];
         let values = settings.values().iter();
@@ -87,7 +87,7 @@ impl Baseline {
 }
 
 impl Metrics {
-    /// The rows as CSV, with a line of names. A cell that has no figure is empty.
+    /// The windows as CSV with a header line. Missing values are empty cells.
     pub fn csv(&self) -> String {
         let mut text = String::from(
             "window_start_utc,window_end_utc,total_events,total_actions,unique_action_types,\
@@ -119,7 +119,8 @@ impl Metrics {
     }
 }
 
-/// A text from outside as a cell: quoted where RFC 4180 asks for it, and never the begin of a formula.
+/// Formats text from outside as a CSV cell: quoted as RFC 4180 requires, and prefixed so that a
+/// spreadsheet does not read it as a formula.
 fn cell(text: &str) -> String {
     let text = match text.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),

@@ -1,4 +1,4 @@
-//! Who votes alike: coalitions as pairs of agents, and how they change.
+//! Coalitions: pairs of agents that vote alike, and how these pairs change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,54 +6,54 @@ use serde_json::Value;
 
 use crate::event::Event;
 
-/// A pair needs so many votes on the same proposals.
-pub const MIN_SHARED_VOTES: u32 = 2;
-/// And so many of a hundred of them alike.
-pub const MIN_AGREEMENT_PERCENT: u32 = 70;
+/// The minimum number of proposals on which both agents of a pair voted.
+pub(crate) const MIN_SHARED_VOTES: u32 = 2;
+/// The minimum percentage of equal votes on these proposals.
+pub(crate) const MIN_AGREEMENT_PERCENT: u32 = 70;
 
-/// The votes of a window, to be compared pair by pair.
+/// The votes of a window.
 ///
-/// Kept as bits, one per proposal and one per answer to it, so that a pair costs a few instructions
-/// and nothing is held per pair.
+/// For the comparison, each agent's votes are bit sets over proposals and over (proposal, vote)
+/// combinations, so comparing a pair takes few instructions and no memory.
 #[derive(Debug, Clone, Default)]
-pub struct Votes {
+pub(crate) struct Votes {
     proposals: BTreeMap<String, usize>,
     answers: BTreeMap<(usize, String), usize>,
-    // The answer of each agent to each proposal: the last one counts.
+    // The last vote of each agent on each proposal.
     cast: BTreeMap<i64, BTreeMap<usize, usize>>,
 }
 
-/// Edges of two windows compared.
+/// The comparison of the coalition edges of two windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Coalitions {
-    /// Pairs that vote alike now.
+    /// Pairs that agree in the later window.
     pub edges: i64,
-    /// Pairs that do so in one of the windows only.
+    /// Pairs that agree in exactly one of the windows.
     pub changed: i64,
-    /// Pairs that do so in either.
+    /// Pairs that agree in at least one of the windows.
     pub union: i64,
 }
 
 impl Coalitions {
-    /// Changed edges over all edges of both windows; `None` when there are none.
+    /// Changed edges divided by all edges of both windows; `None` if there are none.
     pub fn churn(&self) -> Option<f64> {
         super::window::ratio(self.changed, self.union)
     }
 }
 
 impl Votes {
-    /// Counts a `vote_cast` event. One without agent, proposal or vote says nothing.
-    pub fn add(&mut self, event: &Event) {
-        let said = |name: &str| event.metadata.get(name).filter(|value| !value.is_null());
+    /// Adds a `vote_cast` event. An event without agent, proposal or vote is ignored.
+    pub(crate) fn add(&mut self, event: &Event) {
+        let field = |name: &str| event.metadata.get(name).filter(|value| !value.is_null());
         if let (Some(agent), Some(proposal), Some(vote)) =
-            (event.agent_id, said("proposal_id"), said("vote"))
+            (event.agent_id, field("proposal_id"), field("vote"))
         {
             self.cast(agent, event.run_id.as_deref(), proposal, vote);
         }
     }
 
     fn cast(&mut self, agent: i64, run_id: Option<&str>, proposal: &Value, vote: &Value) {
-        // Proposals of different worlds may have the same number.
+        // Proposals of different runs can have the same id.
         let proposal = format!("{}/{proposal}", run_id.unwrap_or_default());
         let next = self.proposals.len();
         let proposal = *self.proposals.entry(proposal).or_insert(next);
@@ -62,8 +62,8 @@ impl Votes {
         self.cast.entry(agent).or_default().insert(proposal, answer);
     }
 
-    /// The pairs that vote alike in `self`, against those of the window `before`.
-    pub fn coalitions(&self, before: &Self) -> Coalitions {
+    /// Compares the pairs that agree in `self` with those of the window `before`.
+    pub(crate) fn coalitions(&self, before: &Self) -> Coalitions {
         let agents: BTreeSet<i64> = self.cast.keys().chain(before.cast.keys()).copied().collect();
         let agent_votes = |votes: &Self| -> Vec<AgentVotes> {
             agents.iter().map(|agent| votes.agent_votes(*agent)).collect()
@@ -95,7 +95,7 @@ impl Votes {
     }
 }
 
-/// Which proposals an agent voted on, and how.
+/// The votes of one agent as bit sets.
 struct AgentVotes {
     proposals: Bits,
     answers: Bits,

@@ -1,4 +1,4 @@
-//! How what is owned is spread over the living.
+//! Distribution of wealth among living agents.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde_json::Value;
 
 use crate::event::Event;
 
-/// What each living agent owns, by resource.
+/// The inventory of each living agent: amounts by resource.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Inventories(BTreeMap<i64, BTreeMap<String, f64>>);
 
-/// Resources now: their totals, and how much the richest have of all of them.
+/// Totals of all resources and the share of the richest agents.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Concentration {
-    /// What the living own, by resource.
+    /// The total amount owned by living agents, by resource.
     pub resource_totals: BTreeMap<String, f64>,
-    /// The richest agent's share of everything; null when nobody owns anything.
+    /// The richest agent's share of all resources; null if no agent owns anything.
     pub top1_share: Option<f64>,
-    /// The share of the ten richest.
+    /// The share of the ten richest agents.
     pub top10_share: Option<f64>,
 }
 
 impl Inventories {
-    /// What an [`inventory_snapshot`](crate::event::kind::INVENTORY_SNAPSHOT) says; `None` when it
-    /// carries no list of inventories. An entry without an agent is left out.
+    /// Reads an [`inventory_snapshot`](crate::event::kind::INVENTORY_SNAPSHOT) event; `None` if it has
+    /// no list of inventories. Entries without an agent id are ignored.
     pub fn of_event(event: &Event) -> Option<Self> {
         let entries = event.metadata.get("inventories")?.as_array()?;
         let owned = entries.iter().filter_map(|entry| {
@@ -35,9 +35,9 @@ impl Inventories {
         Some(Self(owned.collect()))
     }
 
-    /// What the documents of a world say: each named `agent/…` is an agent with its `number`; it owns
-    /// what its `stock` says, and does not live when its `state` is `dead`. `None` when there is no
-    /// such document.
+    /// Reads the documents of a world; `None` if it has no agent documents. An agent document is
+    /// named `agent/…` and has the fields `number`, `stock` (amounts by resource) and `state`. Agents
+    /// in state `dead` are ignored.
     pub fn of_documents<'a>(
         documents: impl IntoIterator<Item = (&'a String, &'a Value)>,
     ) -> Option<Self> {
@@ -51,22 +51,23 @@ impl Inventories {
         Some(Self(living.map(|(number, _, stock)| (number, amounts(stock))).collect()))
     }
 
-    /// How many live.
+    /// The number of living agents.
     pub fn living_agents(&self) -> i64 {
         self.0.len().try_into().unwrap_or(i64::MAX)
     }
 
-    /// Whether an agent lives.
+    /// Whether an agent is alive.
     pub fn is_living(&self, agent: i64) -> bool {
         self.0.contains_key(&agent)
     }
 
-    /// How unequal the living are in what they own together of all resources; `None` without any.
+    /// The Gini coefficient of the agents' wealth, which is the sum of all their amounts; `None`
+    /// without agents.
     pub fn gini(&self) -> Option<f64> {
         gini(&self.wealth())
     }
 
-    /// Totals and the shares of the richest.
+    /// The totals and the shares of the richest agents.
     pub fn concentration(&self) -> Concentration {
         let mut resource_totals = BTreeMap::new();
         for (resource, amount) in self.0.values().flatten() {
@@ -87,7 +88,7 @@ impl Inventories {
     }
 }
 
-/// Every number beside the agent's own. What is below nothing, or no number at all, is not owned.
+/// All numeric fields except `agent_id`. Negative values and other types are ignored.
 fn amounts(entry: &Value) -> BTreeMap<String, f64> {
     let fields = entry.as_object().into_iter().flatten();
     let owned = fields.filter(|(name, _)| *name != "agent_id").filter_map(|(name, value)| {
@@ -97,11 +98,9 @@ fn amounts(entry: &Value) -> BTreeMap<String, f64> {
     owned.collect()
 }
 
-/// The Gini coefficient of amounts that are not negative: 0 when all are equal, towards 1 when one
-/// has everything; `None` of none.
-///
-/// Half the mean difference of all pairs over the mean, computed from the sorted amounts.
-pub fn gini(amounts: &[f64]) -> Option<f64> {
+/// The Gini coefficient of non-negative amounts: 0 if all are equal, close to 1 if one has everything;
+/// `None` for an empty slice.
+pub(crate) fn gini(amounts: &[f64]) -> Option<f64> {
     if amounts.is_empty() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The figures of one window, out of its events counted by class.
+//! The metrics of a time window, computed from event counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,42 +8,43 @@ use serde::{Deserialize, Serialize};
 use crate::event::category;
 use crate::event::{EventClass, EventTally, EventWindow};
 
-/// One window's figures. Shares and the index are null when there is nothing to share.
+/// The metrics of one window. Shares and the Herfindahl index are null without actions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WindowRow {
-    /// Events at this time lie before the window.
+    /// Start of the window (exclusive).
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub window_start_utc: Timestamp,
-    /// Events at this time lie in it.
+    /// End of the window (inclusive).
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub window_end_utc: Timestamp,
-    /// All events.
+    /// The number of events.
     pub total_events: i64,
-    /// Those that are actions of agents.
+    /// The number of actions.
     pub total_actions: i64,
-    /// How many types of action there were.
+    /// The number of distinct action types.
     pub unique_action_types: i64,
-    /// How mixed they were: Shannon entropy over action types, in bits; 0 without actions.
+    /// The Shannon entropy of the action types in bits; 0 without actions.
     pub action_entropy_bits: f64,
-    /// The most frequent type; of several the first by name.
+    /// The most frequent action type; the first by name if several are equally frequent.
     pub top_action: Option<String>,
-    /// Its share of the actions.
+    /// The share of that type in all actions.
     pub top_action_share: Option<f64>,
-    /// The busiest agent's share of the actions that have an agent.
+    /// The most active agent's share of the actions that have an agent.
     pub top_agent_share: Option<f64>,
-    /// Herfindahl index of the agents' shares: 1 when one acts alone, 1/n when n act equally.
+    /// The Herfindahl index of the agents' shares: 1 for a single agent, 1/n for n equally active
+    /// agents.
     pub agent_hhi: Option<f64>,
-    /// Events about proposals, votes and laws.
+    /// The number of governance events.
     pub governance_events: i64,
-    /// Events that make somebody keep a rule.
+    /// The number of events that enforce a rule.
     pub enforcement_events: i64,
-    /// Actions that were not possible.
+    /// The number of actions that the rules did not allow.
     pub invalid_actions: i64,
 }
 
 impl WindowRow {
-    /// The figures of `window`, whose events are `tallies`.
+    /// Computes the metrics of `window` from its event counts.
     pub fn of(window: EventWindow, tallies: &[EventTally]) -> Self {
         let by_type = actions_by(tallies, |class| Some(class.event_type.clone()));
         let by_agent = actions_by(tallies, |class| class.agent_id);
@@ -69,9 +70,9 @@ impl WindowRow {
     }
 }
 
-/// `count` windows of `length` that follow each other and end at `end`, oldest first. Fewer when
-/// time does not reach back so far.
-pub fn windows(end: Timestamp, count: usize, length: SignedDuration) -> Vec<EventWindow> {
+/// `count` consecutive windows of `length`, the last of which ends at `end`, oldest first. Returns
+/// fewer if a window would begin before the earliest representable time.
+pub(crate) fn windows(end: Timestamp, count: usize, length: SignedDuration) -> Vec<EventWindow> {
     let mut windows = Vec::with_capacity(count);
     let mut until = end;
     for _ in 0..count {
@@ -83,8 +84,8 @@ pub fn windows(end: Timestamp, count: usize, length: SignedDuration) -> Vec<Even
     windows
 }
 
-/// The agents that took part in governance by an action.
-pub fn governance_participants(tallies: &[EventTally]) -> BTreeSet<i64> {
+/// The agents with a governance action.
+pub(crate) fn governance_participants(tallies: &[EventTally]) -> BTreeSet<i64> {
     let governed = tallies
         .iter()
         .map(|tally| &tally.class)
@@ -92,25 +93,25 @@ pub fn governance_participants(tallies: &[EventTally]) -> BTreeSet<i64> {
     governed.filter_map(|class| class.agent_id).collect()
 }
 
-/// How many events are of a class that is `wanted`.
-pub fn count(tallies: &[EventTally], wanted: impl Fn(&EventClass) -> bool) -> i64 {
-    tallies.iter().filter(|tally| wanted(&tally.class)).map(|tally| tally.count).sum()
+/// The number of events whose class matches the predicate.
+pub(crate) fn count(tallies: &[EventTally], matches: impl Fn(&EventClass) -> bool) -> i64 {
+    tallies.iter().filter(|tally| matches(&tally.class)).map(|tally| tally.count).sum()
 }
 
-/// `part / whole`; `None` when there is no whole.
-pub fn ratio(part: i64, whole: i64) -> Option<f64> {
+/// `part / whole`; `None` if `whole` is 0.
+pub(crate) fn ratio(part: i64, whole: i64) -> Option<f64> {
     (whole != 0).then(|| to_f64(part) / to_f64(whole))
 }
 
-/// Shannon entropy of shares, in bits.
-pub fn entropy_bits(shares: &[f64]) -> f64 {
+/// The Shannon entropy of shares in bits.
+pub(crate) fn entropy_bits(shares: &[f64]) -> f64 {
     let bits: f64 = shares.iter().filter(|share| **share > 0.0).map(|p| -p * p.log2()).sum();
-    // Of none and of a single share it comes out as -0.
+    // Turns -0.0, the result for an empty slice or a single share, into 0.0.
     bits + 0.0
 }
 
 /// The sum of the squares of shares.
-pub fn herfindahl(shares: &[f64]) -> f64 {
+pub(crate) fn herfindahl(shares: &[f64]) -> f64 {
     shares.iter().map(|share| share * share).sum()
 }
 
@@ -128,7 +129,7 @@ fn actions_by<K: Ord>(
 }
 
 fn top(counts: &BTreeMap<String, i64>) -> Option<(&String, &i64)> {
-    // The last of equals is the greatest, so the order is turned round.
+    // `max_by_key` returns the last maximum; the first by name is wanted.
     counts.iter().rev().max_by_key(|(_, count)| **count)
 }
 

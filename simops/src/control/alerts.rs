@@ -1,4 +1,4 @@
-//! From facts to a change: what an evaluation, a person's word or a replay makes true.
+//! Computes the change that an evaluation, an operator's action on an alert or a replay makes.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,83 +8,85 @@ use super::{Change, Context, ControlState};
 use crate::alert::evaluate::{Evaluation, evaluate};
 use crate::alert::lifecycle::{Transition, transitions};
 use crate::alert::notify::{self, Message};
-use crate::alert::{Alert, AlertItem, AlertOptions, AlertRecords, Delivery, Receiver};
+use crate::alert::{Alert, AlertItem, AlertOptions, AlertRecords, Delivery, Receiver, fingerprint};
 use crate::event::{NewEvent, kind};
 use crate::kpi::summary::Days;
 use crate::{Error, Result};
 
-/// What an evaluation is decided on.
+/// The data that an evaluation reads.
 #[derive(Debug)]
-pub struct EvaluationInput<'a> {
-    /// The sums of the days that count.
+pub(crate) struct EvaluationInput<'a> {
+    /// The sums of the days to evaluate.
     pub days: &'a Days,
-    /// The newest alert of each rate.
+    /// The latest alert of each rate.
     pub newest: &'a [Alert],
-    /// The day it is.
+    /// The current UTC day.
     pub today: Date,
 }
 
-/// An evaluation on its way: what it found, and the payload it would tell.
+/// An evaluation, the alert transitions it causes and the items to notify receivers of.
 #[derive(Debug)]
-pub struct AlertUpdate {
+pub(crate) struct AlertUpdate {
     evaluation: Evaluation,
-    transition: Vec<Transition>,
-    told: Vec<AlertItem>,
+    transitions: Vec<Transition>,
+    items: Vec<AlertItem>,
 }
 
 impl AlertUpdate {
-    /// What the rules find.
-    pub fn of(options: &AlertOptions, facts: &EvaluationInput<'_>, now: Timestamp) -> Self {
-        let verdicts = evaluate(&options.rules, facts.days, facts.today);
-        let transition = transitions(facts.newest, &verdicts, now);
+    /// Evaluates the rules.
+    pub(crate) fn of(options: &AlertOptions, input: &EvaluationInput<'_>, now: Timestamp) -> Self {
+        let verdicts = evaluate(&options.rules, input.days, input.today);
+        let transitions = transitions(input.newest, &verdicts, now);
         let evaluation = Evaluation::of(&verdicts);
-        let mut alerts: Vec<_> =
-            transition.iter().map(|transition| transition.after.clone()).collect();
-        let is_moved = |alert: &Alert| transition.iter().any(|m| m.after.metric == alert.metric);
-        alerts.extend(facts.newest.iter().filter(|alert| !is_moved(alert)).cloned());
-        let told = notify::items_to_notify(&evaluation, &alerts, now);
-        Self { evaluation, transition, told }
+        let mut alerts: Vec<_> = transitions.iter().map(|change| change.after.clone()).collect();
+        let has_changed =
+            |alert: &Alert| transitions.iter().any(|change| change.after.metric == alert.metric);
+        alerts.extend(input.newest.iter().filter(|alert| !has_changed(alert)).cloned());
+        let items = notify::items_to_notify(&evaluation, &alerts, now);
+        Self { evaluation, transitions, items }
     }
 
-    /// The fingerprint of what would be told; `None` when nothing would.
-    pub fn fingerprint(&self) -> Option<String> {
-        (!self.told.is_empty()).then(|| notify::fingerprint(&self.told))
+    /// The fingerprint of the message to send; `None` if there is nothing to send.
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        (!self.items.is_empty()).then(|| fingerprint(&self.items))
     }
 
-    /// The change it makes. `last_told` is when its payload was last told, `gone` says which
-    /// receivers are no more. Empty when there is nothing new.
-    pub fn change(
+    /// The resulting change: alerts, messages with their deliveries, audit rows and events. Empty
+    /// if nothing changed. `last_sent` is when a message with this fingerprint was last sent.
+    /// `is_gone` returns whether a receiver has answered 410 Gone.
+    pub(crate) fn change(
         &self,
         state: &ControlState,
         options: &AlertOptions,
-        last_told: Option<Timestamp>,
-        gone: impl Fn(&Receiver) -> bool,
+        last_sent: Option<Timestamp>,
+        is_gone: impl Fn(&Receiver) -> bool,
         context: &Context<'_>,
     ) -> Change {
         let (now, environment) = (context.now, context.environment.as_str());
         let mut alert_records = AlertRecords::default();
-        let mut tell = |message: Message| {
+        let mut send = |message: Message| {
             for receiver in &options.receivers {
                 let Receiver { sink, target } = receiver;
-                let delivery = Delivery::new(message.id, sink, target, gone(receiver), now);
+                let delivery = Delivery::new(message.id, sink, target, is_gone(receiver), now);
                 alert_records.deliveries.push(delivery);
             }
             alert_records.messages.push(message);
         };
         if !options.receivers.is_empty() {
-            if !self.told.is_empty() && notify::cooldown_elapsed(last_told, now, options.cooldown) {
-                tell(notify::critical(&self.told, environment, now));
+            if !self.items.is_empty() && notify::cooldown_elapsed(last_sent, now, options.cooldown)
+            {
+                send(notify::critical(&self.items, environment, now));
             }
             if options.notify_resolved {
-                let ended = notify::resolved(&self.transition, &self.evaluation, environment, now);
-                ended.into_iter().for_each(tell);
+                let resolved =
+                    notify::resolved(&self.transitions, &self.evaluation, environment, now);
+                resolved.into_iter().for_each(send);
             }
         }
-        alert_records.alerts =
-            self.transition.iter().map(|transition| transition.after.clone()).collect();
-        let audit = self.transition.iter().map(audited).collect();
+        alert_records.alerts = self.transitions.iter().map(|change| change.after.clone()).collect();
+        let audit = self.transitions.iter().map(audit_row).collect();
         let events =
-            self.transition.iter().filter_map(|transition| told(transition, context)).collect();
+            self.transitions.iter().filter_map(|change| event_of(change, context)).collect();
         Change::of_records(state, audit, events, alert_records, context)
     }
 }
@@ -92,34 +94,42 @@ impl AlertUpdate {
 /// The change that acknowledges an alert.
 ///
 /// # Errors
-/// `Conflict` when it is resolved.
-pub fn acknowledge(state: &ControlState, alert: &Alert, context: &Context<'_>) -> Result<Change> {
+/// Returns `Conflict` if the alert is resolved.
+pub(crate) fn acknowledge(
+    state: &ControlState,
+    alert: &Alert,
+    context: &Context<'_>,
+) -> Result<Change> {
     let after = alert.acknowledged(context.actor, context.now)?;
-    Ok(of_one(state, alert, after, context))
+    Ok(change_of_alert(state, alert, after, context))
 }
 
-/// The change that silences an alert, or ends its silence.
+/// The change that silences an alert until `until`, or ends the silence if that is `None`.
 ///
 /// # Errors
-/// `Conflict` when it is resolved.
-pub fn silence(
+/// Returns `Conflict` if the alert is resolved.
+pub(crate) fn silence(
     state: &ControlState,
     alert: &Alert,
     until: Option<Timestamp>,
     context: &Context<'_>,
 ) -> Result<Change> {
     let after = alert.silenced(context.actor, until, context.now)?;
-    Ok(of_one(state, alert, after, context))
+    Ok(change_of_alert(state, alert, after, context))
 }
 
-/// The change that has a delivery tried again, whatever became of it.
+/// The change that schedules a delivery again, in any state.
 ///
 /// # Errors
-/// `Conflict` when it is about to be tried anyway.
-pub fn replay(state: &ControlState, delivery: &Delivery, context: &Context<'_>) -> Result<Change> {
+/// Returns `Conflict` if the delivery is already due.
+pub(crate) fn replay(
+    state: &ControlState,
+    delivery: &Delivery,
+    context: &Context<'_>,
+) -> Result<Change> {
     let after = delivery.replayed(context.now);
     if after == *delivery {
-        return Err(Error::conflict(format!("delivery {} is about to be tried", delivery.id)));
+        return Err(Error::conflict(format!("delivery {} is already due", delivery.id)));
     }
     let row = |delivery: &Delivery| json!({ "id": delivery.id, "state": delivery.state });
     let audit = vec![(format!("DELIVERY:{}", delivery.sink), row(delivery), row(&after))];
@@ -127,29 +137,35 @@ pub fn replay(state: &ControlState, delivery: &Delivery, context: &Context<'_>) 
     Ok(Change::of_records(state, audit, Vec::new(), alert_records, context))
 }
 
-fn of_one(state: &ControlState, before: &Alert, after: Alert, context: &Context<'_>) -> Change {
+fn change_of_alert(
+    state: &ControlState,
+    before: &Alert,
+    after: Alert,
+    context: &Context<'_>,
+) -> Change {
     if after == *before {
         return Change::of_records(state, Vec::new(), Vec::new(), AlertRecords::default(), context);
     }
     let transition = Transition { before: Some(before.clone()), after };
-    let audit = vec![audited(&transition)];
+    let audit = vec![audit_row(&transition)];
     let alert_records = AlertRecords { alerts: vec![transition.after], ..AlertRecords::default() };
     Change::of_records(state, audit, Vec::new(), alert_records, context)
 }
 
-fn audited(transition: &Transition) -> (String, Value, Value) {
+fn audit_row(transition: &Transition) -> (String, Value, Value) {
     let before = transition.before.as_ref().map_or(Value::Null, Alert::audited);
     (transition.after.audit_key(), before, transition.after.audited())
 }
 
-/// The event that tells a change; only beginnings and ends are worth one.
-fn told(transition: &Transition, context: &Context<'_>) -> Option<NewEvent> {
+/// The event for a transition; only a new or a resolved alert has one.
+fn event_of(transition: &Transition, context: &Context<'_>) -> Option<NewEvent> {
     let alert = &transition.after;
     let (event_type, text) = match (&transition.before, alert.is_open()) {
         (None, _) => (kind::KPI_ALERT_FIRED, alert.item.message.clone()),
-        (Some(_), false) => {
-            (kind::KPI_ALERT_RESOLVED, format!("{} is well again", alert.item.label))
-        }
+        (Some(_), false) => (
+            kind::KPI_ALERT_RESOLVED,
+            format!("{} is within its thresholds again", alert.item.label),
+        ),
         (Some(_), true) => return None,
     };
     let event = NewEvent::new(event_type, text, context.now)

@@ -47,7 +47,7 @@ pub struct AuditHead {
 
 /// Why a trail does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Tampered {
+pub(crate) enum Tampered {
     /// A row does not match its hash, or its predecessor was changed.
     #[error("audit row {0} does not match its hash: it or a row before it was changed")]
     Edited(i64),
@@ -109,14 +109,14 @@ impl AuditRow {
 
 /// A verification that reads the trail in pieces, oldest first.
 #[derive(Debug, Default)]
-pub struct Verifier {
+pub(crate) struct Verifier {
     head: AuditHead,
     remembered: Vec<AuditHead>,
 }
 
 impl Verifier {
     /// A verification that also compares with these heads.
-    pub fn remembering(remembered: impl IntoIterator<Item = AuditHead>) -> Self {
+    pub(crate) fn remembering(remembered: impl IntoIterator<Item = AuditHead>) -> Self {
         Self { head: AuditHead::default(), remembered: remembered.into_iter().collect() }
     }
 
@@ -124,7 +124,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Returns the first fault.
-    pub fn check(&mut self, rows: &[AuditRow]) -> Result<(), Tampered> {
+    pub(crate) fn check(&mut self, rows: &[AuditRow]) -> Result<(), Tampered> {
         for row in rows {
             let expected = self.head.id + 1;
             if row.id != expected {
@@ -145,7 +145,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Returns [`Tampered::Truncated`] when a remembered head lies beyond it.
-    pub fn finish(self) -> Result<AuditHead, Tampered> {
+    pub(crate) fn finish(self) -> Result<AuditHead, Tampered> {
         match self.remembered.iter().map(|head| head.id).max() {
             Some(remembered) if remembered > self.head.id => {
                 Err(Tampered::Truncated { remembered, found: self.head.id })
@@ -159,7 +159,7 @@ impl Verifier {
 ///
 /// # Errors
 /// Returns the first fault.
-pub fn verify(
+pub(crate) fn verify(
     rows: &[AuditRow],
     remembered: impl IntoIterator<Item = AuditHead>,
 ) -> Result<AuditHead, Tampered> {

@@ -1,20 +1,36 @@
 //! A decided change: the next state, and everything that is stored in the same transaction.
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::{AuditRow, Context, ControlState};
+use super::{AuditRow, ControlState, Environment};
 use crate::alert::AlertRecords;
 use crate::digest::{Digest, DigestStatus};
-use crate::event::NewEvent;
+use crate::event::{NewEvent, kind};
 use crate::run::RunRecord;
-use crate::settings::{Effective, key};
+use crate::settings::{Effective, Registry, key};
 
 /// The audit key of the production mark.
-pub const PRODUCTION_MARK: &str = "PRODUCTION_MARK";
+pub(super) const PRODUCTION_MARK: &str = "PRODUCTION_MARK";
 /// The audit key of a change of world.
-pub const WORLD_EPOCH: &str = "WORLD_EPOCH";
+pub(super) const WORLD_EPOCH: &str = "WORLD_EPOCH";
 /// The audit key of a change of a digest's status, before its name.
-pub const DIGEST: &str = "DIGEST:";
+pub(super) const DIGEST: &str = "DIGEST:";
+
+/// Actor, time, environment and reason of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The settings known.
+    pub registry: &'a Registry,
+    /// The environment whose rules apply.
+    pub environment: Environment,
+    /// The actor.
+    pub actor: &'a str,
+    /// The reason, if one was given.
+    pub reason: Option<&'a str>,
+    /// The time of the decision.
+    pub now: Timestamp,
+}
 
 /// What one commit stores.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +114,17 @@ impl<'a> ChangeBuilder<'a> {
     pub(super) fn put_run(&mut self, run: RunRecord) {
         self.next.run = Some(run.clone());
         self.run = Some(run);
+    }
+
+    /// Reopens a run that a guardrail ended; the event records when and why it had ended.
+    pub(super) fn reopen(&mut self, state: &ControlState) {
+        let Some(run) = &state.run else { return };
+        let previous = json!({ "ended_at": run.ended_at, "end_reason": run.end_reason });
+        self.set(key::ACTIVE, true);
+        self.put_run(run.reopened());
+        let text = format!("Run {} was resumed after a guardrail had stopped it", run.run_id);
+        let event = self.event(kind::RUN_RESUMED, text).with("previous_end", previous);
+        self.add_event(event);
     }
 
     /// Stores a digest whose status was `before`, or that is new.

@@ -1,21 +1,20 @@
 //! The run rules: a pure function from state, command and time to a change or a rejection.
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::change::{Change, ChangeBuilder, PRODUCTION_MARK};
+use super::change::{Change, ChangeBuilder, Context, PRODUCTION_MARK};
 use super::digests::NewDigest;
-use super::{ControlState, Environment, WritePolicy};
+use super::{ControlState, WritePolicy};
 use crate::digest::{self, DigestStatus};
 use crate::event::kind;
 use crate::run::rules::RunPlan;
 use crate::run::{EndedBy, RunMode};
-use crate::settings::{Overrides, Registry, key};
+use crate::settings::{Overrides, key};
 use crate::{Error, Result};
 
 /// A command of a person, a script or simops itself.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub(crate) enum Command {
     /// Start a run.
     Start(Box<Start>),
     /// End the current run, if one is open, and pause.
@@ -69,7 +68,7 @@ pub enum Command {
 
 /// A start with the facts that only the store knows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Start {
+pub(crate) struct Start {
     /// The checked request.
     pub plan: RunPlan,
     /// The name of the run: the requested one, or a free one.
@@ -82,21 +81,6 @@ pub struct Start {
     pub new_epoch: Option<i64>,
 }
 
-/// Actor, time, environment and reason of a command.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The settings known.
-    pub registry: &'a Registry,
-    /// The environment whose rules apply.
-    pub environment: Environment,
-    /// The actor.
-    pub actor: &'a str,
-    /// The reason, if one was given.
-    pub reason: Option<&'a str>,
-    /// The time of the decision.
-    pub now: Timestamp,
-}
-
 /// The change that `command` makes to `state`; empty when the state already is as requested.
 ///
 /// Pause, stop and degrade are never rejected, whatever the state.
@@ -104,7 +88,11 @@ pub struct Context<'a> {
 /// # Errors
 /// Returns `Conflict` naming the run or control in the way, `Rejected` when a run that the request
 /// names does not exist, and `Forbidden` for a reset in production.
-pub fn decide(state: &ControlState, command: &Command, context: &Context<'_>) -> Result<Change> {
+pub(crate) fn decide(
+    state: &ControlState,
+    command: &Command,
+    context: &Context<'_>,
+) -> Result<Change> {
     let mut change = ChangeBuilder::new(state, context);
     match command {
         Command::Start(start) => begin(&mut change, state, start, context)?,
@@ -259,20 +247,9 @@ pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Re
     if run.is_open() {
         change.add_event(event);
     } else {
-        reopen(change, state);
+        change.reopen(state);
     }
     Ok(())
-}
-
-/// Reopens a run that a guardrail ended; the event records when and why it had ended.
-pub(super) fn reopen(change: &mut ChangeBuilder<'_>, state: &ControlState) {
-    let Some(run) = &state.run else { return };
-    let previous = json!({ "ended_at": run.ended_at, "end_reason": run.end_reason });
-    change.set(key::ACTIVE, true);
-    change.put_run(run.reopened());
-    let text = format!("Run {} was resumed after a guardrail had stopped it", run.run_id);
-    let event = change.event(kind::RUN_RESUMED, text).with("previous_end", previous);
-    change.add_event(event);
 }
 
 fn set_mode(change: &mut ChangeBuilder<'_>, state: &ControlState, mode: RunMode) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// A new digest with the facts that only the store knows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewDigest {
+pub(crate) struct NewDigest {
     /// The digest; slug, times and actors are set when it is stored.
     pub digest: Digest,
     /// Every digest of its anchor date.
@@ -20,7 +20,7 @@ pub struct NewDigest {
 
 /// What happens when the anchor date has a digest already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfExists {
+pub(crate) enum IfExists {
     /// Return it, unless it was discarded.
     ReturnUndiscarded,
     /// Return it, whatever its status is.

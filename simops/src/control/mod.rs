@@ -1,22 +1,26 @@
 //! Control state: one small aggregate with a generation.
 //!
-//! [`decide()`] turns [`state`], command and time into a [`change::Change`] or a rejection, [`audit`]
-//! chains the audit rows, [`alerts`] and [`digests`] decide their changes, and [`presence`] derives the acknowledged run state. [`Write`] and
-//! [`WriteRules`] say who may write. All of it is pure; a store applies a change in one commit.
+//! `decide` turns `state`, command and time into a [`change::Change`] or a rejection, `audit`
+//! chains the audit rows, `alerts` and `digests` decide their changes, and `presence` derives the
+//! acknowledged run state. [`Write`] and [`WriteRules`] say who may write. All of it is pure; a
+//! store applies a change in one commit.
 
-pub mod alerts;
-pub mod audit;
-pub mod change;
-pub mod decide;
-pub mod digests;
+pub(crate) mod alerts;
+pub(crate) mod audit;
+mod change;
+pub(crate) mod decide;
+pub(crate) mod digests;
 mod patch;
-pub mod presence;
-pub mod state;
+pub(crate) mod presence;
+mod state;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use audit::{AuditHead, AuditRow};
 pub use change::Change;
-pub use decide::{Command, Context, decide};
+pub(crate) use change::Context;
+pub(crate) use decide::{Command, decide};
 pub use presence::{HostReport, HostState, RunState};
 pub use state::{ControlState, Environment, RunGate};
 pub use write::{Write, WriteGate, WritePolicy, WriteRules};

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value};
 
 use super::change::ChangeBuilder;
-use super::decide::reopen;
 use super::{Context, ControlState};
 use crate::event::kind;
 use crate::settings::{Effective, Overrides, key, validate};
@@ -26,7 +25,7 @@ pub(super) fn patch(
 
     let enabled = !before.flag(key::ACTIVE) && after.flag(key::ACTIVE);
     if enabled && state.run.as_ref().is_some_and(|run| run.is_resumable()) {
-        reopen(change, state);
+        change.reopen(state);
     }
     if let Some(key) = change.next().disagreement(context.registry) {
         return Err(Error::conflict(instead(key, &after)));

@@ -7,9 +7,9 @@ use super::{ControlState, RunGate};
 use crate::settings::Registry;
 
 /// A host without a report for this long is lost.
-pub const LOST_AFTER: SignedDuration = SignedDuration::from_secs(15);
+pub(crate) const LOST_AFTER: SignedDuration = SignedDuration::from_secs(15);
 /// A lost host is listed for this long.
-pub const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The state that a host reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +107,7 @@ pub enum RunState {
 }
 
 /// The run state that `hosts` have acknowledged at `now`. Lost hosts are ignored.
-pub fn run_state(
+pub(crate) fn run_state(
     state: &ControlState,
     registry: &Registry,
     hosts: &[HostReport],

@@ -1,4 +1,4 @@
-//! What there is to write about: figures of whole UTC days, out of what is kept per day.
+//! The evidence of a digest: summaries of the events and model calls of whole UTC days.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::run::RunRecord;
 use crate::usage::CallTally;
 use crate::{Error, Result};
 
-/// The days of a digest.
+/// The days that a digest covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Period {
@@ -27,47 +27,48 @@ pub struct Period {
 }
 
 impl Period {
-    /// The `days` up to `anchor`, that day included.
+    /// The `days` days that end with `anchor` (inclusive).
     ///
     /// # Errors
-    /// `Invalid` when they lie before all time.
+    /// Returns `Invalid` if the first day is before the earliest representable date.
     pub fn until(anchor: Date, days: i64) -> Result<Self> {
         let back = Span::new().try_days(days - 1).ok();
         let first_day = back.and_then(|back| anchor.checked_sub(back).ok());
         let first_day =
-            first_day.ok_or_else(|| Error::invalid("anchor_date", "lies before all time"))?;
+            first_day.ok_or_else(|| Error::invalid("anchor_date", "is out of range"))?;
         Ok(Self { first_day, last_day: anchor })
     }
 
-    /// The same days as a window of time, to the microsecond.
+    /// The days as a time window.
     ///
     /// # Errors
-    /// `Invalid` when they reach beyond all time.
+    /// Returns `Invalid` if the window exceeds the representable times.
     pub fn window(&self) -> Result<EventWindow> {
-        let begin = |day: Date| {
+        // A window excludes its start, so it begins one microsecond before the day does.
+        let before_midnight = |day: Date| {
             Some(
                 day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp()
                     - SignedDuration::from_micros(1),
             )
         };
         let next = self.last_day.tomorrow().ok();
-        begin(self.first_day)
-            .zip(next.and_then(begin))
+        before_midnight(self.first_day)
+            .zip(next.and_then(before_midnight))
             .map(|(after, until)| EventWindow { after, until })
-            .ok_or_else(|| Error::invalid("anchor_date", "lies beyond all time"))
+            .ok_or_else(|| Error::invalid("anchor_date", "is out of range"))
     }
 }
 
-/// What stands behind a digest.
+/// How well the records of its run support a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verification {
-    /// Model calls and events of its run.
+    /// The run has model calls and events.
     Verified,
-    /// Model calls alone.
+    /// The run has model calls only.
     Partial,
-    /// Neither, or events alone.
+    /// There is no run, or it has no model calls.
     Unverified,
 }
 
@@ -81,7 +82,7 @@ impl Verification {
         }
     }
 
-    /// What so many calls and events make of it.
+    /// The state for a number of calls and events.
     pub fn of(calls: i64, events: i64) -> Self {
         match (calls > 0, events > 0) {
             (true, true) => Self::Verified,
@@ -91,96 +92,96 @@ impl Verification {
     }
 }
 
-/// How many events of a type there were.
+/// The number of events of a type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TypeCount {
-    /// The type.
+    /// The event type.
     pub event_type: String,
-    /// How many.
+    /// The number of events.
     pub events: i64,
-    /// Those of them that are actions of agents.
+    /// The number of these events that are actions.
     pub actions: i64,
 }
 
-/// Activity of some days: `GET activity`, and a part of the evidence.
+/// A summary of the events of several days, as returned by `GET activity`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActivitySummary {
-    /// All events, but for those that tell of digests.
+    /// The number of events, except events about digests.
     pub total_events: i64,
-    /// Those that are actions of agents.
+    /// The number of actions.
     pub total_actions: i64,
-    /// Agents that acted.
+    /// The number of agents with an action.
     pub active_agents: i64,
-    /// How mixed the actions were, in bits.
+    /// The Shannon entropy of the action types in bits.
     pub action_entropy_bits: f64,
-    /// The busiest agent's share of the actions.
+    /// The most active agent's share of the actions.
     pub top_agent_share: Option<f64>,
-    /// Events about proposals, votes and laws.
+    /// The number of governance events.
     pub governance_events: i64,
-    /// Agents that took part in governance.
+    /// The number of agents with a governance action.
     pub governance_participants: i64,
-    /// Events of agents for each other.
+    /// The number of cooperation events.
     pub cooperation_events: i64,
-    /// Events of agents against each other.
+    /// The number of conflict events.
     pub conflict_events: i64,
-    /// Events that make somebody keep a rule.
+    /// The number of events that enforce a rule.
     pub enforcement_events: i64,
-    /// Actions that were not possible.
+    /// The number of actions that the rules did not allow.
     pub invalid_actions: i64,
-    /// Events about survival, most frequent first.
+    /// Event types of the category `survival`, most frequent first.
     pub survival: Vec<TypeCount>,
-    /// All events by type, most frequent first.
+    /// All event types, most frequent first.
     pub by_type: Vec<TypeCount>,
 }
 
-/// Model calls of some days: `GET usage/summary`, and a part of the evidence.
+/// A summary of the model calls of several days, as returned by `GET usage/summary`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CallSummary {
-    /// Calls made.
+    /// All calls.
     pub calls: i64,
-    /// Calls that answered.
+    /// Successful calls.
     pub success_calls: i64,
-    /// Calls that failed.
+    /// Failed calls.
     pub failed_calls: i64,
-    /// Calls that were degraded or took a later route.
+    /// Calls that used a cheaper or a fallback route.
     pub fallback_calls: i64,
-    /// Tokens sent.
+    /// Input tokens.
     pub input_tokens: i64,
-    /// Tokens received.
+    /// Output tokens.
     pub output_tokens: i64,
-    /// What they cost, in USD.
+    /// The cost in USD.
     pub cost_usd: f64,
 }
 
-/// Who lived at the end, and how equal they were.
+/// The population and its inequality at the last inventory snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Population {
-    /// The event that tells it.
+    /// The id of the snapshot event.
     pub event_id: i64,
-    /// When it was told.
+    /// When the snapshot was taken.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
-    /// Agents that lived.
+    /// The number of living agents.
     pub living_agents: i64,
-    /// Gini coefficient of what they owned.
+    /// The Gini coefficient of their wealth.
     pub inequality_gini: Option<f64>,
 }
 
-/// Words of the log that a digest quotes. May hold what agents wrote.
+/// The description of an event that a digest quotes. It can contain text written by agents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Quote {
-    /// The event.
+    /// The id of the event.
     pub event_id: i64,
-    /// Its description.
+    /// The event's description.
     pub text: String,
 }
 
-/// The run a digest is about, in what never changes of it.
+/// The run that a digest is about. Contains only data that no longer changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvidenceRun {
@@ -195,52 +196,53 @@ pub struct EvidenceRun {
     /// When it began.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
-    /// When it ended, if it did in these days.
+    /// When it ended, if that was within the period.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub ended_at: Option<Timestamp>,
-    /// Why.
+    /// Why it ended.
     pub end_reason: Option<String>,
-    /// Its events in these days.
+    /// The number of its events in the period.
     pub events: i64,
-    /// Its model calls in these days.
+    /// The number of its model calls in the period.
     pub calls: i64,
 }
 
-/// All that a digest is written from: `GET digest/evidence`.
+/// All data that a digest is written from, as returned by `GET digest/evidence`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
-    /// The last day.
+    /// The last day of the period.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub anchor_date: Date,
-    /// How many days.
+    /// The length of the period in days.
     pub lookback_days: i64,
-    /// The days.
+    /// The period.
     pub period: Period,
-    /// The run it is about: of those open in these days the one started last that left a trace.
+    /// The run that the digest is about: the latest one that was open in the period and has events
+    /// or model calls in it.
     pub run: Option<EvidenceRun>,
-    /// What stands behind it.
+    /// How well the run's records support the digest.
     pub verification: Verification,
-    /// What happened.
+    /// The events of the period.
     pub activity: ActivitySummary,
-    /// What models were asked.
+    /// The model calls of the period.
     pub calls: CallSummary,
-    /// Who lived at the end.
+    /// The population at the end of the period.
     pub population: Option<Population>,
-    /// Proposals put, the first of them.
+    /// The first proposals of the period.
     pub proposals: Vec<Quote>,
 }
 
 impl ActivitySummary {
-    /// The activity that `days` add up to, of one run or of all.
+    /// Summarises the events of `days`, of one run or of all.
     pub fn of(days: &[DayTally], run_id: Option<&str>) -> Self {
         let tallies = tallies_of(days, run_id);
-        // Only figures that need no window are taken of the row.
-        let nowhere = EventWindow { after: Timestamp::UNIX_EPOCH, until: Timestamp::UNIX_EPOCH };
-        let row = WindowRow::of(nowhere, &tallies);
+        // The window's times are not used below.
+        let unused = EventWindow { after: Timestamp::UNIX_EPOCH, until: Timestamp::UNIX_EPOCH };
+        let row = WindowRow::of(unused, &tallies);
         let acting = tallies.iter().filter(|tally| tally.class.mode.is_some());
         let agents: BTreeSet<_> = acting.filter_map(|tally| tally.class.agent_id).collect();
-        let about = |word: &str| count(&tallies, |class| class.category == word);
+        let in_category = |name: &str| count(&tallies, |class| class.category == name);
         let survival = tallies.iter().filter(|tally| tally.class.category == "survival");
         Self {
             total_events: row.total_events,
@@ -250,8 +252,8 @@ impl ActivitySummary {
             top_agent_share: row.top_agent_share,
             governance_events: row.governance_events,
             governance_participants: number(governance_participants(&tallies).len()),
-            cooperation_events: about(category::COOPERATION),
-            conflict_events: about(category::CONFLICT),
+            cooperation_events: in_category(category::COOPERATION),
+            conflict_events: in_category(category::CONFLICT),
             enforcement_events: row.enforcement_events,
             invalid_actions: row.invalid_actions,
             survival: by_type(survival),
@@ -259,7 +261,7 @@ impl ActivitySummary {
         }
     }
 
-    /// How many events there were of a type.
+    /// The number of events of a type.
     pub fn of_type(&self, event_type: &str) -> i64 {
         let found = self.by_type.iter().find(|count| count.event_type == event_type);
         found.map_or(0, |count| count.events)
@@ -267,7 +269,7 @@ impl ActivitySummary {
 }
 
 impl CallSummary {
-    /// The calls that `tallies` add up to.
+    /// Sums up call counts.
     pub fn of(tallies: &[CallTally]) -> Self {
         let sum = |figure: &dyn Fn(&CallTally) -> i64| tallies.iter().map(figure).sum();
         Self {
@@ -287,7 +289,10 @@ impl CallSummary {
 }
 
 impl EvidenceRun {
-    /// A run with what it left in `period`.
+    /// Describes a run with the number of its events and calls in `period`.
+    ///
+    /// # Errors
+    /// Returns `Invalid` if the period exceeds the representable times.
     pub fn of(run: &RunRecord, period: &Period, events: i64, calls: i64) -> Result<Self> {
         let window = period.window()?;
         let ended_at = run.ended_at.filter(|ended| *ended <= window.until);
@@ -305,17 +310,18 @@ impl EvidenceRun {
     }
 }
 
-/// How many events of `days` are of a run.
-pub fn events_of_run(days: &[DayTally], run_id: &str) -> i64 {
+/// The number of events of a run in `days`.
+pub(crate) fn events_of_run(days: &[DayTally], run_id: &str) -> i64 {
     tallies_of(days, Some(run_id)).iter().map(|tally| tally.count).sum()
 }
 
-/// The classes of `days`, of one run or of all; what tells of digests is no evidence for one.
+/// Sums the event counts of `days` by class, for one run or for all. Events about digests are excluded,
+/// because they are not evidence.
 pub(crate) fn tallies_of(days: &[DayTally], run_id: Option<&str>) -> Vec<EventTally> {
     let mut classes = BTreeMap::<_, i64>::new();
     for day in days {
-        let wanted = run_id.is_none_or(|run_id| day.run_id.as_deref() == Some(run_id));
-        if wanted && !kind::DIGEST_TYPES.contains(&day.class.event_type.as_str()) {
+        let of_run = run_id.is_none_or(|run_id| day.run_id.as_deref() == Some(run_id));
+        if of_run && !kind::DIGEST_TYPES.contains(&day.class.event_type.as_str()) {
             *classes.entry(&day.class).or_default() += day.count;
         }
     }
@@ -336,7 +342,7 @@ fn by_type<'a>(tallies: impl Iterator<Item = &'a EventTally>) -> Vec<TypeCount> 
         actions,
     });
     let mut counted: Vec<_> = counted.collect();
-    // Stable, so that equals stay in the order of their names.
+    // The sort is stable, so types with equal counts stay ordered by name.
     counted.sort_by_key(|count| std::cmp::Reverse(count.events));
     counted
 }

@@ -1,14 +1,14 @@
-//! Whether there is evidence enough to write about.
+//! Checks whether there is enough evidence for a digest.
 
 use serde::{Deserialize, Serialize};
 
-/// What a digest takes at least.
+/// The minimum evidence of a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Requirements {
-    /// Events (`ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS`).
+    /// Minimum number of events (`ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS`).
     pub min_events: i64,
-    /// Calls to models (`ARCHIVE_WEEKLY_DRAFT_MIN_LLM_CALLS`).
+    /// Minimum number of model calls (`ARCHIVE_WEEKLY_DRAFT_MIN_LLM_CALLS`).
     pub min_llm_calls: i64,
 }
 
@@ -18,29 +18,29 @@ impl Default for Requirements {
     }
 }
 
-/// What there is.
+/// The evidence found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvidenceCounts {
-    /// Events.
+    /// Number of events.
     pub total_events: i64,
-    /// Calls to models.
+    /// Number of model calls.
     pub llm_calls: i64,
 }
 
-/// The verdict.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvidenceCheck {
     /// `passed` or `insufficient_evidence`.
     pub status: String,
-    /// Whether there is enough.
+    /// Whether the evidence is sufficient.
     pub passed: bool,
-    /// The verdict as a sentence.
+    /// The result as a sentence.
     pub message: String,
-    /// What it takes.
+    /// The minimum evidence.
     pub requirements: Requirements,
-    /// What there is.
+    /// The evidence found.
     pub observed: EvidenceCounts,
 }
 
@@ -50,14 +50,13 @@ impl EvidenceCheck {
         let Requirements { min_events, min_llm_calls } = requirements;
         let EvidenceCounts { total_events, llm_calls } = observed;
         let passed = total_events >= min_events && llm_calls >= min_llm_calls;
-        let verdict =
-            if passed { "There is evidence enough" } else { "There is too little evidence" };
+        let result = if passed { "Enough evidence" } else { "Not enough evidence" };
         Self {
             status: if passed { "passed" } else { "insufficient_evidence" }.to_owned(),
             passed,
             message: format!(
-                "{verdict}: {total_events} of at least {min_events} events, {llm_calls} of at least \
-                 {min_llm_calls} model calls."
+                "{result}: {total_events} events (minimum {min_events}), {llm_calls} model calls \
+                 (minimum {min_llm_calls})."
             ),
             requirements,
             observed,

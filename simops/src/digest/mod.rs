@@ -1,21 +1,28 @@
-//! The weekly digest: what happened in some days, each claim with links to its evidence.
+//! The weekly digest: a report on several days in which every claim links to its evidence.
 //!
-//! [`evidence`] sums what there is, a [`evidence_check`] says whether it is enough, the locked [`template`] turns
-//! it into claims, [`markdown`] writes them. A [`record`] is what is stored; [`schedule`] says when one
-//! is due by itself. All of it is pure: the same anchor date and the same records give the same text to
-//! the byte.
+//! `evidence` summarises the records of the days and `evidence_check` decides whether they are
+//! sufficient. The locked `template` turns them into claims, and `markdown` formats these.
+//! `record` defines the stored digest and `schedule` when the next one is due. All functions are
+//! pure: the same anchor date and the same records always produce the same text, byte for byte.
 
 #[cfg(feature = "clap")]
-pub mod args;
-pub mod evidence;
-pub mod evidence_check;
-pub mod markdown;
-pub mod record;
-pub mod schedule;
-pub mod template;
+mod args;
+pub(crate) mod evidence;
+mod evidence_check;
+pub(crate) mod markdown;
+pub(crate) mod record;
+mod schedule;
+mod template;
+#[cfg(test)]
+mod tests;
 
-pub use evidence::{Evidence, Period, Verification};
+#[cfg(feature = "clap")]
+pub use args::{EvidenceArgs, ScheduleArgs};
+pub use evidence::{
+    ActivitySummary, CallSummary, Evidence, EvidenceRun, Period, Population, Quote, TypeCount,
+    Verification,
+};
 pub use evidence_check::{EvidenceCheck, EvidenceCounts, Requirements};
 pub use record::{Digest, DigestStatus};
 pub use schedule::Schedule;
-pub use template::{Brief, TEMPLATE_VERSION};
+pub use template::{Brief, Section, TEMPLATE_VERSION};

@@ -1,4 +1,4 @@
-//! A digest as it is stored, and what may become of it.
+//! The stored digest and its status.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Evidence, EvidenceCheck, TEMPLATE_VERSION, Verification};
 
-/// How far a digest is.
+/// The status of a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DigestStatus {
-    /// Written, and nobody has decided about it.
+    /// Not decided yet.
     Draft,
-    /// Stands.
+    /// Approved.
     Published,
-    /// Does not; for good.
+    /// Rejected. This status is final.
     Discarded,
     /// Not written by the schedule, because the evidence was insufficient. A digest of the same date
     /// replaces it.
@@ -33,7 +33,7 @@ impl DigestStatus {
         }
     }
 
-    /// The status of that name.
+    /// The status with this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Draft, Self::Published, Self::Discarded, Self::InsufficientEvidence]
             .into_iter()
@@ -41,41 +41,41 @@ impl DigestStatus {
     }
 }
 
-/// A digest as it is stored. Its text never changes.
+/// A stored digest. Its text never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Digest {
-    /// Its name: `weekly-brief-DATE`, with `-2`, `-3`, … for further ones of the same date.
+    /// Unique name: `weekly-brief-DATE`, followed by `-2`, `-3`, … for further digests of a date.
     pub slug: String,
-    /// The last day it is about.
+    /// The last day of the period.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub anchor_date: Date,
-    /// How many days it is about.
+    /// The length of the period in days.
     pub lookback_days: i64,
-    /// How far it is.
+    /// The status.
     pub status: DigestStatus,
     /// Required and observed evidence; null for digests of older versions.
     #[serde(default)]
     pub evidence_gate: Option<EvidenceCheck>,
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// The run it is about, if any.
+    /// The run that the digest is about, if any.
     pub evidence_run_id: Option<String>,
-    /// What stands behind it.
+    /// How well the evidence supports the digest.
     pub verification: Verification,
-    /// The template it was written by.
+    /// The version of the template.
     pub template_version: String,
-    /// The text.
+    /// The text as Markdown.
     pub markdown: String,
-    /// When it was written.
+    /// When it was created.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
-    /// By whom.
+    /// The actor that created it.
     pub created_by: String,
     /// When its status last changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
-    /// By whom.
+    /// The actor that changed its status.
     pub updated_by: String,
 }
 
@@ -101,16 +101,16 @@ impl Digest {
     }
 }
 
-/// The name of the digest of a date.
-pub fn slug_of(anchor: Date) -> String {
+/// The slug of the first digest of a date.
+pub(crate) fn slug_of(anchor: Date) -> String {
     format!("weekly-brief-{anchor}")
 }
 
-/// The first free name of a date whose digests so far are `existing`.
-pub fn free_slug(anchor: Date, existing: &[Digest]) -> String {
+/// The first unused slug of a date; `existing` are the digests of that date.
+pub(crate) fn free_slug(anchor: Date, existing: &[Digest]) -> String {
     let base = slug_of(anchor);
     let taken = |slug: &String| existing.iter().any(|draft| draft.slug == *slug);
     let numbered = (2_u32..).map(|number| format!("{base}-{number}"));
-    // As many names and one more are tried as there are digests, so one of them is free.
+    // There are finitely many digests, so the search ends; `unwrap_or` is never used.
     std::iter::once(base.clone()).chain(numbered).find(|slug| !taken(slug)).unwrap_or(base)
 }

@@ -1,7 +1,7 @@
-//! The locked template: which claims a digest makes, and where their evidence is.
+//! The locked template of digests: which claims they make, and the links to their evidence.
 //!
-//! Any change of a word or of a figure's form is a new [`TEMPLATE_VERSION`]: texts of one version can be
-//! compared byte by byte. A test pins the text to the version.
+//! Every change of the wording or of a number format requires a new [`TEMPLATE_VERSION`], so that texts
+//! of one version can be compared byte by byte. A test compares the text with a stored copy.
 
 use super::evidence::{Evidence, EvidenceRun};
 use super::markdown::{Link, encoded, escaped, named};
@@ -10,47 +10,47 @@ use crate::event::kind;
 use crate::{Result, baseline};
 
 /// The version of the template.
-pub const TEMPLATE_VERSION: &str = "weekly-brief-v1";
+pub const TEMPLATE_VERSION: &str = "weekly-brief-v2";
 
 const API: &str = "/api/admin";
-/// So many types or quotes are listed.
+/// The maximum number of event types or quotes in a list.
 const MAX_LISTED: usize = 5;
 
-/// A digest before it is written out.
+/// The content of a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brief {
-    /// With the anchor date.
+    /// The title, which contains the anchor date.
     pub title: String,
-    /// What it is about, in a sentence or two.
+    /// A summary of one or two sentences.
     pub summary: String,
     /// The five sections.
     pub sections: Vec<Section>,
     head: Vec<String>,
 }
 
-/// A section.
+/// A section of a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// Its heading.
+    /// The heading.
     pub heading: &'static str,
-    /// What it claims.
+    /// The claims.
     pub claims: Vec<Claim>,
 }
 
 /// A claim with its evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// What is claimed, as Markdown.
+    /// The claim as Markdown.
     pub text: String,
-    /// Where it can be checked; never empty.
+    /// Links to the evidence; never empty.
     pub evidence: Vec<Link>,
 }
 
 impl Brief {
-    /// The digest of `evidence`.
+    /// Writes the digest of `evidence`.
     ///
     /// # Errors
-    /// `Invalid` when its days reach beyond all time.
+    /// Returns `Invalid` if the period exceeds the representable times.
     pub fn of(evidence: &Evidence) -> Result<Self> {
         let links = Links::of(evidence)?;
         let activity = &evidence.activity;
@@ -67,14 +67,14 @@ impl Brief {
                 format!("- Template: {TEMPLATE_VERSION}"),
             ],
             summary: format!(
-                "From {} to {} (UTC) there were {} and {} by {}; models were asked {} for {} USD. The \
+                "From {} to {} (UTC) agents took {} ({}, {}) and made {} at a cost of {} USD. The \
                  evidence is {state}.",
                 period.first_day,
                 period.last_day,
-                many(activity.total_events, "event"),
                 many(activity.total_actions, "action"),
-                many(activity.active_agents, "agent"),
-                many(evidence.calls.calls, "time"),
+                many(activity.total_events, "event"),
+                many(activity.active_agents, "active agent"),
+                many(evidence.calls.calls, "model call"),
                 money(evidence.calls.cost_usd),
             ),
             sections: vec![
@@ -87,7 +87,7 @@ impl Brief {
         })
     }
 
-    /// The digest as Markdown, ended by a line break.
+    /// Formats the digest as Markdown. The text ends with a line break.
     pub fn markdown(&self) -> String {
         let mut lines = vec![format!("# {}", self.title), String::new()];
         lines.extend(self.head.iter().cloned());
@@ -112,20 +112,21 @@ fn context(evidence: &Evidence, links: &Links) -> Section {
             let condition = run.condition_name.as_deref().map_or("none".to_owned(), named);
             claims.push(Claim::new(
                 format!(
-                    "Run {} (mode {mode}, protocol {protocol}, condition {condition}) began at {}.",
+                    "Run {} (mode {mode}, protocol {protocol}, condition {condition}) started at {}.",
                     named(&run.run_id),
                     run.started_at
                 ),
                 [links.run(run)],
             ));
             if let Some(ended_at) = run.ended_at {
-                let why = run.end_reason.as_deref().map_or("no reason given".to_owned(), escaped);
-                let text = format!("It ended at {ended_at}: {why}.");
+                let reason =
+                    run.end_reason.as_deref().map_or("no reason given".to_owned(), escaped);
+                let text = format!("The run ended at {ended_at}: {reason}.");
                 claims.push(Claim::new(text, [links.run(run)]));
             }
             claims.push(Claim::new(
                 format!(
-                    "In these days it left {} and {}, so this brief is {}.",
+                    "{} and {} of this run are recorded in the period; this brief is {}.",
                     many(run.events, "event"),
                     many(run.calls, "model call"),
                     evidence.verification.as_str()
@@ -134,7 +135,7 @@ fn context(evidence: &Evidence, links: &Links) -> Section {
             ));
         }
         None => claims.push(Claim::new(
-            "No run left a trace in these days, so this brief is unverified.".to_owned(),
+            "No run has records in the period; this brief is unverified.".to_owned(),
             [links.all()],
         )),
     }
@@ -155,7 +156,7 @@ fn participation(evidence: &Evidence, links: &Links) -> Section {
         ),
         Claim::new(
             format!(
-                "Actions were mixed to {:.3} bits; the busiest agent took {} of them.",
+                "The entropy of action types was {:.3} bits; the most active agent took {} of the actions.",
                 activity.action_entropy_bits,
                 percent(activity.top_agent_share)
             ),
@@ -172,13 +173,13 @@ fn participation(evidence: &Evidence, links: &Links) -> Section {
 
 fn governance(evidence: &Evidence, links: &Links) -> Section {
     let activity = &evidence.activity;
-    let (put, votes) =
-        (activity.of_type(kind::PROPOSAL_CREATED), activity.of_type(kind::VOTE_CAST));
+    let proposals = activity.of_type(kind::PROPOSAL_CREATED);
+    let votes = activity.of_type(kind::VOTE_CAST);
     let mut claims = vec![
         Claim::new(
             format!(
-                "{} put and {} cast; {} took part in governance.",
-                many(put, "proposal"),
+                "{} created and {} cast; {} took part in governance.",
+                many(proposals, "proposal"),
                 many(votes, "vote"),
                 many(activity.governance_participants, "agent")
             ),
@@ -190,16 +191,16 @@ fn governance(evidence: &Evidence, links: &Links) -> Section {
         ),
         Claim::new(
             format!(
-                "{} of agents for each other, {} against each other; rules were enforced {}.",
-                many(activity.cooperation_events, "event"),
-                activity.conflict_events,
+                "{} and {}; rules were enforced {}.",
+                many(activity.cooperation_events, "cooperation event"),
+                many(activity.conflict_events, "conflict event"),
                 many(activity.enforcement_events, "time")
             ),
             [links.activity(None)],
         ),
     ];
     for quote in evidence.proposals.iter().take(MAX_LISTED) {
-        let text = format!("On record: {}", escaped(&quote.text));
+        let text = format!("Proposal: {}", escaped(&quote.text));
         claims.push(Claim::new(text, [links.event(quote.event_id)]));
     }
     Section { heading: "Governance and coordination", claims }
@@ -211,19 +212,19 @@ fn survival(evidence: &Evidence, links: &Links) -> Section {
         let gini = population.inequality_gini.map_or("unknown".to_owned(), |g| format!("{g:.3}"));
         claims.push(Claim::new(
             format!(
-                "At {} {} lived; the inequality of what they owned (Gini) was {gini}.",
-                population.at,
-                many(population.living_agents, "agent")
+                "{} alive at {}; the Gini coefficient of their wealth was {gini}.",
+                were(population.living_agents, "agent"),
+                population.at
             ),
             [links.event(population.event_id)],
         ));
     }
-    let pressing = &evidence.activity.survival;
-    if pressing.is_empty() {
-        let text = "No event about survival is on record.".to_owned();
+    let survival = &evidence.activity.survival;
+    if survival.is_empty() {
+        let text = "No survival events are recorded.".to_owned();
         claims.push(Claim::new(text, [links.activity(None)]));
     }
-    for count in pressing.iter().take(MAX_LISTED) {
+    for count in survival.iter().take(MAX_LISTED) {
         let text = format!("{}: {}.", named(&count.event_type), many(count.events, "event"));
         claims.push(Claim::new(text, [links.events(&count.event_type), links.activity(None)]));
     }
@@ -236,7 +237,7 @@ fn confidence(evidence: &Evidence, links: &Links) -> Section {
     let mut claims = vec![
         Claim::new(
             format!(
-                "{} of {} failed ({}); they cost {} USD.",
+                "{} of {} failed ({}); all calls cost {} USD.",
                 calls.failed_calls,
                 many(calls.calls, "model call"),
                 share(calls.failed_calls, calls.calls),
@@ -246,21 +247,20 @@ fn confidence(evidence: &Evidence, links: &Links) -> Section {
         ),
         Claim::new(
             format!(
-                "{} of the actions ({}) were not possible.",
-                activity.invalid_actions,
+                "{} invalid ({} of all actions).",
+                were(activity.invalid_actions, "action"),
                 share(activity.invalid_actions, activity.total_actions)
             ),
             [links.activity(None)],
         ),
         Claim::new(
-            "To be checked next: that the audit trail of the changes behind these days holds."
-                .to_owned(),
+            "Next check: verify the audit trail.".to_owned(),
             [Link::to("audit verification", format!("{API}/audit/verify"))],
         ),
     ];
     if evidence.verification != Verification::Verified {
         claims.push(Claim::new(
-            "To be checked next: why these days lack events or model calls of a run.".to_owned(),
+            "Next check: find out why events or model calls of a run are missing.".to_owned(),
             [links.all()],
         ));
     }
@@ -274,13 +274,13 @@ impl Claim {
 }
 
 impl Evidence {
-    /// What the gate looks at.
+    /// The counts for the evidence check.
     pub fn observed(&self) -> EvidenceCounts {
         EvidenceCounts { total_events: self.activity.total_events, llm_calls: self.calls.calls }
     }
 }
 
-/// Where the evidence of one period is.
+/// Links to the evidence of a period.
 struct Links {
     first_day: String,
     last_day: String,
@@ -345,8 +345,12 @@ impl Links {
     }
 }
 
-fn many(count: i64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+fn many(count: i64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn were(count: i64, noun: &str) -> String {
+    format!("{} {}", many(count, noun), if count == 1 { "was" } else { "were" })
 }
 
 fn percent(share: Option<f64>) -> String {

@@ -1,7 +1,8 @@
-//! Enforcement of the stop conditions: reads their figures and ends the run in one commit, by whichever
-//! worker is first.
+//! Enforces the stop conditions: reads their figures, and ends the run in one commit when one trips.
 
 mod observe;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, json};
 use tracing::warn;
@@ -12,13 +13,16 @@ use crate::guardrail::evaluate;
 use crate::settings::Registry;
 use crate::store::RunStore;
 use crate::{Clock, Result};
-pub use observe::Observer;
+pub(crate) use observe::Observer;
 
-/// Ends the open run if a stop condition has tripped; its reason.
+/// Ends the open run if a stop condition has tripped, and returns the reason.
 ///
 /// # Errors
-/// Of the store.
-pub async fn enforce(
+/// The store failed. Whether the run was stopped is unknown if the error is `Unavailable`.
+///
+/// # Cancel safety
+/// A dropped call may or may not have stopped the run; the next check continues.
+pub(crate) async fn enforce(
     store: &dyn RunStore,
     executor: &Executor,
     observer: &Observer,
@@ -39,7 +43,7 @@ pub async fn enforce(
         details.insert("refused_call_usd".to_owned(), json!(call.dollars()));
     }
     let run_id = run.run_id.clone();
-    warn!(run = run_id, reason, "a stop condition tripped");
+    warn!(code = "guardrail_tripped", run = run_id, reason, "stop condition tripped");
     let stop = Command::GuardrailStop { run_id: run_id.clone(), reason: reason.clone(), details };
     let permit = WritePermit::system("guardrail").with_reason(Some(reason.clone()));
     executor.execute(&permit, &Intent::Command(stop), |_, _| ()).await?;

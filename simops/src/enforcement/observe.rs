@@ -1,4 +1,4 @@
-//! Reading the figures that stop conditions compare.
+//! Reads the figures that stop conditions compare.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,12 +12,12 @@ use crate::settings::{Effective, key};
 use crate::store::RunStore;
 use crate::{Error, Result};
 
-/// Observations closer together count as one check of the pool.
-const CHECK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// Observations less than this apart count as one check of the pool.
+const CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// Observes, and remembers how many checks in a row found the pool under pressure.
+/// Reads the figures, and counts the consecutive checks with the pool under pressure.
 #[derive(Debug, Default)]
-pub struct Observer {
+pub(crate) struct Observer {
     pool: Mutex<Streak>,
     refusals: Option<Arc<BudgetRefusals>>,
 }
@@ -25,41 +25,41 @@ pub struct Observer {
 #[derive(Debug, Default)]
 struct Streak {
     checked_at: Option<Timestamp>,
-    pressed: i64,
+    checks: i64,
 }
 
 impl Observer {
-    /// One that knows which runs' calls were refused in this process.
-    pub fn with_refusals(refusals: Arc<BudgetRefusals>) -> Self {
+    /// An observer that also sees the calls that were refused in this process.
+    pub(crate) fn with_refusals(refusals: Arc<BudgetRefusals>) -> Self {
         Self { refusals: Some(refusals), ..Self::default() }
     }
 
-    /// A refused call of the run counts no more: the run was stopped for it, or its gate has moved.
+    /// Discards the run's refused call, after the run was stopped for it or its gate moved.
     pub(crate) fn forget_refusal(&self, run_id: &str) {
         if let Some(refusals) = &self.refusals {
             refusals.remove(run_id);
         }
     }
 
-    /// The figures at `now`.
+    /// Reads the figures at `now`.
     ///
     /// # Errors
-    /// Of the store.
-    pub async fn observe(
+    /// The store failed. The check of the pool counts even then.
+    pub(crate) async fn observe(
         &self,
         store: &dyn RunStore,
         state: &ControlState,
         settings: &Effective,
         now: Timestamp,
     ) -> Result<Observed> {
-        // Before any question to the store: with a full pool there may be no answer, and that is
-        // when the check must count.
+        // Check the pool before any call of the store: if the pool is exhausted, the call may fail,
+        // and exactly then the check must count.
         let pool_utilization = store.pool_utilization();
-        let pressed = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
-        let pool_checks = self.count(pressed, now);
+        let under_pressure = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
+        let pool_checks = self.count(under_pressure, now);
         let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
         let since = now.checked_sub(window).map_err(|error| {
-            Error::internal("the failure window has no begin").with_source(error)
+            Error::internal("the failure window is out of range").with_source(error)
         })?;
         let failures = match &state.run {
             Some(run) => store.failure_window(&run.run_id, since).await?,
@@ -79,16 +79,16 @@ impl Observer {
         })
     }
 
-    fn count(&self, pressed: bool, now: Timestamp) -> i64 {
-        // A panic elsewhere while it is locked leaves a plain number behind: go on with it.
+    fn count(&self, under_pressure: bool, now: Timestamp) -> i64 {
+        // A poisoned lock is safe to use: the streak is never left half changed.
         let mut streak = self.pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = streak.checked_at.is_none_or(|at| now.duration_since(at) >= CHECK_EVERY);
-        if !pressed {
-            *streak = Streak { checked_at: Some(now), pressed: 0 };
+        let due = streak.checked_at.is_none_or(|at| now.duration_since(at) >= CHECK_INTERVAL);
+        if !under_pressure {
+            *streak = Streak { checked_at: Some(now), checks: 0 };
         } else if due {
-            *streak = Streak { checked_at: Some(now), pressed: streak.pressed + 1 };
+            *streak = Streak { checked_at: Some(now), checks: streak.checks + 1 };
         }
-        streak.pressed
+        streak.checks
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_checks_in_a_row_and_a_second_apart_add_up() {
+    fn only_consecutive_checks_a_second_apart_are_counted() {
         let observer = Observer::default();
         let at = |millis| Timestamp::from_millisecond(millis).unwrap();
         assert_eq!(observer.count(true, at(0)), 1);

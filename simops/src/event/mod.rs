@@ -130,6 +130,9 @@ pub struct NewEvent {
     pub created_at: Timestamp,
 }
 
+/// The detail that says how an action came about, and in which run.
+const RUNTIME: &str = "runtime";
+
 impl NewEvent {
     /// Creates an event with a new uid and without run, agent or metadata.
     pub fn new(
@@ -152,6 +155,11 @@ impl NewEvent {
     #[must_use]
     pub fn in_run(mut self, run_id: Option<&str>) -> Self {
         self.run_id = run_id.map(str::to_owned);
+        if let Some(Value::Object(runtime)) = self.metadata.get_mut(RUNTIME)
+            && let Some(named) = runtime.get_mut("run_id")
+        {
+            *named = json!(self.run_id);
+        }
         self
     }
 
@@ -173,7 +181,7 @@ impl NewEvent {
     #[must_use]
     pub fn as_action(self, mode: RuntimeMode) -> Self {
         let runtime = json!({ "mode": mode.as_str(), "run_id": self.run_id });
-        self.with("runtime", runtime)
+        self.with(RUNTIME, runtime)
     }
 
     /// The category: `metadata.category`, or the one that the event type implies; empty if neither
@@ -189,7 +197,7 @@ impl NewEvent {
 
     /// How the action was decided; `None` if the event is not an action.
     pub fn runtime_mode(&self) -> Option<RuntimeMode> {
-        RuntimeMode::parse(self.metadata.get("runtime")?.get("mode")?.as_str()?)
+        RuntimeMode::parse(self.metadata.get(RUNTIME)?.get("mode")?.as_str()?)
     }
 }
 
@@ -228,4 +236,52 @@ pub struct Event {
     /// When the event happened.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        InRun(&'static str),
+        OfAgent,
+        With,
+        AsAction,
+    }
+
+    fn built(steps: &[Step]) -> NewEvent {
+        let event =
+            NewEvent { uid: Uuid::nil(), ..NewEvent::new("work", "", Timestamp::UNIX_EPOCH) };
+        steps.iter().fold(event, |event, step| match step {
+            Step::InRun(run_id) => event.in_run(Some(run_id)),
+            Step::OfAgent => event.of_agent(7),
+            Step::With => event.with("food", 3),
+            Step::AsAction => event.as_action(RuntimeMode::DeterministicFallback),
+        })
+    }
+
+    fn any_order() -> impl Strategy<Value = Vec<Step>> {
+        Just(vec![Step::InRun("r1"), Step::OfAgent, Step::With, Step::AsAction]).prop_shuffle()
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_does_not_depend_on_the_order_of_its_builder_calls(steps in any_order()) {
+            let event = built(&steps);
+            prop_assert_eq!(&event.metadata["runtime"]["run_id"], "r1");
+            let straight = built(&[Step::InRun("r1"), Step::OfAgent, Step::With, Step::AsAction]);
+            prop_assert_eq!(event, straight);
+        }
+
+        #[test]
+        fn the_last_run_of_an_event_counts(steps in any_order(), at in 0..=4_usize) {
+            let mut steps = steps;
+            steps.insert(at, Step::InRun("r0"));
+            let event = built(&steps);
+            prop_assert_eq!(&event.metadata["runtime"]["run_id"], &json!(event.run_id));
+        }
+    }
 }

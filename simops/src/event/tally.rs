@@ -1,59 +1,59 @@
-//! Events counted by what they are.
+//! Event counts by class.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::RuntimeMode;
 
-/// A stretch of time (after, until]: later than the one, not later than the other.
+/// The half-open time window `(after, until]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventWindow {
-    /// Events at this time lie before the window.
+    /// Start of the window (exclusive).
     pub after: Timestamp,
-    /// Events at this time lie in it.
+    /// End of the window (inclusive).
     pub until: Timestamp,
 }
 
 impl EventWindow {
-    /// Whether an event at `at` lies in it.
-    pub fn holds(&self, at: Timestamp) -> bool {
+    /// Whether the window contains `at`.
+    pub fn contains(&self, at: Timestamp) -> bool {
         self.after < at && at <= self.until
     }
 }
 
-/// What events are counted by.
+/// The properties by which events are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventClass {
-    /// The type.
+    /// The event type.
     pub event_type: String,
-    /// How they came about; `None` for what is no action.
+    /// How the actions were decided; `None` for events that are not actions.
     pub mode: Option<RuntimeMode>,
-    /// The agent that acted or was struck, if any.
+    /// The agent that acted or was affected, if any.
     pub agent_id: Option<i64>,
-    /// What they are about; see [`crate::event::NewEvent::category`].
+    /// The category; see [`crate::event::NewEvent::category`].
     pub category: String,
-    /// Whether they make somebody keep a rule.
+    /// Whether the events enforce a rule.
     pub enforcement: bool,
 }
 
-/// How many events of a window are of one class.
+/// The number of events of one class in a window.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventTally {
     /// The class.
     pub class: EventClass,
-    /// How many.
+    /// The number of events.
     pub count: i64,
 }
 
-/// How many events of a UTC day and a run are of one class.
+/// The number of events of one class on a UTC day in a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DayTally {
-    /// The day.
+    /// The UTC day.
     pub day: Date,
     /// The run, if any.
     pub run_id: Option<String>,
     /// The class.
     pub class: EventClass,
-    /// How many.
+    /// The number of events.
     pub count: i64,
 }

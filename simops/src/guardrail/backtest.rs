@@ -1,8 +1,9 @@
-//! What stop conditions would have done to a past run: its ledger replayed under any thresholds.
+//! Replays the ledger of a past run under any thresholds, to find when stop conditions would have
+//! tripped.
 //!
-//! The rule is [`evaluate`]'s own. What the ledger does not tell is taken for granted: the run was
-//! never paused between its start and its end, no call was refused, and a call whose reservation
-//! expired before it was heard of counts as it stands now.
+//! It applies [`evaluate`], the rule of live runs. The ledger lacks some facts, so the replay assumes
+//! that the run was never paused and no call was refused, and that a call whose reservation expired
+//! counts as it is recorded now.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,14 +11,14 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Condition, Observed, evaluate};
+use super::{Condition, Observed, POOL_PRESSURE, evaluate};
 use crate::clock::day_of;
 use crate::settings::{Effective, key};
 use crate::usage::NanoUsd;
 use crate::usage::budget::CallTotals;
 
 /// The settings that a backtest depends on.
-pub const SETTINGS: [&str; 5] = [
+pub(crate) const SETTINGS: [&str; 5] = [
     key::BUDGET_HARD,
     key::STOP_ENABLED,
     key::STOP_FAILURE_WINDOW,
@@ -25,51 +26,48 @@ pub const SETTINGS: [&str; 5] = [
     key::STOP_FAILURE_RATE,
 ];
 
-/// The condition whose figures no ledger holds.
-const NOT_RECORDED: &str = "db_pool_pressure";
-
-/// A call of the ledger, as far as stop conditions look at it.
+/// The fields of a recorded call that stop conditions depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Call {
-    /// When it was recorded.
+pub(crate) struct Call {
+    /// When the call was recorded.
     pub at: Timestamp,
-    /// The day it counts for; never after the day of `at`.
+    /// The day that the call counts towards; never after the day of `at`.
     pub day: Date,
-    /// Whether the run made it. Calls of others count for the day's cost only.
+    /// Whether the run made the call. Other calls only add to the day's cost.
     pub own: bool,
-    /// Whether it answered.
+    /// Whether the call succeeded.
     pub success: bool,
-    /// What it cost.
+    /// The cost of the call.
     pub cost: NanoUsd,
 }
 
-/// When a run was open: both ends included.
+/// The time during which a run was open, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
-    /// When it started.
+pub(crate) struct Period {
+    /// When the run started.
     pub from: Timestamp,
-    /// When it ended, or until when to look.
+    /// When the run ended, or the end of the replay.
     pub until: Timestamp,
 }
 
-/// What would have come of a condition.
+/// Whether a condition would have stopped the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It would have stopped the run.
     Tripped,
-    /// It would not.
+    /// It would not have stopped the run.
     NotTripped,
-    /// It is switched off.
+    /// The condition is disabled.
     Disabled,
-    /// The ledger cannot tell.
+    /// The ledger does not record the condition's figures.
     NotRecorded,
 }
 
-/// A condition's part in a run.
+/// The result of one condition.
 ///
-/// The figures are those at the moment it would have tripped; if it would not have, those of the
-/// moment when the first of them was greatest; null where the ledger cannot tell.
+/// The figures are those at the time when it would have tripped, or else at the time when the first
+/// of them was highest; null if the ledger does not record them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConditionResult {
     /// The reason a stop by it carries.
@@ -92,12 +90,12 @@ pub struct ConditionResult {
     pub cost_usd_before: Option<f64>,
 }
 
-/// What each stop condition would have done to the run open in `period`.
+/// Replays the run that was open in `period` and returns the result of each stop condition.
 ///
-/// `calls` come in the order of their times, and begin where the day of `period.from` does.
+/// `calls` must be in order of time, and start with the beginning of the day of `period.from`.
 ///
 /// Time and memory grow with the number of calls, not with the length of the period.
-pub fn backtest(
+pub(crate) fn backtest(
     period: Period,
     calls: impl IntoIterator<Item = Call>,
     settings: &Effective,
@@ -105,36 +103,36 @@ pub fn backtest(
     let mut replay = Replay::under(settings);
     let mut calls = calls.into_iter().peekable();
     let mut now = period.from;
-    // A condition can begin to hold only when the run starts, when a call is recorded, or when one
-    // leaves the window: a success that leaves raises the share of failures. In between nothing
-    // changes but the day, and a new day has cost nothing yet.
+    // A condition can trip only when the run starts, when a call is recorded, or when a call leaves
+    // the window (the end of a success raises the failure rate). In between, only the day changes,
+    // and a new day has no cost yet.
     loop {
         while let Some(call) = calls.next_if(|call| call.at <= now) {
-            replay.enter(call);
+            replay.add(call);
         }
-        replay.leave(now);
-        replay.judge(now);
-        let recorded = calls.peek().map(|call| call.at);
-        match [recorded, replay.next_to_leave()].into_iter().flatten().min() {
+        replay.expire(now);
+        replay.evaluate(now);
+        let next_call = calls.peek().map(|call| call.at);
+        match [next_call, replay.next_expiry()].into_iter().flatten().min() {
             Some(next) if next <= period.until => now = next,
             _ => return replay.results(),
         }
     }
 }
 
-/// The figures at one moment, and what was found up to it.
+/// The state of the replay: the figures now, and the conditions so far.
 struct Replay<'s> {
     settings: &'s Effective,
     window: SignedDuration,
-    /// The run's calls in the window: when each leaves it, and whether it failed.
+    /// The run's calls in the failure window: when each leaves it, and whether it failed.
     recent: VecDeque<(Timestamp, bool)>,
     failed: i64,
     costs: BTreeMap<Date, NanoUsd>,
     totals: CallTotals,
-    found: Vec<Found>,
+    conditions: Vec<ConditionState>,
 }
 
-struct Found {
+struct ConditionState {
     condition: Condition,
     tripped: Option<(Timestamp, CallTotals)>,
 }
@@ -149,34 +147,36 @@ impl<'s> Replay<'s> {
             failed: 0,
             costs: BTreeMap::new(),
             totals: CallTotals::default(),
-            found: conditions.map(|condition| Found { condition, tripped: None }).collect(),
+            conditions: conditions
+                .map(|condition| ConditionState { condition, tripped: None })
+                .collect(),
         }
     }
 
-    fn enter(&mut self, call: Call) {
+    fn add(&mut self, call: Call) {
         let cost = self.costs.entry(call.day).or_default();
         *cost = *cost + call.cost;
         if call.own {
-            let leaves = call.at.checked_add(self.window).unwrap_or(Timestamp::MAX);
-            self.recent.push_back((leaves, !call.success));
+            let expires = call.at.checked_add(self.window).unwrap_or(Timestamp::MAX);
+            self.recent.push_back((expires, !call.success));
             self.failed += i64::from(!call.success);
             self.totals.calls += 1;
             self.totals.cost = self.totals.cost + call.cost;
         }
     }
 
-    fn next_to_leave(&self) -> Option<Timestamp> {
-        self.recent.front().map(|(leaves, _)| *leaves)
+    fn next_expiry(&self) -> Option<Timestamp> {
+        self.recent.front().map(|(expires, _)| *expires)
     }
 
-    fn leave(&mut self, now: Timestamp) {
-        // A window of N minutes does not hold what is exactly N minutes old.
-        while let Some((_, failed)) = self.recent.pop_front_if(|(leaves, _)| *leaves <= now) {
+    fn expire(&mut self, now: Timestamp) {
+        // A call that is exactly as old as the window is no longer in it.
+        while let Some((_, failed)) = self.recent.pop_front_if(|(expires, _)| *expires <= now) {
             self.failed -= i64::from(failed);
         }
     }
 
-    fn judge(&mut self, now: Timestamp) {
+    fn evaluate(&mut self, now: Timestamp) {
         let observed = Observed {
             cost_today: self.costs.get(&day_of(now)).copied().unwrap_or_default(),
             failed_calls: self.failed,
@@ -184,26 +184,26 @@ impl<'s> Replay<'s> {
             ..Observed::default()
         };
         let conditions = evaluate(&observed, self.settings);
-        for (found, condition) in self.found.iter_mut().zip(conditions) {
-            if found.tripped.is_some() {
+        for (state, condition) in self.conditions.iter_mut().zip(conditions) {
+            if state.tripped.is_some() {
                 continue;
             }
             if condition.trips() {
-                *found = Found { condition, tripped: Some((now, self.totals)) };
-            } else if condition.observed > found.condition.observed {
-                found.condition = condition;
+                *state = ConditionState { condition, tripped: Some((now, self.totals)) };
+            } else if condition.observed > state.condition.observed {
+                state.condition = condition;
             }
         }
     }
 
     fn results(self) -> Vec<ConditionResult> {
-        self.found.into_iter().map(ConditionResult::from).collect()
+        self.conditions.into_iter().map(ConditionResult::from).collect()
     }
 }
 
-impl From<Found> for ConditionResult {
-    fn from(Found { condition, tripped }: Found) -> Self {
-        let recorded = condition.condition != NOT_RECORDED;
+impl From<ConditionState> for ConditionResult {
+    fn from(ConditionState { condition, tripped }: ConditionState) -> Self {
+        let recorded = condition.condition != POOL_PRESSURE;
         let outcome = match tripped {
             _ if !recorded => Outcome::NotRecorded,
             _ if !condition.enabled => Outcome::Disabled,

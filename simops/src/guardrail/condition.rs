@@ -1,4 +1,4 @@
-//! The stop conditions as a pure function of observed figures and settings.
+//! The stop conditions: a pure function of observed figures and settings.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,23 @@ use crate::settings::{Effective, key};
 use crate::usage::NanoUsd;
 
 /// The condition on database connections. Its figures are stored only in the event of a stop by it.
-pub const POOL_PRESSURE: &str = "db_pool_pressure";
+pub(crate) const POOL_PRESSURE: &str = "db_pool_pressure";
 
-/// What was measured.
+/// The figures that stop conditions compare with their thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Observed {
-    /// Today's cost.
+pub(crate) struct Observed {
+    /// Today's cost of all calls.
     pub cost_today: NanoUsd,
-    /// What a call of the run would have cost at most that was refused today because what was left
-    /// of the budget could not pay for it.
+    /// The upper bound of the cost of a call of the run that was refused today because it exceeded
+    /// the remaining budget.
     pub refused_call: Option<NanoUsd>,
     /// Failed calls of the run in the trailing window.
     pub failed_calls: i64,
     /// All calls of the run in the trailing window.
     pub window_calls: i64,
-    /// Share of the database connections in use, 0 to 1.
+    /// Fraction of the database connections in use, 0 to 1.
     pub pool_utilization: f64,
-    /// Checks in a row that found the pool at or over its threshold.
+    /// Consecutive checks in which the pool was at or above its threshold.
     pub pool_checks: i64,
 }
 
@@ -30,38 +30,39 @@ pub struct Observed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Condition {
-    /// The reason a stop by it carries.
+    /// The condition's name, which is also the reason of a stop by it.
     pub condition: String,
-    /// The figure that is compared: USD, failed calls, share of connections.
+    /// The observed figure: USD, failed calls, or fraction of connections.
     pub observed: f64,
-    /// The figure at which it trips, in the same unit.
+    /// The threshold, in the same unit.
     pub threshold: f64,
-    /// `threshold - observed`; 0 or less: reached.
+    /// `threshold - observed`; 0 or less if the threshold is reached.
     pub distance: f64,
-    /// Share of failed calls (0 to 1) or checks in a row: the second figure, where there is one.
+    /// The second observed figure, if there is one: the failure rate (0 to 1) or the consecutive
+    /// checks.
     pub second_observed: Option<f64>,
-    /// What the second figure must also reach.
+    /// The threshold of the second figure. Both must be reached.
     pub second_threshold: Option<f64>,
-    /// Whether a stop by it is switched on.
+    /// Whether the condition is enabled.
     pub enabled: bool,
-    /// Whether its figures have reached their thresholds.
+    /// Whether all figures have reached their thresholds.
     pub tripped: bool,
 }
 
 impl Condition {
-    /// Whether it ends a run now.
+    /// Whether the condition stops a run: it is enabled and tripped.
     pub fn trips(&self) -> bool {
         self.enabled && self.tripped
     }
 }
 
-/// Every stop condition at `observed`.
-pub fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Condition> {
+/// Evaluates every stop condition.
+pub(crate) fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Condition> {
     let enforced = settings.flag(key::STOP_ENABLED);
     let hard = settings.float(key::BUDGET_HARD);
     let cap = NanoUsd::from_dollars(hard);
-    // A refusal counts as long as the budget could not pay for that call now: not after the cap was
-    // raised.
+    // A refusal stops counting once the remaining budget covers the call, for example after the cap
+    // was raised.
     let refused = observed.refused_call.is_some_and(|call| observed.cost_today + call > cap);
     let failures = as_float(observed.failed_calls);
     let rate =

@@ -1,6 +1,10 @@
-//! Stop conditions: what each observes, its threshold, and the distance to it.
+//! Stop conditions: their figures, thresholds and distances. Pure.
 
-pub mod backtest;
-pub mod condition;
+pub(crate) mod backtest;
+mod condition;
+#[cfg(test)]
+mod tests;
 
-pub use condition::{Condition, Observed, POOL_PRESSURE, evaluate};
+pub use backtest::{ConditionResult, Outcome};
+pub use condition::Condition;
+pub(crate) use condition::{Observed, POOL_PRESSURE, evaluate};

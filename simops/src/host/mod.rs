@@ -1,14 +1,14 @@
-//! Embedding a simulation: implement [`SimulationHost`], run a [`Worker`].
+//! Embedding a simulation: implement [`SimulationHost`] and run a [`Worker`].
 //!
-//! A host says how a world begins, who acts next, and what an agent's turn does. The worker does
-//! the rest: it follows the run gate, paces turns, reports what it has confirmed, builds worlds
-//! when asked to, and commits each turn's documents and events together.
+//! A host defines how a world begins, which agent acts next, and what a turn does. The worker does
+//! the rest: it follows the run gate, paces turns, acknowledges control changes, builds requested
+//! worlds, and commits each turn's documents and events in one transaction.
 
-mod beat;
-mod pace;
+mod heartbeat;
+mod pacing;
 mod seeding;
 mod turns;
-pub mod worker;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,93 +26,97 @@ use crate::store::{Documents, World};
 
 pub use worker::{Worker, WorkerOptions};
 
-/// A decision may take so long unless a worker is told otherwise.
+/// The default time-out of a decision.
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A simulation under run control.
 ///
 /// # Contract
-/// - Hosts keep no state of their own: what a turn changes it returns as documents, which are
-///   stored together with its events, or not at all.
-/// - [`decide`](Self::decide) runs beside other turns and may take long (it calls models).
-///   [`act`](Self::act) is called one turn at a time, in the order in which the turns began, on the
-///   newest world: with the same seed and the same decisions the history is the same.
-/// - A turn that began before a pause, stop or reset is dropped: `act` is not called for it, or
-///   what it returns is refused.
+/// - Hosts keep no state of their own. A turn returns its changes as documents, which are stored
+///   together with its events, or not at all.
+/// - [`decide`](Self::decide) runs concurrently with other turns and may take long (it calls
+///   models). [`act`](Self::act) is called for one turn at a time, in the order in which the turns
+///   began, on the newest world: the same seed and the same decisions give the same history.
+/// - A turn that began before a pause, stop or reset is dropped: `act` is not called for it, or its
+///   result is refused.
 #[async_trait]
 pub trait SimulationHost: Send + Sync + 'static {
-    /// The simulation's name, for logs and host ids.
+    /// The simulation's name, used in logs and host ids.
     fn name(&self) -> &str;
 
-    /// Builds the documents of a new world, and what to tell the operator of it.
+    /// Builds the documents of a new world.
     ///
     /// # Errors
-    /// The reason is shown to the operator, and the old world stays.
+    /// The world cannot be built. The message is shown to the operator, and the current world stays.
     async fn seed(&self) -> Result<Seeded>;
 
-    /// The agents that may act, in the order in which they should. The first that is not in a turn
-    /// is next, so put those that have waited longest first: a fixed order starves the last.
+    /// The agents that may act, in turn order. The first agent that is not in a turn acts next, so
+    /// return those that have waited longest first: a fixed order would starve the last ones.
     ///
     /// # Errors
-    /// The worker logs it and asks again a turn later.
+    /// The order cannot be determined. The worker logs the error and calls again one turn later.
     fn agents(&self, world: &World) -> Result<Vec<i64>>;
 
-    /// What the agent wants to do, seen from the world at the turn's begin.
+    /// Decides what the agent does, based on the world at the start of the turn.
     ///
     /// # Errors
-    /// The turn is dropped and logged. What may fail (a model) should fall back instead.
+    /// The decision failed. The worker logs the error and drops the turn, so a host whose models may
+    /// fail should fall back to a rule instead.
+    ///
+    /// # Cancel safety
+    /// The future is dropped when the turn's time-out expires or the worker shuts down.
     async fn decide(&self, _turn: &Turn) -> Result<Value> {
         Ok(Value::Null)
     }
 
-    /// What the decision changes in `turn.world`, the newest world.
+    /// Computes the changes that the decision makes to `turn.world`, the newest world.
     ///
     /// # Errors
-    /// The turn is dropped and logged.
+    /// The decision cannot be applied. The worker logs the error and drops the turn.
     fn act(&self, turn: &Turn, decision: Value) -> Result<Outcome>;
 }
 
-/// A world just built.
+/// A newly built world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seeded {
     /// Its documents.
     pub documents: Documents,
-    /// What to tell the operator.
+    /// A summary that is shown to the operator.
     pub result: Value,
 }
 
-/// What a turn changes.
+/// The changes made by a turn.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outcome {
-    /// Documents to write; null removes one.
+    /// Documents to write; null removes a document.
     pub documents: Documents,
-    /// What happened.
+    /// Events to append.
     pub events: Vec<NewEvent>,
 }
 
 /// One turn of one agent.
 #[derive(Debug, Clone)]
 pub struct Turn {
-    /// Whose turn it is.
+    /// The agent whose turn it is.
     pub agent_id: i64,
     /// The run it belongs to.
     pub run: Arc<RunRecord>,
-    /// The world: as it was at the turn's begin for `decide`, the newest for `act`.
+    /// The world: as of the turn's start in `decide`, the newest one in `act`.
     pub world: Arc<World>,
-    /// The settings.
+    /// The settings in effect.
     pub settings: Arc<Effective>,
-    /// When it began.
+    /// When the turn began.
     pub now: Timestamp,
-    /// A decision that takes longer is dropped.
+    /// The time-out of the decision.
     pub timeout: Duration,
-    /// The gate generation it was begun under.
+    /// The gate generation under which the turn began.
     pub(crate) gate_generation: u64,
-    /// The gate generation now.
+    /// The current gate generation.
     pub(crate) gate: watch::Receiver<u64>,
 }
 
 impl Turn {
-    /// A turn outside a worker: for tests, and for a single turn on request.
+    /// A turn outside of a worker: for tests, or for a single turn on request.
     pub fn detached(
         agent_id: i64,
         run: RunRecord,
@@ -132,15 +136,19 @@ impl Turn {
         }
     }
 
-    /// Whether the turn still counts. Once it does not, begin nothing new: no model call.
+    /// Whether the turn's result can still be committed. Once it returns false, begin no further work
+    /// such as model calls.
     pub fn is_current(&self) -> bool {
         *self.gate.borrow() == self.gate_generation
     }
 
-    /// Completes once the turn no longer counts: whatever it waits for is in vain. Cancel safe.
+    /// Completes when the turn is cancelled: its result can no longer be committed.
+    ///
+    /// # Cancel safety
+    /// The future may be dropped and created again at any time.
     pub async fn cancelled(&self) {
         let mut gate = self.gate.clone();
-        // Without a worker nothing moves the gate.
+        // A detached turn has no worker, so it is never cancelled.
         if gate.wait_for(|generation| *generation != self.gate_generation).await.is_err() {
             std::future::pending::<()>().await;
         }

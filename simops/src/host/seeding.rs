@@ -1,4 +1,4 @@
-//! Building worlds: the first one, and a new epoch whenever an operator asks for a reset.
+//! Builds worlds: the first one, and a new epoch when an operator requests a reset.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use crate::execute::{Executor, Intent, WritePermit};
 use crate::store::RunStore;
 use crate::{Clock, Error};
 
-/// A request older than this has no one waiting for it any more.
-const ABANDONED_AFTER: SignedDuration = SignedDuration::from_secs(30);
+/// Requests older than this are ignored: the operator's request has timed out.
+const REQUEST_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
-/// Builds every world that is asked for and that no other host builds.
+/// Builds every requested world that no other host is building.
 pub(super) async fn build_requested(
     store: &Arc<dyn RunStore>,
     host: &Arc<dyn SimulationHost>,
     host_id: &str,
     clock: &dyn Clock,
 ) -> Result<()> {
-    for wanted in store.requested_epochs(clock.now() - ABANDONED_AFTER).await? {
-        build(store, host, host_id, wanted.epoch).await?;
+    for requested in store.requested_epochs(clock.now() - REQUEST_TIMEOUT).await? {
+        build(store, host, host_id, requested.epoch).await?;
     }
     Ok(())
 }
 
-/// Builds the first world and shows it, unless one is shown.
+/// Builds the first world and makes it current, unless there is one.
 pub(super) async fn build_first(
     store: &Arc<dyn RunStore>,
     host: &Arc<dyn SimulationHost>,
@@ -49,7 +49,7 @@ pub(super) async fn build_first(
     Ok(())
 }
 
-/// Builds one epoch; false when another host does, or when it cannot be built.
+/// Builds one epoch; returns false if another host builds it, or if it cannot be built.
 async fn build(
     store: &Arc<dyn RunStore>,
     host: &Arc<dyn SimulationHost>,
@@ -67,7 +67,7 @@ async fn build(
             Ok(true)
         }
         Err(error) => {
-            warn!(epoch, %error, "the world cannot be built");
+            warn!(code = "world_build_failed", epoch, %error, "world build failed");
             store.fail_epoch(epoch, error.detail()).await?;
             Ok(false)
         }

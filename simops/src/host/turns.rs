@@ -1,4 +1,4 @@
-//! Turns in flight: decided side by side, acted on one at a time in the order they began.
+//! Turns in flight: decided concurrently, acted on one at a time in the order in which they began.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use super::{SimulationHost, Turn};
 use crate::store::{RunStore, TurnCommit, World};
 use crate::{Error, ErrorKind, Result};
 
-/// How often a turn is acted on anew because another host changed the world meanwhile.
+/// The most attempts to commit a turn while other hosts change the world.
 const MAX_ATTEMPTS: usize = 16;
 
-/// The turns that have begun and not been acted on.
+/// The turns that have begun and are not acted on yet.
 pub(super) struct Turns {
     host: Arc<dyn SimulationHost>,
     timeout: Duration,
@@ -34,11 +34,11 @@ impl Turns {
         self.agents.len()
     }
 
-    pub(super) fn is_acting(&self, agent: i64) -> bool {
+    pub(super) fn has_turn(&self, agent: i64) -> bool {
         self.agents.contains(&agent)
     }
 
-    /// Begins a turn: the host decides beside the turns begun before.
+    /// Begins a turn. The host decides it concurrently with the others.
     pub(super) fn begin(&mut self, turn: Turn) {
         self.agents.push(turn.agent_id);
         let (host, timeout) = (Arc::clone(&self.host), self.timeout);
@@ -47,14 +47,14 @@ impl Turns {
             let decision = match tokio::time::timeout(timeout, deciding).await {
                 Ok(Ok(decision)) => decision,
                 Ok(Err(_)) => Err(Error::internal("the host panicked")),
-                Err(_) => Err(Error::internal("the turn took too long")),
+                Err(_) => Err(Error::internal("the turn timed out")),
             };
             (turn, decision)
         };
         self.deciding.push_back(decide.boxed());
     }
 
-    /// The next turn whose decision is due; pending while there is none. Cancel safe.
+    /// The next turn in order, with its decision; pending while there is none. Cancel safe.
     pub(super) async fn decided(&mut self) -> (Turn, Result<Value>) {
         match self.deciding.next().await {
             Some(decided) => {
@@ -66,11 +66,11 @@ impl Turns {
     }
 }
 
-/// Acts on a decision and commits what it changes; the world after it.
+/// Acts on a decision, commits its changes, and returns the world after them. An error or panic of the
+/// host drops only this turn.
 ///
 /// # Errors
-/// `Stale` when the gate has moved; what the store reports. A defect of the host costs only
-/// its turn.
+/// `Stale` if the run gate moved since the turn began, or any error of the store.
 pub(super) async fn act(
     (host, store): (&dyn SimulationHost, &dyn RunStore),
     mut turn: Turn,
@@ -83,7 +83,7 @@ pub(super) async fn act(
     let decision = match decision {
         Ok(decision) => decision,
         Err(error) => {
-            warn!(agent = turn.agent_id, %error, "a turn was dropped");
+            warn!(code = "turn_dropped", agent = turn.agent_id, %error, "turn dropped");
             return Ok(turn.world);
         }
     };
@@ -96,7 +96,7 @@ pub(super) async fn act(
                     Ok(Err(error)) => error.to_string(),
                     _ => "the host panicked".to_owned(),
                 };
-                warn!(agent = turn.agent_id, reason, "a turn was dropped");
+                warn!(code = "turn_dropped", agent = turn.agent_id, reason, "turn dropped");
                 return Ok(turn.world);
             }
         };
@@ -108,23 +108,23 @@ pub(super) async fn act(
             events: outcome.events,
         };
         match store.commit_turn(&commit).await {
-            Ok(version) => return Ok(Arc::new(after(&turn.world, commit, version))),
+            Ok(version) => return Ok(Arc::new(with_commit(&turn.world, commit, version))),
             Err(error) if error.kind() != ErrorKind::Stale => return Err(error),
             Err(error) => {
-                let fresh = store.world(epoch).await?;
-                if fresh.version == turn.world.version {
+                let newest = store.world(epoch).await?;
+                if newest.version == turn.world.version {
                     return Err(error);
                 }
-                debug!(agent = turn.agent_id, "another host moved the world; acting anew");
-                turn.world = Arc::new(fresh);
+                debug!(agent = turn.agent_id, "another host changed the world; retrying the turn");
+                turn.world = Arc::new(newest);
             }
         }
     }
     Err(Error::unavailable("other hosts keep changing the world"))
 }
 
-/// `world` with the turn's documents in it.
-fn after(world: &World, commit: TurnCommit, version: i64) -> World {
+/// `world` with the commit's documents applied.
+fn with_commit(world: &World, commit: TurnCommit, version: i64) -> World {
     let mut documents = world.documents.clone();
     for (name, document) in commit.documents {
         if document.is_null() {

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::beat::Beat;
-use super::pace::{Share, between_turns};
+use super::heartbeat::Heartbeat;
+use super::pacing::{AgentShard, turn_interval};
 use super::turns::Turns;
 use super::{SimulationHost, TURN_TIMEOUT, Turn, seeding, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
@@ -25,35 +25,35 @@ use crate::usage::UsageCounter;
 use crate::usage::expiry::keep_expiring;
 use crate::{Clock, ErrorKind, Result, SystemClock};
 
-/// Control state is read at least so often, should a notification get lost.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Stop conditions are checked so often while turns are taken.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Calls in flight are counted so often once the gate has closed.
-const SETTLE_EVERY: Duration = Duration::from_millis(50);
-/// A turn in flight is waited for so long when the worker leaves.
-const LEAVE_WITHIN: Duration = Duration::from_secs(5);
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// Control state is read at least this often, in case a notification is lost.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often stop conditions are checked while the run gate is open.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often calls in flight are counted once the run gate has closed.
+const QUIESCE_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a worker that shuts down waits for turns in flight, and to report that it left.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How a worker works.
+/// Options of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// The host's name in `status.hosts`; unique per process.
+    /// The host's id in `status.hosts`; unique per process.
     pub host_id: String,
-    /// Turns in flight at once.
+    /// The most concurrent turns; at least 1.
     pub concurrency: usize,
-    /// How many times faster than `AGENT_LOOP_DELAY_SECONDS`.
+    /// The speed-up over `AGENT_LOOP_DELAY_SECONDS`; 1 is real pace.
     pub speed: f64,
-    /// A decision that takes longer is dropped.
+    /// The time-out of a decision; a turn that takes longer is dropped.
     pub turn_timeout: Duration,
     /// The environment of the process. In production the worker marks the database.
     pub environment: Environment,
 }
 
 impl WorkerOptions {
-    /// Four turns at once, ten times real pace, a minute for a turn, in development; a name that
-    /// starts with `name`.
+    /// The defaults: four concurrent turns, ten times real pace, a time-out of one minute, the
+    /// development environment, and a unique host id that starts with `name`.
     pub fn named(name: &str) -> Self {
         let unique = Uuid::now_v7().simple().to_string();
         Self {
@@ -79,13 +79,13 @@ pub struct Worker {
     options: WorkerOptions,
 }
 
-/// What the worker knows of the control state it acts on.
+/// The control state that the worker acts on, as last read.
 struct View {
     state: ControlState,
     settings: Arc<Effective>,
     gate: RunGate,
     world: Arc<World>,
-    share: Share,
+    shard: AgentShard,
 }
 
 impl Worker {
@@ -95,7 +95,7 @@ impl Worker {
         Self::with(store, host, Arc::new(Registry::builtin()), Arc::new(SystemClock), options)
     }
 
-    /// A worker with everything said.
+    /// A worker with explicit settings, clock and options.
     pub fn with(
         store: Arc<dyn RunStore>,
         host: Arc<dyn SimulationHost>,
@@ -114,8 +114,8 @@ impl Worker {
         Self { store, host, registry, clock, executor, observer, counter, router: None, options }
     }
 
-    /// The same worker, whose host asks `router`: its calls in flight are reported, and a run whose
-    /// budget cannot pay for a call is stopped. `None` for a host without models.
+    /// Sets the router that the host calls models with: the worker reports its calls in flight, and
+    /// stops a run whose remaining budget is exceeded by a call. `None` for a host without models.
     #[must_use]
     pub fn with_router(self, router: impl Into<Option<Router>>) -> Self {
         let router = router.into();
@@ -124,15 +124,19 @@ impl Worker {
         Self { observer, router, ..self }
     }
 
-    /// The same worker, which expires the leases of `counter` rather than the store's.
+    /// Sets the usage counter whose leases the worker expires; by default, the store's.
     #[must_use]
     pub fn with_counter(self, counter: Arc<dyn UsageCounter>) -> Self {
         Self { counter, ..self }
     }
 
-    /// Follows the operator until `shutdown` completes, then lets turns in flight end, tells the
-    /// store that the host has left, and returns. Store failures are waited out with backoff.
-    /// Leases of dead processes expire meanwhile.
+    /// Follows control state and takes turns until `shutdown` completes; then waits up to 5 s for
+    /// turns in flight, reports that the host left, and returns. Retries with backoff while the
+    /// store is unavailable. Also expires the leases of dead processes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the turns in flight, as a crash would: nothing is half stored, and
+    /// the host's report expires.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             () = self.follow_until(shutdown) => {}
@@ -143,24 +147,28 @@ impl Worker {
     async fn follow_until(&self, shutdown: impl Future<Output = ()>) {
         let shutdown = std::pin::pin!(shutdown);
         let shutdown = shutdown.shared();
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = MIN_BACKOFF;
         loop {
             let started = Instant::now();
             let Err(error) = self.follow(shutdown.clone()).await else { break };
-            if started.elapsed() > LONGEST_BACKOFF {
-                backoff = FIRST_BACKOFF;
+            if started.elapsed() > MAX_BACKOFF {
+                backoff = MIN_BACKOFF;
             }
-            warn!(%error, host = self.options.host_id, ?backoff, "the store is away; turns wait");
+            let (code, host) = ("database_unavailable", &self.options.host_id);
+            warn!(code, %error, host, ?backoff, "database unavailable; turns paused");
             tokio::select! {
                 () = shutdown.clone() => break,
                 () = tokio::time::sleep(jittered(backoff)) => {}
             }
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
         let leave = self.store.leave(&self.options.host_id);
-        match tokio::time::timeout(LEAVE_WITHIN, leave).await {
+        match tokio::time::timeout(SHUTDOWN_TIMEOUT, leave).await {
             Ok(Ok(())) => info!(host = self.options.host_id, "host left"),
-            _ => warn!(host = self.options.host_id, "the store does not know that the host left"),
+            _ => {
+                let code = "host_leave_failed";
+                warn!(code, host = self.options.host_id, "host could not report that it left");
+            }
         }
     }
 
@@ -172,137 +180,156 @@ impl Worker {
         let mut revision = self.store.watch();
         let (gate_sender, gate) = watch::channel(0);
         let mut turns = Turns::new(Arc::clone(&self.host), self.options.turn_timeout);
-        let mut beat = Beat::new(self.options.host_id.clone());
+        let mut heartbeat = Heartbeat::new(self.options.host_id.clone());
         let clock = &*self.clock;
         let id = &self.options.host_id;
 
         revision.mark_unchanged();
         self.executor.mark_production(&WritePermit::system("host")).await?;
         seeding::build_first(&self.store, &self.host, id, clock, &self.executor).await?;
-        let mut view = self.look(None).await?;
+        let mut view = self.refresh(None).await?;
         let mut next_turn = Instant::now();
-        let mut next_look = Instant::now() + LOOK_EVERY;
+        let mut next_poll = Instant::now() + POLL_INTERVAL;
         let mut next_check = Instant::now();
         info!(host = id, world = self.host.name(), "host follows control state");
         loop {
-            let gate_moved = gate_sender.send_if_modified(|seen| {
-                std::mem::replace(seen, view.state.gate_generation) != view.state.gate_generation
-            });
-            if let (true, Some(run)) = (gate_moved, &view.state.run) {
-                // Whoever opened the gate knew of it.
-                self.observer.forget_refusal(&run.run_id);
-            }
+            self.publish_gate(&view.state, &gate_sender);
             if leave_at.is_some_and(|at| turns.in_flight() == 0 || Instant::now() >= at) {
                 return Ok(());
             }
-            // A call outlives a turn that was given up, and is waited for all the same.
+            // A model call can outlive its turn; the host is quiescent once it has ended too.
             let calls = self.router.as_ref().map_or(0, Router::in_flight);
-            let doing = activity(view.gate, turns.in_flight() + calls);
-            let in_flight = self.router.as_ref().map_or(turns.in_flight(), |_| calls);
-            let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-            let seen = view.state.generation;
-            let report = beat.report(&*self.store, clock, (seen, doing, in_flight));
-            report.await?;
-
+            self.report(&mut heartbeat, &view, turns.in_flight(), calls).await?;
             let may_begin = leave_at.is_none()
                 && view.gate == RunGate::Open
                 && turns.in_flight() < self.options.concurrency.max(1);
             tokio::select! {
                 biased;
                 () = &mut shutdown, if leave_at.is_none() => {
-                    leave_at = Some(Instant::now() + LEAVE_WITHIN);
+                    leave_at = Some(Instant::now() + SHUTDOWN_TIMEOUT);
                 }
                 changed = revision.changed() => {
                     if changed.is_err() {
                         return Err(crate::Error::unavailable("the store was closed"));
                     }
                     seeding::build_requested(&self.store, &self.host, id, clock).await?;
-                    view = self.look(Some(view)).await?;
-                    next_look = Instant::now() + LOOK_EVERY;
+                    view = self.refresh(Some(view)).await?;
+                    next_poll = Instant::now() + POLL_INTERVAL;
                 }
-                () = sleep_until(next_look) => {
-                    view = self.look(Some(view)).await?;
-                    next_look = Instant::now() + LOOK_EVERY;
+                () = sleep_until(next_poll) => {
+                    view = self.refresh(Some(view)).await?;
+                    next_poll = Instant::now() + POLL_INTERVAL;
                 }
-                () = sleep(SETTLE_EVERY), if view.gate != RunGate::Open && calls > 0 => {}
+                () = sleep(QUIESCE_INTERVAL), if view.gate != RunGate::Open && calls > 0 => {}
                 () = sleep_until(next_check), if view.gate == RunGate::Open => {
                     self.check_guardrails(&view).await?;
-                    next_check = Instant::now() + CHECK_EVERY;
+                    next_check = Instant::now() + CHECK_INTERVAL;
                 }
-                () = sleep_until(beat.due()) => {
-                    view.share = self.share().await?;
+                () = sleep_until(heartbeat.due()) => {
+                    view.shard = self.shard().await?;
                 }
                 (turn, decision) = turns.decided() => {
                     view.world = self.act(&view, turn, decision).await?;
                 }
                 () = sleep_until(next_turn), if may_begin => {
-                    let agents = view.share.of_agents(&self.agents(&view.world));
-                    if let Some(turn) = self.next(&view, &agents, &turns, &gate) {
-                        debug!(agent = turn.agent_id, "turn begins");
-                        turns.begin(turn);
-                    }
-                    let pause = between_turns(&view.settings, self.options.speed, agents.len());
-                    // Without an agent there is no pace: ask again soon.
-                    let pause = if agents.is_empty() { pause.min(LOOK_EVERY) } else { pause };
-                    next_turn = Instant::now() + pause;
+                    next_turn = Instant::now() + self.begin_turn(&view, &mut turns, &gate);
                 }
             }
         }
     }
 
-    /// The control state now; the world is read only when it may be another than `before`'s.
-    async fn look(&self, before: Option<View>) -> Result<View> {
+    /// Publishes the gate generation to the turns in flight.
+    fn publish_gate(&self, state: &ControlState, gate: &watch::Sender<u64>) {
+        let moved = gate.send_if_modified(|seen| {
+            std::mem::replace(seen, state.gate_generation) != state.gate_generation
+        });
+        if let (true, Some(run)) = (moved, &state.run) {
+            // Refusals from before the gate moved must not stop the run again.
+            self.observer.forget_refusal(&run.run_id);
+        }
+    }
+
+    /// Reports this host's state to the store, if that is due.
+    async fn report(
+        &self,
+        heartbeat: &mut Heartbeat,
+        view: &View,
+        turns: usize,
+        calls: usize,
+    ) -> Result<()> {
+        let state = host_state(view.gate, turns + calls);
+        let in_flight = if self.router.is_some() { calls } else { turns };
+        let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let report = (view.state.generation, state, in_flight);
+        heartbeat.report(&*self.store, &*self.clock, report).await
+    }
+
+    /// Begins the next turn, if an agent is free; returns the time until the one after it.
+    fn begin_turn(&self, view: &View, turns: &mut Turns, gate: &watch::Receiver<u64>) -> Duration {
+        let agents = view.shard.select(&self.agents(&view.world));
+        if let Some(turn) = self.next_turn(view, &agents, turns, gate) {
+            debug!(agent = turn.agent_id, "turn begins");
+            turns.begin(turn);
+        }
+        let interval = turn_interval(&view.settings, self.options.speed, agents.len());
+        // Without agents there is no pace: check again soon.
+        if agents.is_empty() { interval.min(POLL_INTERVAL) } else { interval }
+    }
+
+    /// Reads the control state. The world is read only if it may differ from the one in `before`.
+    async fn refresh(&self, before: Option<View>) -> Result<View> {
         let state = self.store.load().await?;
         let gate = state.gate(&self.registry);
-        let same = |view: &View| {
+        let unchanged = |view: &View| {
             view.state.gate_generation == state.gate_generation
                 && view.state.world_epoch == state.world_epoch
         };
         let settings = Arc::new(state.effective(&self.registry));
         match before {
-            Some(view) if same(&view) => Ok(View { state, settings, gate, ..view }),
+            Some(view) if unchanged(&view) => Ok(View { state, settings, gate, ..view }),
             _ => {
                 let world = match state.world_epoch {
                     Some(epoch) if gate == RunGate::Open => self.store.world(epoch).await?,
                     _ => World::default(),
                 };
-                let share = self.share().await?;
-                Ok(View { state, settings, gate, world: Arc::new(world), share })
+                let shard = self.shard().await?;
+                Ok(View { state, settings, gate, world: Arc::new(world), shard })
             }
         }
     }
 
-    /// Ends the run when a stop condition has tripped. The commit moves the watched revision, so
-    /// the loop closes the gate as it would for an operator's stop.
+    /// Ends the run if a stop condition has tripped. The commit moves the watched revision, so the
+    /// main loop then closes the gate as after an operator's stop.
     async fn check_guardrails(&self, view: &View) -> Result<()> {
         let (store, registry, clock) = (&*self.store, &*self.registry, &*self.clock);
         enforce(store, &self.executor, &self.observer, &view.state, registry, clock).await?;
         Ok(())
     }
 
-    async fn share(&self) -> Result<Share> {
+    async fn shard(&self) -> Result<AgentShard> {
         let now = self.clock.now();
         let hosts = self.store.hosts(now - SignedDuration::from_secs(60)).await?;
         self.store.delete_hosts(now - FORGOTTEN_AFTER).await?;
-        Ok(Share::among(&hosts, &self.options.host_id, now))
+        Ok(AgentShard::of_host(&hosts, &self.options.host_id, now))
     }
 
     fn agents(&self, world: &World) -> Vec<i64> {
         self.host.agents(world).unwrap_or_else(|error| {
-            warn!(%error, world = self.host.name(), "the host cannot say who acts next");
+            let code = "turn_order_failed";
+            warn!(code, %error, world = self.host.name(), "host failed to order its agents");
             Vec::new()
         })
     }
 
-    /// The turn of the first agent that is not in one.
-    fn next(
+    /// A turn of the first agent that is not in one.
+    fn next_turn(
         &self,
         view: &View,
         agents: &[i64],
         turns: &Turns,
         gate: &watch::Receiver<u64>,
     ) -> Option<Turn> {
-        let agent_id = *agents.iter().find(|agent| !turns.is_acting(**agent))?;
+        let agent_id = *agents.iter().find(|agent| !turns.has_turn(**agent))?;
         Some(Turn {
             agent_id,
             run: Arc::new(view.state.open_run()?.clone()),
@@ -315,7 +342,7 @@ impl Worker {
         })
     }
 
-    /// Acts on a decision if its turn still counts; the world after it.
+    /// Acts on a decision if its turn is current, and returns the newest world.
     async fn act(
         &self,
         view: &View,
@@ -323,14 +350,14 @@ impl Worker {
         decision: Result<serde_json::Value>,
     ) -> Result<Arc<World>> {
         let (Some(epoch), true) = (view.state.world_epoch, turn.is_current()) else {
-            debug!(agent = turn.agent_id, "a turn begun before the gate moved was dropped");
+            debug!(agent = turn.agent_id, "dropped a turn that began before the run gate moved");
             return Ok(Arc::clone(&view.world));
         };
         let generation = turn.gate_generation;
         let parts = (&*self.host, &*self.store);
         match turns::act(parts, turn, decision, epoch, generation, &view.world).await {
             Err(error) if error.kind() == ErrorKind::Stale => {
-                debug!("the store refused a turn begun before the gate moved");
+                debug!("store refused a turn that began before the run gate moved");
                 Ok(Arc::clone(&view.world))
             }
             acted => acted,
@@ -338,8 +365,8 @@ impl Worker {
     }
 }
 
-/// What the host does, given the gate and its turns in flight.
-fn activity(gate: RunGate, in_flight: usize) -> HostState {
+/// The host state to report, given the run gate and the turns in flight.
+fn host_state(gate: RunGate, in_flight: usize) -> HostState {
     match (gate, in_flight) {
         (RunGate::Open, _) => HostState::Running,
         (RunGate::Closed, 0) => HostState::Idle,
@@ -348,7 +375,7 @@ fn activity(gate: RunGate, in_flight: usize) -> HostState {
     }
 }
 
-/// Between half of `backoff` and all of it.
+/// A random duration between 50% and 100% of `backoff`.
 fn jittered(backoff: Duration) -> Duration {
     let share = f64::from(Uuid::now_v7().as_bytes()[15]) / 255.0;
     backoff.mul_f64(0.5 + share / 2.0)
@@ -358,7 +385,7 @@ fn jittered(backoff: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    /// An embedder spawns the worker: its future must be able to move between threads.
+    /// Embedders spawn the worker, so its future must be `Send`.
     #[allow(dead_code)]
     fn a_worker_can_be_spawned(worker: Worker) {
         fn spawned(_: impl Send) {}

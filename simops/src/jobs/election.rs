@@ -8,12 +8,12 @@ use crate::store::LeaderLease;
 
 /// A holder that has not renewed its lease for this long has lost it. Each process measures with
 /// its own monotonic clock, from when it last saw the lease change; no two clocks are compared.
-pub const LEASE_DURATION: Duration = Duration::from_secs(10);
+pub(super) const LEASE_DURATION: Duration = Duration::from_secs(10);
 
 /// The lease that `candidate` may store over `seen`, whose row has not changed for `unchanged_for`.
 /// `None` while another process holds it: while `unchanged_for` is shorter than
 /// [`LEASE_DURATION`] and the lease was not released.
-pub fn try_acquire(
+pub(super) fn try_acquire(
     name: &str,
     seen: Option<&LeaderLease>,
     unchanged_for: Duration,
@@ -30,11 +30,11 @@ pub fn try_acquire(
 }
 
 /// The same lease, renewed once more.
-pub fn renew(lease: &LeaderLease) -> LeaderLease {
+pub(super) fn renew(lease: &LeaderLease) -> LeaderLease {
     LeaderLease { renewals: lease.renewals.saturating_add(1), ..lease.clone() }
 }
 
 /// The same lease without a holder.
-pub fn release(lease: &LeaderLease) -> LeaderLease {
+pub(super) fn release(lease: &LeaderLease) -> LeaderLease {
     LeaderLease { holder: None, ..renew(lease) }
 }

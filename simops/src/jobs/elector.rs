@@ -43,7 +43,7 @@ impl LeaderElector {
     pub(super) async fn acquire(&self) -> Leadership {
         let (mut last, mut unchanged_since) = (None, Instant::now());
         loop {
-            let asked = Instant::now();
+            let requested_at = Instant::now();
             if let Some(seen) = self.call(self.store.leader_lease(self.lease_name)).await {
                 // The lease may have been renewed while it was read, so count from the response.
                 if seen != last {
@@ -56,7 +56,7 @@ impl LeaderElector {
                     && self.replace(seen.as_ref(), &next).await == Some(true)
                 {
                     info!(lease = self.lease_name, fence = next.fence, "acquired leader lease");
-                    return Leadership { lease: next, until: asked + HOLDER_TIMEOUT };
+                    return Leadership { lease: next, until: requested_at + HOLDER_TIMEOUT };
                 }
             }
             sleep(POLL_INTERVAL).await;
@@ -64,23 +64,25 @@ impl LeaderElector {
     }
 
     /// Renews the lease until it is lost.
-    pub(super) async fn renew_until_lost(&self, held: &mut Leadership) {
+    pub(super) async fn renew_until_lost(&self, leadership: &mut Leadership) {
         loop {
-            let asked = Instant::now();
-            let next = renew(&held.lease);
+            let requested_at = Instant::now();
+            let next = renew(&leadership.lease);
             let renewed = tokio::select! {
-                renewed = self.replace(Some(&held.lease), &next) => renewed,
-                () = sleep_until(held.until) => {
+                renewed = self.replace(Some(&leadership.lease), &next) => renewed,
+                () = sleep_until(leadership.until) => {
                     let code = "leader_lease_expired";
                     warn!(code, lease = self.lease_name, "leader lease expired: renewals failed");
                     return;
                 }
             };
             match renewed {
-                Some(true) => *held = Leadership { lease: next, until: asked + HOLDER_TIMEOUT },
+                Some(true) => {
+                    *leadership = Leadership { lease: next, until: requested_at + HOLDER_TIMEOUT }
+                }
                 // Another process took it, or an earlier renewal of unknown outcome succeeded.
                 Some(false) => match self.call(self.store.leader_lease(self.lease_name)).await {
-                    Some(Some(seen)) if self.is_mine(&seen, held) => held.lease = seen,
+                    Some(Some(seen)) if self.is_mine(&seen, leadership) => leadership.lease = seen,
                     Some(_) => {
                         let code = "leader_lease_lost";
                         warn!(
@@ -95,15 +97,15 @@ impl LeaderElector {
                 None => {}
             }
             let pause = if renewed == Some(true) { RENEW_INTERVAL } else { POLL_INTERVAL };
-            sleep_until(held.until.min(Instant::now() + pause)).await;
+            sleep_until(leadership.until.min(Instant::now() + pause)).await;
         }
     }
 
     /// Releases the lease so that another process can acquire it at once. If this fails, the lease
     /// expires.
-    pub(super) async fn release(&self, held: &Leadership) {
-        let released = release(&held.lease);
-        let replacing = self.store.replace_leader_lease(Some(&held.lease), &released);
+    pub(super) async fn release(&self, leadership: &Leadership) {
+        let released = release(&leadership.lease);
+        let replacing = self.store.replace_leader_lease(Some(&leadership.lease), &released);
         match timeout(RELEASE_TIMEOUT, replacing).await {
             Ok(Ok(true)) => info!(lease = self.lease_name, "released leader lease"),
             other => {
@@ -112,8 +114,8 @@ impl LeaderElector {
         }
     }
 
-    fn is_mine(&self, seen: &LeaderLease, held: &Leadership) -> bool {
-        seen.holder == Some(self.process_id) && seen.fence == held.lease.fence
+    fn is_mine(&self, seen: &LeaderLease, leadership: &Leadership) -> bool {
+        seen.holder == Some(self.process_id) && seen.fence == leadership.lease.fence
     }
 
     async fn replace(&self, seen: Option<&LeaderLease>, next: &LeaderLease) -> Option<bool> {

@@ -2,11 +2,13 @@
 //!
 //! The processes elect a leader by a row of the store ([`crate::store::LeaderLeaseStore`]). The leader
 //! renews its lease and releases it when it shuts down; when it dies, another process takes over
-//! within [`LEASE_DURATION`] and one poll interval. A leader that was suspended may run a moment
+//! within 10 s and one poll interval. A leader that was suspended may run a moment
 //! longer than its lease: its writes carry a [`FencingToken`], which the store checks.
 
 mod election;
 mod elector;
+#[cfg(test)]
+mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -21,7 +23,6 @@ use tracing::{debug, error, info, warn};
 
 use crate::Result;
 use crate::store::{FencingToken, RunStore};
-pub use election::{LEASE_DURATION, release, renew, try_acquire};
 use elector::LeaderElector;
 
 /// The name of the leader lease under which timers run.
@@ -53,7 +54,7 @@ pub trait Timer: Send + Sync {
     async fn run(&self, token: &FencingToken) -> Result<Duration>;
 
     /// Completes when the timer should run before its delay is over. The default never completes.
-    async fn called(&self) {
+    async fn triggered(&self) {
         std::future::pending::<()>().await;
     }
 }
@@ -86,23 +87,23 @@ impl Timers {
         let elector = LeaderElector::new(Arc::clone(&self.store), LEASE_NAME);
         let mut shutdown = pin!(shutdown);
         loop {
-            let mut held = tokio::select! {
+            let mut leadership = tokio::select! {
                 biased;
                 () = &mut shutdown => return,
-                held = elector.acquire() => held,
+                leadership = elector.acquire() => leadership,
             };
             let mut runs = JoinSet::new();
             for timer in &self.timers {
-                runs.spawn(keep_running(Arc::clone(timer), held.lease.fencing_token()));
+                runs.spawn(keep_running(Arc::clone(timer), leadership.lease.fencing_token()));
             }
             let ended = tokio::select! {
                 () = &mut shutdown => true,
-                () = elector.renew_until_lost(&mut held) => false,
+                () = elector.renew_until_lost(&mut leadership) => false,
             };
             // Stop them before another process may lead.
             runs.shutdown().await;
             if ended {
-                elector.release(&held).await;
+                elector.release(&leadership).await;
                 return;
             }
         }
@@ -143,7 +144,7 @@ async fn keep_running(timer: Arc<dyn Timer>, token: FencingToken) {
         sleep(MIN_DELAY).await;
         tokio::select! {
             () = sleep(wait) => {}
-            () = timer.called() => {}
+            () = timer.triggered() => {}
         }
     }
 }

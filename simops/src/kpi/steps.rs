@@ -37,7 +37,7 @@ pub enum Kind {
 }
 
 /// The number of kinds.
-pub const KINDS: usize = 13;
+pub(super) const KINDS: usize = 13;
 
 impl Kind {
     /// All kinds, in the order of their codes.

@@ -10,7 +10,7 @@ use super::rollup::{Rate, Rollup};
 use super::sums::DaySums;
 
 /// The number of days before a day over which its comparison average is taken.
-pub const AVERAGE_DAYS: i64 = 7;
+pub(crate) const AVERAGE_DAYS: i64 = 7;
 
 /// Sums by day. Days without events may be missing.
 pub type Days = BTreeMap<Date, DaySums>;
@@ -49,14 +49,14 @@ impl Summary {
 }
 
 /// The latest day with an event that is not after `today`.
-pub fn latest_day(days: &Days, today: Date) -> Option<Date> {
+pub(crate) fn latest_day(days: &Days, today: Date) -> Option<Date> {
     let any = |sums: &DaySums| sums.events.iter().any(|events| *events > 0);
     days.range(..=today).rev().find(|(_, sums)| any(sums)).map(|(day, _)| *day)
 }
 
 /// The day whose rate is compared with the average: the latest day or, for a retention rate, the
 /// latest cohort whose follow-up day is over.
-pub fn comparison_day(rate: Rate, days: &Days, today: Date) -> Option<Date> {
+pub(crate) fn comparison_day(rate: Rate, days: &Days, today: Date) -> Option<Date> {
     if rate.maturity_days() == 0 {
         return latest_day(days, today);
     }
@@ -65,7 +65,7 @@ pub fn comparison_day(rate: Rate, days: &Days, today: Date) -> Option<Date> {
 }
 
 /// The mean of a rate over the seven days before `day`, ignoring days without a value.
-pub fn trailing_average(rate: Rate, day: Date, days: &Days, today: Date) -> Option<f64> {
+pub(crate) fn trailing_average(rate: Rate, day: Date, days: &Days, today: Date) -> Option<f64> {
     let first = day.checked_sub(AVERAGE_DAYS.days()).ok()?;
     let known: Vec<f64> =
         days.range(first..day).filter_map(|(day, sums)| rate.of(*day, sums, today)).collect();

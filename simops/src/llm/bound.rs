@@ -11,7 +11,7 @@ const MAX_DEGRADED_TEMPERATURE: f64 = 0.5;
 
 /// The most tokens that `request` can use. A byte is at most one token of input: tokenizers merge
 /// bytes and never split one. The output ends at `max_tokens`.
-pub fn tokens(request: &ChatRequest) -> Tokens {
+pub(super) fn tokens(request: &ChatRequest) -> Tokens {
     let bytes = request.system.len().saturating_add(request.prompt.len());
     Tokens {
         input: i64::try_from(bytes).unwrap_or(i64::MAX).saturating_add(TEMPLATE_TOKENS),
@@ -21,7 +21,7 @@ pub fn tokens(request: &ChatRequest) -> Tokens {
 }
 
 /// The most that `request` can cost, whatever share of its input is cached.
-pub fn cost(request: &ChatRequest, price: Price) -> NanoUsd {
+pub(super) fn cost(request: &ChatRequest, price: Price) -> NanoUsd {
     let uncached = tokens(request);
     let cached = Tokens { cached_input: uncached.input, ..uncached };
     price.of(uncached).max(price.of(cached))
@@ -29,7 +29,7 @@ pub fn cost(request: &ChatRequest, price: Price) -> NanoUsd {
 
 /// Reduces a request once the soft cap is reached: half the output tokens (but at least 16), and a
 /// temperature of at most 0.5.
-pub fn degrade(request: &mut ChatRequest) {
+pub(super) fn degrade(request: &mut ChatRequest) {
     let half = (request.max_tokens / 2).max(MIN_TOKENS);
     request.max_tokens = half.min(request.max_tokens);
     request.temperature = request.temperature.min(MAX_DEGRADED_TEMPERATURE);

@@ -34,7 +34,7 @@ impl Default for BreakerPolicy {
 
 /// A circuit breaker. All times count from one fixed instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breaker {
+pub(super) struct Breaker {
     policy: BreakerPolicy,
     state: State,
     /// Incremented by every transition. The outcome of a call counts only in the generation in which
@@ -52,13 +52,13 @@ enum State {
 /// Permission to make one call; return it with [`Breaker::record`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
-pub struct Permit {
+pub(super) struct Permit {
     generation: u64,
 }
 
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallOutcome {
+pub(super) enum CallOutcome {
     /// The provider responded, even if it refused the request.
     Responded,
     /// The provider failed; the value is the `Retry-After` it sent, if any.
@@ -69,13 +69,13 @@ pub enum CallOutcome {
 
 impl Breaker {
     /// A closed breaker.
-    pub fn new(policy: BreakerPolicy) -> Self {
+    pub(super) fn new(policy: BreakerPolicy) -> Self {
         Self { policy, state: State::Closed { failures: 0 }, generation: 0 }
     }
 
     /// The time until a call may be made; `None` if one may be made now. While a probe is in
     /// flight, this is the current cool-down.
-    pub fn retry_after(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn retry_after(&self, now: Duration) -> Option<Duration> {
         match self.state {
             State::Closed { .. } => None,
             State::Open { until, .. } => Some(until.saturating_sub(now)).filter(|d| !d.is_zero()),
@@ -87,7 +87,7 @@ impl Breaker {
     ///
     /// # Errors
     /// The breaker refuses the call; the value is the time until one may be made.
-    pub fn try_acquire(&mut self, now: Duration) -> Result<Permit, Duration> {
+    pub(super) fn try_acquire(&mut self, now: Duration) -> Result<Permit, Duration> {
         if let Some(wait) = self.retry_after(now) {
             return Err(wait);
         }
@@ -98,7 +98,7 @@ impl Breaker {
     }
 
     /// Records the outcome of a call. Ignored if the call began before the last transition.
-    pub fn record(&mut self, permit: Permit, outcome: CallOutcome, now: Duration) {
+    pub(super) fn record(&mut self, permit: Permit, outcome: CallOutcome, now: Duration) {
         if permit.generation != self.generation {
             return;
         }
@@ -143,7 +143,7 @@ impl Breaker {
 
 /// A breaker that several tasks share, on tokio's clock.
 #[derive(Debug)]
-pub struct SharedBreaker {
+pub(super) struct SharedBreaker {
     breaker: Mutex<Breaker>,
     started: Instant,
 }
@@ -152,19 +152,19 @@ pub struct SharedBreaker {
 /// [`CallOutcome::NotSent`].
 #[derive(Debug)]
 #[must_use]
-pub struct SharedPermit {
+pub(super) struct SharedPermit {
     breaker: Arc<SharedBreaker>,
     permit: Option<Permit>,
 }
 
 impl SharedBreaker {
     /// A closed breaker.
-    pub fn new(policy: BreakerPolicy) -> Self {
+    pub(super) fn new(policy: BreakerPolicy) -> Self {
         Self { breaker: Mutex::new(Breaker::new(policy)), started: Instant::now() }
     }
 
     /// The time until a call may be made; `None` if one may be made now.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         self.with(|breaker, now| breaker.retry_after(now))
     }
 
@@ -172,7 +172,7 @@ impl SharedBreaker {
     ///
     /// # Errors
     /// The breaker refuses the call; the value is the time until one may be made.
-    pub fn try_acquire(self: &Arc<Self>) -> Result<SharedPermit, Duration> {
+    pub(super) fn try_acquire(self: &Arc<Self>) -> Result<SharedPermit, Duration> {
         let permit = self.with(Breaker::try_acquire)?;
         Ok(SharedPermit { breaker: Arc::clone(self), permit: Some(permit) })
     }
@@ -186,7 +186,7 @@ impl SharedBreaker {
 
 impl SharedPermit {
     /// Records the outcome of the call.
-    pub fn record(mut self, outcome: CallOutcome) {
+    pub(super) fn record(mut self, outcome: CallOutcome) {
         self.finish(outcome);
     }
 

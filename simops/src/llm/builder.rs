@@ -11,6 +11,18 @@ use super::{BudgetRefusals, LlmProvider, Router, RouterOptions};
 use crate::usage::{PriceBook, UsageCounter};
 use crate::{Clock, Error, Result};
 
+impl Router {
+    /// Builds a router that counts with `counter`, takes prices from `prices` and the time from
+    /// `clock`.
+    pub fn builder(
+        counter: Arc<dyn UsageCounter>,
+        prices: Arc<PriceBook>,
+        clock: Arc<dyn Clock>,
+    ) -> RouterBuilder {
+        RouterBuilder::new(counter, prices, clock)
+    }
+}
+
 /// Builds a [`Router`]; see [`Router::builder`].
 pub struct RouterBuilder {
     counter: Arc<dyn UsageCounter>,

@@ -184,7 +184,7 @@ pub enum CallError {
     #[error("the call could not be counted, so it was not made: {0}")]
     CounterUnavailable(String),
     /// Every attempt failed; the ledger has a row for each.
-    #[error("{provider} {model} did not answer: {error}")]
+    #[error("{provider} {model} failed: {error}")]
     Failed {
         /// The provider of the last attempt.
         provider: String,

@@ -30,7 +30,7 @@ impl Default for Limits {
 
 /// Calls begun in the last 60 s. All times count from one fixed instant.
 #[derive(Debug, Clone, Default)]
-pub struct RateWindow {
+pub(super) struct RateWindow {
     begun: VecDeque<Duration>,
 }
 
@@ -39,7 +39,7 @@ impl RateWindow {
     ///
     /// # Errors
     /// The time to wait until a call may begin.
-    pub fn try_begin(&mut self, now: Duration, limit: u32) -> Result<(), Duration> {
+    pub(super) fn try_begin(&mut self, now: Duration, limit: u32) -> Result<(), Duration> {
         while self.begun.front().is_some_and(|at| now.saturating_sub(*at) >= MINUTE) {
             self.begun.pop_front();
         }
@@ -55,7 +55,7 @@ impl RateWindow {
     }
 
     /// Removes a call that was counted at `at` and never made.
-    pub fn cancel(&mut self, at: Duration) {
+    pub(super) fn cancel(&mut self, at: Duration) {
         if let Some(index) = self.begun.iter().rposition(|begun| *begun == at) {
             self.begun.remove(index);
         }
@@ -64,7 +64,7 @@ impl RateWindow {
 
 /// Enforces a provider's limits across tasks, on tokio's clock.
 #[derive(Debug)]
-pub struct RateLimiter {
+pub(super) struct RateLimiter {
     concurrency: Arc<Semaphore>,
     per_minute: Option<u32>,
     /// Serialises the tasks that wait for the minute's limit; fair.
@@ -76,7 +76,7 @@ pub struct RateLimiter {
 /// Permission for one call; dropping it ends the call.
 #[derive(Debug)]
 #[must_use]
-pub struct RatePermit {
+pub(super) struct RatePermit {
     limiter: Arc<RateLimiter>,
     counted_at: Option<Duration>,
     _permit: OwnedSemaphorePermit,
@@ -84,7 +84,7 @@ pub struct RatePermit {
 
 impl RateLimiter {
     /// A limiter that has admitted no call.
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         let concurrency = limits.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             concurrency: Arc::new(Semaphore::new(concurrency)),
@@ -102,7 +102,7 @@ impl RateLimiter {
     ///
     /// # Cancel safety
     /// Dropping the future takes no permit.
-    pub async fn acquire(
+    pub(super) async fn acquire(
         self: &Arc<Self>,
         per_minute: Option<u32>,
         deadline: Instant,
@@ -135,7 +135,7 @@ impl RateLimiter {
 impl RatePermit {
     /// Marks the call as begun, so that it keeps counting towards its minute. Dropping a permit
     /// that was never begun removes the call from the window.
-    pub fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.counted_at = None;
     }
 }

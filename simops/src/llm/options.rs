@@ -26,7 +26,7 @@ pub struct RouterOptions {
     /// Most calls in flight or not yet recorded, over all providers. It bounds the memory that an
     /// outage of the store can take; further calls are refused.
     pub max_pending: usize,
-    /// What to do with a model that the price book does not know.
+    /// What to do with a model that has no price.
     pub unpriced: UnpricedPolicy,
 }
 

@@ -39,11 +39,11 @@ impl RetryPolicy {
             return None;
         }
         let doublings = made.saturating_sub(1).min(31);
-        let whole = self.base.saturating_mul(1 << doublings).min(self.cap);
-        let jitter = (whole / 2).mul_f64(f64::from(entropy) / f64::from(u32::MAX));
+        let backoff = self.base.saturating_mul(1 << doublings).min(self.cap);
+        let jitter = (backoff / 2).mul_f64(f64::from(entropy) / f64::from(u32::MAX));
         let pause = match error.retry_after {
-            Some(asked) => asked.saturating_add(jitter).max(whole / 2 + jitter),
-            None => whole / 2 + jitter,
+            Some(requested) => requested.saturating_add(jitter).max(backoff / 2 + jitter),
+            None => backoff / 2 + jitter,
         };
         (pause < left).then_some(pause)
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::breaker::{BreakerPolicy, SharedBreaker};
 use super::limits::{Limits, RateLimiter};
-use super::{CallContext, LlmProvider};
+use super::{CallContext, ChatResponse, LlmProvider};
 use crate::settings::key;
+use crate::usage::NanoUsd;
 
 /// The provider whose calls per minute are limited by a setting.
 const OPENROUTER: &str = "openrouter";
@@ -49,4 +50,21 @@ impl ProviderHandle {
         let limit = u32::try_from(limit).ok().filter(|limit| *limit > 0);
         limit.filter(|_| self.client.name() == OPENROUTER)
     }
+}
+
+/// A response, with its route and cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutedResponse {
+    /// The response.
+    pub response: ChatResponse,
+    /// The route that responded.
+    pub route: Route,
+    /// The cost of the successful attempt.
+    pub cost: NanoUsd,
+    /// Whether the request was reduced because the soft cap is reached.
+    pub degraded: bool,
+    /// Whether the request was degraded or an earlier route was skipped or failed.
+    pub fallback_used: bool,
+    /// Attempts on all routes, the successful one included.
+    pub attempts: u32,
 }

@@ -9,19 +9,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::builder::RouterBuilder;
 use super::route::Route;
 use super::routing::RouterInner;
-use super::{BudgetRefusals, CallContext, CallError, ChatRequest, ChatResponse};
-use crate::Clock;
-use crate::usage::{NanoUsd, PriceBook, UsageCounter};
+use super::{BudgetRefusals, CallContext, CallError, ChatRequest, RoutedResponse};
 
 /// An ordered list of routes. Clones share rate limits, circuit breakers and pending calls.
 ///
 /// ```
 /// # use std::sync::Arc;
 /// # use simops::{SystemClock, host::Turn, llm::*, usage::{PriceBook, UsageCounter}};
-/// # async fn ask(counter: Arc<dyn UsageCounter>, turn: &Turn, request: ChatRequest) -> simops::Result<()> {
+/// # async fn call(counter: Arc<dyn UsageCounter>, turn: &Turn, request: ChatRequest) -> simops::Result<()> {
 /// let scripted = ScriptedProvider::new(|_| Ok("work".to_owned())).named("groq");
 /// let router = Router::builder(counter, Arc::new(PriceBook::shipped()?), Arc::new(SystemClock))
 ///     .provider(Arc::new(scripted), Limits::default())
@@ -32,41 +29,14 @@ use crate::usage::{NanoUsd, PriceBook, UsageCounter};
 ///     .for_run(&turn.run.run_id)
 ///     .for_agent(turn.agent_id, None)
 ///     .while_current(move || gate.is_current());
-/// let answer = router.chat(&context, &request).await?;
+/// let response = router.chat(&context, &request).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Router(pub(super) Arc<RouterInner>);
 
-/// A response, with its route and cost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RoutedResponse {
-    /// The response.
-    pub response: ChatResponse,
-    /// The route that responded.
-    pub route: Route,
-    /// The cost of the successful attempt.
-    pub cost: NanoUsd,
-    /// Whether the request was reduced because the soft cap is reached.
-    pub degraded: bool,
-    /// Whether the request was degraded or an earlier route was skipped or failed.
-    pub fallback_used: bool,
-    /// Attempts on all routes, the successful one included.
-    pub attempts: u32,
-}
-
 impl Router {
-    /// Builds a router that counts with `counter`, takes prices from `prices` and the time from
-    /// `clock`.
-    pub fn builder(
-        counter: Arc<dyn UsageCounter>,
-        prices: Arc<PriceBook>,
-        clock: Arc<dyn Clock>,
-    ) -> RouterBuilder {
-        RouterBuilder::new(counter, prices, clock)
-    }
-
     /// Whether the router has no route, so that every call returns [`CallError::NoProvider`].
     pub fn is_empty(&self) -> bool {
         self.0.routes.is_empty()

@@ -139,29 +139,16 @@ impl RouterInner {
         candidate: &Candidate,
         call: &mut Call<'_>,
     ) -> Result<RoutedResponse, CallError> {
-        let Candidate { route, provider: handle, .. } = candidate;
-        let provider = || route.provider.clone();
+        let route = &candidate.route;
         let wait_until = call.wait_until();
         let mut failed = None;
         for made in 1.. {
-            let open = |retry_after| CallError::CircuitOpen { provider: provider(), retry_after };
             if !call.context.is_current() {
                 return Err(CallError::Cancelled);
             }
-            if let Some(wait) = handle.breaker.retry_after() {
-                return Err(failed.unwrap_or_else(|| open(wait)));
-            }
-            let rate = handle.limiter.acquire(handle.per_minute(call.context), wait_until).await;
-            let mode = match (rate, Instant::now() <= call.begin_by) {
-                (Ok(rate), true) => match handle.breaker.try_acquire() {
-                    Ok(breaker) => AttemptMode::Send(rate, breaker),
-                    Err(wait) => return Err(failed.unwrap_or_else(|| open(wait))),
-                },
-                (rate, _) => {
-                    let retry_after = rate.err().flatten();
-                    let busy = CallError::Busy { provider: provider(), retry_after };
-                    return Err(failed.unwrap_or(busy));
-                }
+            let mode = match candidate.admit(call, wait_until).await {
+                Ok(mode) => mode,
+                Err(error) => return Err(failed.unwrap_or(error)),
             };
             let error = match self.attempt(candidate, call, mode).await {
                 AttemptOutcome::Succeeded { response, cost, degraded } => {
@@ -181,7 +168,7 @@ impl RouterInner {
             let left = wait_until.saturating_duration_since(Instant::now());
             let pause = self.options.retry.pause(made, &error, entropy(), left);
             failed = Some(CallError::Failed {
-                provider: provider(),
+                provider: route.provider.clone(),
                 model: route.model.clone(),
                 error: Box::new(error),
                 attempts: call.attempts,
@@ -247,6 +234,29 @@ impl RouterInner {
         match self.attempt(candidate, call, AttemptMode::RecordOnly(error)).await {
             AttemptOutcome::Succeeded { .. } | AttemptOutcome::Failed(_) => open,
             outcome => outcome.into_error(),
+        }
+    }
+}
+
+impl Candidate {
+    /// Waits until the provider's breaker and limits admit an attempt, at most until `wait_until`.
+    async fn admit(&self, call: &Call<'_>, wait_until: Instant) -> Result<AttemptMode, CallError> {
+        let ProviderHandle { limiter, breaker, .. } = &*self.provider;
+        let provider = || self.route.provider.clone();
+        let open = |retry_after| CallError::CircuitOpen { provider: provider(), retry_after };
+        if let Some(wait) = breaker.retry_after() {
+            return Err(open(wait));
+        }
+        let rate = limiter.acquire(self.provider.per_minute(call.context), wait_until).await;
+        match rate {
+            Ok(rate) if Instant::now() <= call.begin_by => {
+                let breaker = breaker.try_acquire().map_err(open)?;
+                Ok(AttemptMode::Send(rate, breaker))
+            }
+            rate => {
+                let retry_after = rate.err().flatten();
+                Err(CallError::Busy { provider: provider(), retry_after })
+            }
         }
     }
 }

@@ -7,11 +7,11 @@ use crate::usage::{PriceBook, UnpricedPolicy};
 use crate::{Error, Result};
 
 /// The file that replaces the shipped price book.
-pub const PRICES: &str = "SIMOPS_PRICES";
+pub(super) const PRICES: &str = "SIMOPS_PRICES";
 /// What to do with a model that has no price.
-pub const UNPRICED: &str = "LLM_UNPRICED_POLICY";
+pub(super) const UNPRICED: &str = "LLM_UNPRICED_POLICY";
 /// Whether responses are streamed.
-pub const STREAM: &str = "LLM_STREAM";
+pub(super) const STREAM: &str = "LLM_STREAM";
 
 /// The providers of a deployment, and their prices.
 #[derive(Debug, Clone)]
@@ -40,14 +40,14 @@ impl LlmConfig {
             value.filter(|value| !value.is_empty())
         };
         let prices = match read(PRICES) {
-            Some(path) => book(&path)?,
+            Some(path) => read_prices(&path)?,
             None => PriceBook::shipped()?,
         };
         let unpriced = match read(UNPRICED).as_deref() {
             None => UnpricedPolicy::default(),
-            Some(text) => policy(text)?,
+            Some(text) => parse_policy(text)?,
         };
-        let stream = read(STREAM).as_deref().map_or(Ok(false), flag)?;
+        let stream = read(STREAM).as_deref().map_or(Ok(false), parse_flag)?;
         let providers = ProviderConfig::from_lookup(lookup)?;
         Ok(Self { providers, prices: Arc::new(prices), unpriced, stream })
     }
@@ -78,7 +78,7 @@ impl LlmConfig {
     }
 }
 
-fn book(path: &str) -> Result<PriceBook> {
+fn read_prices(path: &str) -> Result<PriceBook> {
     let invalid = |why: &str| {
         let allowed = "must be a price book in JSON, as in simops/src/usage/prices.json";
         Error::invalid(PRICES, format!("{path:?} cannot be used ({why}); {allowed}"))
@@ -87,7 +87,7 @@ fn book(path: &str) -> Result<PriceBook> {
     PriceBook::from_json(&text).map_err(|error| invalid(error.detail()))
 }
 
-fn policy(text: &str) -> Result<UnpricedPolicy> {
+fn parse_policy(text: &str) -> Result<UnpricedPolicy> {
     match text.to_ascii_lowercase().as_str() {
         "fallback" => Ok(UnpricedPolicy::Fallback),
         "refuse" => Ok(UnpricedPolicy::Refuse),
@@ -98,7 +98,7 @@ fn policy(text: &str) -> Result<UnpricedPolicy> {
     }
 }
 
-fn flag(text: &str) -> Result<bool> {
+fn parse_flag(text: &str) -> Result<bool> {
     let invalid =
         || Error::invalid(STREAM, format!("{text:?} is not allowed; must be true or false"));
     text.to_ascii_lowercase().parse().map_err(|_| invalid())

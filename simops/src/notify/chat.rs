@@ -1,4 +1,4 @@
-//! Chats that take a line of text: Slack's form, and Discord's.
+//! Chat webhooks: Slack and Discord.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,23 +8,23 @@ use super::{AlertSink, Dialer};
 use crate::alert::{Message, Outcome};
 use crate::kpi::event::hash_key;
 
-/// The longest text that Discord takes.
+/// The longest text that Discord accepts, in characters.
 const DISCORD_CHARS: usize = 2_000;
 
-/// A chat that takes Slack's form, as many others do.
+/// A webhook in Slack's format, which many other chats accept.
 pub struct Slack {
     dialer: Dialer,
     target: String,
 }
 
-/// A chat that takes Discord's form.
+/// A webhook in Discord's format.
 pub struct Discord {
     dialer: Dialer,
     target: String,
 }
 
 impl Slack {
-    /// A chat at the dialer's address.
+    /// A chat at the dialer's URL.
     pub fn new(dialer: Dialer) -> Self {
         let target = hash_key(dialer.url()).simple().to_string();
         Self { dialer, target }
@@ -32,7 +32,7 @@ impl Slack {
 }
 
 impl Discord {
-    /// A chat at the dialer's address.
+    /// A chat at the dialer's URL.
     pub fn new(dialer: Dialer) -> Self {
         let target = hash_key(dialer.url()).simple().to_string();
         Self { dialer, target }
@@ -50,7 +50,7 @@ impl AlertSink for Slack {
     }
 
     async fn send(&self, message: &Message, _: Timestamp) -> Outcome {
-        // These three begin Slack's own marks, such as a mention of everybody.
+        // Slack interprets these characters, for example as a mention of a whole channel.
         let text = message.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         self.dialer.send(&[], json!({ "text": text }).to_string().into_bytes()).await
     }
@@ -68,7 +68,7 @@ impl AlertSink for Discord {
 
     async fn send(&self, message: &Message, _: Timestamp) -> Outcome {
         let content: String = message.text.chars().take(DISCORD_CHARS).collect();
-        // Whatever the text says, it mentions nobody.
+        // The text must not mention users or roles.
         let body = json!({ "content": content, "allowed_mentions": { "parse": [] } });
         self.dialer.send(&[], body.to_string().into_bytes()).await
     }

@@ -1,4 +1,4 @@
-//! The timer that carries messages from the outbox to their receivers.
+//! The timer that delivers messages from the outbox to their receivers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,34 +16,35 @@ use crate::jobs::Timer;
 use crate::store::{FencingToken, RunStore};
 use crate::{Clock, Result};
 
-/// Deliveries looked at in one go.
-const AT_ONCE: usize = 64;
-/// Receivers spoken to at the same time.
-const BESIDE: usize = 8;
-/// How often to look when nothing calls.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// After a try that could not be kept.
-const AFTER_A_RIVAL: Duration = Duration::from_secs(1);
+/// The most deliveries that are read at once.
+const BATCH_SIZE: usize = 64;
+/// The most concurrent attempts.
+const MAX_CONCURRENT: usize = 8;
+/// How often the outbox is read if no change is signalled.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// The delay after an attempt that lost a race with another process.
+const CONFLICT_DELAY: Duration = Duration::from_secs(1);
 
-/// Carries messages to `sinks`.
-pub struct Deliver {
+/// Delivers the messages of the outbox.
+pub struct DeliveryTimer {
     store: Arc<dyn RunStore>,
     clock: Arc<dyn Clock>,
     sinks: Sinks,
-    news: Mutex<watch::Receiver<u64>>,
+    revision: Mutex<watch::Receiver<u64>>,
 }
 
-impl Deliver {
-    /// Carries what waits in `store`.
+impl DeliveryTimer {
+    /// A timer that delivers the outbox of `store` to `sinks`.
     pub fn new(store: Arc<dyn RunStore>, clock: Arc<dyn Clock>, sinks: Sinks) -> Self {
-        let news = Mutex::new(store.watch());
-        Self { store, clock, sinks, news }
+        let revision = Mutex::new(store.watch());
+        Self { store, clock, sinks, revision }
     }
 
-    /// Tries a delivery once; whether the try was kept.
-    async fn try_once(
+    /// Attempts a delivery once. Returns false if the attempt was not recorded, because another process
+    /// changed the delivery or this process no longer leads.
+    async fn attempt(
         &self,
-        stamp: &FencingToken,
+        token: &FencingToken,
         delivery: &Delivery,
         message: &Message,
     ) -> Result<bool> {
@@ -52,73 +53,75 @@ impl Deliver {
             Some(sink) => sink.send(message, at).await,
             None => Outcome::NoResponse("this receiver is no longer configured".to_owned()),
         };
-        let (after, attempt) = delivery.after(at, self.clock.now(), &outcome, chance());
+        let (after, attempt) = delivery.after(at, self.clock.now(), &outcome, random_fraction());
         let (sink, delivery_id) = (&after.sink, after.id);
         match (after.state, &attempt.error) {
             (DeliveryState::Delivered, _) => {
-                info!(%sink, message_id = %message.id, "an alert was delivered");
+                info!(%sink, message_id = %message.id, "alert delivered");
             }
             (DeliveryState::Gone, _) => warn!(
-                %sink, %delivery_id,
-                "the receiver is gone (410) and gets no more alerts; `simops-cli alert replay` tries again"
+                code = "alert_receiver_gone", %sink, %delivery_id,
+                "receiver is gone (410); no more alerts are sent until `simops-cli alert replay`"
             ),
             (DeliveryState::Failed, error) => {
-                warn!(%sink, %delivery_id, ?error, "an alert was not delivered and is given up");
+                let code = "alert_delivery_failed";
+                warn!(code, %sink, %delivery_id, ?error, "alert delivery failed; no retries left");
             }
             (DeliveryState::Pending, error) => {
-                warn!(%sink, %delivery_id, ?error, "an alert was not delivered; it is tried again");
+                let code = "alert_delivery_retrying";
+                warn!(code, %sink, %delivery_id, ?error, "alert delivery failed; retrying");
             }
         }
-        self.store.record_attempt(stamp, delivery, &after, &attempt).await
+        self.store.record_attempt(token, delivery, &after, &attempt).await
     }
 }
 
 #[async_trait]
-impl Timer for Deliver {
+impl Timer for DeliveryTimer {
     fn name(&self) -> &'static str {
         "deliveries"
     }
 
-    async fn run(&self, stamp: &FencingToken) -> Result<Duration> {
-        self.news.lock().await.mark_unchanged();
+    async fn run(&self, token: &FencingToken) -> Result<Duration> {
+        self.revision.lock().await.mark_unchanged();
         loop {
-            let pending = self.store.pending(AT_ONCE).await?;
+            let pending = self.store.pending(BATCH_SIZE).await?;
             let now = self.clock.now();
             let (due, later): (Vec<_>, Vec<_>) = pending
                 .into_iter()
                 .partition(|(delivery, _)| delivery.next_attempt_at.is_none_or(|at| at <= now));
             if due.is_empty() {
                 let next = later.first().and_then(|(delivery, _)| delivery.next_attempt_at);
-                return Ok(next.map_or(LOOK_EVERY, |next| until(next, now)));
+                return Ok(next.map_or(POLL_INTERVAL, |next| delay_until(next, now)));
             }
-            let tries = stream::iter(due).map(|(delivery, message)| async move {
-                self.try_once(stamp, &delivery, &message).await
+            let attempts = stream::iter(due).map(|(delivery, message)| async move {
+                self.attempt(token, &delivery, &message).await
             });
-            let kept: Vec<_> = tries.buffer_unordered(BESIDE).collect().await;
-            let mut all_kept = true;
-            for kept in kept {
-                all_kept &= kept?;
+            let recorded: Vec<_> = attempts.buffer_unordered(MAX_CONCURRENT).collect().await;
+            let mut all_recorded = true;
+            for recorded in recorded {
+                all_recorded &= recorded?;
             }
-            if !all_kept {
-                return Ok(AFTER_A_RIVAL);
+            if !all_recorded {
+                return Ok(CONFLICT_DELAY);
             }
         }
     }
 
-    async fn called(&self) {
-        if self.news.lock().await.changed().await.is_err() {
+    async fn triggered(&self) {
+        if self.revision.lock().await.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-fn until(next: Timestamp, now: Timestamp) -> Duration {
+fn delay_until(next: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-    wait.min(LOOK_EVERY)
+    wait.min(POLL_INTERVAL)
 }
 
-/// Something between 0 and 1.
-fn chance() -> f64 {
+/// A random number between 0 and 1.
+fn random_fraction() -> f64 {
     let [.., byte] = *Uuid::now_v7().as_bytes();
     f64::from(byte) / 255.0
 }

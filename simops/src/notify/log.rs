@@ -1,4 +1,4 @@
-//! The log as a receiver: for those who watch it anyway.
+//! The log as a receiver.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use super::AlertSink;
 use crate::alert::notify::RESOLVED;
 use crate::alert::{Message, Outcome};
 
-/// The log.
+/// Writes messages to the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Log;
 
@@ -26,7 +26,7 @@ impl AlertSink for Log {
         if message.kind == RESOLVED {
             info!(message_id = %message.id, "{}", message.text);
         } else {
-            warn!(message_id = %message.id, "{}", message.text);
+            warn!(code = "kpi_alert", message_id = %message.id, "{}", message.text);
         }
         Outcome::Accepted(None)
     }

@@ -1,16 +1,18 @@
-//! Telling people: receivers of messages, and the timer that carries messages to them.
+//! Notifications: the receivers of messages, and the timer that delivers messages to them.
 //!
-//! [`AlertSink`] is one receiver; `webhook`, `chat`, `pagerduty` and `log` are those that simops brings
-//! along, [`Sinks`] those of a deployment. [`Deliver`] takes what waits in the outbox to them, in the
-//! process that has the duty. [`guard`] says which addresses a message may go to.
+//! [`AlertSink`] is the trait of a receiver; `webhook`, `chat`, `pagerduty` and `log` implement it, and
+//! [`Sinks`] holds the receivers of a deployment. [`DeliveryTimer`] delivers the messages of the outbox,
+//! in the process that holds the leader lease. `guard` decides which addresses are allowed.
 
 mod chat;
 mod deliver;
 mod dial;
-pub mod guard;
+mod guard;
 mod log;
 mod pagerduty;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 use async_trait::async_trait;
@@ -19,7 +21,7 @@ use jiff::Timestamp;
 use crate::alert::{Message, Outcome};
 
 pub use chat::{Discord, Slack};
-pub use deliver::Deliver;
+pub use deliver::DeliveryTimer;
 pub use dial::Dialer;
 pub use guard::Guard;
 pub use log::Log;
@@ -30,16 +32,19 @@ pub use webhook::{SigningSecret, Webhook};
 /// A receiver of messages.
 ///
 /// # Contract
-/// A message may be sent more than once, always under the same id: a receiver that must not act twice
-/// looks at it. Dropping a send leaves it open whether the receiver has the message.
+/// A message may be sent more than once, always with the same id, by which receivers recognise
+/// duplicates.
 #[async_trait]
 pub trait AlertSink: Send + Sync {
-    /// What kind of receiver it is, in one word.
+    /// The kind of receiver, such as `slack`.
     fn name(&self) -> &'static str;
 
-    /// A digest of its address, without what is secret in it.
+    /// A hash of its address, which reveals no secret.
     fn target(&self) -> &str;
 
-    /// Sends a message, at a time of `at`, within a bounded time.
+    /// Sends a message. `at` is the time of the attempt. Completes within a bounded time.
+    ///
+    /// # Cancel safety
+    /// After dropping the future it is unknown whether the receiver has the message.
     async fn send(&self, message: &Message, at: Timestamp) -> Outcome;
 }

@@ -10,12 +10,12 @@ use crate::alert::notify::RESOLVED;
 use crate::alert::{Message, Outcome};
 use crate::kpi::event::hash_key;
 
-/// Where events are taken.
-pub(super) const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
-/// The longest summary.
+/// The URL that accepts events.
+pub(super) const EVENTS_URL: &str = "https://events.pagerduty.com/v2/enqueue";
+/// The longest summary that PagerDuty accepts, in characters.
 const SUMMARY_CHARS: usize = 1_024;
 
-/// A service of PagerDuty.
+/// A PagerDuty service.
 pub struct PagerDuty {
     dialer: Dialer,
     key: Secret,
@@ -23,7 +23,7 @@ pub struct PagerDuty {
 }
 
 impl PagerDuty {
-    /// The service of a routing key.
+    /// The service with a routing key.
     pub fn new(dialer: Dialer, key: Secret) -> Self {
         let address = format!("{} {}", dialer.url(), key.expose());
         let target = hash_key(&address).simple().to_string();
@@ -43,7 +43,7 @@ impl AlertSink for PagerDuty {
 
     async fn send(&self, message: &Message, _: Timestamp) -> Outcome {
         let environment = message.data["environment"].as_str().unwrap_or_default();
-        // One incident per deployment: what joins it later is more of the same trouble.
+        // One incident per deployment; later alerts are added to the open incident.
         let mut body = json!({
             "routing_key": self.key.expose(),
             "event_action": if message.kind == RESOLVED { "resolve" } else { "trigger" },

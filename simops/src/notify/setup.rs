@@ -1,34 +1,34 @@
-//! The receivers of a deployment, from what its configuration says.
+//! The receivers of a deployment, built from its configuration.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::pagerduty::EVENTS;
+use super::pagerduty::EVENTS_URL;
 use super::{AlertSink, Dialer, Discord, Guard, Log, PagerDuty, SigningSecret, Slack, Webhook};
 use crate::Result;
 use crate::Secret;
 use crate::alert::Receiver;
 
-/// Who is to be told, and where they are. Addresses are secrets: those of chats let anybody write.
+/// The configured receivers. URLs are secrets: anyone who knows a chat's URL can post to it.
 #[derive(Debug, Clone, Default)]
 pub struct NotifyConfig {
-    /// Whether the webhook is switched on.
+    /// Whether the webhook is enabled.
     pub webhook_enabled: bool,
-    /// Its address.
+    /// The webhook's URL.
     pub webhook_url: Option<Secret>,
-    /// What its messages are signed with: one secret, or several separated by spaces.
+    /// The signing secrets of the webhook, separated by spaces.
     pub webhook_secret: Option<Secret>,
-    /// The address of a chat of Slack's kind.
+    /// The URL of a chat in Slack's format.
     pub slack_url: Option<Secret>,
-    /// The address of a chat of Discord's kind.
+    /// The URL of a chat in Discord's format.
     pub discord_url: Option<Secret>,
     /// The routing key of a PagerDuty service.
     pub pagerduty_key: Option<Secret>,
-    /// Another place that takes PagerDuty's events.
+    /// Replaces the default URL of PagerDuty's events API.
     pub pagerduty_url: Option<Secret>,
-    /// Whether the log is told.
+    /// Whether messages are written to the log.
     pub log: bool,
-    /// What may be reached.
+    /// The allowed destinations.
     pub guard: Guard,
 }
 
@@ -43,10 +43,10 @@ impl fmt::Debug for Sinks {
 }
 
 impl Sinks {
-    /// The receivers that `config` names.
+    /// Builds the receivers of `config`.
     ///
     /// # Errors
-    /// `Invalid`, naming the variable, for an address or secret that cannot be used.
+    /// `Invalid` with the name of the variable whose URL or secret is malformed.
     pub fn new(config: &NotifyConfig) -> Result<Self> {
         let dialer = |field: &str, url: &str| Dialer::new(field, url, config.guard.clone());
         let mut sinks: Vec<Arc<dyn AlertSink>> = Vec::new();
@@ -64,7 +64,7 @@ impl Sinks {
             sinks.push(Arc::new(Discord::new(dialer("KPI_ALERT_DISCORD_URL", url.expose())?)));
         }
         if let Some(key) = &config.pagerduty_key {
-            let url = config.pagerduty_url.as_ref().map_or(EVENTS, Secret::expose);
+            let url = config.pagerduty_url.as_ref().map_or(EVENTS_URL, Secret::expose);
             let dialer = dialer("KPI_ALERT_PAGERDUTY_URL", url)?;
             sinks.push(Arc::new(PagerDuty::new(dialer, key.clone())));
         }
@@ -74,12 +74,12 @@ impl Sinks {
         Ok(Self(sinks))
     }
 
-    /// Receivers of one's own.
+    /// A set of given receivers.
     pub fn of(sinks: Vec<Arc<dyn AlertSink>>) -> Self {
         Self(sinks)
     }
 
-    /// The receivers, as decisions know them.
+    /// The names and targets of the receivers.
     pub fn receivers(&self) -> Vec<Receiver> {
         let receiver = |sink: &Arc<dyn AlertSink>| Receiver {
             sink: sink.name().to_owned(),
@@ -88,7 +88,7 @@ impl Sinks {
         self.0.iter().map(receiver).collect()
     }
 
-    /// The receiver of that name and address.
+    /// The receiver with that name and target.
     pub(super) fn find(&self, name: &str, target: &str) -> Option<&Arc<dyn AlertSink>> {
         self.0.iter().find(|sink| sink.name() == name && sink.target() == target)
     }

@@ -1,4 +1,5 @@
-//! Webhooks by the Standard Webhooks scheme: an id that stays, the time of the try, a signature.
+//! Webhooks that follow the Standard Webhooks specification: a constant message id, the time of the
+//! attempt, and a signature.
 
 use std::fmt;
 
@@ -15,10 +16,10 @@ use crate::alert::{Message, Outcome};
 use crate::kpi::event::hash_key;
 use crate::{Error, Result};
 
-/// What a secret in its usual spelling begins with.
+/// The prefix of a secret in the standard format.
 const PREFIX: &str = "whsec_";
 
-/// What a message is signed with. Never shown.
+/// The key that signs messages. `Debug` does not show it.
 #[derive(Clone)]
 pub struct SigningSecret(Vec<u8>);
 
@@ -29,23 +30,23 @@ impl fmt::Debug for SigningSecret {
 }
 
 impl SigningSecret {
-    /// The secret of `whsec_` and base64, or of any other text its bytes.
+    /// Parses a secret: base64 after `whsec_`, or the bytes of any other text.
     ///
     /// # Errors
-    /// `Invalid` for `field` when the base64 is none.
+    /// `Invalid` for `field` if the text after `whsec_` is not base64.
     pub fn parse(field: &str, text: &str) -> Result<Self> {
         let Some(encoded) = text.strip_prefix(PREFIX) else {
             return Ok(Self(text.as_bytes().to_vec()));
         };
         let decoded = STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty());
         decoded.map(Self).ok_or_else(|| {
-            Error::invalid(field, "is set to something (not shown) that is no base64 after whsec_")
+            Error::invalid(field, "is set to something (not shown) that is not base64 after whsec_")
         })
     }
 
-    /// The signature of a body: `v1,` and base64.
+    /// The signature of a message: `v1,` followed by base64.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
-        // A key of any length will do: this cannot fail.
+        // HMAC accepts keys of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         mac.update(format!("{id}.{timestamp}.").as_bytes());
         mac.update(body);
@@ -56,13 +57,13 @@ impl SigningSecret {
 /// A webhook.
 pub struct Webhook {
     dialer: Dialer,
-    // Several while one is being replaced by another.
+    // Several secrets while one is being replaced.
     secrets: Vec<SigningSecret>,
     target: String,
 }
 
 impl Webhook {
-    /// A webhook at the dialer's address.
+    /// A webhook at the dialer's URL.
     pub fn new(dialer: Dialer, secrets: Vec<SigningSecret>) -> Self {
         let target = hash_key(dialer.url()).simple().to_string();
         Self { dialer, secrets, target }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::records::MAX_PAGE;
 use super::{Ops, SystemWriter, Writer, bounded, cursor_position};
-use crate::alert::notify::{cooldown_elapsed, fingerprint, items_to_notify};
+use crate::alert::fingerprint;
+use crate::alert::notify::{cooldown_elapsed, items_to_notify};
 use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Evaluation, Message};
 use crate::control::Write;
 use crate::execute::{Intent, WritePermit};
@@ -343,7 +344,7 @@ impl Timer for EvaluateAlerts {
         self.0.system().evaluate_alerts().await.map(|()| EVALUATE_EVERY)
     }
 
-    async fn called(&self) {
+    async fn triggered(&self) {
         self.0.kpi_recorded.notified().await;
         tokio::time::sleep(GATHER).await;
     }

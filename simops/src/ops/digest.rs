@@ -239,7 +239,7 @@ impl Ops {
         let days = self.store.tally_days(period.first_day, period.last_day).await?;
         let run = self.evidence_run(&period, &days).await?;
         let snapshot = self.store.last_event(kind::INVENTORY_SNAPSHOT, window.until).await?;
-        let snapshot = snapshot.filter(|event| window.holds(event.created_at));
+        let snapshot = snapshot.filter(|event| window.contains(event.created_at));
         let population = snapshot.and_then(|event| {
             let owned = baseline::Inventories::of_event(&event)?;
             Some(Population {

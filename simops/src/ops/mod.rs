@@ -10,7 +10,7 @@ mod baseline;
 mod config;
 mod digest;
 mod kpi;
-pub mod metrics;
+mod metrics;
 mod prune;
 mod records;
 mod report;
@@ -20,7 +20,9 @@ mod run_figures;
 mod runs;
 mod series;
 mod since;
-pub mod status;
+mod status;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod weekly;
 mod writer;
@@ -39,7 +41,7 @@ use crate::settings::Registry;
 use crate::store::RunStore;
 use crate::{Clock, Error, Result, output};
 
-pub use crate::execute::{Caller, WritePermit};
+pub use crate::execute::{Caller, WritePermit, actor_name};
 pub use crate::run::StartRun;
 pub use crate::usage::CounterStatus;
 pub use alerts::{
@@ -51,8 +53,7 @@ pub use baseline::BaselineOptions;
 pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse};
 pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
-pub use metrics::RunMetrics;
-
+pub use metrics::{Activity, RunMetrics};
 pub use records::{AuditResponse, EventsQuery, EventsResponse, RunsResponse, VerifiedAudit};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;

@@ -108,7 +108,7 @@ impl Timer for ReportWriter {
         Ok(Duration::from_secs(5))
     }
 
-    async fn called(&self) {
+    async fn triggered(&self) {
         if self.changes.lock().await.changed().await.is_err() {
             std::future::pending::<()>().await;
         }

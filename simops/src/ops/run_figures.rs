@@ -131,7 +131,7 @@ impl Ops {
             return Ok(Some(owned));
         }
         let inventory = self.store.last_event(kind::INVENTORY_SNAPSHOT, covered.end).await?;
-        let inventory = inventory.filter(|event| covered.window.holds(event.created_at));
+        let inventory = inventory.filter(|event| covered.window.contains(event.created_at));
         Ok(inventory.as_ref().and_then(Inventories::of_event))
     }
 

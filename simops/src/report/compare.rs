@@ -1,38 +1,38 @@
-//! Two runs side by side.
+//! Comparison of two runs.
 
 use serde::{Deserialize, Serialize};
 
 use super::RunReport;
 use crate::baseline::window::to_f64;
 
-/// Two runs compared.
+/// The comparison of two runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunComparison {
-    /// The first run.
+    /// The id of the first run.
     pub a: String,
-    /// The second.
+    /// The id of the second run.
     pub b: String,
-    /// Whether both are reports of an end.
+    /// Whether both runs have ended.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// The figures.
+    /// The metrics of both runs.
     pub metrics: Vec<MetricDelta>,
 }
 
-/// One figure of both.
+/// One metric of both runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricDelta {
-    /// Its name; those that end in `_per_dollar` are what a dollar bought.
+    /// The metric's name. Names that end in `_per_dollar` are divided by the run's cost in USD.
     pub metric: String,
-    /// Of the first; null when it has none.
+    /// The value of the first run; null if it has none.
     pub a: Option<f64>,
-    /// Of the second.
+    /// The value of the second run; null if it has none.
     pub b: Option<f64>,
-    /// The second minus the first.
+    /// The second value minus the first.
     pub change: Option<f64>,
-    /// The change over the first; null when that is 0.
+    /// The change divided by the first value; null if that is 0.
     pub change_ratio: Option<f64>,
 }
 
@@ -66,7 +66,7 @@ const FIGURES: [(&str, Figure); 24] = [
 ];
 
 impl RunComparison {
-    /// `a` and `b` side by side.
+    /// Compares two run reports.
     pub fn of(a: &RunReport, b: &RunReport) -> Self {
         let metrics = FIGURES.iter().map(|(name, figure)| {
             let (a, b) = (figure(a), figure(b));
@@ -89,7 +89,7 @@ impl RunComparison {
         }
     }
 
-    /// The comparison as a table for people.
+    /// Formats the comparison as a text table.
     pub fn table(&self) -> String {
         let number =
             |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));

@@ -1,7 +1,9 @@
-//! Reports: what a run was, written once when it has ended, and two of them side by side.
+//! Run reports: a summary of a run, written once for each of its ends, and comparisons of two runs.
 
 mod compare;
 mod markdown;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,118 +17,120 @@ use crate::kpi::rollup::Rollup;
 use crate::run::RunRecord;
 use crate::usage::CallTally;
 
-/// What a run was.
+/// The report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunReport {
     /// The registry row.
     pub run: RunRecord,
-    /// Whether it is the report of its end; false while it may still change.
+    /// Whether the run has ended; a report of an open run is provisional.
     #[serde(rename = "final")]
     pub is_final: bool,
-    /// When it was written.
+    /// When the report was written.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub written_at: Timestamp,
-    /// How long the run took, pauses included.
+    /// The duration of the run in seconds, including pauses.
     pub duration_seconds: i64,
-    /// Its model calls and what they cost.
+    /// The model calls of the run.
     pub spend: CallSummary,
-    /// The same by provider and model.
+    /// The model calls by provider and model.
     pub models: Vec<ModelSpend>,
-    /// Why calls failed.
+    /// The failed calls by error type.
     pub errors: Vec<ErrorCount>,
-    /// Stretches with failed calls, the first hundred.
+    /// Time windows with failed calls; at most one hundred, earliest first.
     pub failure_windows: Vec<FailureWindow>,
-    /// What its agents did.
+    /// The events of the run.
     pub activity: ActivitySummary,
-    /// The society over the whole run: as it was left at the end; coalitions of all votes of the run,
-    /// their churn from its first half to its second; inequality since it was first told.
+    /// Metrics of the society. Population and inequality are those at the end of the run, the trend is
+    /// the change since the first inventory snapshot. Coalitions use all votes of the run, and their
+    /// churn compares its first half with its second half.
     pub emergence: Emergence,
-    /// Visitors on the days of the run that had any.
+    /// The visitor KPIs of the run's days; days without visitors are omitted.
     pub kpis: Vec<Rollup>,
-    /// The stop conditions at the end, by the settings in force then: those that stopped the run as they
-    /// were found, others reckoned from the records. `db_pool_pressure` is there only if the run is open
-    /// or a guardrail stopped it: the load of the database is kept nowhere else.
+    /// The stop conditions at the end of the run, under the settings of that time. If a guardrail
+    /// stopped the run, these are the values it found; otherwise they are computed from the records.
+    /// `db_pool_pressure` is included only if the run is open or a guardrail stopped it, because the
+    /// load of the database is not recorded.
     pub guardrails: Vec<Condition>,
-    /// What a thousand actions cost, in USD; null without actions.
+    /// The cost of a thousand actions in USD; null without actions.
     pub cost_per_thousand_actions_usd: Option<f64>,
-    /// What a dollar bought; null when nothing was spent.
+    /// Results per US dollar; null if the run cost nothing.
     pub per_dollar: Option<PerDollar>,
 }
 
-/// Calls of one model.
+/// The calls to one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelSpend {
     /// The provider.
     pub provider: String,
-    /// The model asked for.
+    /// The requested model.
     pub model: String,
-    /// Calls.
+    /// All calls.
     pub calls: i64,
-    /// Those that failed.
+    /// Failed calls.
     pub failed_calls: i64,
-    /// What they cost, in USD.
+    /// The cost in USD.
     pub cost_usd: f64,
 }
 
-/// Failed calls of one kind.
+/// The number of failed calls of one error type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorCount {
-    /// What failed.
+    /// The error type.
     pub error_type: String,
-    /// How many.
+    /// The number of calls.
     pub calls: i64,
 }
 
-/// A stretch of time with failed calls.
+/// A time window with failed calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureWindow {
-    /// When it began.
+    /// The start of the window.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub begin: Timestamp,
-    /// How long it is.
+    /// The length of the window in minutes.
     pub minutes: i64,
-    /// Its calls.
+    /// All calls in the window.
     pub calls: i64,
-    /// Those that failed.
+    /// Failed calls.
     pub failed_calls: i64,
 }
 
-/// What a dollar bought.
+/// Results per US dollar.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PerDollar {
     /// Events.
     pub events: f64,
-    /// Actions of agents.
+    /// Actions.
     pub actions: f64,
-    /// Events about proposals, votes and laws.
+    /// Governance events.
     pub governance_events: f64,
-    /// Events of agents for each other.
+    /// Cooperation events.
     pub cooperation_events: f64,
-    /// Calls that answered.
+    /// Successful calls.
     pub success_calls: f64,
 }
 
 impl PerDollar {
-    /// What `cost_usd` bought of these; `None` when nothing was spent.
+    /// Divides the results by the cost; `None` if the cost is 0.
     pub fn of(activity: &ActivitySummary, spend: &CallSummary) -> Option<Self> {
-        let each = |count| crate::baseline::window::to_f64(count) / spend.cost_usd;
+        let per_dollar = |count| crate::baseline::window::to_f64(count) / spend.cost_usd;
         (spend.cost_usd > 0.0).then(|| Self {
-            events: each(activity.total_events),
-            actions: each(activity.total_actions),
-            governance_events: each(activity.governance_events),
-            cooperation_events: each(activity.cooperation_events),
-            success_calls: each(spend.success_calls),
+            events: per_dollar(activity.total_events),
+            actions: per_dollar(activity.total_actions),
+            governance_events: per_dollar(activity.governance_events),
+            cooperation_events: per_dollar(activity.cooperation_events),
+            success_calls: per_dollar(spend.success_calls),
         })
     }
 }
 
 impl ModelSpend {
-    /// The calls of `tallies` by provider and model.
+    /// Sums up calls by provider and model.
     pub fn of(tallies: &[CallTally]) -> Vec<Self> {
         let mut models: Vec<Self> = Vec::new();
         for tally in tallies {
@@ -153,14 +157,14 @@ impl ModelSpend {
 }
 
 impl ErrorCount {
-    /// The failed calls of `tallies` by what failed.
+    /// Sums up failed calls by error type.
     pub fn of(tallies: &[CallTally]) -> Vec<Self> {
         let mut errors = std::collections::BTreeMap::<&str, i64>::new();
         for tally in tallies.iter().filter(|tally| !tally.class.success) {
-            let what = tally.class.error_type.as_deref().unwrap_or("unknown");
-            *errors.entry(what).or_default() += tally.calls;
+            let error_type = tally.class.error_type.as_deref().unwrap_or("unknown");
+            *errors.entry(error_type).or_default() += tally.calls;
         }
         let errors = errors.into_iter();
-        errors.map(|(what, calls)| Self { error_type: what.to_owned(), calls }).collect()
+        errors.map(|(name, calls)| Self { error_type: name.to_owned(), calls }).collect()
     }
 }

@@ -1,16 +1,16 @@
-//! The registry row of a run. Written when it starts, ended once, never overwritten.
+//! The registry record of a run.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Whether a run is a test or counts.
+/// The mode of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunMode {
-    /// For development and rehearsals; may reset the world.
+    /// For development and rehearsals. May reset the world.
     Test,
-    /// For the record.
+    /// A production run. Never resets the world.
     Real,
 }
 
@@ -23,7 +23,7 @@ impl RunMode {
         }
     }
 
-    /// The mode of that name.
+    /// The mode with this name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "test" => Some(Self::Test),
@@ -33,7 +33,7 @@ impl RunMode {
     }
 }
 
-/// How long a run is meant to be.
+/// The planned duration of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RunClass {
@@ -53,7 +53,7 @@ impl RunClass {
     /// The names of all classes.
     pub const NAMES: [&'static str; 3] = ["standard_72h", "deep_96h", "special_exploratory"];
 
-    /// The class of that name.
+    /// The class with this name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "standard_72h" => Some(Self::Standard72h),
@@ -64,46 +64,46 @@ impl RunClass {
     }
 }
 
-/// Who ended a run. Only a guardrail's end can be taken back.
+/// What ended a run. Only a run that a guardrail ended can be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
     /// A person or a script.
     Operator,
-    /// A stop condition.
+    /// A guardrail, because a stop condition was met.
     Guardrail,
-    /// The world was reset under it.
+    /// A reset of the world.
     WorldReset,
 }
 
-/// A run, as the registry keeps it.
+/// A run in the registry. It is created when the run starts and updated when it ends or is resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRecord {
-    /// Its name, unique for ever.
+    /// Unique id. A run id is never reused.
     pub run_id: String,
-    /// Test or real; in JSON both `mode` and `run_mode`.
+    /// The mode; in JSON both `mode` and `run_mode`.
     #[serde(flatten, with = "both_names")]
     #[cfg_attr(feature = "openapi", schema(value_type = RunModes))]
     pub mode: RunMode,
-    /// The protocol it follows.
+    /// The version of the experiment protocol.
     pub protocol_version: String,
     /// The experimental condition.
     pub condition_name: Option<String>,
-    /// The hypothesis it tests.
+    /// The id of the hypothesis under test.
     pub hypothesis_id: Option<String>,
-    /// The season it belongs to.
+    /// The id of the season.
     pub season_id: Option<String>,
-    /// The number of that season, from 1.
+    /// The number of the season, from 1.
     pub season_number: Option<i64>,
-    /// The run it continues or is compared with.
+    /// The run that this one continues or is compared with.
     pub parent_run_id: Option<String>,
-    /// How state was carried over from the parent.
+    /// The version of the policy by which state was transferred from the parent run.
     pub transfer_policy_version: Option<String>,
-    /// The researcher's name for the epoch.
+    /// The researchers' name of the epoch.
     pub epoch_id: Option<String>,
-    /// How long it is meant to be.
+    /// The planned duration.
     pub run_class: RunClass,
     /// The control run that it mirrors.
     #[serde(default)]
@@ -120,21 +120,21 @@ pub struct RunRecord {
     /// How and why it deviates.
     #[serde(default)]
     pub deviation_reason: Option<String>,
-    /// The world it began in.
+    /// The world epoch in which the run started.
     pub world_epoch: Option<i64>,
-    /// When it began.
+    /// When the run started.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
-    /// Who began it.
+    /// The actor that started it.
     pub started_by: String,
-    /// Why it began.
+    /// The reason given for the start.
     pub start_reason: Option<String>,
-    /// When it ended; `None` while it has not.
+    /// When the run ended; `None` while it is open.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
     pub end_reason: Option<String>,
-    /// Who ended it.
+    /// What ended it.
     pub ended_by: Option<EndedBy>,
 }
 
@@ -164,17 +164,17 @@ mod both_names {
 }
 
 impl RunRecord {
-    /// Whether it has not ended.
+    /// Whether the run has not ended.
     pub fn is_open(&self) -> bool {
         self.ended_at.is_none()
     }
 
-    /// Whether a guardrail ended it, so that `resume` may go on with it.
+    /// Whether `resume` can reopen the run, which requires that a guardrail ended it.
     pub fn is_resumable(&self) -> bool {
         self.ended_by == Some(EndedBy::Guardrail)
     }
 
-    /// The same run, ended.
+    /// Marks the run as ended.
     #[must_use]
     pub fn ended(&self, at: Timestamp, by: EndedBy, reason: &str) -> Self {
         Self {
@@ -185,7 +185,7 @@ impl RunRecord {
         }
     }
 
-    /// The same run, open again.
+    /// Marks the run as open again.
     #[must_use]
     pub fn reopened(&self) -> Self {
         Self { ended_at: None, ended_by: None, end_reason: None, ..self.clone() }

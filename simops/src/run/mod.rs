@@ -1,7 +1,7 @@
-//! Runs: what describes one ([`metadata`]) and which descriptions are allowed ([`rules`]).
+//! Runs: the registry record (`metadata`) and the validation of start requests (`rules`).
 
-pub mod metadata;
-pub mod rules;
+mod metadata;
+pub(crate) mod rules;
 
 pub use metadata::{EndedBy, RunClass, RunMode, RunRecord};
 pub use rules::StartRun;

@@ -1,4 +1,4 @@
-//! Which runs may be started: the form of a request's fields, checked before any state is read.
+//! Validation of start requests, independent of any state.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,12 +7,12 @@ use super::{RunClass, RunMode, RunRecord};
 use crate::settings::validate::is_name;
 use crate::{Error, FieldError, Result};
 
-/// Greatest length of a reason, in characters.
-pub const MAX_REASON_CHARS: usize = 500;
-/// The protocol of a run that names none.
-pub const DEFAULT_PROTOCOL: &str = "protocol_v1";
+/// The maximum length of a reason in characters.
+pub(crate) const MAX_REASON_CHARS: usize = 500;
+/// The default protocol version.
+pub(crate) const DEFAULT_PROTOCOL: &str = "protocol_v1";
 
-/// A request to start a run. Empty text counts as absent.
+/// A request to start a run. Empty strings count as absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
@@ -21,31 +21,31 @@ pub struct StartRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(required = true, nullable = false))]
     pub mode: Option<String>,
-    /// Its name; `{mode}-{YYYYMMDDTHHMMSSZ}` when absent.
+    /// The run id; default `{mode}-{YYYYMMDDTHHMMSSZ}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
-    /// The protocol it follows; `protocol_v1` when absent.
+    /// The version of the experiment protocol; default `protocol_v1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
     /// The experimental condition, at most 120 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition_name: Option<String>,
-    /// The hypothesis it tests, at most 120 characters.
+    /// The id of the hypothesis under test, at most 120 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hypothesis_id: Option<String>,
-    /// The season; needs a season number from 1.
+    /// The id of the season; requires a season number of at least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub season_id: Option<String>,
-    /// 0 (none) to 9999.
+    /// The number of the season, 0 (none) to 9999.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub season_number: Option<i64>,
-    /// An existing run that this one continues.
+    /// The existing run that this one continues or is compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_run_id: Option<String>,
-    /// How state was carried over from the parent.
+    /// The version of the policy by which state was transferred from the parent run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer_policy_version: Option<String>,
-    /// The researcher's name for the epoch.
+    /// The researchers' name of the epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch_id: Option<String>,
     /// `standard_72h` (default), `deep_96h` or `special_exploratory`.
@@ -66,38 +66,38 @@ pub struct StartRun {
     /// How and why it deviates, at most 500 characters; may have several lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deviation_reason: Option<String>,
-    /// Build a new world first; with mode `test` only, and never in production.
+    /// Whether to build a new world first. Requires mode `test`; not possible in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_world: Option<bool>,
-    /// Why.
+    /// Why the run is started, at most 500 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A start request whose fields are all in form.
+/// A valid start request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
-    /// Test or real.
+    /// The mode.
     pub mode: RunMode,
-    /// The name asked for, if any.
+    /// The requested run id, if any.
     pub run_id: Option<String>,
-    /// The protocol it follows.
+    /// The version of the experiment protocol.
     pub protocol_version: String,
     /// The experimental condition.
     pub condition_name: Option<String>,
-    /// The hypothesis it tests.
+    /// The id of the hypothesis under test.
     pub hypothesis_id: Option<String>,
-    /// The season it belongs to.
+    /// The id of the season.
     pub season_id: Option<String>,
-    /// The number of that season.
+    /// The number of the season.
     pub season_number: Option<i64>,
-    /// The run it continues.
+    /// The run that this one continues or is compared with.
     pub parent_run_id: Option<String>,
-    /// How state was carried over.
+    /// The version of the state transfer policy.
     pub transfer_policy_version: Option<String>,
-    /// The researcher's name for the epoch.
+    /// The researchers' name of the epoch.
     pub epoch_id: Option<String>,
-    /// How long it is meant to be.
+    /// The planned duration.
     pub run_class: RunClass,
     /// The control run that it mirrors.
     pub mirror_control_run_id: Option<String>,
@@ -109,71 +109,76 @@ pub struct RunPlan {
     pub protocol_deviation: bool,
     /// How and why it deviates.
     pub deviation_reason: Option<String>,
-    /// Whether a new world is built first.
+    /// Whether to build a new world first.
     pub reset_world: bool,
 }
 
 impl StartRun {
-    /// The plan this request asks for.
+    /// Validates the request.
     ///
     /// # Errors
-    /// `Invalid` with every field that is out of its form; `Rejected` for a reset with mode `real`
-    /// and for a run that names itself as its parent.
+    /// Returns `Invalid`, with all invalid fields, if a field is malformed or out of range. Returns
+    /// `Rejected` if a run of mode `real` asks for a reset or a run is its own parent.
     pub fn plan(&self) -> Result<RunPlan> {
-        let mut wrong = Wrong(Vec::new());
+        let mut errors = FieldErrors(Vec::new());
         let mode =
             match self.mode.as_deref().map(str::trim).map(|name| (name, RunMode::parse(name))) {
                 Some((_, Some(mode))) => mode,
                 _ => {
-                    wrong.add("mode", "must be one of test, real");
+                    errors.add("mode", "must be one of test, real");
                     RunMode::Test
                 }
             };
         let run_class = match present(self.run_class.as_deref()) {
             None => RunClass::default(),
             Some(name) => RunClass::parse(name).unwrap_or_else(|| {
-                wrong.add("run_class", &format!("must be one of {}", RunClass::NAMES.join(", ")));
+                errors.add("run_class", &format!("must be one of {}", RunClass::NAMES.join(", ")));
                 RunClass::default()
             }),
         };
         if self.season_number.is_some_and(|number| !(0..=9999).contains(&number)) {
-            wrong.add("season_number", "must be a whole number between 0 and 9999");
+            errors.add("season_number", "must be a whole number between 0 and 9999");
         }
         let plan = RunPlan {
             mode,
-            run_id: wrong.identifier("run_id", self.run_id.as_deref(), 64),
-            protocol_version: wrong
+            run_id: errors.identifier("run_id", self.run_id.as_deref(), 64),
+            protocol_version: errors
                 .identifier("protocol_version", self.protocol_version.as_deref(), 64)
                 .unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
-            condition_name: wrong.identifier("condition_name", self.condition_name.as_deref(), 120),
-            hypothesis_id: wrong.identifier("hypothesis_id", self.hypothesis_id.as_deref(), 120),
-            season_id: wrong.identifier("season_id", self.season_id.as_deref(), 64),
+            condition_name: errors.identifier(
+                "condition_name",
+                self.condition_name.as_deref(),
+                120,
+            ),
+            hypothesis_id: errors.identifier("hypothesis_id", self.hypothesis_id.as_deref(), 120),
+            season_id: errors.identifier("season_id", self.season_id.as_deref(), 64),
             season_number: self.season_number.filter(|number| *number != 0),
-            parent_run_id: wrong.identifier("parent_run_id", self.parent_run_id.as_deref(), 64),
-            transfer_policy_version: wrong.identifier(
+            parent_run_id: errors.identifier("parent_run_id", self.parent_run_id.as_deref(), 64),
+            transfer_policy_version: errors.identifier(
                 "transfer_policy_version",
                 self.transfer_policy_version.as_deref(),
                 64,
             ),
-            epoch_id: wrong.identifier("epoch_id", self.epoch_id.as_deref(), 64),
+            epoch_id: errors.identifier("epoch_id", self.epoch_id.as_deref(), 64),
             run_class,
-            mirror_control_run_id: wrong.identifier(
+            mirror_control_run_id: errors.identifier(
                 "mirror_control_run_id",
                 self.mirror_control_run_id.as_deref(),
                 64,
             ),
-            carryover_agent_count: wrong.count("carryover_agent_count", self.carryover_agent_count),
-            fresh_agent_count: wrong.count("fresh_agent_count", self.fresh_agent_count),
+            carryover_agent_count: errors
+                .count("carryover_agent_count", self.carryover_agent_count),
+            fresh_agent_count: errors.count("fresh_agent_count", self.fresh_agent_count),
             protocol_deviation: self.protocol_deviation.unwrap_or_default(),
-            deviation_reason: wrong.lines("deviation_reason", self.deviation_reason.as_deref()),
+            deviation_reason: errors.lines("deviation_reason", self.deviation_reason.as_deref()),
             reset_world: self.reset_world.unwrap_or_default(),
         };
         if plan.season_id.is_some() && plan.season_number.is_none() {
-            wrong.add("season_number", "must be at least 1 when season_id is given");
+            errors.add("season_number", "must be at least 1 when season_id is given");
         }
-        wrong.none()?;
+        errors.into_result()?;
         if plan.reset_world && plan.mode == RunMode::Real {
-            return Err(Error::rejected("reset_world is possible with mode test only"));
+            return Err(Error::rejected("reset_world requires mode test"));
         }
         if plan.run_id.is_some() && plan.run_id == plan.parent_run_id {
             return Err(Error::rejected("a run cannot be its own parent"));
@@ -183,12 +188,12 @@ impl StartRun {
 }
 
 impl RunPlan {
-    /// The name of a run that was given none, at `now`.
+    /// The default run id of a run that starts at `now`.
     pub fn default_run_id(&self, now: Timestamp) -> String {
         format!("{}-{}", self.mode.as_str(), now.strftime("%Y%m%dT%H%M%SZ"))
     }
 
-    /// The registry row of this plan.
+    /// The registry record of the new run.
     pub fn record(
         self,
         run_id: String,
@@ -225,11 +230,11 @@ impl RunPlan {
     }
 }
 
-/// `reason` trimmed; empty counts as absent.
+/// Validates and trims a reason. An empty one counts as absent.
 ///
 /// # Errors
-/// `Invalid` when it is too long or holds control characters.
-pub fn check_reason(reason: Option<&str>) -> Result<Option<String>> {
+/// Returns `Invalid` if the reason is too long or contains control characters.
+pub(crate) fn check_reason(reason: Option<&str>) -> Result<Option<String>> {
     let Some(reason) = present(reason) else { return Ok(None) };
     if reason.chars().any(char::is_control) {
         return Err(Error::invalid("reason", "must not contain control characters"));
@@ -252,10 +257,10 @@ fn is_bidi(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The fields found out of form so far.
-struct Wrong(Vec<FieldError>);
+/// Collects the errors of fields.
+struct FieldErrors(Vec<FieldError>);
 
-impl Wrong {
+impl FieldErrors {
     fn add(&mut self, field: &str, message: &str) {
         self.0.push(FieldError { field: field.to_owned(), message: message.to_owned() });
     }
@@ -294,7 +299,7 @@ impl Wrong {
         Some(text.to_owned())
     }
 
-    fn none(self) -> Result<()> {
+    fn into_result(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.0)) }
     }
 }

@@ -1,26 +1,29 @@
-//! Runtime settings: what may be changed while a simulation runs, and within which bounds.
+//! Runtime settings, which can be changed while a simulation runs.
 //!
-//! [`registry`] is the table, [`validate`] checks values against it. Where overrides live and how
-//! a change is made true is [`crate::control`]'s matter.
+//! `registry` defines the settings and `validate` checks values. Overrides are part of the control
+//! state; see [`crate::control`].
 
-pub mod registry;
-pub mod validate;
+mod registry;
+#[cfg(test)]
+mod tests;
+pub(crate) mod validate;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 pub use registry::{Registry, SettingKind, SettingSpec, key};
+pub use validate::is_name;
 
-/// Values by setting name. A key that is absent has its default.
+/// Overridden values by setting name. Other settings have their default.
 pub type Overrides = BTreeMap<String, Value>;
 
-/// Every setting's value: the default, or the override that replaces it.
+/// The effective value of every setting: its override or else its default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective(BTreeMap<String, Value>);
 
 impl Effective {
-    /// The defaults of `registry` under `overrides`.
+    /// Applies `overrides` to the defaults of `registry`.
     pub fn of(registry: &Registry, overrides: &Overrides) -> Self {
         let values = registry.specs().map(|spec| {
             let value = overrides.get(spec.key).unwrap_or(&spec.default);
@@ -29,32 +32,32 @@ impl Effective {
         Self(values.collect())
     }
 
-    /// Every value by name.
+    /// All values by name.
     pub fn values(&self) -> &BTreeMap<String, Value> {
         &self.0
     }
 
-    /// A value of any kind; null for a name the registry does not know.
+    /// The value of a setting; null if the setting is unknown.
     pub fn get(&self, key: &str) -> &Value {
         self.0.get(key).unwrap_or(&Value::Null)
     }
 
-    /// A text; empty for what is none.
+    /// The value of a text setting; empty if the setting has another type.
     pub fn text(&self, key: &str) -> &str {
         self.get(key).as_str().unwrap_or_default()
     }
 
-    /// A switch; off for what is none.
+    /// The value of a boolean setting; false if the setting has another type.
     pub fn flag(&self, key: &str) -> bool {
         self.get(key).as_bool().unwrap_or_default()
     }
 
-    /// A whole number; 0 for what is none.
+    /// The value of an integer setting; 0 if the setting has another type.
     pub fn int(&self, key: &str) -> i64 {
         self.get(key).as_i64().unwrap_or_default()
     }
 
-    /// A number; 0 for what is none.
+    /// The value of a numeric setting; 0 if the setting has another type.
     pub fn float(&self, key: &str) -> f64 {
         self.get(key).as_f64().unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! The table of settings: name, kind, bounds, default, meaning.
+//! The registry of settings: name, type, range, default and description.
 
 use serde_json::{Value, json};
 
 use crate::{Error, Result};
 
 /// The names of the built-in settings.
-#[expect(missing_docs, reason = "the table below describes each")]
+#[expect(missing_docs, reason = "the descriptions are in the table below")]
 pub mod key {
     pub const RUN_MODE: &str = "SIMULATION_RUN_MODE";
     pub const RUN_ID: &str = "SIMULATION_RUN_ID";
@@ -36,85 +36,70 @@ pub mod key {
     pub const STOP_POOL_CHECKS: &str = "STOP_DB_POOL_CONSECUTIVE_CHECKS";
 }
 
-/// What values a setting takes.
+/// The type and range of a setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SettingKind {
     /// `true` or `false`.
     Bool,
-    /// A whole number within both bounds.
+    /// An integer.
     Int {
-        /// Smallest value allowed.
+        /// Minimum.
         min: i64,
-        /// Greatest value allowed.
+        /// Maximum.
         max: i64,
     },
-    /// A finite number within both bounds.
+    /// A finite number.
     Float {
-        /// Smallest value allowed.
+        /// Minimum.
         min: f64,
-        /// Greatest value allowed.
+        /// Maximum.
         max: f64,
     },
-    /// One of a few words.
+    /// One of the listed strings.
     Choice(&'static [&'static str]),
-    /// Letters, digits, `_`, `:` and `-`; may be empty.
+    /// A string of letters, digits, `_`, `:` and `-`; may be empty.
     Name {
-        /// Greatest length in characters.
+        /// Maximum length in characters.
         max_chars: usize,
     },
 }
 
-/// One row of the table.
+/// The definition of a setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SettingSpec {
-    /// The name, in the API and in the environment.
+    /// The name in the API and in the environment.
     pub key: &'static str,
-    /// What values it takes.
+    /// The type and range.
     pub kind: SettingKind,
-    /// The value while nothing overrides it.
+    /// The default value.
     pub default: Value,
-    /// What it does, as a sentence.
+    /// A sentence that describes the setting.
     pub description: &'static str,
 }
 
-/// The settings a process knows: the built-in ones and those its host adds.
+/// All settings of a process: the built-in ones and those that its host adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registry {
-    specs: Vec<SettingSpec>,
+    pub(super) specs: Vec<SettingSpec>,
 }
 
 impl Registry {
-    /// The built-in settings with their shipped defaults.
+    /// The built-in settings with their built-in defaults.
     pub fn builtin() -> Self {
         Self { specs: builtin_specs() }
     }
 
-    /// The same registry with a host's own setting.
+    /// Adds a setting of the host.
     ///
     /// # Errors
-    /// `Rejected` when the name is taken, `Invalid` when the default is not allowed.
+    /// Returns `Rejected` if a setting with this name exists, and `Invalid` if the default is not
+    /// allowed.
     pub fn with(mut self, spec: SettingSpec) -> Result<Self> {
         if self.get(spec.key).is_some() {
             return Err(Error::rejected(format!("the setting {} exists already", spec.key)));
         }
         spec.check(&spec.default)?;
         self.specs.push(spec);
-        Ok(self)
-    }
-
-    /// The same registry with defaults replaced by the values that `lookup` (the environment) holds.
-    ///
-    /// # Errors
-    /// Returns `Invalid` naming the setting, the value and what is allowed; also for a setting that
-    /// holds run state, see [`Registry::check_environment`].
-    pub fn with_defaults_from(mut self, lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        Self::check_environment(&lookup)?;
-        for spec in &mut self.specs {
-            if let Some(text) = lookup(spec.key).filter(|text| !text.trim().is_empty()) {
-                spec.default = spec.parse(text.trim())?;
-            }
-        }
-        super::validate::check_together(&super::Effective::of(&self, &super::Overrides::new()))?;
         Ok(self)
     }
 
@@ -136,12 +121,12 @@ impl Registry {
         Ok(())
     }
 
-    /// Every row, in the order of the table.
+    /// All settings in the order of the registry.
     pub fn specs(&self) -> impl Iterator<Item = &SettingSpec> {
         self.specs.iter()
     }
 
-    /// The row of that name.
+    /// The setting with this name.
     pub fn get(&self, key: &str) -> Option<&SettingSpec> {
         self.specs.iter().find(|spec| spec.key == key)
     }
@@ -155,9 +140,9 @@ fn builtin_specs() -> Vec<SettingSpec> {
             key::RUN_MODE,
             Choice(&["test", "real"]),
             json!("test"),
-            "Whether runs are tests or count for real.",
+            "The mode of new runs: test or real.",
         ),
-        row(key::RUN_ID, Name { max_chars: 64 }, json!(""), "The run that is shown as current."),
+        row(key::RUN_ID, Name { max_chars: 64 }, json!(""), "The id of the current run."),
         row(
             key::CONDITION_NAME,
             Name { max_chars: 120 },
@@ -170,8 +155,8 @@ fn builtin_specs() -> Vec<SettingSpec> {
             json!(0),
             "The season of the run; 0 = none.",
         ),
-        row(key::ACTIVE, Bool, json!(false), "Whether hosts take turns at all."),
-        row(key::PAUSED, Bool, json!(false), "Whether an active run holds still."),
+        row(key::ACTIVE, Bool, json!(false), "Whether the simulation is active."),
+        row(key::PAUSED, Bool, json!(false), "Whether the active run is paused."),
         row(
             key::FORCE_CHEAPEST_ROUTE,
             Bool,
@@ -182,104 +167,104 @@ fn builtin_specs() -> Vec<SettingSpec> {
             key::AGENT_LOOP_DELAY_SECONDS,
             Int { min: 60, max: 900 },
             json!(150),
-            "Seconds between two turns of one agent.",
+            "Seconds between two turns of an agent.",
         ),
         row(
             key::OPENROUTER_RPM_LIMIT,
             Int { min: 1, max: 120 },
             json!(6),
-            "OpenRouter calls per minute.",
+            "Maximum number of OpenRouter calls per minute.",
         ),
         row(
             key::LLM_ACTION_MAX_TOKENS,
             Int { min: 64, max: 2048 },
             json!(350),
-            "Output tokens allowed for one action.",
+            "Maximum number of output tokens for an action.",
         ),
         row(
             key::LLM_ACTION_PARSE_RETRY_ATTEMPTS,
             Int { min: 0, max: 5 },
             json!(2),
-            "How often an answer that does not parse is asked for again.",
+            "Maximum number of retries after a model response that cannot be parsed.",
         ),
         row(
             key::LLM_MEMORY_UPDATE_EVERY,
             Int { min: 1, max: 24 },
             json!(3),
-            "An agent's memory is rewritten after so many checkpoints.",
+            "Number of checkpoints after which an agent's memory is updated.",
         ),
         row(
             key::LLM_MEMORY_MAX_CHARS,
             Int { min: 200, max: 8000 },
             json!(1200),
-            "Characters an agent's memory may have.",
+            "Maximum length of an agent's memory in characters.",
         ),
         row(
             key::BUDGET_SOFT,
             Float { min: 0.0, max: 25.0 },
             json!(0.50),
-            "USD a day after which calls are degraded; 0 = off.",
+            "Daily cost in USD above which calls are degraded to the cheapest route; 0 = off.",
         ),
         row(
             key::BUDGET_HARD,
             Float { min: 0.0, max: 100.0 },
             json!(1.00),
-            "USD a day after which calls are refused; 0 = off.",
+            "Daily cost in USD above which calls are refused; 0 = off.",
         ),
         row(
             key::MAX_CALLS_TOTAL,
             Int { min: 1, max: 50_000 },
             json!(2200),
-            "Model calls a day, all providers together.",
+            "Maximum number of model calls per day over all providers.",
         ),
         row(
             key::MAX_CALLS_OPENROUTER_FREE,
             Int { min: 0, max: 50_000 },
             json!(900),
-            "Calls a day to models whose name ends in :free; 0 = off.",
+            "Maximum number of calls per day to models whose name ends in :free; 0 = off.",
         ),
         row(
             key::MAX_CALLS_GROQ,
             Int { min: 0, max: 50_000 },
             json!(1800),
-            "Calls a day to Groq; 0 = off.",
+            "Maximum number of calls per day to Groq; 0 = off.",
         ),
         row(
             key::MAX_CALLS_GEMINI,
             Int { min: 0, max: 50_000 },
             json!(1800),
-            "Calls a day to Gemini; 0 = off.",
+            "Maximum number of calls per day to Gemini; 0 = off.",
         ),
-        row(key::STOP_ENABLED, Bool, json!(true), "Whether stop conditions end a run."),
+        row(key::STOP_ENABLED, Bool, json!(true), "Whether guardrails stop runs."),
         row(
             key::STOP_FAILURE_WINDOW,
             Int { min: 1, max: 1440 },
             json!(15),
-            "Minutes in which provider failures are counted.",
+            "Length in minutes of the window in which failed calls are counted.",
         ),
         row(
             key::STOP_FAILURE_THRESHOLD,
             Int { min: 1, max: 50_000 },
             json!(25),
-            "Failed calls in the window that stop a run, given their share.",
+            "Number of failed calls in the window at which a run is stopped, if the failure rate is also reached.",
         ),
         row(
             key::STOP_FAILURE_RATE,
             Float { min: 0.0, max: 1.0 },
             json!(0.5),
-            "Share of failed calls in the window that stops a run, given their number.",
+            "Failure rate in the window at which a run is stopped, if the number of failed calls is also reached.",
         ),
         row(
             key::STOP_POOL_UTILIZATION,
             Float { min: 0.5, max: 1.0 },
             json!(0.95),
-            "Utilisation of the database pool that counts as pressure.",
+            "Utilisation of the database connection pool at which a check counts towards a stop.",
         ),
         row(
             key::STOP_POOL_CHECKS,
             Int { min: 1, max: 60 },
             json!(3),
-            "Checks in a row under pressure that stop a run.",
+            "Number of consecutive checks above the pool threshold at which a run is stopped.",
         ),
     ]
 }

@@ -1,15 +1,15 @@
-//! Whether a value is allowed: alone, and together with the others.
+//! Validation of setting values, individually and in combination.
 
 use serde_json::{Value, json};
 
-use super::{Effective, Registry, SettingKind, SettingSpec, key};
+use super::{Effective, Overrides, Registry, SettingKind, SettingSpec, key};
 use crate::{Error, FieldError, Result};
 
 impl SettingSpec {
-    /// Whether `value` is allowed.
+    /// Checks that `value` is allowed.
     ///
     /// # Errors
-    /// `Invalid` naming the setting and what is allowed.
+    /// Returns `Invalid` if it is not. The message contains the setting and the allowed values.
     pub fn check(&self, value: &Value) -> Result<()> {
         let allowed = match self.kind {
             SettingKind::Bool => value.is_boolean(),
@@ -27,10 +27,11 @@ impl SettingSpec {
         if allowed { Ok(()) } else { Err(Error::invalid(self.key, self.allowed())) }
     }
 
-    /// The value that `text` (of the environment or a command line) spells.
+    /// Parses a value from an environment variable or a command line.
     ///
     /// # Errors
-    /// `Invalid` naming the setting, the text and what is allowed.
+    /// Returns `Invalid` if the text is not an allowed value. The message contains the setting, the
+    /// text and the allowed values.
     pub fn parse(&self, text: &str) -> Result<Value> {
         let value = match self.kind {
             SettingKind::Bool => text.to_ascii_lowercase().parse::<bool>().ok().map(Value::from),
@@ -43,7 +44,7 @@ impl SettingSpec {
         })
     }
 
-    /// `value` in the one form that is stored: 1 and 1.0 are the same float.
+    /// The form in which `value` is stored: a float setting stores 1 and 1.0 alike.
     pub fn canonical(&self, value: &Value) -> Value {
         match (self.kind, value.as_f64()) {
             (SettingKind::Float { .. }, Some(number)) => json!(number),
@@ -51,7 +52,7 @@ impl SettingSpec {
         }
     }
 
-    /// What is allowed, as a sentence.
+    /// A sentence that describes the allowed values.
     pub fn allowed(&self) -> String {
         match self.kind {
             SettingKind::Bool => "must be true or false".to_owned(),
@@ -67,17 +68,36 @@ impl SettingSpec {
     }
 }
 
-/// Whether `text` has at most `max_chars` characters, all of them letters, digits, `_`, `:`, `-`.
+impl Registry {
+    /// Replaces defaults with the values that `lookup` returns, usually from environment variables.
+    ///
+    /// # Errors
+    /// Returns `Invalid` if a value is not allowed, with the setting, the value and the allowed
+    /// values; also for a setting that holds run state, see [`Registry::check_environment`].
+    pub fn with_defaults_from(mut self, lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::check_environment(&lookup)?;
+        for spec in &mut self.specs {
+            if let Some(text) = lookup(spec.key).filter(|text| !text.trim().is_empty()) {
+                spec.default = spec.parse(text.trim())?;
+            }
+        }
+        check_together(&Effective::of(&self, &Overrides::new()))?;
+        Ok(self)
+    }
+}
+
+/// Whether `text` has at most `max_chars` characters and contains only letters, digits, `_`, `:` and `-`.
 pub fn is_name(text: &str, max_chars: usize) -> bool {
     text.len() <= max_chars
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-'))
 }
 
-/// Whether the values are allowed together.
+/// Checks the combination of all values.
 ///
 /// # Errors
-/// `Invalid` when the hard budget is below the soft one and both are on; the message quotes both.
-pub fn check_together(effective: &Effective) -> Result<()> {
+/// Returns `Invalid` if both budgets are set and the hard budget is below the soft one. The message
+/// contains both values.
+pub(crate) fn check_together(effective: &Effective) -> Result<()> {
     let (soft, hard) = (effective.float(key::BUDGET_SOFT), effective.float(key::BUDGET_HARD));
     if soft > 0.0 && hard > 0.0 && hard < soft {
         return Err(Error::invalid(
@@ -88,22 +108,22 @@ pub fn check_together(effective: &Effective) -> Result<()> {
     Ok(())
 }
 
-/// Whether every one of `updates` is a known setting with an allowed value.
+/// Checks that all `updates` are known settings with allowed values.
 ///
 /// # Errors
-/// `Rejected` naming the unknown settings; otherwise `Invalid` with every value that is not
-/// allowed, not only the first.
-pub fn check_updates<'a>(
+/// Returns `Rejected`, with the names of all unknown settings, if there are any; otherwise `Invalid`,
+/// with all values that are not allowed.
+pub(crate) fn check_updates<'a>(
     registry: &Registry,
     updates: impl IntoIterator<Item = (&'a String, &'a Value)>,
 ) -> Result<()> {
-    let (mut unknown, mut wrong) = (Vec::new(), Vec::new());
+    let (mut unknown, mut errors) = (Vec::new(), Vec::new());
     for (key, value) in updates {
         match registry.get(key) {
             None => unknown.push(shortened(key)),
             Some(spec) => {
                 if spec.check(value).is_err() {
-                    wrong.push(FieldError { field: key.clone(), message: spec.allowed() });
+                    errors.push(FieldError { field: key.clone(), message: spec.allowed() });
                 }
             }
         }
@@ -111,10 +131,10 @@ pub fn check_updates<'a>(
     if !unknown.is_empty() {
         return Err(Error::rejected(format!("unknown setting: {}", unknown.join(", "))));
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Error::invalid_fields(wrong)) }
+    if errors.is_empty() { Ok(()) } else { Err(Error::invalid_fields(errors)) }
 }
 
-/// A name from outside, short enough to be quoted in a message.
+/// Truncates and quotes a name from outside for a message.
 fn shortened(name: &str) -> String {
     let mut quoted: String = name.chars().take(80).collect();
     if quoted.len() < name.len() {

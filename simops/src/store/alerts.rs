@@ -1,5 +1,5 @@
-//! Alerts, the messages that tell them, and the deliveries of those: the outbox. They are written by
-//! [`super::ControlStore::commit`], so that an alert, its audit row and its message are one.
+//! Storage of alerts, messages and deliveries. [`super::ControlStore::commit`] writes them, so that an
+//! alert, its audit row and its message are one transaction.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -8,47 +8,46 @@ use super::{FencingToken, Page};
 use crate::Result;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 
-/// A message and what became of it.
+/// A message with its deliveries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageRecord {
     /// The message.
     pub message: Message,
-    /// Its deliveries, by sink.
+    /// Its deliveries, ordered by sink.
     pub deliveries: Vec<Delivery>,
 }
 
-/// Alerts and the outbox.
+/// Alerts, messages and their deliveries.
 #[async_trait]
 pub trait AlertStore: Send + Sync {
-    /// The alert of each rate that fired last, resolved or not, by rate.
+    /// The most recently fired alert of each rate, resolved or not, ordered by rate.
     async fn newest_alerts(&self) -> Result<Vec<Alert>>;
 
-    /// One alert.
+    /// The alert with this id.
     async fn alert(&self, id: Uuid) -> Result<Option<Alert>>;
 
-    /// Alerts, last fired first; those before the place `before`, if given. An alert that changes
-    /// keeps its place.
+    /// Lists alerts, most recently fired first. `before` is the cursor of an earlier page. An update
+    /// does not change the position of an alert.
     async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>>;
 
-    /// The newest message of a fingerprint, with its deliveries.
+    /// The latest message with a fingerprint.
     async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>>;
 
-    /// Messages, newest first; those before the place `before`, if given.
+    /// Lists messages, newest first. `before` is the cursor of an earlier page.
     async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>>;
 
-    /// One delivery.
+    /// The delivery with this id.
     async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>>;
 
-    /// The delivery to a receiver that was tried last; `None` before the first try.
+    /// The delivery to a receiver with the latest attempt; `None` if none was attempted.
     async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>>;
 
-    /// Pending deliveries and their messages by when they are due, those that are due at once first;
-    /// at most `limit`.
+    /// Pending deliveries and their messages, earliest due first, at most `limit`.
     async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>>;
 
-    /// Replaces a delivery by what a try made of it, and keeps the try; whether it did. Nothing
-    /// changes when the delivery is another than `before` by now, or the lease that
-    /// `token` names has another holder. Moves the watched revision.
+    /// Replaces a delivery with its state after an attempt and logs the attempt. Returns false, and
+    /// changes nothing, if the stored delivery differs from `before` or `token` belongs to a former
+    /// holder of the lease. Advances the watched revision.
     async fn record_attempt(
         &self,
         token: &FencingToken,
@@ -57,6 +56,6 @@ pub trait AlertStore: Send + Sync {
         attempt: &Attempt,
     ) -> Result<bool>;
 
-    /// The tries of a delivery, in their order.
+    /// The attempts of a delivery, oldest first.
     async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>>;
 }

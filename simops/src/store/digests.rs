@@ -1,5 +1,4 @@
-//! Digests and reports: texts about what happened. A digest is written by the control commit that
-//! carries it, so that it and its audit row are one.
+//! Storage of digests and run reports.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,17 +10,18 @@ use crate::Result;
 use crate::digest::{Digest, DigestStatus};
 use crate::run::RunRecord;
 
-/// Digests. They are put by [`ControlStore::commit`](super::ControlStore::commit).
+/// Digests. [`ControlStore::commit`](super::ControlStore::commit) writes them, so that a digest and
+/// its audit row are one transaction.
 #[async_trait]
 pub trait DigestStore: Send + Sync {
-    /// The digest of that name.
+    /// The digest with this slug.
     async fn digest(&self, slug: &str) -> Result<Option<Digest>>;
 
-    /// Every digest of an anchor date, discarded ones too, in the order in which they were made.
+    /// All digests of an anchor date, including discarded ones, in the order of creation.
     async fn digests_of(&self, anchor: Date) -> Result<Vec<Digest>>;
 
-    /// Digests, newest first, of any status or of one; those before the place `before`, if given. A
-    /// digest whose status changes keeps its place.
+    /// Lists digests, newest first, optionally of one status. `before` is the cursor of an earlier
+    /// page. A status change does not change the position of a digest.
     async fn digests(
         &self,
         status: Option<DigestStatus>,
@@ -30,14 +30,14 @@ pub trait DigestStore: Send + Sync {
     ) -> Result<Page<Digest>>;
 }
 
-/// What is kept of a run that has ended.
+/// A stored report of an ended run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredReport {
     /// The run.
     pub run_id: String,
-    /// The end it is about: a run that goes on after a guardrail's stop ends more than once.
+    /// The end that the report is about. A run that was resumed after a guardrail stop has several.
     pub ended_at: Timestamp,
-    /// The report.
+    /// The report as JSON.
     pub body: Value,
     /// When it was written.
     pub created_at: Timestamp,
@@ -46,15 +46,15 @@ pub struct StoredReport {
 /// Reports of runs.
 #[async_trait]
 pub trait ReportStore: Send + Sync {
-    /// Keeps the report of an end, unless there is one: the first stays. Whether it was kept.
+    /// Stores the report of a run's end. Returns false, and changes nothing, if there is one.
     async fn put_report(&self, report: &StoredReport) -> Result<bool>;
 
-    /// The report of an end of a run.
+    /// The report of a run's end.
     async fn report_of(&self, run_id: &str, ended_at: Timestamp) -> Result<Option<StoredReport>>;
 
-    /// The ends of a run that have a report, oldest first.
+    /// The ends of a run for which a report exists, oldest first.
     async fn report_ends(&self, run_id: &str) -> Result<Vec<Timestamp>>;
 
-    /// Runs that have ended and have no report of that end, oldest end first, at most `limit`.
+    /// Ended runs without a report of their latest end, earliest end first, at most `limit`.
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>>;
 }

@@ -1,4 +1,4 @@
-//! The event log.
+//! Storage of the event log.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,56 +7,56 @@ use super::Page;
 use crate::Result;
 use crate::event::{Event, NewEvent, RuntimeMode};
 
-/// Which events to list.
+/// Selects the events to list.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EventFilter {
-    /// Only of this run.
+    /// Only events of this run.
     pub run_id: Option<String>,
-    /// Only of this type.
+    /// Only events of this type.
     pub event_type: Option<String>,
-    /// Only later than this, not at it.
+    /// Only events after this time (exclusive).
     pub after: Option<Timestamp>,
-    /// Only at this time or earlier.
+    /// Only events up to this time (inclusive).
     pub until: Option<Timestamp>,
-    /// Only with ids below this.
+    /// Only events with a lower id: the cursor of an earlier page.
     pub before: Option<i64>,
-    /// At most so many.
+    /// The maximum number of events.
     pub limit: usize,
 }
 
-/// Which events to count.
+/// Selects the events to count.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActivityScope {
-    /// Those of a run.
+    /// The events of a run.
     Run(String),
-    /// Those at a time or later, of any run or none.
+    /// The events at or after a time, of all runs and outside of runs.
     Since(Timestamp),
 }
 
-/// How many events of one type came about in one way.
+/// The number of events of one type and mode.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventCount {
-    /// The type.
+    /// The event type.
     pub event_type: String,
-    /// How they came about; `None` for what is no action.
+    /// How the actions were decided; `None` for events that are not actions.
     pub mode: Option<RuntimeMode>,
-    /// How many.
+    /// The number of events.
     pub count: i64,
 }
 
 /// The event log.
 #[async_trait]
 pub trait EventStore: Send + Sync {
-    /// Appends events in order, in one transaction; none of another append stands between them. An
-    /// event whose uid is stored already is left out, so an append may be repeated.
+    /// Appends events in order, in one transaction. Events of concurrent appends do not interleave.
+    /// An event whose uid is already stored is skipped, so an append can be repeated.
     async fn append(&self, events: &[NewEvent]) -> Result<()>;
 
-    /// Events, newest first.
+    /// Lists events, newest first.
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>>;
 
-    /// One event.
+    /// The event with this id.
     async fn event(&self, id: i64) -> Result<Option<Event>>;
 
-    /// How many events there are of each type and mode, sorted by both.
+    /// The number of events by type and mode, sorted by both.
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>>;
 }

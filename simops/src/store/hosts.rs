@@ -1,4 +1,4 @@
-//! Who is there.
+//! Storage of the state that hosts report.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -6,19 +6,19 @@ use jiff::Timestamp;
 use crate::Result;
 use crate::control::HostReport;
 
-/// What hosts report of themselves.
+/// State reports of hosts.
 #[async_trait]
 pub trait HostStore: Send + Sync {
-    /// Keeps a host's latest report. Moves the watched revision when its state or generation is
-    /// new, not for a mere sign of life.
+    /// Replaces the report of a host. Advances the watched revision if the state or the generation
+    /// changed, but not for a heartbeat.
     async fn report(&self, report: &HostReport) -> Result<()>;
 
-    /// Forgets a host that has left. Moves the watched revision if it was known.
+    /// Deletes the report of a host that shuts down. Advances the watched revision if it existed.
     async fn leave(&self, host_id: &str) -> Result<()>;
 
-    /// Every host that has reported at `since` or later, by name.
+    /// The hosts that reported at or after `since`, ordered by name.
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>>;
 
-    /// Forgets hosts that have not reported since `before`.
+    /// Deletes the hosts whose last report is before `before`.
     async fn delete_hosts(&self, before: Timestamp) -> Result<()>;
 }

@@ -1,4 +1,4 @@
-//! What visitors did, and the sums kept of each day.
+//! Storage of visitor events and their daily sums.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -7,24 +7,25 @@ use crate::Result;
 use crate::kpi::summary::Days;
 use crate::kpi::{KpiEvent, KpiRecount};
 
-/// Events of visitors.
+/// Visitor events and their daily sums.
 ///
-/// The kept sums equal [`crate::kpi::recount`] of the stored events whenever nobody writes, whatever
-/// order, duplicates, lateness or concurrency the events came in. They move by
-/// [`crate::kpi::sums::apply_steps`], so an event costs the same however many are stored.
+/// # Contract
+/// The stored sums equal a [recount](crate::kpi::recount) of the stored events, regardless of the
+/// order, duplication, lateness and concurrency of events. They are updated by
+/// [`crate::kpi::sums::apply_steps`], so the cost of an event does not depend on how many are stored.
 #[async_trait]
 pub trait KpiStore: Send + Sync {
-    /// Records events and moves the sums of their days, in one transaction; how many were new. One
-    /// whose uid is stored already is left out, also when it stands twice in `events`.
+    /// Records events and updates the daily sums in one transaction. Returns the number of new events.
+    /// Events whose uid is already stored or repeated in `events` are skipped.
     async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64>;
 
-    /// The kept sums of the days from `first` to `last`, both included; days without events are left
-    /// out.
+    /// The stored sums of the days `first` to `last` (inclusive). Days without events are omitted.
     async fn kpi_days(&self, first: Date, last: Date) -> Result<Days>;
 
-    /// Counts all events anew, and tells that with what is kept, all at one moment.
+    /// Recounts all events and returns the result with the stored sums, from one snapshot.
     async fn recount_kpi(&self) -> Result<KpiRecount>;
 
-    /// Counts anew and puts everything kept right in the same transaction; what it found.
+    /// Recounts all events and corrects the stored sums in the same transaction. Returns the sums
+    /// from before the correction.
     async fn rebuild_kpi(&self) -> Result<KpiRecount>;
 }

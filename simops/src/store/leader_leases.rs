@@ -35,8 +35,12 @@ pub struct FencingToken {
     pub fence: u64,
 }
 
-/// Storage of leader leases. The rules (when a lease may be taken, when it is lost) are in
-/// [`crate::jobs`].
+/// Storage of leader leases.
+///
+/// # Contract
+/// The store only compares and replaces rows; [`crate::jobs`] decides when a lease is lost and may be
+/// acquired. Each process measures with its own clock how long the row has not changed, so clocks of
+/// different machines are never compared.
 #[async_trait]
 pub trait LeaderLeaseStore: Send + Sync {
     /// Reads a lease; `None` if it was never acquired.

@@ -1,30 +1,34 @@
-//! What a store does, one role per concern, and [`RunStore`], their sum.
+//! Storage traits, one per concern, and [`RunStore`], which combines them.
 //!
-//! # Contract of every role
-//! - A call that returns `Ok` is durable: a crash right after it loses nothing.
-//! - A call that returns an error changed nothing, except `Unavailable` from a write, whose
-//!   outcome may be unknown. Every write carries an id, a uid or a generation, so repeating it is
-//!   safe and tells.
-//! - Dropping the future of a write may or may not abandon it; it is never half done.
-//! - A clone or another handle of the same database sees a write once it has returned.
-//! - Stores hold no rules: they keep what the pure layer decided.
+//! # Contract of every trait
+//! - A write that returned `Ok` is durable: it survives a crash.
+//! - A call that returned an error changed nothing. The exception is `Unavailable` from a write: its
+//!   outcome may be unknown. Every write carries an id, a uid or a generation, so it can be repeated
+//!   safely, and repeating it reveals the outcome.
+//! - A write is atomic. If its future is dropped, the write is either completed or not executed.
+//! - A write that returned is visible to all handles of the same database, in all processes.
+//! - Stores contain no business rules. They store what the pure functions decided.
 //!
 //! # Errors
-//! `Unavailable` (away, locked, full, worth a retry), `Unusable` (corrupt, or written by a newer
-//! version), and those that a method names.
+//! Every method can return `Unavailable` (the database is unreachable, locked or full; a retry can
+//! succeed) and `Unusable` (the data is corrupt or was written by a newer version). Methods document
+//! their other errors.
 
-pub mod alerts;
-pub mod control;
-pub mod digests;
-pub mod events;
-pub mod hosts;
-pub mod kpi;
-pub mod leader_leases;
-pub mod page;
-pub mod retention;
-pub mod tally;
-pub mod usage;
-pub mod world;
+mod alerts;
+mod control;
+mod digests;
+mod events;
+mod hosts;
+mod kpi;
+mod leader_leases;
+mod page;
+mod retention;
+pub mod rules;
+#[cfg(feature = "sql")]
+pub mod sql;
+mod tally;
+mod usage;
+mod world;
 
 pub use alerts::{AlertStore, MessageRecord};
 pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord};
@@ -41,8 +45,8 @@ pub use world::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStor
 
 use crate::usage::CountingStore;
 
-/// Everything simops keeps. It is a [`UsageCounter`](crate::usage::UsageCounter), too, that counts in its
-/// own transactions.
+/// A complete store. It is also a [`UsageCounter`](crate::usage::UsageCounter) that counts in the
+/// database's transactions.
 pub trait RunStore:
     ControlStore
     + AlertStore

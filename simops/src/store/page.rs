@@ -1,21 +1,21 @@
-//! A page of a listing, newest first.
+//! Pages of a listing.
 
-/// Items and where the next page begins.
+/// A page of a listing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// The items, newest first.
+    /// The items, in the order of the listing.
     pub items: Vec<T>,
-    /// Pass it as `before` to get the items that follow; `None` at the end.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<i64>,
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` of `items`, of which one more than `limit` was fetched if there
-    /// was one; `place` tells an item's place in the listing.
-    pub fn cut(mut items: Vec<T>, limit: usize, place: impl Fn(&T) -> i64) -> Self {
+    /// Makes a page of the first `limit` items. The caller fetches `limit + 1` items, so that the
+    /// page knows whether there are more. `cursor` returns the position of an item in the listing.
+    pub fn cut(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> i64) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = items.last().filter(|_| more).map(place);
+        let next = items.last().filter(|_| more).map(cursor);
         Self { items, next }
     }
 }

@@ -1,4 +1,4 @@
-//! What may be forgotten: old rows of the logs. What was counted of them is kept.
+//! Pruning of old rows from the log tables. Aggregates of pruned rows are kept.
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -6,22 +6,22 @@ use jiff::{SignedDuration, Timestamp};
 use crate::kpi::event::MAX_LATE_DAYS;
 use crate::{Error, Result};
 
-/// A table that grows with what happens.
+/// A table that grows with the activity of runs and visitors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogTable {
-    /// The event log, by the time of an event.
+    /// The event log, pruned by the time of the event.
     Events,
-    /// The usage ledger, by the time at which a call was recorded.
+    /// The usage ledger, pruned by the time at which a call was recorded.
     Ledger,
-    /// What visitors did, by the time at which they did it.
+    /// Visitor events, pruned by the time at which they happened.
     Visits,
 }
 
 impl LogTable {
-    /// All of them.
+    /// All log tables.
     pub const ALL: [Self; 3] = [Self::Events, Self::Ledger, Self::Visits];
 
-    /// The name that operators use.
+    /// The name on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
@@ -30,8 +30,8 @@ impl LogTable {
         }
     }
 
-    /// The days for which rows are needed, whoever wants them gone: a month's calls can be listed; an
-    /// event that a visitor's browser sends late is known if it is sent again.
+    /// The number of days for which rows must be kept: calls can be listed for a month, and late
+    /// visitor events must be recognised as duplicates.
     pub fn min_retention_days(self) -> i64 {
         match self {
             Self::Events => 0,
@@ -40,41 +40,43 @@ impl LogTable {
         }
     }
 
-    /// Whether rows older than `before` may go.
+    /// Checks that rows before `before` may be pruned at `now`.
     ///
     /// # Errors
-    /// `Invalid` when some of them are still needed.
+    /// Returns `Invalid` if `before` is within the last [`min_retention_days`](Self::min_retention_days).
     pub fn check(self, before: Timestamp, now: Timestamp) -> Result<()> {
         let days = self.min_retention_days();
         if before <= now - SignedDuration::from_hours(24 * days) {
             return Ok(());
         }
-        let what = self.as_str();
+        let table = self.as_str();
         Err(Error::invalid(
             "older_than",
-            format!("must be {days} days ago or earlier: so long, rows of the {what} are needed"),
+            format!("must be at least {days} days ago; newer rows of {table} are still needed"),
         ))
     }
 }
 
-/// Which rows of a log are old.
+/// Selects the rows of a log table to prune.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PruneCutoff {
-    /// Those before this time, not at it.
+    /// Prune rows before this time (exclusive).
     pub before: Timestamp,
-    /// Except those of this run. Visits belong to none.
+    /// Keep the rows of this run. Visitor events do not belong to a run.
     pub except_run: Option<String>,
 }
 
-/// Retention. The row of a log that was written last is never old, so that no place in it is given
-/// twice.
+/// Pruning of log tables.
+///
+/// # Contract
+/// The last row of a table is never pruned, so that row ids are not reused.
 #[async_trait]
 pub trait RetentionStore: Send + Sync {
-    /// How many rows are old.
-    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64>;
+    /// The number of rows that [`prune`](Self::prune) would delete.
+    async fn count_prunable(&self, table: LogTable, cutoff: &PruneCutoff) -> Result<u64>;
 
-    /// Deletes at most `limit` of them, in one transaction and roughly the oldest first; how many.
-    /// What was counted of them stays counted, and recounts know of them. One that is recorded again
-    /// may count anew.
-    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64>;
+    /// Deletes at most `limit` rows, roughly the oldest first, in one transaction, and returns their
+    /// number. Aggregates keep counting the deleted rows, and recounts include them. A deleted row
+    /// that is recorded again may be counted a second time.
+    async fn prune(&self, table: LogTable, cutoff: &PruneCutoff, limit: usize) -> Result<u64>;
 }

@@ -1,4 +1,4 @@
-//! Events counted by what they are: the figures that windows, digests and reports are made of.
+//! Event counts by class, from which windows, digests and reports are computed.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use crate::Result;
 use crate::event::{DayTally, Event, EventTally, EventWindow};
 
-/// A place in the order of time: of events at one time, those appended later follow.
+/// A position in the chronological order of events. Events with the same time are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeCursor {
     /// The time.
@@ -16,21 +16,22 @@ pub struct TimeCursor {
     pub id: i64,
 }
 
-/// Events counted.
+/// Event counts by class.
 ///
 /// # Contract
-/// No method reads events outside the time it is asked for, however long the log is. What is held in
-/// memory grows with the classes that occur, not with the events.
+/// No method reads events outside the requested time. Memory use grows with the number of distinct
+/// classes, not with the number of events.
 #[async_trait]
 pub trait TallyStore: Send + Sync {
-    /// The events of a window by class, sorted by class. Nothing for a window without time.
+    /// Counts the events of a window by class, sorted by class. An empty window has no events.
     async fn tally(&self, window: EventWindow) -> Result<Vec<EventTally>>;
 
-    /// The events of the UTC days `first` to `last`, both included, by day, run and class, sorted.
-    /// Kept as events are appended, so that it costs the same for a day of any size.
+    /// The number of events of the UTC days `first` to `last` (inclusive) by day, run and class, sorted.
+    /// These counts are updated when events are appended, so the cost does not depend on the number of
+    /// events.
     async fn tally_days(&self, first: Date, last: Date) -> Result<Vec<DayTally>>;
 
-    /// At most `limit` events of one type in a window, oldest first, those after the place `after`.
+    /// At most `limit` events of one type in a window, oldest first, after the cursor `after`.
     async fn events_of_type(
         &self,
         window: EventWindow,
@@ -39,6 +40,6 @@ pub trait TallyStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Event>>;
 
-    /// The last event of a type at or before `until`, by time and then by place.
+    /// The last event of a type at or before `until`, by time and then by id.
     async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>>;
 }

@@ -1,4 +1,4 @@
-//! The usage ledger.
+//! Storage of the usage ledger.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -12,44 +12,44 @@ use crate::usage::recount::Recount;
 use crate::usage::series::Bucket;
 use crate::usage::{CallTally, DayTotals, UsageRow};
 
-/// A run's calls in a trailing window.
+/// The number of a run's calls in a trailing window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FailureCounts {
-    /// Calls that failed.
+    /// Failed calls.
     pub failed: i64,
     /// All calls.
     pub calls: i64,
 }
 
-/// Which rows of the ledger.
+/// Selects rows of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UsageFilter {
-    /// Only those of this run.
+    /// Only calls of this run.
     pub run_id: Option<String>,
-    /// Only those recorded at or after this time.
+    /// Only calls recorded at or after this time.
     pub since: Option<Timestamp>,
-    /// Only those after this place: the `next` of an earlier page.
+    /// Only rows after this cursor, which is the `next` of an earlier page.
     pub after: Option<i64>,
 }
 
-/// The usage ledger.
+/// The usage ledger, which has one row per model call.
 #[async_trait]
 pub trait UsageStore: Send + Sync {
-    /// Writes ledger rows in one transaction. A row whose id is stored already is left out, so a
-    /// write may be repeated; except that it replaces one of an expired lease.
+    /// Settles ledger rows in one transaction, in this order. May be repeated: the table in
+    /// `usage::ledger` says what a row does whose id is known.
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()>;
 
-    /// What a day has used. Sums stop at the greatest number there is.
+    /// The usage of a day. Sums saturate at the maximum of their type.
     async fn day_totals(&self, day: Date) -> Result<DayTotals>;
 
-    /// The calls of a run, or since a time.
+    /// The totals of the calls of a run or since a time.
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals>;
 
-    /// A run's calls recorded after `since`, not at it.
+    /// The number of a run's calls recorded after `since` (exclusive).
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts>;
 
-    /// Calls recorded at or after `since`, of one run or of any and none, as [`Series`] counts them
-    /// in steps of `step`.
+    /// Counts the calls recorded at or after `since` in buckets of length `step`, as [`Series`]
+    /// defines them. Without a run id, calls of all runs and outside of runs are counted.
     ///
     /// [`Series`]: crate::usage::series::Series
     async fn usage_series(
@@ -58,7 +58,8 @@ pub trait UsageStore: Send + Sync {
         since: Timestamp,
         step: SignedDuration,
     ) -> Result<Vec<Bucket>>;
-    /// The calls recorded in a window, those of a run or of any, by class, sorted by class. Reads no
+
+    /// Counts the calls recorded in a window by class, sorted by class, of one run or of all. Reads no
     /// rows outside the window.
     async fn tally_calls(
         &self,
@@ -66,12 +67,13 @@ pub trait UsageStore: Send + Sync {
         window: EventWindow,
     ) -> Result<Vec<CallTally>>;
 
-    /// Rows in the order in which they were first written, at most `limit`.
+    /// Lists rows in the order in which they were first written, at most `limit`.
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>>;
 
-    /// Counts the ledger and the open leases anew, all at one moment.
+    /// Recounts the ledger and the open leases, from one snapshot.
     async fn recount(&self) -> Result<Recount>;
 
-    /// Counts anew and puts every sum right in the same transaction; what it found.
+    /// Recounts and corrects all sums in the same transaction. Returns the sums from before the
+    /// correction.
     async fn rebuild_usage(&self) -> Result<Recount>;
 }

@@ -1,7 +1,8 @@
-//! Worlds: documents per epoch, changed together with the events that tell the change.
+//! Storage of worlds.
 //!
-//! A world is a set of named JSON documents. A reset builds a new epoch beside the one shown; the
-//! control commit that names it switches over. So a crash shows the old world or the new one.
+//! A world is a set of named JSON documents, stored per epoch. A reset builds a new epoch while the
+//! current one stays active; a control commit then activates the new epoch. After a crash either the
+//! old or the new world is active, never a mixture.
 
 use std::collections::BTreeMap;
 
@@ -15,93 +16,94 @@ use crate::event::NewEvent;
 /// Documents by name.
 pub type Documents = BTreeMap<String, Value>;
 
-/// How far an epoch is.
+/// The state of an epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EpochStatus {
-    /// Asked for; a host that owns a world should claim it.
+    /// Requested; a host should claim and build it.
     Requested,
-    /// A host builds it.
+    /// A host is building it.
     Building {
         /// The host.
         host_id: String,
     },
-    /// It can be shown.
+    /// It is complete and can be activated.
     Ready {
-        /// What the host says of it.
+        /// The host's description of the new world.
         result: Value,
     },
-    /// It cannot be built.
+    /// Building it failed.
     Failed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// An epoch of the world, asked for or built.
+/// An epoch of the world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldEpoch {
-    /// Its number; later epochs have greater ones.
+    /// Its number. Later epochs have greater numbers.
     pub epoch: i64,
-    /// How far it is.
+    /// The state.
     pub status: EpochStatus,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
 }
 
-/// An epoch's documents and how often they have changed.
+/// The documents of an epoch and their version.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct World {
-    /// Counts the turns committed.
+    /// The number of committed turns.
     pub version: i64,
     /// The documents.
     pub documents: Documents,
 }
 
-/// One turn's effect: documents and events, together or not at all.
+/// The effect of one turn, committed atomically.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TurnCommit {
-    /// The generation the turn was begun under. Older than the gate's: refused.
+    /// The gate generation under which the turn began. The store refuses an outdated one.
     pub generation: u64,
-    /// The epoch it happened in.
+    /// The epoch in which the turn ran.
     pub epoch: i64,
-    /// The version it was decided on.
+    /// The world version on which the turn was decided.
     pub expected_version: i64,
-    /// Documents to write; null removes one.
+    /// Documents to write. A null value removes a document.
     pub documents: Documents,
-    /// What happened.
+    /// The events of the turn.
     pub events: Vec<NewEvent>,
 }
 
-/// Worlds.
+/// Worlds and their epochs.
 #[async_trait]
 pub trait WorldStore: Send + Sync {
-    /// Asks for a new epoch; its number, which is never given again.
+    /// Requests a new epoch and returns its number. Numbers are never reused.
     async fn request_epoch(&self, now: Timestamp) -> Result<i64>;
 
-    /// Epochs asked for at `since` or later and claimed by nobody, oldest first.
+    /// Unclaimed epochs that were requested at or after `since`, oldest first.
     async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>>;
 
-    /// Makes `host_id` the one builder of an epoch. False when another was faster.
+    /// Claims an epoch for `host_id`, which is then the only host that may build it. Returns false if
+    /// another host has claimed it.
     async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool>;
 
-    /// Writes a claimed epoch's documents, but for nulls, and makes it ready, in one transaction.
-    /// Repeating it changes nothing.
+    /// Writes the documents of a claimed epoch, except null values, and marks it ready, in one
+    /// transaction. A repeated call changes nothing.
     ///
     /// # Errors
-    /// `Conflict` when the epoch was not claimed, has failed, or is unknown.
+    /// Returns `Conflict` if the epoch is not claimed, has failed or does not exist.
     async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()>;
 
-    /// Says that a claimed epoch cannot be built. Repeating it changes nothing.
+    /// Marks a claimed epoch as failed. A repeated call changes nothing.
     ///
     /// # Errors
-    /// `Conflict` when the epoch was not claimed, is ready, or is unknown.
+    /// Returns `Conflict` if the epoch is not claimed, is ready or does not exist.
     async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()>;
 
-    /// One epoch.
+    /// The epoch with this number.
     async fn epoch(&self, epoch: i64) -> Result<Option<WorldEpoch>>;
 
-    /// Drops epochs asked for before `before` but for the `keep` newest; how many. Never the one in
-    /// `shown`, nor the one that the control state shows by now.
+    /// Deletes epochs requested before `before`, except the `keep` newest, the epoch `shown` and the
+    /// active epoch. Returns the number of deleted epochs.
     async fn delete_epochs(
         &self,
         before: Timestamp,
@@ -109,13 +111,13 @@ pub trait WorldStore: Send + Sync {
         shown: Option<i64>,
     ) -> Result<u64>;
 
-    /// An epoch's documents. An unknown epoch is an empty world.
+    /// The documents of an epoch. An unknown epoch has an empty world.
     async fn world(&self, epoch: i64) -> Result<World>;
 
-    /// Makes a turn true in one transaction; the new version.
+    /// Commits a turn in one transaction and returns the new world version.
     ///
     /// # Errors
-    /// `Stale`, and nothing changed, when the turn's generation is older than the gate's, its
-    /// epoch is not the one shown, or the version has moved.
+    /// Returns `Stale`, and changes nothing, if the turn's generation is older than the gate's, its
+    /// epoch is not the active one, or the world version has changed.
     async fn commit_turn(&self, turn: &TurnCommit) -> Result<i64>;
 }

@@ -1,4 +1,4 @@
-//! A clock that moves only when it is set.
+//! A clock that tests set.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::Clock;
 use crate::clock::truncate_to_micros;
 
-/// A clock that moves only when it is set.
+/// A clock that changes only when it is set.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
@@ -17,12 +17,12 @@ impl ManualClock {
         Self(Mutex::new(truncate_to_micros(now)))
     }
 
-    /// Sets it, forward or back.
+    /// Sets the time, forward or backward.
     pub fn set(&self, now: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = truncate_to_micros(now);
     }
 
-    /// Advances it, at most to the end of time. Returns the new time.
+    /// Advances the time, at most to [`Timestamp::MAX`], and returns the new time.
     pub fn advance(&self, by: SignedDuration) -> Timestamp {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *now = truncate_to_micros(now.checked_add(by).unwrap_or(Timestamp::MAX));
@@ -31,7 +31,7 @@ impl ManualClock {
 }
 
 impl Default for ManualClock {
-    /// At the beginning of 2026: any fixed day will do.
+    /// The start of 2026, an arbitrary fixed time.
     fn default() -> Self {
         Self::at(Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH))
     }

@@ -1,4 +1,6 @@
-//! A store with outages on demand.
+//! A store that injects failures.
+// A method with a default that is not forwarded would bypass the injected failures.
+#![deny(clippy::missing_trait_methods)]
 
 mod visitors;
 
@@ -35,19 +37,19 @@ use crate::usage::{
 };
 use crate::{Error, Result};
 
-/// When a call fails.
+/// When an injected failure occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Before it is done: nothing changed.
+    /// Before the call: nothing has changed.
     Before,
-    /// After it was done: the outcome is unknown to the caller.
+    /// After the call: it took effect, but the caller gets an error.
     After,
 }
 
-/// A store that forwards every call to another, and fails those it is told to as `Unavailable`.
+/// Forwards every call to another store, and fails selected calls with `Unavailable`.
 ///
-/// Calls are counted from 0 over all methods; those that answer at once without a `Result` are
-/// neither counted nor failed.
+/// Calls are numbered from 0 over all methods. Methods that do not return a `Result` are neither
+/// numbered nor failed.
 pub struct FaultyStore {
     inner: Arc<dyn RunStore>,
     calls: AtomicU64,
@@ -56,7 +58,7 @@ pub struct FaultyStore {
 }
 
 impl FaultyStore {
-    /// A store that does not fail yet.
+    /// A store that fails no call yet.
     pub fn new(inner: Arc<dyn RunStore>) -> Self {
         Self {
             inner,
@@ -66,8 +68,8 @@ impl FaultyStore {
         }
     }
 
-    /// Fails the calls with these numbers, and no others from now on. `n..n + 1` is one call,
-    /// `n..u64::MAX` an outage without end.
+    /// Fails the calls with these numbers, and no others. `n..n + 1` is one call, `n..u64::MAX` a
+    /// permanent outage.
     pub fn fail(&self, calls: Range<u64>, fault: Fault) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, fault));
     }
@@ -77,12 +79,12 @@ impl FaultyStore {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Shows all connections of the pool as in use, or no longer.
+    /// Sets whether all connections of the pool are reported as in use.
     pub fn fill_pool(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
     }
 
-    /// How many calls there were: the number of the next one.
+    /// The number of calls so far, which is the number of the next call.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }
@@ -96,11 +98,11 @@ impl FaultyStore {
         if fault == Some(Fault::Before) {
             return Err(Error::unavailable("the store fails on purpose, before the call"));
         }
-        let done = call.await;
+        let result = call.await;
         if fault == Some(Fault::After) {
             return Err(Error::unavailable("the store fails on purpose, after the call"));
         }
-        done
+        result
     }
 }
 
@@ -113,9 +115,9 @@ impl ControlStore for FaultyStore {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
+        record: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
-        self.forward(self.inner.commit(change, answer)).await
+        self.forward(self.inner.commit(change, record)).await
     }
 
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
@@ -125,9 +127,9 @@ impl ControlStore for FaultyStore {
     async fn save_idempotency(
         &self,
         key: &IdempotencyKey,
-        answer: &IdempotencyRecord,
+        record: &IdempotencyRecord,
     ) -> Result<Commit> {
-        self.forward(self.inner.save_idempotency(key, answer)).await
+        self.forward(self.inner.save_idempotency(key, record)).await
     }
 
     async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
@@ -192,12 +194,12 @@ impl EventStore for FaultyStore {
 
 #[async_trait]
 impl RetentionStore for FaultyStore {
-    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
-        self.forward(self.inner.count_prunable(log, old)).await
+    async fn count_prunable(&self, log: LogTable, cutoff: &PruneCutoff) -> Result<u64> {
+        self.forward(self.inner.count_prunable(log, cutoff)).await
     }
 
-    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
-        self.forward(self.inner.prune(log, old, limit)).await
+    async fn prune(&self, log: LogTable, cutoff: &PruneCutoff, limit: usize) -> Result<u64> {
+        self.forward(self.inner.prune(log, cutoff, limit)).await
     }
 }
 
@@ -445,7 +447,7 @@ mod tests {
     use crate::testing::MemoryStore;
 
     #[tokio::test]
-    async fn the_calls_named_fail_and_only_they() -> Result<()> {
+    async fn only_the_selected_calls_fail() -> Result<()> {
         let inner = MemoryStore::new();
         let store = FaultyStore::new(Arc::new(inner.clone()));
         let event = || NewEvent::new("tick", "", Timestamp::UNIX_EPOCH);
@@ -457,7 +459,7 @@ mod tests {
 
         store.fail(2..u64::MAX, Fault::After);
         assert!(store.append(&[event()]).await.is_err());
-        assert!(inner.event(2).await?.is_some(), "an unknown outcome: it was done");
+        assert!(inner.event(2).await?.is_some(), "the call took effect");
         assert!(store.load().await.is_err());
 
         store.recover();

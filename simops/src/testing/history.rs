@@ -23,13 +23,15 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use uuid::Uuid;
 
 use super::{Counting, ManualClock};
 use crate::clock::{day_of, truncate_to_micros};
 use crate::store::{ActivityScope, UsageFilter};
-use crate::usage::{Admission, Caps, CounterClient, DayTotals, Lease, NanoUsd, UsageRow};
+use crate::usage::budget::LlmTotals;
+use crate::usage::{Admission, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageRow};
 use crate::{Error, Result};
 
 /// Calls that a history knows at once: few, so that ids repeat.
@@ -37,7 +39,9 @@ const CALLS: u64 = 24;
 const RUNS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
 /// How long a lease lives: some steps.
 const LEASE_TTL: SignedDuration = SignedDuration::from_mins(30);
-/// More than a page of any history.
+/// The number of steps after which rows are compared.
+const ROWS_EVERY: usize = 25;
+/// More rows than a history has.
 const ALL: usize = 100_000;
 
 /// A step of a history.
@@ -204,15 +208,19 @@ impl History {
         }
     }
 
+    /// Caps of one kind, of all kinds, or none.
     fn caps(&mut self) -> Caps {
-        let mut cap = |bound: u64| match self.below(4) {
-            0 => Some(self.below(bound).cast_signed()),
-            1 => Some(bound.cast_signed()),
-            _ => None,
-        };
-        let (soft, hard) = (cap(2_000).map(NanoUsd), cap(3_000).map(NanoUsd));
-        let (total, openrouter_free, groq, gemini) = (cap(40), cap(20), cap(15), cap(15));
-        Caps { soft, hard, total, openrouter_free, groq, gemini }
+        let kind = self.below(8);
+        let is_set = |this: u64| kind == this || kind == 6;
+        let (calls, nanos) = (self.below(30).cast_signed(), self.below(3_000).cast_signed());
+        Caps {
+            soft: is_set(0).then_some(NanoUsd(nanos / 2)),
+            hard: is_set(1).then_some(NanoUsd(nanos)),
+            total: is_set(2).then_some(calls * 2),
+            openrouter_free: is_set(3).then_some(calls),
+            groq: is_set(4).then_some(calls),
+            gemini: is_set(5).then_some(calls),
+        }
     }
 
     /// Steps on calls of their own, admitted without caps: in any order they end in the same sums.
@@ -230,7 +238,7 @@ impl History {
     }
 
     /// The days that steps so far may have named.
-    fn days(&self) -> impl Iterator<Item = jiff::civil::Date> {
+    fn days(&self) -> impl Iterator<Item = Date> {
         let last = day_of(self.now + 12.hours());
         day_of(self.start).series(1.day()).take_while(move |day| *day <= last)
     }
@@ -240,20 +248,22 @@ impl History {
 ///
 /// # Errors
 /// `Internal`, naming the counter and the step, if an outcome or the content of a counter differs
-/// from that of the first one. Any error of a counter that the first one does not have, too.
+/// from that of the first one. Otherwise the errors of the stores when their content is read.
 pub async fn replay(
     mut history: History,
     steps: usize,
     counters: &[(&str, Counting)],
 ) -> Result<()> {
     let Some(((first, reference), others)) = counters.split_first() else { return Ok(()) };
-    for number in 0..steps {
+    for number in 1..=steps {
         let step = history.step();
-        let expected = (take(reference, &step).await, content(reference, &history).await?);
+        // Sums after each step, rows now and then: reading them takes long.
+        let with_rows = number % ROWS_EVERY == 0 || number == steps;
+        let expected = Found::after(&step, reference, &history, with_rows).await?;
         for (name, other) in others {
-            let found = (take(other, &step).await, content(other, &history).await?);
+            let found = Found::after(&step, other, &history, with_rows).await?;
             if found != expected {
-                let (found, expected) = difference(&found, &expected);
+                let (found, expected) = found.difference(&expected);
                 return Err(Error::internal(format!(
                     "{name} differs from {first} after step {number}, {step:?}: {found} is not {expected}"
                 )));
@@ -310,30 +320,111 @@ fn done((): ()) -> String {
     "done".to_owned()
 }
 
-/// What a counter and its store hold.
-async fn content(on: &Counting, history: &History) -> Result<Vec<String>> {
-    let mut content = Vec::new();
-    for day in history.days() {
-        content.push(format!("{day}: {:?}", on.counter.day_use(day).await?));
-    }
-    for run_id in RUNS.into_iter().flatten() {
-        let totals = on.store.llm_totals(&ActivityScope::Run(run_id.to_owned())).await?;
-        content.push(format!("{run_id}: {totals:?}"));
-    }
-    let mut rows = on.store.usage_rows(&UsageFilter::default(), ALL).await?.items;
-    // Rows of concurrent steps are written in any order.
-    rows.sort_by_key(|row| row.id);
-    content.extend(rows.iter().map(|row| format!("{row:?}")));
-    Ok(content)
+/// The outcomes of a step, and what the counter and its store hold afterwards.
+#[derive(Debug, PartialEq)]
+struct Found {
+    outcomes: Vec<String>,
+    days: Vec<(Date, DayUse)>,
+    runs: Vec<LlmTotals>,
+    rows: Vec<UsageRow>,
 }
 
-type Found = (Vec<String>, Vec<String>);
+impl Found {
+    async fn after(
+        step: &HistoryStep,
+        on: &Counting,
+        history: &History,
+        with_rows: bool,
+    ) -> Result<Self> {
+        let outcomes = take(on, step).await;
+        let (mut days, mut runs, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        for day in history.days() {
+            days.push((day, on.counter.day_use(day).await?));
+        }
+        for run_id in RUNS.into_iter().flatten() {
+            runs.push(on.store.llm_totals(&ActivityScope::Run(run_id.to_owned())).await?);
+        }
+        if with_rows {
+            rows = on.store.usage_rows(&UsageFilter::default(), ALL).await?.items;
+            // Rows of concurrent steps are written in any order.
+            rows.sort_by_key(|row| row.id);
+        }
+        Ok(Self { outcomes, days, runs, rows })
+    }
 
-fn difference(found: &Found, expected: &Found) -> (String, String) {
-    let all = |of: &Found| of.0.iter().chain(&of.1).cloned().collect::<Vec<_>>();
-    let (found, expected) = (all(found), all(expected));
-    let place =
-        found.iter().zip(&expected).take_while(|(found, expected)| found == expected).count();
-    let at = |lines: &[String]| lines.get(place).cloned().unwrap_or_else(|| "nothing".to_owned());
-    (at(&found), at(&expected))
+    /// The first line in which it differs from `expected`, and what is expected there.
+    fn difference(&self, expected: &Self) -> (String, String) {
+        let lines = |of: &Self| format!("{of:#?}").lines().map(str::to_owned).collect::<Vec<_>>();
+        let (found, expected) = (lines(self), lines(expected));
+        let same = found.iter().zip(&expected).take_while(|(found, expected)| found == expected);
+        let at = same.count();
+        let line =
+            |lines: &[String]| lines.get(at).cloned().unwrap_or_else(|| "nothing".to_owned());
+        (line(&found), line(&expected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::testing::MemoryStore;
+    use crate::usage::{CounterEpochStore, UsageCounter};
+
+    /// The state of an id, as in the table of [`crate::usage::ledger`].
+    async fn state(store: &MemoryStore, id: Uuid) -> Result<&'static str> {
+        let leases = store.open_leases().await?;
+        let rows =
+            crate::store::UsageStore::usage_rows(store, &UsageFilter::default(), ALL).await?;
+        Ok(match rows.items.iter().find(|row| row.id == id) {
+            _ if leases.iter().any(|lease| lease.id == id) => "open",
+            None => "unknown",
+            Some(row) if row.is_expired() => "expired",
+            Some(_) => "settled",
+        })
+    }
+
+    #[tokio::test]
+    async fn a_history_takes_every_transition_and_meets_every_outcome() -> Result<()> {
+        let store = Arc::new(MemoryStore::new());
+        let counting = Counting { counter: store.clone(), store: store.clone() };
+        let mut history = History::new(1, Timestamp::UNIX_EPOCH).of_a_store();
+        let (mut transitions, mut outcomes) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..1_000 {
+            let step = history.step();
+            match &step {
+                HistoryStep::Reserve(lease, _) => {
+                    transitions.insert(("reserve", state(&store, lease.id).await?));
+                }
+                HistoryStep::Settle(row) if row.is_expired() => {
+                    transitions.insert(("settle expired", state(&store, row.id).await?));
+                }
+                HistoryStep::Settle(row) => {
+                    transitions.insert(("settle", state(&store, row.id).await?));
+                }
+                HistoryStep::Release(id) => {
+                    transitions.insert(("release", state(&store, *id).await?));
+                }
+                HistoryStep::Transfer(leases) => {
+                    for lease in leases {
+                        transitions.insert(("transfer", state(&store, lease.id).await?));
+                    }
+                }
+                _ => {}
+            }
+            outcomes.extend(take(&counting, &step).await);
+        }
+        assert_eq!(transitions.len(), 5 * 4, "{transitions:?}");
+        for reason in ["HardBudget", "Total", "OpenrouterFree", "Groq", "Gemini"] {
+            for in_flight in ["in_flight: true", "in_flight: false"] {
+                let met =
+                    |outcome: &String| outcome.contains(reason) && outcome.contains(in_flight);
+                assert!(outcomes.iter().any(met), "{reason} {in_flight}: {outcomes:?}");
+            }
+        }
+        assert!(outcomes.iter().any(|outcome| outcome.contains("degraded: true")));
+        assert!(store.expire(Timestamp::MAX).await? > 0, "leases are left");
+        Ok(())
+    }
 }

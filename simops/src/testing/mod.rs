@@ -1,8 +1,8 @@
-//! Tools to test hosts and stores with.
+//! Tools for testing hosts and stores.
 //!
-//! [`MemoryStore`] is the reference that other stores are compared with, [`conformance`] the suite
-//! that every store passes, [`replay`] compares counters by random histories, [`FaultyStore`] is a
-//! store with outages on demand, and [`ManualClock`] a clock that moves only when it is set.
+//! [`MemoryStore`] is the reference implementation of a store, [`conformance`] the test suite that every
+//! store passes, [`replay`] compares counters over random histories, [`FaultyStore`] injects failures,
+//! and [`ManualClock`] is a clock that tests set.
 
 mod clock;
 pub mod conformance;
@@ -15,3 +15,22 @@ pub use conformance::{CounterBuilder, Counting, StoreBuilder};
 pub use faulty::{Fault, FaultyStore};
 pub use history::{History, HistoryStep, replay};
 pub use memory::MemoryStore;
+
+use std::sync::Arc;
+
+use crate::control::{Command, Environment};
+use crate::execute::{Executor, Intent, WritePermit};
+use crate::settings::Registry;
+use crate::store::RunStore;
+use crate::{Result, SystemClock};
+
+/// Sets the production mark of `store`, as a server in production does on a database that lasts.
+///
+/// # Errors
+/// Returns the errors of the store.
+pub async fn mark_production(store: Arc<dyn RunStore>) -> Result<()> {
+    let registry = Arc::new(Registry::builtin());
+    let executor = Executor::new(store, registry, Environment::Production, Arc::new(SystemClock));
+    let mark = Intent::Command(Command::MarkProduction);
+    executor.execute(&WritePermit::system("server"), &mark, |_, _| ()).await
+}

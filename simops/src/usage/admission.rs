@@ -37,6 +37,19 @@ pub enum Measure {
     Calls(Scope),
 }
 
+impl DayTotals {
+    /// The sum that a cap with this measure counts.
+    pub fn amount(&self, measure: Measure) -> i64 {
+        match measure {
+            Measure::Cost => self.cost.0,
+            Measure::Calls(Scope::Deployment) => self.calls_total,
+            Measure::Calls(Scope::FreeModels) => self.calls_openrouter_free,
+            Measure::Calls(Scope::Groq) => self.calls_groq,
+            Measure::Calls(Scope::Gemini) => self.calls_gemini,
+        }
+    }
+}
+
 /// A limit on what a day may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
@@ -193,7 +206,7 @@ pub enum Admission {
 }
 
 /// When to retry after a refusal that only calls in flight caused.
-pub const RETRY_IN_FLIGHT: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_IN_FLIGHT: Duration = Duration::from_secs(1);
 
 /// Whether a call that adds `call` (one call at its upper bound) fits below all of `caps`.
 pub fn admit(caps: &[Cap], day: &DayUse, call: &DayTotals) -> Admission {
@@ -202,6 +215,6 @@ pub fn admit(caps: &[Cap], day: &DayUse, call: &DayTotals) -> Admission {
 }
 
 /// Whether the soft limit of one of `caps` is reached on `day`.
-pub fn is_degraded(caps: &[Cap], day: &DayUse) -> bool {
+pub(crate) fn is_degraded(caps: &[Cap], day: &DayUse) -> bool {
     caps.iter().any(|cap| cap.is_soft_reached(day))
 }

@@ -5,7 +5,6 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
-use super::admission::{Measure, Scope};
 use super::{NanoUsd, UsageRow};
 use crate::settings::{Effective, key};
 
@@ -27,17 +26,6 @@ pub struct DayTotals {
 }
 
 impl DayTotals {
-    /// The sum that a cap with this measure counts.
-    pub fn amount(&self, measure: Measure) -> i64 {
-        match measure {
-            Measure::Cost => self.cost.0,
-            Measure::Calls(Scope::Deployment) => self.calls_total,
-            Measure::Calls(Scope::FreeModels) => self.calls_openrouter_free,
-            Measure::Calls(Scope::Groq) => self.calls_groq,
-            Measure::Calls(Scope::Gemini) => self.calls_gemini,
-        }
-    }
-
     /// What one call adds to its day.
     pub fn of(row: &UsageRow) -> Self {
         Self::of_call(&row.provider, &row.model_requested, row.priced, row.cost)

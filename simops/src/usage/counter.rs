@@ -6,7 +6,9 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Admission, Caps, CounterBackend, CounterEpoch, DayUse, Lease, UsageRow};
+use super::{
+    Admission, Caps, CounterBackend, CounterEpoch, CounterEpochStore, DayUse, Lease, UsageRow,
+};
 use crate::Result;
 
 /// Health of a usage counter.
@@ -82,3 +84,8 @@ pub trait UsageCounter: Send + Sync {
     /// for a while, as after a crash.
     async fn close(&self) {}
 }
+
+/// A store that counts calls, and holds the counter's epoch.
+pub trait CountingStore: UsageCounter + CounterEpochStore {}
+
+impl<S: UsageCounter + CounterEpochStore + ?Sized> CountingStore for S {}

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{DayTotals, Lease, UsageCounter};
+use super::{DayTotals, Lease};
 use crate::{Error, Result};
 
 /// Which backend counts calls.
@@ -64,7 +64,7 @@ pub struct CounterClient {
 }
 
 /// How long a client may use Redis after a heartbeat.
-pub const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
 
 impl CounterEpoch {
     /// The epoch that follows this one.
@@ -138,8 +138,3 @@ pub trait CounterEpochStore: Send + Sync {
     /// Whether the ledger holds a row of this id.
     async fn is_settled(&self, id: Uuid) -> Result<bool>;
 }
-
-/// A store that counts calls, and holds the counter's epoch.
-pub trait CountingStore: UsageCounter + CounterEpochStore {}
-
-impl<S: UsageCounter + CounterEpochStore + ?Sized> CountingStore for S {}

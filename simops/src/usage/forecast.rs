@@ -7,7 +7,7 @@ use super::series::Bucket;
 use super::{Caps, DayTotals, NanoUsd};
 
 /// The rate is taken from the last hour.
-pub const RATE_WINDOW: SignedDuration = SignedDuration::from_mins(60);
+pub(crate) const RATE_WINDOW: SignedDuration = SignedDuration::from_mins(60);
 /// A rate is taken from at least this time: a first burst says little about the day.
 const MIN_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 const NANOS_PER_DOLLAR: f64 = 1e9;
@@ -39,7 +39,7 @@ pub struct Forecast {
 
 /// The forecast at `now` for a day that has used `used` and ends at `day_ends_at`. `recent` are the
 /// buckets since `now - RATE_WINDOW`.
-pub fn forecast(
+pub(crate) fn forecast(
     recent: &[Bucket],
     used: &DayTotals,
     caps: &Caps,

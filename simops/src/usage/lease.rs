@@ -5,10 +5,8 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::row::LEASE_EXPIRED;
 use super::{DayTotals, NanoUsd, UsageRow};
-
-/// The error type of a row whose lease expired.
-pub const LEASE_EXPIRED: &str = "lease_expired";
 
 /// The reservation of one call. It has the id of the ledger row that it ends in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,39 +1,47 @@
 //! Model calls and what they cost.
 //!
-//! A call is reserved as a [`lease`] if the day's caps admit it ([`admission`]), made, and settled as
-//! a [`row`] of the ledger, which is the source of truth. [`ledger`] holds the rules, [`counter`] the
-//! interface, and [`epoch`] says which backend counts. [`expiry`] ends leases whose holders died.
-//! [`money`] is exact, the [`price`] book says what a call costs, [`budget`] sums days and runs,
-//! [`series`] sums calls over time, and [`forecast`] estimates when a day's caps will be reached.
+//! A call is reserved as a `lease` if the day's caps admit it (`admission`), made, and settled as
+//! a `row` of the ledger, which is the source of truth. `ledger` holds the rules, `counter` the
+//! interface, and `epoch` says which backend counts. `expiry` ends leases whose holders died.
+//! `money` is exact, the `price` book says what a call costs, `budget` sums days and runs,
+//! `series` sums calls over time, and `forecast` estimates when a day's caps will be reached.
 
-pub mod admission;
-pub mod assemble;
-pub mod budget;
-pub mod counter;
-pub mod epoch;
-pub mod expiry;
-pub mod forecast;
-pub mod lease;
-pub mod ledger;
-pub mod money;
-pub mod price;
-pub mod recount;
+pub(crate) mod admission;
+mod assemble;
+pub(crate) mod budget;
+mod counter;
+pub(crate) mod epoch;
+pub(crate) mod expiry;
+pub(crate) mod forecast;
+pub(crate) mod lease;
+pub(crate) mod ledger;
+mod money;
+mod price;
+pub(crate) mod recount;
 #[cfg(feature = "redis")]
 mod redis;
-pub mod row;
-pub mod series;
+mod row;
+pub(crate) mod series;
 mod tally;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "redis")]
-pub mod tiered;
+mod tiered;
 
 pub use admission::{Admission, Cap, Caps, DayUse, Measure, Refused, Scope, admit};
 pub use assemble::counter as open_counter;
-pub use budget::{Budget, DayTotals};
-pub use counter::{CounterStatus, UsageCounter};
-pub use epoch::{CounterBackend, CounterClient, CounterEpoch, CounterEpochStore, CountingStore};
+pub use budget::{Budget, CallTotals, DayTotals, LlmTotals};
+pub use counter::{CounterStatus, CountingStore, UsageCounter};
+pub use epoch::{CounterBackend, CounterClient, CounterEpoch, CounterEpochStore};
+pub use expiry::keep_expiring;
+pub use forecast::Forecast;
 pub use lease::Lease;
 pub use ledger::{Changes, Footprint, LedgerBatch, Loaded, Op, Outcome};
 pub use money::NanoUsd;
 pub use price::{Price, PriceBook, Quote, Tokens, UnpricedPolicy};
+pub use recount::{Difference, Pair, Recount};
 pub use row::UsageRow;
+pub use series::{Bucket, Series};
 pub use tally::{CallClass, CallTally};
+#[cfg(feature = "redis")]
+pub use tiered::TieredCounter;

@@ -5,7 +5,9 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::NanoUsd;
-use super::lease::LEASE_EXPIRED;
+
+/// The error type of a row whose lease expired.
+pub(super) const LEASE_EXPIRED: &str = "lease_expired";
 
 /// A call to a model: what was asked, how it ended and what it cost.
 #[derive(Debug, Clone, PartialEq)]

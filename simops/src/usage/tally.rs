@@ -1,41 +1,41 @@
-//! Calls counted by what they are.
+//! Call counts by class.
 
 use super::{NanoUsd, UsageRow};
 
-/// What calls are counted by.
+/// The properties by which calls are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallClass {
     /// The provider's name in lower case.
     pub provider: String,
-    /// The model asked for.
+    /// The requested model.
     pub model: String,
-    /// Whether they answered.
+    /// Whether the calls succeeded.
     pub success: bool,
-    /// What failed, when they did not.
+    /// The error type of failed calls.
     pub error_type: Option<String>,
 }
 
-/// Calls of one class, summed. Sums stop at the greatest number.
+/// The totals of the calls of one class. Sums saturate at the maximum of their type.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallTally {
     /// The class.
     pub class: CallClass,
-    /// How many.
+    /// The number of calls.
     pub calls: i64,
-    /// Those that were degraded or took a later route.
+    /// Calls that used a cheaper or a fallback route.
     pub fallback_calls: i64,
-    /// Those charged at the fallback price.
+    /// Calls charged at the fallback price because the model has no price.
     pub unpriced_calls: i64,
-    /// Tokens sent.
+    /// Input tokens.
     pub input_tokens: i64,
-    /// Tokens received.
+    /// Output tokens.
     pub output_tokens: i64,
-    /// What they cost.
+    /// The cost.
     pub cost: NanoUsd,
 }
 
 impl CallTally {
-    /// One call.
+    /// The totals of one call.
     pub fn of(row: &UsageRow) -> Self {
         Self {
             class: CallClass {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use simops::control::presence::HostState;
+use simops::control::HostState;
 use simops::control::{Environment, HostReport};
 use simops::ops::{Caller, Ops, OpsOptions, ReasonBody};
 use simops::store::HostStore;

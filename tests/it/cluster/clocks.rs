@@ -1,22 +1,12 @@
 //! Processes whose clocks disagree.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde_json::json;
+use simops_tests::clock::clock;
 use simops_tests::postgres::PostgresServer;
 use simops_tests::{Server, WorkerProcess, eventually};
 
 use super::{actions, host, server, start_run};
-
-const SOON: Duration = Duration::from_secs(20);
-
-/// Where Debian keeps the library that moves a process's clock.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-
-pub(crate) fn shifted(by: &'static str) -> [(&'static str, &'static str); 3] {
-    [("LD_PRELOAD", FAKETIME), ("FAKETIME", by), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
-}
 
 /// How far a server's clock is ahead of ours, in seconds.
 async fn ahead(server: &Server) -> f64 {
@@ -31,16 +21,18 @@ async fn servers_and_workers_whose_clocks_are_seconds_apart_act_as_one() {
     let database = PostgresServer::shared().database();
     let url = database.url();
     let right = server(dir.path(), &url).start().await;
-    let fast = shifted("+5s")
-        .into_iter()
+    let fast = clock("+5s")
+        .iter()
         .fold(server(dir.path(), &url), |builder, (name, value)| builder.env(name, value));
     let fast = fast.start().await;
     assert!(ahead(&fast).await > 4.0 && ahead(&right).await < 1.0, "{}", ahead(&fast).await);
     let holder = || database.sql("SELECT holder, fence FROM duties WHERE duty = 'timers'");
     let had = holder();
 
-    let slow = [("DATABASE_URL", url.as_str())].into_iter().chain(shifted("-5s"));
-    let slow = WorkerProcess::start_with(dir.path(), "slow", &slow.collect::<Vec<_>>());
+    let slow = clock("-5s");
+    let slow = slow.iter().map(|(name, value)| (*name, value.as_str()));
+    let slow: Vec<_> = slow.chain([("DATABASE_URL", url.as_str())]).collect();
+    let slow = WorkerProcess::start_with(dir.path(), "slow", &slow);
     let punctual = WorkerProcess::start(dir.path(), &url, "punctual");
     for round in 0..4 {
         // Each in turn starts what the other stops.
@@ -48,10 +40,8 @@ async fn servers_and_workers_whose_clocks_are_seconds_apart_act_as_one() {
         start_run(&one.client, &format!("run-{round}")).await;
         other.until_state("running").await;
         let taken = actions(other).await;
-        eventually("turns are taken", SOON, async || {
-            (actions(other).await > taken + 10).then_some(())
-        })
-        .await;
+        eventually("turns are taken", async || (actions(other).await > taken + 10).then_some(()))
+            .await;
         for server in [&right, &fast] {
             let status = server.client.get("status").await.ok();
             for id in ["slow", "punctual"] {
@@ -81,7 +71,7 @@ async fn servers_and_workers_whose_clocks_are_seconds_apart_act_as_one() {
     let ids: Vec<_> =
         audit["items"].as_array().unwrap().iter().map(|row| row["id"].as_i64()).collect();
     assert!(ids.is_sorted_by(|newer, older| newer > older), "{ids:?}");
-    assert_eq!(holder(), had, "a clock that is ahead takes no duty from a holder that lives");
+    assert_eq!(holder(), had, "a clock that is ahead takes no lease from a live holder");
     assert!(slow.terminate().await && punctual.terminate().await);
     assert!(right.terminate().await && fast.terminate().await);
 }

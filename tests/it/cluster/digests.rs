@@ -1,16 +1,16 @@
 //! The weekly digest, by two servers at the same minute.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
+use simops_tests::clock::clock;
 use simops_tests::postgres::PostgresServer;
-use simops_tests::{Server, ServerBuilder, eventually};
+use simops_tests::{Server, eventually};
 
-use super::{clocks, server};
+use super::server;
 
 /// Some seconds before the schedule's default moment: Monday, 15:00.
-const BEFORE_THE_SLOT: &str = "@2026-03-02 14:59:55";
+const BEFORE_THE_SLOT: &str = "@2026-03-02 14:59:35";
 const SLUG: &str = "weekly-brief-2026-03-02";
 
 async fn slugs(server: &Server) -> Vec<String> {
@@ -20,7 +20,7 @@ async fn slugs(server: &Server) -> Vec<String> {
 }
 
 async fn until_drafted(server: &Server) {
-    eventually("the digest of the week", Duration::from_secs(40), async || {
+    eventually("the digest of the week", async || {
         slugs(server).await.contains(&SLUG.to_owned()).then_some(())
     })
     .await;
@@ -37,18 +37,15 @@ async fn drafts(server: &Server) -> usize {
 async fn two_servers_at_the_slot_draft_one_digest_and_one_for_each_duplicate_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let database = PostgresServer::shared().database();
-    let builder = clocks::shifted(BEFORE_THE_SLOT)
-        .into_iter()
-        .chain([
-            ("ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS", "0"),
-            ("ARCHIVE_WEEKLY_DRAFT_MIN_LLM_CALLS", "0"),
-        ])
-        .fold(server(dir.path(), &database.url()), |builder: ServerBuilder, (name, value)| {
-            builder.env(name, value)
-        });
+    let builder = server(dir.path(), &database.url())
+        .env("ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS", "0")
+        .env("ARCHIVE_WEEKLY_DRAFT_MIN_LLM_CALLS", "0");
+    let builder = clock(BEFORE_THE_SLOT)
+        .iter()
+        .fold(builder, |builder, (name, value)| builder.env(name, value));
     let (one, other) = tokio::join!(builder.start(), builder.start());
     let now = one.client.get("status").await.ok()["server_time_utc"].to_string();
-    assert!(now.starts_with("\"2026-03-02T14:59:5"), "the slot is still to come: {now}");
+    assert!(now.starts_with("\"2026-03-02T14:59:"), "the slot has passed: {now}");
     assert!(slugs(&one).await.is_empty());
     until_drafted(&one).await;
     until_drafted(&other).await;
@@ -58,7 +55,7 @@ async fn two_servers_at_the_slot_draft_one_digest_and_one_for_each_duplicate_ask
     // To those who come after a power cut the moment comes once more.
     tokio::join!(one.kill(), other.kill());
     let (one, other) = tokio::join!(builder.start(), builder.start());
-    eventually("the timers move, and the slot is over", Duration::from_secs(60), async || {
+    eventually("the timers move, and the slot is over", async || {
         let status = one.client.get("status").await.ok();
         let now = status["server_time_utc"].as_str()?;
         (fence() != had && now > "2026-03-02T15:00:05").then_some(())

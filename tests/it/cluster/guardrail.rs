@@ -1,7 +1,5 @@
 //! A stop condition that many processes see at once ends a run once.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use simops_tests::postgres::PostgresServer;
 use simops_tests::provider::{Provider, Reply};
@@ -9,15 +7,13 @@ use simops_tests::{Server, WorkerProcess, eventually};
 
 use super::{host, server, start_run};
 
-const SOON: Duration = Duration::from_secs(60);
-
 async fn stops(server: &Server, run_id: &str) -> Vec<Value> {
     let path = format!("events?type=simulation_stopped_guardrail&run_id={run_id}");
     server.client.get(&path).await.ok()["items"].as_array().unwrap().clone()
 }
 
 async fn until_stopped(server: &Server, run_id: &str) -> Value {
-    eventually("a guardrail stops the run", SOON, async || stops(server, run_id).await.pop()).await
+    eventually("a guardrail stops the run", async || stops(server, run_id).await.pop()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,7 +33,7 @@ async fn three_workers_that_see_an_outage_stop_the_run_once() {
     ];
     let ids = ["one", "two", "three"];
     let workers = ids.map(|id| WorkerProcess::start_with(dir.path(), id, &env));
-    eventually("all workers are there", SOON, async || {
+    eventually("all workers are there", async || {
         let status = a.client.get("status").await.ok();
         ids.iter().all(|id| host(&status, id).is_some()).then_some(())
     })
@@ -89,7 +85,7 @@ async fn a_worker_whose_connections_hang_stops_the_run_for_pool_pressure() {
     ];
     let worker = WorkerProcess::start_with(dir.path(), "small", &env);
     start_run(&server.client, "drowning").await;
-    eventually("calls are made", SOON, async || (!provider.seen().is_empty()).then_some(())).await;
+    eventually("calls are made", async || (!provider.seen().is_empty()).then_some(())).await;
     assert!(stops(&server, "drowning").await.is_empty());
 
     // Whoever wants to count a call hangs, with one of the two connections.

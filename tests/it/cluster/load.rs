@@ -1,5 +1,4 @@
-//! Operators who write as fast as they are answered, each write under a key of its own, and what
-//! became of it.
+//! Operators who write as fast as they get answers, each write under its own key, and its outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +14,7 @@ const SETTING: &str = "LLM_MEMORY_MAX_CHARS";
 const LEAST: u64 = 200;
 const WRITES: u64 = 7_800;
 
-/// Writers that go on until they are told to stop.
+/// Writers that continue until they are stopped.
 pub(crate) struct Load {
     going: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
@@ -50,7 +49,7 @@ impl Load {
     /// Waits until `more` writes have been acknowledged from now on.
     pub(crate) async fn goes_on(&self, more: u64) {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + more;
-        eventually("writes are acknowledged", Duration::from_secs(60), async || {
+        eventually("writes are acknowledged", async || {
             (self.acknowledged.load(Ordering::Relaxed) >= wanted).then_some(())
         })
         .await;
@@ -81,7 +80,7 @@ async fn until_answered(clients: &[Client], writer: u64, write: u64) {
         let request = request.header("Idempotency-Key", format!("write-{write}"));
         match client.send(request).await {
             Ok(answer) if answer.status == 200 => return,
-            // Away, or too many at once: told so, and to come back.
+            // Unavailable or overloaded: retry.
             Ok(answer) => assert_eq!(answer.status, 503, "{answer:?}"),
             Err(_) => {}
         }

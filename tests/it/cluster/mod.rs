@@ -1,17 +1,16 @@
 //! Several servers and workers on one Postgres.
 
-pub(crate) mod clocks;
+mod clocks;
 mod commands;
 mod digests;
-mod duties;
 mod guardrail;
 mod load;
 mod outages;
 mod rolling;
+mod timers;
 mod together;
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use simops_tests::{Client, Server, ServerBuilder, eventually};
@@ -36,7 +35,7 @@ pub(crate) async fn actions(server: &Server) -> i64 {
 /// Starts a run in a new world, as soon as a host is there to build it.
 pub(crate) async fn start_run(client: &Client, run_id: &str) {
     let body = json!({"mode": "test", "run_id": run_id, "reset_world": true});
-    eventually("a host owns a world", Duration::from_secs(20), async || {
+    eventually("a host owns a world", async || {
         (client.post("control/run/start", &body).await.status == 200).then_some(())
     })
     .await;

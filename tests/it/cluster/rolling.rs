@@ -1,8 +1,7 @@
 //! All processes are replaced, one after the other, while operators write.
 
-use std::time::Duration;
-
 use serde_json::json;
+use simops_tests::port::free_port;
 use simops_tests::postgres::PostgresServer;
 use simops_tests::{WorkerProcess, eventually};
 
@@ -15,7 +14,7 @@ async fn a_rolling_restart_under_load_fails_no_acknowledged_write_and_the_run_go
     let database = PostgresServer::shared().database();
     let url = database.url();
     // Addresses that stay, as behind a balancer.
-    let ports = [simops_tests::postgres::free_port(), simops_tests::postgres::free_port()];
+    let ports = [free_port(), free_port()];
     let builders = ports
         .map(|port| server(dir.path(), &url).env("SIMOPS_LISTEN", &format!("127.0.0.1:{port}")));
     let mut servers = Vec::new();
@@ -40,10 +39,8 @@ async fn a_rolling_restart_under_load_fails_no_acknowledged_write_and_the_run_go
     let acknowledged = load.stop().await;
     check(&servers[1].client, &acknowledged).await;
     let before = actions(&servers[0]).await;
-    eventually("turns go on", Duration::from_secs(20), async || {
-        (actions(&servers[0]).await > before + 20).then_some(())
-    })
-    .await;
+    eventually("turns go on", async || (actions(&servers[0]).await > before + 20).then_some(()))
+        .await;
     let status = servers[1].until_state("running").await;
     assert_eq!(status["run_metadata"]["run_id"], "rolling");
     servers[1].client.post("control/run/stop", &json!({})).await.ok();

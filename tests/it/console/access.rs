@@ -25,8 +25,7 @@ async fn production_is_read_only_and_a_wrong_token_is_refused() {
     browser.until_text("banner-write", "read-only").await;
     browser.until_text("panel-controls", "Read-only: write controls are disabled").await;
     for control in CONTROLS {
-        let control = browser.find(control).await;
-        assert!(!control.is_enabled().await.unwrap(), "{control:?} is enabled");
+        browser.until_enabled(control, false).await;
     }
     assert!(!browser.find("reset-world").await.is_selected().await.unwrap());
     browser.click("nav-settings").await;
@@ -36,7 +35,7 @@ async fn production_is_read_only_and_a_wrong_token_is_refused() {
     browser.until("the settings are locked", locked).await;
     browser.click("nav-reports").await;
     browser.until_text("panel-baseline", "Read-only").await;
-    assert!(!browser.find("baseline-generate").await.is_enabled().await.unwrap());
+    browser.until_enabled("baseline-generate", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,7 +45,7 @@ async fn a_token_stays_in_its_tab_and_in_its_header() {
     let proxy = Proxy::start(&server.base, "").await;
     let browser = Browser::open(1440, 1000).await;
     browser.connect(&proxy.base, "ada").await;
-    // A reload goes on in the same tab; another tab knows the name but no token.
+    // A reload stays connected in the same tab; another tab knows the name but no token.
     browser.client.refresh().await.unwrap();
     browser.until_text("live-state", "live").await;
     let tab = browser.client.new_window(true).await.unwrap();
@@ -77,7 +76,7 @@ async fn a_token_stays_in_its_tab_and_in_its_header() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_locked_out_is_told_for_how_long() {
+async fn a_lockout_shows_how_long_it_lasts() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
     let browser = Browser::open(1000, 900).await;
@@ -85,17 +84,17 @@ async fn whoever_is_locked_out_is_told_for_how_long() {
     for n in 0..30 {
         browser.type_into("token", &format!("wrong-{n}")).await;
         browser.click("connect").await;
-        let said = "const error = document.querySelector('[data-testid=connect-error]'); \
+        let shows_error = "const error = document.querySelector('[data-testid=connect-error]'); \
                     return !error.hidden && error.textContent.length > 0 && \
                         document.querySelector('#connect').ariaBusy !== 'true'";
-        browser.until("an answer", said).await;
+        browser.until("an answer", shows_error).await;
         let text = browser.find("connect-error").await.text().await.unwrap();
         if text.contains("Too many") {
             assert!(text.contains("Try again in"), "{text}");
-            assert!(!browser.find("connect").await.is_enabled().await.unwrap());
+            browser.until_enabled("connect", false).await;
             return;
         }
         assert!(text.contains("Invalid admin credentials"), "{text}");
     }
-    panic!("thirty wrong tokens lock nobody out");
+    panic!("thirty wrong tokens cause no lockout");
 }

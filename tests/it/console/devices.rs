@@ -1,11 +1,9 @@
 //! Phone, keyboard, dark and light; and axe-core's opinion of all of it.
 
-use std::time::Duration;
-
 use serde_json::json;
+use simops_tests::ServerBuilder;
 use simops_tests::browser::Browser;
 use simops_tests::process::TOKEN;
-use simops_tests::{ServerBuilder, eventually};
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -40,10 +38,7 @@ async fn the_keyboard_alone_starts_and_stops_a_run_on_a_phone() {
     press(&browser, ENTER).await;
     browser.until_text("live-state", "live").await;
     for (control, state) in [("start-test", "running"), ("stop", "stopped")] {
-        eventually("the control is enabled", Duration::from_secs(15), async || {
-            browser.find(control).await.is_enabled().await.ok().filter(|enabled| *enabled)
-        })
-        .await;
+        browser.until_enabled(control, true).await;
         reach(&browser, control).await;
         press(&browser, ENTER).await;
         let inside = "return document.querySelector('dialog[open]')?.contains(document.activeElement) === true";

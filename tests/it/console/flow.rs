@@ -3,7 +3,6 @@
 use serde_json::json;
 use simops_tests::browser::Browser;
 use simops_tests::{ServerBuilder, eventually};
-use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
@@ -17,7 +16,7 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     assert!(browser.find("reset-world").await.is_selected().await.unwrap(), "on by default");
     browser.until_text("panel-controls", "No run has been started").await;
 
-    // What is out of form is said at its field, and nothing is sent.
+    // Invalid input is marked at its field, and nothing is sent.
     browser.type_into("field-season_id", "s1").await;
     browser.type_into("field-condition_name", "no spaces here").await;
     browser.click("start-test").await;
@@ -38,7 +37,7 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     browser.until_text("panel-events", "_").await;
     browser.until_text("hosts", "running").await;
     // Only one run is open at a time: the control says so instead of failing.
-    assert!(!browser.find("start-real").await.is_enabled().await.unwrap());
+    browser.until_enabled("start-real", false).await;
     browser.until_text("panel-controls", "Run first has not ended").await;
 
     browser.confirm("degrade").await;
@@ -96,7 +95,7 @@ async fn settings_are_edited_reviewed_and_applied_together() {
     browser.click("nav-settings").await;
     browser.type_into("setting-AGENT_LOOP_DELAY_SECONDS", "7").await;
     browser.until_text("panel-config", "A whole number from 60 to 900").await;
-    assert!(!browser.find("config-review").await.is_enabled().await.unwrap());
+    browser.until_enabled("config-review", false).await;
     browser.type_into("setting-AGENT_LOOP_DELAY_SECONDS", "90").await;
     browser.type_into("setting-LLM_DAILY_BUDGET_USD_HARD", "0.25").await;
     browser.click("config-review").await;
@@ -133,7 +132,7 @@ async fn one_operators_change_shows_at_the_others_within_a_second() {
     let (ada, ben) = tokio::join!(Browser::open(1440, 1000), Browser::open(1200, 900));
     ada.connect(&server.base, "ada").await;
     ben.connect(&server.base, "ben").await;
-    // The other window notes by itself when it shows the change, as WebDriver is slow.
+    // The other window notes when it shows the change, as WebDriver is slow.
     ben.run(
         "window.noted = new Map(); \
          const state = document.querySelector('[data-testid=run-state]'); \
@@ -144,7 +143,7 @@ async fn one_operators_change_shows_at_the_others_within_a_second() {
     .await;
     ada.type_into("run-id", "shared").await;
     ada.confirm("start-real").await;
-    let seen = eventually("ben sees the run", Duration::from_secs(15), async || {
+    let seen = eventually("ben sees the run", async || {
         ben.run("return noted.get('running') ?? noted.get('starting') ?? null").await.as_i64()
     })
     .await;
@@ -154,7 +153,7 @@ async fn one_operators_change_shows_at_the_others_within_a_second() {
     let took = seen - started.as_millisecond();
     assert!(took < 1_000, "{took} ms");
 
-    // Both press at once: one wins, the other is told and sees what is true.
+    // Both press at once: one wins, the other shows the result.
     ada.click("pause").await;
     ben.click("stop").await;
     ada.click("confirm-ok").await;

@@ -19,8 +19,8 @@ async fn a_session_outlives_a_restart_of_the_server() {
 
     let address = first.base.trim_start_matches("http://").to_owned();
     first.kill().await;
-    let away = "return ['reconnecting', 'offline'].includes(document.querySelector('[data-testid=live-state]').dataset.state)";
-    browser.until("the loss is shown", away).await;
+    let offline = "return ['reconnecting', 'offline'].includes(document.querySelector('[data-testid=live-state]').dataset.state)";
+    browser.until("the loss is shown", offline).await;
     browser.until_text("notice", "cannot be reached").await;
     // What is known stays on the page, with its age.
     browser.until_text("age-status", "old").await;
@@ -87,6 +87,6 @@ async fn a_stop_by_a_guardrail_is_shown_with_the_figures_it_was_decided_on() {
     browser.until_text("last-trip", "(tripped)").await;
     browser.until_text("provider-failures", "groq").await;
     browser.until_text("provider-failures", "failed (100 %)").await;
-    // The operator's way out: with the cause gone it goes on.
-    assert!(browser.find("resume").await.is_enabled().await.unwrap());
+    // Once the cause is gone, the operator resumes the run.
+    browser.until_enabled("resume", true).await;
 }

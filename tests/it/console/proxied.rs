@@ -6,7 +6,7 @@ use simops_tests::browser::Browser;
 use simops_tests::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_console_works_below_a_path_of_a_proxy_and_asks_nobody_else() {
+async fn the_console_works_below_a_path_of_a_proxy_and_asks_no_other_server() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
     let proxy = Proxy::start(&server.base, "/team/simops").await;

@@ -1,7 +1,6 @@
 //! Reports made, read and kept from the console.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use simops_tests::browser::Browser;
@@ -10,7 +9,7 @@ use simops_tests::{ServerBuilder, cli, eventually};
 
 /// What `read` makes of the downloaded file that ends so.
 async fn file_of<T>(folder: &Path, end: &str, read: impl Fn(&str) -> Option<T>) -> T {
-    eventually("the file", Duration::from_secs(15), async || {
+    eventually("the file", async || {
         let mut files = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
         let file = files.find(|file| file.path().extension().is_some_and(|is| is == end))?;
         read(&std::fs::read_to_string(file.path()).ok()?)
@@ -22,7 +21,7 @@ async fn file_of<T>(folder: &Path, end: &str, read: impl Fn(&str) -> Option<T>) 
 async fn a_baseline_is_generated_read_and_downloaded() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
-    eventually("a host that can build a world", Duration::from_secs(20), async || {
+    eventually("a host that can build a world", async || {
         let status = server.client.get("status").await.ok();
         (status["hosts"] != json!([])).then_some(())
     })
@@ -69,15 +68,15 @@ async fn a_digest_is_drafted_read_with_its_evidence_and_published() {
     browser.until_text("digest-status", "insufficient evidence").await;
     browser.until_text("digest-outcome", "at least 30").await;
 
-    server.client.post("control/run/start", &json!({"mode": "test", "run_id": "told"})).await.ok();
-    eventually("something to tell", Duration::from_secs(30), async || {
-        let events = server.client.get("events?run_id=told&limit=60").await.ok();
+    server.client.post("control/run/start", &json!({"mode": "test", "run_id": "first"})).await.ok();
+    eventually("something to tell", async || {
+        let events = server.client.get("events?run_id=first&limit=60").await.ok();
         (events["items"].as_array()?.len() > 40).then_some(())
     })
     .await;
     browser.click("digest-generate").await;
     browser.until_text("digest-status", "created").await;
-    browser.until_text("digest-report", "told").await;
+    browser.until_text("digest-report", "first").await;
     browser.until_text("digest-report", "Claim:").await;
     assert_eq!(browser.inaccessible().await, Vec::<String>::new());
     browser.run("document.querySelector('#digest .prose button.link').click()").await;
@@ -104,7 +103,7 @@ async fn a_digest_is_drafted_read_with_its_evidence_and_published() {
     assert_eq!(discarded["markdown"], digest["markdown"]);
     let audit = server.client.get("audit?limit=1").await.ok();
     assert_eq!(audit["items"][0]["reason"], "a wrong figure");
-    assert!(!browser.find("digest-discard").await.is_enabled().await.unwrap());
+    browser.until_enabled("digest-discard", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,30 +123,30 @@ async fn the_report_of_each_end_of_a_run_is_read_and_downloaded() {
     let cap =
         |hard: f64| json!({"LLM_DAILY_BUDGET_USD_SOFT": 0.0, "LLM_DAILY_BUDGET_USD_HARD": hard});
     server.client.patch(&cap(0.005)).await.ok();
-    let start = json!({"mode": "test", "run_id": "told"});
+    let start = json!({"mode": "test", "run_id": "first"});
     server.client.post("control/run/start", &start).await.ok();
     let ends = async |count: usize| {
-        eventually("a report of that end", Duration::from_secs(60), async || {
-            let report = server.client.get("runs/told/report").await.ok();
+        eventually("a report of that end", async || {
+            let report = server.client.get("runs/first/report").await.ok();
             let ends = report["reported_ends"].as_array()?.clone();
             (report["final"] == true && ends.len() == count).then_some(ends)
         })
         .await
     };
     ends(1).await;
-    server.client.patch(&cap(0.1)).await.ok();
+    server.client.patch(&cap(50.0)).await.ok();
     server.client.post("control/resume", &json!({})).await.ok();
     browser.click("nav-records").await;
-    browser.until_text("panel-runs", "told").await;
-    browser.run("document.querySelector('[data-run=told] details').open = true").await;
-    browser.click("report-told").await;
+    browser.until_text("panel-runs", "first").await;
+    browser.run("document.querySelector('[data-run=first] details').open = true").await;
+    browser.click("report-first").await;
     browser.until_text("run-report-text", "this report is provisional").await;
     assert_eq!(browser.inaccessible().await, Vec::<String>::new());
     browser.click("run-report-close").await;
     server.client.post("control/run/stop", &json!({"reason": "enough"})).await.ok();
     let ends = ends(2).await;
 
-    browser.click("report-told").await;
+    browser.click("report-first").await;
     browser.until_text("run-report-text", "enough").await;
     let earlier = format!(
         "const ends = document.querySelector('[data-testid=run-report-end]'); ends.value = {}; \
@@ -159,15 +158,15 @@ async fn the_report_of_each_end_of_a_run_is_read_and_downloaded() {
     browser.until_text("run-report-text", "reached").await;
     browser.click("run-report-markdown").await;
     let text = file_of(kept.path(), "md", |text| Some(text.to_owned())).await;
-    assert!(text.starts_with("# Run `told`\n"), "{text}");
+    assert!(text.starts_with("# Run `first`\n"), "{text}");
     browser.click("run-report-json").await;
     let file = file_of(kept.path(), "json", |text| serde_json::from_str::<Value>(text).ok()).await;
     assert_eq!(
         (&file["run"]["ended_at"], &file["run"]["ended_by"]),
         (&ends[0], &json!("guardrail"))
     );
-    let args = ["run", "report", "told", "--ended-at", ends[0].as_str().unwrap()];
-    let said = cli(dir.path(), &args).await;
-    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
-    assert_eq!((&said["written_at"], &said["run"]), (&file["written_at"], &file["run"]));
+    let args = ["run", "report", "first", "--ended-at", ends[0].as_str().unwrap()];
+    let output = cli(dir.path(), &args).await;
+    let output: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&output["written_at"], &output["run"]), (&file["written_at"], &file["run"]));
 }

@@ -1,7 +1,6 @@
 //! Nothing moves under the pointer: neither what is read nor what is about to be clicked.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use fantoccini::actions::{InputSource, MouseActions, PointerAction};
 use serde_json::json;
@@ -41,20 +40,21 @@ async fn a_list_that_is_read_holds_back_what_is_new() {
     browser.connect(&server.base, "ada").await;
     server.client.post("control/run/start", &json!({"mode": "test"})).await.ok();
     browser.until("rows", "return document.querySelectorAll('#events li').length > 5").await;
-    let row =
-        browser.client.find(fantoccini::Locator::Css("#events li:nth-child(2)")).await.unwrap();
-    let over = PointerAction::MoveToElement { element: row, duration: None, x: 0., y: 0. };
-    let mouse = MouseActions::new("mouse".to_owned()).then(over);
-    browser.client.perform_actions(mouse).await.unwrap();
+    // The page may replace the row between two commands.
+    eventually("the pointer is on a row", async || {
+        let second = fantoccini::Locator::Css("#events li:nth-child(2)");
+        let row = browser.client.find(second).await.ok()?;
+        let over = PointerAction::MoveToElement { element: row, duration: None, x: 0., y: 0. };
+        let mouse = MouseActions::new("mouse".to_owned()).then(over);
+        browser.client.perform_actions(mouse).await.ok()
+    })
+    .await;
     let first = "return document.querySelector('#events li').dataset.event";
     let held = browser.run(first).await;
     browser.until_text("panel-events", "new event").await;
     assert_eq!(browser.run(first).await, held, "the rows moved");
     browser.run("document.querySelector('#events .waiting').click()").await;
-    eventually("the new rows", Duration::from_secs(10), async || {
-        (browser.run(first).await != held).then_some(())
-    })
-    .await;
+    eventually("the new rows", async || (browser.run(first).await != held).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,8 +62,8 @@ async fn events_of_a_type_are_found_in_the_whole_log() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
     server.client.post("control/run/start", &json!({"mode": "test", "run_id": "long"})).await.ok();
-    // So many events later the start is no longer among those that are kept on the page.
-    eventually("many events", Duration::from_secs(60), async || {
+    // This many events later the start is no longer among those that are kept on the page.
+    eventually("many events", async || {
         let newest = server.client.get("events?limit=1").await.ok();
         newest["items"][0]["id"].as_i64().filter(|id| *id > 700)
     })

@@ -5,7 +5,7 @@ use simops_tests::ServerBuilder;
 use simops_tests::browser::Browser;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trail_that_was_changed_or_replaced_is_told() {
+async fn a_trail_that_was_changed_or_replaced_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
     for limit in 7..12 {

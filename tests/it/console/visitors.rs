@@ -1,7 +1,6 @@
 //! What visitors do, as the console shows it: partial days, immature cohorts, alerts.
 
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
@@ -10,7 +9,7 @@ use simops_tests::browser::Browser;
 use simops_tests::provider::{Provider, Reply};
 use simops_tests::{Server, ServerBuilder, eventually};
 
-/// `landed` visitors of the day so many days ago, of whom `clicked` click on a run and look at it.
+/// `landed` visitors `ago` days ago, of whom `clicked` click on a run and look at it.
 fn day(ago: i64, landed: usize, clicked: usize, visitor: impl Fn(usize) -> String) -> Vec<Value> {
     let at = (Timestamp::now() - SignedDuration::from_hours(24 * ago)).to_string();
     let event = |name: &str, n: usize| json!({"event_name": name, "visitor_id": visitor(n), "occurred_at": at});
@@ -68,8 +67,8 @@ async fn days_are_shown_with_what_is_partial_immature_or_alarming() {
     browser.until("another day is read", &format!("{day_read} !== {last}")).await;
 }
 
-/// A server that tells `receiver` what is critical, and its visitors' view.
-async fn telling(receiver: &Provider, dir: &Path) -> (Server, Browser) {
+/// A server that sends alerts to `receiver`, and its visitors' view.
+async fn with_receiver(receiver: &Provider, dir: &Path) -> (Server, Browser) {
     let builder = ServerBuilder::new(dir).env("KPI_ALERT_WEBHOOK_ENABLED", "true");
     let server = builder.env("KPI_ALERT_WEBHOOK_URL", &receiver.url).start().await;
     let browser = Browser::open(1440, 1000).await;
@@ -82,7 +81,7 @@ async fn telling(receiver: &Provider, dir: &Path) -> (Server, Browser) {
 async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Provider::start(|_| Reply::Status(503, String::new(), String::new())).await;
-    let (server, browser) = telling(&receiver, dir.path()).await;
+    let (server, browser) = with_receiver(&receiver, dir.path()).await;
     browser.until_text("alerts-delivery", "Nothing to deliver").await;
     send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
     browser.until_text("panel-alerts", "not acknowledged").await;
@@ -104,8 +103,7 @@ async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is
         .await;
     browser.confirm("acknowledge-landing_to_run_ctr").await;
     browser.until_text("panel-alerts", "Acknowledged by ada").await;
-    let acknowledge = browser.find("acknowledge-landing_to_run_ctr").await;
-    assert!(!acknowledge.is_enabled().await.unwrap());
+    browser.until_enabled("acknowledge-landing_to_run_ctr", false).await;
     browser.until_text("alerts-delivery", "acknowledged or silenced").await;
     browser.click("nav-records").await;
     browser.until_text("panel-audit", "a campaign").await;
@@ -115,14 +113,14 @@ async fn an_alert_is_acknowledged_and_silenced_and_what_became_of_its_message_is
 async fn a_delivered_message_is_sent_again_under_its_id() {
     let dir = tempfile::tempdir().unwrap();
     let receiver = Provider::start(|_| Reply::Status(200, String::new(), String::new())).await;
-    let (server, browser) = telling(&receiver, dir.path()).await;
+    let (server, browser) = with_receiver(&receiver, dir.path()).await;
     send(&server, &day(0, 60, 2, |n| format!("visitor-c-{n}"))).await;
     browser.until_text("panel-alerts", "delivered").await;
     browser.until("the button", "return !!document.querySelector('[data-delivery] button')").await;
     browser.run("document.querySelector('[data-delivery] button').click()").await;
     browser.until_text("confirm", "under the same id").await;
     browser.click("confirm-ok").await;
-    let requests = eventually("the message again", Duration::from_secs(15), async || {
+    let requests = eventually("the message again", async || {
         Some(receiver.seen()).filter(|requests| requests.len() > 1)
     })
     .await;

@@ -4,7 +4,7 @@ use simops_tests::redis::{RedisCluster, WatchedRedis};
 
 use super::scene::two_open_leases_survive;
 
-/// The replica was hung while calls were reserved: it takes over without having heard of them.
+/// The replica was hung while calls were reserved: it takes over without having received them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_missed_reservations_is_promoted_by_its_sentinel() {
     two_open_leases_survive(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use simops::SystemClock;
 use simops::testing::{CounterBuilder, Counting};
-use simops::usage::tiered::TieredCounter;
+use simops::usage::TieredCounter;
 use simops::{Result, async_trait};
 use simops_sqlite::SqliteStore;
 use simops_tests::redis::RedisServer;

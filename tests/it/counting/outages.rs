@@ -1,4 +1,4 @@
-//! Each way in which Redis can fail, one by one: the run goes on, and says since when and why.
+//! Each way in which Redis can fail, one by one: the run continues, and the status says since when and why.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use simops::{Clock, SystemClock};
 use simops_tests::eventually;
 use simops_tests::redis::RedisServer;
 
-use super::scene::{SOON, admitted, in_redis, lease, row, three, two_open_leases_survive};
+use super::scene::{admitted, in_redis, lease, row, three, two_open_leases_survive};
 use super::{open, tiered};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +67,7 @@ async fn hung() {
     .await;
 }
 
-/// A script of somebody else runs on and on; ours wait behind it.
+/// The script of another client does not end; ours wait behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_with_a_script() {
     two_open_leases_survive(
@@ -93,7 +93,7 @@ async fn failed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cut_off_connections_are_made_anew_without_falling_back() {
+async fn closed_connections_are_replaced_without_falling_back() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(dir.path()).await;
     let (counter, store) = tiered(&dir, &redis.url()).await.unwrap();
@@ -105,7 +105,7 @@ async fn cut_off_connections_are_made_anew_without_falling_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn away_from_the_beginning() {
+async fn unavailable_from_the_beginning() {
     let dir = tempfile::tempdir().unwrap();
     let mut redis = RedisServer::start(dir.path()).await;
     redis.kill().await;
@@ -115,10 +115,8 @@ async fn away_from_the_beginning() {
     assert!(health.last_error.unwrap().contains("refuses connections"));
     assert!(admitted(counter.reserve(&lease(1), &three()).await));
     redis.restart().await;
-    eventually("Redis counts", SOON, async || {
-        Some(in_redis(&counter.health())).filter(|counts| *counts)
-    })
-    .await;
+    eventually("Redis counts", async || Some(in_redis(&counter.health())).filter(|counts| *counts))
+        .await;
 }
 
 /// Leases that only Redis knows outlive the process that took them, and expire into rows.
@@ -138,9 +136,9 @@ async fn leases_survive_the_process() {
     assert_eq!(after.day_use(open_lease.day).await.unwrap().reserved, DayTotals::default());
 }
 
-/// A process without Redis does not count beside those that have it.
+/// A process without Redis does not count while others count in Redis.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_counts_beside_redis() {
+async fn no_process_counts_in_the_database_while_others_use_redis() {
     let dir = tempfile::tempdir().unwrap();
     let redis = RedisServer::start(dir.path()).await;
     let (counter, _store) = tiered(&dir, &redis.url()).await.unwrap();
@@ -150,10 +148,9 @@ async fn nobody_counts_beside_redis() {
     assert!(admitted(counter.reserve(&lease(1), &three()).await));
 }
 
-/// While Redis is built up by one process, a call of another ends: Redis hears of it before the
-/// lease is over.
+/// While one process rebuilds Redis, a call of another ends: Redis is updated before the lease expires.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_that_redis_could_not_be_told_is_told_once_it_counts() {
+async fn the_end_of_a_call_that_redis_missed_is_sent_once_it_counts() {
     let dir = tempfile::tempdir().unwrap();
     let mut redis = RedisServer::start(dir.path()).await;
     let (here, store) = tiered(&dir, &redis.url()).await.unwrap();
@@ -166,7 +163,7 @@ async fn an_end_that_redis_could_not_be_told_is_told_once_it_counts() {
         redis.kill().await;
         redis.restart_empty().await;
         for backend in [CounterBackend::Database, CounterBackend::Redis] {
-            // At once: most likely one of the two has not heard of it yet.
+            // At once: most likely one of the two does not know it yet.
             while store.counter_epoch().await.unwrap().backend != backend {
                 tokio::task::yield_now().await;
             }
@@ -178,7 +175,7 @@ async fn an_end_that_redis_could_not_be_told_is_told_once_it_counts() {
             here.release(one.id).await.unwrap();
             there.release(another.id).await.unwrap();
         }
-        eventually("nothing is reserved", SOON, async || {
+        eventually("nothing is reserved", async || {
             let counted = here.day_use(one.day).await.unwrap();
             (in_redis(&here.health()) && counted.reserved == DayTotals::default()).then_some(())
         })

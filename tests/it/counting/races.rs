@@ -18,9 +18,9 @@ use super::{open, tiered};
 const RACERS: u32 = 4;
 const CALLS: i64 = 1_000;
 const NANOS: i64 = 30_000;
-/// What the dearest call may cost, in the racers.
-const DEAREST: i64 = 100;
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The maximum cost of a call of the racers.
+const MAX_COST: i64 = 100;
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Seconds that no call takes, even on a busy machine.
 const LONG: u32 = 90;
@@ -50,7 +50,7 @@ fn race_with_leases_of(
 async fn finished(racers: Vec<Child>) -> i64 {
     let mut settled = 0;
     for racer in racers {
-        let output = tokio::time::timeout(PATIENCE, racer.wait_with_output()).await;
+        let output = tokio::time::timeout(LIMIT, racer.wait_with_output()).await;
         let output = output.expect("a racer ends").unwrap();
         assert!(output.status.success());
         settled += String::from_utf8(output.stdout).unwrap().trim().parse::<i64>().unwrap();
@@ -64,7 +64,7 @@ async fn used(store: &SqliteStore) -> DayTotals {
 
 /// Until the race is well under way.
 async fn under_way(store: &SqliteStore, calls: i64) {
-    eventually("the race is under way", PATIENCE, async || {
+    eventually("the race is under way", async || {
         Some(used(store).await.calls_total).filter(|settled| *settled >= calls)
     })
     .await;
@@ -85,7 +85,7 @@ async fn all_money_and_no_more(store: &SqliteStore, settled: i64) {
     assert_eq!(failed, [""; 0], "no lease expired");
     assert_eq!((recount.rows, recount.leases), (settled, 0));
     let left = NANOS - used.cost.0;
-    assert!((0..DEAREST).contains(&left), "{left} nano-dollars are left");
+    assert!((0..MAX_COST).contains(&left), "{left} nano-dollars are left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,11 +166,11 @@ async fn dollars_while_redis_is_flushed_cut_hung_and_put_back() {
 /// A process that joins now counts in Redis, which holds what the ledger says.
 async fn in_redis_again(dir: &TempDir, redis: &RedisServer) {
     let (counter, store) = tiered(dir, &redis.url()).await.unwrap();
-    eventually("calls are counted in Redis again", PATIENCE, async || {
+    eventually("calls are counted in Redis again", async || {
         Some(counter.health()).filter(|health| health.backend == "redis" && !health.degraded)
     })
     .await;
-    let counted = eventually("nothing is reserved", PATIENCE, async || {
+    let counted = eventually("nothing is reserved", async || {
         let counted = counter.day_use(day_of(SystemClock.now())).await.unwrap();
         (counted.reserved == DayTotals::default()).then_some(counted)
     })

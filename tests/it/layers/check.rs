@@ -60,6 +60,11 @@ fn upward(
 fn circles(source: &Source, name: &str, dependencies: &BTreeSet<Dependency>) -> Vec<String> {
     let mut edges: BTreeMap<usize, BTreeMap<usize, &Dependency>> = BTreeMap::new();
     for dependency in dependencies {
+        // A file may use what its parent module defines: they are one unit.
+        let (from, to) = (&source.files[dependency.from], &source.files[dependency.to]);
+        if from.module.starts_with(&to.module) {
+            continue;
+        }
         edges.entry(dependency.from).or_default().entry(dependency.to).or_insert(dependency);
     }
     let mut reported = BTreeSet::new();

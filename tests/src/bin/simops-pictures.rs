@@ -59,7 +59,7 @@ async fn main() {
     shoot("ops-phone.png").await;
 }
 
-/// A day's ledger, weeks of visitors, and a run that goes on.
+/// A day's ledger, weeks of visitors, and a run under way.
 async fn fill(server: &Server, dir: &Path) {
     let database: PathBuf = dir.join("simops.db");
     let store = SqliteStore::open(&format!("sqlite://{}", database.display())).await.expect("it");
@@ -111,7 +111,7 @@ fn call(n: i64, now: Timestamp) -> UsageRow {
     }
 }
 
-/// What visitors did so many days ago: more on Mondays than on Sundays, and some come back.
+/// What visitors did this many days ago: more on Mondays than on Sundays, and some come back.
 fn visits(ago: i64, now: Timestamp) -> Vec<Value> {
     let week = [96, 104, 100, 92, 84, 61, 66];
     let landed = week[usize::try_from(ago % 7).unwrap_or(0)] - if ago == 0 { 30 } else { 0 };

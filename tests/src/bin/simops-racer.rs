@@ -1,14 +1,14 @@
 //! One of several processes that spend one day's budget as fast as they can.
 //!
 //! `simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SECONDS SEED` runs 64 tasks that reserve
-//! for so many seconds and settle until the cap is spent, and prints how many calls it settled.
+//! for SECONDS and settle until the cap is spent, and prints how many calls it settled.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use simops::clock::day_of;
-use simops::usage::expiry::keep_expiring;
-use simops::usage::tiered::TieredCounter;
+use simops::usage::TieredCounter;
+use simops::usage::keep_expiring;
 use simops::usage::{Admission, Caps, Lease, NanoUsd, UsageCounter, UsageRow};
 use simops::{Clock, Result, SystemClock};
 use simops_sqlite::SqliteStore;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 const TASKS: u64 = 64;
 /// Costs lie below this.
-const DEAREST: u64 = 100;
+const MAX_COST: u64 = 100;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -58,7 +58,7 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
     };
     let mut settled = 0;
     loop {
-        let bound = i64::try_from(1 + next(DEAREST)).unwrap_or(1);
+        let bound = i64::try_from(1 + next(MAX_COST)).unwrap_or(1);
         let (pause, outcome) = (next(4_000), next(10));
         let lease = lease(bound, life);
         // As a router: a lease of which nothing is known is released, and another one asked for.
@@ -66,7 +66,7 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
             Ok(verdict) => verdict,
             Err(error) => {
                 eprintln!("{error}");
-                insist(|| counter.release(lease.id)).await;
+                repeat_until_done(|| counter.release(lease.id)).await;
                 continue;
             }
         };
@@ -76,7 +76,7 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
             Admission::Admitted { .. } => {
                 tokio::time::sleep(Duration::from_micros(pause)).await;
                 if outcome == 0 {
-                    insist(|| counter.release(lease.id)).await;
+                    repeat_until_done(|| counter.release(lease.id)).await;
                 } else {
                     let row = UsageRow {
                         cost: NanoUsd(bound - bound / 3),
@@ -84,7 +84,7 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
                         error_type: None,
                         ..lease.expired(SystemClock.now())
                     };
-                    insist(|| counter.settle(&row)).await;
+                    repeat_until_done(|| counter.settle(&row)).await;
                     settled += 1;
                 }
             }
@@ -110,7 +110,7 @@ fn lease(bound: i64, life: Duration) -> Lease {
 }
 
 /// Again until it succeeds, with the same ids, as a router does with an end.
-async fn insist<T, F: Future<Output = Result<T>>>(step: impl Fn() -> F) -> T {
+async fn repeat_until_done<T, F: Future<Output = Result<T>>>(step: impl Fn() -> F) -> T {
     loop {
         match step().await {
             Ok(done) => return done,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{PATIENCE, RedisServer, free_port};
+use super::RedisServer;
+use crate::port::free_port;
 
 /// A cluster of three processes.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ impl RedisCluster {
             lower.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await;
         }
         for node in cluster.nodes() {
-            node.until(&["CLUSTER", "INFO"], |said| {
-                said.contains("cluster_state:ok") && said.contains("cluster_known_nodes:3")
+            node.until(&["CLUSTER", "INFO"], |answer| {
+                answer.contains("cluster_state:ok") && answer.contains("cluster_known_nodes:3")
             })
             .await;
         }
@@ -58,7 +59,7 @@ impl RedisCluster {
     /// # Panics
     /// When none does.
     pub async fn replicate_owner_of_keys(&self) -> usize {
-        let owner = crate::eventually("keys", PATIENCE, async || {
+        let owner = crate::eventually("keys", async || {
             for (n, owner) in self.owners.iter().enumerate() {
                 if owner.command(&["DBSIZE"]).await.trim() != "0" {
                     return Some(n);
@@ -69,7 +70,9 @@ impl RedisCluster {
         .await;
         let id = self.owners[owner].command(&["CLUSTER", "MYID"]).await;
         self.replica.command(&["CLUSTER", "REPLICATE", id.trim()]).await;
-        self.replica.until(&["INFO", "replication"], |said| said.contains("link_status:up")).await;
+        self.replica
+            .until(&["INFO", "replication"], |answer| answer.contains("link_status:up"))
+            .await;
         owner
     }
 

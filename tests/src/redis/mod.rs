@@ -4,18 +4,17 @@
 mod cluster;
 mod sentinel;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
+use crate::port::free_port;
+use crate::wait::LIMIT;
+
 pub use cluster::RedisCluster;
 pub use sentinel::WatchedRedis;
-
-/// What is to come about has come about by then.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A Redis on a free port, with its files in a folder of the test.
 #[derive(Debug)]
@@ -66,11 +65,7 @@ impl RedisServer {
         command.args(&self.args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(command.kill_on_drop(true).spawn().expect("redis-server starts"));
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.command(&["PING"]).await.trim() != "PONG" {
-            assert!(Instant::now() < deadline, "Redis does not answer");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.until(&["PING"], |answer| answer.trim() == "PONG").await;
     }
 
     /// Starts it again with nothing in it.
@@ -106,10 +101,12 @@ impl RedisServer {
 
     /// Waits until its answer to a command is the one looked for.
     async fn until(&self, command: &[&str], wanted: impl Fn(&str) -> bool) {
-        crate::eventually(&command.join(" "), PATIENCE, async || {
-            wanted(&self.command(command).await).then_some(())
-        })
-        .await;
+        // Not `eventually`: with an async closure the compiler cannot prove that this future is `Send`.
+        let deadline = Instant::now() + LIMIT;
+        while !wanted(&self.command(command).await) {
+            assert!(Instant::now() < deadline, "waited {LIMIT:?}: {}", command.join(" "));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What it answers to a command.
@@ -121,9 +118,4 @@ impl RedisServer {
         let output = Command::new("redis-cli").args(["-p", &port]).args(command).output().await;
         String::from_utf8_lossy(&output.expect("redis-cli starts").stdout).into_owned()
     }
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    free.local_addr().expect("an address").port()
 }

@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{RedisServer, free_port};
+use super::RedisServer;
+use crate::port::free_port;
 
 /// Three processes: a master, its replica, and a sentinel that watches both.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl WatchedRedis {
         let port = master.port.to_string();
         let replica = ["--replicaof", "127.0.0.1", &port];
         let replica = RedisServer::start_with(&dir.join("replica"), free_port(), &replica).await;
-        replica.until(&["INFO", "replication"], |said| said.contains("link_status:up")).await;
+        replica.until(&["INFO", "replication"], |answer| answer.contains("link_status:up")).await;
         let sentinel = free_port();
         let config = dir.join("sentinel.conf");
         let text = format!(
@@ -43,7 +44,7 @@ impl WatchedRedis {
         let watched = Self { master, replica, sentinel, _sentinel: child };
         let known =
             ["-p", &sentinel.to_string(), "SENTINEL", "REPLICAS", "main"].map(str::to_owned);
-        crate::eventually("the sentinel knows the replica", super::PATIENCE, async || {
+        crate::eventually("the sentinel knows the replica", async || {
             let output = Command::new("redis-cli").args(&known).output().await.ok()?;
             String::from_utf8_lossy(&output.stdout)
                 .contains(&watched.replica.port.to_string())

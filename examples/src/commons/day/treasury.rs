@@ -1,10 +1,10 @@
-//! The common pool: tithes go in, food for those who have none comes out.
+//! The common pool: collects tithes and feeds agents without food.
 
-use super::super::law::{Rule, UNTAXED};
+use super::super::law::{Rule, TAX_FREE_AMOUNT};
 use super::super::society::Society;
 use super::super::stock::Resource;
 
-/// Collects every tithe in force; how much that was.
+/// Collects all tithes in force and returns the collected amount.
 pub(super) fn collect(society: &mut Society) -> u32 {
     let tithes = society.common.laws.iter().filter_map(|law| match law.rule {
         Rule::Tithe { resource, percent } => Some((resource, percent)),
@@ -14,7 +14,7 @@ pub(super) fn collect(society: &mut Society) -> u32 {
     let mut collected = 0;
     for (resource, percent) in tithes {
         for agent in society.agents.values_mut().filter(|agent| agent.is_alive()) {
-            let taxed = u64::from(agent.has(resource).saturating_sub(UNTAXED));
+            let taxed = u64::from(agent.has(resource).saturating_sub(TAX_FREE_AMOUNT));
             let due = u32::try_from((taxed * u64::from(percent)).div_ceil(100)).unwrap_or(u32::MAX);
             let paid = agent.stock.take_up_to(resource, due);
             society.common.pool.add(resource, paid);
@@ -24,16 +24,17 @@ pub(super) fn collect(society: &mut Society) -> u32 {
     collected
 }
 
-/// A part of the pool's food that is not given away spoils: one in so many.
-const SPOILS_ONE_IN: u32 = 3;
+/// The pool's remaining food divided by this number spoils each day.
+const SPOILAGE_DIVISOR: u32 = 3;
 
-/// What nobody needed does not keep; how much was lost.
+/// Spoils a part of the remaining food and returns the lost amount.
 pub(super) fn spoil(society: &mut Society) -> u32 {
     let pool = &mut society.common.pool;
-    pool.take_up_to(Resource::Food, pool.food.div_ceil(SPOILS_ONE_IN))
+    pool.take_up_to(Resource::Food, pool.food.div_ceil(SPOILAGE_DIVISOR))
 }
 
-/// Gives one food to each who has none, hungriest first, while the pool lasts; how many.
+/// Gives one food to each agent without food, hungriest first, while the pool lasts. Returns the
+/// number of agents fed.
 pub(super) fn feed_the_poor(society: &mut Society) -> u32 {
     let poor = society.living().filter(|agent| agent.has(Resource::Food) == 0);
     let mut poor: Vec<_> = poor.map(|agent| (agent.days_hungry, agent.number)).collect();

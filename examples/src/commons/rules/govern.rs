@@ -1,32 +1,32 @@
-//! The assembly: proposals, votes, and the laws that come of them.
+//! Proposals, votes and the resulting laws.
 
 use serde_json::json;
-use simops::event::{NewEvent, kind as counted};
+use simops::event::{NewEvent, kind as core_kind};
 
 use super::super::action::Vote;
-use super::super::law::{Law, Rule, TERM};
-use super::super::proposal::{MOST_OPEN, OPEN_FOR, Proposal, quorum};
+use super::super::event_log::{Category, EventContext, kind};
+use super::super::law::{LAW_DURATION_DAYS, Law, Rule};
+use super::super::proposal::{MAX_OPEN_PROPOSALS, Proposal, VOTING_DAYS, quorum};
 use super::super::society::Society;
-use super::super::telling::{Category, Telling, kind};
-use super::talk::short;
-use super::{Refusal, Scene, Told};
+use super::talk::clean_title;
+use super::{ActionContext, Refusal, RuleResult};
 
-pub(super) fn propose(scene: &mut Scene<'_>, title: &str, rule: Rule) -> Told {
-    let title = short(title)?;
+pub(super) fn propose(context: &mut ActionContext<'_>, title: &str, rule: Rule) -> RuleResult {
+    let title = clean_title(title)?;
     rule.check()?;
-    let (author, society) = (scene.agent, &mut *scene.society);
-    if society.open_proposals().count() >= MOST_OPEN {
-        return Err(Refusal::because("the assembly has enough proposals before it"));
+    let (author, society) = (context.agent, &mut *context.society);
+    if society.open_proposals().count() >= MAX_OPEN_PROPOSALS {
+        return Err(Refusal::new("too many proposals are open"));
     }
-    if society.concerns_itself_with(rule) {
-        return Err(Refusal::because("such a rule is in force or put to the vote already"));
+    if society.has_similar_rule(rule) {
+        return Err(Refusal::new("a similar rule is in force or proposed"));
     }
     let id = society.common.next_proposal;
     society.common.next_proposal += 1;
     let description = format!("Agent {author} proposes \"{title}\": {rule}.");
-    let event = scene
-        .telling
-        .event(counted::PROPOSAL_CREATED, Category::Governance, description)
+    let event = context
+        .event_context
+        .event(core_kind::PROPOSAL_CREATED, Category::Governance, description)
         .with("proposal_id", id)
         .with("title", title.as_str())
         .with("law", json!(rule));
@@ -36,48 +36,53 @@ pub(super) fn propose(scene: &mut Scene<'_>, title: &str, rule: Rule) -> Told {
     Ok(vec![event])
 }
 
-pub(super) fn vote(scene: &mut Scene<'_>, id: i64, vote: Vote) -> Told {
-    let agent = scene.agent;
-    let living = scene.society.living().count();
-    let proposal = scene.society.proposals.get_mut(&id).filter(|proposal| proposal.is_open());
+pub(super) fn vote(context: &mut ActionContext<'_>, id: i64, vote: Vote) -> RuleResult {
+    let agent = context.agent;
+    let living = context.society.living().count();
+    let proposal = context.society.proposals.get_mut(&id).filter(|proposal| proposal.is_open());
     let Some(proposal) = proposal else {
-        return Err(Refusal::because(format!("no proposal {id} is open")));
+        return Err(Refusal::new(format!("no proposal {id} is open")));
     };
     if proposal.votes.insert(agent, vote == Vote::Yes).is_some() {
-        return Err(Refusal::because(format!("agent {agent} has voted on proposal {id} already")));
+        return Err(Refusal::new(format!("agent {agent} has voted on proposal {id} already")));
     }
     let decided = proposal.has_quorum(living);
     let yes_or_no = vote.as_str();
     let description = format!("Agent {agent} votes {yes_or_no} on \"{}\".", proposal.title);
-    let event = scene
-        .telling
-        .event(counted::VOTE_CAST, Category::Governance, description)
+    let event = context
+        .event_context
+        .event(core_kind::VOTE_CAST, Category::Governance, description)
         .with("proposal_id", id)
         .with("vote", yes_or_no)
         .with("target_agent_id", proposal.author);
-    let mut told = vec![event];
+    let mut events = vec![event];
     if decided {
-        close(scene.society, id, scene.telling, &mut told);
+        close(context.society, id, context.event_context, &mut events);
     }
-    Ok(told)
+    Ok(events)
 }
 
-/// Closes the proposals whose time is over.
+/// Closes the proposals whose voting time is over.
 pub(in super::super) fn close_overdue(
     society: &mut Society,
-    telling: Telling<'_>,
-    told: &mut Vec<NewEvent>,
+    event_context: EventContext<'_>,
+    events: &mut Vec<NewEvent>,
 ) {
     let day = society.common.day;
-    let overdue = society.open_proposals().filter(|open| day - open.put_on + 1 >= OPEN_FOR);
+    let overdue = society.open_proposals().filter(|open| day - open.put_on + 1 >= VOTING_DAYS);
     let overdue: Vec<i64> = overdue.map(|proposal| proposal.id).collect();
     for id in overdue {
-        close(society, id, telling, told);
+        close(society, id, event_context, events);
     }
 }
 
-/// Ends a vote. It passes with a quorum and more voices for than against; then it is law.
-fn close(society: &mut Society, id: i64, telling: Telling<'_>, told: &mut Vec<NewEvent>) {
+/// Closes a proposal. With a quorum and more yes than no votes it passes and becomes a law.
+fn close(
+    society: &mut Society,
+    id: i64,
+    event_context: EventContext<'_>,
+    events: &mut Vec<NewEvent>,
+) {
     let living = society.living().count();
     let Some(proposal) = society.proposals.get_mut(&id) else { return };
     let (yes, no) = proposal.tally();
@@ -86,9 +91,9 @@ fn close(society: &mut Society, id: i64, telling: Telling<'_>, told: &mut Vec<Ne
     let (rule, title) = (proposal.rule, proposal.title.clone());
     let outcome = if passed { "passes" } else { "fails" };
     let description = format!("The proposal \"{title}\" {outcome} with {yes} to {no}.");
-    told.push(
-        telling
-            .event(counted::PROPOSAL_CLOSED, Category::Governance, description)
+    events.push(
+        event_context
+            .event(core_kind::PROPOSAL_CLOSED, Category::Governance, description)
             .with("proposal_id", id)
             .with("passed", passed)
             .with("yes", yes)
@@ -100,12 +105,12 @@ fn close(society: &mut Society, id: i64, telling: Telling<'_>, told: &mut Vec<Ne
             id: society.common.next_law,
             proposal_id: id,
             rule,
-            until: society.common.day + TERM,
+            until: society.common.day + LAW_DURATION_DAYS,
         };
         society.common.next_law += 1;
         let description = format!("Law {}: {rule}, until day {}.", law.id, law.until);
-        told.push(
-            telling
+        events.push(
+            event_context
                 .event(kind::LAW_PASSED, Category::Governance, description)
                 .with("law_id", law.id)
                 .with("proposal_id", id)

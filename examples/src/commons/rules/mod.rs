@@ -1,7 +1,7 @@
-//! What actions do, and when they are not possible.
+//! The effects of actions, and the conditions under which they are refused.
 //!
-//! A rule may change the society before it finds out that it must refuse: its caller throws the
-//! half-changed society away.
+//! A rule may change the society before it refuses the action; the caller then discards the changed
+//! copy.
 
 mod govern;
 mod sanction;
@@ -15,19 +15,19 @@ use simops::event::NewEvent;
 
 use super::action::Action;
 use super::agent::Agent;
-use super::chance::Chance;
+use super::event_log::EventContext;
+use super::rng::SeededRng;
 use super::society::Society;
-use super::telling::Telling;
 
 pub(super) use govern::close_overdue;
 pub(super) use share::would_accept;
 
-/// Why an action is not possible.
+/// Why an action was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal(String);
 
 impl Refusal {
-    pub(super) fn because(reason: impl Into<String>) -> Self {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 }
@@ -38,42 +38,42 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// An agent about to act.
-pub(super) struct Scene<'a> {
+/// The agent that acts, and its surroundings.
+pub(super) struct ActionContext<'a> {
     pub(super) society: &'a mut Society,
     pub(super) agent: i64,
-    pub(super) telling: Telling<'a>,
-    pub(super) chance: &'a mut Chance,
+    pub(super) event_context: EventContext<'a>,
+    pub(super) rng: &'a mut SeededRng,
 }
 
-/// The action's event, then those that followed from it.
-type Told = Result<Vec<NewEvent>, Refusal>;
+/// The event of the action, followed by those of its consequences.
+type RuleResult = Result<Vec<NewEvent>, Refusal>;
 
-/// Makes an action true.
-pub(super) fn apply(scene: &mut Scene<'_>, action: &Action) -> Told {
+/// Applies an action.
+pub(super) fn apply(context: &mut ActionContext<'_>, action: &Action) -> RuleResult {
     match action {
-        Action::Work { resource } => work::work(scene, *resource),
-        Action::Rest {} => work::rest(scene),
-        Action::Trade(offer) => share::trade(scene, *offer),
-        Action::Gift { to, resource, amount } => share::gift(scene, *to, *resource, *amount),
-        Action::ForumPost { title, text } => talk::post(scene, title, text),
-        Action::ForumReply { thread, text } => talk::reply(scene, *thread, text),
-        Action::DirectMessage { to, text } => talk::message(scene, *to, text),
-        Action::Propose { title, law } => govern::propose(scene, title, *law),
-        Action::Vote { proposal, vote } => govern::vote(scene, *proposal, *vote),
-        Action::Sanction { agent, reason } => sanction::sanction(scene, *agent, reason),
+        Action::Work { resource } => work::work(context, *resource),
+        Action::Rest {} => work::rest(context),
+        Action::Trade(offer) => share::trade(context, *offer),
+        Action::Gift { to, resource, amount } => share::gift(context, *to, *resource, *amount),
+        Action::ForumPost { title, text } => talk::post(context, title, text),
+        Action::ForumReply { thread, text } => talk::reply(context, *thread, text),
+        Action::DirectMessage { to, text } => talk::message(context, *to, text),
+        Action::Propose { title, law } => govern::propose(context, title, *law),
+        Action::Vote { proposal, vote } => govern::vote(context, *proposal, *vote),
+        Action::Sanction { agent, reason } => sanction::sanction(context, *agent, reason),
     }
 }
 
-impl Scene<'_> {
-    /// Another agent that is not dead.
+impl ActionContext<'_> {
+    /// Another agent, which must not be dead.
     fn other(&self, number: i64) -> Result<&Agent, Refusal> {
         let other = self.society.agent(number)?;
         if number == self.agent {
-            return Err(Refusal::because("that takes somebody else"));
+            return Err(Refusal::new("an agent cannot do that to itself"));
         }
         if other.is_dead() {
-            return Err(Refusal::because(format!("agent {number} is dead")));
+            return Err(Refusal::new(format!("agent {number} is dead")));
         }
         Ok(other)
     }

@@ -1,42 +1,44 @@
-//! Conflict: an agent accuses another. The law upholds the accusation or not.
+//! Sanctions: an agent accuses another of breaking a law.
 
 use serde_json::json;
 
+use super::super::event_log::{Category, kind};
 use super::super::stock::Resource;
-use super::super::telling::{Category, kind};
-use super::talk::short;
-use super::{Refusal, Scene, Told};
+use super::talk::clean_title;
+use super::{ActionContext, Refusal, RuleResult};
 
-/// A fine is at most so much.
-const HIGHEST_FINE: u32 = 4;
+/// The highest fine.
+const MAX_FINE: u32 = 4;
 
-/// What is beyond a cap goes to the common pool, up to the highest fine. An accusation without a
-/// law costs the accuser one energy, which is lost.
-pub(super) fn sanction(scene: &mut Scene<'_>, accused: i64, reason: &str) -> Told {
-    let agent = scene.agent;
-    let reason = short(reason)?;
-    let breach = scene.society.breach(scene.other(accused)?);
-    let upheld = breach.is_some();
-    let (description, fine) = match breach {
+/// If the accused owns more than a cap allows, the excess, up to the highest fine, goes to the common
+/// pool. Otherwise the accuser loses one energy.
+pub(super) fn sanction(context: &mut ActionContext<'_>, accused: i64, reason: &str) -> RuleResult {
+    let agent = context.agent;
+    let reason = clean_title(reason)?;
+    let cap_violation = context.society.cap_violation(context.other(accused)?);
+    let upheld = cap_violation.is_some();
+    let (description, fine) = match cap_violation {
         Some((law, resource, excess)) => {
-            let fine = excess.min(HIGHEST_FINE);
-            scene.society.agent_mut(accused)?.stock.take(resource, fine)?;
-            scene.society.common.pool.add(resource, fine);
-            let description =
-                format!("Agent {agent} has agent {accused} fined {fine} {resource} by law {law}.");
+            let fine = excess.min(MAX_FINE);
+            context.society.agent_mut(accused)?.stock.take(resource, fine)?;
+            context.society.common.pool.add(resource, fine);
+            let description = format!(
+                "Agent {accused} is fined {fine} {resource} under law {law}, accused by agent {agent}."
+            );
             (description, json!({ "law_id": law, "resource": resource, "amount": fine }))
         }
         None => {
-            let accuser = scene.society.agent_mut(agent)?;
+            let accuser = context.society.agent_mut(agent)?;
             accuser
                 .stock
                 .take(Resource::Energy, 1)
-                .map_err(|_| Refusal::because("a quarrel takes energy"))?;
-            (format!("Agent {agent} quarrels with agent {accused}: no law is broken."), json!(null))
+                .map_err(|_| Refusal::new("an accusation takes energy"))?;
+            let text = format!("Agent {agent} accuses agent {accused}, but no law is broken.");
+            (text, json!(null))
         }
     };
-    let event = scene
-        .telling
+    let event = context
+        .event_context
         .event(kind::SANCTION, Category::Conflict, description)
         .with("target_agent_id", accused)
         .with("upheld", upheld)

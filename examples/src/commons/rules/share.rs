@@ -1,49 +1,49 @@
-//! Trade and gifts: goods change hands, and none appear or vanish.
+//! Trade and gifts. The total amount of goods does not change.
 
 use serde_json::json;
 
 use super::super::action::Offer;
 use super::super::agent::Agent;
+use super::super::event_log::{Category, kind};
 use super::super::stock::Resource;
-use super::super::telling::{Category, kind};
-use super::{Refusal, Scene, Told};
+use super::{ActionContext, Refusal, RuleResult};
 
-/// What an agent keeps of a good when it trades.
+/// The least amount of a good that an agent keeps when it trades.
 const RESERVE: u32 = 2;
 
-/// Whether `partner` takes the offer: it keeps its reserve, and gets at least as much as it gives
-/// or something it is short of.
+/// Whether `partner` accepts the offer: it keeps its reserve, and gets at least as much as it gives
+/// or a good of which it owns less than the reserve.
 pub(in super::super) fn would_accept(partner: &Agent, offer: Offer) -> bool {
     let keeps = partner.has(offer.want).checked_sub(offer.want_amount);
     let gains = offer.give_amount >= offer.want_amount || partner.has(offer.give) < RESERVE;
     keeps.is_some_and(|kept| kept >= RESERVE) && gains
 }
 
-pub(super) fn trade(scene: &mut Scene<'_>, offer: Offer) -> Told {
+pub(super) fn trade(context: &mut ActionContext<'_>, offer: Offer) -> RuleResult {
     let Offer { with, give, give_amount, want, want_amount } = offer;
-    let agent = scene.agent;
-    let partner = scene.other(with)?;
+    let agent = context.agent;
+    let partner = context.other(with)?;
     if !partner.is_alive() {
-        return Err(Refusal::because(format!("agent {with} is dormant and cannot trade")));
+        return Err(Refusal::new(format!("agent {with} is dormant and cannot trade")));
     }
     if give == want || give_amount == 0 || want_amount == 0 {
-        return Err(Refusal::because("a trade is some of one good for some of another"));
+        return Err(Refusal::new("a trade needs two different goods and amounts of at least one"));
     }
     let accepted = would_accept(partner, offer);
-    scene.society.agent_mut(agent)?.stock.take(give, give_amount)?;
+    context.society.agent_mut(agent)?.stock.take(give, give_amount)?;
     let goods = format!("{give_amount} {give} for {want_amount} {want}");
     let (event_type, description) = if accepted {
-        let partner = scene.society.agent_mut(with)?;
+        let partner = context.society.agent_mut(with)?;
         partner.stock.take(want, want_amount)?;
         partner.stock.add(give, give_amount);
-        scene.society.agent_mut(agent)?.stock.add(want, want_amount);
+        context.society.agent_mut(agent)?.stock.add(want, want_amount);
         (kind::TRADE, format!("Agent {agent} trades {goods} with agent {with}."))
     } else {
-        scene.society.agent_mut(agent)?.stock.add(give, give_amount);
+        context.society.agent_mut(agent)?.stock.add(give, give_amount);
         (kind::TRADE_DECLINED, format!("Agent {with} declines agent {agent}'s offer of {goods}."))
     };
-    let event = scene
-        .telling
+    let event = context
+        .event_context
         .event(event_type, Category::Economy, description)
         .with("target_agent_id", with)
         .with("accepted", accepted)
@@ -52,17 +52,22 @@ pub(super) fn trade(scene: &mut Scene<'_>, offer: Offer) -> Told {
     Ok(vec![event])
 }
 
-pub(super) fn gift(scene: &mut Scene<'_>, to: i64, resource: Resource, amount: u32) -> Told {
-    let agent = scene.agent;
-    scene.other(to)?;
+pub(super) fn gift(
+    context: &mut ActionContext<'_>,
+    to: i64,
+    resource: Resource,
+    amount: u32,
+) -> RuleResult {
+    let agent = context.agent;
+    context.other(to)?;
     if amount == 0 {
-        return Err(Refusal::because("a gift is at least one"));
+        return Err(Refusal::new("a gift is at least one"));
     }
-    scene.society.agent_mut(agent)?.stock.take(resource, amount)?;
-    scene.society.agent_mut(to)?.stock.add(resource, amount);
+    context.society.agent_mut(agent)?.stock.take(resource, amount)?;
+    context.society.agent_mut(to)?.stock.add(resource, amount);
     let description = format!("Agent {agent} gives {amount} {resource} to agent {to}.");
-    let event = scene
-        .telling
+    let event = context
+        .event_context
         .event(kind::GIFT, Category::Cooperation, description)
         .with("target_agent_id", to)
         .with("resource", resource.as_str())

@@ -1,85 +1,85 @@
-//! Words: the forum, and messages between two.
+//! Forum posts, replies and direct messages.
 
-use simops::event::kind as counted;
+use simops::event::kind as core_kind;
 
 use super::super::agent::Letter;
+use super::super::event_log::{Category, kind};
 use super::super::forum::Post;
-use super::super::telling::{Category, kind};
-use super::{Refusal, Scene, Told};
+use super::{ActionContext, Refusal, RuleResult};
 
-/// Titles and reasons are cut to so many characters.
-const SHORT: usize = 80;
-/// Texts are cut to so many characters.
-const LONG: usize = 500;
+/// Titles and reasons are truncated to this many characters.
+const MAX_TITLE_CHARS: usize = 80;
+/// Texts are truncated to this many characters.
+const MAX_TEXT_CHARS: usize = 500;
 
-pub(super) fn post(scene: &mut Scene<'_>, title: &str, text: &str) -> Told {
-    let (title, text) = (short(title)?, said(text, LONG)?);
-    let id = next_post(scene);
-    let author = scene.agent;
+pub(super) fn post(context: &mut ActionContext<'_>, title: &str, text: &str) -> RuleResult {
+    let (title, text) = (clean_title(title)?, clean_text(text, MAX_TEXT_CHARS)?);
+    let id = next_post(context);
+    let author = context.agent;
     let description = format!("Agent {author} opens the thread \"{title}\".");
-    let event = scene
-        .telling
-        .event(counted::FORUM_POST, Category::Social, description)
+    let event = context
+        .event_context
+        .event(core_kind::FORUM_POST, Category::Social, description)
         .with("post_id", id)
         .with("thread_id", id)
         .with("title", title.as_str())
         .with("text", text.as_str());
-    scene.society.forum.add(Post { id, thread: id, author, title, text });
+    context.society.forum.add(Post { id, thread: id, author, title, text });
     Ok(vec![event])
 }
 
-pub(super) fn reply(scene: &mut Scene<'_>, thread: i64, text: &str) -> Told {
-    let text = said(text, LONG)?;
-    let latest = scene.society.forum.thread(thread);
+pub(super) fn reply(context: &mut ActionContext<'_>, thread: i64, text: &str) -> RuleResult {
+    let text = clean_text(text, MAX_TEXT_CHARS)?;
+    let latest = context.society.forum.thread(thread);
     let Some((title, to)) = latest.map(|post| (post.title.clone(), post.author)) else {
-        return Err(Refusal::because(format!("there is no thread {thread}")));
+        return Err(Refusal::new(format!("there is no thread {thread}")));
     };
-    let id = next_post(scene);
-    let author = scene.agent;
+    let id = next_post(context);
+    let author = context.agent;
     let description = format!("Agent {author} replies in the thread \"{title}\".");
-    let event = scene
-        .telling
-        .event(counted::FORUM_REPLY, Category::Social, description)
+    let event = context
+        .event_context
+        .event(core_kind::FORUM_REPLY, Category::Social, description)
         .with("post_id", id)
         .with("thread_id", thread)
         .with("target_agent_id", to)
         .with("text", text.as_str());
-    scene.society.forum.add(Post { id, thread, author, title, text });
+    context.society.forum.add(Post { id, thread, author, title, text });
     Ok(vec![event])
 }
 
-pub(super) fn message(scene: &mut Scene<'_>, to: i64, text: &str) -> Told {
-    let text = said(text, LONG)?;
-    scene.other(to)?;
-    let from = scene.agent;
+pub(super) fn message(context: &mut ActionContext<'_>, to: i64, text: &str) -> RuleResult {
+    let text = clean_text(text, MAX_TEXT_CHARS)?;
+    context.other(to)?;
+    let from = context.agent;
     let description = format!("Agent {from} writes to agent {to}.");
-    let event = scene
-        .telling
+    let event = context
+        .event_context
         .event(kind::DIRECT_MESSAGE, Category::Social, description)
         .with("target_agent_id", to)
         .with("text", text.as_str());
-    scene.society.agent_mut(to)?.receive(Letter { from, text });
+    context.society.agent_mut(to)?.receive(Letter { from, text });
     Ok(vec![event])
 }
 
-/// A title or a reason as it is kept.
-pub(super) fn short(text: &str) -> Result<String, Refusal> {
-    said(text, SHORT)
+/// Normalises a title or a reason.
+pub(super) fn clean_title(text: &str) -> Result<String, Refusal> {
+    clean_text(text, MAX_TITLE_CHARS)
 }
 
-/// `text` on one line, without control characters, cut to `most` characters.
-fn said(text: &str, most: usize) -> Result<String, Refusal> {
+/// `text` on one line, without control characters, truncated to `max_chars` characters.
+fn clean_text(text: &str, max_chars: usize) -> Result<String, Refusal> {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     if line.is_empty() {
-        return Err(Refusal::because("there is nothing said"));
+        return Err(Refusal::new("the text is empty"));
     }
-    Ok(line.chars().take(most).collect())
+    Ok(line.chars().take(max_chars).collect())
 }
 
-fn next_post(scene: &mut Scene<'_>) -> i64 {
-    let id = scene.society.common.next_post;
-    scene.society.common.next_post += 1;
+fn next_post(context: &mut ActionContext<'_>) -> i64 {
+    let id = context.society.common.next_post;
+    context.society.common.next_post += 1;
     id
 }
 
@@ -89,9 +89,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_is_one_line_of_limited_length() {
-        assert_eq!(short(" a\n\u{7}b\t c ").unwrap(), "a b c");
-        assert_eq!(short(&"é".repeat(200)).unwrap().chars().count(), SHORT);
-        assert!(short(" \n\u{0}").is_err());
+    fn a_text_is_one_line_of_limited_length() {
+        assert_eq!(clean_title(" a\n\u{7}b\t c ").unwrap(), "a b c");
+        assert_eq!(clean_title(&"é".repeat(200)).unwrap().chars().count(), MAX_TITLE_CHARS);
+        assert!(clean_title(" \n\u{0}").is_err());
     }
 }

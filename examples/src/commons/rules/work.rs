@@ -1,21 +1,21 @@
-//! Work brings goods and costs energy; rest brings a little energy.
+//! Work yields goods and costs energy; rest yields one energy.
 
+use super::super::event_log::{Category, kind};
 use super::super::law::Rule;
 use super::super::society::Weather;
 use super::super::stock::Resource;
-use super::super::telling::{Category, kind};
-use super::{Scene, Told};
+use super::{ActionContext, RuleResult};
 
-/// What a tool adds to a harvest before it is worn out.
+/// How much a tool adds to one harvest; the tool is then used up.
 const TOOL_YIELD: u32 = 2;
 
-pub(super) fn work(scene: &mut Scene<'_>, resource: Resource) -> Told {
-    let agent = scene.agent;
-    let weather = scene.society.weather();
+pub(super) fn work(context: &mut ActionContext<'_>, resource: Resource) -> RuleResult {
+    let agent = context.agent;
+    let weather = context.society.weather();
     let organised =
-        scene.society.common.laws.iter().any(|law| law.rule == Rule::WorkBonus { resource });
-    let luck = scene.chance.below(3);
-    let worker = scene.society.agent_mut(agent)?;
+        context.society.common.laws.iter().any(|law| law.rule == Rule::WorkBonus { resource });
+    let luck = context.rng.below(3);
+    let worker = context.society.agent_mut(agent)?;
     let energy_spent = u32::from(resource != Resource::Energy);
     worker.stock.take(Resource::Energy, energy_spent)?;
     let tools_used = match resource {
@@ -31,8 +31,8 @@ pub(super) fn work(scene: &mut Scene<'_>, resource: Resource) -> Told {
     };
     worker.stock.add(resource, amount);
     let description = format!("Agent {agent} works and gains {amount} {resource}.");
-    let event = scene
-        .telling
+    let event = context
+        .event_context
         .event(kind::WORK, Category::Economy, description)
         .with("resource", resource.as_str())
         .with("amount", amount)
@@ -42,14 +42,14 @@ pub(super) fn work(scene: &mut Scene<'_>, resource: Resource) -> Told {
     Ok(vec![event])
 }
 
-pub(super) fn rest(scene: &mut Scene<'_>) -> Told {
-    let agent = scene.agent;
-    let resting = scene.society.agent_mut(agent)?;
+pub(super) fn rest(context: &mut ActionContext<'_>) -> RuleResult {
+    let agent = context.agent;
+    let resting = context.society.agent_mut(agent)?;
     resting.stock.add(Resource::Energy, 1);
     let dormant = !resting.is_alive();
-    let manner = if dormant { "lies dormant" } else { "rests" };
-    let event = scene
-        .telling
+    let manner = if dormant { "is dormant" } else { "rests" };
+    let event = context
+        .event_context
         .event(kind::REST, Category::Survival, format!("Agent {agent} {manner}."))
         .with("resource", Resource::Energy.as_str())
         .with("amount", 1)

@@ -1,14 +1,14 @@
-//! A society that lives by the rule alone.
+//! A society whose agents always follow the fallback rule.
 
 use std::collections::BTreeSet;
 
 use simops::event::kind;
 
-use super::super::telling::kind as told;
+use super::super::event_log::kind as log;
 use super::*;
 
 #[test]
-fn a_person_soon_sees_a_proposal_a_vote_and_a_forum_post() {
+fn proposals_votes_and_forum_posts_appear_within_thirty_turns() {
     for seed in 0..40 {
         let mut play = Play::new(50, seed);
         for _ in 0..30 {
@@ -21,34 +21,34 @@ fn a_person_soon_sees_a_proposal_a_vote_and_a_forum_post() {
 }
 
 #[test]
-fn the_rule_never_chooses_what_is_not_possible() {
+fn the_fallback_rule_never_chooses_an_impossible_action() {
     for seed in 0..4 {
         let mut play = Play::new(20, seed);
-        play.live_days(40);
-        let invalid = play.events.iter().find(|event| event.event_type == told::INVALID_ACTION);
+        play.run_days(40);
+        let invalid = play.events.iter().find(|event| event.event_type == log::INVALID_ACTION);
         assert_eq!(invalid, None, "seed {seed}");
     }
 }
 
 #[test]
-fn a_society_lives_on_with_some_hunger_and_a_few_deaths() {
+fn a_society_survives_with_some_hunger_and_a_few_deaths() {
     let mut deaths = 0;
     for seed in [42, 1, 2] {
         let mut play = Play::new(50, seed);
-        play.live_days(30);
+        play.run_days(30);
         let living = play.society().living().count();
         assert!(living >= 40, "only {living} live after 30 days of seed {seed}");
-        deaths += play.count(told::AGENT_DIED);
+        deaths += play.count(log::AGENT_DIED);
         let every = [
-            told::AGENT_HUNGRY,
-            told::AGENT_DORMANT,
-            told::AGENT_AWOKE,
-            told::LAW_PASSED,
-            told::LAW_EXPIRED,
-            told::TRADE,
-            told::GIFT,
-            told::SANCTION,
-            told::DIRECT_MESSAGE,
+            log::AGENT_HUNGRY,
+            log::AGENT_DORMANT,
+            log::AGENT_AWOKE,
+            log::LAW_PASSED,
+            log::LAW_EXPIRED,
+            log::TRADE,
+            log::GIFT,
+            log::SANCTION,
+            log::DIRECT_MESSAGE,
             kind::FORUM_REPLY,
         ];
         for wanted in every {
@@ -62,7 +62,7 @@ fn a_society_lives_on_with_some_hunger_and_a_few_deaths() {
 fn a_world_stays_small_and_alive_for_hundreds_of_days() {
     let mut play = Play::new(12, 5);
     for _ in 0..25 {
-        play.live_days(10);
+        play.run_days(10);
         play.events.clear();
         assert!(play.society().living().count() > 3);
         assert!(play.world.documents.len() < 90, "{} documents", play.world.documents.len());
@@ -71,13 +71,13 @@ fn a_world_stays_small_and_alive_for_hundreds_of_days() {
 
 #[test]
 fn the_same_seed_makes_the_same_history_and_another_seed_another() {
-    let lived = |seed| {
+    let history_of = |seed| {
         let mut play = Play::new(20, seed);
-        play.live_days(12);
+        play.run_days(12);
         history(&play.world.documents, &play.events)
     };
-    assert_eq!(lived(7), lived(7));
-    assert_ne!(lived(7).1, lived(8).1);
+    assert_eq!(history_of(7), history_of(7));
+    assert_ne!(history_of(7).1, history_of(8).1);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn every_turn_is_one_action_that_names_its_agent_its_mode_and_its_run() {
 #[test]
 fn every_proposal_ends_once_and_its_end_counts_its_votes() {
     let mut play = Play::new(30, 9);
-    play.live_days(40);
+    play.run_days(40);
     let id = |event: &NewEvent| event.metadata["proposal_id"].as_i64().unwrap();
     let of = |wanted: &'static str| play.events.iter().filter(move |e| e.event_type == wanted);
     let created: BTreeSet<i64> = of(kind::PROPOSAL_CREATED).map(id).collect();
@@ -120,7 +120,7 @@ fn every_proposal_ends_once_and_its_end_counts_its_votes() {
         };
         assert_eq!(event.metadata["yes"], votes("yes"));
         assert_eq!(event.metadata["no"], votes("no"));
-        let laws = of(told::LAW_PASSED).filter(|law| id(law) == id(event)).count();
+        let laws = of(log::LAW_PASSED).filter(|law| id(law) == id(event)).count();
         assert_eq!(event.metadata["passed"], laws == 1);
     }
 }
@@ -131,10 +131,10 @@ fn a_day_is_a_turn_of_every_living_agent_and_ends_with_an_inventory() {
     for _ in 0..9 {
         play.step();
     }
-    assert_eq!(play.count(told::DAY_ENDED), 0);
+    assert_eq!(play.count(log::DAY_ENDED), 0);
     let last = play.step();
     assert_eq!(play.society().common.day, 2);
-    let snapshot = last.iter().find(|e| e.event_type == told::INVENTORY_SNAPSHOT).unwrap();
+    let snapshot = last.iter().find(|e| e.event_type == log::INVENTORY_SNAPSHOT).unwrap();
     let inventories = snapshot.metadata["inventories"].as_array().unwrap();
     assert_eq!(inventories.len(), play.society().living().count());
     for (row, agent) in inventories.iter().zip(play.society().living()) {

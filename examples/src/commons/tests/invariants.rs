@@ -1,10 +1,10 @@
-//! Whatever agents decide, the books balance and the world can be read.
+//! Invariants under arbitrary decisions: goods are conserved, and the world can be loaded.
 
 use proptest::prelude::*;
 
 use super::super::action::{Offer, Vote};
+use super::super::event_log::kind as log;
 use super::super::law::Rule;
-use super::super::telling::kind as told;
 use super::*;
 
 fn resource() -> impl Strategy<Value = Resource> {
@@ -48,7 +48,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// What a worker may be handed: a model's action, the rule, or garbage.
+/// A decision as a worker may receive it: a model's action, the fallback rule, or garbage.
 fn decision() -> impl Strategy<Value = Value> {
     let model = action().prop_map(|action| {
         let calls = super::super::decision::Calls::default();
@@ -58,25 +58,25 @@ fn decision() -> impl Strategy<Value = Value> {
     prop_oneof![6 => model, 2 => Just(Value::Null), 1 => half, 1 => any::<i64>().prop_map(Value::from)]
 }
 
-/// What the action of `event` makes or uses up, by resource.
-fn made(event: &NewEvent) -> [i64; 3] {
+/// The amounts that the action of `event` produces or uses up, by resource.
+fn produced(event: &NewEvent) -> [i64; 3] {
     let number = |key: &str| event.metadata.get(key).and_then(Value::as_i64).unwrap_or_default();
     let mut made = [0; 3];
     match event.event_type.as_str() {
-        told::WORK | told::REST => {
+        log::WORK | log::REST => {
             let resource = &event.metadata["resource"];
             let index = Resource::ALL.iter().position(|r| *resource == r.as_str()).unwrap();
             made[index] += number("amount");
             made[1] -= number("energy_spent");
             made[2] -= number("tools_used");
         }
-        told::SANCTION if event.metadata["upheld"] == false => made[1] -= 1,
+        log::SANCTION if event.metadata["upheld"] == false => made[1] -= 1,
         _ => {}
     }
     made
 }
 
-/// Plays `decisions` with the agents whose turn it is, and checks every turn.
+/// Takes a turn per decision, each by the next agent, and checks the invariants after each.
 fn check(seed: u64, decisions: Vec<Value>) -> Result<(), TestCaseError> {
     let mut play = Play::new(10, seed);
     for decision in decisions {
@@ -93,7 +93,8 @@ fn check(seed: u64, decisions: Vec<Value>) -> Result<(), TestCaseError> {
             prop_assert!(!event.description.chars().any(char::is_control));
         }
         if after.common.day == before.common.day {
-            let (had, has, made) = (owned(&before), owned(&after), made(&events[0]));
+            let (had, has, made) =
+                (total_goods(&before), total_goods(&after), produced(&events[0]));
             for index in 0..3 {
                 prop_assert_eq!(has[index].cast_signed(), had[index].cast_signed() + made[index]);
             }
@@ -106,9 +107,9 @@ fn check(seed: u64, decisions: Vec<Value>) -> Result<(), TestCaseError> {
         }
         for (index, law) in after.common.laws.iter().enumerate() {
             let rest = &after.common.laws[index + 1..];
-            prop_assert!(!rest.iter().any(|other| other.rule.rivals(law.rule)));
+            prop_assert!(!rest.iter().any(|other| other.rule.conflicts_with(law.rule)));
         }
-        // What is written is what is read.
+        // Storing what was loaded changes nothing.
         prop_assert_eq!(after.documents().unwrap(), play.world.documents.clone());
     }
     Ok(())
@@ -118,7 +119,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_short_history_keeps_the_books(
+    fn goods_are_conserved_in_any_short_history(
         seed in any::<u64>(),
         decisions in prop::collection::vec(decision(), 1..80),
     ) {
@@ -127,11 +128,11 @@ proptest! {
 }
 
 proptest! {
-    // A failure of so long a history is shrunk by the short ones above.
+    // Failures are not shrunk here: the short histories above find and shrink them.
     #![proptest_config(ProptestConfig { cases: 1, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_long_history_of_anything_keeps_the_books(
+    fn goods_are_conserved_in_a_long_history(
         seed in any::<u64>(),
         decisions in prop::collection::vec(decision(), 2_000),
     ) {

@@ -1,4 +1,4 @@
-//! A world without a worker: turns are taken one after the other, in memory.
+//! A world without a worker: turns are taken one after another, in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod history;
@@ -24,12 +24,12 @@ use simops::{Result, SystemClock};
 
 use super::action::Action;
 use super::decision::Decision;
+use super::event_log::kind;
 use super::society::Society;
 use super::stock::Resource;
-use super::telling::kind;
 use super::{Commons, CommonsOptions};
 
-/// A world and all that happened in it.
+/// A world and its events.
 struct Play {
     commons: Commons,
     world: World,
@@ -38,7 +38,7 @@ struct Play {
 
 impl Play {
     fn new(agents: u32, seed: u64) -> Self {
-        let society = Society::founded(agents, seed);
+        let society = Society::new(agents, seed);
         let world = World { version: 0, documents: society.documents().unwrap() };
         let commons = Commons::new(CommonsOptions { agents, seed });
         Self { commons, world, events: Vec::new() }
@@ -48,7 +48,7 @@ impl Play {
         Society::load(&self.world.documents).unwrap()
     }
 
-    /// Changes the world by hand.
+    /// Changes the world directly.
     fn edit(&mut self, edit: impl FnOnce(&mut Society)) {
         let mut society = self.society();
         edit(&mut society);
@@ -59,13 +59,13 @@ impl Play {
         turn_in(&self.world, agent)
     }
 
-    /// The next agent's turn, decided by the rule.
+    /// The next agent's turn, decided by the fallback rule.
     fn step(&mut self) -> Vec<NewEvent> {
         let agent = self.commons.agents(&self.world).unwrap()[0];
         self.decide(agent, Decision::rule("test").to_value().unwrap())
     }
 
-    /// A turn in which a model chose `action`.
+    /// A turn in which a model chooses `action`.
     fn act(&mut self, agent: i64, action: Action) -> Vec<NewEvent> {
         let calls = super::decision::Calls::default();
         self.decide(agent, Decision::Model { action, calls }.to_value().unwrap())
@@ -87,7 +87,7 @@ impl Play {
         outcome.events
     }
 
-    fn live_days(&mut self, days: i64) {
+    fn run_days(&mut self, days: i64) {
         for _ in 0..days {
             while !self.step().iter().any(|event| event.event_type == kind::DAY_ENDED) {}
         }
@@ -108,8 +108,8 @@ fn book() -> Arc<PriceBook> {
     Arc::new(PriceBook::shipped().unwrap())
 }
 
-/// A router with one route, to a script, that counts in `store`.
-fn routed(
+/// A router with one scripted route that counts in `store`.
+fn scripted_router(
     store: &Arc<MemoryStore>,
     model: &str,
     script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static,
@@ -153,19 +153,19 @@ fn run() -> RunRecord {
     }
 }
 
-/// Everything owned, by resource: by agents and the pool.
-fn owned(society: &Society) -> [u64; 3] {
+/// The total amount of each resource, owned by agents and the pool.
+fn total_goods(society: &Society) -> [u64; 3] {
     Resource::ALL.map(|resource| {
         let agents = society.agents.values().map(|agent| u64::from(agent.has(resource)));
         agents.sum::<u64>() + u64::from(society.common.pool.get(resource))
     })
 }
 
-/// What an event says, without its id and time.
-fn said(event: &NewEvent) -> Value {
+/// An event without its id and time.
+fn without_id(event: &NewEvent) -> Value {
     json!([event.run_id, event.agent_id, event.event_type, event.description, event.metadata])
 }
 
 fn history(documents: &Documents, events: &[NewEvent]) -> (Documents, Vec<Value>) {
-    (documents.clone(), events.iter().map(said).collect())
+    (documents.clone(), events.iter().map(without_id).collect())
 }

@@ -1,4 +1,4 @@
-//! Agents that ask a model.
+//! Agents whose actions models choose.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,23 +12,23 @@ use simops::testing::MemoryStore;
 use simops::usage::UsageRow;
 use simops::{Error, Result, SystemClock};
 
-use super::super::telling::kind as told;
+use super::super::event_log::kind as log;
 use super::*;
 
 fn scripted(
     script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static,
 ) -> (Commons, World) {
-    let (commons, world, _) = booked(script);
+    let (commons, world, _) = scripted_with_ledger(script);
     (commons, world)
 }
 
-/// The same, and the store that has the ledger.
-fn booked(
+/// The same, with the store that holds the ledger.
+fn scripted_with_ledger(
     script: impl Fn(&ChatRequest) -> Result<String> + Send + Sync + 'static,
 ) -> (Commons, World, Arc<MemoryStore>) {
     let play = Play::new(5, 1);
     let store = Arc::new(MemoryStore::new());
-    let router = routed(&store, "tiny:free", script);
+    let router = scripted_router(&store, "tiny:free", script);
     (play.commons.with_router(router), play.world, store)
 }
 
@@ -36,7 +36,7 @@ async fn ledger(store: &MemoryStore) -> Vec<UsageRow> {
     store.usage_rows(&UsageFilter::default(), 100).await.unwrap().items
 }
 
-async fn taken(commons: &Commons, world: &World) -> NewEvent {
+async fn take_turn(commons: &Commons, world: &World) -> NewEvent {
     let turn = turn_in(world, 1);
     let decision = commons.decide(&turn).await.unwrap();
     commons.act(&turn, decision).unwrap().events.remove(0)
@@ -51,8 +51,8 @@ async fn a_model_sees_its_agent_and_its_answer_is_the_action() {
         assert!(request.prompt.contains("Agent 2:"));
         Ok("```json\n{\"action\":\"work\",\"resource\":\"materials\"}\n```".to_owned())
     });
-    let event = taken(&commons, &world).await;
-    assert_eq!(event.event_type, told::WORK);
+    let event = take_turn(&commons, &world).await;
+    assert_eq!(event.event_type, log::WORK);
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::Checkpoint));
     let runtime = &event.metadata["runtime"];
     assert_eq!(runtime["run_id"], "run-1");
@@ -65,10 +65,10 @@ async fn a_model_sees_its_agent_and_its_answer_is_the_action() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_action_is_asked_for_again_with_the_reason() {
+async fn an_invalid_response_is_retried_with_the_parse_error() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let (commons, world, store) = booked(move |request| {
+    let (commons, world, store) = scripted_with_ledger(move |request| {
         Ok(match count.fetch_add(1, Ordering::Relaxed) {
             0 | 1 => "I would rather rest.".to_owned(),
             _ => {
@@ -77,12 +77,12 @@ async fn an_answer_that_is_no_action_is_asked_for_again_with_the_reason() {
             }
         })
     });
-    let event = taken(&commons, &world).await;
-    assert_eq!(event.event_type, told::REST);
+    let event = take_turn(&commons, &world).await;
+    assert_eq!(event.event_type, log::REST);
     assert_eq!(event.metadata["runtime"]["calls"]["calls"], 3);
     assert_eq!(asked.load(Ordering::Relaxed), 3, "the first call and two retries");
     let rows = ledger(&store).await;
-    assert_eq!(rows.len(), 3, "each attempt is booked: {rows:?}");
+    assert_eq!(rows.len(), 3, "each attempt is recorded: {rows:?}");
     for row in rows {
         assert_eq!((row.run_id.as_deref(), row.agent_id), (Some("run-1"), Some(1)));
         assert_eq!((row.checkpoint, row.success), (Some(1), true));
@@ -90,51 +90,52 @@ async fn an_answer_that_is_no_action_is_asked_for_again_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_model_that_never_makes_sense_leaves_the_turn_to_the_rule() {
+async fn after_repeated_invalid_responses_the_turn_follows_the_rule() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let (commons, world) = scripted(move |_| {
         count.fetch_add(1, Ordering::Relaxed);
         Ok("{}".to_owned())
     });
-    let event = taken(&commons, &world).await;
+    let event = take_turn(&commons, &world).await;
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
     assert_eq!(event.metadata["runtime"]["calls"]["refused"], "no_action");
     assert_eq!(asked.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_that_is_away_leaves_the_turn_to_the_rule() {
-    let (commons, world, store) = booked(|_| Err(Error::unavailable("the provider is away")));
+async fn if_the_provider_is_unavailable_the_turn_follows_the_rule() {
+    let (commons, world, store) =
+        scripted_with_ledger(|_| Err(Error::unavailable("the provider is unavailable")));
     let turn = turn_in(&world, 1);
     let decision = commons.decide(&turn).await.unwrap();
     assert_eq!(decision["source"], "rule");
     let reason = decision["reason"].as_str().unwrap();
-    assert!(reason.ends_with("the provider is away"), "{reason}");
+    assert!(reason.ends_with("the provider is unavailable"), "{reason}");
     assert_eq!(decision["calls"]["refused"], "server_error");
     let rows = ledger(&store).await;
     assert!(rows.iter().all(|row| !row.success) && rows.len() > 1, "tried again: {rows:?}");
     assert_eq!(decision["calls"]["calls"], rows.len());
-    let event = taken(&commons, &world).await;
+    let event = take_turn(&commons, &world).await;
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
-    assert_ne!(event.event_type, told::INVALID_ACTION);
+    assert_ne!(event.event_type, log::INVALID_ACTION);
 }
 
 #[tokio::test]
-async fn an_action_that_is_not_possible_is_the_models_own_fault() {
+async fn an_impossible_action_of_a_model_is_recorded_as_invalid() {
     let (commons, world) =
         scripted(|_| Ok(r#"{"action":"vote","proposal":9,"vote":"no"}"#.to_owned()));
-    let event = taken(&commons, &world).await;
-    assert_eq!(event.event_type, told::INVALID_ACTION);
+    let event = take_turn(&commons, &world).await;
+    assert_eq!(event.event_type, log::INVALID_ACTION);
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::Checkpoint));
 }
 
 #[tokio::test]
-async fn a_day_whose_budget_is_spent_leaves_the_turn_to_the_rule() {
-    let (commons, world, store) = booked(|_| panic!("a refused call is not made"));
+async fn if_the_budget_is_exhausted_the_turn_follows_the_rule() {
+    let (commons, world, store) = scripted_with_ledger(|_| panic!("a refused call is not made"));
     let mut turn = turn_in(&world, 1);
-    let nothing = Overrides::from_iter([(key::BUDGET_HARD.to_owned(), json!(0.000_001))]);
-    turn.settings = Arc::new(Effective::of(&Registry::builtin(), &nothing));
+    let no_budget = Overrides::from_iter([(key::BUDGET_HARD.to_owned(), json!(0.000_001))]);
+    turn.settings = Arc::new(Effective::of(&Registry::builtin(), &no_budget));
     let decision = commons.decide(&turn).await.unwrap();
     let event = commons.act(&turn, decision).unwrap().events.remove(0);
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
@@ -145,16 +146,16 @@ async fn a_day_whose_budget_is_spent_leaves_the_turn_to_the_rule() {
 }
 
 #[tokio::test]
-async fn once_the_soft_cap_is_reached_the_event_says_that_its_call_was_degraded() {
+async fn beyond_the_soft_cap_calls_are_recorded_as_degraded() {
     let asked = AtomicUsize::new(0);
-    let (commons, world, _) = booked(move |request| {
+    let (commons, world, _) = scripted_with_ledger(move |request| {
         let wanted = if asked.fetch_add(1, Ordering::Relaxed) == 0 { 350 } else { 175 };
         assert_eq!(request.max_tokens, wanted);
         Ok(r#"{"action":"rest"}"#.to_owned())
     });
     let mut turn = turn_in(&world, 1);
-    let next_to_nothing = Overrides::from_iter([(key::BUDGET_SOFT.to_owned(), json!(0.000_001))]);
-    turn.settings = Arc::new(Effective::of(&Registry::builtin(), &next_to_nothing));
+    let tiny_budget = Overrides::from_iter([(key::BUDGET_SOFT.to_owned(), json!(0.000_001))]);
+    turn.settings = Arc::new(Effective::of(&Registry::builtin(), &tiny_budget));
     for degraded in [false, true] {
         let decision = commons.decide(&turn).await.unwrap();
         assert_eq!(decision["calls"]["degraded"], degraded, "{decision}");
@@ -180,7 +181,7 @@ async fn a_provider_that_hangs_leaves_time_for_the_rule() {
     assert_eq!(ledger(&store).await.len(), 1);
 }
 
-/// Never answers.
+/// Never responds.
 struct Hanging;
 
 #[simops::async_trait]

@@ -11,28 +11,28 @@ use simops::{ErrorKind, SystemClock};
 use super::super::{OnceReport, once};
 use super::*;
 
-/// A desk whose model says that its agent rests, after it has met somebody `meetings` times.
-fn waiting(barrier: &Arc<Barrier>, meetings: usize) -> Desk {
+/// A setup whose model waits at `barrier` for `waits` times, then chooses to rest.
+fn waiting(barrier: &Arc<Barrier>, waits: usize) -> Setup {
     let barrier = Arc::clone(barrier);
-    let mut desk = Desk::new();
-    let router = routed(&desk.store, "waiting", move |_| {
-        for _ in 0..meetings {
+    let mut setup = Setup::new();
+    let router = scripted_router(&setup.store, "waiting", move |_| {
+        for _ in 0..waits {
             barrier.wait();
         }
         Ok(r#"{"action":"rest"}"#.to_owned())
     });
-    desk.commons = desk.commons.with_router(router);
-    desk
+    setup.commons = setup.commons.with_router(router);
+    setup
 }
 
-struct Desk {
+struct Setup {
     store: Arc<MemoryStore>,
     commons: Commons,
     registry: Registry,
     ops: Ops,
 }
 
-impl Desk {
+impl Setup {
     fn new() -> Self {
         let store = Arc::new(MemoryStore::new());
         let shared: Arc<dyn RunStore> = store.clone();
@@ -65,8 +65,8 @@ impl Desk {
         self.ops.writer(&Caller::default()).await.unwrap().start_run(&request).await.unwrap();
     }
 
-    /// Shows a world, as a worker does when it starts.
-    async fn show_world(&self) {
+    /// Builds the first world, as a worker does when it starts.
+    async fn build_world(&self) {
         super::worker::until_idle(&self.store).await;
     }
 
@@ -79,98 +79,113 @@ impl Desk {
 
 #[tokio::test]
 async fn a_dry_run_works_on_an_empty_database_and_stores_nothing() {
-    let desk = Desk::new();
-    let report = desk.once(7, true).await.unwrap();
+    let setup = Setup::new();
+    let report = setup.once(7, true).await.unwrap();
     assert_eq!((report.agent_id, report.run_id.as_deref(), report.dry_run), (7, None, true));
     assert_eq!(report.decision["source"], "rule");
     assert_eq!(report.events[0].agent_id, Some(7));
     assert!(report.documents_changed.contains(&"agent/007".to_owned()));
-    assert_eq!(desk.events_of_agents().await, 0);
+    assert_eq!(setup.events_of_agents().await, 0);
     assert_eq!(serde_json::to_value(&report).unwrap()["run_id"], Value::Null);
 }
 
 #[tokio::test]
 async fn a_real_turn_needs_an_open_run_that_is_not_paused() {
-    let desk = Desk::new();
-    let (kind, detail) = desk.refused(1, false).await;
+    let setup = Setup::new();
+    let (kind, detail) = setup.refused(1, false).await;
     assert_eq!(kind, ErrorKind::Conflict);
     assert!(detail.contains("no run is open"), "{detail}");
 
-    desk.show_world().await;
-    desk.start().await;
-    desk.ops.writer(&Caller::default()).await.unwrap().pause(&ReasonBody::default()).await.unwrap();
-    let (kind, detail) = desk.refused(1, false).await;
+    setup.build_world().await;
+    setup.start().await;
+    setup
+        .ops
+        .writer(&Caller::default())
+        .await
+        .unwrap()
+        .pause(&ReasonBody::default())
+        .await
+        .unwrap();
+    let (kind, detail) = setup.refused(1, false).await;
     assert_eq!(kind, ErrorKind::Conflict);
     assert!(detail.contains("paused"), "{detail}");
-    assert!(desk.once(1, true).await.is_ok());
-    assert_eq!(desk.events_of_agents().await, 0);
+    assert!(setup.once(1, true).await.is_ok());
+    assert_eq!(setup.events_of_agents().await, 0);
 
-    desk.ops
+    setup
+        .ops
         .writer(&Caller::default())
         .await
         .unwrap()
         .resume(&ReasonBody::default())
         .await
         .unwrap();
-    let report = desk.once(1, false).await.unwrap();
+    let report = setup.once(1, false).await.unwrap();
     assert_eq!(report.run_id.as_deref(), Some("run-7"));
-    assert_eq!(desk.events_of_agents().await, 1);
-    let epoch = desk.ops.store().load().await.unwrap().world_epoch.unwrap();
-    let world = desk.store.world(epoch).await.unwrap();
+    assert_eq!(setup.events_of_agents().await, 1);
+    let epoch = setup.ops.store().load().await.unwrap().world_epoch.unwrap();
+    let world = setup.store.world(epoch).await.unwrap();
     assert_eq!(Society::load(&world.documents).unwrap().agents[&1].turns, 1);
 }
 
 #[tokio::test]
-async fn an_agent_that_there_is_not_is_refused_even_dry() {
-    let desk = Desk::new();
+async fn an_unknown_agent_is_refused_even_in_a_dry_run() {
+    let setup = Setup::new();
     for agent in [0, -1, 51] {
-        let (kind, detail) = desk.refused(agent, true).await;
+        let (kind, detail) = setup.refused(agent, true).await;
         assert_eq!(kind, ErrorKind::NotFound);
         assert!(detail.contains(&agent.to_string()), "{detail}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn turns_that_meet_are_both_taken() {
+async fn concurrent_turns_are_both_taken() {
     let barrier = Arc::new(Barrier::new(2));
-    let desk = Arc::new(waiting(&barrier, 1));
-    desk.show_world().await;
-    desk.start().await;
+    let setup = Arc::new(waiting(&barrier, 1));
+    setup.build_world().await;
+    setup.start().await;
     let both = [1, 2].map(|agent| {
-        let desk = Arc::clone(&desk);
-        tokio::spawn(async move { desk.once(agent, false).await })
+        let setup = Arc::clone(&setup);
+        tokio::spawn(async move { setup.once(agent, false).await })
     });
     for (turn, agent) in both.into_iter().zip([1, 2]) {
         assert_eq!(turn.await.unwrap().unwrap().events[0].agent_id, Some(agent));
     }
-    assert_eq!(desk.events_of_agents().await, 2);
+    assert_eq!(setup.events_of_agents().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_pause_during_the_turn_refuses_it() {
     let barrier = Arc::new(Barrier::new(2));
-    let desk = Arc::new(waiting(&barrier, 2));
-    desk.show_world().await;
-    desk.start().await;
-    let deciding = Arc::clone(&desk);
+    let setup = Arc::new(waiting(&barrier, 2));
+    setup.build_world().await;
+    setup.start().await;
+    let deciding = Arc::clone(&setup);
     let turn = tokio::spawn(async move { deciding.refused(1, false).await });
     barrier.wait();
-    desk.ops.writer(&Caller::default()).await.unwrap().pause(&ReasonBody::default()).await.unwrap();
+    setup
+        .ops
+        .writer(&Caller::default())
+        .await
+        .unwrap()
+        .pause(&ReasonBody::default())
+        .await
+        .unwrap();
     barrier.wait();
     assert_eq!(turn.await.unwrap().0, ErrorKind::Conflict);
-    assert_eq!(desk.events_of_agents().await, 0);
+    assert_eq!(setup.events_of_agents().await, 0);
 }
 
 #[tokio::test]
-async fn a_dry_run_pays_for_its_call_but_not_in_the_name_of_the_run() {
-    let mut desk = Desk::new();
-    let router = routed(&desk.store, "m", |_| Ok(r#"{"action":"rest"}"#.to_owned()));
-    desk.commons = desk.commons.with_router(router);
-    desk.show_world().await;
-    desk.start().await;
-    desk.once(1, true).await.unwrap();
-    desk.once(1, false).await.unwrap();
-    let rows = desk.store.usage_rows(&UsageFilter::default(), 9).await.unwrap().items;
+async fn a_dry_runs_call_is_charged_but_not_recorded_for_the_run() {
+    let mut setup = Setup::new();
+    let router = scripted_router(&setup.store, "m", |_| Ok(r#"{"action":"rest"}"#.to_owned()));
+    setup.commons = setup.commons.with_router(router);
+    setup.build_world().await;
+    setup.start().await;
+    setup.once(1, true).await.unwrap();
+    setup.once(1, false).await.unwrap();
+    let rows = setup.store.usage_rows(&UsageFilter::default(), 9).await.unwrap().items;
     let runs: Vec<_> = rows.iter().map(|row| row.run_id.as_deref()).collect();
     assert_eq!(runs, [None, Some("run-7")]);
 }

@@ -1,12 +1,13 @@
-//! What is not possible becomes an `invalid_action`, and changes nothing but the turn.
+//! Refused actions become an `invalid_action` event and change nothing but the turn counter; other
+//! actions have their documented effects.
 
 use simops::event::{RuntimeMode, kind};
 
 use super::super::action::{Offer, Vote};
 use super::super::agent::Condition;
+use super::super::event_log::kind as log;
 use super::super::law::{Law, Rule};
 use super::super::stock::Stock;
-use super::super::telling::kind as told;
 use super::*;
 
 const FOOD: Resource = Resource::Food;
@@ -36,7 +37,7 @@ fn cap(limit: u32) -> Rule {
 }
 
 #[test]
-fn impossible_actions_are_told_with_a_reason_and_move_nothing() {
+fn impossible_actions_are_recorded_with_a_reason_and_change_nothing() {
     let text = || "words".to_owned();
     let gift = |to, amount| Action::Gift { to, resource: FOOD, amount };
     let propose = |law| Action::Propose { title: text(), law };
@@ -44,23 +45,23 @@ fn impossible_actions_are_told_with_a_reason_and_move_nothing() {
         (1, gift(2, 6), "only 5"),
         (1, gift(2, u32::MAX), "only 5"),
         (1, gift(2, 0), "at least one"),
-        (1, gift(1, 1), "somebody else"),
+        (1, gift(1, 1), "to itself"),
         (1, gift(4, 1), "dead"),
         (1, gift(99, 1), "no agent 99"),
         (1, gift(i64::MIN, 1), "no agent"),
         (1, offer(3, 1, 1), "dormant"),
         (1, offer(4, 1, 1), "dead"),
-        (1, offer(2, 0, 1), "some of one good"),
+        (1, offer(2, 0, 1), "two different goods"),
         (1, offer(2, 9, 1), "only 5"),
         (5, Action::Work { resource: FOOD }, "1 energy"),
-        (1, Action::ForumPost { title: " ".to_owned(), text: text() }, "nothing said"),
+        (1, Action::ForumPost { title: " ".to_owned(), text: text() }, "text is empty"),
         (1, Action::ForumReply { thread: 7, text: text() }, "no thread 7"),
         (1, Action::DirectMessage { to: 4, text: text() }, "dead"),
         (1, Action::Vote { proposal: 1, vote: Vote::Yes }, "no proposal 1"),
         (1, propose(cap(2)), "limit must be between"),
         (1, propose(Rule::Tithe { resource: FOOD, percent: 0 }), "percent must be between"),
         (1, propose(Rule::Tithe { resource: FOOD, percent: 51 }), "percent must be between"),
-        (1, Action::Sanction { agent: 1, reason: text() }, "somebody else"),
+        (1, Action::Sanction { agent: 1, reason: text() }, "to itself"),
         (5, Action::Sanction { agent: 1, reason: text() }, "takes energy"),
     ];
     for (agent, action, reason) in cases {
@@ -68,7 +69,7 @@ fn impossible_actions_are_told_with_a_reason_and_move_nothing() {
         let before = play.society();
         let events = play.act(agent, action.clone());
         let [event] = &events[..] else { panic!("{action:?}: {events:?}") };
-        assert_eq!(event.event_type, told::INVALID_ACTION, "{action:?}");
+        assert_eq!(event.event_type, log::INVALID_ACTION, "{action:?}");
         assert_eq!(event.runtime_mode(), Some(RuntimeMode::Checkpoint));
         assert_eq!(event.metadata["attempted"], action.name());
         assert!(event.description.contains(reason), "{}", event.description);
@@ -80,14 +81,14 @@ fn impossible_actions_are_told_with_a_reason_and_move_nothing() {
 }
 
 #[test]
-fn the_dormant_rest_whatever_a_model_says() {
+fn dormant_agents_rest_whatever_a_model_chooses() {
     let events = four().act(3, Action::Work { resource: FOOD });
-    assert_eq!(events[0].event_type, told::REST);
+    assert_eq!(events[0].event_type, log::REST);
     assert_eq!(events[0].runtime_mode(), Some(RuntimeMode::DeterministicFallback));
 }
 
 #[test]
-fn the_dead_and_the_unknown_take_no_turn() {
+fn dead_and_unknown_agents_take_no_turn() {
     for agent in [4, 99] {
         let mut play = four();
         let before = play.world.documents.clone();
@@ -98,7 +99,7 @@ fn the_dead_and_the_unknown_take_no_turn() {
 }
 
 #[test]
-fn what_cannot_be_read_as_a_decision_is_left_to_the_rule() {
+fn an_unreadable_decision_becomes_the_fallback_rule() {
     let garbage = [
         Value::Null,
         json!(7),
@@ -110,18 +111,18 @@ fn what_cannot_be_read_as_a_decision_is_left_to_the_rule() {
     for decision in garbage {
         let events = four().decide(1, decision);
         assert_eq!(events[0].runtime_mode(), Some(RuntimeMode::DeterministicFallback));
-        assert_ne!(events[0].event_type, told::INVALID_ACTION);
+        assert_ne!(events[0].event_type, log::INVALID_ACTION);
     }
 }
 
 #[test]
-fn a_trade_is_declined_by_who_would_be_left_short() {
+fn a_trade_that_would_cut_into_the_reserve_is_declined() {
     let mut play = four();
     let before = play.society();
-    assert_eq!(play.act(1, offer(2, 2, 2))[0].event_type, told::TRADE_DECLINED);
+    assert_eq!(play.act(1, offer(2, 2, 2))[0].event_type, log::TRADE_DECLINED);
     assert_eq!(play.society().agents[&1].stock, before.agents[&1].stock);
     let traded = play.act(1, offer(2, 1, 1));
-    assert_eq!(traded[0].event_type, told::TRADE);
+    assert_eq!(traded[0].event_type, log::TRADE);
     assert_eq!(traded[0].metadata["target_agent_id"], 2);
     let society = play.society();
     assert_eq!(society.agents[&1].stock, Stock { food: 4, energy: 5, materials: 6 });
@@ -129,49 +130,49 @@ fn a_trade_is_declined_by_who_would_be_left_short() {
 }
 
 #[test]
-fn a_proposal_with_enough_votes_becomes_a_law_that_fines_who_breaks_it() {
+fn a_passed_proposal_becomes_a_law_and_offenders_are_fined() {
     let mut play = four();
     play.edit(|society| society.agent_mut(1).unwrap().stock.food = 20);
     let title = "Enough is enough".to_owned();
     play.act(2, Action::Propose { title: title.clone(), law: cap(12) });
     let again = play.act(1, Action::Propose { title, law: cap(15) });
-    assert_eq!(again[0].event_type, told::INVALID_ACTION, "one cap on food at a time");
+    assert_eq!(again[0].event_type, log::INVALID_ACTION, "one cap on food at a time");
 
     let vote = |vote| Action::Vote { proposal: 1, vote };
     assert_eq!(play.act(2, vote(Vote::Yes)).len(), 1);
     let decided = play.act(5, vote(Vote::Yes));
     let types: Vec<_> = decided.iter().map(|event| event.event_type.as_str()).collect();
-    assert_eq!(types[..3], [kind::VOTE_CAST, kind::PROPOSAL_CLOSED, told::LAW_PASSED]);
+    assert_eq!(types[..3], [kind::VOTE_CAST, kind::PROPOSAL_CLOSED, log::LAW_PASSED]);
     assert_eq!(decided[0].metadata["vote"], "yes");
     assert_eq!(decided[1].metadata["proposal_id"], 1);
     assert_eq!(decided[1].metadata["passed"], true);
     assert_eq!(decided[1].metadata["yes"], 2);
     assert_eq!(decided[1].metadata["no"], 0);
-    assert_eq!(decided[1].runtime_mode(), None, "a consequence is no action");
+    assert_eq!(decided[1].runtime_mode(), None, "a consequence is not an action");
 
-    // The day has ended meanwhile; nobody but agent 1 owns so much.
-    let before = owned(&play.society());
+    // The day has ended in between; only agent 1 still owns more than the cap.
+    let before = total_goods(&play.society());
     let rich = play.society().agents[&1].stock.food;
     let fined = play.act(2, Action::Sanction { agent: 1, reason: "Share!".to_owned() });
-    assert_eq!(fined[0].event_type, told::SANCTION);
+    assert_eq!(fined[0].event_type, log::SANCTION);
     assert_eq!(fined[0].metadata["upheld"], true);
     assert_eq!(fined[0].metadata["enforcement"], true);
     assert_eq!(fined[0].metadata["fine"]["amount"], 4);
     assert_eq!(play.society().agents[&1].stock.food, rich - 4);
-    assert_eq!(owned(&play.society()), before);
+    assert_eq!(total_goods(&play.society()), before);
 }
 
 #[test]
 fn an_accusation_without_a_law_costs_the_accuser() {
     let mut play = four();
-    let quarrel = play.act(1, Action::Sanction { agent: 2, reason: "I envy you".to_owned() });
-    assert_eq!(quarrel[0].metadata["upheld"], false);
+    let accusation = play.act(1, Action::Sanction { agent: 2, reason: "I envy you".to_owned() });
+    assert_eq!(accusation[0].metadata["upheld"], false);
     assert_eq!(play.society().agents[&1].stock.energy, 4);
     assert_eq!(play.society().agents[&2].stock.energy, 3);
 }
 
 #[test]
-fn laws_change_what_work_brings_and_what_the_day_takes() {
+fn laws_change_the_yield_of_work_and_the_tithes_of_a_day() {
     let law = |id, rule| Law { id, proposal_id: id, rule, until: 99 };
     let work = Action::Work { resource: MATERIALS };
     let gained = |rules: &[Rule]| {
@@ -186,28 +187,28 @@ fn laws_change_what_work_brings_and_what_the_day_takes() {
         society.common.laws = vec![law(1, Rule::Tithe { resource: MATERIALS, percent: 25 })];
         society.agent_mut(1).unwrap().stock.materials = 12;
     });
-    let before = owned(&play.society())[2];
+    let before = total_goods(&play.society())[2];
     for agent in [1, 2, 3, 5] {
         play.act(agent, Action::Rest {});
     }
     assert_eq!(play.society().common.day, 2);
     assert_eq!(play.society().agents[&1].stock.materials, 10, "a quarter of what is beyond 4");
     assert_eq!(play.society().common.pool.materials, 2);
-    assert_eq!(owned(&play.society())[2], before);
+    assert_eq!(total_goods(&play.society())[2], before);
 }
 
 #[test]
-fn hunger_leads_to_dormancy_and_death_and_what_is_left_goes_to_the_pool() {
+fn hunger_leads_to_dormancy_and_death_and_goods_go_to_the_pool() {
     let mut play = Play::new(4, 1);
     play.edit(|society| {
         society.common.pool.food = 0;
         let starved = society.agent_mut(1).unwrap();
         starved.stock = Stock { food: 0, energy: 9, materials: 3 };
     });
-    while play.count(told::AGENT_DIED) == 0 {
+    while play.count(log::AGENT_DIED) == 0 {
         assert!(play.society().common.day < 12, "it starves on");
         for agent in play.society().turn_order() {
-            // Nobody works on food, so nobody's tithe or gift saves agent 1.
+            // No agent works on food, so no tithe or gift saves agent 1.
             play.act(agent, Action::Rest {});
         }
         play.edit(|society| {
@@ -217,13 +218,16 @@ fn hunger_leads_to_dormancy_and_death_and_what_is_left_goes_to_the_pool() {
         });
     }
     let of_agent_1 = play.events.iter().filter(|event| event.agent_id == Some(1));
-    let bodily = [told::AGENT_HUNGRY, told::AGENT_DORMANT, told::AGENT_DIED];
-    let fate: Vec<_> = of_agent_1
+    let stages = [log::AGENT_HUNGRY, log::AGENT_DORMANT, log::AGENT_DIED];
+    let observed: Vec<_> = of_agent_1
         .map(|event| event.event_type.as_str())
-        .filter(|event_type| bodily.contains(event_type))
+        .filter(|event_type| stages.contains(event_type))
         .collect();
-    let first = |wanted| fate.iter().position(|event_type| *event_type == wanted);
-    assert!(first(bodily[0]) < first(bodily[1]) && first(bodily[1]) < first(bodily[2]), "{fate:?}");
+    let first = |wanted| observed.iter().position(|event_type| *event_type == wanted);
+    assert!(
+        first(stages[0]) < first(stages[1]) && first(stages[1]) < first(stages[2]),
+        "{observed:?}"
+    );
     let society = play.society();
     assert_eq!(society.agents[&1].stock, Stock::default());
     assert_eq!(society.common.pool.materials, 3);
@@ -231,7 +235,7 @@ fn hunger_leads_to_dormancy_and_death_and_what_is_left_goes_to_the_pool() {
 }
 
 #[test]
-fn what_agents_say_is_kept_and_cut() {
+fn texts_are_stored_and_truncated() {
     let mut play = four();
     let text = "a\nb".repeat(1_000);
     let post = play.act(1, Action::ForumPost { title: "Hello".to_owned(), text });

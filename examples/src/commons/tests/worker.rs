@@ -1,4 +1,4 @@
-//! The world under a real worker.
+//! The world run by a real worker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use tokio::time::{sleep, timeout};
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Enough for some ends of a day, hunger and newcomers.
+/// Enough for several days, with hunger and new agents.
 const TURNS: usize = 150;
 
-/// Answers by agent and turn alone.
-fn diary() -> Commons {
+/// A world whose model responds by agent and turn number only.
+fn with_scripted_model() -> Commons {
     let script = |request: &ChatRequest| {
         let first = request.prompt.lines().next().unwrap_or_default();
         let numbers = first.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
         let [agent, _day, turn] = numbers.collect::<Vec<u64>>()[..] else {
-            panic!("the prompt does not say whose turn it is: {first}")
+            panic!("the prompt does not name the agent: {first}")
         };
         Ok(match (agent + turn) % 4 {
             0 => r#"{"action":"work","resource":"food"}"#.to_owned(),
@@ -35,14 +35,14 @@ fn diary() -> Commons {
         })
     };
     let store = Arc::new(MemoryStore::new());
-    Commons::default().with_router(routed(&store, "diary", script))
+    Commons::default().with_router(scripted_router(&store, "by-turn", script))
 }
 
-/// The world, whose agents decide sooner or later.
-struct Dawdling(Commons);
+/// The world, with decisions that take different times.
+struct Delayed(Commons);
 
 #[async_trait]
-impl SimulationHost for Dawdling {
+impl SimulationHost for Delayed {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -77,7 +77,7 @@ async fn work_until(
     let shared: Arc<dyn RunStore> = store.clone();
     let worker = Worker::with(
         shared,
-        Arc::new(Dawdling(commons)),
+        Arc::new(Delayed(commons)),
         Arc::new(Registry::builtin()),
         Arc::new(SystemClock),
         options,
@@ -90,7 +90,7 @@ async fn work_until(
             }
         })
         .await
-        .expect("the worker got nowhere");
+        .expect("the worker made no progress");
         drop(stop);
     };
     tokio::join!(worker.run(async { drop(stopped.await) }), until);
@@ -126,14 +126,14 @@ async fn history_of(commons: Commons, concurrency: usize) -> Vec<Value> {
         events.iter().filter(|event| event.metadata.contains_key("runtime")).count() >= TURNS
     };
     work_until(&store, commons, concurrency, enough).await;
-    let said = actions().await.into_iter().map(|mut event| {
-        // How long a prompt is depends on the world that its agent saw, and so on the pace.
+    let events = actions().await.into_iter().map(|mut event| {
+        // Token counts depend on the world at the turn's start, and so on the pace.
         if let Some(Value::Object(runtime)) = event.metadata.get_mut("runtime") {
             runtime.remove("calls");
         }
         json!([event.agent_id, event.event_type, event.description, event.metadata])
     });
-    said.take(TURNS).collect()
+    events.take(TURNS).collect()
 }
 
 async fn until_idle_with(store: &Arc<MemoryStore>, agents: u32) {
@@ -142,25 +142,25 @@ async fn until_idle_with(store: &Arc<MemoryStore>, agents: u32) {
     work_until(store, commons, 1, shown).await;
 }
 
-fn assert_same(alone: &[Value], crowd: &[Value]) {
-    for (place, (alone, crowd)) in alone.iter().zip(crowd).enumerate() {
-        assert_eq!(alone, crowd, "event {place}");
+fn assert_same(sequential: &[Value], concurrent: &[Value]) {
+    for (index, (sequential, concurrent)) in sequential.iter().zip(concurrent).enumerate() {
+        assert_eq!(sequential, concurrent, "event {index}");
     }
-    assert_eq!(alone.len(), crowd.len());
+    assert_eq!(sequential.len(), concurrent.len());
 }
 
 #[tokio::test]
-async fn the_rule_makes_the_same_history_however_many_turns_are_decided_at_once() {
-    let alone = history_of(Commons::default(), 1).await;
-    let crowd = history_of(Commons::default(), 4).await;
-    assert_same(&alone, &crowd);
+async fn the_fallback_rule_gives_the_same_history_at_any_concurrency() {
+    let sequential = history_of(Commons::default(), 1).await;
+    let concurrent = history_of(Commons::default(), 4).await;
+    assert_same(&sequential, &concurrent);
 }
 
 #[tokio::test]
-async fn a_model_with_the_same_answers_makes_the_same_history_too() {
-    let alone = history_of(diary(), 1).await;
-    let crowd = history_of(diary(), 4).await;
-    assert_same(&alone, &crowd);
-    let by_model = alone.iter().filter(|e| e[3]["runtime"]["mode"] == "checkpoint").count();
+async fn a_model_with_the_same_responses_gives_the_same_history() {
+    let sequential = history_of(with_scripted_model(), 1).await;
+    let concurrent = history_of(with_scripted_model(), 4).await;
+    assert_same(&sequential, &concurrent);
+    let by_model = sequential.iter().filter(|e| e[3]["runtime"]["mode"] == "checkpoint").count();
     assert!(by_model > TURNS / 4, "{by_model} actions by the model");
 }

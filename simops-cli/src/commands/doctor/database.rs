@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use simops::SystemClock;
 use simops::store::RunStore;
 use simops::usage::open_counter;
-use simops_database::{Examination, Kind};
+use simops_database::{Kind, ServerInfo};
 
 use super::finding::Report;
 use crate::args::Globals;
@@ -28,7 +28,7 @@ const PROCESSES: i64 = 4;
 pub(super) async fn examine(report: &mut Report, globals: &Globals) -> Result<(), Failure> {
     let database = globals.database.database()?;
     let opened = match database.kind() {
-        Kind::Postgres => database.examine().await.map_err(Failure::from),
+        Kind::Postgres => database.open_with_info().await.map_err(Failure::from),
         Kind::Sqlite | Kind::SqliteMemory => open(&database).await.map(|store| (store, None)),
     };
     let (store, examination) = match opened {
@@ -64,8 +64,8 @@ async fn writes(report: &mut Report, store: &Arc<dyn RunStore>) {
     }
 }
 
-fn server(report: &mut Report, found: &Examination) {
-    let Examination { server_version, schema_version, .. } = found;
+fn server(report: &mut Report, found: &ServerInfo) {
+    let ServerInfo { server_version, schema_version, .. } = found;
     report.ok("migrations", format!("schema {schema_version} on Postgres {server_version}"));
     let ahead = found.clock_ahead;
     let skew = format!("the database is {ahead:#} ahead of this machine");

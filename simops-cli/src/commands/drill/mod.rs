@@ -3,6 +3,7 @@
 
 mod db_reconnect;
 mod peer;
+mod port;
 mod postgres;
 mod provider_outage;
 mod redis;

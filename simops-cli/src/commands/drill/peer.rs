@@ -33,7 +33,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// One at `address`; port 0 takes a free one.
+    /// One at `address`.
     pub(super) async fn start(address: SocketAddr, answers: Answers) -> Result<Self, Failure> {
         let cannot = |error: std::io::Error| Failure::new(format!("no provider starts: {error}"));
         let listener = TcpListener::bind(address).await.map_err(cannot)?;

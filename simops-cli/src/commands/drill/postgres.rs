@@ -1,13 +1,13 @@
 //! A Postgres of the drill's own, on a free port.
 
 use std::io::Error;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::port::free_address;
 use crate::exit::Failure;
 
 /// Quick rather than safe from power cuts, which no drill makes.
@@ -23,8 +23,7 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Starts one in a folder of its own.
     pub(super) async fn start() -> Result<Self, Failure> {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
-        let free = free.map_err(|error| Failure::new(format!("there is no free port: {error}")))?;
+        let address = free_address()?;
         let programs = programs().ok_or_else(|| {
             Failure::new(
                 "initdb is not found; this drill needs a Postgres to end: apt-get install postgresql",
@@ -37,7 +36,7 @@ impl Postgres {
             let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
             return Err(Failure::new(format!("no folder for Postgres: {said}")));
         }
-        let postgres = Self { programs, folder, port: free.port() };
+        let postgres = Self { programs, folder, port: address.port() };
         let data = postgres.data();
         postgres.run("initdb", &["-A", "trust", "-U", "simops", "-N", "-D", &data]).await?;
         postgres.begin().await?;

@@ -1,11 +1,12 @@
 //! The drill `provider-outage`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::json;
 use simops::control::RunState;
 
 use super::peer::{Answers, Peer};
+use super::port::free_address;
 use super::report::Checks;
 use super::stage::{Stage, until};
 use crate::exit::Failure;
@@ -46,7 +47,7 @@ async fn without_a_provider(stage: &mut Stage, checks: &mut Checks) -> Result<()
 
 async fn with_a_bad_key(stage: &mut Stage, checks: &mut Checks) -> Result<SocketAddr, Failure> {
     checks.when("the provider does not know the key");
-    let peer = Peer::start((Ipv4Addr::LOCALHOST, 0).into(), Answers::UnknownKey).await?;
+    let peer = Peer::start(free_address()?, Answers::UnknownKey).await?;
     // Only the outage that follows is to stop a run.
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
     stage.worker(&[("GROQ_BASE_URL", &peer.url()), ("GROQ_API_KEY", KEY)]).await?;

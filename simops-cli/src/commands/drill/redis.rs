@@ -1,6 +1,6 @@
 //! A Redis of the drill's own, on a free port.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::port::free_address;
 use super::stage::until;
 use crate::exit::Failure;
 
@@ -21,12 +22,7 @@ pub(super) struct Redis {
 impl Redis {
     /// Starts one with its files in `dir`.
     pub(super) async fn start(dir: PathBuf) -> Result<Self, Failure> {
-        let cannot =
-            |error: std::io::Error| Failure::new(format!("there is no free port: {error}"));
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(cannot)?;
-        let address = free.local_addr().map_err(cannot)?;
-        drop(free);
-        let mut redis = Self { address, dir, child: None };
+        let mut redis = Self { address: free_address()?, dir, child: None };
         redis.begin().await?;
         Ok(redis)
     }

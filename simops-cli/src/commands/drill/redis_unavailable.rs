@@ -1,6 +1,5 @@
 //! The drill `redis-unavailable`.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use simops::{Clock, SystemClock};
 use uuid::Uuid;
 
 use super::peer::{Answers, Peer};
+use super::port::free_address;
 use super::redis::Redis;
 use super::report::Checks;
 use super::stage::{Stage, until};
@@ -24,7 +24,7 @@ const ENOUGH: i64 = 12;
 /// Stages it: there, killed, back with nothing, hung, going on.
 pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
     let mut stage = Stage::set().await?;
-    let peer = Peer::start((Ipv4Addr::LOCALHOST, 0).into(), Answers::AnAction).await?;
+    let peer = Peer::start(free_address()?, Answers::AnAction).await?;
     let mut redis = Redis::start(stage.folder()).await?;
     let (models, url) = (peer.url(), redis.url());
     stage.set_setting("LLM_MAX_CALLS_PER_DAY_TOTAL", json!(50_000)).await?;

@@ -1,4 +1,4 @@
-//! Reading an answer, bounded in size and in silence.
+//! Reads a response body, with limits on its size and on idle time.
 
 use std::error::Error as _;
 
@@ -8,8 +8,8 @@ use tokio::time::timeout;
 use super::OpenAiOptions;
 use crate::llm::{LlmError, LlmErrorKind};
 
-/// Bytes of an error's body that are looked at.
-const HEAD: usize = 8 * 1024;
+/// The most bytes of an error's body that are read.
+const MAX_ERROR_BYTES: usize = 8 * 1024;
 
 /// The body of a response.
 pub(super) struct Body {
@@ -23,56 +23,57 @@ impl Body {
         Self { response, options, read: 0 }
     }
 
-    /// The next piece; `None` at the end.
+    /// The next chunk; `None` at the end.
     ///
     /// # Errors
-    /// `InvalidResponse` when it breaks off or is too long, `Timeout` when nothing comes.
-    pub(super) async fn piece(&mut self) -> Result<Option<Vec<u8>>, LlmError> {
+    /// `InvalidResponse` if the connection breaks or the body is too long; `Timeout` if no data
+    /// arrives within the idle time-out.
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, LlmError> {
         let idle = self.options.idle_timeout;
-        let piece = match timeout(idle, self.response.chunk()).await {
-            Ok(Ok(Some(piece))) => piece,
+        let chunk = match timeout(idle, self.response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => return Ok(None),
             Ok(Err(error)) => {
-                let detail = format!("the answer broke off: {}", cause(&error));
+                let detail = format!("the response broke off: {}", cause(&error));
                 return Err(LlmError::new(LlmErrorKind::InvalidResponse, detail));
             }
             Err(_) => {
-                let detail = format!("the answer fell silent for {:.1} s", idle.as_secs_f64());
+                let detail = format!("no data for {:.1} s", idle.as_secs_f64());
                 return Err(LlmError::new(LlmErrorKind::Timeout, detail));
             }
         };
-        self.read = self.read.saturating_add(piece.len());
+        self.read = self.read.saturating_add(chunk.len());
         if self.read > self.options.max_body {
-            let detail = format!("the answer is longer than {} bytes", self.options.max_body);
+            let detail = format!("the response is longer than {} bytes", self.options.max_body);
             return Err(LlmError::new(LlmErrorKind::InvalidResponse, detail));
         }
-        Ok(Some(piece.into()))
+        Ok(Some(chunk.into()))
     }
 
-    /// All of it.
-    pub(super) async fn whole(&mut self) -> Result<Vec<u8>, LlmError> {
-        let mut whole = Vec::new();
-        while let Some(piece) = self.piece().await? {
-            whole.extend_from_slice(&piece);
+    /// The whole body.
+    pub(super) async fn read_all(&mut self) -> Result<Vec<u8>, LlmError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.next_chunk().await? {
+            bytes.extend_from_slice(&chunk);
         }
-        Ok(whole)
+        Ok(bytes)
     }
 
-    /// The beginning, as far as it comes: the body of an error only explains.
-    pub(super) async fn head(&mut self) -> Vec<u8> {
-        let mut head = Vec::new();
-        while head.len() < HEAD {
-            match self.piece().await {
-                Ok(Some(piece)) => head.extend_from_slice(&piece),
+    /// The beginning of an error's body; as much as arrives, because it is only used in a message.
+    pub(super) async fn read_error(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while bytes.len() < MAX_ERROR_BYTES {
+            match self.next_chunk().await {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
                 Ok(None) | Err(_) => break,
             }
         }
-        head.truncate(HEAD);
-        head
+        bytes.truncate(MAX_ERROR_BYTES);
+        bytes
     }
 }
 
-/// The innermost cause of an error: the outer ones name the URL.
+/// The innermost cause of an error. The outer ones contain the URL, which may hold a secret.
 pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut source = error.source();
     while let Some(inner) = source.and_then(|source| source.source()) {

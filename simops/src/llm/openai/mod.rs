@@ -1,7 +1,8 @@
 //! OpenAI-compatible chat completions over HTTP: any base URL, streaming or not.
 //!
-//! One request, no retry, no redirect. What is read is bounded in time and size. The key goes into
-//! one header that is marked as sensitive, and out of every text that a provider sends back.
+//! A call sends one request: no retries, no redirects. Responses are limited in time and size. The key
+//! is sent in one header that is marked as sensitive, and masked in every text that the provider
+//! returns.
 
 mod body;
 mod sse;
@@ -18,28 +19,28 @@ use tokio::time::timeout;
 use super::{ChatRequest, ChatResponse, LlmError, LlmErrorKind, LlmProvider, ProviderConfig};
 use crate::{Error, Result, Secret};
 use body::Body;
-use wire::Collected;
+use wire::ResponseBuilder;
 
-pub use sse::Sse;
+pub(super) use sse::Sse;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
-/// Says 422 to `stream_options`, and sends the usage of a stream unasked.
-const STRICT: &str = "mistral";
+/// A provider that refuses `stream_options` with 422 and always reports the usage of a stream.
+const NO_STREAM_OPTIONS: &str = "mistral";
 
-/// How a provider is asked.
+/// Time-outs and limits of a provider's HTTP client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenAiOptions {
-    /// Whether answers are streamed; they are handed out whole all the same, but a provider that
-    /// falls silent half way is noticed sooner.
+    /// Whether to stream responses. Callers get whole responses either way, but a stalled provider
+    /// is detected sooner.
     pub stream: bool,
-    /// Until the connection stands.
+    /// Limit for establishing a connection.
     pub connect_timeout: Duration,
-    /// From the request to the last byte. The router's own attempt time-out holds too.
+    /// Limit from the request to the last byte. The router's attempt time-out applies as well.
     pub timeout: Duration,
-    /// Between two pieces of a streamed answer.
+    /// Limit between two chunks of a response.
     pub idle_timeout: Duration,
-    /// Bytes of an answer; more is refused.
+    /// The most bytes of a response; a longer one is an error.
     pub max_body: usize,
 }
 
@@ -55,7 +56,7 @@ impl Default for OpenAiOptions {
     }
 }
 
-/// A provider that speaks OpenAI's chat completions.
+/// A provider with an OpenAI-compatible chat completions API.
 pub struct OpenAi {
     name: String,
     url: Url,
@@ -65,13 +66,13 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// The provider of `config`. Nothing is sent yet.
+    /// Creates the client. Sends nothing.
     ///
     /// # Errors
-    /// `Invalid` when the URL or the key cannot be used; `Unusable` when the machine has no
-    /// certificates to trust.
+    /// `Invalid` if the URL or the key is malformed; `Unusable` if the machine has no trusted
+    /// certificates.
     pub fn new(config: &ProviderConfig, options: OpenAiOptions) -> Result<Self> {
-        // Keeps one that the program chose; only simops' own way to TLS is ring.
+        // Fails if the program has already chosen a TLS provider, which is then used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = format!("{}/chat/completions", config.base_url.trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|error| {
@@ -105,60 +106,60 @@ impl OpenAi {
         Ok(Self { name: config.name.clone(), url, key: config.key.clone(), client, options })
     }
 
-    async fn ask(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError> {
+    async fn send(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError> {
         let stream = self.options.stream;
-        let body = wire::request(request, stream, self.name != STRICT);
+        let body = wire::request(request, stream, self.name != NO_STREAM_OPTIONS);
         let accept = if stream { EVENTS } else { JSON };
-        let sending =
+        let sent =
             self.client.post(self.url.clone()).header(ACCEPT, accept).body(body).send().await;
-        let response = sending.map_err(|error| self.unsent(&error))?;
+        let response = sent.map_err(|error| self.send_error(&error))?;
         let (code, headers) = (response.status(), response.headers().clone());
         let streamed = is_stream(&response);
         let mut body = Body::new(response, self.options);
         if !code.is_success() {
-            let text = body.head().await;
+            let text = body.read_error().await;
             return Err(self.mask(status::error(&self.name, code, &headers, &text)));
         }
-        let answer = if streamed {
+        let result = if streamed {
             self.read_stream(&mut body).await
         } else {
-            match body.whole().await {
-                Ok(bytes) => wire::answer(&bytes),
-                Err(broken) => Err(broken),
+            match body.read_all().await {
+                Ok(bytes) => wire::response(&bytes),
+                Err(error) => Err(error),
             }
         };
-        answer.map_err(|error| {
+        result.map_err(|error| {
             let detail = format!("{}: {}", self.name, error.detail);
             self.mask(LlmError { detail, ..error })
         })
     }
 
     async fn read_stream(&self, body: &mut Body) -> Result<ChatResponse, LlmError> {
-        let (mut events, mut collected) = (Sse::default(), Collected::default());
+        let (mut events, mut builder) = (Sse::default(), ResponseBuilder::default());
         loop {
-            match body.piece().await {
+            match body.next_chunk().await {
                 Ok(Some(bytes)) => {
                     for event in events.push(&bytes) {
-                        collected.add(&event)?;
+                        builder.add(&event)?;
                     }
                 }
                 Ok(None) => {
-                    if let Some(event) = events.end() {
-                        collected.add(&event)?;
+                    if let Some(event) = events.finish() {
+                        builder.add(&event)?;
                     }
-                    return collected.finish();
+                    return builder.finish();
                 }
-                // What came before the break is worth knowing.
-                Err(broken) => return collected.broken(broken),
+                // The response may be complete, or its usage known.
+                Err(error) => return builder.finish_after(error),
             }
-            if collected.is_done() {
-                return collected.finish();
+            if builder.is_complete() {
+                return builder.finish();
             }
         }
     }
 
-    /// The error of a request that got no response.
-    fn unsent(&self, error: &reqwest::Error) -> LlmError {
+    /// The error of a request without a response.
+    fn send_error(&self, error: &reqwest::Error) -> LlmError {
         let cause = body::cause(error);
         let detail = format!("{}: {cause}", self.name);
         self.mask(if error.is_connect() || error.is_builder() {
@@ -192,9 +193,9 @@ impl LlmProvider for OpenAi {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatResponse, LlmError> {
         let limit = self.options.timeout;
-        timeout(limit, self.ask(request)).await.unwrap_or_else(|_| {
+        timeout(limit, self.send(request)).await.unwrap_or_else(|_| {
             let name = &self.name;
-            let detail = format!("{name} did not answer within {:.1} s", limit.as_secs_f64());
+            let detail = format!("{name} did not respond within {:.1} s", limit.as_secs_f64());
             Err(LlmError::new(LlmErrorKind::Timeout, detail))
         })
     }

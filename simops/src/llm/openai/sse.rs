@@ -1,19 +1,19 @@
-//! Server-sent events, as far as a stream of data goes.
+//! A parser for server-sent events.
 
-/// Takes bytes as they come and gives out the data of whole events.
+/// Parses a stream of bytes into the data of complete events.
 ///
 /// Lines end in LF, CRLF or CR; the data lines of an event are joined by LF; comments and other
-/// fields are skipped. Bytes that are no UTF-8 are replaced.
+/// fields are ignored. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Default)]
-pub struct Sse {
+pub(crate) struct Sse {
     line: Vec<u8>,
     data: Option<String>,
     after_cr: bool,
 }
 
 impl Sse {
-    /// The data of the events that `bytes` completes.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    /// Adds `bytes` and returns the data of the events that they complete.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut events = Vec::new();
         for &byte in bytes {
             let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
@@ -26,11 +26,11 @@ impl Sse {
         events
     }
 
-    /// The data of an event that the end of the stream cut short of its empty line: some providers
-    /// leave that out.
-    pub fn end(&mut self) -> Option<String> {
-        let early = self.end_line();
-        early.or_else(|| self.data.take())
+    /// Ends the stream and returns the data of its last event, if the final empty line is missing:
+    /// some providers omit it.
+    pub(crate) fn finish(&mut self) -> Option<String> {
+        let event = self.end_line();
+        event.or_else(|| self.data.take())
     }
 
     fn end_line(&mut self) -> Option<String> {
@@ -41,9 +41,9 @@ impl Sse {
         if let Some(data) = line.strip_prefix(b"data:") {
             let data = String::from_utf8_lossy(data.strip_prefix(b" ").unwrap_or(data));
             match &mut self.data {
-                Some(before) => {
-                    before.push('\n');
-                    before.push_str(&data);
+                Some(lines) => {
+                    lines.push('\n');
+                    lines.push_str(&data);
                 }
                 None => self.data = Some(data.into_owned()),
             }

@@ -1,4 +1,4 @@
-//! Alerts, the messages that tell them, and what becomes of those.
+//! Alerts, messages and deliveries.
 
 use std::sync::Arc;
 
@@ -60,11 +60,11 @@ fn message(fingerprint: &str, seconds: i64) -> Message {
     }
 }
 
-async fn keep(store: &dyn RunStore, alert_records: AlertRecords) -> Result<()> {
+async fn save(store: &dyn RunStore, alert_records: AlertRecords) -> Result<()> {
     commit(store, |change| change.alert_records = alert_records).await.map(drop)
 }
 
-async fn hold(store: &dyn RunStore, fence: u64) -> Result<FencingToken> {
+async fn acquire_lease(store: &dyn RunStore, fence: u64) -> Result<FencingToken> {
     let seen = store.leader_lease("timers").await?;
     let holder = Some(Uuid::now_v7());
     let next = LeaderLease { name: "timers".to_owned(), holder, fence, renewals: 0 };
@@ -72,17 +72,16 @@ async fn hold(store: &dyn RunStore, fence: u64) -> Result<FencingToken> {
     Ok(next.fencing_token())
 }
 
-/// An alert is kept with the change that brings it, keeps its place, and the newest of each rate is
-/// told apart.
-pub async fn alerts_are_kept_with_their_change(store: Arc<dyn RunStore>) -> Result<()> {
+/// An alert is stored by its commit and keeps its position; the newest alert of each rate is found.
+pub async fn alerts_are_stored_with_their_commit(store: Arc<dyn RunStore>) -> Result<()> {
     let first = alert(Rate::LandingToRunCtr, 0);
     let others = [alert(Rate::D1RetentionRate, 1), alert(Rate::LandingToRunCtr, 2)];
-    keep(&*store, AlertRecords { alerts: vec![first.clone()], ..AlertRecords::default() }).await?;
-    keep(&*store, AlertRecords { alerts: others.to_vec(), ..AlertRecords::default() }).await?;
+    save(&*store, AlertRecords { alerts: vec![first.clone()], ..AlertRecords::default() }).await?;
+    save(&*store, AlertRecords { alerts: others.to_vec(), ..AlertRecords::default() }).await?;
     assert_eq!(store.newest_alerts().await?, others);
     let state = AlertState::Resolved;
     let resolved = Alert { state, resolved_at: Some(at(9)), ..first.clone() };
-    keep(&*store, AlertRecords { alerts: vec![resolved.clone()], ..AlertRecords::default() })
+    save(&*store, AlertRecords { alerts: vec![resolved.clone()], ..AlertRecords::default() })
         .await?;
     assert_eq!(store.alert(first.id).await?, Some(resolved.clone()));
     assert_eq!(store.alert(Uuid::now_v7()).await?, None);
@@ -94,12 +93,12 @@ pub async fn alerts_are_kept_with_their_change(store: Arc<dyn RunStore>) -> Resu
     Ok(())
 }
 
-/// Of commits on one generation one is done, and only its alerts and messages are kept.
-pub async fn an_outdated_change_brings_nothing_along(store: Arc<dyn RunStore>) -> Result<()> {
+/// Of several commits on one generation one succeeds, and only its alerts and messages are stored.
+pub async fn a_conflicting_commit_stores_no_alerts(store: Arc<dyn RunStore>) -> Result<()> {
     let state = store.load().await?;
     let mut rivals = Vec::new();
     for number in 0..6 {
-        let message = message("news", number);
+        let message = message("fingerprint", number);
         let delivery = Delivery::new(message.id, "log", "", false, at(0));
         let mut change = super::samples::change(&state);
         change.alert_records = AlertRecords {
@@ -119,7 +118,7 @@ pub async fn an_outdated_change_brings_nothing_along(store: Arc<dyn RunStore>) -
     Ok(())
 }
 
-/// Messages are listed newest first with their deliveries, and found by what makes them news.
+/// Messages are listed newest first with their deliveries, and found by fingerprint.
 pub async fn messages_are_listed_with_their_deliveries(store: Arc<dyn RunStore>) -> Result<()> {
     let messages = [message("one", 0), message("two", 1), message("one", 2)];
     for message in &messages {
@@ -127,37 +126,39 @@ pub async fn messages_are_listed_with_their_deliveries(store: Arc<dyn RunStore>)
             .map(|sink| Delivery::new(message.id, sink, "target", false, at(0)))
             .to_vec();
         let messages = vec![message.clone()];
-        keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
+        save(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
     }
     let page = store.messages(None, 2).await?;
-    let listed: Vec<_> = page.items.iter().map(|sent| &sent.message).collect();
+    let listed: Vec<_> = page.items.iter().map(|record| &record.message).collect();
     assert_eq!(listed, [&messages[2], &messages[1]]);
     let sinks: Vec<_> = page.items[0].deliveries.iter().map(|d| d.sink.as_str()).collect();
     assert_eq!(sinks, ["log", "webhook"]);
     assert_eq!(store.messages(page.next, 2).await?.items.len(), 1);
     let last = store.last_message("one").await?;
-    assert_eq!(last.map(|sent| sent.message), Some(messages[2].clone()));
+    assert_eq!(last.map(|record| record.message), Some(messages[2].clone()));
     assert_eq!(store.last_message("three").await?, None);
     Ok(())
 }
 
-/// Deliveries wait in the order in which they are due; a try is kept, unless the delivery or the
-/// duty has moved.
-pub async fn a_try_is_kept_by_whoever_has_the_duty(store: Arc<dyn RunStore>) -> Result<()> {
+/// Pending deliveries are listed in the order in which they are due. An attempt is recorded unless the
+/// delivery changed or the leader lease has another holder.
+pub async fn attempts_are_recorded_only_by_the_lease_holder(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
     let message = message("one", 0);
     let later = Delivery::new(message.id, "webhook", "w", false, at(5));
     let soon = Delivery::new(message.id, "log", "l", false, at(1));
     let gone = Delivery::new(message.id, "slack", "s", true, at(0));
     let deliveries = vec![later.clone(), soon.clone(), gone.clone()];
     let messages = vec![message.clone()];
-    keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
+    save(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
     let pending = store.pending(9).await?;
     assert_eq!(pending, [(soon.clone(), message.clone()), (later.clone(), message.clone())]);
     assert_eq!(store.pending(1).await?.len(), 1);
     assert_eq!(store.last_attempted("log", "l").await?, None);
 
-    let former = hold(&*store, 1).await?;
-    let token = hold(&*store, 2).await?;
+    let former = acquire_lease(&*store, 1).await?;
+    let token = acquire_lease(&*store, 2).await?;
     let (after, attempt) = soon.after(at(6), at(7), &Outcome::Accepted(Some(204)), 0.5);
     assert!(!store.record_attempt(&former, &soon, &after, &attempt).await?);
     assert!(store.record_attempt(&token, &soon, &after, &attempt).await?);
@@ -176,27 +177,27 @@ pub async fn a_try_is_kept_by_whoever_has_the_duty(store: Arc<dyn RunStore>) -> 
     assert!(store.record_attempt(&token, &after, &gone, &attempt).await?);
     assert_eq!(store.pending(9).await?, []);
     assert_eq!(store.attempts(later.id).await?.len(), 2);
-    // A replay comes with a change.
+    // A replay is stored by a commit.
     let replayed = gone.replayed(at(30));
-    keep(&*store, AlertRecords { deliveries: vec![replayed.clone()], ..AlertRecords::default() })
+    save(&*store, AlertRecords { deliveries: vec![replayed.clone()], ..AlertRecords::default() })
         .await?;
     assert_eq!(store.pending(9).await?[0].0, replayed);
     Ok(())
 }
 
-/// Watchers hear of a try: who shows deliveries looks again.
-pub async fn a_try_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
+/// Recording an attempt moves the watch.
+pub async fn an_attempt_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     let message = message("one", 0);
     let delivery = Delivery::new(message.id, "log", "", false, at(0));
     let (messages, deliveries) = (vec![message], vec![delivery.clone()]);
-    keep(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
-    let token = hold(&*store, 1).await?;
+    save(&*store, AlertRecords { messages, deliveries, ..AlertRecords::default() }).await?;
+    let token = acquire_lease(&*store, 1).await?;
     let mut watch = store.watch();
     watch.mark_unchanged();
     let (after, attempt) = delivery.after(at(1), at(2), &Outcome::Accepted(None), 0.5);
     assert!(store.record_attempt(&token, &delivery, &after, &attempt).await?);
-    let patience = std::time::Duration::from_secs(5);
-    let told = tokio::time::timeout(patience, watch.changed()).await;
-    assert!(matches!(told, Ok(Ok(()))));
+    let limit = std::time::Duration::from_secs(5);
+    let moved = tokio::time::timeout(limit, watch.changed()).await;
+    assert!(matches!(moved, Ok(Ok(()))));
     Ok(())
 }

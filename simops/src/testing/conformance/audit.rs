@@ -16,7 +16,7 @@ async fn write_rows(store: &dyn RunStore, rows: usize) -> Result<()> {
     Ok(())
 }
 
-/// Newest first, some left out, and the count of all there are.
+/// Pages are newest first, start after an offset, and contain the total count.
 pub async fn audit_rows_are_paged_newest_first(store: Arc<dyn RunStore>) -> Result<()> {
     write_rows(&*store, 5).await?;
     for (limit, offset, expected) in [
@@ -34,8 +34,8 @@ pub async fn audit_rows_are_paged_newest_first(store: Arc<dyn RunStore>) -> Resu
     Ok(())
 }
 
-/// Oldest first, from a row on.
-pub async fn audit_rows_are_read_on_oldest_first(store: Arc<dyn RunStore>) -> Result<()> {
+/// Rows after an id are read oldest first.
+pub async fn audit_rows_are_read_oldest_first_from_an_id(store: Arc<dyn RunStore>) -> Result<()> {
     write_rows(&*store, 5).await?;
     for (after, limit, expected) in
         [(0, 2, vec![1, 2]), (2, 10, vec![3, 4, 5]), (5, 10, vec![]), (99, 10, vec![])]
@@ -46,7 +46,7 @@ pub async fn audit_rows_are_read_on_oldest_first(store: Arc<dyn RunStore>) -> Re
     Ok(())
 }
 
-/// What is read back hashes to what was written, whatever the values.
+/// The hash chain of the stored rows verifies for any values.
 pub async fn the_stored_trail_verifies(store: Arc<dyn RunStore>) -> Result<()> {
     let values = [
         json!(null),

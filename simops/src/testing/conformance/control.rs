@@ -1,4 +1,4 @@
-//! Control state, and all that one commit changes with it.
+//! Control state, and everything that one commit changes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::store::{ActivityScope, Commit, EventFilter, RunStore, World};
 use crate::usage::DayTotals;
 use crate::{ErrorKind, Result};
 
-/// A new store has generation 0 and nothing else, and answers a ping.
+/// A new store has generation 0 and no data, and responds to a ping.
 pub async fn a_new_store_is_empty(store: Arc<dyn RunStore>) -> Result<()> {
     assert_eq!(store.load().await?, ControlState::default());
     assert_eq!(store.idempotency_record("key").await?, None);
@@ -34,8 +34,8 @@ pub async fn a_new_store_is_empty(store: Arc<dyn RunStore>) -> Result<()> {
     Ok(())
 }
 
-/// State, registry row, audit rows, events and answer appear together.
-pub async fn a_commit_shows_everything_it_carries(store: Arc<dyn RunStore>) -> Result<()> {
+/// The state, run record, audit rows, events and idempotency record are stored together.
+pub async fn a_commit_stores_all_of_its_parts(store: Arc<dyn RunStore>) -> Result<()> {
     let mut change = change(&store.load().await?);
     change.next.gate_generation = 1;
     change.next.production_mark = true;
@@ -58,7 +58,7 @@ pub async fn a_commit_shows_everything_it_carries(store: Arc<dyn RunStore>) -> R
     Ok(())
 }
 
-/// A commit on a generation that has passed, or is still to come, leaves nothing behind.
+/// A commit on a past or future generation stores nothing.
 pub async fn a_commit_on_another_generation_changes_nothing(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
@@ -78,8 +78,8 @@ pub async fn a_commit_on_another_generation_changes_nothing(
     assert_nothing_refused(&*store).await
 }
 
-/// A commit whose idempotency key has an answer leaves nothing behind.
-pub async fn a_commit_under_an_answered_key_changes_nothing(
+/// A commit whose idempotency key has a record stores nothing.
+pub async fn a_commit_with_a_used_idempotency_key_changes_nothing(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
     let (key, first) = answer("key", json!("first"));
@@ -105,7 +105,7 @@ async fn assert_nothing_refused(store: &dyn RunStore) -> Result<()> {
     Ok(())
 }
 
-/// Whoever decides on a generation first wins; the others are told and change nothing.
+/// The first commit on a generation succeeds; the others conflict and store nothing.
 pub async fn of_concurrent_commits_on_one_generation_one_is_done(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
@@ -130,10 +130,8 @@ pub async fn of_concurrent_commits_on_one_generation_one_is_done(
     Ok(())
 }
 
-/// Whoever is outdated and decides anew gets through; no commit is lost, the trail has no gap.
-pub async fn concurrent_commits_that_decide_anew_are_all_done(
-    store: Arc<dyn RunStore>,
-) -> Result<()> {
+/// Commits that are retried after a conflict all succeed; the audit trail has no gap.
+pub async fn concurrent_commits_that_retry_all_succeed(store: Arc<dyn RunStore>) -> Result<()> {
     let mut rivals = Vec::new();
     for _ in 0..8 {
         let store = Arc::clone(&store);
@@ -157,8 +155,8 @@ pub async fn concurrent_commits_that_decide_anew_are_all_done(
     Ok(())
 }
 
-/// The state's run is looked up by `SIMULATION_RUN_ID`, in its latest form.
-pub async fn the_run_shown_is_the_one_that_the_setting_names(
+/// The state contains the latest record of the run named by `SIMULATION_RUN_ID`.
+pub async fn the_current_run_is_the_one_that_the_setting_names(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
     commit_run(&*store, &run("run-1")).await?;
@@ -181,7 +179,7 @@ pub async fn the_run_shown_is_the_one_that_the_setting_names(
     Ok(())
 }
 
-/// Even if a rule failed, a store keeps no two runs that have not ended.
+/// The store itself refuses a second open run.
 pub async fn a_second_open_run_is_refused(store: Arc<dyn RunStore>) -> Result<()> {
     let first = commit_run(&*store, &run("run-1")).await?;
     let mut second = change(&first.next);

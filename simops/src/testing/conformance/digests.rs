@@ -36,15 +36,13 @@ fn draft(slug: &str, anchor_date: Date, status: DigestStatus) -> Digest {
     }
 }
 
-/// With its audit row or not at all; every field of it.
-pub async fn a_digest_is_kept_by_the_commit_that_carries_it(
-    store: Arc<dyn RunStore>,
-) -> Result<()> {
+/// A digest is stored with its commit, in all fields, or not at all.
+pub async fn a_digest_is_stored_by_its_commit(store: Arc<dyn RunStore>) -> Result<()> {
     let kept = draft("a", day(), DigestStatus::Draft);
     let change = commit(&*store, |change| change.digest = Some(kept.clone())).await?;
     assert_eq!(store.digest("a").await?, Some(kept.clone()));
     assert_eq!(store.digest("b").await?, None);
-    // The same change again is outdated, and so is what it carries.
+    // The same commit again conflicts, and its digest is not stored.
     let mut late = change;
     late.digest = Some(draft("b", day(), DigestStatus::Draft));
     store.commit(&late, None).await?;
@@ -55,7 +53,7 @@ pub async fn a_digest_is_kept_by_the_commit_that_carries_it(
     Ok(())
 }
 
-/// By date in the order in which they were made; newest first in pages, of any status or of one.
+/// Digests of a date are listed in the order of creation; pages are newest first, for any or one status.
 pub async fn digests_are_listed_by_date_and_status(store: Arc<dyn RunStore>) -> Result<()> {
     let yesterday = day().yesterday().unwrap_or(day());
     for (slug, anchor, status) in [
@@ -95,8 +93,8 @@ fn report(run_id: &str, ended: i64, text: &str) -> StoredReport {
     }
 }
 
-/// Of each end once, however many write it at once; the first stays.
-pub async fn a_report_of_an_end_is_kept_once(store: Arc<dyn RunStore>) -> Result<()> {
+/// One report is stored per end of a run, also with concurrent writers; the first one stays.
+pub async fn a_report_is_stored_once_per_end(store: Arc<dyn RunStore>) -> Result<()> {
     let first = report("run", 1, "first");
     assert!(store.put_report(&first).await?);
     assert!(!store.put_report(&report("run", 1, "second")).await?);
@@ -112,15 +110,15 @@ pub async fn a_report_of_an_end_is_kept_once(store: Arc<dyn RunStore>) -> Result
         let report = report("run", 2, &writer.to_string());
         tokio::spawn(async move { store.put_report(&report).await })
     });
-    let mut kept = 0;
+    let mut stored = 0;
     for writer in writers.collect::<Vec<_>>() {
-        kept += i32::from(joined(writer).await??);
+        stored += i32::from(joined(writer).await??);
     }
-    assert_eq!(kept, 1);
+    assert_eq!(stored, 1);
     Ok(())
 }
 
-/// Ended and without a report of that end, oldest end first.
+/// Ended runs without a report of that end are listed, oldest end first.
 pub async fn runs_without_a_report_are_found(store: Arc<dyn RunStore>) -> Result<()> {
     for (name, ended) in [("a", 30), ("b", 10), ("c", 20)] {
         commit_run(&*store, &run(name).ended(at(ended), EndedBy::Operator, "done")).await?;
@@ -133,7 +131,7 @@ pub async fn runs_without_a_report_are_found(store: Arc<dyn RunStore>) -> Result
     assert_eq!(missing(10).await?, ["b", "c", "a"]);
     assert_eq!(missing(1).await?, ["b"]);
     store.put_report(&report("c", 20, "")).await?;
-    // Of another end than the one that the registry names.
+    // This report belongs to another end than the one in the registry.
     store.put_report(&report("b", 5, "")).await?;
     assert_eq!(missing(10).await?, ["b", "a"]);
     Ok(())

@@ -22,7 +22,7 @@ fn named(run_id: Option<&str>, event_type: &str, description: &str) -> NewEvent 
     NewEvent { description: description.to_owned(), ..event(run_id, event_type) }
 }
 
-/// Later events have greater ids; every field is kept.
+/// Later events have greater ids; every field is stored.
 pub async fn events_are_appended_in_order(store: Arc<dyn RunStore>) -> Result<()> {
     let full = NewEvent {
         description: "an agent voted".to_owned(),
@@ -51,7 +51,7 @@ pub async fn events_are_appended_in_order(store: Arc<dyn RunStore>) -> Result<()
     Ok(())
 }
 
-/// A uid is stored once, whether it is repeated later or in the same call.
+/// An event is stored once per uid, whether it is repeated later or in the same call.
 pub async fn an_event_is_appended_once(store: Arc<dyn RunStore>) -> Result<()> {
     let (first, second) = (event(Some("run"), "a"), event(Some("run"), "b"));
     store.append(std::slice::from_ref(&first)).await?;
@@ -66,7 +66,7 @@ pub async fn an_event_is_appended_once(store: Arc<dyn RunStore>) -> Result<()> {
     Ok(())
 }
 
-/// By run, by type, by both, before a place.
+/// Events are filtered by run, by type, by both, and before an id.
 pub async fn events_are_filtered_by_run_and_type(store: Arc<dyn RunStore>) -> Result<()> {
     store
         .append(&[
@@ -100,7 +100,7 @@ pub async fn events_are_filtered_by_run_and_type(store: Arc<dyn RunStore>) -> Re
     Ok(())
 }
 
-/// Later than one time, not later than another, alone and together with run and type.
+/// Events are filtered by a lower and an upper time, alone and combined with run and type.
 pub async fn events_are_filtered_by_time(store: Arc<dyn RunStore>) -> Result<()> {
     let timed = |seconds: i64, event_type: &str| NewEvent {
         created_at: at(seconds),
@@ -136,7 +136,7 @@ pub async fn events_are_filtered_by_time(store: Arc<dyn RunStore>) -> Result<()>
     Ok(())
 }
 
-/// Pages follow each other without gap or repetition, also while events are appended.
+/// Pages have no gaps or duplicates, also while events are appended.
 pub async fn pages_of_events_show_each_once(store: Arc<dyn RunStore>) -> Result<()> {
     for number in 0..5 {
         store.append(&[named(Some("run"), "work", &number.to_string())]).await?;
@@ -156,7 +156,7 @@ pub async fn pages_of_events_show_each_once(store: Arc<dyn RunStore>) -> Result<
     Ok(())
 }
 
-/// An id that was never given.
+/// An unknown id has no event.
 pub async fn an_unknown_event_is_none(store: Arc<dyn RunStore>) -> Result<()> {
     store.append(&[event(None, "work")]).await?;
     for id in [i64::MIN, -1, 0, 1_000_000, i64::MAX] {
@@ -174,7 +174,7 @@ fn mixed() -> Vec<NewEvent> {
         checkpoint(event(Some("one"), "trade")),
         checkpoint(event(Some("one"), "work")),
         event(Some("one"), "work"),
-        event(Some("one"), "work").with("runtime", json!({ "mode": "unheard of" })),
+        event(Some("one"), "work").with("runtime", json!({ "mode": "unknown" })),
         event(Some("two"), "work"),
         event(None, "work"),
     ]
@@ -184,7 +184,7 @@ fn count(event_type: &str, mode: Option<RuntimeMode>, count: i64) -> EventCount 
     EventCount { event_type: event_type.to_owned(), mode, count }
 }
 
-/// Sorted by type and mode; only the run's own.
+/// Only the run's events are counted, sorted by type and mode.
 pub async fn events_of_a_run_are_counted_by_type_and_mode(store: Arc<dyn RunStore>) -> Result<()> {
     let events = mixed();
     store.append(&events[..3]).await?;
@@ -204,7 +204,7 @@ pub async fn events_of_a_run_are_counted_by_type_and_mode(store: Arc<dyn RunStor
     Ok(())
 }
 
-/// Of any run or none, from that time on.
+/// Events of any run or none are counted from that time on.
 pub async fn events_since_a_time_are_counted(store: Arc<dyn RunStore>) -> Result<()> {
     let mut events = mixed();
     for (seconds, event) in (0..).zip(&mut events) {
@@ -223,7 +223,7 @@ pub async fn events_since_a_time_are_counted(store: Arc<dyn RunStore>) -> Result
     Ok(())
 }
 
-/// No append is lost or torn apart, each keeps its order, and the counts agree with the log.
+/// No append is lost or interleaved, each keeps its order, and the counts match the log.
 pub async fn concurrent_appends_are_all_kept(store: Arc<dyn RunStore>) -> Result<()> {
     let mut writers = Vec::new();
     for writer in 0..16 {

@@ -1,4 +1,4 @@
-//! Several handles on one content, as several processes have them.
+//! Several handles to the same content, as in several processes.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::store::{
 };
 use crate::{Error, Result};
 
-/// Normally far sooner; the deadline only ends a case that failed.
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
+/// Limit for a notification to arrive; normally far sooner.
+const NOTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A write that has returned is seen by every handle.
+/// Every handle sees a write once it has returned.
 pub async fn another_handle_sees_what_was_written<B: StoreBuilder>(builder: &B) -> Result<()> {
     let (one, guard) = builder.build().await?;
     let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
     for number in 1..=5 {
-        let written = commit(&one, |change| change.events = vec![event(None, "told")]).await?;
+        let written = commit(&one, |change| change.events = vec![event(None, "written")]).await?;
         assert_eq!(other.load().await?, written.next);
         assert_eq!(other.audit(100, 0).await?.count, number * 2 - 1);
         let written = commit(&other, |_| {}).await?;
@@ -31,42 +31,44 @@ pub async fn another_handle_sees_what_was_written<B: StoreBuilder>(builder: &B) 
     Ok(())
 }
 
-/// A watch moves by what another handle writes, and what it tells of is there to be read.
-pub async fn another_handle_is_told_of_changes<B: StoreBuilder>(builder: &B) -> Result<()> {
+/// The watched revision moves after another handle's write, which can then be read.
+pub async fn another_handle_is_notified_of_changes<B: StoreBuilder>(builder: &B) -> Result<()> {
     let (one, guard) = builder.build().await?;
     let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
     let mut watch = other.watch();
     commit(&one, |_| {}).await?;
-    until_told(&mut watch, async || Ok(other.load().await?.generation == 1)).await?;
+    wait_until(&mut watch, async || Ok(other.load().await?.generation == 1)).await?;
     one.report(&host("host", 0)).await?;
-    until_told(&mut watch, async || Ok(other.hosts(at(0)).await?.len() == 1)).await?;
+    wait_until(&mut watch, async || Ok(other.hosts(at(0)).await?.len() == 1)).await?;
     let epoch = one.request_epoch(at(0)).await?;
-    until_told(&mut watch, async || Ok(other.epoch(epoch).await?.is_some())).await?;
+    wait_until(&mut watch, async || Ok(other.epoch(epoch).await?.is_some())).await?;
     one.claim_epoch(epoch, "host").await?;
-    until_told(&mut watch, async || Ok(other.requested_epochs(at(0)).await?.is_empty())).await?;
+    wait_until(&mut watch, async || Ok(other.requested_epochs(at(0)).await?.is_empty())).await?;
     Ok(())
 }
 
-/// Looks whenever the watch moves, and only then, until `there`.
-async fn until_told(
+/// Checks `condition` each time the watch moves, until it is true.
+async fn wait_until(
     watch: &mut watch::Receiver<u64>,
-    there: impl AsyncFn() -> Result<bool>,
+    condition: impl AsyncFn() -> Result<bool>,
 ) -> Result<()> {
-    let told = async {
+    let waiting = async {
         loop {
             let moved = watch.changed().await;
             moved.map_err(|_| Error::internal("the watch has ended"))?;
-            if there().await? {
+            if condition().await? {
                 return Ok(());
             }
         }
     };
-    let late = |_| Error::internal("a change was never told");
-    tokio::time::timeout(TOLD_WITHIN, told).await.map_err(late)?
+    let late = |_| Error::internal("the watch did not report a change");
+    tokio::time::timeout(NOTIFY_TIMEOUT, waiting).await.map_err(late)?
 }
 
-/// Decisions of two handles on one generation exclude each other.
-pub async fn handles_do_not_outdate_each_other_unseen<B: StoreBuilder>(builder: &B) -> Result<()> {
+/// Of two commits on one generation through different handles, one conflicts.
+pub async fn conflicting_commits_of_two_handles_are_detected<B: StoreBuilder>(
+    builder: &B,
+) -> Result<()> {
     let (one, guard) = builder.build().await?;
     let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
     for _ in 0..20 {
@@ -80,7 +82,7 @@ pub async fn handles_do_not_outdate_each_other_unseen<B: StoreBuilder>(builder: 
     Ok(())
 }
 
-/// Closing a store loses nothing.
+/// Closing and reopening a store loses nothing.
 pub async fn what_was_written_survives_reopening<B: StoreBuilder>(builder: &B) -> Result<()> {
     let (store, guard) = builder.build().await?;
     let epoch = store.request_epoch(at(0)).await?;

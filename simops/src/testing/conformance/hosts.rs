@@ -1,4 +1,4 @@
-//! What hosts report of themselves.
+//! Reports of hosts.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ async fn names(store: &dyn RunStore, since: i64) -> Result<Vec<String>> {
     Ok(store.hosts(at(since)).await?.into_iter().map(|host| host.id).collect())
 }
 
-/// Every field is that of the latest report.
+/// Every field is taken from the latest report.
 pub async fn a_report_replaces_the_one_before(store: Arc<dyn RunStore>) -> Result<()> {
     store.report(&host("host", 0)).await?;
     let states = [HostState::Idle, HostState::Running, HostState::Quiescing, HostState::Paused];
@@ -31,7 +31,7 @@ pub async fn a_report_replaces_the_one_before(store: Arc<dyn RunStore>) -> Resul
     Ok(())
 }
 
-/// A host that reported at that very time is in.
+/// A host that reported at exactly that time is included.
 pub async fn hosts_are_listed_by_name_since_a_time(store: Arc<dyn RunStore>) -> Result<()> {
     for (id, seen) in [("c", 10), ("a", 20), ("B", 30), ("d", 9)] {
         store.report(&host(id, seen)).await?;
@@ -41,8 +41,8 @@ pub async fn hosts_are_listed_by_name_since_a_time(store: Arc<dyn RunStore>) -> 
     Ok(())
 }
 
-/// A host that has left is gone; leaving again is no fault.
-pub async fn a_host_that_leaves_is_forgotten(store: Arc<dyn RunStore>) -> Result<()> {
+/// A host that left is no longer listed; leaving again is not an error.
+pub async fn a_host_that_leaves_is_removed(store: Arc<dyn RunStore>) -> Result<()> {
     store.report(&host("stays", 0)).await?;
     store.report(&host("leaves", 0)).await?;
     store.leave("leaves").await?;
@@ -51,8 +51,8 @@ pub async fn a_host_that_leaves_is_forgotten(store: Arc<dyn RunStore>) -> Result
     Ok(())
 }
 
-/// Those seen before the time go, one seen at that time stays.
-pub async fn silent_hosts_are_forgotten(store: Arc<dyn RunStore>) -> Result<()> {
+/// Hosts last seen before the time are deleted; one seen at exactly that time stays.
+pub async fn hosts_without_recent_reports_are_deleted(store: Arc<dyn RunStore>) -> Result<()> {
     for (id, seen) in [("old", 9), ("at", 10), ("new", 11)] {
         store.report(&host(id, seen)).await?;
     }

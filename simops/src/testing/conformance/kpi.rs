@@ -1,4 +1,4 @@
-//! What visitors do, and the sums kept of it.
+//! KPI events of visitors, and the sums per day.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::kpi::{DaySums, Kind, KpiEvent};
 use crate::store::{KpiStore, RunStore};
 use crate::{Error, Result};
 
-/// An event of a visitor, so many days after the first one.
+/// An event of a visitor, `days` days after the fixed start.
 pub(super) fn event(kind: Kind, visitor: &str, days: i64) -> KpiEvent {
     let occurred_at = at(0) + SignedDuration::from_hours(24 * days);
     KpiEvent {
@@ -40,15 +40,15 @@ async fn sums(store: &dyn KpiStore, days: i64) -> Result<DaySums> {
     Ok(store.kpi_days(day, day).await?.remove(&day).unwrap_or_default())
 }
 
-/// The kept sums are those of the plain definition, and so says the store's own recount.
+/// Checks that the stored sums equal those of the reference definition and the store's own recount.
 async fn check(store: &dyn KpiStore, recorded: &[KpiEvent]) -> Result<()> {
-    let mut plain = Recounter::default();
+    let mut reference = Recounter::default();
     let mut uids = BTreeSet::new();
     for event in recorded.iter().filter(|event| uids.insert(event.uid)) {
-        plain.count(event.kind, event.visitor, event.day());
+        reference.count(event.kind, event.visitor, event.day());
     }
     let kept = store.kpi_days(Date::MIN, Date::MAX).await?;
-    assert_eq!(kept, plain.days());
+    assert_eq!(kept, reference.days());
     let recount = store.recount_kpi().await?;
     assert_eq!((recount.events, recount.wrong_steps), (uids.len() as u64, 0));
     assert_eq!(recount.counted, kept);
@@ -56,7 +56,7 @@ async fn check(store: &dyn KpiStore, recorded: &[KpiEvent]) -> Result<()> {
     Ok(())
 }
 
-/// Events and distinct visitors of each kind, sharers by any of three ways, viewers by either of two.
+/// Counts events and distinct visitors by kind, visitors who shared in any way, and viewers.
 pub async fn a_day_is_summed_by_kind_and_visitor(store: Arc<dyn RunStore>) -> Result<()> {
     let events = [
         event(Kind::LandingView, "visitor-1", 0),
@@ -79,20 +79,20 @@ pub async fn a_day_is_summed_by_kind_and_visitor(store: Arc<dyn RunStore>) -> Re
     check(&*store, &events).await
 }
 
-/// However often and wherever an event is sent, it counts once.
+/// An event counts once, however often it is sent.
 pub async fn an_event_of_a_visitor_counts_once(store: Arc<dyn RunStore>) -> Result<()> {
     let (one, two) = (event(Kind::LandingView, "visitor-1", 0), event(Kind::LandingView, "v-2", 0));
     assert_eq!(store.record_kpi(&[one.clone(), one.clone()]).await?, 1);
     assert_eq!(store.record_kpi(&[one.clone(), two.clone(), one.clone()]).await?, 1);
     assert_eq!(store.record_kpi(&[]).await?, 0);
-    // The first one stands, also for its day.
+    // The first event with a uid determines the day.
     let other = KpiEvent { uid: one.uid, ..event(Kind::ReplayStart, "visitor-9", 3) };
     assert_eq!(store.record_kpi(&[other]).await?, 0);
     check(&*store, &[one, two]).await
 }
 
-/// A viewer who is one again 1 or 7 days later has returned, whichever day was told first.
-pub async fn late_events_complete_returns_both_ways(store: Arc<dyn RunStore>) -> Result<()> {
+/// A viewer who views again 1 or 7 days later has returned, whichever day is recorded first.
+pub async fn late_events_count_returns_in_both_directions(store: Arc<dyn RunStore>) -> Result<()> {
     let mut all = Vec::new();
     for (days, kind) in [(8, Kind::ReplayStart), (0, Kind::RunDetailView), (7, Kind::ReplayStart)] {
         all.push(event(kind, "visitor-1", days));
@@ -100,7 +100,7 @@ pub async fn late_events_complete_returns_both_ways(store: Arc<dyn RunStore>) ->
     }
     assert_eq!(sums(&*store, 0).await?.returned, [0, 1]);
     assert_eq!(sums(&*store, 7).await?.returned, [1, 0]);
-    // What makes no viewer makes no return.
+    // An event that is not a view is not a return.
     all.push(event(Kind::LandingView, "visitor-1", 1));
     store.record_kpi(&all[3..]).await?;
     assert_eq!(sums(&*store, 0).await?.returned, [0, 1]);
@@ -111,7 +111,7 @@ pub async fn late_events_complete_returns_both_ways(store: Arc<dyn RunStore>) ->
     check(&*store, &all).await
 }
 
-/// Both ends of a range are in it; days without events are not.
+/// Both ends of a range are included; days without events are not listed.
 pub async fn days_are_listed_within_a_range(store: Arc<dyn RunStore>) -> Result<()> {
     let events: Vec<_> =
         [-2, -1, 1, 2].map(|days| event(Kind::LandingView, "visitor-1", days)).into();
@@ -121,14 +121,14 @@ pub async fn days_are_listed_within_a_range(store: Arc<dyn RunStore>) -> Result<
     Ok(())
 }
 
-/// One visitor on neighbouring days at once: the two see each other.
+/// Events of one visitor on related days, recorded concurrently, count as returns.
 pub async fn concurrent_days_of_a_visitor_see_each_other(store: Arc<dyn RunStore>) -> Result<()> {
     let mut all = Vec::new();
     let mut writers = Vec::new();
     for round in 0..12 {
         let visitor = |number: i64| format!("visitor-{round}-{number}");
         for days in [0, 1, 7, 8] {
-            // In opposite orders, which must not make them wait for each other for ever.
+            // Opposite orders must not cause a deadlock.
             let mut batch: Vec<_> =
                 (0..4).map(|number| event(Kind::RunDetailView, &visitor(number), days)).collect();
             if days % 2 == 1 {
@@ -146,10 +146,10 @@ pub async fn concurrent_days_of_a_visitor_see_each_other(store: Arc<dyn RunStore
     check(&*store, &all).await
 }
 
-/// A small generator of repeatable chance.
-pub(super) struct Chance(pub(super) u64);
+/// A small random number generator with a fixed seed.
+pub(super) struct SeededRng(pub(super) u64);
 
-impl Chance {
+impl SeededRng {
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -158,20 +158,20 @@ impl Chance {
     }
 }
 
-pub(super) fn random_batches(chance: &mut Chance, batches: u64) -> Vec<Vec<KpiEvent>> {
+pub(super) fn random_batches(rng: &mut SeededRng, batches: u64) -> Vec<Vec<KpiEvent>> {
     let mut sent: Vec<KpiEvent> = Vec::new();
     (0..batches)
         .map(|_| {
             let mut batch = Vec::new();
-            for _ in 0..chance.below(30) {
-                // Some are sent again.
-                let again = chance.below(sent.len() as u64 + 4) as usize;
-                let kind = Kind::ALL[chance.below(13) as usize];
-                let visitor = format!("visitor-{}", chance.below(25));
-                let days = chance.below(20) as i64 - 10;
-                let fresh = event(kind, &visitor, days);
-                let event = sent.get(again).filter(|_| chance.0.is_multiple_of(5)).cloned();
-                batch.push(event.unwrap_or(fresh));
+            for _ in 0..rng.below(30) {
+                // Some events are sent again.
+                let again = rng.below(sent.len() as u64 + 4) as usize;
+                let kind = Kind::ALL[rng.below(13) as usize];
+                let visitor = format!("visitor-{}", rng.below(25));
+                let days = rng.below(20) as i64 - 10;
+                let new = event(kind, &visitor, days);
+                let event = sent.get(again).filter(|_| rng.0.is_multiple_of(5)).cloned();
+                batch.push(event.unwrap_or(new));
                 sent.extend(batch.last().cloned());
             }
             batch
@@ -179,14 +179,14 @@ pub(super) fn random_batches(chance: &mut Chance, batches: u64) -> Vec<Vec<KpiEv
         .collect()
 }
 
-/// Any order, duplicates, lateness and concurrency come to what the plain definition says.
+/// The sums equal the reference definition for any order, duplicates, late and concurrent events.
 pub async fn a_random_history_sums_as_the_plain_recount_does(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
-    let mut chance = Chance(0x5eed_0f51_3095_1234);
+    let mut rng = SeededRng(0x5eed_0f51_3095_1234);
     let mut all = Vec::new();
     for _ in 0..6 {
-        let batches = random_batches(&mut chance, 12);
+        let batches = random_batches(&mut rng, 12);
         let mut writers = Vec::new();
         for batch in batches {
             all.extend(batch.clone());
@@ -203,14 +203,14 @@ pub async fn a_random_history_sums_as_the_plain_recount_does(
     check(&*store, &all).await
 }
 
-/// Two handles record in turns and at once, the same events too.
+/// Two handles record events alternately and concurrently, including the same events.
 pub async fn handles_count_a_visitors_events_together<B: StoreBuilder>(builder: &B) -> Result<()> {
     let (one, guard) = builder.build().await?;
     let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
-    let mut chance = Chance(0x0123_4567_89ab_cdef);
+    let mut rng = SeededRng(0x0123_4567_89ab_cdef);
     let mut all = Vec::new();
-    for batch in random_batches(&mut chance, 40) {
-        match chance.below(4) {
+    for batch in random_batches(&mut rng, 40) {
+        match rng.below(4) {
             0 => drop(one.record_kpi(&batch).await?),
             1 => drop(other.record_kpi(&batch).await?),
             2 => {

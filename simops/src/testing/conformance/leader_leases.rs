@@ -1,4 +1,4 @@
-//! What one process at a time does for all.
+//! Leader leases.
 
 use std::sync::Arc;
 
@@ -8,50 +8,52 @@ use super::joined;
 use crate::Result;
 use crate::store::{LeaderLease, RunStore};
 
-fn held(name: &str, fence: u64, renewals: u64) -> LeaderLease {
+fn lease(name: &str, fence: u64, renewals: u64) -> LeaderLease {
     LeaderLease { name: name.to_owned(), holder: Some(Uuid::now_v7()), fence, renewals }
 }
 
-/// Nobody has a duty at first; then every field of who has it is kept, also that nobody does.
-pub async fn a_tenure_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
+/// There is no lease at first; then every field is stored, also a missing holder.
+pub async fn a_leader_lease_is_stored(store: Arc<dyn RunStore>) -> Result<()> {
     assert_eq!(store.leader_lease("timers").await?, None);
-    let (one, other) = (held("timers", 1, 0), held("other", 7, 9));
+    let (one, other) = (lease("timers", 1, 0), lease("other", 7, 9));
     assert!(store.replace_leader_lease(None, &one).await?);
     assert!(store.replace_leader_lease(None, &other).await?);
     assert_eq!(store.leader_lease("timers").await?, Some(one.clone()));
-    let vacant = LeaderLease { holder: None, renewals: 1, ..one.clone() };
-    assert!(store.replace_leader_lease(Some(&one), &vacant).await?);
-    assert_eq!(store.leader_lease("timers").await?, Some(vacant));
+    let released = LeaderLease { holder: None, renewals: 1, ..one.clone() };
+    assert!(store.replace_leader_lease(Some(&one), &released).await?);
+    assert_eq!(store.leader_lease("timers").await?, Some(released));
     assert_eq!(store.leader_lease("other").await?, Some(other));
     Ok(())
 }
 
-/// A lease moves only from the one that was seen, in each of its fields.
-pub async fn a_tenure_that_has_moved_is_not_replaced(store: Arc<dyn RunStore>) -> Result<()> {
-    let now = held("timers", 2, 3);
+/// A lease is replaced only if every field equals the expected lease.
+pub async fn a_changed_leader_lease_is_not_replaced(store: Arc<dyn RunStore>) -> Result<()> {
+    let now = lease("timers", 2, 3);
     assert!(store.replace_leader_lease(None, &now).await?);
-    let unseen = [
+    let outdated = [
         None,
         Some(LeaderLease { holder: None, ..now.clone() }),
         Some(LeaderLease { holder: Some(Uuid::now_v7()), ..now.clone() }),
         Some(LeaderLease { fence: 1, ..now.clone() }),
         Some(LeaderLease { renewals: 2, ..now.clone() }),
     ];
-    for seen in &unseen {
-        assert!(!store.replace_leader_lease(seen.as_ref(), &held("timers", 9, 0)).await?);
+    for seen in &outdated {
+        assert!(!store.replace_leader_lease(seen.as_ref(), &lease("timers", 9, 0)).await?);
     }
     assert_eq!(store.leader_lease("timers").await?, Some(now));
     Ok(())
 }
 
-/// Of those who take a duty at once, one has it.
-pub async fn of_concurrent_takers_one_has_the_duty(store: Arc<dyn RunStore>) -> Result<()> {
+/// Of several candidates that acquire a lease at once, one succeeds.
+pub async fn of_concurrent_candidates_one_acquires_the_lease(
+    store: Arc<dyn RunStore>,
+) -> Result<()> {
     let mut seen = None;
     for fence in 1..=5 {
-        let mut takers = Vec::new();
+        let mut candidates = Vec::new();
         for _ in 0..8 {
-            let (store, seen, next) = (Arc::clone(&store), seen.clone(), held("timers", fence, 0));
-            takers.push(tokio::spawn(async move {
+            let (store, seen, next) = (Arc::clone(&store), seen.clone(), lease("timers", fence, 0));
+            candidates.push(tokio::spawn(async move {
                 Ok((
                     store.replace_leader_lease(Some(&seen).and_then(Option::as_ref), &next).await?,
                     next,
@@ -59,8 +61,8 @@ pub async fn of_concurrent_takers_one_has_the_duty(store: Arc<dyn RunStore>) -> 
             }));
         }
         let mut won = Vec::new();
-        for taker in takers {
-            let (done, next): (bool, LeaderLease) = joined::<Result<_>>(taker).await??;
+        for candidate in candidates {
+            let (done, next): (bool, LeaderLease) = joined::<Result<_>>(candidate).await??;
             won.extend(done.then_some(next));
         }
         assert_eq!(won.len(), 1);

@@ -1,6 +1,6 @@
-//! The suite that every store passes: one named case per promise of [`crate::store`].
+//! The test suite that every store passes: one named case per guarantee of [`crate::store`].
 //!
-//! Write a [`StoreBuilder`] for your store and one line:
+//! Implement [`StoreBuilder`] for your store and call [`store_conformance!`](crate::store_conformance):
 //!
 //! ```
 //! use simops::testing::{MemoryStore, StoreBuilder};
@@ -29,7 +29,6 @@
 //! ```
 
 pub mod alerts;
-pub mod answers;
 pub mod audit;
 pub mod control;
 pub mod counter_epochs;
@@ -38,6 +37,7 @@ pub mod digests;
 pub mod events;
 pub mod handles;
 pub mod hosts;
+pub mod idempotency;
 pub mod kpi;
 pub mod leader_leases;
 pub mod retention;
@@ -58,19 +58,19 @@ pub use counting::Counting;
 use crate::store::RunStore;
 use crate::{Error, Result};
 
-/// Makes stores to be tested.
+/// Creates the stores to test.
 #[async_trait]
 pub trait StoreBuilder: Send + Sync {
-    /// The store.
+    /// The type of the store.
     type Store: RunStore;
-    /// What must outlive a store: a temporary folder, a database to drop, nothing.
+    /// A resource that must outlive the store, such as a temporary directory.
     type Guard: Send + Sync;
 
-    /// A new, empty store.
+    /// Creates a new, empty store.
     async fn build(&self) -> Result<(Self::Store, Self::Guard)>;
 
-    /// Another handle on the content of the store that came with `guard`, which may be closed by
-    /// now. `None`, as given, when the content cannot be reached by a second handle.
+    /// Opens another handle to the content of the store that was created with `guard`; that store
+    /// may be closed already. `None`, the default, if a second handle is not possible.
     async fn open_again(&self, guard: &Self::Guard) -> Result<Option<Self::Store>> {
         let _ = guard;
         Ok(None)
@@ -89,17 +89,17 @@ pub async fn check<B: StoreBuilder, F: Future<Output = Result<()>>>(
     checked
 }
 
-/// Makes counters to be tested.
+/// Creates the counters to test.
 #[async_trait]
 pub trait CounterBuilder: Send + Sync {
-    /// What must outlive a counter.
+    /// A resource that must outlive the counter.
     type Guard: Send + Sync;
 
-    /// A new counter with an empty ledger.
+    /// Creates a new counter with an empty ledger.
     async fn build(&self) -> Result<(Counting, Self::Guard)>;
 }
 
-/// A store as the counter that it is.
+/// Tests a store as a counter.
 #[doc(hidden)]
 pub struct AsCounter<B>(pub B);
 
@@ -126,37 +126,37 @@ pub async fn check_counter<B: CounterBuilder, F: Future<Output = Result<()>>>(
     checked
 }
 
-/// What a case needs to go on.
+/// The value that a case needs, or an error.
 fn present<T>(value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| Error::internal("the store holds nothing where something was written"))
+    value.ok_or_else(|| Error::internal("the store has no value where one was written"))
 }
 
-/// The end of a task that a case began.
+/// The result of a task that a case spawned.
 async fn joined<T>(task: tokio::task::JoinHandle<T>) -> Result<T> {
     task.await.map_err(|error| Error::internal("a task of the case failed").with_source(error))
 }
 
 /// Tests a store: expands to one `#[tokio::test]` per case, under the case's name.
 ///
-/// Takes an expression for a [`StoreBuilder`](crate::testing::StoreBuilder). Put it into a module
-/// of its own. The crate that uses it needs `tokio` with `macros` and `rt-multi-thread`.
+/// Takes an expression for a [`StoreBuilder`](crate::testing::StoreBuilder). Call it in a module of its
+/// own. The calling crate needs `tokio` with the features `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! store_conformance {
     ($builder:expr) => {
         $crate::store_conformance! { @on_a_store $builder;
             control:
                 a_new_store_is_empty,
-                a_commit_shows_everything_it_carries,
+                a_commit_stores_all_of_its_parts,
                 a_commit_on_another_generation_changes_nothing,
-                a_commit_under_an_answered_key_changes_nothing,
+                a_commit_with_a_used_idempotency_key_changes_nothing,
                 of_concurrent_commits_on_one_generation_one_is_done,
-                concurrent_commits_that_decide_anew_are_all_done,
-                the_run_shown_is_the_one_that_the_setting_names,
+                concurrent_commits_that_retry_all_succeed,
+                the_current_run_is_the_one_that_the_setting_names,
                 a_second_open_run_is_refused;
-            answers:
-                an_answer_is_recorded_once,
-                of_concurrent_answers_to_one_key_one_is_kept,
-                answers_are_forgotten_by_age;
+            idempotency:
+                an_idempotency_record_is_stored_once,
+                of_concurrent_records_of_one_key_one_is_stored,
+                old_idempotency_records_are_deleted;
             runs:
                 every_field_of_a_run_is_kept,
                 runs_are_listed_newest_first_in_pages,
@@ -164,11 +164,11 @@ macro_rules! store_conformance {
                 an_unknown_run_is_none;
             audit:
                 audit_rows_are_paged_newest_first,
-                audit_rows_are_read_on_oldest_first,
+                audit_rows_are_read_oldest_first_from_an_id,
                 the_stored_trail_verifies;
             watching:
                 a_commit_moves_the_watch,
-                a_host_moves_the_watch_by_news_but_not_by_a_sign_of_life,
+                a_host_moves_the_watch_by_a_change_but_not_by_a_heartbeat,
                 every_step_of_an_epoch_moves_the_watch,
                 turns_events_and_usage_do_not_move_the_watch;
             events:
@@ -182,22 +182,22 @@ macro_rules! store_conformance {
                 events_since_a_time_are_counted,
                 concurrent_appends_are_all_kept;
             alerts:
-                alerts_are_kept_with_their_change,
-                an_outdated_change_brings_nothing_along,
+                alerts_are_stored_with_their_commit,
+                a_conflicting_commit_stores_no_alerts,
                 messages_are_listed_with_their_deliveries,
-                a_try_is_kept_by_whoever_has_the_duty,
-                a_try_moves_the_watch;
+                attempts_are_recorded_only_by_the_lease_holder,
+                an_attempt_moves_the_watch;
             leader_leases:
-                a_tenure_is_kept,
-                a_tenure_that_has_moved_is_not_replaced,
-                of_concurrent_takers_one_has_the_duty;
+                a_leader_lease_is_stored,
+                a_changed_leader_lease_is_not_replaced,
+                of_concurrent_candidates_one_acquires_the_lease;
             digests:
-                a_digest_is_kept_by_the_commit_that_carries_it,
+                a_digest_is_stored_by_its_commit,
                 digests_are_listed_by_date_and_status,
-                a_report_of_an_end_is_kept_once,
+                a_report_is_stored_once_per_end,
                 runs_without_a_report_are_found;
             tallies:
-                a_window_leaves_out_its_begin_and_holds_its_end,
+                a_window_excludes_its_start_and_includes_its_end,
                 events_are_tallied_by_class,
                 days_are_tallied_as_events_come,
                 events_of_a_window_are_read_in_the_order_of_time,
@@ -205,12 +205,12 @@ macro_rules! store_conformance {
             hosts:
                 a_report_replaces_the_one_before,
                 hosts_are_listed_by_name_since_a_time,
-                a_host_that_leaves_is_forgotten,
-                silent_hosts_are_forgotten;
+                a_host_that_leaves_is_removed,
+                hosts_without_recent_reports_are_deleted;
             kpi:
                 a_day_is_summed_by_kind_and_visitor,
                 an_event_of_a_visitor_counts_once,
-                late_events_complete_returns_both_ways,
+                late_events_count_returns_in_both_directions,
                 days_are_listed_within_a_range,
                 concurrent_days_of_a_visitor_see_each_other,
                 a_random_history_sums_as_the_plain_recount_does;
@@ -229,11 +229,11 @@ macro_rules! store_conformance {
                 rows_are_listed_in_pages,
                 calls_of_a_window_are_tallied_by_class;
             retention:
-                old_events_are_deleted_in_parts_and_stay_counted,
-                old_calls_are_deleted_in_parts_and_stay_summed,
-                old_visits_are_deleted_in_parts_and_stay_summed,
-                a_log_whose_rows_are_all_old_keeps_its_last_place,
-                rebuilding_keeps_what_was_counted_of_old_rows;
+                old_events_are_deleted_in_batches_and_stay_counted,
+                old_calls_are_deleted_in_batches_and_stay_summed,
+                old_visits_are_deleted_in_batches_and_stay_summed,
+                an_emptied_log_continues_its_ids,
+                rebuilding_keeps_the_sums_of_deleted_rows;
             counter_epochs:
                 a_counter_epoch_is_kept,
                 of_concurrent_epoch_changes_one_succeeds,
@@ -242,29 +242,29 @@ macro_rules! store_conformance {
                 leases_are_transferred_once,
                 the_allotment_of_an_outdated_client_counts;
             worlds:
-                an_epoch_is_asked_for_claimed_and_finished,
-                an_epoch_that_fails_says_why,
+                an_epoch_is_requested_claimed_and_finished,
+                a_failed_epoch_stores_its_reason,
                 of_concurrent_claims_one_wins,
                 only_an_epoch_that_is_being_built_can_end,
-                epochs_asked_for_lately_are_listed_oldest_first,
-                old_epochs_are_forgotten_but_for_the_newest_and_the_shown,
+                recent_epoch_requests_are_listed_oldest_first,
+                old_epochs_are_deleted_except_the_newest_and_the_current,
                 an_unknown_epoch_is_an_empty_world,
                 a_turn_changes_documents_and_events_together,
                 a_turn_of_an_older_gate_is_stale,
                 a_turn_in_another_epoch_is_stale,
-                a_turn_on_a_moved_version_is_stale,
+                a_turn_on_another_version_is_stale,
                 of_concurrent_turns_on_one_version_one_is_done;
             values:
-                odd_text_is_kept,
+                unusual_text_is_preserved,
                 times_are_kept_to_the_microsecond,
-                great_integers_are_kept,
-                json_is_kept_to_the_last_bit;
+                large_integers_are_preserved,
+                json_is_preserved_exactly;
         }
         $crate::store_conformance! { @on_a_builder $builder;
             handles:
                 another_handle_sees_what_was_written,
-                another_handle_is_told_of_changes,
-                handles_do_not_outdate_each_other_unseen,
+                another_handle_is_notified_of_changes,
+                conflicting_commits_of_two_handles_are_detected,
                 what_was_written_survives_reopening;
             kpi:
                 handles_count_a_visitors_events_together;
@@ -290,8 +290,8 @@ macro_rules! store_conformance {
 
 /// Tests a counter: expands to one `#[tokio::test]` per case, under the case's name.
 ///
-/// Takes an expression for a [`CounterBuilder`](crate::testing::CounterBuilder). Stores are counters,
-/// too: [`store_conformance!`](crate::store_conformance) includes this suite.
+/// Takes an expression for a [`CounterBuilder`](crate::testing::CounterBuilder). Stores are counters as
+/// well, so [`store_conformance!`](crate::store_conformance) includes this suite.
 #[macro_export]
 macro_rules! counter_conformance {
     ($builder:expr) => {

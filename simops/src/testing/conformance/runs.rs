@@ -7,7 +7,7 @@ use crate::Result;
 use crate::run::{EndedBy, RunClass, RunMode, RunRecord};
 use crate::store::RunStore;
 
-/// A row comes back as it was written.
+/// Every field is read as it was written.
 pub async fn every_field_of_a_run_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
     let text = |text: &str| Some(text.to_owned());
     let full = RunRecord {
@@ -53,30 +53,30 @@ pub async fn every_field_of_a_run_is_kept(store: Arc<dyn RunStore>) -> Result<()
     Ok(())
 }
 
-/// Pages follow each other without gap or repetition, newest start first.
+/// Pages are newest first, without gaps or duplicates.
 pub async fn runs_are_listed_newest_first_in_pages(store: Arc<dyn RunStore>) -> Result<()> {
     for number in 0..5 {
         let run = run(&format!("run-{number}")).ended(at(1), EndedBy::Operator, "");
         commit_run(&*store, &run).await?;
     }
     let mut listed = Vec::new();
-    let mut place = None;
+    let mut cursor = None;
     loop {
-        let page = store.runs(place, 2).await?;
+        let page = store.runs(cursor, 2).await?;
         assert!(page.items.len() <= 2);
         listed.extend(page.items.into_iter().map(|run| run.run_id));
         match page.next {
-            Some(next) => place = Some(next),
+            Some(next) => cursor = Some(next),
             None => break,
         }
     }
     assert_eq!(listed, ["run-4", "run-3", "run-2", "run-1", "run-0"]);
-    let whole = store.runs(None, 5).await?;
-    assert_eq!((whole.items.len(), whole.next), (5, None));
+    let all = store.runs(None, 5).await?;
+    assert_eq!((all.items.len(), all.next), (5, None));
     Ok(())
 }
 
-/// A row that is replaced stays where it was.
+/// A replaced record keeps its position in the list.
 pub async fn a_replaced_run_keeps_its_place(store: Arc<dyn RunStore>) -> Result<()> {
     for name in ["first", "second"] {
         commit_run(&*store, &run(name).ended(at(1), EndedBy::Guardrail, "")).await?;
@@ -89,7 +89,7 @@ pub async fn a_replaced_run_keeps_its_place(store: Arc<dyn RunStore>) -> Result<
     Ok(())
 }
 
-/// A name nobody gave, or spelled otherwise, is no run.
+/// A run is found only by its exact id.
 pub async fn an_unknown_run_is_none(store: Arc<dyn RunStore>) -> Result<()> {
     commit_run(&*store, &run("run")).await?;
     for name in ["", "RUN", "run ", "ru", "run%"] {

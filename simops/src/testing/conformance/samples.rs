@@ -1,4 +1,4 @@
-//! Things to store.
+//! Sample values.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +15,7 @@ use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::usage::{Lease, NanoUsd, UsageRow};
 use crate::{Error, Result};
 
-/// So many seconds after a fixed moment that has microseconds.
+/// `seconds` after a fixed start that has microseconds.
 pub(super) fn at(seconds: i64) -> Timestamp {
     let start = Timestamp::from_microsecond(1_767_225_600_000_001).unwrap_or_default();
     start + SignedDuration::from_secs(seconds)
@@ -93,7 +93,7 @@ pub(super) fn call(run_id: Option<&str>, provider: &str, model: &str, nanos: i64
     }
 }
 
-/// The row of a call that was made under `lease` and cost so much.
+/// The usage row of a call that was made under `lease` and cost `nanos`.
 pub(super) fn settled(lease: &Lease, nanos: i64) -> UsageRow {
     UsageRow {
         id: lease.id,
@@ -113,12 +113,12 @@ pub(super) fn answer(key: &str, body: Value) -> (IdempotencyKey, IdempotencyReco
     )
 }
 
-/// A change of `state`.
+/// A change to `state`.
 pub(super) fn change(state: &ControlState) -> Change {
     change_to(state, json!(state.generation + 1))
 }
 
-/// A change of `state` that sets one setting to `value`.
+/// A change to `state` that sets one setting to `value`.
 pub(super) fn change_to(state: &ControlState, value: Value) -> Change {
     let generation = state.generation + 1;
     let row = AuditRow {
@@ -146,7 +146,7 @@ pub(super) fn change_to(state: &ControlState, value: Value) -> Change {
     }
 }
 
-/// Commits a change of what is stored, after `edit`.
+/// Commits a change to the stored state, after applying `edit` to it.
 pub(super) async fn commit(
     store: &dyn RunStore,
     edit: impl FnOnce(&mut Change) + Send,
@@ -155,11 +155,11 @@ pub(super) async fn commit(
     edit(&mut change);
     match store.commit(&change, None).await? {
         Commit::Done => Ok(change),
-        Commit::Conflict => Err(Error::internal("nobody else writes, yet it was outdated")),
+        Commit::Conflict => Err(Error::internal("a conflict without another writer")),
     }
 }
 
-/// Commits `run` and shows it.
+/// Commits `run` and makes it the current run.
 pub(super) async fn commit_run(store: &dyn RunStore, run: &RunRecord) -> Result<Change> {
     commit(store, |change| {
         change.next.overrides.insert(key::RUN_ID.to_owned(), run.run_id.clone().into());

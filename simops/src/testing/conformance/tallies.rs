@@ -1,4 +1,4 @@
-//! Events counted by what they are.
+//! Counts of events by class.
 
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ fn class(event_type: &str) -> EventClass {
     }
 }
 
-/// An event at the begin lies outside, one at the end inside, to the microsecond.
-pub async fn a_window_leaves_out_its_begin_and_holds_its_end(
+/// A window excludes its start and includes its end, to the microsecond.
+pub async fn a_window_excludes_its_start_and_includes_its_end(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
     let exact = |at, event_type: &str| NewEvent { created_at: at, ..event(None, event_type) };
@@ -53,7 +53,7 @@ pub async fn a_window_leaves_out_its_begin_and_holds_its_end(
     Ok(())
 }
 
-/// By type, mode, agent, category and enforcement; sorted.
+/// Events are counted by type, mode, agent, category and enforcement, and sorted.
 pub async fn events_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()> {
     let (model, rule) = (RuntimeMode::Checkpoint, RuntimeMode::DeterministicFallback);
     let work = || timed(1, "work").with("category", "economy");
@@ -102,7 +102,7 @@ pub async fn events_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()>
     Ok(())
 }
 
-/// By UTC day and run; what is appended later, twice, or for an earlier day counts where it belongs.
+/// Days are counted by UTC day and run, including late, repeated and earlier events.
 pub async fn days_are_tallied_as_events_come(store: Arc<dyn RunStore>) -> Result<()> {
     let day_before = at(0) - 24.hours();
     let early = NewEvent { created_at: day_before, ..event(None, "early") };
@@ -128,23 +128,23 @@ pub async fn days_are_tallied_as_events_come(store: Arc<dyn RunStore>) -> Result
     Ok(())
 }
 
-/// In the order of time, whatever the order they came in; pages show each once.
+/// Events are read in order of time, in pages without duplicates, whatever the order of insertion.
 pub async fn events_of_a_window_are_read_in_the_order_of_time(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
-    let told = |seconds, text: &str| NewEvent {
+    let at_time = |seconds, text: &str| NewEvent {
         description: text.to_owned(),
         ..timed(seconds, kind::VOTE_CAST)
     };
     store
         .append(&[
-            told(4, "d"),
-            told(2, "a"),
-            told(5, "too late"),
+            at_time(4, "d"),
+            at_time(2, "a"),
+            at_time(5, "too late"),
             timed(3, "work"),
-            told(2, "b"),
-            told(3, "c"),
-            told(1, "too early"),
+            at_time(2, "b"),
+            at_time(3, "c"),
+            at_time(1, "too early"),
         ])
         .await?;
     for limit in [1, 2, 3, 100] {
@@ -160,15 +160,15 @@ pub async fn events_of_a_window_are_read_in_the_order_of_time(
     Ok(())
 }
 
-/// By time, and of those at one time the one appended last.
+/// The latest event is found; of several at the same time, the one appended last.
 pub async fn the_last_event_of_a_type_before_a_time_is_found(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
-    let told = |seconds, text: &str| NewEvent {
+    let at_time = |seconds, text: &str| NewEvent {
         description: text.to_owned(),
         ..timed(seconds, kind::INVENTORY_SNAPSHOT)
     };
-    store.append(&[told(5, "c"), told(2, "a"), told(2, "b"), timed(3, "work")]).await?;
+    store.append(&[at_time(5, "c"), at_time(2, "a"), at_time(2, "b"), timed(3, "work")]).await?;
     for (until, expected) in
         [(1, None), (2, Some("b")), (4, Some("b")), (5, Some("c")), (9, Some("c"))]
     {

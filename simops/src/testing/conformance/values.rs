@@ -1,4 +1,4 @@
-//! Values that come back as they were written.
+//! Values are read exactly as they were written.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::event::NewEvent;
 use crate::run::RunRecord;
 use crate::store::{ActivityScope, Documents, EventFilter, RunStore};
 
-const ODD_TEXTS: [&str; 9] = [
+const UNUSUAL_TEXTS: [&str; 9] = [
     "",
     " leading and trailing ",
     "quote ' double \" back \\ slash / percent % under _",
@@ -30,22 +30,22 @@ async fn newest_event(store: &dyn RunStore) -> Result<crate::event::Event> {
     present(page.items.into_iter().next())
 }
 
-/// Text of any kind but NUL, as name, description, key, document and value.
-pub async fn odd_text_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
-    for text in ODD_TEXTS {
-        let told =
+/// Any text without NUL is preserved as a name, description, key, document and value.
+pub async fn unusual_text_is_preserved(store: Arc<dyn RunStore>) -> Result<()> {
+    for text in UNUSUAL_TEXTS {
+        let written =
             NewEvent { description: text.to_owned(), ..event(Some(text), text) }.with(text, text);
-        store.append(std::slice::from_ref(&told)).await?;
+        store.append(std::slice::from_ref(&written)).await?;
         let stored = newest_event(&*store).await?;
         assert_eq!(stored.description, text);
         assert_eq!((stored.run_id.as_deref(), stored.event_type.as_str()), (Some(text), text));
-        assert_eq!(stored.metadata, told.metadata);
+        assert_eq!(stored.metadata, written.metadata);
         let counted = store.count_events(&ActivityScope::Run(text.to_owned())).await?;
         assert_eq!(counted.iter().map(|count| count.count).collect::<Vec<_>>(), [1], "{text:?}");
 
         let ended =
             RunRecord { start_reason: Some(text.to_owned()), ..run(&format!("run {text}")) }.ended(
-                told.created_at,
+                written.created_at,
                 crate::run::EndedBy::Operator,
                 text,
             );
@@ -56,7 +56,7 @@ pub async fn odd_text_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
         store.save_idempotency(&key, &recorded).await?;
         assert_eq!(store.idempotency_record(text).await?, Some(recorded));
 
-        let epoch = store.request_epoch(told.created_at).await?;
+        let epoch = store.request_epoch(written.created_at).await?;
         store.claim_epoch(epoch, text).await?;
         let documents = Documents::from([(text.to_owned(), json!(text))]);
         store.finish_epoch(epoch, &documents, &json!(text)).await?;
@@ -65,7 +65,7 @@ pub async fn odd_text_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
     Ok(())
 }
 
-/// Before 1970, with all its digits, and far ahead.
+/// Times before 1970 and in the far future are preserved to the microsecond.
 pub async fn times_are_kept_to_the_microsecond(store: Arc<dyn RunStore>) -> Result<()> {
     for micros in [-1, 0, 1, 1_767_225_599_999_999, 253_370_764_800_000_001] {
         let created_at = Timestamp::from_microsecond(micros).unwrap_or_default();
@@ -78,11 +78,11 @@ pub async fn times_are_kept_to_the_microsecond(store: Arc<dyn RunStore>) -> Resu
     Ok(())
 }
 
-/// Both ends of 64 bits.
-pub async fn great_integers_are_kept(store: Arc<dyn RunStore>) -> Result<()> {
+/// The limits of 64-bit integers are preserved.
+pub async fn large_integers_are_preserved(store: Arc<dyn RunStore>) -> Result<()> {
     for number in [i64::MIN, -1, 0, i64::MAX] {
-        let told = event(None, "count").of_agent(number).with("number", number);
-        store.append(&[told]).await?;
+        let written = event(None, "count").of_agent(number).with("number", number);
+        store.append(&[written]).await?;
         let stored = newest_event(&*store).await?;
         assert_eq!(stored.agent_id, Some(number));
         assert_eq!(stored.metadata.get("number"), Some(&json!(number)));
@@ -90,9 +90,9 @@ pub async fn great_integers_are_kept(store: Arc<dyn RunStore>) -> Result<()> {
     Ok(())
 }
 
-/// Numbers of every kind, in every depth, in overrides and documents alike.
-pub async fn json_is_kept_to_the_last_bit(store: Arc<dyn RunStore>) -> Result<()> {
-    let odd: Value = json!({
+/// Numbers of every kind and nested values are preserved, in overrides, documents and metadata.
+pub async fn json_is_preserved_exactly(store: Arc<dyn RunStore>) -> Result<()> {
+    let unusual: Value = json!({
         "sum": 0.1 + 0.2,
         "third": 1.0 / 3.0,
         "tiny": f64::MIN_POSITIVE,
@@ -105,19 +105,19 @@ pub async fn json_is_kept_to_the_last_bit(store: Arc<dyn RunStore>) -> Result<()
         "deep": [[[[[[[[1]]]]]]]],
     });
     super::samples::commit(&*store, |change| {
-        change.next.overrides.insert("ODD".to_owned(), odd.clone());
+        change.next.overrides.insert("ODD".to_owned(), unusual.clone());
     })
     .await?;
-    assert_eq!(store.load().await?.overrides.get("ODD"), Some(&odd));
+    assert_eq!(store.load().await?.overrides.get("ODD"), Some(&unusual));
     let epoch = store.request_epoch(Timestamp::UNIX_EPOCH).await?;
     store.claim_epoch(epoch, "host").await?;
-    let documents = Documents::from([("odd".to_owned(), odd.clone())]);
-    store.finish_epoch(epoch, &documents, &odd).await?;
+    let documents = Documents::from([("odd".to_owned(), unusual.clone())]);
+    store.finish_epoch(epoch, &documents, &unusual).await?;
     assert_eq!(store.world(epoch).await?.documents, documents);
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut floats = Vec::new();
     for _ in 0..1_000 {
-        // Any bits will do, as long as every run has the same.
+        // A fixed pseudo-random sequence of bits.
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         floats.push(json!(f64::from_bits(state)));

@@ -1,4 +1,4 @@
-//! What wakes those who watch.
+//! The watched revision.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::Result;
 use crate::control::{HostReport, HostState};
 use crate::store::{Documents, RunStore, TurnCommit};
 
-/// A commit is told, with the state it left already to be read.
+/// A commit moves the watch, and its state can then be read.
 pub async fn a_commit_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     let mut watch = store.watch();
     for generation in 1..=3 {
@@ -21,27 +21,27 @@ pub async fn a_commit_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     Ok(())
 }
 
-/// A new state or generation, a first report and a leave are news; the time and the calls in
-/// flight are not.
-pub async fn a_host_moves_the_watch_by_news_but_not_by_a_sign_of_life(
+/// The first report, a change of state or generation, and leaving move the watch; the time and the
+/// calls in flight do not.
+pub async fn a_host_moves_the_watch_by_a_change_but_not_by_a_heartbeat(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
     let mut watch = store.watch();
     let first = host("host", 0);
-    let sign_of_life = HostReport { last_seen: at(2), in_flight_calls: 9, ..first.clone() };
-    let other_state = HostReport { state: HostState::Quiescing, ..sign_of_life.clone() };
+    let heartbeat = HostReport { last_seen: at(2), in_flight_calls: 9, ..first.clone() };
+    let other_state = HostReport { state: HostState::Quiescing, ..heartbeat.clone() };
     let other_generation = HostReport { generation: 8, ..other_state.clone() };
-    for (report, news) in [
+    for (report, moves) in [
         (&first, true),
         (&first, false),
-        (&sign_of_life, false),
+        (&heartbeat, false),
         (&other_state, true),
         (&other_state, false),
         (&other_generation, true),
     ] {
         watch.mark_unchanged();
         store.report(report).await?;
-        assert_eq!(watch.has_changed().unwrap_or_default(), news, "{report:?}");
+        assert_eq!(watch.has_changed().unwrap_or_default(), moves, "{report:?}");
     }
     watch.mark_unchanged();
     store.leave("host").await?;
@@ -52,7 +52,7 @@ pub async fn a_host_moves_the_watch_by_news_but_not_by_a_sign_of_life(
     Ok(())
 }
 
-/// Asked for, claimed, finished, failed: each is told once.
+/// Requesting, claiming, finishing and failing an epoch each move the watch once.
 pub async fn every_step_of_an_epoch_moves_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     let mut watch = store.watch();
     let mut moved = || {
@@ -79,7 +79,7 @@ pub async fn every_step_of_an_epoch_moves_the_watch(store: Arc<dyn RunStore>) ->
     Ok(())
 }
 
-/// What happens many times a second wakes nobody.
+/// Frequent writes do not move the watch.
 pub async fn turns_events_and_usage_do_not_move_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
     let epoch = store.request_epoch(at(0)).await?;
     store.claim_epoch(epoch, "host").await?;

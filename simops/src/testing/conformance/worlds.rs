@@ -1,4 +1,4 @@
-//! Worlds: epochs, documents, turns.
+//! Worlds: epochs, documents and turns.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn status(store: &dyn RunStore, epoch: i64) -> Result<EpochStatus> {
     Ok(present(store.epoch(epoch).await?)?.status)
 }
 
-/// An epoch that is ready, not shown yet.
+/// An epoch that is ready but not current.
 async fn built(store: &dyn RunStore, seed: &Documents) -> Result<i64> {
     let epoch = store.request_epoch(at(0)).await?;
     assert!(store.claim_epoch(epoch, "host").await?);
@@ -25,8 +25,8 @@ async fn built(store: &dyn RunStore, seed: &Documents) -> Result<i64> {
     Ok(epoch)
 }
 
-/// An epoch that is ready and shown, with the gate moved by the commit that shows it.
-async fn shown(store: &dyn RunStore) -> Result<i64> {
+/// A current epoch. The commit that makes it current also moves the run gate.
+async fn current(store: &dyn RunStore) -> Result<i64> {
     let epoch = built(store, &documents([("laws", json!([])), ("market", json!({}))])).await?;
     commit(store, |change| {
         change.next.world_epoch = Some(epoch);
@@ -55,8 +55,8 @@ async fn assert_stale(store: &dyn RunStore, turn: &TurnCommit) -> Result<()> {
     Ok(())
 }
 
-/// Requested, building, ready; its documents are there when it is.
-pub async fn an_epoch_is_asked_for_claimed_and_finished(store: Arc<dyn RunStore>) -> Result<()> {
+/// An epoch is requested, building, then ready with its documents.
+pub async fn an_epoch_is_requested_claimed_and_finished(store: Arc<dyn RunStore>) -> Result<()> {
     let epoch = store.request_epoch(at(5)).await?;
     assert_eq!(status(&*store, epoch).await?, EpochStatus::Requested);
     assert_eq!(present(store.epoch(epoch).await?)?.requested_at, at(5));
@@ -75,8 +75,8 @@ pub async fn an_epoch_is_asked_for_claimed_and_finished(store: Arc<dyn RunStore>
     Ok(())
 }
 
-/// The reason is kept, and the epoch is over.
-pub async fn an_epoch_that_fails_says_why(store: Arc<dyn RunStore>) -> Result<()> {
+/// A failed epoch stores its reason and cannot be claimed again.
+pub async fn a_failed_epoch_stores_its_reason(store: Arc<dyn RunStore>) -> Result<()> {
     let epoch = store.request_epoch(at(0)).await?;
     store.claim_epoch(epoch, "host").await?;
     store.fail_epoch(epoch, "no seed").await?;
@@ -87,7 +87,7 @@ pub async fn an_epoch_that_fails_says_why(store: Arc<dyn RunStore>) -> Result<()
     Ok(())
 }
 
-/// An epoch has one builder.
+/// Of several concurrent claims of an epoch, one succeeds.
 pub async fn of_concurrent_claims_one_wins(store: Arc<dyn RunStore>) -> Result<()> {
     let epoch = store.request_epoch(at(0)).await?;
     let mut rivals = Vec::new();
@@ -107,8 +107,8 @@ pub async fn of_concurrent_claims_one_wins(store: Arc<dyn RunStore>) -> Result<(
     Ok(())
 }
 
-/// Ending one that was never claimed, is unknown, or ended otherwise is a conflict; ending it the
-/// same way again changes nothing, not even after turns.
+/// Ending an epoch that is unknown, unclaimed, or ended differently is a conflict. Ending it in the
+/// same way again changes nothing, even after turns.
 pub async fn only_an_epoch_that_is_being_built_can_end(store: Arc<dyn RunStore>) -> Result<()> {
     let (seed, result) = (documents([("seed", json!(1))]), json!({}));
     let requested = store.request_epoch(at(0)).await?;
@@ -120,7 +120,7 @@ pub async fn only_an_epoch_that_is_being_built_can_end(store: Arc<dyn RunStore>)
     }
     assert_eq!(status(&*store, requested).await?, EpochStatus::Requested);
 
-    let ready = shown(&*store).await?;
+    let ready = current(&*store).await?;
     store.commit_turn(&turn(ready, 1, 0)).await?;
     let world = store.world(ready).await?;
     store.finish_epoch(ready, &seed, &json!("other")).await?;
@@ -131,10 +131,8 @@ pub async fn only_an_epoch_that_is_being_built_can_end(store: Arc<dyn RunStore>)
     Ok(())
 }
 
-/// Those asked for since a time and claimed by nobody.
-pub async fn epochs_asked_for_lately_are_listed_oldest_first(
-    store: Arc<dyn RunStore>,
-) -> Result<()> {
+/// Unclaimed requests since a time are listed.
+pub async fn recent_epoch_requests_are_listed_oldest_first(store: Arc<dyn RunStore>) -> Result<()> {
     let mut epochs = Vec::new();
     for seconds in [0, 10, 20, 30] {
         epochs.push(store.request_epoch(at(seconds)).await?);
@@ -147,25 +145,25 @@ pub async fn epochs_asked_for_lately_are_listed_oldest_first(
     Ok(())
 }
 
-/// Kept: the newest, those not old enough, the one named, the one that the control state shows.
-/// A number is never given again.
-pub async fn old_epochs_are_forgotten_but_for_the_newest_and_the_shown(
+/// The newest epochs, recent ones, the given one and the current one are kept. Numbers are never
+/// reused.
+pub async fn old_epochs_are_deleted_except_the_newest_and_the_current(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
-    let in_state = shown(&*store).await?;
+    let in_state = current(&*store).await?;
     let mut epochs = Vec::new();
     for seconds in [1, 2, 3, 100, 4] {
         epochs.push(store.request_epoch(at(seconds)).await?);
     }
     store.claim_epoch(epochs[1], "host").await?;
     store.finish_epoch(epochs[1], &documents([("a", json!(1))]), &json!({})).await?;
-    let [named, forgotten, also_forgotten, recent, newest] = epochs[..] else { return Ok(()) };
-    assert_eq!(store.delete_epochs(at(50), 1, Some(named)).await?, 2);
-    for gone in [forgotten, also_forgotten] {
-        assert_eq!(store.epoch(gone).await?, None);
-        assert_eq!(store.world(gone).await?, World::default());
+    let [given, old, also_old, recent, newest] = epochs[..] else { return Ok(()) };
+    assert_eq!(store.delete_epochs(at(50), 1, Some(given)).await?, 2);
+    for deleted in [old, also_old] {
+        assert_eq!(store.epoch(deleted).await?, None);
+        assert_eq!(store.world(deleted).await?, World::default());
     }
-    for kept in [in_state, named, recent, newest] {
+    for kept in [in_state, given, recent, newest] {
         assert!(store.epoch(kept).await?.is_some());
     }
     assert_eq!(store.world(in_state).await?.documents.len(), 2);
@@ -174,7 +172,7 @@ pub async fn old_epochs_are_forgotten_but_for_the_newest_and_the_shown(
     Ok(())
 }
 
-/// Nobody asked for it, so nothing is in it.
+/// An unknown epoch has no documents and accepts no turn.
 pub async fn an_unknown_epoch_is_an_empty_world(store: Arc<dyn RunStore>) -> Result<()> {
     assert_eq!(store.epoch(99).await?, None);
     assert_eq!(store.world(99).await?, World::default());
@@ -183,9 +181,9 @@ pub async fn an_unknown_epoch_is_an_empty_world(store: Arc<dyn RunStore>) -> Res
     Ok(())
 }
 
-/// Documents are written, replaced and removed, others stay, events appear, the version counts.
+/// A turn writes, replaces and removes documents, appends events, and increments the version.
 pub async fn a_turn_changes_documents_and_events_together(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = shown(&*store).await?;
+    let epoch = current(&*store).await?;
     let other = built(&*store, &documents([("market", json!("other"))])).await?;
     let first = TurnCommit {
         documents: documents([("market", json!({ "price": 3 })), ("agents", json!([1]))]),
@@ -207,10 +205,10 @@ pub async fn a_turn_changes_documents_and_events_together(store: Arc<dyn RunStor
     Ok(())
 }
 
-/// A turn begun before the gate moved changes nothing; a change that leaves the gate alone fences
-/// nobody.
+/// A turn that began before the gate moved changes nothing. A commit that does not move the gate
+/// refuses no turn.
 pub async fn a_turn_of_an_older_gate_is_stale(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = shown(&*store).await?;
+    let epoch = current(&*store).await?;
     commit(&*store, |_| {}).await?;
     store.commit_turn(&turn(epoch, 1, 0)).await?;
     commit(&*store, |change| change.next.gate_generation = change.next.generation).await?;
@@ -220,11 +218,11 @@ pub async fn a_turn_of_an_older_gate_is_stale(store: Arc<dyn RunStore>) -> Resul
     Ok(())
 }
 
-/// Only the epoch that is shown moves on.
+/// Only the current epoch accepts turns.
 pub async fn a_turn_in_another_epoch_is_stale(store: Arc<dyn RunStore>) -> Result<()> {
     let not_yet = built(&*store, &documents([("market", json!({}))])).await?;
     assert_stale(&*store, &turn(not_yet, 0, 0)).await?;
-    let epoch = shown(&*store).await?;
+    let epoch = current(&*store).await?;
     assert_stale(&*store, &turn(not_yet, 1, 0)).await?;
     commit(&*store, |change| change.next.world_epoch = Some(not_yet)).await?;
     assert_stale(&*store, &turn(epoch, 2, 0)).await?;
@@ -232,9 +230,9 @@ pub async fn a_turn_in_another_epoch_is_stale(store: Arc<dyn RunStore>) -> Resul
     Ok(())
 }
 
-/// A turn decided on a version that has passed, or is still to come.
-pub async fn a_turn_on_a_moved_version_is_stale(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = shown(&*store).await?;
+/// A turn on a past or future version of the world is refused.
+pub async fn a_turn_on_another_version_is_stale(store: Arc<dyn RunStore>) -> Result<()> {
+    let epoch = current(&*store).await?;
     store.commit_turn(&turn(epoch, 1, 0)).await?;
     for version in [-1, 0, 2] {
         assert_stale(&*store, &turn(epoch, 1, version)).await?;
@@ -242,11 +240,11 @@ pub async fn a_turn_on_a_moved_version_is_stale(store: Arc<dyn RunStore>) -> Res
     Ok(())
 }
 
-/// Of turns decided on the same world one is made true.
+/// Of several turns on the same version of the world, one is committed.
 pub async fn of_concurrent_turns_on_one_version_one_is_done(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
-    let epoch = shown(&*store).await?;
+    let epoch = current(&*store).await?;
     let mut rivals = Vec::new();
     for _ in 0..16 {
         let (store, turn) = (Arc::clone(&store), turn(epoch, 1, 0));

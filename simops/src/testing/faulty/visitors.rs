@@ -1,4 +1,4 @@
-//! The roles for visitors, alerts and the leader lease, forwarded like all others.
+//! Forwards the roles for KPIs, alerts and the leader lease.
 
 use async_trait::async_trait;
 use jiff::civil::Date;

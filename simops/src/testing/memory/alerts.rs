@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Data, MemoryStore, page, place_after};
+use super::{Data, MemoryStore, next_position, page};
 use crate::Result;
 use crate::alert::{Alert, AlertRecords, Attempt, Delivery, DeliveryState, Message};
 use crate::store::{AlertStore, FencingToken, MessageRecord, Page};
@@ -26,19 +26,19 @@ impl AlertStore for MemoryStore {
 
     async fn alerts(&self, before: Option<i64>, limit: usize) -> Result<Page<Alert>> {
         let data = self.data();
-        Ok(page(placed(data.alerts.clone()), before, limit))
+        Ok(page(with_positions(data.alerts.clone()), before, limit))
     }
 
     async fn last_message(&self, fingerprint: &str) -> Result<Option<MessageRecord>> {
         let data = self.data();
         let found = data.messages.iter().rev().find(|found| found.fingerprint == fingerprint);
-        Ok(found.map(|message| data.sent(message)))
+        Ok(found.map(|message| data.message_record(message)))
     }
 
     async fn messages(&self, before: Option<i64>, limit: usize) -> Result<Page<MessageRecord>> {
         let data = self.data();
-        let sent = data.messages.iter().map(|message| data.sent(message));
-        Ok(page(placed(sent.collect()), before, limit))
+        let records = data.messages.iter().map(|message| data.message_record(message));
+        Ok(page(with_positions(records.collect()), before, limit))
     }
 
     async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>> {
@@ -48,8 +48,8 @@ impl AlertStore for MemoryStore {
     async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
         let data = self.data();
         let to = data.deliveries.iter().filter(|d| d.sink == sink && d.target == target);
-        let tried = to.filter(|delivery| delivery.last_attempt_at.is_some());
-        Ok(tried.max_by_key(|delivery| (delivery.last_attempt_at, delivery.id)).cloned())
+        let attempted = to.filter(|delivery| delivery.last_attempt_at.is_some());
+        Ok(attempted.max_by_key(|delivery| (delivery.last_attempt_at, delivery.id)).cloned())
     }
 
     async fn pending(&self, limit: usize) -> Result<Vec<(Delivery, Message)>> {
@@ -75,13 +75,13 @@ impl AlertStore for MemoryStore {
         if data.leader_leases.get(&token.lease).is_none_or(|lease| lease.fence != token.fence) {
             return Ok(false);
         }
-        let Some(place) = data.deliveries.iter().position(|stored| stored == before) else {
+        let Some(index) = data.deliveries.iter().position(|stored| stored == before) else {
             return Ok(false);
         };
-        data.deliveries[place] = after.clone();
+        data.deliveries[index] = after.clone();
         data.attempts.push(attempt.clone());
         drop(data);
-        self.tell_watchers();
+        self.notify_watchers();
         Ok(true)
     }
 
@@ -95,14 +95,14 @@ impl AlertStore for MemoryStore {
 }
 
 impl Data {
-    /// Keeps what a change brings along.
+    /// Stores the alert records of a commit.
     pub(super) fn put_alert_records(&mut self, alert_records: &AlertRecords) {
         put(&mut self.alerts, &alert_records.alerts, |alert| alert.id);
         put(&mut self.messages, &alert_records.messages, |message| message.id);
         put(&mut self.deliveries, &alert_records.deliveries, |delivery| delivery.id);
     }
 
-    fn sent(&self, message: &Message) -> MessageRecord {
+    fn message_record(&self, message: &Message) -> MessageRecord {
         let of = |delivery: &&Delivery| delivery.message_id == message.id;
         let mut deliveries: Vec<_> = self.deliveries.iter().filter(of).cloned().collect();
         deliveries.sort_by(|one, other| one.sink.cmp(&other.sink));
@@ -110,9 +110,9 @@ impl Data {
     }
 }
 
-/// Items with their places, from 1.
-fn placed<T>(items: Vec<T>) -> impl DoubleEndedIterator<Item = (i64, T)> {
-    items.into_iter().enumerate().map(|(before, item)| (place_after(before), item))
+/// Items with their positions, from 1.
+fn with_positions<T>(items: Vec<T>) -> impl DoubleEndedIterator<Item = (i64, T)> {
+    items.into_iter().enumerate().map(|(before, item)| (next_position(before), item))
 }
 
 fn put<T: Clone>(kept: &mut Vec<T>, new: &[T], id: impl Fn(&T) -> Uuid) {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{Data, MemoryStore, page, place_after};
+use super::{Data, MemoryStore, next_position, page};
 use crate::control::{AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
@@ -24,11 +24,11 @@ impl ControlStore for MemoryStore {
     async fn commit(
         &self,
         change: &Change,
-        answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
+        record: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
         let mut data = self.data();
-        let answered = answer.is_some_and(|(key, _)| data.answers.contains_key(&key.key));
-        if answered || data.state.generation != change.expected_generation {
+        let key_used = record.is_some_and(|(key, _)| data.idempotency.contains_key(&key.key));
+        if key_used || data.state.generation != change.expected_generation {
             return Ok(Commit::Conflict);
         }
         if let Some(run) = &change.run {
@@ -45,36 +45,36 @@ impl ControlStore for MemoryStore {
         data.audit.extend_from_slice(&change.audit);
         data.append(&change.events);
         data.put_alert_records(&change.alert_records);
-        if let Some((key, recorded)) = answer {
-            data.answers.insert(key.key.clone(), recorded.clone());
+        if let Some((key, record)) = record {
+            data.idempotency.insert(key.key.clone(), record.clone());
         }
         drop(data);
-        self.tell_watchers();
+        self.notify_watchers();
         Ok(Commit::Done)
     }
 
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
-        Ok(self.data().answers.get(key).cloned())
+        Ok(self.data().idempotency.get(key).cloned())
     }
 
     async fn save_idempotency(
         &self,
         key: &IdempotencyKey,
-        answer: &IdempotencyRecord,
+        record: &IdempotencyRecord,
     ) -> Result<Commit> {
         let mut data = self.data();
-        if data.answers.contains_key(&key.key) {
+        if data.idempotency.contains_key(&key.key) {
             return Ok(Commit::Conflict);
         }
-        data.answers.insert(key.key.clone(), answer.clone());
+        data.idempotency.insert(key.key.clone(), record.clone());
         Ok(Commit::Done)
     }
 
     async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
-        let answers = &mut self.data().answers;
-        let known = answers.len();
-        answers.retain(|_, answer| answer.created_at >= before);
-        Ok((known - answers.len()) as u64)
+        let records = &mut self.data().idempotency;
+        let before_count = records.len();
+        records.retain(|_, record| record.created_at >= before);
+        Ok((before_count - records.len()) as u64)
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
@@ -88,13 +88,13 @@ impl ControlStore for MemoryStore {
     async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
         let data = self.data();
         let rows = data.runs.iter().enumerate();
-        Ok(page(rows.map(|(index, run)| (place_after(index), run.clone())), before, limit))
+        Ok(page(rows.map(|(index, run)| (next_position(index), run.clone())), before, limit))
     }
 
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {
         let rows = &self.data().audit;
         let items = rows.iter().rev().skip(offset).take(limit).cloned().collect();
-        Ok(AuditPage { count: place_after(rows.len()) - 1, items })
+        Ok(AuditPage { count: next_position(rows.len()) - 1, items })
     }
 
     async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>> {

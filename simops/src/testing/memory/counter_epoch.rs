@@ -20,7 +20,7 @@ impl CounterEpochStore for MemoryStore {
         }
         data.counter_epoch = to.clone();
         drop(data);
-        self.tell_watchers();
+        self.notify_watchers();
         Ok(true)
     }
 

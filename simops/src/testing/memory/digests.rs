@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{Data, MemoryStore, page, place_after};
+use super::{Data, MemoryStore, next_position, page};
 use crate::Result;
 use crate::digest::{Digest, DigestStatus};
 use crate::run::RunRecord;
@@ -31,7 +31,7 @@ impl DigestStore for MemoryStore {
         let data = self.data();
         let placed = data.digests.iter().enumerate();
         let wanted = placed.filter(|(_, digest)| status.is_none_or(|s| digest.status == s));
-        let rows = wanted.map(|(index, digest)| (place_after(index), digest.clone()));
+        let rows = wanted.map(|(index, digest)| (next_position(index), digest.clone()));
         Ok(page(rows, before, limit))
     }
 }

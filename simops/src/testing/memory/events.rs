@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Data, MemoryStore, page, place_after};
+use super::{Data, MemoryStore, next_position, page};
 use crate::Result;
 use crate::event::{Event, NewEvent};
 use crate::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
@@ -42,7 +42,7 @@ impl EventStore for MemoryStore {
             let counted = match scope {
                 ActivityScope::Run(run_id) => event.run_id.as_ref() == Some(run_id),
                 ActivityScope::Since(since) => {
-                    event.created_at >= *since && !data.gone.events.contains(&event.id)
+                    event.created_at >= *since && !data.deleted.events.contains(&event.id)
                 }
             };
             if counted {
@@ -57,20 +57,20 @@ impl EventStore for MemoryStore {
 }
 
 impl Data {
-    /// Those that listings show.
+    /// The events that are not deleted.
     pub(super) fn listed(&self) -> impl DoubleEndedIterator<Item = &Event> {
         let all = self.events.iter().map(|(.., event)| event);
-        all.filter(|event| !self.gone.events.contains(&event.id))
+        all.filter(|event| !self.deleted.events.contains(&event.id))
     }
 
-    /// Appends events in order, leaving out those that are stored already.
+    /// Appends events in order, except those that are already stored.
     pub(super) fn append(&mut self, events: &[NewEvent]) {
         for new in events {
             if self.events.iter().any(|(uid, ..)| *uid == new.uid) {
                 continue;
             }
             let event = Event {
-                id: place_after(self.events.len()),
+                id: next_position(self.events.len()),
                 run_id: new.run_id.clone(),
                 agent_id: new.agent_id,
                 event_type: new.event_type.clone(),

@@ -1,4 +1,4 @@
-//! What hosts report of themselves.
+//! Reports of hosts.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,9 +12,9 @@ use crate::store::HostStore;
 impl HostStore for MemoryStore {
     async fn report(&self, report: &HostReport) -> Result<()> {
         let before = self.data().hosts.insert(report.id.clone(), report.clone());
-        let said = |report: &HostReport| (report.state, report.generation);
-        if before.as_ref().map(said) != Some(said(report)) {
-            self.tell_watchers();
+        let watched = |report: &HostReport| (report.state, report.generation);
+        if before.as_ref().map(watched) != Some(watched(report)) {
+            self.notify_watchers();
         }
         Ok(())
     }
@@ -22,7 +22,7 @@ impl HostStore for MemoryStore {
     async fn leave(&self, host_id: &str) -> Result<()> {
         let known = self.data().hosts.remove(host_id);
         if known.is_some() {
-            self.tell_watchers();
+            self.notify_watchers();
         }
         Ok(())
     }

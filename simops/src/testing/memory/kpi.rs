@@ -1,4 +1,4 @@
-//! What visitors did. Nothing is kept as a sum: every answer is a recount.
+//! KPI events of visitors. No sums are stored: every call recounts the events.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -31,7 +31,7 @@ impl KpiStore for MemoryStore {
     async fn recount_kpi(&self) -> Result<KpiRecount> {
         let data = self.data();
         let recounter = data.recounter();
-        let (days, pruned) = (recounter.days(), data.gone.visits.len() as u64);
+        let (days, pruned) = (recounter.days(), data.deleted.visits.len() as u64);
         Ok(KpiRecount {
             events: recounter.events() - pruned,
             pruned,

@@ -1,7 +1,7 @@
-//! The reference store: naive, in memory, easy to check by reading.
+//! The reference store: in memory, and simple enough to verify by reading.
 //!
-//! One lock over plain lists, so every call is a transaction by itself. Lists are searched from end
-//! to end: what a faster store answers must equal what this one does.
+//! One lock protects plain lists, so every call is a transaction. Lists are searched linearly. Other
+//! stores must return the same results.
 
 mod alerts;
 mod control;
@@ -35,7 +35,7 @@ use crate::store::{IdempotencyRecord, LeaderLease, Page, StoredReport, World, Wo
 use crate::usage::budget::CallTotals;
 use crate::usage::{CounterBackend, CounterClient, CounterEpoch, DayUse, Lease, UsageRow};
 
-/// A store in memory. Clones share their content, which lives as long as the last of them.
+/// A store in memory. Clones share their content.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     data: Arc<Mutex<Data>>,
@@ -44,13 +44,13 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct Data {
-    // Its `run` is left empty: the registry has it.
+    // Its `run` is empty; `runs` contains it.
     state: ControlState,
     runs: Vec<RunRecord>,
     audit: Vec<AuditRow>,
-    answers: BTreeMap<String, IdempotencyRecord>,
+    idempotency: BTreeMap<String, IdempotencyRecord>,
     events: Vec<(Uuid, Option<RuntimeMode>, Event)>,
-    gone: Gone,
+    deleted: DeletedRows,
     hosts: BTreeMap<String, HostReport>,
     usage: Vec<UsageRow>,
     leases: BTreeMap<Uuid, Lease>,
@@ -70,9 +70,9 @@ struct Data {
     reports: Vec<StoredReport>,
 }
 
-/// The places of deleted rows, from 1: gone from every listing, and counted as before.
+/// The positions of deleted rows, from 1. They are not listed, but still counted.
 #[derive(Debug, Default)]
-struct Gone {
+struct DeletedRows {
     events: BTreeSet<i64>,
     ledger: BTreeSet<i64>,
     visits: BTreeSet<i64>,
@@ -84,9 +84,9 @@ impl Default for Data {
             state: ControlState::default(),
             runs: Vec::new(),
             audit: Vec::new(),
-            answers: BTreeMap::new(),
+            idempotency: BTreeMap::new(),
             events: Vec::new(),
-            gone: Gone::default(),
+            deleted: DeletedRows::default(),
             hosts: BTreeMap::new(),
             usage: Vec::new(),
             leases: BTreeMap::new(),
@@ -131,23 +131,24 @@ impl MemoryStore {
         self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_watchers(&self) {
+    fn notify_watchers(&self) {
         self.revision.send_modify(|revision| *revision += 1);
     }
 }
 
-/// The place, from 1, that follows `count` others.
-fn place_after(count: usize) -> i64 {
+/// The position, from 1, of the item that follows `count` others.
+fn next_position(count: usize) -> i64 {
     i64::try_from(count).map_or(i64::MAX, |count| count + 1)
 }
 
-/// The page of what comes before the place `before`, newest first, out of `items`, oldest first.
+/// A page of the items before position `before`, newest first; `items` are oldest first.
 fn page<T>(
     items: impl DoubleEndedIterator<Item = (i64, T)>,
     before: Option<i64>,
     limit: usize,
 ) -> Page<T> {
-    let older = items.rev().filter(|(place, _)| before.is_none_or(|before| *place < before));
-    let cut = Page::cut(older.take(limit.saturating_add(1)).collect(), limit, |(place, _)| *place);
+    let older = items.rev().filter(|(position, _)| before.is_none_or(|before| *position < before));
+    let older = older.take(limit.saturating_add(1)).collect();
+    let cut = Page::cut(older, limit, |(position, _)| *position);
     Page { items: cut.items.into_iter().map(|(_, item)| item).collect(), next: cut.next }
 }

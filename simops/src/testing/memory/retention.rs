@@ -1,59 +1,60 @@
-//! Old rows: set aside, so that they are gone from every listing and counted as before.
+//! Deletion of old rows: they are marked, so that they are not listed but still counted.
 
 use async_trait::async_trait;
 
-use super::{Data, MemoryStore, place_after};
+use super::{Data, MemoryStore, next_position};
 use crate::Result;
 use crate::store::{LogTable, PruneCutoff, RetentionStore};
 
 #[async_trait]
 impl RetentionStore for MemoryStore {
-    async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
-        Ok(self.data().old(log, old).len() as u64)
+    async fn count_prunable(&self, log: LogTable, cutoff: &PruneCutoff) -> Result<u64> {
+        Ok(self.data().prunable(log, cutoff).len() as u64)
     }
 
-    async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
+    async fn prune(&self, log: LogTable, cutoff: &PruneCutoff, limit: usize) -> Result<u64> {
         let mut data = self.data();
-        let places: Vec<_> = data.old(log, old).into_iter().take(limit).collect();
-        let deleted = places.len() as u64;
-        let gone = match log {
-            LogTable::Events => &mut data.gone.events,
-            LogTable::Ledger => &mut data.gone.ledger,
-            LogTable::Visits => &mut data.gone.visits,
+        let positions: Vec<_> = data.prunable(log, cutoff).into_iter().take(limit).collect();
+        let deleted = positions.len() as u64;
+        let marked = match log {
+            LogTable::Events => &mut data.deleted.events,
+            LogTable::Ledger => &mut data.deleted.ledger,
+            LogTable::Visits => &mut data.deleted.visits,
         };
-        gone.extend(places);
+        marked.extend(positions);
         Ok(deleted)
     }
 }
 
 impl Data {
-    /// The places of old rows, the oldest first.
-    fn old(&self, log: LogTable, old: &PruneCutoff) -> Vec<i64> {
-        let (gone, rows): (_, Vec<_>) = match log {
+    /// The positions of the rows that can be deleted, oldest first.
+    fn prunable(&self, log: LogTable, cutoff: &PruneCutoff) -> Vec<i64> {
+        let (deleted, rows): (_, Vec<_>) = match log {
             LogTable::Events => {
                 let rows = self.events.iter().map(|(.., row)| (row.created_at, &row.run_id));
-                (&self.gone.events, rows.collect())
+                (&self.deleted.events, rows.collect())
             }
             LogTable::Ledger => {
                 let rows = self.usage.iter().map(|row| (row.created_at, &row.run_id));
-                (&self.gone.ledger, rows.collect())
+                (&self.deleted.ledger, rows.collect())
             }
-            LogTable::Visits => {
-                (&self.gone.visits, self.kpi.iter().map(|row| (row.occurred_at, &None)).collect())
-            }
+            LogTable::Visits => (
+                &self.deleted.visits,
+                self.kpi.iter().map(|row| (row.occurred_at, &None)).collect(),
+            ),
         };
-        let last = place_after(rows.len()) - 1;
-        let mut places: Vec<_> = (1..)
+        let last = next_position(rows.len()) - 1;
+        let mut positions: Vec<_> = (1..)
             .zip(rows)
-            .filter(|(place, (at, run_id))| {
-                *at < old.before
-                    && (old.except_run.is_none() || **run_id != old.except_run)
-                    && *place != last
-                    && !gone.contains(place)
+            .filter(|(position, (at, run_id))| {
+                *at < cutoff.before
+                    && (cutoff.except_run.is_none() || **run_id != cutoff.except_run)
+                    && *position != last
+                    && !deleted.contains(position)
             })
-            .map(|(place, (at, _))| (at, place))
+            .map(|(position, (at, _))| (at, position))
             .collect();
-        places.sort_unstable();
-        places.into_iter().map(|(_, place)| place).collect()
+        positions.sort_unstable();
+        positions.into_iter().map(|(_, position)| position).collect()
     }
 }

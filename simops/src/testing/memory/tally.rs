@@ -1,4 +1,4 @@
-//! Events counted: every event looked at on each call.
+//! Counts of events: every call scans all events.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ impl TallyStore for MemoryStore {
         let mut counts = BTreeMap::<_, i64>::new();
         let data = self.data();
         for (event, class) in data.classified() {
-            if window.holds(event.created_at) && !data.gone.events.contains(&event.id) {
+            if window.contains(event.created_at) && !data.deleted.events.contains(&event.id) {
                 *counts.entry(class).or_default() += 1;
             }
         }
@@ -48,14 +48,14 @@ impl TallyStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Event>> {
         let data = self.data();
-        let place = |event: &Event| TimeCursor { at: event.created_at, id: event.id };
+        let cursor = |event: &Event| TimeCursor { at: event.created_at, id: event.id };
         let found = data.listed().filter(|event| {
-            window.holds(event.created_at)
+            window.contains(event.created_at)
                 && event.event_type == event_type
-                && after.is_none_or(|after| place(event) > after)
+                && after.is_none_or(|after| cursor(event) > after)
         });
         let mut found: Vec<_> = found.cloned().collect();
-        found.sort_by_key(place);
+        found.sort_by_key(cursor);
         found.truncate(limit);
         Ok(found)
     }

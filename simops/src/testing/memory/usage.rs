@@ -74,7 +74,7 @@ impl UsageStore for MemoryStore {
         let mut tallies = BTreeMap::<_, CallTally>::new();
         for (row, _) in data.ledger() {
             let wanted = run_id.is_none_or(|run_id| row.run_id.as_deref() == Some(run_id));
-            if wanted && window.holds(row.created_at) {
+            if wanted && window.contains(row.created_at) {
                 let call = CallTally::of(row);
                 let known = tallies.entry(call.class.clone());
                 known.and_modify(|tally| tally.add(&call)).or_insert(call);
@@ -141,8 +141,8 @@ impl Data {
         }
         let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
         Recount {
-            rows: number(self.usage.len() - self.gone.ledger.len()),
-            pruned: number(self.gone.ledger.len()),
+            rows: number(self.usage.len() - self.deleted.ledger.len()),
+            pruned: number(self.deleted.ledger.len()),
             leases: number(self.leases.len()),
             days: days.into_iter().collect(),
             runs: runs.into_iter().collect(),
@@ -152,6 +152,6 @@ impl Data {
     /// The rows that listings show, with their places from 1.
     fn ledger(&self) -> impl Iterator<Item = (&UsageRow, i64)> {
         let all = self.usage.iter().zip(1..);
-        all.filter(|(_, place)| !self.gone.ledger.contains(place))
+        all.filter(|(_, place)| !self.deleted.ledger.contains(place))
     }
 }

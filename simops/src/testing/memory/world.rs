@@ -17,7 +17,7 @@ impl WorldStore for MemoryStore {
         let row = WorldEpoch { epoch, status: EpochStatus::Requested, requested_at: now };
         data.epochs.insert(epoch, Epoch { row, world: World::default() });
         drop(data);
-        self.tell_watchers();
+        self.notify_watchers();
         Ok(epoch)
     }
 
@@ -38,7 +38,7 @@ impl WorldStore for MemoryStore {
         }
         known.row.status = EpochStatus::Building { host_id: host_id.to_owned() };
         drop(data);
-        self.tell_watchers();
+        self.notify_watchers();
         Ok(true)
     }
 
@@ -47,7 +47,7 @@ impl WorldStore for MemoryStore {
         put_documents(&mut world.documents, documents);
         let ready = EpochStatus::Ready { result: result.clone() };
         if self.data().end_building(epoch, ready, world)? {
-            self.tell_watchers();
+            self.notify_watchers();
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ impl WorldStore for MemoryStore {
     async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()> {
         let failed = EpochStatus::Failed { reason: reason.to_owned() };
         if self.data().end_building(epoch, failed, World::default())? {
-            self.tell_watchers();
+            self.notify_watchers();
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ impl WorldStore for MemoryStore {
 }
 
 impl Data {
-    /// Ends the building of an epoch; false when it has ended so before.
+    /// Ends the building of an epoch; false if it already ended in the same way.
     fn end_building(&mut self, epoch: i64, ended: EpochStatus, world: World) -> Result<bool> {
         let not_built = || Error::conflict(format!("epoch {epoch} is not being built"));
         let known = self.epochs.get_mut(&epoch).ok_or_else(not_built)?;

@@ -39,7 +39,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(10);
 /// others until their leases expire.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long Redis remembers the ids of settled calls.
-pub const SETTLED_TTL: Duration = Duration::from_secs(10 * 60);
+pub(super) const SETTLED_TTL: Duration = Duration::from_secs(2 * 60);
 /// A lease that was made longer ago may repeat a call that Redis has forgotten.
 const FRESH_LEASE: Duration = Duration::from_secs(60);
 /// Clocks of processes may differ by this much.

@@ -1,14 +1,14 @@
-//! Tokens as providers report them, made to agree.
+//! Token usage, normalised over the formats of providers.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::usage::Tokens;
 
-/// A count above this is no count.
-const MOST: i64 = 100_000_000;
+/// A higher count is treated as invalid.
+const MAX_COUNT: i64 = 100_000_000;
 
-/// Tokens as a provider reports them.
+/// The token usage of a response.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
     tokens: Tokens,
@@ -35,12 +35,12 @@ struct OutputDetails {
 }
 
 impl Usage {
-    /// Reads a usage object; `None` for what can be no count. A wrong usage does not spoil an
-    /// answer: it counts as not reported.
+    /// Parses a usage object. `None` if it is invalid: such a usage counts as not reported, and the
+    /// response stays valid.
     pub(super) fn read(value: Value) -> Option<Self> {
         let reported: Reported = serde_json::from_value(value).ok()?;
         let count = |count: Option<i64>| match count.unwrap_or(0) {
-            count @ 0..=MOST => Some(count),
+            count @ 0..=MAX_COUNT => Some(count),
             _ => None,
         };
         let input = count(reported.prompt_tokens)?;
@@ -50,20 +50,20 @@ impl Usage {
         let reasoning =
             reported.completion_tokens_details.and_then(|details| details.reasoning_tokens);
         let (cached, reasoning) = (count(cached)?, count(reasoning)?);
-        // Gemini and others leave reasoning out of the completion and count it in the total: what
-        // the total has beyond the prompt is output.
+        // Gemini and others count reasoning in the total but not in the completion, so everything
+        // in the total beyond the prompt is output.
         let output = completion.max(total - input).max(reasoning);
         let tokens = Tokens { input, cached_input: cached.min(input), output };
         let usage = Self { tokens, reasoning: reasoning.max(output - completion) };
         (input > 0 || output > 0).then_some(usage)
     }
 
-    /// The tokens that are paid for.
+    /// The tokens that are charged.
     pub(super) fn tokens(&self) -> Tokens {
         self.tokens
     }
 
-    /// Those of the output tokens that were reasoning.
+    /// The output tokens that were reasoning.
     pub(super) fn reasoning(&self) -> i64 {
         self.reasoning
     }

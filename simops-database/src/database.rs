@@ -1,0 +1,143 @@
+//! A database: the kind its URL names, and how its store is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use simops::store::RunStore;
+use simops::{Error, Result};
+use simops_postgres::{PostgresOptions, PostgresStore, ServerInfo};
+use simops_sqlite::{SqliteOptions, SqliteStore};
+
+/// The URL of a database and its options.
+#[derive(Clone)]
+pub struct Database {
+    url: String,
+    kind: Kind,
+    pub(crate) options: PostgresOptions,
+}
+
+/// The kind of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// SQLite in a file.
+    Sqlite,
+    /// SQLite in memory, lost with the process.
+    SqliteMemory,
+    /// A Postgres server.
+    Postgres,
+}
+
+impl Database {
+    /// The database at `url` with default options.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL of another kind. Only its scheme is quoted, since it may hold a password.
+    pub fn at(url: &str) -> Result<Self> {
+        let kind = match url.split(':').next().unwrap_or_default() {
+            "sqlite" if is_memory(url) => Kind::SqliteMemory,
+            "sqlite" => Kind::Sqlite,
+            "postgres" | "postgresql" => Kind::Postgres,
+            scheme => {
+                // What follows the first colon may hold a password.
+                let what = format!(
+                    "\"{scheme}:…\" is not allowed; must be sqlite://PATH, sqlite::memory: or \
+                     postgres://USER:PASSWORD@HOST:PORT/NAME"
+                );
+                return Err(Error::invalid("DATABASE_URL", what));
+            }
+        };
+        Ok(Self { url: url.to_owned(), kind, options: PostgresOptions::default() })
+    }
+
+    /// The kind of the database.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The path of its file; `None` if it has none.
+    pub fn path(&self) -> Option<&Path> {
+        let rest = (self.kind == Kind::Sqlite).then(|| self.url.strip_prefix("sqlite:"))??;
+        Some(rest.strip_prefix("//").unwrap_or(rest)).filter(|path| !path.is_empty()).map(Path::new)
+    }
+
+    /// Opens the store. Creates a missing file and migrates the schema.
+    ///
+    /// # Errors
+    /// `Invalid` for a malformed URL; `Unavailable` if the database cannot be reached or opened;
+    /// `Unusable` if it is corrupt, belongs to another program or to a newer simops.
+    pub async fn open(&self) -> Result<Arc<dyn RunStore>> {
+        Ok(match self.kind {
+            Kind::Sqlite | Kind::SqliteMemory => Arc::new(SqliteStore::open(&self.url).await?),
+            Kind::Postgres => {
+                Arc::new(PostgresStore::open_with(&self.url, self.options.clone()).await?)
+            }
+        })
+    }
+
+    /// As [`Database::open`], but a file is opened read-only: it is neither created nor migrated.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn open_to_read(&self) -> Result<Arc<dyn RunStore>> {
+        match self.kind {
+            Kind::Sqlite => {
+                let options = SqliteOptions { read_only: true, ..SqliteOptions::default() };
+                Ok(Arc::new(SqliteStore::open_with(&self.url, options).await?))
+            }
+            Kind::SqliteMemory | Kind::Postgres => self.open().await,
+        }
+    }
+
+    /// As [`Database::open`], with facts about the server if there is one.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn open_with_info(&self) -> Result<(Arc<dyn RunStore>, Option<ServerInfo>)> {
+        if self.kind != Kind::Postgres {
+            return Ok((self.open().await?, None));
+        }
+        let store = PostgresStore::open_with(&self.url, self.options.clone()).await?;
+        let info = store.server_info().await?;
+        Ok((Arc::new(store), Some(info)))
+    }
+
+    /// As [`Database::open`], but retries while the database is unavailable. `on_unavailable` is called
+    /// with the first error.
+    ///
+    /// # Errors
+    /// `Invalid` or `Unusable`, as [`Database::open`].
+    pub async fn open_when_available(
+        &self,
+        on_unavailable: impl Fn(&Error),
+    ) -> Result<Arc<dyn RunStore>> {
+        const MAX_BACKOFF: Duration = Duration::from_secs(5);
+        let mut backoff = Duration::from_millis(200);
+        let mut has_failed = false;
+        loop {
+            match self.open().await {
+                Err(error) if error.is_retryable() => {
+                    if !has_failed {
+                        on_unavailable(&error);
+                        has_failed = true;
+                    }
+                }
+                done => return done,
+            }
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    /// Omits the URL, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+fn is_memory(url: &str) -> bool {
+    let rest = url.strip_prefix("sqlite:").unwrap_or_default();
+    rest.strip_prefix("//").unwrap_or(rest) == ":memory:"
+}

@@ -1,0 +1,156 @@
+//! Rows of visitors' events: sums per day, steps per visitor and day, the lock of those who record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::TryStreamExt;
+use jiff::civil::Date;
+use simops::kpi::Days;
+use simops::kpi::{DaySums, Steps};
+use simops::store::rules::Recounter;
+use simops::store::sql::{SqlRow, VisitorSteps, day_sums, kpi_kind};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use crate::codec::{Cells, Day};
+use crate::error::Work;
+use crate::link::Link;
+
+/// Locks out other transactions that record, until the end of this one. Returns the token of the
+/// stored steps.
+pub(crate) async fn lock(connection: &mut Link) -> Work<Uuid> {
+    let token = sqlx::query_as("SELECT token FROM kpi_line FOR UPDATE");
+    let (token,): (Uuid,) = token.fetch_one(connection).await?;
+    Ok(token)
+}
+
+/// Replaces the token, which invalidates what other processes remember of stored steps.
+pub(crate) async fn replace_token(connection: &mut Link) -> Work<Uuid> {
+    let token = Uuid::now_v7();
+    sqlx::query("UPDATE kpi_line SET token = $1").bind(token).execute(connection).await?;
+    Ok(token)
+}
+
+/// The sums of a range of days.
+pub(crate) async fn days(connection: &mut Link, first: Date, last: Date) -> Work<Days> {
+    let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day BETWEEN $1 AND $2")
+        .bind(Day::at_least(first))
+        .bind(Day::at_least(last))
+        .fetch_all(connection)
+        .await?;
+    read_days(&rows)
+}
+
+/// The sums of every day that has any.
+pub(crate) async fn all_days(connection: &mut Link) -> Work<Days> {
+    days(connection, Date::MIN, Date::MAX).await
+}
+
+/// The sums of some days.
+pub(crate) async fn sums(connection: &mut Link, wanted: &BTreeSet<Date>) -> Work<Days> {
+    let wanted: Vec<_> = wanted.iter().copied().map(Day).collect();
+    let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day = ANY($1)").bind(wanted);
+    read_days(&rows.fetch_all(connection).await?)
+}
+
+fn read_days(rows: &[PgRow]) -> Work<Days> {
+    rows.iter()
+        .map(|row| Ok((Cells(row).day(0)?, day_sums(&row.try_get::<Vec<i64>, _>(1)?)?)))
+        .collect()
+}
+
+/// Replaces the sums of days.
+pub(crate) async fn put_sums(connection: &mut Link, sums: &BTreeMap<Date, DaySums>) -> Work<()> {
+    for (day, sums) in sums {
+        sqlx::query(
+            "INSERT INTO kpi_days (day, sums) VALUES ($1, $2) \
+             ON CONFLICT (day) DO UPDATE SET sums = excluded.sums",
+        )
+        .bind(Day(*day))
+        .bind(sums.to_array().as_slice())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The stored steps of some visitors and days.
+pub(crate) async fn steps(connection: &mut Link, keys: &[(Uuid, Date)]) -> Work<VisitorSteps> {
+    if keys.is_empty() {
+        return Ok(VisitorSteps::new());
+    }
+    let rows = sqlx::query(
+        // The limit makes the planner look each key up instead of scanning the table.
+        "SELECT asked.visitor, asked.day, found.steps \
+         FROM unnest($1::uuid[], $2::date[]) AS asked (visitor, day), \
+         LATERAL (SELECT steps FROM kpi_steps \
+             WHERE kpi_steps.visitor = asked.visitor AND kpi_steps.day = asked.day LIMIT 1) AS found",
+    )
+    .bind(keys.iter().map(|(visitor, _)| *visitor).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, day)| Day(*day)).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.iter().map(visitor_steps).collect::<sqlx::Result<_>>()?)
+}
+
+/// All stored steps.
+pub(crate) async fn all_steps(connection: &mut Link) -> Work<VisitorSteps> {
+    let rows = sqlx::query("SELECT visitor, day, steps FROM kpi_steps").fetch(connection);
+    Ok(rows.and_then(async |row| visitor_steps(&row)).try_collect().await?)
+}
+
+fn visitor_steps(row: &PgRow) -> sqlx::Result<((Uuid, Date), Steps)> {
+    let bits: i32 = row.try_get(2)?;
+    Ok(((Cells(row).uuid(0)?, Cells(row).day(1)?), Steps(u16::try_from(bits).unwrap_or_default())))
+}
+
+const INSERT_STEPS: &str = "INSERT INTO kpi_steps (visitor, day, steps) \
+                            SELECT * FROM unnest($1::uuid[], $2::date[], $3::integer[])";
+
+/// Inserts the steps of visitors and days that have none.
+pub(crate) async fn insert_steps(connection: &mut Link, new: &[((Uuid, Date), Steps)]) -> Work<()> {
+    write_steps(connection, INSERT_STEPS, new).await
+}
+
+/// Inserts or replaces steps.
+pub(crate) async fn put_steps(
+    connection: &mut Link,
+    changed: &[((Uuid, Date), Steps)],
+) -> Work<()> {
+    let replacing = "ON CONFLICT (visitor, day) DO UPDATE SET steps = excluded.steps";
+    write_steps(connection, &format!("{INSERT_STEPS} {replacing}"), changed).await
+}
+
+async fn write_steps(
+    connection: &mut Link,
+    statement: &str,
+    steps: &[((Uuid, Date), Steps)],
+) -> Work<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(AssertSqlSafe(statement.to_owned()))
+        .bind(steps.iter().map(|((visitor, _), _)| *visitor).collect::<Vec<_>>())
+        .bind(steps.iter().map(|((_, day), _)| Day(*day)).collect::<Vec<_>>())
+        .bind(steps.iter().map(|(_, steps)| i32::from(steps.0)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Adds what is kept of pruned events to a recount: their numbers, and the steps on their days.
+pub(crate) async fn add_pruned(connection: &mut Link, recount: &mut Recounter) -> Work<()> {
+    let rows = sqlx::query("SELECT day, kind::bigint, events FROM kpi_pruned");
+    for row in rows.fetch_all(&mut *connection).await? {
+        let row = Cells(&row);
+        recount.count_pruned(kpi_kind(row.int(1)?)?, row.day(0)?, row.int(2)?.cast_unsigned());
+    }
+    let rows = sqlx::query(
+        "SELECT visitor, day, steps FROM kpi_steps WHERE day IN (SELECT day FROM kpi_pruned)",
+    );
+    for row in rows.fetch_all(connection).await? {
+        let ((visitor, day), steps) = visitor_steps(&row)?;
+        recount.add_known_steps(visitor, day, steps);
+    }
+    Ok(())
+}

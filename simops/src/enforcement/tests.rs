@@ -1,0 +1,110 @@
+//! The stop by a refused call: once, and not again after the cap was raised.
+
+use std::sync::Arc;
+
+use crate::Clock;
+use crate::control::Environment;
+use crate::enforcement::{Observer, enforce};
+use crate::execute::Executor;
+use crate::llm::{BudgetRefusals, Refusal};
+use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, ReasonBody, StartRun};
+use crate::settings::{Registry, key};
+use crate::store::{ControlStore, EventFilter, EventStore};
+use crate::testing::{ManualClock, MemoryStore};
+use crate::usage::NanoUsd;
+use serde_json::json;
+
+/// A cost just above the default cap of one dollar.
+const OVER_BUDGET: NanoUsd = NanoUsd(1_000_000_001);
+
+struct Desk {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    registry: Arc<Registry>,
+    executor: Executor,
+    ops: Ops,
+}
+
+impl Desk {
+    /// A store with an open run `r`.
+    async fn new() -> Self {
+        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::default()));
+        let options = OpsOptions::of(Environment::Development);
+        let registry = Arc::clone(&options.registry);
+        let executor = Executor::new(
+            store.clone(),
+            Arc::clone(&registry),
+            Environment::Development,
+            clock.clone(),
+        );
+        let ops = Ops::new(store.clone(), clock.clone(), options);
+        let start = StartRun {
+            mode: Some("test".to_owned()),
+            run_id: Some("r".to_owned()),
+            ..StartRun::default()
+        };
+        ops.writer(&Caller::default()).await.unwrap().start_run(&start).await.unwrap();
+        Self { store, clock, registry, executor, ops }
+    }
+
+    /// A worker's refusals: a call of the run was refused just now.
+    fn refused(&self) -> Arc<BudgetRefusals> {
+        let refusals = Arc::new(BudgetRefusals::default());
+        refusals.record("r", Refusal { at: self.clock.now(), needed: OVER_BUDGET });
+        refusals
+    }
+
+    async fn check(&self, refusals: &Arc<BudgetRefusals>) -> Option<String> {
+        let observer = Observer::with_refusals(Arc::clone(refusals));
+        let state = self.store.load().await.unwrap();
+        let (store, clock) = (&*self.store, &*self.clock);
+        enforce(store, &self.executor, &observer, &state, &self.registry, clock).await.unwrap()
+    }
+
+    async fn resume(&self) {
+        self.ops
+            .writer(&Caller::default())
+            .await
+            .unwrap()
+            .resume(&ReasonBody::default())
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_call_stops_its_run_once() {
+    let desk = Desk::new().await;
+    let refusals = desk.refused();
+    assert_eq!(desk.check(&refusals).await.as_deref(), Some("hard_budget_exceeded"));
+    assert_eq!(refusals.remove("r"), None, "it is used up");
+    let filter = EventFilter { limit: 1, ..EventFilter::default() };
+    let event = desk.store.events(&filter).await.unwrap().items.remove(0);
+    assert_eq!(event.event_type, "simulation_stopped_guardrail");
+    assert_eq!(event.metadata["details"]["refused_call_usd"], 1.000_000_001);
+    desk.resume().await;
+    assert_eq!(desk.check(&refusals).await, None);
+}
+
+#[tokio::test]
+async fn another_workers_old_refusal_does_not_stop_a_run_whose_cap_was_raised() {
+    let desk = Desk::new().await;
+    let (first, second) = (desk.refused(), desk.refused());
+    assert!(desk.check(&first).await.is_some());
+    let updates = [(key::BUDGET_HARD.to_owned(), json!(2.0))].into_iter().collect();
+    let patch = PatchConfig { updates, reason: None };
+    desk.ops.writer(&Caller::default()).await.unwrap().patch_config(patch).await.unwrap();
+    desk.resume().await;
+    assert_eq!(desk.check(&second).await, None);
+}
+
+#[tokio::test]
+async fn yesterdays_refusal_and_another_runs_stop_nothing() {
+    let desk = Desk::new().await;
+    let other = Arc::new(BudgetRefusals::default());
+    other.record("q", Refusal { at: desk.clock.now(), needed: OVER_BUDGET });
+    assert_eq!(desk.check(&other).await, None);
+    let refusals = desk.refused();
+    desk.clock.advance(jiff::SignedDuration::from_hours(24));
+    assert_eq!(desk.check(&refusals).await, None);
+}

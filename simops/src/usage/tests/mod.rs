@@ -1,0 +1,5 @@
+//! Properties of admission, prices and forecasts.
+
+mod admission;
+mod forecast;
+mod price;
