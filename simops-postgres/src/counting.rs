@@ -1,5 +1,5 @@
 //! Ledger operations in one transaction: load what they touch, apply them, write what changed. The
-//! rules are those of [`simops::usage::ledger`].
+//! rules are those of [`LedgerBatch`].
 //!
 //! Whoever changes leases, ledger or sums holds the lock on the row of the counter's epoch. So
 //! operations of all processes run one batch after another, admission and counting are atomic, and

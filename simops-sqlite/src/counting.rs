@@ -1,5 +1,5 @@
 //! Ledger operations in one transaction: load what they touch, apply them, write what changed. The
-//! rules are those of [`simops::usage::ledger`].
+//! rules are those of [`LedgerBatch`].
 //!
 //! The writer applies the operations of all callers that wait as one batch, so that they share the
 //! reads and writes of sums as well as the commit.

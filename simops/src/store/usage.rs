@@ -36,7 +36,7 @@ pub struct UsageFilter {
 #[async_trait]
 pub trait UsageStore: Send + Sync {
     /// Settles ledger rows in one transaction, in this order. May be repeated: the table in
-    /// `usage::ledger` says what a row does whose id is known.
+    /// [`LedgerBatch`](crate::usage::LedgerBatch) says what a row does whose id is known.
     async fn record_usage(&self, rows: &[UsageRow]) -> Result<()>;
 
     /// The usage of a day. Sums saturate at the maximum of their type.

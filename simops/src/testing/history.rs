@@ -1,6 +1,6 @@
 //! Random histories of ledger operations, to be replayed on several counters at once.
 //!
-//! The rules are in [`crate::usage::ledger`]. [`replay`] holds counters to them: every counter must
+//! The rules are those of [`LedgerBatch`](crate::usage::LedgerBatch). [`replay`] holds counters to them: every counter must
 //! give the same outcomes, and hold the same rows, leases and sums after each step.
 //!
 //! ```
@@ -372,7 +372,7 @@ mod tests {
     use crate::testing::MemoryStore;
     use crate::usage::{CounterEpochStore, UsageCounter};
 
-    /// The state of an id, as in the table of [`crate::usage::ledger`].
+    /// The state of an id, as in the table of [`crate::usage::LedgerBatch`].
     async fn state(store: &MemoryStore, id: Uuid) -> Result<&'static str> {
         let leases = store.open_leases().await?;
         let rows =

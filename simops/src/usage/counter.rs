@@ -53,7 +53,7 @@ impl CounterStatus {
 ///   their cost, with reserved calls at their upper bounds.
 /// - A lease ends in exactly one of three ways: settled, released, or expired into a row.
 /// - Every call may be repeated: a lease and its row are identified by their id, which names one
-///   call. The table in [`super::ledger`] says what each call does in each state.
+///   call. The table of [`LedgerBatch`](super::LedgerBatch) says what each call does in each state.
 /// - A lease counts for the day it was made, whenever it ends.
 #[async_trait]
 pub trait UsageCounter: Send + Sync {

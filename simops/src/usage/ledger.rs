@@ -1,46 +1,4 @@
-//! The ledger state machine: how reservations become rows of the ledger, and what that does to the
-//! sums of days and runs.
-//!
-//! All rules are in this module, which does no I/O. A store loads what a batch of operations
-//! touches, applies the operations in order, and writes the [`Changes`], all in one transaction:
-//!
-//! 1. [`Footprint::of`] the operations names the ids that they touch.
-//! 2. The store reads the open leases of these ids and, if [`Footprint::due`] is set, some leases
-//!    that expired before that time. Each lease is added with [`Footprint::add_lease`].
-//! 3. The store reads the ledger rows of all ids, and adds each with [`Footprint::add_row`].
-//! 4. The store reads the sums of all days and runs of the footprint.
-//! 5. [`LedgerBatch::apply`] per operation, then [`LedgerBatch::into_changes`].
-//!
-//! # Transitions
-//!
-//! An id names one call. It may have an open lease or a row in the ledger, never both.
-//!
-//! | operation | no lease, no row | open lease | row of an expired lease | any other row |
-//! |---|---|---|---|---|
-//! | reserve | opens a lease if the caps admit it | admitted again; the first lease stands | admitted; nothing changes | admitted; nothing changes |
-//! | settle with real figures | writes the row | ends the lease, writes the row | replaces the row | the row stands |
-//! | settle with an expired row | writes the row | ends the lease, writes the row | the row stands | the row stands |
-//! | release | nothing changes | ends the lease | nothing changes | nothing changes |
-//! | expire | nothing changes | ends a due lease, writes its expired row | nothing changes | nothing changes |
-//! | transfer | opens the lease, whatever the caps | the first lease stands | nothing changes | nothing changes |
-//!
-//! - **Other figures under a known id.** A repeated operation is a retry: the first one counts. A
-//!   reservation with other amounts, another run or another day neither changes the open lease nor
-//!   opens a second one. After the call has settled, a late repeat of its reservation is admitted
-//!   without a lease, because the row already counts.
-//! - **Late figures.** The row of an expired lease holds an upper bound. Real figures replace it,
-//!   also if they name another day or run than the lease did: its sums move from the old day and
-//!   run to the new ones. Any other row is final.
-//! - **Days.** A lease counts for its own day and a row for its own, whenever they are written.
-//! - **Sums** stop at `i64::MAX` and at 0. A sum that was cut off is approximate until
-//!   [`rebuild_usage`](crate::store::UsageStore::rebuild_usage).
-//! - **Retention.** The row of an id that was deleted as old is unknown here.
-//!
-//! # Budgets
-//!
-//! [`admit`] takes a list of caps, and a call counts in one place each: `reserved` of its lease's
-//! day, and `settled` of its row's day and run ([`LedgerBatch`]'s `count_reserved` and
-//! `count_settled`). Budgets with scopes and windows of their own are more sums in these two places.
+//! The ledger state machine. [`LedgerBatch`] documents its rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -197,7 +155,48 @@ pub struct Changes {
     pub runs: Vec<(String, CallTotals)>,
 }
 
-/// A batch of operations on loaded state. See the [module](self) for the protocol.
+/// A batch of operations on loaded state: how reservations become rows of the ledger, and what that
+/// does to the sums of days and runs.
+///
+/// All rules are here, without I/O. A store loads what a batch of operations
+/// touches, applies the operations in order, and writes the [`Changes`], all in one transaction:
+///
+/// 1. [`Footprint::of`] the operations names the ids that they touch.
+/// 2. The store reads the open leases of these ids and, if [`Footprint::due`] is set, some leases
+///    that expired before that time. Each lease is added with [`Footprint::add_lease`].
+/// 3. The store reads the ledger rows of all ids, and adds each with [`Footprint::add_row`].
+/// 4. The store reads the sums of all days and runs of the footprint.
+/// 5. [`LedgerBatch::apply`] per operation, then [`LedgerBatch::into_changes`].
+///
+/// # Transitions
+///
+/// An id names one call. It may have an open lease or a row in the ledger, never both.
+///
+/// | operation | no lease, no row | open lease | row of an expired lease | any other row |
+/// |---|---|---|---|---|
+/// | reserve | opens a lease if the caps admit it | admitted again; the first lease stands | admitted; nothing changes | admitted; nothing changes |
+/// | settle with real figures | writes the row | ends the lease, writes the row | replaces the row | the row stands |
+/// | settle with an expired row | writes the row | ends the lease, writes the row | the row stands | the row stands |
+/// | release | nothing changes | ends the lease | nothing changes | nothing changes |
+/// | expire | nothing changes | ends a due lease, writes its expired row | nothing changes | nothing changes |
+/// | transfer | opens the lease, whatever the caps | the first lease stands | nothing changes | nothing changes |
+///
+/// - **Other figures under a known id.** A repeated operation is a retry: the first one counts. A
+///   reservation with other amounts, another run or another day neither changes the open lease nor
+///   opens a second one. After the call has settled, a late repeat of its reservation is admitted
+///   without a lease, because the row already counts.
+/// - **Late figures.** The row of an expired lease holds an upper bound. Real figures replace it,
+///   also if they name another day or run than the lease did: its sums move from the old day and
+///   run to the new ones. Any other row is final.
+/// - **Days.** A lease counts for its own day and a row for its own, whenever they are written.
+/// - **Sums** stop at `i64::MAX` and at 0. A sum that was cut off is approximate until
+///   [`rebuild_usage`](crate::store::UsageStore::rebuild_usage).
+/// - **Retention.** The row of an id that was deleted as old is unknown here.
+///
+/// # Budgets
+///
+/// [`admit`] takes a list of caps, and a call counts in one place each: `reserved` of its lease's
+/// day, and `settled` of its row's day and run (`count_reserved` and `count_settled`). Budgets with scopes and windows of their own are more sums in these two places.
 #[derive(Debug)]
 pub struct LedgerBatch {
     epoch: CounterEpoch,
