@@ -143,7 +143,7 @@ pub(crate) struct Executor {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+enum StoredResponse {
     Done(Value),
     Refused { kind: ErrorKind, detail: String, fields: Vec<FieldError> },
 }
@@ -312,11 +312,13 @@ impl Executor {
         let unreadable =
             |error| Error::internal("a recorded answer is unreadable").with_source(error);
         match serde_json::from_value(recorded.answer).map_err(unreadable)? {
-            Answer::Done(body) => Ok(Some(serde_json::from_value(body).map_err(unreadable))),
-            Answer::Refused { fields, .. } if !fields.is_empty() => {
+            StoredResponse::Done(body) => {
+                Ok(Some(serde_json::from_value(body).map_err(unreadable)))
+            }
+            StoredResponse::Refused { fields, .. } if !fields.is_empty() => {
                 Ok(Some(Err(Error::invalid_fields(fields))))
             }
-            Answer::Refused { kind, detail, .. } => Ok(Some(Err(Error::new(kind, detail)))),
+            StoredResponse::Refused { kind, detail, .. } => Ok(Some(Err(Error::new(kind, detail)))),
         }
     }
 
@@ -463,8 +465,8 @@ impl Executor {
     ) -> Result<IdempotencyRecord> {
         let unwritable = |error| Error::internal("an answer cannot be stored").with_source(error);
         let answer = match result {
-            Ok(body) => Answer::Done(serde_json::to_value(body).map_err(unwritable)?),
-            Err(error) => Answer::Refused {
+            Ok(body) => StoredResponse::Done(serde_json::to_value(body).map_err(unwritable)?),
+            Err(error) => StoredResponse::Refused {
                 kind: error.kind(),
                 detail: error.detail().to_owned(),
                 fields: error.fields().to_vec(),

@@ -20,8 +20,13 @@ export function whyNot(status, form) {
   };
 
   if (!status.admin_write_enabled) {
-    const reason = 'Read-only: write controls are disabled in this environment.';
+    const stopOnly = status.admin_write_gate === 'stop_only';
+    const reason = stopOnly
+      ? 'Only pause, stop and degrade are enabled in this environment.'
+      : 'Read-only: write controls are disabled in this environment.';
+    const stopping = status.viewer_ops.force_cheapest_route ? ['pause', 'stop'] : ['pause', 'stop', 'degrade'];
     for (const control of ['start-test', 'start-real', 'pause', 'resume', 'stop', 'reset', 'degrade']) {
+      if (stopOnly && stopping.includes(control)) continue;
       say(control, reason);
     }
   }
