@@ -2,10 +2,21 @@
 //! cost, and keep an audit trail.
 //!
 //! ```
-//! use simops::settings::{Effective, Overrides, Registry, key};
+//! # use std::sync::Arc;
+//! use simops::ops::{Caller, Ops, OpsOptions, StartRun};
+//! use simops::{SystemClock, control::Environment, testing::MemoryStore};
 //!
-//! let settings = Effective::of(&Registry::builtin(), &Overrides::new());
-//! assert_eq!(settings.float(key::BUDGET_HARD), 1.0); // USD per UTC day
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> simops::Result<()> {
+//! let options = OpsOptions::of(Environment::Development);
+//! let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+//!
+//! let operator = Caller { actor: "ada".to_owned(), ..Caller::default() };
+//! let request = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
+//! let started = ops.writer(&operator).await?.start_run(&request).await?;
+//! assert!(started.simulation_active && started.run_id.starts_with("test-"));
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Where to start

@@ -126,8 +126,9 @@ async fn take(globals: &Globals, options: BaselineOptions) -> Result<(), Failure
     let answer = match &globals.url {
         Some(_) => {
             let answer = Target::of(globals).await?.ask(&Request::Baseline(options)).await?;
-            let answer = serde_json::from_value(answer)
-                .map_err(|error| Failure::new(format!("the answer is no baseline: {error}")))?;
+            let answer = serde_json::from_value(answer).map_err(|error| {
+                Failure::new(format!("the response is not a baseline: {error}"))
+            })?;
             files::write(&globals.simops_output_dir, answer)?
         }
         None => {

@@ -264,7 +264,11 @@ async fn stop_conditions_are_shown_as_they_were_at_the_end() {
     assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 2);
     let stopped = scene.ops.report("r2", None).await.unwrap();
     assert_eq!(stopped.report.guardrails, found);
-    assert!(stopped.markdown.contains("`db_pool_pressure`: 0.97 of"), "{}", stopped.markdown);
+    assert!(
+        stopped.markdown.contains("`db_pool_pressure`: 0.97 (threshold"),
+        "{}",
+        stopped.markdown
+    );
 }
 
 #[tokio::test]
