@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     fs::write(Path::new(&variable("OUT_DIR")?).join("assets.rs"), table)
 }
 
-/// The files below `folder`. Cargo builds anew when one of them, or the folder itself, changes.
+/// The files below `folder`. Cargo rebuilds when one of them, or the folder itself, changes.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     println!("cargo:rerun-if-changed={}", folder.display());
     for entry in fs::read_dir(folder)? {

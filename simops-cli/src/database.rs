@@ -1,19 +1,24 @@
-//! Opening a database: at once and only if it exists for commands, patiently for workers.
+//! Opening a database: commands open one that exists, workers create one or wait for it.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use simops::llm::Router;
 use simops::settings::Registry;
 use simops::store::RunStore;
 use simops::usage::{UsageCounter, open_counter};
 use simops::{Error, SystemClock};
 use simops_database::{Database, Kind};
 
-use crate::args::Globals;
 use crate::exit::Failure;
+use crate::globals::OnDatabase;
 use crate::print;
+
+/// The time that model calls in flight have to be recorded; after that their leases expire into rows.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Opens a database that exists.
 pub(crate) async fn open(database: &Database) -> Result<Arc<dyn RunStore>, Failure> {
@@ -47,7 +52,7 @@ pub(crate) async fn open_to_read(database: &Database) -> Result<Arc<dyn RunStore
     }
     match database.open_to_read().await {
         Ok(store) => Ok(store),
-        // Why it cannot be opened as usual tells more.
+        // The reason why it cannot be opened for writing is the more useful one.
         Err(_) => opened,
     }
 }
@@ -59,31 +64,41 @@ fn is_read_only(path: &Path) -> bool {
     File::open(path).is_ok() && written.is_err_and(denied)
 }
 
-/// Opens a database, creates it if it is missing, and waits while it is away. `None` when
+/// Opens a database, creates it if it is missing, and waits while it is unavailable. `None` when
 /// `shutdown` completes first.
 pub(crate) async fn open_when_available(
     database: &Database,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Option<Arc<dyn RunStore>>, Failure> {
     not_in_memory(database)?;
-    let tell = |error: &Error| {
+    let report = |error: &Error| {
         let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})"));
         let cause = cause.unwrap_or_default();
-        print::note(&format!("the database is away, waiting for it: {error}{cause}"));
+        print::note(&format!("the database is unavailable, waiting for it: {error}{cause}"));
     };
     tokio::select! {
-        store = database.open_when_available(tell) => Ok(Some(store?)),
+        store = database.open_when_available(report) => Ok(Some(store?)),
         () = shutdown => Ok(None),
     }
 }
 
-/// Where calls are counted.
+/// The counter of model calls.
 pub(crate) async fn counter(
     store: &Arc<dyn RunStore>,
-    globals: &Globals,
+    on: OnDatabase<'_>,
 ) -> Result<Arc<dyn UsageCounter>, Failure> {
-    let redis_url = globals.redis_url.as_deref();
+    let redis_url = on.0.redis_url.as_deref();
     Ok(open_counter(store.clone(), redis_url, Arc::new(SystemClock)).await?)
+}
+
+/// Waits for the model calls in flight to be recorded, for at most [`FLUSH_TIMEOUT`].
+pub(crate) async fn flush(router: Option<&Router>) {
+    let Some(router) = router else { return };
+    if let Err(pending) = router.flush(FLUSH_TIMEOUT).await {
+        print::note(&format!(
+            "{pending} model calls were not recorded in time; they are charged when their leases expire"
+        ));
+    }
 }
 
 /// The built-in settings with the defaults of this environment.
@@ -94,8 +109,8 @@ pub(crate) fn registry() -> Result<Arc<Registry>, Failure> {
 fn not_in_memory(database: &Database) -> Result<(), Failure> {
     if database.kind() == Kind::SqliteMemory {
         return Err(Failure::new(
-            "a database in memory belongs to one process alone: use sqlite://PATH, or --url for \
-             the server that holds it",
+            "a database in memory belongs to a single process: use sqlite://PATH, or --url for the \
+             server that holds it",
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! How a command fails: what to say, and with which exit code.
+//! Failures of commands: message and exit code.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -14,19 +14,19 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// It was tried and failed: exit code 1.
+    /// An attempt failed: exit code 1.
     pub(crate) fn new(detail: impl Into<String>) -> Self {
         Self { code: 1, detail: detail.into(), fields: Vec::new() }
     }
 
-    /// It was asked for in a way that makes no sense: exit code 2.
+    /// Wrong usage: exit code 2.
     pub(crate) fn usage(detail: impl Into<String>) -> Self {
         Self { code: 2, ..Self::new(detail) }
     }
 
-    /// It was ended from outside: exit code 130, as a shell has it of Ctrl-C.
+    /// A signal ended it: exit code 130, as a shell reports Ctrl-C.
     pub(crate) fn interrupted() -> Self {
-        Self { code: 130, ..Self::new("interrupted; all that was started has ended") }
+        Self { code: 130, ..Self::new("interrupted; every process that was started has ended") }
     }
 
     /// The same failure with the fields out of their form.
@@ -39,12 +39,12 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
-    /// The lines for stderr: the detail, and the fields it does not name already.
+    /// The lines for stderr: the detail, and the fields that it does not name.
     pub(crate) fn lines(&self) -> Vec<String> {
         let fields = self.fields.iter().map(|f| format!("{}: {}", f.field, f.message));
-        let unsaid = fields.filter(|field| !self.detail.contains(field.as_str()));
-        let unsaid: Vec<_> = unsaid.map(|field| format!("  {field}")).collect();
-        [vec![format!("error: {}", self.detail)], unsaid].concat()
+        let missing = fields.filter(|field| !self.detail.contains(field.as_str()));
+        let missing: Vec<_> = missing.map(|field| format!("  {field}")).collect();
+        [vec![format!("error: {}", self.detail)], missing].concat()
     }
 }
 

@@ -1,12 +1,13 @@
 //! `simops-cli`: simops from a terminal.
 //!
-//! Arguments become a [`request::Request`], a [`target::Target`] (a database or a server) answers
-//! it, and the answer is printed as JSON. Rules live in the library, not here.
+//! Arguments become a [`request::Request`], a [`target::Target`] (a database or a server) answers it, and
+//! [`print`](mod@print) shows the result. The rules are the library's.
 
-mod args;
+mod cli;
 mod commands;
 mod database;
 mod exit;
+mod globals;
 mod logs;
 mod print;
 mod progress;
@@ -17,6 +18,9 @@ mod target;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::cli::Invocation;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
@@ -30,15 +34,17 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    args::read_dotenv()?;
-    let invocation = args::parse()?;
-    logs::begin(&invocation);
+    globals::read_dotenv()?;
+    let Invocation { globals, command } = cli::parse()?;
+    let level = if command.is_long_running() { LevelFilter::INFO } else { LevelFilter::ERROR };
+    let filter = globals.simops_log.clone().unwrap_or_else(|| Targets::new().with_default(level));
+    logs::begin(filter, globals.simops_log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the runtime cannot start: {error}")))?;
-    let result = runtime.block_on(commands::run(invocation));
+    let result = runtime.block_on(commands::run(&globals, command, cli::command));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }

@@ -1,4 +1,4 @@
-//! How far long work is: a bar on stderr when that is a terminal, otherwise nothing.
+//! Progress of long work: a bar on stderr when that is a terminal, otherwise nothing.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::timeout;
 
 use crate::print;
 
-/// What is done sooner needs no sign that it is under way.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// Shorter work shows no progress.
+const SHOW_AFTER: Duration = Duration::from_millis(300);
 
-/// Does `work`; while it takes long, what it is and for how long is shown.
+/// Does `work`; if it takes long, shows `what` and the time since.
 pub(crate) async fn while_at<T>(what: &'static str, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
-    if let Ok(done) = timeout(PATIENCE, &mut work).await {
+    if let Ok(done) = timeout(SHOW_AFTER, &mut work).await {
         return done;
     }
     let _spinner = Bar::spinner(what);
@@ -25,21 +25,21 @@ pub(crate) async fn while_at<T>(what: &'static str, work: impl Future<Output = T
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
-    /// A bar that counts steps of `what`. Nothing is drawn where no terminal is.
+    /// A bar that counts steps of `what`.
     pub(crate) fn new(what: &'static str) -> Self {
         Self::styled("{bar:32} {pos}/{len} {msg} {elapsed}", what)
     }
 
-    /// A sign of life while nobody knows how much is left.
+    /// A spinner, for work of unknown length.
     pub(crate) fn spinner(what: &'static str) -> Self {
         let bar = Self::styled("{spinner} {msg} {elapsed}", what);
-        bar.0.enable_steady_tick(PATIENCE / 2);
+        bar.0.enable_steady_tick(SHOW_AFTER / 2);
         bar
     }
 
     fn styled(template: &str, what: &'static str) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        // The first message is drawn at once, and in this style.
+        // The style must be set before the first message, which is drawn at once.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -47,12 +47,12 @@ impl Bar {
         Self(bar)
     }
 
-    /// What is under way now.
-    pub(crate) fn say(&self, what: &'static str) {
+    /// Changes the message.
+    pub(crate) fn show_message(&self, what: &'static str) {
         self.0.set_message(what);
     }
 
-    /// A line that stays, above.
+    /// Prints a line above the bar.
     pub(crate) fn note(&self, line: &str) {
         self.0.suspend(|| print::note(line));
     }

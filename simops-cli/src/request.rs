@@ -1,4 +1,4 @@
-//! What can be asked of a target: the operations of the admin API that the CLI has commands for.
+//! Requests to a target: the operations of the admin API that the CLI has commands for.
 
 use jiff::Timestamp;
 use simops::control::AuditHead;
@@ -7,7 +7,7 @@ use simops::ops::{
     StopRun,
 };
 
-/// One question or order.
+/// One operation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Request {
     Status,
@@ -41,4 +41,43 @@ pub(crate) enum Request {
     DigestNamed { slug: String },
     PublishDigest { slug: String, body: ReasonBody },
     DiscardDigest { slug: String, body: ReasonBody },
+}
+
+impl Request {
+    /// Whether it needs a database that may be written. A baseline writes files only.
+    pub(crate) fn is_write(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Runs { .. }
+            | Self::Run { .. }
+            | Self::Metrics { .. }
+            | Self::Config
+            | Self::Audit { .. }
+            | Self::VerifyAudit(_)
+            | Self::Events(_)
+            | Self::KpiRollups { .. }
+            | Self::Alerts { .. }
+            | Self::Messages { .. }
+            | Self::Delivery { .. }
+            | Self::Baseline(_)
+            | Self::Report { .. }
+            | Self::CompareRuns { .. }
+            | Self::Digests { .. }
+            | Self::DigestNamed { .. } => false,
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Reset(_)
+            | Self::Degrade(_)
+            | Self::ClearDegrade(_)
+            | Self::PatchConfig(_)
+            | Self::AcknowledgeAlert { .. }
+            | Self::SilenceAlert { .. }
+            | Self::ReplayDelivery { .. }
+            | Self::Digest(_)
+            | Self::PublishDigest { .. }
+            | Self::DiscardDigest { .. } => true,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! When to leave: SIGTERM or SIGINT, and for what belongs to a terminal SIGHUP.
+//! Signals that end the process: SIGTERM, SIGINT, and SIGHUP for commands of a terminal.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -24,7 +24,7 @@ fn caught(kinds: &[SignalKind]) -> Result<impl Future<Output = ()> + use<>, Fail
         signals.map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))?;
     Ok(async move {
         any(&mut signals).await;
-        // Whoever asks twice will not wait.
+        // A second signal ends the process at once.
         tokio::spawn(async move {
             any(&mut signals).await;
             std::process::exit(130);

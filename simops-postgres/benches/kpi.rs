@@ -1,4 +1,4 @@
-//! Visitors' events beside a plain batched `INSERT … SELECT FROM unnest` of the same rows, by one
+//! Visitor events compared with a plain batched `INSERT … SELECT FROM unnest` of the same rows, by one
 //! connection each, into an empty day and into one with a million events: in one run, on one durable
 //! Postgres.
 //!
@@ -50,7 +50,7 @@ async fn main() {
         sent += BATCHES;
     }
     let (raw, empty, later, full) = (median(raw), median(empty), median(later), median(full));
-    println!("plain batched unnest       {raw:>9.0} events/s, beside the full day {later:.0}");
+    println!("plain batched unnest       {raw:>9.0} events/s, next to the full day {later:.0}");
     println!("into an empty day          {empty:>9.0} events/s  {:.2} of plain", empty / raw);
     println!(
         "with {:>10} in the day {full:>9.0} events/s  {:.2} of plain, {:.2} of empty",

@@ -1,4 +1,4 @@
-//! Events and ledger rows beside a plain batched `INSERT … SELECT FROM unnest` of the same rows into
+//! Events and ledger rows compared with a plain batched `INSERT … SELECT FROM unnest` of the same rows into
 //! a table of the same columns and indexes, by the same number of connections: in turn, in one run, on
 //! one durable Postgres.
 //!

@@ -96,7 +96,7 @@ impl ControlStore for PostgresStore {
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {
         self.base
             .read(|mut connection| async move {
-                // Ids have no gaps, but a trail that was tampered with is to be shown as it is.
+                // Ids have no gaps, but a manipulated trail is shown as it is.
                 let (all,): (i64,) = sqlx::query_as("SELECT count(*) FROM audit")
                     .fetch_one(&mut *connection)
                     .await?;

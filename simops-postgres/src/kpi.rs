@@ -21,7 +21,7 @@ use crate::kpi_dedup_index::DedupIndex;
 use crate::kpi_recount::{rebuild, recount};
 use crate::kpi_rows::{days, insert_steps, lock, put_steps, put_sums, replace_token, steps, sums};
 use crate::link::Link;
-use crate::transaction::Base;
+use crate::transaction::{Base, Tx};
 
 #[async_trait]
 impl KpiStore for PostgresStore {
@@ -43,6 +43,25 @@ impl KpiStore for PostgresStore {
             .read_long(|mut connection| async move {
                 let found = recount(&mut connection).await?;
                 Ok((connection, found))
+            })
+            .await
+    }
+
+    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+        let prefix = prefix.to_owned();
+        self.base
+            .write_long(|mut tx: Tx| {
+                let prefix = prefix.clone();
+                async move {
+                    lock(&mut tx).await?;
+                    let deleted =
+                        sqlx::query("DELETE FROM kpi_events WHERE starts_with(visitor_id, $1)")
+                            .bind(prefix)
+                            .execute(&mut *tx)
+                            .await?;
+                    let (tx, _) = rebuild(tx).await?;
+                    Ok((tx, deleted.rows_affected()))
+                }
             })
             .await
     }

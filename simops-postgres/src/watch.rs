@@ -78,8 +78,7 @@ pub(crate) async fn listen(base: Base, listener: Arc<NotifyListener>, pool: PgPo
         match result {
             Ok(()) => has_warned = false,
             Err(error) if !has_warned => {
-                let code = "notifications_unavailable";
-                warn!(code, %error, "cannot listen for notifications; polling instead");
+                warn!(code = "notifications_unavailable", %error, "cannot listen for notifications; polling instead");
                 has_warned = true;
             }
             Err(_) => {}

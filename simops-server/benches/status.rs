@@ -1,4 +1,4 @@
-//! `GET /api/admin/status`, on SQLite and on Postgres, beside a bare axum JSON answer, at 32
+//! `GET /api/admin/status`, on SQLite and on Postgres, compared with a bare axum JSON response, at 32
 //! connections, in one run.
 //!
 //! `cargo bench -p simops-server --bench status`. Servers and clients share the machine, so the

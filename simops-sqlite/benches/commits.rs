@@ -1,4 +1,4 @@
-//! Durable writes beside plain rusqlite, which syncs the disk once per write: in one run, on the
+//! Durable writes compared with plain rusqlite, which syncs the disk once per write: in one run, on the
 //! disk of the temporary folder.
 //!
 //! `cargo bench -p simops-sqlite --bench commits`

@@ -1,5 +1,5 @@
-//! Visitors' events beside plain batched inserts of the same rows into SQLite: in one run, on the
-//! disk of the temporary folder; and days read beside days counted anew with SQL.
+//! Visitor events compared with plain batched inserts of the same rows into SQLite: in one run, on the
+//! disk of the temporary folder; and days read compared with days counted with SQL.
 //!
 //! `cargo bench -p simops-sqlite --bench kpi`; `EVENTS=10000000` for more than a million.
 
@@ -58,7 +58,7 @@ async fn main() {
     read(&store, &folder.path().join("simops.db")).await;
 }
 
-/// The days of `kpi/rollups?days=90` beside the same figures counted anew.
+/// The days of `kpi/rollups?days=90` compared with the same figures counted with SQL.
 async fn read(store: &SqliteStore, path: &Path) {
     let mut times: Vec<_> = Vec::new();
     for _ in 0..200 {
@@ -78,12 +78,12 @@ async fn read(store: &SqliteStore, path: &Path) {
         .unwrap();
     let rows = statement.query_map([], |row| row.get::<_, i64>(2)).unwrap();
     let counted: i64 = rows.map(Result::unwrap).sum();
-    let anew = started.elapsed();
+    let recount = started.elapsed();
     println!(
-        "days read {:?}; {counted} events counted anew with SQL, without returns, {:?}: {:.0} times",
+        "days read {:?}; {counted} events counted with SQL, without returns, {:?}: {:.0} times",
         kept,
-        anew,
-        anew.as_secs_f64() / kept.as_secs_f64()
+        recount,
+        recount.as_secs_f64() / kept.as_secs_f64()
     );
 }
 

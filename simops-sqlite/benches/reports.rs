@@ -1,4 +1,4 @@
-//! A baseline and a digest over a long history, beside one plain count of all of it: what they read
+//! A baseline and a digest over a long history, compared with one plain count of all of it: what they read
 //! does not grow with what lies outside of their windows, and neither does their memory.
 //!
 //! `cargo bench -p simops-sqlite --bench reports [-- EVENTS]`; 10,000,000 without a number.
@@ -115,7 +115,7 @@ fn event(n: i64, at: Timestamp) -> NewEvent {
         .as_action(RuntimeMode::DeterministicFallback)
 }
 
-/// What one would write without simops: everything, counted anew.
+/// What one would write without simops: one count of everything.
 fn plain_count(path: &Path) -> Duration {
     let connection = Connection::open(path).unwrap();
     let began = Instant::now();
@@ -131,7 +131,7 @@ fn median(mut figures: Vec<Duration>) -> f64 {
     figures[figures.len() / 2].as_secs_f64() * 1e3
 }
 
-/// Resident memory in KiB, where the system tells.
+/// Resident memory in KiB, where the system reports it.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

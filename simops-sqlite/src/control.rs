@@ -73,7 +73,7 @@ impl ControlStore for SqliteStore {
 
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {
         self.read(move |connection| {
-            // Ids have no gaps, but a trail that was tampered with is to be shown as it is.
+            // Ids have no gaps, but a manipulated trail is shown as it is.
             let count = connection
                 .prepare_cached("SELECT count(*) FROM audit")?
                 .query_row([], |row| row.get(0))?;

@@ -45,6 +45,20 @@ impl KpiStore for SqliteStore {
         self.read(recount).await
     }
 
+    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+        let (prefix, buffer) = (prefix.to_owned(), self.kpi_buffer.clone());
+        self.write(move |tx| {
+            buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            let deleted = tx.execute(
+                "DELETE FROM kpi_events WHERE substr(visitor_id, 1, length(?1)) = ?1",
+                [&prefix],
+            )?;
+            rebuild(tx)?;
+            Ok(deleted as u64)
+        })
+        .await
+    }
+
     async fn rebuild_kpi(&self) -> Result<KpiRecount> {
         let buffer = self.kpi_buffer.clone();
         self.write(move |tx| {

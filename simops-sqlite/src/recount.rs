@@ -29,7 +29,7 @@ pub(crate) fn recount(connection: &Connection) -> Work<Recount> {
     for run_id in kept.query_map([], |row| row.get(0))? {
         runs.entry(run_id?).or_default();
     }
-    let mut ledger = connection.prepare(&format!("SELECT {} FROM usage", USAGE_COLUMNS))?;
+    let mut ledger = connection.prepare(&format!("SELECT {USAGE_COLUMNS} FROM usage"))?;
     for call in ledger.query_map([], |row| usage_row(Cells(row)))? {
         let call = call?;
         rows += 1;

@@ -1,5 +1,5 @@
 //! What the guard around a model call costs: reserve, attempt, book, with a scripted provider and a
-//! counter that does nothing. Beside it, in the same run, the provider alone.
+//! counter that does nothing. In the same run, the provider alone.
 //!
 //! `cargo bench -p simops --bench guard`
 

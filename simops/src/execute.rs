@@ -40,7 +40,7 @@ const MAX_ATTEMPTS: usize = 64;
 pub struct Caller {
     /// The actor's name.
     pub actor: String,
-    /// The reason, checked by [`crate::run::rules::check_reason`].
+    /// The reason, at most 500 characters.
     pub reason: Option<String>,
     /// The key under which the write can be repeated safely.
     pub idempotency: Option<IdempotencyKey>,

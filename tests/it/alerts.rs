@@ -232,7 +232,7 @@ async fn in_production_no_message_goes_inside() {
             delivery["last_error"].as_str().map(str::to_owned)
         })
         .await;
-        assert!(error.contains("inside"), "{error}");
+        assert!(error.contains("has an internal address"), "{error}");
         assert!(server.terminate().await);
         std::fs::remove_file(dir.path().join("simops.db")).unwrap();
     }

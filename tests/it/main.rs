@@ -8,6 +8,7 @@ mod counting;
 mod crash;
 mod faults;
 mod fixtures;
+mod flags;
 mod layers;
 mod models;
 mod operator;

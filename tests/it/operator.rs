@@ -138,7 +138,8 @@ async fn the_command_line_says_the_same_on_the_database_and_on_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let server = ServerBuilder::new(dir.path()).start().await;
     server.client.post("control/run/start", &json!({"mode": "test", "run_id": "both"})).await.ok();
-    let url = ["--url", &server.base, "--token", simops_tests::process::TOKEN];
+    std::fs::write(dir.path().join("token"), simops_tests::process::TOKEN).unwrap();
+    let url = ["--url", &server.base, "--token-file", "token"];
     for command in [
         vec!["run", "show", "both"],
         vec!["config", "get"],
@@ -152,8 +153,8 @@ async fn the_command_line_says_the_same_on_the_database_and_on_the_server() {
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
         assert_eq!(parse(&direct.stdout), parse(&remote.stdout), "{command:?}");
     }
-    let refused =
-        cli(dir.path(), &["run", "status", "--url", &server.base, "--token", "wrong"]).await;
+    std::fs::write(dir.path().join("token"), "wrong").unwrap();
+    let refused = cli(dir.path(), &[&["run", "status"], &url[..]].concat()).await;
     assert_eq!(refused.status.code(), Some(1));
     let output = String::from_utf8_lossy(&refused.stderr);
     assert!(output.contains("Invalid admin credentials"), "{output}");

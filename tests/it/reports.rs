@@ -47,7 +47,8 @@ async fn a_server_in_production_passes_every_check() {
     let builder = ServerBuilder::new(dir.path()).without("ADMIN_API_TOKEN");
     let builder = builder.env("ADMIN_API_TOKEN", TOKEN).env("ENVIRONMENT", "production");
     let server = builder.start().await;
-    let args = ["check", "production", "--url", &server.base, "--token", TOKEN, "--format"];
+    std::fs::write(dir.path().join("token"), TOKEN).unwrap();
+    let args = ["check", "production", "--url", &server.base, "--token-file=token", "-o"];
     let output = cli(dir.path(), &[&args[..], &["json"]].concat()).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -66,7 +67,7 @@ async fn a_server_in_production_passes_every_check() {
     server.terminate().await;
 
     let server = builder.env("ADMIN_IP_ALLOWLIST", "127.0.0.1").start().await;
-    let args = ["check", "production", "--url", &server.base, "--token", TOKEN, "--format=json"];
+    let args = ["check", "production", "--url", &server.base, "--token-file=token"];
     let output = cli(dir.path(), &args).await;
     let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((limited(&checked), &checked["ok"]), (json!("pass"), &json!(true)), "{checked}");
@@ -77,12 +78,11 @@ async fn an_open_server_fails_the_checks_and_nothing_on_it_changes() {
     let dir = tempfile::tempdir().unwrap();
     let builder = ServerBuilder::new(dir.path()).without("ADMIN_API_TOKEN");
     let server = builder.env("ADMIN_API_TOKEN", "changeme").start().await;
-    let here = ["--url", &server.base, "--token", "changeme"];
+    std::fs::write(dir.path().join("token"), "changeme").unwrap();
+    let here = ["--url", &server.base, "--token-file", "token"];
     let started = cli(dir.path(), &[&here[..], &["run", "start", "--mode", "test"]].concat()).await;
     assert!(started.status.success());
-    let args =
-        ["check", "production", "--url", &server.base, "--token", "changeme", "--format", "json"];
-    let output = cli(dir.path(), &args).await;
+    let output = cli(dir.path(), &[&["check", "production"], &here[..]].concat()).await;
     assert_eq!(output.status.code(), Some(1));
     let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
     let failed: Vec<_> = checked["checks"]

@@ -66,6 +66,7 @@ async fn every_command_of_the_runbook_does_what_the_page_says() {
             .env("PATH", &path)
             .env("USER", "ada")
             .env("SIMOPS_URL", &server.base)
+            .env("DATABASE_URL", "sqlite://simops.db")
             .env("PRODUCTION_URL", &production.base)
             .env("ADMIN_API_TOKEN", TOKEN)
             .stdin(Stdio::null())

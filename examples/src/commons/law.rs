@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::Refusal;
+use super::refusal::Refusal;
 use super::stock::Resource;
 
 /// How long a law is in force, in days.

@@ -28,6 +28,7 @@ mod parse;
 mod phrases;
 mod prompt;
 mod proposal;
+mod refusal;
 mod rng;
 mod rules;
 mod society;

@@ -150,8 +150,10 @@ impl Model {
                 // A cancelled turn says nothing about the models.
                 let is_outage = error != CallError::Cancelled;
                 if is_outage && !self.outage_logged.swap(true, Ordering::Relaxed) {
-                    let code = "model_call_failed";
-                    warn!(code, reason, "model call failed; using fallback rule");
+                    warn!(
+                        code = "model_call_failed",
+                        reason, "model call failed; using fallback rule"
+                    );
                 }
                 (error.as_str(), reason)
             }

@@ -59,8 +59,8 @@ fn write_view(text: &mut String, society: &Society, me: &Agent) -> std::fmt::Res
     }
     let posts = &society.forum.posts;
     for post in posts.iter().skip(posts.len().saturating_sub(MAX_SHOWN)) {
-        let (thread, author, title, text_) = (post.thread, post.author, &post.title, &post.text);
-        writeln!(text, "Forum thread {thread} \"{title}\", agent {author}: {text_}")?;
+        let (thread, author, title, body) = (post.thread, post.author, &post.title, &post.text);
+        writeln!(text, "Forum thread {thread} \"{title}\", agent {author}: {body}")?;
     }
     for letter in &me.letters {
         writeln!(text, "Agent {} wrote to you: {}", letter.from, letter.text)?;

@@ -15,8 +15,8 @@ use super::agent::Agent;
 use super::forum::Forum;
 use super::law::{Law, Rule};
 use super::proposal::Proposal;
+use super::refusal::Refusal;
 use super::rng::{Purpose, SeededRng};
-use super::rules::Refusal;
 use super::stock::{Resource, Stock};
 
 const SOCIETY: &str = "society";

@@ -9,8 +9,9 @@ use simops::host::{Outcome, Turn};
 use super::action::Action;
 use super::decision::{Calls, Decision};
 use super::event_log::{Category, EventContext, kind};
+use super::refusal::Refusal;
 use super::rng::{Purpose, SeededRng};
-use super::rules::{self, ActionContext, Refusal};
+use super::rules::{self, ActionContext};
 use super::society::Society;
 use super::{day, fallback};
 

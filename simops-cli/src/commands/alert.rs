@@ -1,19 +1,25 @@
-//! `alert`: what calls for a person, who knows of it, and what became of the messages.
+//! `alert`: alerts, their acknowledgement and silencing, and the delivery of their messages.
 
 use clap::{Args, Subcommand};
 use simops::ops::SilenceAlert;
 
-use crate::args::Globals;
-use crate::commands::ask;
+use crate::commands::values::{PageArgs, ReasonArgs};
 use crate::exit::Failure;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::request::Request;
+use crate::target;
+
+const COLUMNS: &[&str] =
+    &["id", "metric", "state", "severity", "item.message", "fired_at", "silenced_until"];
+const MESSAGE_COLUMNS: &[&str] = &["id", "created_at", "kind", "text"];
 
 /// `alert …`.
 #[derive(Subcommand)]
 pub(crate) enum AlertCommand {
     /// List the alerts, last fired first
     List(PageArgs),
-    /// Say that somebody knows of an alert: it is not told again unless it gets worse
+    /// Acknowledge an alert: no further messages unless it gets worse
     #[command(
         visible_alias = "acknowledge",
         after_help = "\
@@ -24,51 +30,38 @@ Examples:
         /// The alert
         #[arg(value_name = "ALERT")]
         id: String,
-        /// Why, for the audit trail
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: ReasonArgs,
     },
-    /// Have nobody told of an alert for a while
+    /// Silence an alert for a while: no messages
     #[command(after_help = "\
 Examples:
   simops-cli alert silence 0198c1f2-… --minutes 120
   simops-cli alert silence 0198c1f2-… --until 2026-03-02T08:00:00Z
   simops-cli alert silence 0198c1f2-… --end")]
     Silence(SilenceArgs),
-    /// List the messages, newest first, each with what became of it
+    /// List the messages, newest first, with their deliveries
     Messages(PageArgs),
-    /// Show a delivery with its tries
+    /// Show a delivery with its attempts
     Delivery {
         /// The delivery
         #[arg(value_name = "DELIVERY")]
         id: String,
     },
-    /// Have a delivery tried again, whatever became of it, under the same id
+    /// Deliver a message again, under the same id, also one that was delivered
     #[command(after_help = "\
 Examples:
   simops-cli alert messages --limit 5    (shows the deliveries)
   simops-cli alert replay 0198c1f2-… --reason 'receiver is back'
 
-The server that has the duty of deliveries sends it.")]
+The server that delivers messages sends it.")]
     Replay {
         /// The delivery
         #[arg(value_name = "DELIVERY")]
         id: String,
-        /// Why, for the audit trail
-        #[arg(long)]
-        reason: Option<String>,
+        #[command(flatten)]
+        why: ReasonArgs,
     },
-}
-
-/// A page of a listing.
-#[derive(Args)]
-pub(crate) struct PageArgs {
-    /// At most so many, 1 to 500
-    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
-    limit: i64,
-    /// Go on where an earlier page ended
-    #[arg(long)]
-    cursor: Option<String>,
 }
 
 /// `alert silence`.
@@ -77,32 +70,41 @@ pub(crate) struct SilenceArgs {
     /// The alert
     #[arg(value_name = "ALERT")]
     id: String,
-    /// For so many minutes, 1 to 43200
+    /// The number of minutes, 1 to 43200
     #[arg(long, value_name = "N", required_unless_present_any = ["until", "end"], conflicts_with_all = ["until", "end"])]
     minutes: Option<i64>,
-    /// Until this time
+    /// The time at which the silence ends
     #[arg(long, value_name = "TIME", conflicts_with = "end")]
     until: Option<String>,
-    /// End a silence
+    /// End the silence now
     #[arg(long)]
     end: bool,
-    /// Why, for the audit trail
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    why: ReasonArgs,
 }
 
 /// Runs `alert …`.
 pub(crate) async fn run(globals: &Globals, command: AlertCommand) -> Result<(), Failure> {
     let request = match command {
         AlertCommand::List(PageArgs { limit, cursor }) => Request::Alerts { limit, cursor },
-        AlertCommand::Ack { id, reason } => Request::AcknowledgeAlert { id, reason },
+        AlertCommand::Ack { id, why: ReasonArgs { reason } } => {
+            Request::AcknowledgeAlert { id, reason }
+        }
         AlertCommand::Silence(args) => {
-            let SilenceArgs { id, minutes, until, end: _, reason } = args;
+            let SilenceArgs { id, minutes, until, end: _, why: ReasonArgs { reason } } = args;
             Request::SilenceAlert { id, silence: SilenceAlert { minutes, until, reason } }
         }
         AlertCommand::Messages(PageArgs { limit, cursor }) => Request::Messages { limit, cursor },
         AlertCommand::Delivery { id } => Request::Delivery { id },
-        AlertCommand::Replay { id, reason } => Request::ReplayDelivery { id, reason },
+        AlertCommand::Replay { id, why: ReasonArgs { reason } } => {
+            Request::ReplayDelivery { id, reason }
+        }
     };
-    ask(globals, &request).await
+    let result = target::ask(globals, &request).await?;
+    let output = match request {
+        Request::Alerts { .. } => Output::list(result, COLUMNS)?,
+        Request::Messages { .. } => Output::list(result, MESSAGE_COLUMNS)?,
+        _ => Output::record(result)?,
+    };
+    print::show(&output, globals.output)
 }

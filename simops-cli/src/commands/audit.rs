@@ -1,14 +1,16 @@
-//! `audit`: the trail of who changed what, and whether it still holds.
+//! `audit`: the audit trail and its verification.
 
 use clap::Subcommand;
 use simops::control::AuditHead;
 
-use crate::args::Globals;
-use crate::commands::ask;
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::request::Request;
-use crate::target::Target;
+use crate::target;
+
+const COLUMNS: &[&str] =
+    &["id", "created_at", "changed_by", "key", "old_value", "new_value", "reason"];
 
 /// `audit …`.
 #[derive(Subcommand)]
@@ -19,23 +21,23 @@ Examples:
   simops-cli audit list --limit 20
   simops-cli audit list --limit 20 --offset 20")]
     List {
-        /// At most so many, 1 to 500
+        /// The greatest number of rows, 1 to 500
         #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
         limit: i64,
-        /// Leave out so many of the newest
+        /// The number of newest rows to skip
         #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
         offset: i64,
     },
-    /// Recompute every row's hash; exit 1 when the trail does not hold
+    /// Recompute every row's hash; exit 1 when the trail does not verify
     #[command(after_help = "\
 Examples:
   simops-cli audit verify
-  simops-cli audit verify --head 17:9f2c…    (an end noted earlier)
+  simops-cli audit verify --head 17:9f2c…    (a head noted earlier)
 
-Rows cut off the end leave a chain that holds. Note the head that this prints somewhere else, and
-pass it next time: then they are missed.")]
+A chain without its last rows still verifies. To detect that, keep the head that this command prints
+outside of the database and pass it to the next verification.")]
     Verify {
-        /// The trail's end as it was noted earlier
+        /// The head of the trail as an earlier verification printed it
         #[arg(long, value_name = "ID:HASH", value_parser = head)]
         head: Option<AuditHead>,
     },
@@ -45,15 +47,15 @@ pass it next time: then they are missed.")]
 pub(crate) async fn run(globals: &Globals, command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::List { limit, offset } => {
-            ask(globals, &Request::Audit { limit, offset }).await
+            let changes = target::ask(globals, &Request::Audit { limit, offset }).await?;
+            print::show(&Output::list(changes, COLUMNS)?, globals.output)
         }
         AuditCommand::Verify { head } => {
-            let target = Target::of(globals).await?;
-            let mut answer = target.ask(&Request::VerifyAudit(head)).await?;
+            let mut answer = target::ask(globals, &Request::VerifyAudit(head)).await?;
             if let Some(fields) = answer.as_object_mut() {
                 fields.retain(|_, value| !value.is_null());
             }
-            print::json(&answer)?;
+            print::show(&Output::record(&answer)?, globals.output)?;
             if answer["ok"] == true {
                 return Ok(());
             }

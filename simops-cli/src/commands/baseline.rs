@@ -1,18 +1,18 @@
-//! `baseline`: what a simulation looks like now, and what moved since.
+//! `baseline`: figures of a simulation now, and what changed between two baselines.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use simops::baseline::{BaselineResponse, compare, files, plot};
 use simops::ops::BaselineOptions;
 use simops::output;
 
-use crate::args::Globals;
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::{FormatAlias, Globals, Place};
+use crate::print::{self, Output};
 use crate::progress::Bar;
 use crate::request::Request;
-use crate::target::{Direct, Target};
+use crate::target::{self, Direct};
 
 /// `baseline …`.
 #[derive(Args)]
@@ -27,8 +27,9 @@ Examples:
 
 Without a command it takes one: thresholds, today's budget, recent provider failures, and figures of
 windows that end now. It writes OUTPUT/baseline/baseline_latest.json and
-OUTPUT/baseline/metrics/metrics_latest.json and .csv, with time-stamped copies. It changes nothing
-else, and needs neither Redis nor a database that may be written."
+OUTPUT/baseline/metrics/metrics_latest.json and .csv, with time-stamped copies. The file of a baseline
+holds its metrics, so a copy of it can be compared later. Neither Redis nor write access to the database
+is needed."
 )]
 pub(crate) struct BaselineArgs {
     #[command(subcommand)]
@@ -40,24 +41,24 @@ pub(crate) struct BaselineArgs {
 /// `baseline`.
 #[derive(Args)]
 struct TakeArgs {
-    /// How many windows, 1 to 1000
+    /// The number of windows, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true)]
     windows: i64,
-    /// How long each is, 1 to 1440 minutes
+    /// The length of each, 1 to 1440 minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 5, allow_negative_numbers = true)]
     window_minutes: i64,
 }
 
 #[derive(Subcommand)]
 enum BaselineCommand {
-    /// Show what moved from one baseline to another, beyond what windows differ by anyway
+    /// Show what changed from one baseline to another, beyond the noise of the windows
     #[command(after_help = "\
 Examples:
   simops-cli baseline compare output/baseline/baseline_20260301T120000Z.json latest
-  simops-cli baseline compare before.json after.json --format json
+  simops-cli baseline compare before.json after.json -o json
 
-A figure has moved when the means of both sides' windows are further apart than the spread of the
-windows explains (Welch's t-test at 1 %).")]
+A figure has changed when the means of both sides' windows differ by more than the spread of the windows
+explains (Welch's t-test at 1 %).")]
     Compare {
         /// The file of a baseline, or latest
         #[arg(value_name = "A")]
@@ -65,9 +66,8 @@ windows explains (Welch's t-test at 1 %).")]
         /// The file of the other
         #[arg(value_name = "B")]
         b: String,
-        /// How to show it
-        #[arg(long, default_value = "table")]
-        format: Format,
+        #[command(flatten)]
+        _format: FormatAlias,
     },
     /// Draw a baseline's windows as SVG
     #[command(after_help = "\
@@ -85,15 +85,6 @@ Examples:
     },
 }
 
-/// How an answer is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
-
 /// Runs `baseline …`.
 pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Failure> {
     let folder = &globals.simops_output_dir;
@@ -103,12 +94,10 @@ pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Fai
             let (windows, window_minutes) = (Some(windows), Some(window_minutes));
             take(globals, BaselineOptions { windows, window_minutes }).await
         }
-        Some(BaselineCommand::Compare { a, b, format }) => {
+        Some(BaselineCommand::Compare { a, b, .. }) => {
             let compared = compare(&read(folder, &a)?, &read(folder, &b)?)?;
-            match format {
-                Format::Json => print::json(&compared),
-                Format::Table => print::raw(compared.table().as_bytes()),
-            }
+            let output = Output::record(&compared)?.with_rows_of("metrics", &[]);
+            print::show(&output.with_text(compared.table()), globals.output)
         }
         Some(BaselineCommand::Plot { file, out }) => {
             let svg = plot::svg(&read(folder, &file)?.metrics);
@@ -117,28 +106,29 @@ pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Fai
                 return print::raw(svg.as_bytes());
             }
             output::replace(&out, svg.as_bytes())?;
-            print::json(&serde_json::json!({ "svg_path": out.display().to_string() }))
+            let plotted = serde_json::json!({ "svg_path": out.display().to_string() });
+            print::show(&Output::record(plotted)?, globals.output)
         }
     }
 }
 
 async fn take(globals: &Globals, options: BaselineOptions) -> Result<(), Failure> {
-    let answer = match &globals.url {
-        Some(_) => {
-            let answer = Target::of(globals).await?.ask(&Request::Baseline(options)).await?;
+    let taken = match globals.place() {
+        Place::Server(_) => {
+            let answer = target::ask(globals, &Request::Baseline(options)).await?;
             let answer = serde_json::from_value(answer).map_err(|error| {
                 Failure::new(format!("the response is not a baseline: {error}"))
             })?;
-            files::write(&globals.simops_output_dir, answer)?
+            files::write(&globals.simops_output_dir, &answer)?
         }
-        None => {
-            let direct = Direct::open_to_read(globals).await?;
+        Place::Database(on) => {
+            let direct = Direct::open_to_read(on).await?;
             let bar = Bar::new("windows");
             let writer = direct.writer().await?;
             writer.write_baseline(&options, &|done, all| bar.show(done, all)).await?
         }
     };
-    print::json(&answer)
+    print::show(&Output::record(taken)?, globals.output)
 }
 
 fn read(folder: &Path, name: &str) -> Result<BaselineResponse, Failure> {

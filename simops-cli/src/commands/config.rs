@@ -1,13 +1,14 @@
 //! `config`: runtime settings.
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use simops::ops::PatchConfig;
 use simops::settings::Overrides;
 
-use crate::args::Globals;
+use crate::commands::values::{ReasonArgs, assignment};
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::request::Request;
 use crate::target::Target;
 
@@ -37,25 +38,50 @@ pub(crate) struct SetArgs {
     /// A setting and its new value
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = assignment)]
     updates: Vec<(String, String)>,
-    /// Why, for the audit trail
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    why: ReasonArgs,
 }
 
 /// Runs `config …`.
 pub(crate) async fn run(globals: &Globals, command: ConfigCommand) -> Result<(), Failure> {
-    let target = Target::of(globals).await?;
+    let writes = matches!(command, ConfigCommand::Set(_));
+    let target = Target::of(globals, writes).await?;
     let config = target.ask(&Request::Config).await?;
     match command {
-        ConfigCommand::Get { key: None } => print::json(&config),
+        ConfigCommand::Get { key: None } => print::show(&all(&config)?, globals.output),
         ConfigCommand::Get { key: Some(key) } => {
-            print::json(config["effective"].get(&key).ok_or_else(|| unknown(&key, &config))?)
+            let value = config["effective"].get(&key).ok_or_else(|| unknown(&key, &config))?;
+            print::show(&Output::record(value)?, globals.output)
         }
-        ConfigCommand::Set(SetArgs { updates: texts, reason }) => {
+        ConfigCommand::Set(SetArgs { updates: texts, why: ReasonArgs { reason } }) => {
             let updates = updates(texts, &config)?;
-            print::json(&target.ask(&Request::PatchConfig(PatchConfig { updates, reason })).await?)
+            let patch = PatchConfig { updates, reason };
+            let patched = target.ask(&Request::PatchConfig(patch)).await?;
+            let applied = patched["applied"].as_object().cloned().unwrap_or_default();
+            let applied =
+                applied.into_iter().map(|(key, value)| json!({ "key": key, "value": value }));
+            let columns = &["key", "value"];
+            print::show(
+                &Output::record(patched)?.with_rows(applied.collect(), columns),
+                globals.output,
+            )
         }
     }
+}
+
+/// All settings: a row for each.
+fn all(config: &Value) -> Result<Output, Failure> {
+    let keys = config["effective"].as_object().into_iter().flatten();
+    let rows = keys.map(|(key, value)| {
+        let of = |field: &str| config[field].get(key).cloned().unwrap_or_default();
+        let kind = of("mutable_keys");
+        json!({
+            "key": key, "value": value, "default": of("defaults"), "overridden": !of("overrides").is_null(),
+            "type": kind["type"], "min": kind["min"], "max": kind["max"], "description": kind["description"],
+        })
+    });
+    let columns = &["key", "value", "default", "min", "max", "description"];
+    Ok(Output::record(config)?.with_rows(rows.collect(), columns))
 }
 
 /// The values that `texts` spell for the settings of `config`.
@@ -69,16 +95,6 @@ pub(super) fn updates(texts: Vec<(String, String)>, config: &Value) -> Result<Ov
         }
     }
     Ok(updates)
-}
-
-/// A setting and the text of its value.
-pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            Ok((key.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("must be of the form KEY=VALUE".to_owned()),
-    }
 }
 
 /// The value that `text` spells for a setting of type `kind`. What spells none stays text, and the

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use simops::control::Write;
 
-use crate::args::Globals;
-use crate::commands::on_database_only;
+use crate::commands::values::ReasonArgs;
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::target::Direct;
 
 /// `database …`.
@@ -33,24 +33,24 @@ pub(crate) struct UnmarkArgs {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// The reason, for the audit trail
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    why: ReasonArgs,
 }
 
 /// Runs `database …`.
 pub(crate) async fn run(globals: &Globals, command: DatabaseCommand) -> Result<(), Failure> {
     let DatabaseCommand::UnmarkProduction(args) = command;
-    on_database_only(globals, "database")?;
-    let direct = Direct::open(globals).await?;
+    let on = globals.database_only("the admin API has no endpoint that removes the mark")?;
+    let direct = Direct::open(on).await?;
     let writer = direct.writer().await?;
     writer.permit(Write::UnmarkProduction)?;
     let was_marked = direct.ops().store().load().await?.production_mark;
     if was_marked && !args.yes {
         confirm()?;
     }
-    writer.unmark_production(args.reason.as_deref()).await?;
-    print::json(&json!({ "ok": true, "was_marked": was_marked }))
+    writer.unmark_production(args.why.reason.as_deref()).await?;
+    let unmarked = json!({ "ok": true, "was_marked": was_marked });
+    print::show(&Output::record(unmarked)?, globals.output)
 }
 
 /// Asks for the word `unmark` on a terminal.

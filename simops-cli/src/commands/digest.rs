@@ -1,15 +1,18 @@
-//! `digest`: the weekly digest, and what becomes of it.
+//! `digest`: drafting, reading, publishing and discarding the weekly digest.
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use simops::digest::EvidenceArgs;
-use simops::ops::{DigestOptions, ReasonBody};
+use simops::ops::DigestOptions;
 
-use crate::args::Globals;
+use crate::commands::values::{PageArgs, ReasonArgs};
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::request::Request;
 use crate::target::Target;
+
+const COLUMNS: &[&str] = &["slug", "status", "anchor_date", "title", "created_at"];
 
 /// `digest …`.
 #[derive(Args)]
@@ -23,7 +26,7 @@ Examples:
   simops-cli digest publish weekly-brief-2026-03-01 --reason 'read and checked'
 
 Without a command it drafts one, of the days that end with the anchor date. `status` is created,
-existing (the date has one) or insufficient_evidence (nothing is drafted; exit code 0 all the same).
+existing (the date has one) or insufficient_evidence (nothing is drafted; the exit code is 0).
 The text is stored, and written to OUTPUT/digest/SLUG.md."
 )]
 pub(crate) struct DigestArgs {
@@ -36,16 +39,16 @@ pub(crate) struct DigestArgs {
 /// `digest`.
 #[derive(Args)]
 struct DraftArgs {
-    /// How many days it is about, 1 to 90
+    /// The number of days that it covers, 1 to 90
     #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true)]
     lookback_days: i64,
     /// The last of them, UTC [default: today]
     #[arg(long, value_name = "YYYY-MM-DD")]
     anchor_date: Option<String>,
-    /// Print the text instead of the answer
+    /// Print the text alone
     #[arg(long)]
     print_markdown: bool,
-    /// Draft another one although the date has one
+    /// Draft another one even if the date has one
     #[arg(long)]
     allow_duplicate_anchor: bool,
     #[command(flatten)]
@@ -60,15 +63,11 @@ Examples:
   simops-cli digest list
   simops-cli digest list --status published --limit 10")]
     List {
-        /// Only those: draft, published or discarded
+        /// Only those with this status: draft, published or discarded
         #[arg(long, value_name = "STATUS")]
         status: Option<String>,
-        /// At most so many, 1 to 500
-        #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
-        limit: i64,
-        /// Go on where an earlier page ended
-        #[arg(long)]
-        cursor: Option<String>,
+        #[command(flatten)]
+        page: PageArgs,
     },
     /// Show a digest
     #[command(after_help = "\
@@ -78,7 +77,7 @@ Examples:
     Show {
         /// The digest
         slug: String,
-        /// Print its text only
+        /// Print the text alone
         #[arg(long)]
         print_markdown: bool,
     },
@@ -99,9 +98,8 @@ Examples:
 struct MoveArgs {
     /// The digest
     slug: String,
-    /// Why, for the audit trail
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    #[command(flatten)]
+    why: ReasonArgs,
 }
 
 /// Runs `digest …`.
@@ -116,28 +114,36 @@ pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failu
             };
             (Request::Digest(options), print_markdown)
         }
-        Some(DigestCommand::List { status, limit, cursor }) => {
+        Some(DigestCommand::List { status, page: PageArgs { limit, cursor } }) => {
             (Request::Digests { status, limit, cursor }, false)
         }
         Some(DigestCommand::Show { slug, print_markdown }) => {
             (Request::DigestNamed { slug }, print_markdown)
         }
-        Some(DigestCommand::Publish(MoveArgs { slug, reason })) => {
-            (Request::PublishDigest { slug, body: ReasonBody { reason } }, false)
+        Some(DigestCommand::Publish(MoveArgs { slug, why })) => {
+            (Request::PublishDigest { slug, body: why.into() }, false)
         }
-        Some(DigestCommand::Discard(MoveArgs { slug, reason })) => {
-            (Request::DiscardDigest { slug, body: ReasonBody { reason } }, false)
+        Some(DigestCommand::Discard(MoveArgs { slug, why })) => {
+            (Request::DiscardDigest { slug, body: why.into() }, false)
         }
     };
-    let target = Target::with_gate(globals, args.draft.gate.requirements()).await?;
+    let target =
+        Target::with_gate(globals, request.is_write(), args.draft.gate.requirements()).await?;
     let answer = target.ask(&request).await?;
-    match answer.get("markdown").and_then(Value::as_str) {
-        Some(markdown) if only_text => print::raw(markdown.as_bytes()),
-        None if only_text => {
-            let why = answer.get("message").and_then(Value::as_str).unwrap_or("there is no text");
-            print::note(why);
+    let markdown = answer.get("markdown").and_then(Value::as_str).map(str::to_owned);
+    match (only_text, markdown) {
+        (true, Some(markdown)) => print::raw(markdown.as_bytes()),
+        (true, None) => {
+            let message = answer.get("message").and_then(Value::as_str);
+            print::note(message.unwrap_or("there is no text"));
             Ok(())
         }
-        _ => print::json(&answer),
+        (false, _) if matches!(request, Request::Digests { .. }) => {
+            print::show(&Output::list(answer, COLUMNS)?, globals.output)
+        }
+        (false, Some(markdown)) if matches!(request, Request::DigestNamed { .. }) => {
+            print::show(&Output::record(answer)?.with_markdown(markdown), globals.output)
+        }
+        (false, _) => print::show(&Output::record(answer)?, globals.output),
     }
 }

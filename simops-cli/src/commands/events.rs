@@ -1,11 +1,17 @@
-//! `events`: what happened.
+//! `events`: the event log.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use simops::ops::EventsQuery;
 
-use crate::commands::since;
+use crate::commands::values::{PageArgs, since};
+use crate::exit::Failure;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::request::Request;
+use crate::target;
+
+const COLUMNS: &[&str] = &["id", "created_at", "run_id", "agent_id", "event_type", "description"];
 
 /// `events …`.
 #[derive(Subcommand)]
@@ -34,18 +40,16 @@ pub(crate) struct ListArgs {
     /// Only those up to such a time
     #[arg(long, value_name = "WHEN", value_parser = since)]
     until: Option<Timestamp>,
-    /// At most so many, 1 to 500
-    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
-    limit: i64,
-    /// Go on where an earlier page ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
-impl From<EventsCommand> for Request {
-    fn from(command: EventsCommand) -> Self {
-        let EventsCommand::List(args) = command;
-        let ListArgs { run_id, event_type, after, until, limit, cursor } = args;
-        Self::Events(EventsQuery { run_id, event_type, after, until, cursor, limit })
-    }
+/// Runs `events …`.
+pub(crate) async fn run(globals: &Globals, command: EventsCommand) -> Result<(), Failure> {
+    let EventsCommand::List(args) = command;
+    let ListArgs { run_id, event_type, after, until, page } = args;
+    let PageArgs { limit, cursor } = page;
+    let query = EventsQuery { run_id, event_type, after, until, cursor, limit };
+    let events = target::ask(globals, &Request::Events(query)).await?;
+    print::show(&Output::list(events, COLUMNS)?, globals.output)
 }

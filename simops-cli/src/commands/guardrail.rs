@@ -1,16 +1,28 @@
-//! `guardrail`: what stop conditions would have done.
+//! `guardrail`: stop conditions replayed on past runs.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde_json::Value;
 use simops::ops::BacktestQuery;
 
-use crate::args::Globals;
-use crate::commands::config::{assignment, updates};
-use crate::commands::{on_database_only, since};
+use crate::commands::config::updates;
+use crate::commands::values::{assignment, since};
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::request::Request;
 use crate::target::Direct;
+
+const COLUMNS: &[&str] = &[
+    "run_id",
+    "condition",
+    "outcome",
+    "would_have_tripped_at",
+    "observed",
+    "threshold",
+    "calls_before",
+    "cost_usd_before",
+];
 
 /// `guardrail …`.
 #[derive(Subcommand)]
@@ -46,9 +58,23 @@ pub(crate) struct BacktestArgs {
 /// Runs `guardrail …`.
 pub(crate) async fn run(globals: &Globals, command: GuardrailCommand) -> Result<(), Failure> {
     let GuardrailCommand::Backtest(BacktestArgs { since, run_id, settings }) = command;
-    on_database_only(globals, "guardrail backtest")?;
-    let direct = Direct::open(globals).await?;
+    let on = globals.database_only("the admin API has no endpoint that replays the ledger")?;
+    let direct = Direct::open_to_read(on).await?;
     let settings = updates(settings, &direct.ask(&Request::Config).await?)?;
     let query = BacktestQuery { since, run_id, settings };
-    print::json(&direct.ops().backtest(&query).await?)
+    let tested = Output::record(direct.ops().backtest(&query).await?)?;
+    let rows = trials(tested.value());
+    print::show(&tested.with_rows(rows, COLUMNS), globals.output)
+}
+
+/// A row per run and condition.
+fn trials(tested: &Value) -> Vec<Value> {
+    let list = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
+    let of_run = |run: Value| {
+        list(&run, "conditions").into_iter().map(move |mut trial| {
+            trial["run_id"] = run["run_id"].clone();
+            trial
+        })
+    };
+    list(tested, "runs").into_iter().flat_map(of_run).collect()
 }

@@ -1,14 +1,14 @@
-//! `prune`: old rows of the logs are deleted, in small transactions; what was counted of them stays.
+//! `prune`: deletes old rows of the logs in small transactions; the sums kept of them stay.
 
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, json};
 use simops::store::LogTable;
 
-use crate::args::Globals;
-use crate::commands::{on_database_only, since};
+use crate::commands::values::since;
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::progress::{Bar, while_at};
 use crate::target::Direct;
 
@@ -20,11 +20,11 @@ Examples:
   simops-cli prune --older-than 90d
   simops-cli prune --what ledger,visits --older-than 400d
 
-What was counted of deleted rows stays: budgets and sums of runs, days of visitors, of digests, and
-`usage verify` and `kpi verify` know of them. What lists single rows, and windows of time that
-reach before WHEN, know no more than what is left. The rows of a run that has not ended stay, as
-does the newest of each log. Calls are kept for 35 days at least, and visits for 91: so late an
-event can still be sent again. The audit trail, runs, reports and digests are always kept.")]
+The sums kept of deleted rows stay (budgets, runs, days of visitors and of digests), and `usage verify`
+and `kpi verify` include them. Lists of rows, and windows of time that begin before WHEN, show only what
+is left. The rows of an open run stay, as does the newest row of each log. Calls are kept for at least
+35 days, and visits for 91, because events may arrive that late. The audit trail, runs, reports and
+digests are always kept.")]
 pub(crate) struct PruneArgs {
     /// Rows older than a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 90d
     #[arg(long, value_name = "WHEN", value_parser = since)]
@@ -33,7 +33,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "LOGS", value_delimiter = ',', default_value = "events")]
     #[arg(value_parser = log())]
     what: Vec<LogTable>,
-    /// Only tell how many would go
+    /// Only count the rows
     #[arg(long)]
     dry_run: bool,
 }
@@ -47,8 +47,8 @@ fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
 
 /// Runs `prune`.
 pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failure> {
-    on_database_only(globals, "prune")?;
-    let direct = Direct::open(globals).await?;
+    let on = globals.database_only("the admin API has no endpoint that deletes rows")?;
+    let direct = Direct::open(on).await?;
     let mut answer = Map::new();
     answer.insert("older_than".to_owned(), json!(args.older_than));
     answer.insert("dry_run".to_owned(), json!(args.dry_run));
@@ -68,5 +68,5 @@ pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failur
         };
         answer.insert(log.as_str().to_owned(), json!({ "old": found, "deleted": deleted }));
     }
-    print::json(&answer)
+    print::show(&Output::record(answer)?, globals.output)
 }

@@ -1,24 +1,27 @@
-//! `run`: what is going on, and the run controls.
+//! `run`: status, registry and reports of runs, and the run controls.
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::Value;
-use simops::ops::{ReasonBody, StartRun, StopRun};
+use simops::ops::{StartRun, StopRun};
 use simops::report::RunComparison;
 use simops::run::RunClass;
 
-use crate::args::Globals;
-use crate::commands::baseline::Format;
+use crate::commands::values::{PageArgs, ReasonArgs};
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::{FormatAlias, Globals};
+use crate::print::{self, Output};
 use crate::request::Request;
-use crate::target::Target;
+use crate::target;
+
+const COLUMNS: &[&str] =
+    &["run_id", "mode", "condition_name", "started_at", "ended_at", "ended_by", "end_reason"];
 
 /// `run …`.
 #[derive(Subcommand)]
 pub(crate) enum RunCommand {
-    /// Show what is going on: run, confirmed state, hosts, budget, guardrails
+    /// Show the run, the state that hosts have confirmed, hosts, budget and guardrails
     #[command(after_help = "\
 Examples:
   simops-cli run status
@@ -33,27 +36,27 @@ Examples:
 A reset needs a live host (a server or `simops-cli worker`) to build the new world.
 Hosts begin to act within a second; `simops-cli run status` shows `running` once all have.")]
     Start(Box<StartArgs>),
-    /// End the current run for good, and pause
+    /// End the current run for good, and pause the world
     #[command(after_help = "\
 Examples:
   simops-cli run stop --reason 'week is over'")]
     Stop(StopArgs),
-    /// Hold the current run still
+    /// Pause the current run
     #[command(after_help = "\
 Examples:
   simops-cli run pause --reason 'looking into the bill'")]
     Pause(ReasonArgs),
-    /// Go on with a paused run, or with one that a guardrail stopped
+    /// Resume a paused run, or one that a guardrail stopped
     #[command(after_help = "\
 Examples:
   simops-cli run resume")]
     Resume(ReasonArgs),
-    /// Build a new world and show it; an open run ends. Never in production
+    /// Build a new world and switch to it; an open run ends. Refused in production
     #[command(after_help = "\
 Examples:
   simops-cli run reset --reason 'fresh world'")]
     Reset(ReasonArgs),
-    /// Send every model call to the cheapest route, or no longer
+    /// Send every model call to the cheapest route, or undo that
     #[command(after_help = "\
 Examples:
   simops-cli run degrade --reason 'soft cap near'
@@ -64,7 +67,7 @@ Examples:
 Examples:
   simops-cli run list --limit 10
   simops-cli run list --cursor 41    (the next_cursor of the page before)")]
-    List(ListArgs),
+    List(PageArgs),
     /// Show a run's registry row
     #[command(after_help = "\
 Examples:
@@ -73,14 +76,14 @@ Examples:
         /// The run
         run_id: String,
     },
-    /// Show the report of a run: what it did, what it cost, how it ended
+    /// Show the report of a run: activity, cost and end
     #[command(after_help = "\
 Examples:
   simops-cli run report test-20260301T120000Z
-  simops-cli run report test-20260301T120000Z --format markdown > report.md
+  simops-cli run report test-20260301T120000Z -o markdown > report.md
 
-It is written once the run has ended; before, it shows what it would say now (final: false).
-A run that went on after a guardrail's stop has one of each end, listed as reported_ends:
+It is written once the run has ended; until then this shows a preview (final: false).
+A run that was resumed after a guardrail's stop has a report of each end, listed as reported_ends:
   simops-cli run report test-20260301T120000Z --ended-at 2026-03-01T14:30:00Z")]
     Report {
         /// The run
@@ -88,25 +91,23 @@ A run that went on after a guardrail's stop has one of each end, listed as repor
         /// The report of an earlier end, in RFC 3339
         #[arg(long, value_name = "TIME")]
         ended_at: Option<Timestamp>,
-        /// How to show it
-        #[arg(long, default_value = "json")]
-        format: ReportFormat,
+        #[command(flatten)]
+        _format: FormatAlias,
     },
-    /// Show two runs side by side, with what a dollar bought in each
+    /// Show two runs side by side, with actions per dollar
     #[command(after_help = "\
 Examples:
   simops-cli run compare test-20260301T120000Z test-20260302T120000Z
-  simops-cli run compare a b --format json")]
+  simops-cli run compare a b -o json")]
     Compare {
         /// The first run
         a: String,
         /// The second
         b: String,
-        /// How to show it
-        #[arg(long, default_value = "table")]
-        format: Format,
+        #[command(flatten)]
+        _format: FormatAlias,
     },
-    /// Show what a run has done: calls, actions, governance
+    /// Show the figures of a run: calls, actions, governance
     #[command(after_help = "\
 Examples:
   simops-cli run metrics
@@ -114,33 +115,34 @@ Examples:
     Metrics(MetricsArgs),
 }
 
-/// How a report is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReportFormat {
-    /// For programs.
-    Json,
-    /// For people.
-    Markdown,
-}
-
 /// Runs `run …`.
 pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Failure> {
-    let markdown = matches!(command, RunCommand::Report { format: ReportFormat::Markdown, .. });
-    let table = matches!(command, RunCommand::Compare { format: Format::Table, .. });
-    let answer = Target::of(globals).await?.ask(&command.into()).await?;
-    if markdown {
-        let text = answer.get("markdown").and_then(Value::as_str).unwrap_or_default();
-        return print::raw(text.as_bytes());
-    }
-    if table {
-        let compared: RunComparison = serde_json::from_value(answer)
-            .map_err(|error| Failure::new(format!("the answer is no comparison: {error}")))?;
-        return print::raw(compared.table().as_bytes());
-    }
-    print::json(&answer)
+    let request = command.into();
+    let result = target::ask(globals, &request).await?;
+    print::show(&output(&request, result)?, globals.output)
 }
 
-/// `run start`. What is allowed in a field is the library's to say.
+/// A result in its forms.
+fn output(request: &Request, result: Value) -> Result<Output, Failure> {
+    match request {
+        Request::Runs { .. } => Output::list(result, COLUMNS),
+        Request::Report { .. } => {
+            let markdown = result.get("markdown").and_then(Value::as_str).unwrap_or_default();
+            let markdown = markdown.to_owned();
+            Ok(Output::record(result)?.with_markdown(markdown))
+        }
+        Request::CompareRuns { .. } => {
+            let output = Output::record(&result)?;
+            let compared: RunComparison = serde_json::from_value(result).map_err(|error| {
+                Failure::new(format!("the response is not a comparison: {error}"))
+            })?;
+            Ok(output.with_rows_of("figures", &[]).with_text(compared.table()))
+        }
+        _ => Output::record(result),
+    }
+}
+
+/// `run start`. The library checks the fields.
 #[derive(Args)]
 pub(crate) struct StartArgs {
     /// test, for rehearsals, or real, for the record
@@ -174,7 +176,7 @@ pub(crate) struct StartArgs {
     /// Your name for the epoch
     #[arg(long, value_name = "ID")]
     epoch_id: Option<String>,
-    /// How long it is meant to be [default: standard_72h]
+    /// Its intended length [default: standard_72h]
     #[arg(long, value_name = "CLASS", value_parser = PossibleValuesParser::new(RunClass::NAMES))]
     run_class: Option<String>,
     /// An existing control run that this one mirrors
@@ -202,7 +204,7 @@ pub(crate) struct StartArgs {
 /// `run stop`.
 #[derive(Args)]
 pub(crate) struct StopArgs {
-    /// Show no run afterwards
+    /// Show no run as the current one afterwards
     #[arg(long)]
     clear_run_id: bool,
     #[command(flatten)]
@@ -212,22 +214,11 @@ pub(crate) struct StopArgs {
 /// `run degrade`.
 #[derive(Args)]
 pub(crate) struct DegradeArgs {
-    /// No longer
+    /// Undo it
     #[arg(long)]
     clear: bool,
     #[command(flatten)]
     why: ReasonArgs,
-}
-
-/// `run list`.
-#[derive(Args)]
-pub(crate) struct ListArgs {
-    /// At most so many, 1 to 500
-    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
-    limit: i64,
-    /// Go on where an earlier page ended
-    #[arg(long)]
-    cursor: Option<String>,
 }
 
 /// `run metrics`.
@@ -236,23 +227,9 @@ pub(crate) struct MetricsArgs {
     /// The run [default: the current one]
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
-    /// Without a run, look so far back, 1 to 336 hours
+    /// The hours to look back when there is no run, 1 to 336
     #[arg(long, value_name = "HOURS", default_value_t = 24, allow_negative_numbers = true)]
     hours_fallback: i64,
-}
-
-/// Why something is done.
-#[derive(Args)]
-pub(crate) struct ReasonArgs {
-    /// Why, for the audit trail
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
-impl From<ReasonArgs> for ReasonBody {
-    fn from(args: ReasonArgs) -> Self {
-        Self { reason: args.reason }
-    }
 }
 
 impl From<RunCommand> for Request {
@@ -269,7 +246,7 @@ impl From<RunCommand> for Request {
             RunCommand::Reset(args) => Self::Reset(args.into()),
             RunCommand::Degrade(args) if args.clear => Self::ClearDegrade(args.why.into()),
             RunCommand::Degrade(args) => Self::Degrade(args.why.into()),
-            RunCommand::List(args) => Self::Runs { limit: args.limit, cursor: args.cursor },
+            RunCommand::List(PageArgs { limit, cursor }) => Self::Runs { limit, cursor },
             RunCommand::Show { run_id } => Self::Run { run_id },
             RunCommand::Report { run_id, ended_at, .. } => Self::Report { run_id, ended_at },
             RunCommand::Compare { a, b, .. } => Self::CompareRuns { a, b },

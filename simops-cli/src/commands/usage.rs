@@ -1,15 +1,29 @@
-//! `usage`: the ledger of model calls, and whether the sums kept of it are right.
+//! `usage`: the ledger of model calls, and the verification of the sums that are kept of it.
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use simops::ops::{Counted, UsageQuery, VerifiedUsage};
 
-use crate::args::Globals;
-use crate::commands::{on_database_only, since};
+use crate::commands::values::{PageArgs, since};
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::progress::while_at;
 use crate::target::Direct;
+
+const COLUMNS: &[&str] = &[
+    "created_at",
+    "run_id",
+    "agent_id",
+    "provider",
+    "model_requested",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "latency_ms",
+    "success",
+    "error_type",
+];
 
 /// `usage …`.
 #[derive(Subcommand)]
@@ -21,14 +35,14 @@ Examples:
   simops-cli usage list --run-id test-20260301T120000Z --limit 500
   simops-cli usage list --cursor 4711    (the next_cursor of the page before)")]
     List(ListArgs),
-    /// Count the ledger anew; exit 1 when a sum kept of it is wrong
+    /// Recount the ledger; exit 1 when a sum kept of it is wrong
     #[command(after_help = "\
 Examples:
   simops-cli usage verify
 
 Sums of money are in billionths of a US dollar (cost_nano_usd).")]
     Verify,
-    /// Count the ledger anew and put every sum right
+    /// Recount the ledger and correct every sum
     #[command(after_help = "\
 Examples:
   simops-cli usage rebuild
@@ -46,48 +60,46 @@ pub(crate) struct ListArgs {
     /// Only those recorded since a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 7d
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
-    /// At most so many, 1 to 500
-    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
-    limit: i64,
-    /// Go on where an earlier page ended
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Runs `usage …`.
 pub(crate) async fn run(globals: &Globals, command: UsageCommand) -> Result<(), Failure> {
-    on_database_only(globals, "usage")?;
-    let direct = Direct::open(globals).await?;
+    let on = globals.database_only("the admin API has no endpoint for the ledger's rows")?;
     match command {
-        UsageCommand::List(ListArgs { run_id, since, limit, cursor }) => {
+        UsageCommand::List(ListArgs { run_id, since, page: PageArgs { limit, cursor } }) => {
             let query = UsageQuery { run_id, since, cursor, limit };
-            print::json(&direct.ops().usage(&query).await?)
+            let calls = Direct::open_to_read(on).await?.ops().usage(&query).await?;
+            print::show(&Output::list(calls, COLUMNS)?, globals.output)
         }
         UsageCommand::Verify => {
+            let direct = Direct::open_to_read(on).await?;
             let verified = while_at("counting the ledger", direct.ops().verify_usage()).await?;
-            print::json(&verified)?;
+            print::show(&Output::record(&verified)?, globals.output)?;
             verdict(&verified)
         }
         UsageCommand::Rebuild => {
+            let direct = Direct::open(on).await?;
             let rebuilt =
                 while_at("counting the ledger", direct.writer().await?.rebuild_usage()).await?;
-            print::json(&rebuilt)?;
+            print::show(&Output::record(&rebuilt)?, globals.output)?;
             let repaired = many(rebuilt.repaired.len(), "sum");
-            print::note(&format!("{repaired} put right; counted {}", said(&rebuilt.counted)));
+            print::note(&format!("{repaired} corrected; counted {}", summary(&rebuilt.counted)));
             Ok(())
         }
     }
 }
 
 fn verdict(verified: &VerifiedUsage) -> Result<(), Failure> {
-    let counted = said(&verified.counted);
+    let counted = summary(&verified.counted);
     let Some(first) = verified.differences.first() else {
         print::note(&format!("every sum equals the ledger: {counted}"));
         return Ok(());
     };
     Err(Failure::new(format!(
         "{} not equal to the ledger ({counted}), first {} of {}: kept {}, counted {}; `simops-cli \
-         usage rebuild` puts it right",
+         usage rebuild` corrects it",
         many(verified.differences.len(), "sum"),
         first.counter,
         first.of,
@@ -96,7 +108,7 @@ fn verdict(verified: &VerifiedUsage) -> Result<(), Failure> {
     )))
 }
 
-fn said(counted: &Counted) -> String {
+fn summary(counted: &Counted) -> String {
     let Counted { rows, pruned, leases, days, runs } = *counted;
     let (rows, leases) = (many(rows, "row"), many(leases, "open lease"));
     let pruned = if pruned > 0 { format!(", {pruned} pruned") } else { String::new() };

@@ -11,9 +11,9 @@ use simops::settings::is_name;
 use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
-use crate::args::Globals;
-use crate::commands::{book_the_rest, models, on_database_only};
+use crate::commands::values::models;
 use crate::exit::Failure;
+use crate::globals::Globals;
 use crate::{database, print, signal};
 
 /// `worker`.
@@ -24,26 +24,28 @@ Examples:
   simops-cli worker --database-url sqlite:///var/lib/simops/simops.db --speed 1
   simops-cli worker --agents 200 --seed 7 --concurrency 8
 
-It creates the database if there is none, builds the first world, and takes turns while a run is
-active and not paused. It waits for a database that is away, and leaves within 10 seconds of
-SIGTERM or SIGINT. Several workers share the agents of one database. With a model provider its
-agents ask that; without one, or while it is away, they follow a rule.")]
+It creates the database if there is none, builds the first world, and takes turns while a run is active
+and not paused. It waits for an unavailable database, and ends within 10 seconds of SIGTERM or SIGINT.
+Several workers share the agents of a database. Agents ask the model provider; without one, or while it
+is unavailable, they follow a rule.")]
 pub(crate) struct WorkerArgs {
     /// How many times faster than AGENT_LOOP_DELAY_SECONDS the world runs
     #[arg(
-        long,
+        long = "simops-world-speed",
+        visible_alias = "speed",
         env = "SIMOPS_WORLD_SPEED",
         hide_env_values = true,
         default_value_t = 10.0,
         value_parser = speed
     )]
     speed: f64,
-    /// Agents of a world that is built
-    #[arg(long, env = "SIMOPS_WORLD_AGENTS", hide_env_values = true, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
+    /// The number of agents of a new world
+    #[arg(long = "simops-world-agents", visible_alias = "agents", env = "SIMOPS_WORLD_AGENTS", hide_env_values = true, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
     agents: u32,
-    /// What decides how a world that is built turns out
+    /// The random seed of a new world
     #[arg(
-        long,
+        long = "simops-world-seed",
+        visible_alias = "seed",
         env = "SIMOPS_WORLD_SEED",
         hide_env_values = true,
         value_name = "N",
@@ -62,16 +64,16 @@ pub(crate) struct WorkerArgs {
 
 /// Runs until the process is asked to end.
 pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failure> {
-    on_database_only(globals, "worker")?;
-    // Both see a signal that arrives from now on.
+    let on = globals.database_only("a worker takes turns in this process, on the database")?;
+    // Both catch signals that arrive from now on.
     let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
     let (registry, models) = (database::registry()?, models(&args.models)?);
-    let database = globals.database.database()?;
+    let database = on.database()?;
     let Some(store) = database::open_when_available(&database, given_up).await? else {
         return Ok(());
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let counter = database::counter(&store, globals).await?;
+    let counter = database::counter(&store, on).await?;
     let router = models.router(Arc::clone(&counter), Arc::clone(&clock))?;
     let world = CommonsOptions { agents: args.agents, seed: args.seed };
     let commons = Commons::new(world).with_router(router.clone());
@@ -98,7 +100,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
         drop(leave);
     };
     tokio::join!(worker, timers.run(async { drop(left.await) }));
-    book_the_rest(router.as_ref()).await;
+    database::flush(router.as_ref()).await;
     counter.close().await;
     Ok(())
 }

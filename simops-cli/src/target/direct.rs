@@ -12,9 +12,9 @@ use simops::progress::NO_PROGRESS;
 use simops::store::RunStore;
 use simops::{ErrorKind, SystemClock};
 
-use crate::args::Globals;
 use crate::database;
 use crate::exit::Failure;
+use crate::globals::{Globals, OnDatabase};
 use crate::print;
 use crate::request::Request;
 
@@ -25,20 +25,20 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    /// The database that `globals` names, under the rules of their environment.
-    pub(crate) async fn open(globals: &Globals) -> Result<Self, Failure> {
-        Self::with_gate(globals, Requirements::default()).await
+    /// The database, under the rules of its environment.
+    pub(crate) async fn open(on: OnDatabase<'_>) -> Result<Self, Failure> {
+        Self::with_gate(on, Requirements::default()).await
     }
 
-    /// The same, where a digest takes so much evidence.
-    pub(crate) async fn with_gate(globals: &Globals, gate: Requirements) -> Result<Self, Failure> {
-        Self::on(database::open(&globals.database.database()?).await?, globals, gate)
+    /// The same, where a digest needs at least `gate`.
+    pub(crate) async fn with_gate(on: OnDatabase<'_>, gate: Requirements) -> Result<Self, Failure> {
+        Self::on(database::open(&on.database()?).await?, on.0, gate)
     }
 
     /// The same for commands that change nothing: a database that may only be read will do.
-    pub(crate) async fn open_to_read(globals: &Globals) -> Result<Self, Failure> {
-        let store = database::open_to_read(&globals.database.database()?).await?;
-        Self::on(store, globals, Requirements::default())
+    pub(crate) async fn open_to_read(on: OnDatabase<'_>) -> Result<Self, Failure> {
+        let store = database::open_to_read(&on.database()?).await?;
+        Self::on(store, on.0, Requirements::default())
     }
 
     fn on(
@@ -54,7 +54,7 @@ impl Direct {
             output_folder: globals.simops_output_dir.clone(),
             alerts: AlertOptions::default(),
             digest_gate,
-            // What has to happen by itself is the server's to do.
+            // Scheduled work is the server's.
             digest_schedule: Schedule::default(),
         };
         Ok(Self { ops: Ops::new(store, Arc::new(SystemClock), options), caller })

@@ -1,4 +1,4 @@
-//! What commands work on: a database or a server. Both give the same answers.
+//! What commands work on: a database or a server. Both answer alike.
 
 mod direct;
 mod probe;
@@ -13,8 +13,8 @@ pub(crate) use direct::Direct;
 pub(crate) use probe::{Probe, Seen};
 use server::Server;
 
-use crate::args::Globals;
 use crate::exit::Failure;
+use crate::globals::{Globals, Place};
 use crate::progress::while_at;
 use crate::request::Request;
 
@@ -26,28 +26,38 @@ pub(crate) enum Target {
     Server(Box<Server>),
 }
 
+/// The answer of what the user names to a single request.
+pub(crate) async fn ask(globals: &Globals, request: &Request) -> Result<Value, Failure> {
+    Target::of(globals, request.is_write()).await?.ask(request).await
+}
+
 impl Target {
-    /// The server if one is named, else the database.
-    pub(crate) async fn of(globals: &Globals) -> Result<Self, Failure> {
-        match &globals.url {
-            Some(url) => Ok(Self::Server(Box::new(Server::new(url, globals)?))),
-            None => Ok(Self::Direct(Box::new(Direct::open(globals).await?))),
-        }
+    /// What the user names: a server, or else a database, which must be writable only if the command
+    /// writes.
+    pub(crate) async fn of(globals: &Globals, writes: bool) -> Result<Self, Failure> {
+        Self::with_gate(globals, writes, Requirements::default()).await
     }
 
-    /// The same; a digest of the database takes so much evidence.
-    pub(crate) async fn with_gate(globals: &Globals, gate: Requirements) -> Result<Self, Failure> {
-        match &globals.url {
-            Some(_) => Self::of(globals).await,
-            None => Ok(Self::Direct(Box::new(Direct::with_gate(globals, gate).await?))),
-        }
+    /// The same; on a database, a digest needs at least `gate`.
+    pub(crate) async fn with_gate(
+        globals: &Globals,
+        writes: bool,
+        gate: Requirements,
+    ) -> Result<Self, Failure> {
+        Ok(match globals.place() {
+            Place::Server(server) => Self::Server(Box::new(Server::new(server)?)),
+            Place::Database(on) if writes => {
+                Self::Direct(Box::new(Direct::with_gate(on, gate).await?))
+            }
+            Place::Database(on) => Self::Direct(Box::new(Direct::open_to_read(on).await?)),
+        })
     }
 
     /// The answer to `request`.
     pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
         match self {
-            Self::Direct(direct) => while_at("at the database", direct.ask(request)).await,
-            Self::Server(server) => while_at("waiting for the server", server.ask(request)).await,
+            Self::Direct(direct) => while_at("asking the database", direct.ask(request)).await,
+            Self::Server(server) => while_at("asking the server", server.ask(request)).await,
         }
     }
 }

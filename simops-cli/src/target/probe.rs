@@ -1,4 +1,4 @@
-//! Looking at a server as a stranger or an operator would: single requests, answers as they are.
+//! Single requests to a server, with and without credentials.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use serde_json::Value;
 
 use super::server::{base, client, headers};
 use crate::exit::Failure;
+use crate::globals::OnServer;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server that is looked at.
+/// A server under examination.
 pub(crate) struct Probe {
     anonymous: Client,
     operator: Client,
     base: Url,
 }
 
-/// What it answered.
+/// Its response.
 pub(crate) struct Seen {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -27,7 +28,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// The sentence of a problem, or the status.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let detail = self.json.get("detail").and_then(Value::as_str);
         let status = self.status.as_u16();
         detail.map_or(status.to_string(), |detail| format!("{status} {detail}"))
@@ -35,9 +36,9 @@ impl Seen {
 }
 
 impl Probe {
-    /// The server at `url`, looked at with and without `token`.
-    pub(crate) fn new(url: &str, token: &str) -> Result<Self, Failure> {
-        let base = base(url)?;
+    /// The server that the user names, asked with and without `token`.
+    pub(crate) fn new(on: OnServer<'_>, token: &str) -> Result<Self, Failure> {
+        let base = base(on.url)?;
         Ok(Self {
             anonymous: client(&base, HeaderMap::new())?,
             operator: client(&base, headers(Some(token), "check")?)?,
@@ -45,7 +46,7 @@ impl Probe {
         })
     }
 
-    /// Where it is.
+    /// Its address.
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }
@@ -64,7 +65,7 @@ impl Probe {
         seen(self.operator.get(self.at(path))).await
     }
 
-    /// The same, claiming to come from elsewhere.
+    /// The same, claiming to come from another address.
     pub(crate) async fn get_as_from(&self, path: &str, from: &str) -> Result<Seen, Failure> {
         seen(self.operator.get(self.at(path)).header("x-forwarded-for", from)).await
     }
@@ -90,7 +91,7 @@ impl Probe {
 async fn seen(request: reqwest::RequestBuilder) -> Result<Seen, Failure> {
     let cannot =
         |error: reqwest::Error| Failure::new(format!("the server does not answer: {error}"));
-    let response = request.timeout(LIMIT).send().await.map_err(cannot)?;
+    let response = request.timeout(TIMEOUT).send().await.map_err(cannot)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let body = response.bytes().await.map_err(cannot)?;
     let json = serde_json::from_slice(&body).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where the admin API takes a request.
+//! Requests as routes of the admin API.
 
 use reqwest::Method;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! A server as the target: its admin API over HTTP.
 //!
-//! A write carries an idempotency key and is sent again with it when the server could not be
-//! reached or said to come back, so that it happens once however often it was sent.
+//! A write carries an idempotency key and is sent again with it when the server could not be reached or
+//! asks for a retry, so that it happens once however often it is sent.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
-use simops::FieldError;
+use simops::{FieldError, Secret};
 use uuid::Uuid;
 
 use super::retry::{Retry, asked_for};
 use super::route::Route;
-use crate::args::Globals;
 use crate::exit::Failure;
+use crate::globals::OnServer;
 use crate::print;
 use crate::request::Request;
 
-/// A command is answered within this, with every try.
-const LIMIT: Duration = Duration::from_secs(30);
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The time for a request with all its retries.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ACTOR: HeaderName = HeaderName::from_static("x-admin-user");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     has_token: bool,
 }
 
-/// What a problem document says.
+/// A problem document.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -42,34 +42,34 @@ struct Problem {
     errors: Vec<FieldError>,
 }
 
-/// What came of one try.
-enum Tried {
+/// The outcome of one attempt.
+enum Attempt {
     Answered(Value),
     Failed(Failure),
-    /// Nothing happened, or what happened is kept under the key.
-    Away(Failure, Duration),
+    /// May be repeated after the pause: nothing happened, or what happened is recorded under the key.
+    Unavailable(Failure, Duration),
 }
 
 impl Server {
-    /// The server at `url`, with the credentials of `globals`.
-    pub(crate) fn new(url: &str, globals: &Globals) -> Result<Self, Failure> {
-        let base = base(url)?;
-        let token = globals.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
-        let client = client(&base, headers(token, &globals.actor()?)?)?;
-        Ok(Self { client, base, has_token: token.is_some() })
+    /// The server that the user names, with the user's token and name.
+    pub(crate) fn new(on: OnServer<'_>) -> Result<Self, Failure> {
+        let base = base(on.url)?;
+        let token = on.globals.token()?;
+        let headers = headers(token.as_ref().map(Secret::expose), &on.globals.actor()?)?;
+        Ok(Self { client: client(&base, headers)?, base, has_token: token.is_some() })
     }
 
     /// The answer to `request`.
     pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
         let route = Route::of(request)?;
         let key = Uuid::now_v7().to_string();
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + TIMEOUT;
         let mut retry = Retry::new();
         loop {
             match self.once(&route, &key, deadline).await {
-                Tried::Answered(answer) => return Ok(answer),
-                Tried::Failed(failure) => return Err(failure),
-                Tried::Away(failure, wished) => {
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Failed(failure) => return Err(failure),
+                Attempt::Unavailable(failure, wished) => {
                     let pause = retry
                         .pause(wished)
                         .filter(|pause| route.is_write() && Instant::now() + *pause < deadline);
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    async fn once(&self, route: &Route, key: &str, deadline: Instant) -> Tried {
+    async fn once(&self, route: &Route, key: &str, deadline: Instant) -> Attempt {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut request = self.client.request(route.method.clone(), self.address(route));
         if route.is_write() {
@@ -104,17 +104,17 @@ impl Server {
         };
         if status.is_success() {
             return match serde_json::from_slice(&body) {
-                Ok(answer) => Tried::Answered(answer),
-                Err(_) => Tried::Failed(Failure::new(format!(
-                    "the answer of {} is no JSON: is it a simops server?",
+                Ok(answer) => Attempt::Answered(answer),
+                Err(_) => Attempt::Failed(Failure::new(format!(
+                    "the response of {} is not JSON: is it a simops server?",
                     self.name()
                 ))),
             };
         }
         let failure = self.refused(status, &body);
         match wished {
-            Some(wished) => Tried::Away(failure, wished),
-            None => Tried::Failed(failure),
+            Some(wished) => Attempt::Unavailable(failure, wished),
+            None => Attempt::Failed(failure),
         }
     }
 
@@ -130,22 +130,22 @@ impl Server {
     }
 
     /// No answer arrived.
-    fn unanswered(&self, error: &reqwest::Error, route: &Route) -> Tried {
+    fn unanswered(&self, error: &reqwest::Error, route: &Route) -> Attempt {
         let name = self.name();
         if error.is_timeout() && !error.is_connect() {
-            let unknown = "; whether it was done is not known: look at `simops-cli run status`";
-            return Tried::Failed(Failure::new(format!(
+            let unknown = "; it is unknown whether it was done: see `simops-cli run status`";
+            return Attempt::Failed(Failure::new(format!(
                 "{name} did not answer within {} s{}",
-                LIMIT.as_secs(),
+                TIMEOUT.as_secs(),
                 if route.is_write() { unknown } else { "" }
             )));
         }
         let failed = if error.is_connect() { "cannot be reached" } else { "broke off" };
         let failure = Failure::new(format!("{name} {failed}: {}", cause(error)));
-        Tried::Away(failure, Duration::ZERO)
+        Attempt::Unavailable(failure, Duration::ZERO)
     }
 
-    /// The server said no.
+    /// The server refused.
     fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
         let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
         let detail = problem.detail.or(problem.title).unwrap_or_else(|| {
@@ -155,7 +155,7 @@ impl Server {
         });
         let detail = match status {
             StatusCode::UNAUTHORIZED if !self.has_token => {
-                format!("{detail} (no token given: use --token or ADMIN_API_TOKEN)")
+                format!("{detail} (no token given: set ADMIN_API_TOKEN, or use --token-file)")
             }
             _ => detail,
         };
@@ -167,31 +167,38 @@ impl Server {
     }
 }
 
-/// The address of a server. A refused one is not quoted: it may hold a password.
+/// The address of a server, or of its console: what follows `/ops` is the browser's. A refused address
+/// is not quoted: it may hold a password.
 pub(super) fn base(url: &str) -> Result<Url, Failure> {
-    Url::parse(url.trim())
-        .ok()
-        .filter(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.has_host()
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.query().is_none()
-                && url.fragment().is_none()
-        })
-        .ok_or_else(|| {
-            Failure::usage(
-                "--url (SIMOPS_URL) must be http://HOST[:PORT] or https://HOST[:PORT], without \
-                 user, query or fragment",
-            )
-        })
+    let refused = || {
+        Failure::usage(
+            "--url (SIMOPS_URL) must be http://HOST[:PORT] or https://HOST[:PORT], with or without \
+             /ops, and without user, query or fragment",
+        )
+    };
+    let mut url = Url::parse(url.trim()).map_err(|_| refused())?;
+    let below = url.path().trim_end_matches('/').strip_suffix("/ops").map(str::to_owned);
+    if let Some(below) = below {
+        url.set_path(&below);
+        url.set_query(None);
+        url.set_fragment(None);
+    }
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if is_plain { Ok(url) } else { Err(refused()) }
 }
 
 pub(super) fn headers(token: Option<&str>, actor: &str) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-            Failure::usage("--token (ADMIN_API_TOKEN) has characters that no header can carry")
+            Failure::usage(
+                "the admin token (ADMIN_API_TOKEN) has characters that no header can carry",
+            )
         })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
@@ -209,7 +216,7 @@ pub(super) fn client(base: &Url, headers: HeaderMap) -> Result<Client, Failure> 
         .user_agent(concat!("simops-cli/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
         .redirect(Policy::none())
-        .connect_timeout(CONNECT_LIMIT);
+        .connect_timeout(CONNECT_TIMEOUT);
     // The machine's certificates are read only where they are needed: it may have none.
     let builder = match base.scheme() {
         "https" => builder.https_only(true),
@@ -220,7 +227,7 @@ pub(super) fn client(base: &Url, headers: HeaderMap) -> Result<Client, Failure> 
         .map_err(|error| Failure::new(format!("connections cannot be made: {}", cause(&error))))
 }
 
-/// The innermost reason, which is the one that tells.
+/// The innermost reason, which is the most specific one.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

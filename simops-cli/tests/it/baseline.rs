@@ -88,7 +88,7 @@ fn what_moved_beyond_noise_is_shown_and_the_rest_is_not() {
     });
     let stamped = stamped.unwrap();
     dir.ok(&take);
-    let compare = |a: &str, b: &str| dir.ok(&["baseline", "compare", a, b, "--format", "json"]);
+    let compare = |a: &str, b: &str| dir.ok(&["baseline", "compare", a, b]);
     let same = compare(stamped.to_str().unwrap(), "latest");
     assert_eq!(same["moved"], json!([]));
 
@@ -103,8 +103,42 @@ fn what_moved_beyond_noise_is_shown_and_the_rest_is_not() {
     assert!(!named.contains(&"governance_events"), "{named:?}");
     let setting = json!({ "key": "LLM_DAILY_BUDGET_USD_SOFT", "a": 0.5, "b": 0.25 });
     assert_eq!(moved["settings"], json!([setting]));
-    let table = dir.run(&["baseline", "compare", "before.json", "latest"]).stdout;
+    let table = dir.run(&["baseline", "compare", "before.json", "latest", "-o", "table"]).stdout;
     assert!(table.contains("Moved beyond noise: total_events, total_actions"), "{table}");
+}
+
+#[test]
+fn a_copy_of_one_file_is_a_whole_baseline_and_foreign_metrics_are_refused() {
+    let dir = busy(&[4, 6, 5]);
+    let take = ["baseline", "--windows", "3", "--window-minutes", "1"];
+    let latest = dir.path().join("output/baseline/baseline_latest.json");
+    let before = dir.ok(&take);
+    fs::copy(&latest, dir.path().join("before.json")).unwrap();
+    let same = dir.ok(&["baseline", "compare", "before.json", "latest"]);
+    assert_eq!(same["same_baseline"], true);
+    let table = dir.run(&["baseline", "compare", "before.json", "latest", "-o", "table"]).stdout;
+    assert!(table.ends_with("a and b are the same baseline.\n"), "{table}");
+
+    add(&dir, &[50, 50, 50]);
+    let after = dir.ok(&take);
+    let compared = dir.ok(&["baseline", "compare", "before.json", "latest"]);
+    assert_eq!(compared["same_baseline"], false);
+    let actions = &compared["metrics"][1];
+    assert_eq!(actions["metric"], "total_actions");
+    let mean = |taken: &Value| -> f64 {
+        let rows = taken["metrics"]["rows"].as_array().unwrap();
+        rows.iter().map(|row| row["total_actions"].as_f64().unwrap()).sum::<f64>() / 3.0
+    };
+    assert_eq!(actions["a_mean"].as_f64(), Some(mean(&before)));
+    assert_eq!(actions["b_mean"].as_f64(), Some(mean(&after)));
+    assert!(mean(&after) > mean(&before) + 40.0, "{compared}");
+
+    // As earlier versions wrote it: the metrics are in a file of their own, which is newer here.
+    let mut old = before;
+    old.as_object_mut().unwrap().remove("metrics");
+    fs::write(dir.path().join("old.json"), old.to_string()).unwrap();
+    let (code, error) = dir.fails(&["baseline", "compare", "old.json", "latest"]);
+    assert!(code == 1 && error.contains("copy both files of a baseline"), "{error}");
 }
 
 #[test]

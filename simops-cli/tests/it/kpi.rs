@@ -57,6 +57,83 @@ fn a_file_is_imported_once_however_often_and_bad_lines_are_named() {
     assert_eq!((sum("landing_views"), sum("landing_view_visitors")), (2_498, 2_497));
 }
 
+/// Sums of a figure over all days.
+fn sum(dir: &TestDir, field: &str) -> i64 {
+    let rollups = dir.ok(&["kpi", "rollups", "--days", "10"]);
+    rollups["items"].as_array().unwrap().iter().map(|day| day[field].as_i64().unwrap()).sum()
+}
+
+#[test]
+fn a_file_with_one_event_more_adds_one_wherever_it_is() {
+    let dir = TestDir::with_database();
+    let event = |number: usize| {
+        json!({ "event_name": "landing_view", "visitor_id": format!("visitor-{}", number % 40),
+            "occurred_at": "HERE" })
+    };
+    let at = ago(5);
+    // Of 100 events, some have the same content.
+    let mut lines: Vec<_> =
+        (0..100).map(|number| event(number).to_string().replace("HERE", &at)).collect();
+    write(dir.path().join("a.ndjson"), lines.join("\n")).unwrap();
+    assert_eq!(dir.ok(&["kpi", "import", "a.ndjson"])["accepted"], 100);
+    lines.insert(0, event(7).to_string().replace("HERE", &at));
+    lines.insert(50, event(4_000).to_string().replace("HERE", &ago(6)));
+    write(dir.path().join("b.ndjson"), lines.join("\n")).unwrap();
+    let imported = dir.ok(&["kpi", "import", "b.ndjson"]);
+    assert_eq!((&imported["accepted"], &imported["duplicates"]), (&json!(2), &json!(100)));
+    assert_eq!(sum(&dir, "landing_views"), 102);
+    // The same events in another form are the same events.
+    let array = format!("[\n{}\n]\n", lines.join(",\n"));
+    write(dir.path().join("c.json"), array).unwrap();
+    assert_eq!(dir.ok(&["kpi", "import", "c.json"])["duplicates"], 102);
+}
+
+#[test]
+fn an_array_and_files_with_a_byte_order_mark_are_imported_and_errors_have_lines() {
+    let dir = TestDir::with_database();
+    let array = format!("\u{feff}\n[{},\n {{\"event_name\": 7}},\n{}]\n", event(1), event(2));
+    write(dir.path().join("events.json"), array).unwrap();
+    let output = dir.run(&["kpi", "import", "events.json"]);
+    let answer = output.json();
+    assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(2), &json!(1)));
+    assert!(output.stderr.contains("line 3: event_name"), "{}", output.stderr);
+
+    let csv = "\u{feff}event_name,visitor_id\nlanding_view,visitor-9\n";
+    write(dir.path().join("events.csv"), csv).unwrap();
+    assert_eq!(dir.ok(&["kpi", "import", "events.csv"])["accepted"], 1);
+    let lines = format!("\u{feff}{}\n", event(3));
+    write(dir.path().join("events.ndjson"), lines).unwrap();
+    assert_eq!(dir.ok(&["kpi", "import", "events.ndjson"])["accepted"], 1);
+
+    write(dir.path().join("cut.json"), format!("[{},\n{}", event(4), event(5))).unwrap();
+    let output = dir.run(&["kpi", "import", "cut.json"]);
+    assert_eq!((output.code, &output.json()["accepted"]), (1, &json!(1)));
+    assert!(output.stderr.contains("line 2: the array does not end"), "{}", output.stderr);
+    write(dir.path().join("wide.ndjson"), [0xFF, 0xFE, b'{', 0]).unwrap();
+    let (code, error) = dir.fails(&["kpi", "import", "wide.ndjson"]);
+    assert!(code == 1 && error.contains("UTF-16"), "{error}");
+}
+
+#[test]
+fn seeded_traffic_is_healthy_and_can_be_removed_without_a_trace() {
+    let dir = TestDir::with_database();
+    write(dir.path().join("real.ndjson"), event(1).to_string()).unwrap();
+    dir.ok(&["kpi", "import", "real.ndjson"]);
+    let before = dir.ok(&["kpi", "rollups"])["items"].clone();
+    let first = dir.ok(&["kpi", "seed", "--days", "20"]);
+    let other = dir.ok(&["kpi", "seed", "--days", "5", "--seed", "7"]);
+    let rollups = dir.ok(&["kpi", "rollups"]);
+    assert_eq!(rollups["alerts"]["counts"], json!({ "critical": 0, "warning": 0 }), "{rollups}");
+    let seeded = first["accepted"].as_i64().unwrap() + other["accepted"].as_i64().unwrap();
+    assert_eq!(dir.ok(&["kpi", "seed", "--remove"])["deleted"].as_i64(), Some(seeded));
+    assert_eq!(dir.ok(&["kpi", "rollups"])["items"], before);
+    assert_eq!(dir.ok(&["kpi", "verify"])["events"], 1);
+    assert_eq!(dir.ok(&["kpi", "seed", "--remove"])["deleted"], 0);
+    let again = dir.ok(&["kpi", "seed", "--days", "5", "--seed", "7"]);
+    assert!(again["accepted"].as_i64() >= other["accepted"].as_i64(), "{again}");
+    assert_eq!(again["duplicates"], 0);
+}
+
 #[test]
 fn csv_and_stdin_are_imported_too() {
     let dir = TestDir::with_database();

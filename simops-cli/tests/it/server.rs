@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-use crate::support::TestDir;
+use crate::support::{CliOutput, TestDir};
 
 /// A request: its first line, its headers in lower case, its body.
 struct Request {
@@ -67,14 +67,31 @@ fn a_read_goes_to_the_admin_api_with_token_and_actor() {
     let (url, requests) = server(&[&answer("200 OK", "", r#"{"items":[]}"#)]);
     let dir = TestDir::empty();
     let list = ["events", "list", "--run-id", "r 1", "--type", "vote_cast", "--limit", "5"];
-    let output =
-        dir.ok(&[&list[..], &["--url", &url, "--token", "t0k", "--actor", "Zoë"]].concat());
-    assert_eq!(output, serde_json::json!({"items": []}));
+    let mut command = dir.command(&[&list[..], &["--url", &url, "--actor", "Zoë"]].concat());
+    let output = CliOutput::of(command.env("ADMIN_API_TOKEN", "t0k").output().unwrap());
+    assert_eq!(output.json(), serde_json::json!({"items": []}));
     let request = requests.join().unwrap().remove(0);
     assert_eq!(request.line, "GET /api/admin/events?run_id=r+1&type=vote_cast&limit=5 HTTP/1.1");
     assert_eq!(request.header("authorization"), Some("Bearer t0k"));
     assert_eq!(request.header("x-admin-user"), Some("Zoë"));
     assert_eq!(request.header("idempotency-key"), None);
+}
+
+#[test]
+fn the_address_of_the_console_will_do_and_the_token_may_be_in_a_file() {
+    for address in ["/ops", "/ops/#run", "/ops?view=runs#token=hidden", "/"] {
+        let (url, received) = server(&[&answer("200 OK", "", r#"{"items":[]}"#)]);
+        let dir = TestDir::empty();
+        std::fs::write(dir.path().join("token"), "t0k\n").unwrap();
+        dir.ok(&["run", "list", "--url", &format!("{url}{address}"), "--token-file", "token"]);
+        let received = received.join().unwrap().remove(0);
+        assert_eq!(received.line, "GET /api/admin/runs?limit=50 HTTP/1.1");
+        assert_eq!(received.header("authorization"), Some("Bearer t0k"));
+    }
+    let (code, error) =
+        TestDir::empty().fails(&["run", "list", "--url", "http://h", "--token=t0k"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("ADMIN_API_TOKEN") && !error.contains("t0k"), "{error}");
 }
 
 #[test]
@@ -87,7 +104,7 @@ fn a_write_is_sent_again_with_the_same_key_when_the_server_says_so() {
     let dir = TestDir::empty();
     let output = dir.run(&["run", "start", "--mode", "test", "--reset-world", "--url", &url]);
     assert_eq!((output.code, output.json()["ok"].as_bool()), (0, Some(true)));
-    assert_eq!(output.stderr, "away; trying again\n");
+    assert_eq!(output.stderr, "unavailable; trying again\n");
     let requests = requests.join().unwrap();
     for request in &requests {
         assert_eq!(request.line, "POST /api/admin/control/run/start HTTP/1.1");

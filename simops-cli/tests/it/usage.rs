@@ -84,16 +84,6 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
-fn completions_are_printed_for_every_shell() {
-    let dir = TestDir::empty();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let output = dir.run(&["completions", shell]);
-        assert_eq!(output.code, 0);
-        assert!(output.stdout.contains("simops-cli"), "{shell}");
-    }
-}
-
-#[test]
 fn dotenv_is_read_the_environment_wins_and_an_empty_value_is_none() {
     let dir = TestDir::with_database();
     std::fs::write(dir.path().join(".env"), "ENVIRONMENT=production\nLLM_ACTION_MAX_TOKENS=99\n")
@@ -152,7 +142,7 @@ fn a_reader_that_has_closed_its_end_is_no_failure() {
 
 #[cfg(unix)]
 #[test]
-fn a_database_that_may_only_be_read_is_refused_in_one_line_that_says_what_to_do() {
+fn a_database_that_may_only_be_read_is_read_and_a_write_is_refused_in_one_line() {
     use std::fs::{Permissions, metadata, set_permissions};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::process::CommandExt;
@@ -170,18 +160,37 @@ fn a_database_that_may_only_be_read_is_refused_in_one_line_that_says_what_to_do(
     };
     mode(&dir.path().join("simops.db"), 0o444);
     mode(dir.path(), 0o555);
-    for args in [&["run", "status"][..], &["usage", "verify"], &["run", "pause"]] {
+    let run = |args: &[&str]| {
         let mut command = std::process::Command::new(&binary);
         command.args(args).current_dir(dir.path()).env_clear().env("USER", "ada");
         if is_root {
             // Nothing is read-only for root.
             command.uid(65_534);
         }
-        let output = CliOutput::of(command.output().unwrap());
-        assert_eq!(
-            (output.code, output.stdout.as_str(), output.stderr.lines().count()),
-            (1, "", 1)
-        );
+        CliOutput::of(command.output().unwrap())
+    };
+    for args in [
+        &["run", "status"][..],
+        &["run", "list"],
+        &["config", "get"],
+        &["events", "list"],
+        &["audit", "verify"],
+        &["usage", "list"],
+        &["usage", "verify"],
+        &["kpi", "rollups"],
+        &["kpi", "verify"],
+        &["alert", "list"],
+        &["digest", "list"],
+        &["guardrail", "backtest", "--since", "7d"],
+    ] {
+        let output = run(args);
+        let read = (output.code, output.stdout.is_empty());
+        assert_eq!(read, (0, false), "{args:?}: {}", output.stderr);
+    }
+    for args in [&["run", "pause"][..], &["usage", "rebuild"], &["config", "set", "LLM_STREAM=1"]] {
+        let output = run(args);
+        let lines = output.stderr.lines().count();
+        assert_eq!((output.code, output.stdout.as_str(), lines), (1, "", 1), "{}", output.stderr);
         assert!(output.stderr.starts_with("error: simops.db: the database cannot be written"));
         assert!(output.stderr.contains("run this as its owner"), "{}", output.stderr);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::support::{SOON, TestDir, until};
+use crate::support::{CliOutput, SOON, TestDir, until};
 
 #[test]
 fn a_worker_acts_from_start_to_stop_and_leaves_on_sigterm() {
@@ -51,7 +51,7 @@ fn a_worker_in_the_middle_of_a_run_leaves_within_ten_seconds() {
 fn a_worker_waits_for_an_unavailable_database_and_logs_it_once() {
     let dir = TestDir::empty();
     let mut worker = dir.worker(&["--database-url", "sqlite://later/simops.db"]);
-    let waiting = "the database is away";
+    let waiting = "the database is unavailable";
     until(SOON, "a log line about it", || dir.worker_log().contains(waiting).then_some(()));
     std::fs::create_dir(dir.path().join("later")).unwrap();
     until(SOON, "the worker", || dir.worker_log().contains("host follows").then_some(()));
@@ -64,7 +64,9 @@ fn a_worker_waits_for_an_unavailable_database_and_logs_it_once() {
 fn a_worker_that_waits_for_its_database_leaves_at_once() {
     let dir = TestDir::empty();
     let mut worker = dir.worker(&["--database-url", "sqlite://never/simops.db"]);
-    until(SOON, "a log line about it", || dir.worker_log().contains("is away").then_some(()));
+    until(SOON, "a log line about it", || {
+        dir.worker_log().contains("is unavailable").then_some(())
+    });
     worker.terminate();
     assert!(worker.exits_within(Duration::from_secs(2)).success());
 }
@@ -128,8 +130,10 @@ fn a_wrong_model_setting_is_wrong_usage_and_a_key_is_never_shown() {
         assert_eq!(code, 2, "{output}");
         assert!(output.contains("LLM_UNPRICED_POLICY: \"perhaps\""), "{output}");
         assert!(output.contains("fallback or refuse"), "{output}");
-        let (code, output) = dir.fails(&[command, &["--groq-api-key=hidden key"]].concat());
-        assert_eq!(code, 2, "{output}");
-        assert!(output.contains("GROQ_API_KEY") && !output.contains("hidden"), "{output}");
+        let mut command = dir.command(command);
+        let output = CliOutput::of(command.env("GROQ_API_KEY", "hidden key").output().unwrap());
+        assert_eq!(output.code, 2, "{}", output.stderr);
+        let shown = output.stderr;
+        assert!(shown.contains("GROQ_API_KEY") && !shown.contains("hidden"), "{shown}");
     }
 }

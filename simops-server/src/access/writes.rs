@@ -25,6 +25,7 @@ pub(crate) fn operation(write: Write) -> Option<(Method, &'static str)> {
         Write::Prune
         | Write::RebuildKpi
         | Write::ImportKpi
+        | Write::DeleteVisits
         | Write::RebuildUsage
         | Write::TakeTurn
         | Write::UnmarkProduction => return None,

@@ -21,15 +21,10 @@ pub(super) struct AlertArgs {
     #[arg(long, env = "KPI_ALERT_WEBHOOK_ENABLED", value_name = "BOOL")]
     kpi_alert_webhook_enabled: Option<String>,
 
-    /// The URL of the webhook. Set it in the environment, like all secrets: other users of this
-    /// machine can see flags.
+    /// The URL of the webhook. The variable KPI_ALERT_WEBHOOK_SECRET holds the secret that signs its
+    /// messages.
     #[arg(long, env = "KPI_ALERT_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
     kpi_alert_webhook_url: Option<String>,
-
-    /// The secret that signs its messages (Standard Webhooks): whsec_… or any text; during a
-    /// rotation several, separated by spaces.
-    #[arg(long, env = "KPI_ALERT_WEBHOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
-    kpi_alert_webhook_secret: Option<String>,
 
     /// Minutes within which an identical payload is not sent again; default 60.
     #[arg(long, env = "KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", value_name = "NUMBER")]
@@ -38,18 +33,6 @@ pub(super) struct AlertArgs {
     /// Whether to notify when no alert is critical any more; default false.
     #[arg(long, env = "KPI_ALERT_NOTIFY_RESOLVED", value_name = "BOOL")]
     kpi_alert_notify_resolved: Option<String>,
-
-    /// A chat webhook in Slack's format.
-    #[arg(long, env = "KPI_ALERT_SLACK_URL", value_name = "URL", hide_env_values = true)]
-    kpi_alert_slack_url: Option<String>,
-
-    /// A chat webhook in Discord's format.
-    #[arg(long, env = "KPI_ALERT_DISCORD_URL", value_name = "URL", hide_env_values = true)]
-    kpi_alert_discord_url: Option<String>,
-
-    /// The routing key of a PagerDuty service (Events API v2).
-    #[arg(long, env = "KPI_ALERT_PAGERDUTY_KEY", value_name = "KEY", hide_env_values = true)]
-    kpi_alert_pagerduty_key: Option<String>,
 
     /// Another URL that accepts PagerDuty's events.
     #[arg(long, env = "KPI_ALERT_PAGERDUTY_URL", value_name = "URL", hide_env_values = true)]
@@ -66,21 +49,26 @@ pub(super) struct AlertArgs {
 
 impl AlertArgs {
     /// Alert options and receivers.
-    pub(super) fn resolve(&self, in_development: bool) -> Result<(AlertOptions, Sinks)> {
+    pub(super) fn resolve(
+        &self,
+        in_development: bool,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<(AlertOptions, Sinks)> {
         let of = |name, text| Value::of(name, Option::as_ref(text));
-        let secret = |name, text| of(name, text).text().map(Secret::new);
+        let address = |name, text| of(name, text).text().map(Secret::new);
+        let secret = |name| Secret::find(name, &lookup);
         let webhook_enabled =
             of("KPI_ALERT_WEBHOOK_ENABLED", &self.kpi_alert_webhook_enabled).flag(false)?;
         let hosts = of("KPI_ALERT_ALLOWED_HOSTS", &self.kpi_alert_allowed_hosts);
         let hosts = hosts.text().unwrap_or_default().split(',').map(str::trim);
         let config = NotifyConfig {
             webhook_enabled,
-            webhook_url: secret("KPI_ALERT_WEBHOOK_URL", &self.kpi_alert_webhook_url),
-            webhook_secret: secret("KPI_ALERT_WEBHOOK_SECRET", &self.kpi_alert_webhook_secret),
-            slack_url: secret("KPI_ALERT_SLACK_URL", &self.kpi_alert_slack_url),
-            discord_url: secret("KPI_ALERT_DISCORD_URL", &self.kpi_alert_discord_url),
-            pagerduty_key: secret("KPI_ALERT_PAGERDUTY_KEY", &self.kpi_alert_pagerduty_key),
-            pagerduty_url: secret("KPI_ALERT_PAGERDUTY_URL", &self.kpi_alert_pagerduty_url),
+            webhook_url: address("KPI_ALERT_WEBHOOK_URL", &self.kpi_alert_webhook_url),
+            webhook_secret: secret("KPI_ALERT_WEBHOOK_SECRET")?,
+            slack_url: secret("KPI_ALERT_SLACK_URL")?,
+            discord_url: secret("KPI_ALERT_DISCORD_URL")?,
+            pagerduty_key: secret("KPI_ALERT_PAGERDUTY_KEY")?,
+            pagerduty_url: address("KPI_ALERT_PAGERDUTY_URL", &self.kpi_alert_pagerduty_url),
             log: of("KPI_ALERT_LOG_ENABLED", &self.kpi_alert_log_enabled).flag(false)?,
             guard: Guard {
                 allowed_hosts: hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),

@@ -10,7 +10,8 @@ use super::alerts::AlertArgs;
 /// The simops server: admin API, console, and the reference world in-process.
 ///
 /// Every option can also be set as an environment variable or in `.env` in the working directory. A
-/// flag overrides the environment, which overrides the file. Runtime settings (such as
+/// flag overrides the environment, which overrides the file. A secret is no option: it comes from its
+/// variable (such as ADMIN_API_TOKEN) or from the file that NAME_FILE names. Runtime settings (such as
 /// LLM_DAILY_BUDGET_USD_HARD) also take their defaults from the environment.
 #[derive(Parser)]
 #[command(name = "simops-server", version = simops::VERSION, max_term_width = 100)]
@@ -39,10 +40,10 @@ pub struct Args {
     #[arg(long, env = "ADMIN_ENABLED", value_name = "BOOL")]
     pub(super) admin_enabled: Option<String>,
 
-    /// The token of the admin API. Set it in the environment: other users of this machine can see
-    /// flags. Without one, development generates one.
-    #[arg(long, env = "ADMIN_API_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub(super) admin_api_token: Option<String>,
+    /// The file that holds the token of the admin API. The variable ADMIN_API_TOKEN holds the token
+    /// itself; without both, development generates one.
+    #[arg(long, env = "ADMIN_API_TOKEN_FILE", value_name = "FILE")]
+    pub(super) admin_api_token_file: Option<String>,
 
     /// The write gate: `true`, `false`, or `stop-only` (only pause, stop and degrade pass); default
     /// true in development, false in production.
@@ -72,32 +73,37 @@ pub struct Args {
     pub(super) kpi_event_cors_origins: Option<String>,
 
     /// The simulation that runs in this process: `commons` (default) or `none`.
-    #[arg(long, env = "SIMOPS_HOST", value_name = "NAME")]
-    pub(super) host: Option<String>,
+    #[arg(long, visible_alias = "host", env = "SIMOPS_HOST", value_name = "NAME")]
+    pub(super) simops_host: Option<String>,
 
     /// How many times faster than AGENT_LOOP_DELAY_SECONDS the world runs; default 10.
     #[arg(long, visible_alias = "world-speed", env = "SIMOPS_WORLD_SPEED", value_name = "FACTOR")]
     pub(super) simops_world_speed: Option<String>,
 
     /// How many agents a new world has; default 50.
-    #[arg(long, env = "SIMOPS_WORLD_AGENTS", value_name = "NUMBER")]
-    pub(super) world_agents: Option<String>,
+    #[arg(
+        long,
+        visible_alias = "world-agents",
+        env = "SIMOPS_WORLD_AGENTS",
+        value_name = "NUMBER"
+    )]
+    pub(super) simops_world_agents: Option<String>,
 
     /// The random seed of a new world; default 42.
-    #[arg(long, env = "SIMOPS_WORLD_SEED", value_name = "NUMBER")]
-    pub(super) world_seed: Option<String>,
+    #[arg(long, visible_alias = "world-seed", env = "SIMOPS_WORLD_SEED", value_name = "NUMBER")]
+    pub(super) simops_world_seed: Option<String>,
 
     /// The folder that baselines and digests are written to; default `output`.
     #[arg(long, visible_alias = "output-dir", env = "SIMOPS_OUTPUT_DIR", value_name = "FOLDER")]
     pub(super) simops_output_dir: Option<String>,
 
     /// The log filter, such as `info` (default), `debug` or `warn,simops_server=debug`.
-    #[arg(long, env = "SIMOPS_LOG", value_name = "FILTER")]
-    pub(super) log: Option<String>,
+    #[arg(long, visible_alias = "log", env = "SIMOPS_LOG", value_name = "FILTER")]
+    pub(super) simops_log: Option<String>,
 
     /// The log format on stderr: `text` (default) or `json`.
-    #[arg(long, env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
-    pub(super) log_format: Option<String>,
+    #[arg(long, visible_alias = "log-format", env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
+    pub(super) simops_log_format: Option<String>,
 
     #[command(flatten)]
     pub(super) alerts: AlertArgs,

@@ -15,7 +15,7 @@ use simops::llm::LlmConfig;
 use simops::notify::Sinks;
 use simops::output::DEFAULT_FOLDER;
 use simops::settings::Registry;
-use simops::{Error, Result};
+use simops::{Error, Result, Secret};
 use simops_database::Database;
 use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
 
@@ -94,7 +94,7 @@ impl Config {
         let hosts = [("commons", HostKind::Commons), ("none", HostKind::None)];
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         let world = CommonsOptions::default();
-        let (alerts, sinks) = args.alerts.resolve(in_development)?;
+        let (alerts, sinks) = args.alerts.resolve(in_development, &lookup)?;
         Ok(Self {
             environment,
             database: args.database.database()?,
@@ -102,20 +102,21 @@ impl Config {
             listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
             access: AccessOptions {
                 enabled: of("ADMIN_ENABLED", &args.admin_enabled).flag(true)?,
-                token: token(&of("ADMIN_API_TOKEN", &args.admin_api_token))?,
+                token: token(&args.admin_api_token_file, &lookup)?,
                 allowlist: of("ADMIN_IP_ALLOWLIST", &args.admin_ip_allowlist).networks()?,
                 trusted_proxies: of("TRUSTED_PROXIES", &args.trusted_proxies).networks()?,
             },
             write_gate: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled).write_gate()?,
-            host: of("--host", &args.host).word(&hosts, HostKind::Commons)?,
+            host: of("SIMOPS_HOST", &args.simops_host).word(&hosts, HostKind::Commons)?,
             speed: of("SIMOPS_WORLD_SPEED", &args.simops_world_speed)
                 .number(0.01..=10_000.0, 10.0)?,
             world: CommonsOptions {
-                agents: of("--world-agents", &args.world_agents)
+                agents: of("SIMOPS_WORLD_AGENTS", &args.simops_world_agents)
                     .number(1..=MAX_AGENTS, world.agents)?,
-                seed: of("--world-seed", &args.world_seed).number(0..=u64::MAX, world.seed)?,
+                seed: of("SIMOPS_WORLD_SEED", &args.simops_world_seed)
+                    .number(0..=u64::MAX, world.seed)?,
             },
-            models: args.models.config()?,
+            models: args.models.config(&lookup)?,
             ingest: IngestOptions {
                 enabled: of("KPI_EVENT_INGEST_ENABLED", &args.kpi_event_ingest_enabled)
                     .flag(true)?,
@@ -132,18 +133,23 @@ impl Config {
                 .into(),
             digest_gate: args.digest_gate.requirements(),
             digest_schedule: args.digest_schedule.schedule(),
-            log: of("SIMOPS_LOG", &args.log).text().unwrap_or("info").to_owned(),
-            log_format: of("--log-format", &args.log_format).word(&formats, LogFormat::Text)?,
+            log: of("SIMOPS_LOG", &args.simops_log).text().unwrap_or("info").to_owned(),
+            log_format: of("SIMOPS_LOG_FORMAT", &args.simops_log_format)
+                .word(&formats, LogFormat::Text)?,
         })
     }
 }
 
-fn token(value: &Value<'_>) -> Result<Option<Token>> {
-    let Some(text) = value.text() else { return Ok(None) };
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = "has characters that a header cannot carry (the value is not shown); \
+fn token(file: &Option<String>, lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Token>> {
+    let secret = Secret::find("ADMIN_API_TOKEN", |name| match name {
+        "ADMIN_API_TOKEN_FILE" => file.clone(),
+        name => lookup(name),
+    })?;
+    let Some(secret) = secret else { return Ok(None) };
+    if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "is set to something (not shown) with characters that no header carries; \
                        must be visible ASCII without spaces";
         return Err(Error::invalid("ADMIN_API_TOKEN", message));
     }
-    Ok(Some(Token::new(text)))
+    Ok(Some(Token::new(secret.expose())))
 }

@@ -1,12 +1,14 @@
 //! Completes the generated OpenAPI description with what all operations share.
 
 mod ingest;
+mod problem;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 use simops::Error;
 
 use crate::routes::KPI_EVENTS;
+use problem::problem;
 
 /// Error responses of every admin operation.
 const COMMON: &[(&str, &str)] = &[
@@ -77,15 +79,6 @@ fn requires_body(operation: &Value) -> bool {
     let with_required_fields = ["StartRun", "SetRunMode", "PatchConfig"];
     let name = schema.as_str().and_then(|reference| reference.rsplit('/').next());
     name.is_some_and(|name| with_required_fields.contains(&name))
-}
-
-fn problem(description: &str) -> Value {
-    json!({
-        "description": description,
-        "content": {
-            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
-        },
-    })
 }
 
 fn header(name: &str, description: &str, max: u32) -> Value {

@@ -6,18 +6,60 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
 use futures_util::stream;
 use jiff::Timestamp;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 
 use super::message::Message;
-use super::{StreamPermit, Streams};
+use super::streams::{LastSent, Streams};
 use crate::access::Actor;
+use crate::problem::Problem;
 
 /// A comment is sent after this long without a message.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// Counts an open stream until it is dropped.
+type StreamPermit = OwnedSemaphorePermit;
+
+impl Streams {
+    /// Opens a stream, beginning with the current status and metrics.
+    ///
+    /// # Errors
+    /// 503 if too many streams are open, the server is shutting down or the store is unavailable.
+    pub(crate) async fn subscribe(self: &Arc<Self>, actor: Actor) -> Result<Subscriber, Problem> {
+        let permit = self.permit()?;
+        let mut last_sent = self.last_sent.lock().await;
+        // Nothing is broadcast while the lock is held, so no message falls between the first ones
+        // and the subscription.
+        match last_sent.as_mut() {
+            Some(last_sent) => self.broadcast_changes(last_sent).await?,
+            None => {
+                // Watched before the first read, so that a change right after it is noticed.
+                let revision = self.ops.store().watch();
+                *last_sent = Some(self.read_all().await?);
+                tokio::spawn(Arc::clone(self).run(revision));
+            }
+        }
+        let first = last_sent.as_ref().map(LastSent::first_messages).unwrap_or_default();
+        Ok(Subscriber::new(Arc::clone(self), permit, actor, first))
+    }
+
+    fn permit(&self) -> Result<StreamPermit, Problem> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|error| {
+            let detail = match error {
+                TryAcquireError::Closed => "The server is shutting down",
+                TryAcquireError::NoPermits => {
+                    "Too many streams are open; close one or poll the status"
+                }
+            };
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+            problem.retry_after(Duration::from_secs(5))
+        })
+    }
+}
 
 /// The receiving end of a stream.
 pub(crate) struct Subscriber {

@@ -76,12 +76,12 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
         (&["--simops-listen=8080"], &["SIMOPS_LISTEN", "\"8080\"", "ADDRESS:PORT"]),
         (&["--simops-world-speed=0"], &["SIMOPS_WORLD_SPEED", "\"0\"", "between 0.01 and 10000"]),
         (&["--simops-world-speed=NaN"], &["SIMOPS_WORLD_SPEED", "between"]),
-        (&["--world-agents=0"], &["--world-agents", "between 1 and"]),
+        (&["--world-agents=0"], &["SIMOPS_WORLD_AGENTS", "between 1 and"]),
         (&["--llm-unpriced-policy=no"], &["LLM_UNPRICED_POLICY", "\"no\"", "fallback or refuse"]),
         (&["--simops-prices=/no/book"], &["SIMOPS_PRICES", "/no/book", "price book"]),
         (&["--groq-base-url=ftp://x"], &["GROQ_BASE_URL", "ftp://x", "http"]),
-        (&["--host=mars"], &["--host", "\"mars\"", "commons or none"]),
-        (&["--log-format=xml"], &["--log-format", "text or json"]),
+        (&["--host=mars"], &["SIMOPS_HOST", "\"mars\"", "commons or none"]),
+        (&["--log-format=xml"], &["SIMOPS_LOG_FORMAT", "text or json"]),
         (&["--database-url=mysql://u:hidden@h/d"], &["DATABASE_URL", "sqlite://PATH"]),
     ];
     for (flags, expected) in cases {
@@ -93,7 +93,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
     }
     let config = resolved(&["--database-url=postgres://u:hidden@h/d"], &[]).unwrap();
     assert!(!format!("{config:?}").contains("hidden"));
-    let error = resolved(&["--admin-api-token=hidden token"], &[]).unwrap_err();
+    let error = resolved(&[], &[("ADMIN_API_TOKEN", "hidden token")]).unwrap_err();
     assert!(error.contains("ADMIN_API_TOKEN") && !error.contains("hidden token"), "{error}");
 }
 
@@ -129,10 +129,26 @@ fn production_is_closed_unless_opened_and_empty_is_unset() {
     assert_eq!(gate(&config), WriteGate::Open);
     let config = resolved(&["--admin-write-enabled=stop-only"], &[]).unwrap();
     assert_eq!(gate(&config), WriteGate::StopOnly);
-    let secrets = ["--admin-api-token=very-secret", "--groq-api-key=very-secret"];
-    let config = resolved(&secrets, &[]).unwrap();
+    let secrets = [("ADMIN_API_TOKEN", "very-secret"), ("GROQ_API_KEY", "very-secret")];
+    let config = resolved(&[], &secrets).unwrap();
     assert_eq!(config.models.providers.len(), 1);
     assert!(!format!("{config:?}").contains("very-secret"));
+}
+
+#[test]
+fn a_secret_is_no_flag_and_may_be_in_a_file() {
+    for flag in ["--admin-api-token=x", "--groq-api-key=x", "--kpi-alert-webhook-secret=x"] {
+        assert!(resolved(&[flag], &[]).unwrap_err().contains("unexpected argument"), "{flag}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "from-a-file\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    let config = resolved(&[&format!("--admin-api-token-file={path}")], &[]).unwrap();
+    assert!(config.access.token.unwrap().is(b"from-a-file"));
+    let both = [("ADMIN_API_TOKEN", "x"), ("ADMIN_API_TOKEN_FILE", path)];
+    resolved(&[], &both[..1]).unwrap();
+    let flag = format!("--admin-api-token-file={path}");
+    assert!(resolved(&[&flag], &both).unwrap_err().contains("set only one of them"));
 }
 
 #[tokio::test]

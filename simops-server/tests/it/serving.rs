@@ -36,6 +36,13 @@ struct Server {
     ended: JoinHandle<simops::Result<()>>,
 }
 
+/// A flag that names a file with the token.
+fn token_flag() -> (String, tempfile::NamedTempFile) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), TOKEN).unwrap();
+    (format!("--admin-api-token-file={}", file.path().display()), file)
+}
+
 async fn serve(flags: &[&str]) -> Result<Server, simops::Error> {
     let memory = ["--database-url=sqlite::memory:"];
     let database =
@@ -98,7 +105,7 @@ async fn a_development_server_makes_a_token_and_says_it_once() {
     assert!(page.contains("<!doctype html>"), "{page}");
     assert!(server.finish().await < Duration::from_secs(2));
 
-    let flag = format!("--admin-api-token={TOKEN}");
+    let (flag, _file) = token_flag();
     let server = serve(&[&flag, "--host=none"]).await.unwrap();
     assert!(!server.printed.contains("Token") && !server.printed.contains(TOKEN));
     server.finish().await;
@@ -106,7 +113,7 @@ async fn a_development_server_makes_a_token_and_says_it_once() {
 
 #[tokio::test]
 async fn the_end_comes_soon_though_streams_and_idle_connections_are_open() {
-    let flag = format!("--admin-api-token={TOKEN}");
+    let (flag, _file) = token_flag();
     let server = serve(&[&flag]).await.unwrap();
     let idle = TcpStream::connect(&server.address).await.unwrap();
     let mut stream = TcpStream::connect(&server.address).await.unwrap();

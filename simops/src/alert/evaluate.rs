@@ -106,7 +106,7 @@ pub struct AlertItem {
 
 /// A hash of the items' days, metrics, severities and reasons. Values and sample sizes are not
 /// included, because they change with every visitor.
-pub(crate) fn fingerprint<'a>(items: impl IntoIterator<Item = &'a AlertItem>) -> String {
+pub fn fingerprint<'a>(items: impl IntoIterator<Item = &'a AlertItem>) -> String {
     let mut lines: Vec<_> = items
         .into_iter()
         .map(|item| {
@@ -169,7 +169,7 @@ pub enum Verdict {
 }
 
 /// Evaluates each rule on `days` as of `today`.
-pub(crate) fn evaluate(rules: &Rules, days: &Days, today: Date) -> Vec<(Rate, Verdict)> {
+pub fn evaluate(rules: &Rules, days: &Days, today: Date) -> Vec<(Rate, Verdict)> {
     rules.iter().map(|rule| (rule.metric, verdict(rule, days, today))).collect()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `rule` defines the thresholds and `evaluate` compares the rates with them. `lifecycle`
 //! updates the state of an alert, `notify` decides which messages to send, and `delivery` when a
-//! failed delivery is retried. [`crate::control::alerts`] combines them into one change of the control
+//! failed delivery is retried. [`crate::control`] combines them into one change of the control
 //! state. All functions here are pure.
 
 mod delivery;
@@ -16,10 +16,10 @@ mod tests;
 use jiff::SignedDuration;
 
 pub use delivery::{Attempt, Delivery, DeliveryState, Outcome};
-#[cfg(test)]
-pub(crate) use evaluate::Verdict;
-pub use evaluate::{AlertCounts, AlertItem, AlertLevel, Evaluation, Reason, Severity};
-pub(crate) use evaluate::{evaluate, fingerprint};
+pub use evaluate::{
+    AlertCounts, AlertItem, AlertLevel, Evaluation, Reason, Severity, Verdict, evaluate,
+    fingerprint,
+};
 pub use lifecycle::{Alert, AlertState};
 pub use notify::Message;
 pub use rule::{Rule, Rules};

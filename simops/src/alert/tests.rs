@@ -59,15 +59,15 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens: a rate has one open alert, an ended one stays ended, too little knowledge
-    /// changes nothing, what got worse is news again, and an identical payload is never told twice
-    /// within its cooldown while a changed one always is.
+    /// In every history a rate has one open alert, a resolved alert stays resolved, missing data
+    /// changes nothing, a worse severity notifies again, and an identical payload is sent at most once
+    /// per cooldown, while a changed one is always sent.
     #[test]
     fn an_alert_lives_by_its_rules(steps in prop::collection::vec(step(), 1..120)) {
         let cooldown = SignedDuration::from_mins(10);
         let mut newest: Vec<Alert> = Vec::new();
         let mut ended: Vec<Uuid> = Vec::new();
-        let mut told: Vec<(String, Timestamp)> = Vec::new();
+        let mut sent: Vec<(String, Timestamp)> = Vec::new();
         for (minute, step) in (0..).zip(steps) {
             let now = at(minute);
             let before = newest.first().cloned();
@@ -120,18 +120,18 @@ proptest! {
                     prop_assert_eq!(!items.is_empty(), critical && !quiet);
                     if !items.is_empty() {
                         let fingerprint = crate::alert::fingerprint(&items);
-                        let last = told.iter().rev().find(|(known, _)| *known == fingerprint);
+                        let last = sent.iter().rev().find(|(known, _)| *known == fingerprint);
                         let may = cooldown_elapsed(last.map(|(_, at)| *at), now, cooldown);
                         prop_assert!(last.is_some() || may, "a changed payload always passes");
                         if may {
-                            told.push((fingerprint, now));
+                            sent.push((fingerprint, now));
                         }
                     }
                 }
             }
         }
-        for (place, (fingerprint, at)) in told.iter().enumerate() {
-            let again = told[place + 1..].iter().find(|(other, _)| other == fingerprint);
+        for (place, (fingerprint, at)) in sent.iter().enumerate() {
+            let again = sent[place + 1..].iter().find(|(other, _)| other == fingerprint);
             prop_assert!(again.is_none_or(|(_, again)| again.duration_since(*at) >= cooldown));
         }
     }

@@ -21,6 +21,9 @@ pub struct Comparison {
     pub a: Timestamp,
     /// When the second was taken.
     pub b: Timestamp,
+    /// Whether both are the same baseline.
+    #[serde(default)]
+    pub same_baseline: bool,
     /// The length of the windows of both baselines, in minutes.
     pub window_minutes: i64,
     /// A description of the statistical test.
@@ -100,6 +103,8 @@ pub fn compare(a: &BaselineResponse, b: &BaselineResponse) -> Result<Comparison>
     Ok(Comparison {
         a: a.metrics.generated_at_utc,
         b: b.metrics.generated_at_utc,
+        same_baseline: a.baseline.generated_at_utc == b.baseline.generated_at_utc
+            && a.metrics == b.metrics,
         window_minutes: a.metrics.window_minutes,
         method: "mean over the windows; Welch's t-test at 1 %".to_owned(),
         moved: moved.map(|metric| metric.metric.clone()).collect(),
@@ -283,6 +288,7 @@ impl Comparison {
         }
         lines.push(String::new());
         lines.push(match self.moved.as_slice() {
+            _ if self.same_baseline => "a and b are the same baseline.".to_owned(),
             [] => "Nothing moved beyond noise.".to_owned(),
             moved => format!("Moved beyond noise: {}.", moved.join(", ")),
         });

@@ -6,7 +6,8 @@
 //! baseline/metrics/metrics_latest.csv        baseline/metrics/metrics_20260301T120000Z.csv
 //! ```
 //!
-//! Files are written atomically. Dated copies are never replaced: if several baselines are taken in the
+//! The file of a baseline contains its metrics, too, so that it can be copied or moved alone. Files are
+//! written atomically. Dated copies are never replaced: if several baselines are taken in the
 //! same second, the later ones end in `-2`, `-3`, …
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use crate::{Error, ErrorKind, Result};
 /// # Errors
 /// Returns `Unavailable`, with the path in the message, if a file cannot be written. Files written
 /// before the failing one remain.
-pub fn write(folder: &Path, answer: BaselineResponse) -> Result<BaselineResponse> {
+pub fn write(folder: &Path, answer: &BaselineResponse) -> Result<BaselineResponse> {
     let baselines = folder.join("baseline");
     let metrics = baselines.join("metrics");
     let stamp = answer.baseline.generated_at_utc.strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -33,22 +34,28 @@ pub fn write(folder: &Path, answer: BaselineResponse) -> Result<BaselineResponse
     let stamp = output::write_new(&stamp, &json, name)?;
     let dated = name(&stamp);
     output::replace(&dated.with_extension("csv"), csv.as_bytes())?;
-    let copy = Baseline { metrics_path: Some(path_text(&dated)), ..answer.baseline.clone() };
+    let copy = with_path(answer, &dated);
     output::replace(&baselines.join(format!("baseline_{stamp}.json")), &json_of(&copy)?)?;
     let latest = metrics.join("metrics_latest.json");
     output::replace(&latest, &json)?;
     output::replace(&latest.with_extension("csv"), csv.as_bytes())?;
-    let baseline = Baseline { metrics_path: Some(path_text(&latest)), ..answer.baseline };
-    output::replace(&baselines.join("baseline_latest.json"), &json_of(&baseline)?)?;
-    Ok(BaselineResponse { baseline, metrics: answer.metrics })
+    let written = with_path(answer, &latest);
+    output::replace(&baselines.join("baseline_latest.json"), &json_of(&written)?)?;
+    Ok(written)
+}
+
+fn with_path(answer: &BaselineResponse, metrics: &Path) -> BaselineResponse {
+    let metrics_path = Some(metrics.display().to_string());
+    let baseline = Baseline { metrics_path, ..answer.baseline.clone() };
+    BaselineResponse { baseline, metrics: answer.metrics.clone() }
 }
 
 /// Reads a baseline and its metrics from a baseline file or from the saved output of
-/// `simops-cli baseline`.
+/// `simops-cli baseline`. The files of earlier versions only contain the path of their metrics.
 ///
 /// # Errors
-/// Returns `NotFound` if a file does not exist, `Invalid` if it does not contain a baseline, and
-/// `Unavailable` if it cannot be read.
+/// Returns `NotFound` if a file does not exist, `Invalid` if it does not contain a baseline or if the
+/// metrics at its path belong to another baseline, and `Unavailable` if it cannot be read.
 pub fn read(path: &Path) -> Result<BaselineResponse> {
     let text = read_text(path)?;
     if let Ok(answer) = serde_json::from_slice::<BaselineResponse>(&text) {
@@ -60,6 +67,16 @@ pub fn read(path: &Path) -> Result<BaselineResponse> {
     };
     let metrics_path = locate_metrics(path, Path::new(metrics_path));
     let metrics: Metrics = parse(&metrics_path, &read_text(&metrics_path)?)?;
+    if metrics.generated_at_utc != baseline.generated_at_utc {
+        let why = format!(
+            "it was taken at {}, but the metrics it names ({}) were taken at {}; copy both files of a \
+             baseline, or use its time-stamped file",
+            baseline.generated_at_utc,
+            metrics_path.display(),
+            metrics.generated_at_utc
+        );
+        return Err(Error::new(ErrorKind::Invalid, format!("{}: {why}", path.display())));
+    }
     Ok(BaselineResponse { baseline, metrics })
 }
 
@@ -89,8 +106,4 @@ fn json_of(value: &impl Serialize) -> Result<Vec<u8>> {
         .map_err(|error| Error::internal("failed to serialise a baseline").with_source(error))?;
     json.push(b'\n');
     Ok(json)
-}
-
-fn path_text(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -287,7 +287,7 @@ fn snapshot(inventories: serde_json::Value) -> Option<Inventories> {
 }
 
 #[test]
-fn an_inventory_tells_who_lives_and_who_has_how_much() {
+fn an_inventory_shows_living_agents_and_their_wealth() {
     let owned = snapshot(json!([
         { "agent_id": 1, "state": "alive", "food": 6, "energy": 2, "materials": 0 },
         { "agent_id": 2, "state": "dormant", "food": 1, "energy": 1, "materials": 0 },

@@ -159,6 +159,7 @@ impl Verifier {
 ///
 /// # Errors
 /// Returns the first fault.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn verify(
     rows: &[AuditRow],
     remembered: impl IntoIterator<Item = AuditHead>,

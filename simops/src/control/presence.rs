@@ -70,7 +70,7 @@ pub struct HostReport {
 }
 
 impl HostReport {
-    /// Whether it has reported within [`LOST_AFTER`].
+    /// Whether it has reported within 15 seconds.
     pub fn is_live(&self, now: Timestamp) -> bool {
         now.duration_since(self.last_seen) < LOST_AFTER
     }

@@ -72,6 +72,8 @@ writes! {
     RebuildKpi => "rebuild_kpi",
     /// Records KPI events from a file, or generated ones.
     ImportKpi => "import_kpi",
+    /// Deletes the events of some visitors.
+    DeleteVisits => "delete_visits",
     /// Recounts the usage sums and corrects them.
     RebuildUsage => "rebuild_usage",
     /// Takes one turn of an agent on request.

@@ -154,8 +154,8 @@ impl Worker {
             if started.elapsed() > MAX_BACKOFF {
                 backoff = MIN_BACKOFF;
             }
-            let (code, host) = ("database_unavailable", &self.options.host_id);
-            warn!(code, %error, host, ?backoff, "database unavailable; turns paused");
+            let host = &self.options.host_id;
+            warn!(code = "database_unavailable", %error, host, ?backoff, "database unavailable; turns paused");
             tokio::select! {
                 () = shutdown.clone() => break,
                 () = tokio::time::sleep(jittered(backoff)) => {}
@@ -166,8 +166,11 @@ impl Worker {
         match tokio::time::timeout(SHUTDOWN_TIMEOUT, leave).await {
             Ok(Ok(())) => info!(host = self.options.host_id, "host left"),
             _ => {
-                let code = "host_leave_failed";
-                warn!(code, host = self.options.host_id, "host could not report that it left");
+                warn!(
+                    code = "host_leave_failed",
+                    host = self.options.host_id,
+                    "host could not report that it left"
+                );
             }
         }
     }
@@ -315,8 +318,7 @@ impl Worker {
 
     fn agents(&self, world: &World) -> Vec<i64> {
         self.host.agents(world).unwrap_or_else(|error| {
-            let code = "turn_order_failed";
-            warn!(code, %error, world = self.host.name(), "host failed to order its agents");
+            warn!(code = "turn_order_failed", %error, world = self.host.name(), "host failed to order its agents");
             Vec::new()
         })
     }

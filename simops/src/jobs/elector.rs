@@ -71,8 +71,7 @@ impl LeaderElector {
             let renewed = tokio::select! {
                 renewed = self.replace(Some(&leadership.lease), &next) => renewed,
                 () = sleep_until(leadership.until) => {
-                    let code = "leader_lease_expired";
-                    warn!(code, lease = self.lease_name, "leader lease expired: renewals failed");
+                    warn!(code = "leader_lease_expired", lease = self.lease_name, "leader lease expired: renewals failed");
                     return;
                 }
             };
@@ -84,9 +83,8 @@ impl LeaderElector {
                 Some(false) => match self.call(self.store.leader_lease(self.lease_name)).await {
                     Some(Some(seen)) if self.is_mine(&seen, leadership) => leadership.lease = seen,
                     Some(_) => {
-                        let code = "leader_lease_lost";
                         warn!(
-                            code,
+                            code = "leader_lease_lost",
                             lease = self.lease_name,
                             "leader lease taken by another process"
                         );

@@ -127,8 +127,7 @@ async fn keep_running(timer: Arc<dyn Timer>, token: FencingToken) {
                 if std::mem::replace(&mut failing, true) {
                     debug!(timer = name, error = %problem, "timer still failing");
                 } else {
-                    let code = "timer_failed";
-                    warn!(code, timer = name, error = %problem, "timer failed; retrying");
+                    warn!(code = "timer_failed", timer = name, error = %problem, "timer failed; retrying");
                 }
                 RETRY_DELAY
             }

@@ -304,8 +304,8 @@ fn rules_come_from_a_file_that_is_checked() {
         (&format!("{good}{good}"), "more than one rule"),
         (&good.replace("Sharing", ""), "label"),
     ] {
-        let said = text(Rules::from_toml(bad));
-        assert!(said.contains(says), "{bad}: {said}");
+        let message = text(Rules::from_toml(bad));
+        assert!(message.contains(says), "{bad}: {message}");
     }
 }
 

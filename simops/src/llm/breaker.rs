@@ -115,7 +115,7 @@ impl Breaker {
                 }
             }
             (State::HalfOpen { .. }, CallOutcome::Responded) => {
-                self.transition_to(State::Closed { failures: 0 })
+                self.transition_to(State::Closed { failures: 0 });
             }
             (State::HalfOpen { cool_down }, CallOutcome::Failed(retry_after)) => {
                 self.open(cool_down.saturating_mul(2), retry_after, now);

@@ -48,9 +48,9 @@ const KNOWN: [KnownProvider; 4] = [
 ];
 
 impl ProviderConfig {
-    /// The providers that `lookup` (the environment) configures: those with `<NAME>_API_KEY`, or
-    /// with `<NAME>_BASE_URL` alone if the provider needs no key. `<NAME>_MODEL` replaces the
-    /// default model. An empty value counts as unset.
+    /// The providers that `lookup` (the environment) configures: those with `<NAME>_API_KEY` (or the
+    /// file of `<NAME>_API_KEY_FILE`, see [`Secret::find`]), or with `<NAME>_BASE_URL` alone if the
+    /// provider needs no key. `<NAME>_MODEL` replaces the default model. An empty value counts as unset.
     ///
     /// # Errors
     /// `Invalid` with the name of each variable whose value is not allowed. The messages contain no
@@ -64,15 +64,22 @@ impl ProviderConfig {
                 let value = lookup(&name).map(|value| value.trim().to_owned());
                 (name, value.filter(|value| !value.is_empty()))
             };
-            let ((key_name, key), (url_name, url), (model_name, model)) =
-                (read("API_KEY"), read("BASE_URL"), read("MODEL"));
+            let ((url_name, url), (model_name, model)) = (read("BASE_URL"), read("MODEL"));
+            let key_name = format!("{prefix}_API_KEY");
+            let key = match Secret::find(&key_name, &lookup) {
+                Ok(key) => key,
+                Err(error) => {
+                    invalid.extend_from_slice(error.fields());
+                    continue;
+                }
+            };
             if key.is_none() && url.is_none() {
                 continue;
             }
             let url = url.unwrap_or_else(|| known.base_url.to_owned());
             let model = model.unwrap_or_else(|| known.model.to_owned());
             let checks = [
-                (key_name, key.as_deref().map_or(Ok(()), check_key)),
+                (key_name, key.as_ref().map_or(Ok(()), |key| check_key(key.expose()))),
                 (url_name, check_url(&url)),
                 (model_name, check_model(&model)),
             ];
@@ -82,7 +89,7 @@ impl ProviderConfig {
             configs.push(Self {
                 name: known.name.to_owned(),
                 base_url: url.trim_end_matches('/').to_owned(),
-                key: key.map(Secret::new),
+                key,
                 model,
             });
         }
@@ -90,22 +97,25 @@ impl ProviderConfig {
     }
 }
 
-/// Each variable of each provider, with its help text.
+/// Each variable of each provider that may be a flag, with its help.
 #[cfg(feature = "clap")]
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     KNOWN.iter().flat_map(|KnownProvider { name, base_url, model }| {
         let prefix = name.to_uppercase();
-        let key = format!(
-            "API key of {name}. Set it in the environment: other users of this machine can see \
-             flags"
-        );
-        let url = format!(
-            "Base URL of {name}; sufficient without a key if the server needs none [{base_url}]"
-        );
-        let model = format!("Model of {name} [{model}]");
-        [("API_KEY", key), ("BASE_URL", url), ("MODEL", model)]
+        let key =
+            format!("The file that holds the key of {name} [or the variable {prefix}_API_KEY]");
+        let url =
+            format!("The base URL of {name}; a provider without keys needs no more [{base_url}]");
+        let model = format!("The model of {name} [{model}]");
+        [("API_KEY_FILE", key), ("BASE_URL", url), ("MODEL", model)]
             .map(|(suffix, help)| (format!("{prefix}_{suffix}"), help))
     })
+}
+
+/// The variables that hold keys: never flags, because other users of the machine can read those.
+#[cfg(feature = "clap")]
+pub(super) fn is_secret(name: &str) -> bool {
+    KNOWN.iter().any(|known| name == format!("{}_API_KEY", known.name.to_uppercase()))
 }
 
 fn check_key(key: &str) -> Result<(), String> {

@@ -161,7 +161,7 @@ pub enum CallError {
         /// cap is reached for the day.
         retry_after: Option<Duration>,
     },
-    /// No route's model has a price, and the policy is to refuse such models.
+    /// No route's model has a price, and the policy refuses such models.
     #[error("{0}")]
     Unpriced(String),
     /// The provider's rate limit did not admit the call before its deadline.

@@ -14,12 +14,16 @@ use crate::Result;
 pub struct LlmArgs(BTreeMap<String, String>);
 
 impl LlmArgs {
-    /// The configuration from the flags, or from the environment where a flag is absent.
+    /// The configuration of the flags and of their variables. Keys are no flags: `environment` looks
+    /// them up.
     ///
     /// # Errors
-    /// See [`LlmConfig::from_lookup`].
-    pub fn config(&self) -> Result<LlmConfig> {
-        LlmConfig::from_lookup(|name| self.0.get(name).cloned())
+    /// Of [`LlmConfig::from_lookup`].
+    pub fn config(&self, environment: impl Fn(&str) -> Option<String>) -> Result<LlmConfig> {
+        LlmConfig::from_lookup(|name| match config::is_secret(name) {
+            true => environment(name),
+            false => self.0.get(name).cloned(),
+        })
     }
 }
 

@@ -64,12 +64,10 @@ impl DeliveryTimer {
                 "receiver is gone (410); no more alerts are sent until `simops-cli alert replay`"
             ),
             (DeliveryState::Failed, error) => {
-                let code = "alert_delivery_failed";
-                warn!(code, %sink, %delivery_id, ?error, "alert delivery failed; no retries left");
+                warn!(code = "alert_delivery_failed", %sink, %delivery_id, ?error, "alert delivery failed; no retries left");
             }
             (DeliveryState::Pending, error) => {
-                let code = "alert_delivery_retrying";
-                warn!(code, %sink, %delivery_id, ?error, "alert delivery failed; retrying");
+                warn!(code = "alert_delivery_retrying", %sink, %delivery_id, ?error, "alert delivery failed; retrying");
             }
         }
         self.store.record_attempt(token, delivery, &after, &attempt).await

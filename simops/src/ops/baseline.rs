@@ -54,7 +54,7 @@ impl Writer<'_> {
         let take = async {
             let answer = self.ops.baseline(options, progress).await?;
             let folder = self.ops.options.output_folder.clone();
-            blocking(move || files::write(&folder, answer)).await
+            blocking(move || files::write(&folder, &answer)).await
         };
         self.ops.executor.once(&permit, take).await
     }

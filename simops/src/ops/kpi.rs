@@ -4,13 +4,13 @@ use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 use super::{AlertNotification, Ops, SystemWriter, Writer, bounded};
-use crate::Result;
 use crate::alert::{Evaluation, evaluate};
 use crate::clock::day_of;
 use crate::control::Write;
 use crate::execute::compared_days;
 use crate::kpi::recount::KpiDifference;
 use crate::kpi::{KpiEvent, MAX_LATE_DAYS, Rollup, Summary};
+use crate::{Error, Result};
 
 /// `POST kpi/events`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,15 @@ pub struct RebuiltKpi {
     pub repaired: Vec<KpiDifference>,
 }
 
+/// Deleted events of visitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeletedVisits {
+    /// True.
+    pub ok: bool,
+    /// The number of events deleted.
+    pub deleted: u64,
+}
+
 impl SystemWriter<'_> {
     /// Records the events that visitors send, all or none; durable when this returns.
     ///
@@ -96,6 +105,20 @@ impl Writer<'_> {
     pub async fn import_kpi(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
         self.permit(Write::ImportKpi)?;
         self.ops.record_kpi(events).await
+    }
+
+    /// Deletes the events of all visitors whose id begins with `prefix`, and recounts the sums, in one
+    /// transaction.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate is closed, and `Invalid` for an empty prefix, which every id
+    /// has.
+    pub async fn delete_visits(&self, prefix: &str) -> Result<DeletedVisits> {
+        self.permit(Write::DeleteVisits)?;
+        if prefix.is_empty() {
+            return Err(Error::invalid("prefix", "must not be empty"));
+        }
+        Ok(DeletedVisits { ok: true, deleted: self.ops.store.delete_visits(prefix).await? })
     }
 
     /// Recounts the KPI sums from the events and corrects them, in one transaction.

@@ -2,7 +2,7 @@
 //!
 //! [`Ops`] reads. Writes need a capability: [`Ops::writer`] for what a person asks for,
 //! [`Ops::system`] for the work of simops itself. A write checks its input, is decided by
-//! [`crate::control::decide()`], and is one commit. Each response is the JSON of the admin API.
+//! `control::decide`, and is one commit. Each response is the JSON of the admin API.
 
 mod alerts;
 mod backtest;
@@ -52,7 +52,7 @@ pub use backtest::{BacktestQuery, BacktestResponse, BacktestedRun};
 pub use baseline::BaselineOptions;
 pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse};
-pub use kpi::{KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
+pub use kpi::{DeletedVisits, KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::{Activity, RunMetrics};
 pub use records::{AuditResponse, EventsQuery, EventsResponse, RunsResponse, VerifiedAudit};
 pub use report::ReportResponse;

@@ -95,6 +95,7 @@ async fn attempt(writer: &Writer<'_>, write: Write) -> Result<()> {
         }
         Write::RebuildKpi => writer.rebuild_kpi().await.map(drop),
         Write::ImportKpi => writer.import_kpi(&[]).await.map(drop),
+        Write::DeleteVisits => writer.delete_visits("none").await.map(drop),
         Write::RebuildUsage => writer.rebuild_usage().await.map(drop),
         Write::TakeTurn => writer.permit(Write::TakeTurn).map(drop),
         Write::UnmarkProduction => writer.unmark_production(None).await,
@@ -143,7 +144,7 @@ async fn a_marked_database_has_the_rules_of_production_for_every_process() {
     scene.mark().await;
     let generation = scene.store.load().await.unwrap().generation;
 
-    // One that asks now, one that was let in before, and one that was told to write.
+    // One that asks now, one that was admitted before, and one whose gate is open.
     assert!(is_refused(development.writer(&caller).await.map(drop)));
     let refused = before.start_run(&test_run()).await.map(drop);
     assert!(is_refused(refused));

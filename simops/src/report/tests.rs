@@ -44,7 +44,7 @@ impl Scene {
     async fn act(&self, run_id: &str, actions: i64) {
         let now = self.clock.advance(SignedDuration::from_mins(10));
         let action = |agent| {
-            let event = NewEvent::new("work", "somebody works", now).in_run(Some(run_id));
+            let event = NewEvent::new("work", "agent works", now).in_run(Some(run_id));
             event.of_agent(agent).as_action(RuntimeMode::Checkpoint)
         };
         self.store.append(&(0..actions).map(action).collect::<Vec<_>>()).await.unwrap();
@@ -229,7 +229,7 @@ async fn the_society_is_that_of_the_whole_run_and_of_no_other() {
     let gini = |riches: f64| (riches - 1.0) / (2.0 * (riches + 1.0));
     assert!((society.inequality_gini.unwrap() - gini(9.0)).abs() < 1e-9, "{society:?}");
     assert!((society.inequality_trend.unwrap() - (gini(9.0) - gini(3.0))).abs() < 1e-9);
-    // What another run told before is not this one's.
+    // Reports of an earlier run do not count.
     scene.stop().await;
     scene.start("silent").await;
     let silent = scene.ops.report("silent", None).await.unwrap().report.emergence;
@@ -252,7 +252,7 @@ async fn stop_conditions_are_shown_as_they_were_at_the_end() {
     let ended = scene.ops.report("r1", None).await.unwrap().report.guardrails;
     let failures = ended.iter().find(|c| c.condition == "provider_failures_repeated").unwrap();
     assert_eq!((failures.observed, failures.threshold), (1.0, 7.0));
-    // Nobody has kept how busy the connections were.
+    // The load of the connections was not recorded.
     assert!(ended.iter().all(|c| c.condition != "db_pool_pressure"), "{ended:?}");
 
     let pressed = Observed { pool_utilization: 0.97, pool_checks: 5, ..Observed::default() };

@@ -10,7 +10,7 @@ use crate::kpi::{KpiEvent, KpiRecount};
 /// Visitor events and their daily sums.
 ///
 /// # Contract
-/// The stored sums equal a [recount](crate::kpi::recount) of the stored events, regardless of the
+/// The stored sums equal a recount of the stored events, regardless of the
 /// order, duplication, lateness and concurrency of events. They are updated by
 /// [`crate::kpi::sums::apply_steps`], so the cost of an event does not depend on how many are stored.
 #[async_trait]
@@ -24,6 +24,10 @@ pub trait KpiStore: Send + Sync {
 
     /// Recounts all events and returns the result with the stored sums, from one snapshot.
     async fn recount_kpi(&self) -> Result<KpiRecount>;
+
+    /// Deletes the events of visitors whose id begins with `prefix` and recounts the sums, in one
+    /// transaction. Returns the number of events deleted. Their uids are unknown afterwards.
+    async fn delete_visits(&self, prefix: &str) -> Result<u64>;
 
     /// Recounts all events and corrects the stored sums in the same transaction. Returns the sums
     /// from before the correction.

@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -27,18 +28,30 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use uuid::Uuid;
 
-use super::{Counting, ManualClock};
+use super::ManualClock;
 use crate::clock::{day_of, truncate_to_micros};
-use crate::store::{ActivityScope, UsageFilter};
+use crate::store::{ActivityScope, RunStore, UsageFilter};
 use crate::usage::budget::LlmTotals;
-use crate::usage::{Admission, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageRow};
+use crate::usage::{
+    Admission, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter, UsageRow,
+};
 use crate::{Error, Result};
+
+/// A counter, and the store that its ledger is in.
+pub struct Counting {
+    /// The counter.
+    pub counter: Arc<dyn UsageCounter>,
+    /// The store of its ledger.
+    pub store: Arc<dyn RunStore>,
+}
 
 /// Calls that a history knows at once: few, so that ids repeat.
 const CALLS: u64 = 24;
 const RUNS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
+/// The longest time between two steps, in seconds: a day has some fifty steps.
+const MAX_STEP_SECONDS: u64 = 3_600;
 /// How long a lease lives: some steps.
-const LEASE_TTL: SignedDuration = SignedDuration::from_mins(30);
+const LEASE_TTL: SignedDuration = SignedDuration::from_hours(4);
 /// The number of steps after which rows are compared.
 const ROWS_EVERY: usize = 25;
 /// More rows than a history has.
@@ -72,6 +85,9 @@ pub struct History {
     start: Timestamp,
     now: Timestamp,
     recent: Vec<Lease>,
+    /// Ids of the rows so far, and roughly what the days have used.
+    rows: BTreeSet<Uuid>,
+    used: BTreeMap<Date, DayTotals>,
     of_a_store: bool,
     clock: Option<Arc<ManualClock>>,
 }
@@ -80,7 +96,16 @@ impl History {
     /// A history from `start` on.
     pub fn new(seed: u64, start: Timestamp) -> Self {
         let (random, start) = (seed.wrapping_mul(2).wrapping_add(1), truncate_to_micros(start));
-        Self { random, start, now: start, recent: Vec::new(), of_a_store: false, clock: None }
+        Self {
+            random,
+            start,
+            now: start,
+            recent: Vec::new(),
+            rows: BTreeSet::new(),
+            used: BTreeMap::new(),
+            of_a_store: false,
+            clock: None,
+        }
     }
 
     /// Adds the steps that only a store takes: rows recorded in one call, and leases transferred by
@@ -100,7 +125,7 @@ impl History {
 
     /// The next step.
     pub fn step(&mut self) -> HistoryStep {
-        let passed = SignedDuration::from_secs(self.below(600).cast_signed());
+        let passed = SignedDuration::from_secs(self.below(MAX_STEP_SECONDS).cast_signed());
         self.now += passed;
         if let Some(clock) = &self.clock {
             clock.advance(passed);
@@ -108,7 +133,8 @@ impl History {
         match self.below(20) {
             0..=6 => {
                 let lease = if self.below(4) == 0 { self.known_lease() } else { self.new_lease() };
-                HistoryStep::Reserve(lease, self.caps())
+                let caps = self.caps(lease.day);
+                HistoryStep::Reserve(lease, caps)
             }
             7..=10 => HistoryStep::Settle(self.row()),
             11 if self.of_a_store => {
@@ -191,6 +217,15 @@ impl History {
     }
 
     fn row_of(&mut self, lease: &Lease) -> UsageRow {
+        let row = self.end_of(lease);
+        if self.rows.insert(row.id) {
+            let used = self.used.entry(row.day).or_default();
+            *used = *used + DayTotals::of(&row);
+        }
+        row
+    }
+
+    fn end_of(&mut self, lease: &Lease) -> UsageRow {
         let expired = lease.expired(self.now);
         let (success, error_type) = match self.below(8) {
             0 => return expired,
@@ -208,18 +243,19 @@ impl History {
         }
     }
 
-    /// Caps of one kind, of all kinds, or none.
-    fn caps(&mut self) -> Caps {
+    /// Caps of one kind, of all kinds, or none, near what the day has used.
+    fn caps(&mut self, day: Date) -> Caps {
         let kind = self.below(8);
         let is_set = |this: u64| kind == this || kind == 6;
-        let (calls, nanos) = (self.below(30).cast_signed(), self.below(3_000).cast_signed());
+        let (calls, nanos) = (self.below(8).cast_signed(), self.below(400).cast_signed());
+        let used = self.used.get(&day).copied().unwrap_or_default();
         Caps {
-            soft: is_set(0).then_some(NanoUsd(nanos / 2)),
-            hard: is_set(1).then_some(NanoUsd(nanos)),
-            total: is_set(2).then_some(calls * 2),
-            openrouter_free: is_set(3).then_some(calls),
-            groq: is_set(4).then_some(calls),
-            gemini: is_set(5).then_some(calls),
+            soft: is_set(0).then_some(NanoUsd((used.cost.0 + nanos - 200).max(0))),
+            hard: is_set(1).then_some(NanoUsd(used.cost.0 + nanos)),
+            total: is_set(2).then_some(used.calls_total + calls),
+            openrouter_free: is_set(3).then_some(used.calls_openrouter_free + calls),
+            groq: is_set(4).then_some(used.calls_groq + calls),
+            gemini: is_set(5).then_some(used.calls_gemini + calls),
         }
     }
 
@@ -366,11 +402,9 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::testing::MemoryStore;
-    use crate::usage::{CounterEpochStore, UsageCounter};
+    use crate::usage::CounterEpochStore;
 
     /// The state of an id, as in the table of [`crate::usage::LedgerBatch`].
     async fn state(store: &MemoryStore, id: Uuid) -> Result<&'static str> {
@@ -387,33 +421,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_history_takes_every_transition_and_meets_every_outcome() -> Result<()> {
-        let store = Arc::new(MemoryStore::new());
-        let counting = Counting { counter: store.clone(), store: store.clone() };
-        let mut history = History::new(1, Timestamp::UNIX_EPOCH).of_a_store();
         let (mut transitions, mut outcomes) = (BTreeSet::new(), BTreeSet::new());
-        for _ in 0..1_000 {
-            let step = history.step();
-            match &step {
-                HistoryStep::Reserve(lease, _) => {
-                    transitions.insert(("reserve", state(&store, lease.id).await?));
-                }
-                HistoryStep::Settle(row) if row.is_expired() => {
-                    transitions.insert(("settle expired", state(&store, row.id).await?));
-                }
-                HistoryStep::Settle(row) => {
-                    transitions.insert(("settle", state(&store, row.id).await?));
-                }
-                HistoryStep::Release(id) => {
-                    transitions.insert(("release", state(&store, *id).await?));
-                }
-                HistoryStep::Transfer(leases) => {
-                    for lease in leases {
-                        transitions.insert(("transfer", state(&store, lease.id).await?));
+        for seed in 1..9 {
+            let store = Arc::new(MemoryStore::new());
+            let counting = Counting { counter: store.clone(), store: store.clone() };
+            let mut history = History::new(seed, Timestamp::UNIX_EPOCH).of_a_store();
+            for _ in 0..150 {
+                let step = history.step();
+                match &step {
+                    HistoryStep::Reserve(lease, _) => {
+                        transitions.insert(("reserve", state(&store, lease.id).await?));
                     }
+                    HistoryStep::Settle(row) if row.is_expired() => {
+                        transitions.insert(("settle expired", state(&store, row.id).await?));
+                    }
+                    HistoryStep::Settle(row) => {
+                        transitions.insert(("settle", state(&store, row.id).await?));
+                    }
+                    HistoryStep::Release(id) => {
+                        transitions.insert(("release", state(&store, *id).await?));
+                    }
+                    HistoryStep::Transfer(leases) => {
+                        for lease in leases {
+                            transitions.insert(("transfer", state(&store, lease.id).await?));
+                        }
+                    }
+                    _ => {}
                 }
-                _ => {}
+                outcomes.extend(take(&counting, &step).await);
             }
-            outcomes.extend(take(&counting, &step).await);
         }
         assert_eq!(transitions.len(), 5 * 4, "{transitions:?}");
         for reason in ["HardBudget", "Total", "OpenrouterFree", "Groq", "Gemini"] {
@@ -424,7 +460,6 @@ mod tests {
             }
         }
         assert!(outcomes.iter().any(|outcome| outcome.contains("degraded: true")));
-        assert!(store.expire(Timestamp::MAX).await? > 0, "leases are left");
         Ok(())
     }
 }

@@ -11,9 +11,9 @@ mod history;
 mod memory;
 
 pub use clock::ManualClock;
-pub use conformance::{CounterBuilder, Counting, StoreBuilder};
+pub use conformance::{CounterBuilder, StoreBuilder};
 pub use faulty::{Fault, FaultyStore};
-pub use history::{History, HistoryStep, replay};
+pub use history::{Counting, History, HistoryStep, replay};
 pub use memory::MemoryStore;
 
 use std::sync::Arc;

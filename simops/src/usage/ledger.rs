@@ -632,7 +632,7 @@ mod tests {
         let version =
             |stored: &Stored, day| stored.days.get(&date(2026, 1, day)).map(|d| d.version);
         let first = lease(1, 1, Some("one"), 100);
-        stored.apply(&[Op::Reserve(Box::new(first.clone()), Caps::default())]);
+        stored.apply(&[Op::Reserve(Box::new(first), Caps::default())]);
         assert_eq!(version(&stored, 1), Some(0));
         stored.apply(&[Op::Expire(at(61))]);
         assert_eq!(version(&stored, 1), Some(1));

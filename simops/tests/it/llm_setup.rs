@@ -68,7 +68,7 @@ fn every_variable_is_a_flag_whose_value_is_not_shown() {
     command().debug_assert();
     let help = command().render_long_help().to_string();
     for flag in [
-        "--groq-api-key",
+        "--groq-api-key-file",
         "--gemini-base-url",
         "--simops-prices",
         "--llm-unpriced-policy",
@@ -77,8 +77,10 @@ fn every_variable_is_a_flag_whose_value_is_not_shown() {
         assert!(help.contains(flag), "{help}");
     }
     assert!(command().get_arguments().all(|arg| arg.is_hide_env_values_set()));
-    let matches = command().get_matches_from(["test", "--mistral-api-key=k", "--mistral-model=m"]);
-    let config = LlmArgs::from_arg_matches(&matches).unwrap().config().unwrap();
+    assert!(!help.contains("--groq-api-key "), "a key is no flag: {help}");
+    let matches = command().get_matches_from(["test", "--mistral-model=m"]);
+    let environment = |name: &str| (name == "MISTRAL_API_KEY").then(|| "k".to_owned());
+    let config = LlmArgs::from_arg_matches(&matches).unwrap().config(environment).unwrap();
     let mistral = config.providers.iter().find(|provider| provider.name == "mistral").unwrap();
     assert_eq!((mistral.model.as_str(), mistral.key.is_some()), ("m", true));
     assert!(!format!("{config:?}").contains("\"k\""));

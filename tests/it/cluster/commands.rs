@@ -6,16 +6,17 @@ use simops_tests::pgbouncer::PgBouncer;
 use simops_tests::port::free_port;
 use simops_tests::postgres::PostgresServer;
 
-/// The checks of `doctor` on a database, as (name, status).
+/// The checks of `doctor` on a database, as (name, status), and all that it prints.
 async fn doctor(url: &str) -> (Option<i32>, Vec<(String, String)>, String) {
     let dir = tempfile::tempdir().unwrap();
     let output = cli(dir.path(), &["doctor", "--database-url", url]).await;
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report: Value = serde_json::from_slice(&output.stdout).expect(&stderr);
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|out| String::from_utf8_lossy(out));
+    let printed = format!("{stdout}{stderr}");
+    let report: Value = serde_json::from_str(&stdout).expect(&printed);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let checks = report["checks"].as_array().unwrap().iter();
     let checks = checks.map(|check| (text(&check["check"]), text(&check["status"]))).collect();
-    (output.status.code(), checks, stderr)
+    (output.status.code(), checks, printed)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

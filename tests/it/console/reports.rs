@@ -155,7 +155,7 @@ async fn the_report_of_each_end_of_a_run_is_read_and_downloaded() {
     );
     browser.run(&earlier).await;
     browser.until_text("run-report-text", "hard_budget_exceeded: 0.00").await;
-    browser.until_text("run-report-text", "reached").await;
+    browser.until_text("run-report-text", ", met").await;
     browser.click("run-report-markdown").await;
     let text = file_of(kept.path(), "md", |text| Some(text.to_owned())).await;
     assert!(text.starts_with("# Run `first`\n"), "{text}");

@@ -9,34 +9,17 @@ mod share;
 mod talk;
 mod work;
 
-use std::fmt;
-
 use simops::event::NewEvent;
 
 use super::action::Action;
 use super::agent::Agent;
 use super::event_log::EventContext;
+use super::refusal::Refusal;
 use super::rng::SeededRng;
 use super::society::Society;
 
 pub(super) use govern::close_overdue;
 pub(super) use share::would_accept;
-
-/// Why an action was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal(String);
-
-impl Refusal {
-    pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The agent that acts, and its surroundings.
 pub(super) struct ActionContext<'a> {

@@ -1,16 +1,13 @@
-//! `check`: whether a deployment is as it must be.
+//! `check`: checks of a deployment.
 
 mod production;
 mod verdict;
 
-use std::io::{IsTerminal, stdout};
-
 use clap::{Args, Subcommand};
 
-use crate::args::Globals;
-use crate::commands::baseline::Format;
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::{FormatAlias, Globals};
+use crate::print::{self, Output};
 use crate::progress::while_at;
 use crate::target::Probe;
 use verdict::Checked;
@@ -18,14 +15,14 @@ use verdict::Checked;
 /// `check …`.
 #[derive(Subcommand)]
 pub(crate) enum CheckCommand {
-    /// Look at a server in production: nothing can be written, nothing leaks, nothing moves by itself
+    /// Check a server in production: write gate, access, leaks, idle world
     #[command(after_help = "\
 Examples:
   simops-cli check production --url https://sim.example.org
-  simops-cli check production --url http://127.0.0.1:8080 --format json
+  simops-cli check production --url http://127.0.0.1:8080 -o json
 
-The token comes from --token or ADMIN_API_TOKEN. Nothing is changed: write routes, all that the server's
-own description names, are tried with a body that no route accepts. Exit code 1 when a check fails;
+The token comes from ADMIN_API_TOKEN or --token-file. Nothing is changed: all write routes that the
+server describes are tried with a body that no route accepts. Exit code 1 when a check fails;
 a warning fails nothing.")]
     Production(ProductionArgs),
 }
@@ -33,28 +30,21 @@ a warning fails nothing.")]
 /// `check production`.
 #[derive(Args)]
 pub(crate) struct ProductionArgs {
-    /// How to show it [default: table on a terminal, else json]
-    #[arg(long)]
-    format: Option<Format>,
+    #[command(flatten)]
+    _format: FormatAlias,
 }
 
 /// Runs `check …`.
 pub(crate) async fn run(globals: &Globals, command: CheckCommand) -> Result<(), Failure> {
-    let CheckCommand::Production(args) = command;
-    let url = globals.url.as_deref().ok_or_else(|| {
-        Failure::usage("check production looks at a server: name it with --url (or SIMOPS_URL)")
+    let CheckCommand::Production(_) = command;
+    let on = globals.server_only()?;
+    let token = globals.token()?.ok_or_else(|| {
+        Failure::usage("check production needs the admin token: ADMIN_API_TOKEN or --token-file")
     })?;
-    let token = globals.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| {
-        Failure::usage("check production needs the admin token: --token or ADMIN_API_TOKEN")
-    })?;
-    let checked =
-        while_at("asking the server", production::check(&Probe::new(url, token)?, token)).await;
-    let people = stdout().is_terminal();
-    match args.format.unwrap_or(if people { Format::Table } else { Format::Json }) {
-        Format::Json => print::json(&checked)?,
-        Format::Table => print::raw(checked.table().as_bytes())?,
-    }
+    let probe = Probe::new(on, token.expose())?;
+    let checked = while_at("asking the server", production::check(&probe, token.expose())).await;
+    let output = Output::record(&checked)?.with_rows_of("checks", &[]);
+    print::show(&output.with_text(checked.table()), globals.output)?;
     failed(&checked)
 }
 

@@ -9,8 +9,8 @@ use super::verdict::{Checked, Outcome, verdict};
 use crate::exit::Failure;
 use crate::target::{Probe, Seen};
 
-/// What nobody should find at a server's address.
-const NOBODYS: [&str; 8] = [
+/// Paths that a server must not serve.
+const PRIVATE_PATHS: [&str; 8] = [
     "/.env",
     "/.git/config",
     "/simops.db",
@@ -20,21 +20,21 @@ const NOBODYS: [&str; 8] = [
     "/ops/assets/../../Cargo.toml",
     "/api/admin/../../etc/passwd",
 ];
-/// A token has so many bits at least, if each character was drawn from those it uses.
-const TOKEN_BITS: f64 = 120.0;
-/// An address for documentation, which nobody has.
+/// The least entropy of a token, estimated from the characters that it uses.
+const MIN_TOKEN_BITS: f64 = 120.0;
+/// An address reserved for documentation.
 const ELSEWHERE: &str = "203.0.113.7";
-/// An idle world is watched for so long.
-const IDLE_FOR: Duration = Duration::from_secs(3);
+/// The time for which an idle world is observed.
+const IDLE_TIME: Duration = Duration::from_secs(3);
 
-/// Makes every check.
+/// Runs every check.
 pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
     let mut all = Checked::default();
     all.add("transport is encrypted", Ok(transport(probe)));
     all.add("token is strong", Ok(strength(token)));
     for path in ["/healthz", "/readyz"] {
         let found = probe.stranger(path, None).await;
-        let found = found.map(|seen| verdict(seen.status.is_success(), seen.said()));
+        let found = found.map(|seen| verdict(seen.status.is_success(), seen.summary()));
         all.add(&format!("{path} answers"), found);
     }
     for (name, token) in
@@ -42,16 +42,16 @@ pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
     {
         let found = probe.stranger("/api/admin/status", token).await;
         // 403: this address is not let in at all, 404: there is no admin API.
-        let found =
-            found.map(|seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.said()));
+        let found = found
+            .map(|seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.summary()));
         all.add(name, found);
     }
     let status = probe.get("/api/admin/status").await;
     match status {
         Ok(status) if status.status.is_success() => with_status(probe, &status, &mut all).await,
         Ok(status) => {
-            let said = format!("{}: nothing more can be checked from here", status.said());
-            all.add("status can be read", Ok((Outcome::Fail, said)));
+            let detail = format!("{}: nothing more can be checked from here", status.summary());
+            all.add("status can be read", Ok((Outcome::Fail, detail)));
         }
         Err(failure) => all.add("status can be read", Err(failure)),
     }
@@ -59,10 +59,10 @@ pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
         let found = probe.stranger(path, None).await;
         all.add(&format!("headers of {path}"), found.map(|seen| hardened(&seen)));
     }
-    for path in NOBODYS {
+    for path in PRIVATE_PATHS {
         let found = probe.stranger(path, None).await;
-        let found =
-            found.map(|seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.said()));
+        let found = found
+            .map(|seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.summary()));
         all.add(&format!("{path} is not served"), found);
     }
     let metrics = probe.stranger("/metrics", None).await.map(|seen| {
@@ -70,7 +70,7 @@ pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
             let hint = "answers without a token: let only the monitoring reach it";
             (Outcome::Warn, hint.to_owned())
         } else {
-            (Outcome::Pass, seen.said())
+            (Outcome::Pass, seen.summary())
         }
     });
     all.add("/metrics is not public", metrics);
@@ -104,22 +104,22 @@ async fn writes(probe: &Probe, all: &mut Checked) {
     let described = match probe.stranger("/api/openapi.json", None).await {
         Ok(seen) if seen.json.get("paths").is_some_and(Value::is_object) => seen.json,
         Ok(seen) => {
-            all.add("write routes are described", Ok((Outcome::Fail, seen.said())));
+            all.add("write routes are described", Ok((Outcome::Fail, seen.summary())));
             return;
         }
         Err(failure) => return all.add("write routes are described", Err(failure)),
     };
     let routes = write_routes(&described);
-    let said = format!("{} routes", routes.len());
-    all.add("write routes are described", Ok(verdict(!routes.is_empty(), said)));
+    let detail = format!("{} routes", routes.len());
+    all.add("write routes are described", Ok(verdict(!routes.is_empty(), detail)));
     for (method, path) in routes {
         let found = probe.harmless(method.clone(), &path).await;
-        let found = found.map(|seen| verdict(seen.status.as_u16() == 403, seen.said()));
+        let found = found.map(|seen| verdict(seen.status.as_u16() == 403, seen.summary()));
         all.add(&format!("{method} {path} is refused"), found);
     }
 }
 
-/// Methods and paths below the admin API that are no reading, parameters filled in.
+/// Methods and paths of writes below the admin API, with parameters filled in.
 fn write_routes(described: &Value) -> Vec<(Method, String)> {
     let paths = described.get("paths").and_then(Value::as_object).into_iter().flatten();
     let admin = paths.filter(|(path, _)| path.starts_with("/api/admin"));
@@ -154,12 +154,11 @@ fn transport(probe: &Probe) -> (Outcome, String) {
 
 fn strength(token: &str) -> (Outcome, String) {
     let bits = bits(token);
-    let said = format!("about {bits:.0} bits; at least {TOKEN_BITS:.0} are wanted");
-    verdict(bits >= TOKEN_BITS, said)
+    let detail = format!("about {bits:.0} bits; at least {MIN_TOKEN_BITS:.0} are wanted");
+    verdict(bits >= MIN_TOKEN_BITS, detail)
 }
 
-/// The entropy of a token whose characters were drawn like those that it shows: no more than the
-/// frequencies of its characters allow.
+/// The entropy of a token whose characters are drawn with the frequencies that it shows.
 fn bits(token: &str) -> f64 {
     let mut counts = std::collections::BTreeMap::<char, u32>::new();
     for c in token.chars() {
@@ -173,27 +172,30 @@ fn bits(token: &str) -> f64 {
     each.sum::<f64>() * f64::from(length)
 }
 
-/// A probe that claims another address must be seen under its own.
+/// A request that claims another address must be seen under its own.
 async fn forged(probe: &Probe, status: &Seen) -> Result<(Outcome, String), Failure> {
     let own = status.json.pointer("/actor/ip").cloned().unwrap_or_default();
     let seen = probe.get_as_from("/api/admin/status", ELSEWHERE).await?;
     let claimed = seen.json.pointer("/actor/ip").cloned().unwrap_or_default();
     if claimed == ELSEWHERE || seen.status.as_u16() == 403 {
-        let said = "this machine is one of TRUSTED_PROXIES, or everybody is: check from elsewhere";
-        return Ok((Outcome::Warn, said.to_owned()));
+        let detail =
+            "this machine is one of TRUSTED_PROXIES, or every address is: check from another one";
+        return Ok((Outcome::Warn, detail.to_owned()));
     }
     Ok(verdict(claimed == own, format!("seen as {claimed}")))
 }
 
-/// Who is on the allowlist cannot be seen from an address that is, but whether there is one.
+/// An allowed address cannot see the allowlist, only whether there is one.
 fn allowlist(listed: &Value, closed: bool) -> (Outcome, String) {
     if *listed == Value::Bool(true) {
-        return (Outcome::Pass, "only those on ADMIN_IP_ALLOWLIST are let in".to_owned());
+        return (
+            Outcome::Pass,
+            "only the addresses of ADMIN_IP_ALLOWLIST may use the admin API".to_owned(),
+        );
     }
     if closed {
-        let said = "any address that has the token may read: name those that may come in in \
-                    ADMIN_IP_ALLOWLIST";
-        return (Outcome::Warn, said.to_owned());
+        let detail = "any address with the token may read: name the operators' addresses in ADMIN_IP_ALLOWLIST";
+        return (Outcome::Warn, detail.to_owned());
     }
     (Outcome::Fail, "writes are open: production needs ADMIN_IP_ALLOWLIST for them".to_owned())
 }
@@ -209,13 +211,14 @@ fn hardened(seen: &Seen) -> (Outcome, String) {
     ];
     let missing: Vec<_> =
         missing.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect();
-    let tells = ["server", "x-powered-by"].into_iter().filter(|name| value(name).is_some());
-    let tells: Vec<_> = tells.map(|name| format!("it tells {name}")).collect();
-    let found: Vec<_> = missing.into_iter().map(|name| format!("no {name}")).chain(tells).collect();
-    if found.is_empty() { verdict(true, "all there") } else { verdict(false, found.join("; ")) }
+    let revealed = ["server", "x-powered-by"].into_iter().filter(|name| value(name).is_some());
+    let revealed: Vec<_> = revealed.map(|name| format!("it reveals {name}")).collect();
+    let found: Vec<_> =
+        missing.into_iter().map(|name| format!("no {name}")).chain(revealed).collect();
+    if found.is_empty() { verdict(true, "all present") } else { verdict(false, found.join("; ")) }
 }
 
-/// While no run is active, hosts hold still and no agent acts.
+/// While no run is active, hosts are paused and no agent acts.
 async fn idle(probe: &Probe, status: &Seen) -> Result<(Outcome, String), Failure> {
     let active = status.json.pointer("/viewer_ops/simulation_active");
     let paused = status.json.pointer("/viewer_ops/simulation_paused");
@@ -229,7 +232,7 @@ async fn idle(probe: &Probe, status: &Seen) -> Result<(Outcome, String), Failure
         Ok(acted.filter_map(|event| event.get("id").and_then(Value::as_i64)).max())
     };
     let before = newest().await?;
-    tokio::time::sleep(IDLE_FOR).await;
+    tokio::time::sleep(IDLE_TIME).await;
     let after = newest().await?;
     let status = probe.get("/api/admin/status").await?;
     let hosts = status.json.get("hosts").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -266,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_token_is_as_strong_as_its_characters_are_mixed() {
-        assert!(bits("") < TOKEN_BITS);
-        assert!(bits("changeme") < TOKEN_BITS);
-        assert!(bits(&"a".repeat(200)) < TOKEN_BITS);
-        assert!(bits("3f0c9d1e7a5b2c4868fa01e7d9b3c5a2f4e6081b") >= TOKEN_BITS);
+        assert!(bits("") < MIN_TOKEN_BITS);
+        assert!(bits("changeme") < MIN_TOKEN_BITS);
+        assert!(bits(&"a".repeat(200)) < MIN_TOKEN_BITS);
+        assert!(bits("3f0c9d1e7a5b2c4868fa01e7d9b3c5a2f4e6081b") >= MIN_TOKEN_BITS);
     }
 }

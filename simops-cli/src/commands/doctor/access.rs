@@ -1,22 +1,28 @@
-//! Who may read and write: token, write gate, allowlist.
+//! Access: token, write gate, allowlist.
 
 use std::collections::HashSet;
 
+use simops::Secret;
 use simops::control::{Environment, WriteGate};
 
+use super::args::DoctorArgs;
 use super::finding::Report;
-use super::variable;
-use crate::args::Globals;
+use crate::exit::Failure;
+use crate::globals::Globals;
 
 /// A token shorter than this can be guessed.
 const SHORT: usize = 24;
 /// A token of fewer different characters can be guessed, too.
 const FEW: usize = 10;
 
-pub(super) fn examine(report: &mut Report, globals: &Globals) {
+pub(super) fn examine(
+    report: &mut Report,
+    globals: &Globals,
+    args: &DoctorArgs,
+) -> Result<(), Failure> {
     let production = globals.environment == Environment::Production;
-    token(report, production, globals.token.as_deref());
-    let allowlist = variable("ADMIN_IP_ALLOWLIST").unwrap_or_default();
+    token(report, production, globals.token()?.as_ref().map(Secret::expose));
+    let allowlist = args.admin_ip_allowlist.as_deref().unwrap_or_default().trim();
     let gate = globals.write_policy().on(false).gate();
     let open = gate == WriteGate::Open;
     match (production, open, allowlist.is_empty()) {
@@ -46,6 +52,7 @@ pub(super) fn examine(report: &mut Report, globals: &Globals) {
         let networks = allowlist.split(',').filter(|network| !network.trim().is_empty()).count();
         report.ok("allowlist", format!("{networks} networks"));
     }
+    Ok(())
 }
 
 fn token(report: &mut Report, production: bool, token: Option<&str>) {

@@ -10,13 +10,13 @@ use simops::usage::open_counter;
 use simops_database::{Kind, ServerInfo};
 
 use super::finding::Report;
-use crate::args::Globals;
 use crate::database::open;
 use crate::exit::Failure;
+use crate::globals::OnDatabase;
 
-/// Clocks that differ by so much make reports hard to read.
+/// Clocks that differ by more make reports hard to read.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
-/// Hosts that differ by so much seem lost to others.
+/// Hosts whose clocks differ by more seem lost to others.
 const GREAT_SKEW: SignedDuration = SignedDuration::from_secs(10);
 /// A write that takes longer slows every turn.
 const SLOW: Duration = Duration::from_millis(200);
@@ -25,8 +25,8 @@ const PROCESSES: i64 = 4;
 
 /// # Errors
 /// When the address itself is wrong.
-pub(super) async fn examine(report: &mut Report, globals: &Globals) -> Result<(), Failure> {
-    let database = globals.database.database()?;
+pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<(), Failure> {
+    let database = on.database()?;
     let opened = match database.kind() {
         Kind::Postgres => database.open_with_info().await.map_err(Failure::from),
         Kind::Sqlite | Kind::SqliteMemory => open(&database).await.map(|store| (store, None)),
@@ -45,7 +45,7 @@ pub(super) async fn examine(report: &mut Report, globals: &Globals) -> Result<()
     if let Some(examination) = examination {
         server(report, &examination);
     }
-    redis(report, &store, globals).await;
+    redis(report, &store, on.0.redis_url.as_deref()).await;
     Ok(())
 }
 
@@ -58,7 +58,7 @@ async fn writes(report: &mut Report, store: &Arc<dyn RunStore>) {
         Ok(()) => report.warning(
             "writes",
             format!("answered in {took:.1?}"),
-            "every turn waits for that: bring the database nearer, or give it a faster disk",
+            "every turn waits for that: move the database closer, or give it a faster disk",
         ),
         Err(error) => report.failed("writes", error.to_string(), "check its disk and its rights"),
     }
@@ -94,10 +94,12 @@ fn server(report: &mut Report, found: &ServerInfo) {
     }
     match (found.pooled, found.notified) {
         (false, _) => report.ok("pooler", "none in transaction mode; changes are notified"),
-        (true, true) => report.ok("pooler", "in transaction mode; notifications pass beside it"),
+        (true, true) => {
+            report.ok("pooler", "in transaction mode; notifications use a connection of their own");
+        }
         (true, false) => report.warning(
             "pooler",
-            "in transaction mode; changes are looked for ten times a second",
+            "in transaction mode; changes are polled ten times a second",
             "set DATABASE_DIRECT_URL to the address past the pooler",
         ),
     }
@@ -113,12 +115,12 @@ fn server(report: &mut Report, found: &ServerInfo) {
     let mib = found.bytes / (1 << 20);
     report.ok(
         "size",
-        format!("{mib} MiB; `simops-cli prune --older-than 90d --dry-run` tells what could go"),
+        format!("{mib} MiB; `simops-cli prune --older-than 90d --dry-run` counts the rows that it could delete"),
     );
 }
 
-async fn redis(report: &mut Report, store: &Arc<dyn RunStore>, globals: &Globals) {
-    let Some(url) = globals.redis_url.as_deref() else {
+async fn redis(report: &mut Report, store: &Arc<dyn RunStore>, url: Option<&str>) {
+    let Some(url) = url else {
         report.ok("redis", "none: calls are counted in the database");
         return;
     };

@@ -1,33 +1,31 @@
-//! What was found, how bad it is, and what to do about it.
+//! Findings, with their status and advice.
 
 use serde::Serialize;
 
-use crate::print;
-
-/// How bad it is.
+/// The status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
-    /// As it should be.
+    /// As required.
     Ok,
-    /// It works, but there is something to know or to do.
+    /// It works, with a limitation or a risk.
     Warning,
-    /// It does not work, or must not stay so.
+    /// It does not work, or is unsafe.
     Failed,
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
     check: &'static str,
     status: Status,
     /// What was found; names no secret.
     found: String,
-    /// What to do; none when nothing is to be done.
+    /// The remedy, where one is needed.
     advice: Option<String>,
 }
 
-/// Everything that was looked at.
+/// All checks.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) checks: Vec<Check>,
@@ -58,23 +56,22 @@ impl Report {
         self.checks.push(Check { check, status: Status::Failed, found, advice });
     }
 
-    /// How many checks are of that status.
+    /// The number of checks with that status.
     pub(super) fn count(&self, status: Status) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
     }
 
-    /// Tells it to a person, beside the answer.
-    pub(super) fn tell(&self) {
-        for Check { check, status, found, advice } in &self.checks {
+    /// A line per check, with the advice below it.
+    pub(super) fn text(&self) -> String {
+        let lines = self.checks.iter().map(|Check { check, status, found, advice }| {
             let word = match status {
                 Status::Ok => "ok     ",
                 Status::Warning => "WARNING",
                 Status::Failed => "FAILED ",
             };
-            print::note(&format!("{word} {check}: {found}"));
-            if let Some(advice) = advice {
-                print::note(&format!("        {advice}"));
-            }
-        }
+            let advice = advice.as_ref().map(|advice| format!("        {advice}\n"));
+            format!("{word} {check}: {found}\n{}", advice.unwrap_or_default())
+        });
+        lines.collect()
     }
 }

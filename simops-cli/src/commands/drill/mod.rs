@@ -1,5 +1,5 @@
-//! `drill`: stages a failure for real, with processes of its own on free ports and a database in a
-//! folder of its own, and checks that what is seen is what must be seen.
+//! `drill`: stages a real failure, with processes of its own on free ports and a database in a folder of
+//! its own, and compares what happens with what must happen.
 
 mod db_reconnect;
 mod peer;
@@ -14,8 +14,11 @@ mod stage;
 use clap::Subcommand;
 
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use report::Report;
+
+const COLUMNS: &[&str] = &["passed", "when", "must_be_seen", "seen"];
 
 /// `drill …`.
 #[derive(Subcommand)]
@@ -26,19 +29,20 @@ Examples:
   simops-cli drill db-reconnect
 
 A drill touches no database, Redis or provider but its own, which it starts on free ports of this
-machine and removes at the end. It prints what must be seen beside what was seen, and exits with 1
-if they differ.")]
+machine and removes at the end. It prints what was expected and what was seen, and exits with 1 if they
+differ.")]
 pub(crate) enum DrillCommand {
-    /// No provider, bad keys, a provider that is away and comes back: agents go on acting
+    /// No provider, bad keys, an unavailable provider: agents still act
     ProviderOutage,
-    /// Redis is killed, comes back empty, hangs: calls are counted all the same (needs redis-server)
+    /// Redis is killed, comes back empty, hangs: every call is counted (needs redis-server)
     RedisUnavailable,
-    /// Postgres crashes, comes back, is restarted: all go on by themselves (needs Postgres's initdb)
+    /// Postgres crashes and is restarted: every process reconnects (needs Postgres's initdb)
     DbReconnect,
 }
 
 /// Runs `drill …`.
-pub(crate) async fn run(command: DrillCommand) -> Result<(), Failure> {
+pub(crate) async fn run(globals: &Globals, command: DrillCommand) -> Result<(), Failure> {
+    globals.no_target()?;
     let report = match command {
         DrillCommand::ProviderOutage => {
             Report::of("provider-outage", provider_outage::stage).await?
@@ -48,7 +52,8 @@ pub(crate) async fn run(command: DrillCommand) -> Result<(), Failure> {
         }
         DrillCommand::DbReconnect => Report::of("db-reconnect", db_reconnect::stage).await?,
     };
-    print::json(&report)?;
+    let output = Output::record(&report)?.with_rows_of("checks", COLUMNS);
+    print::show(&output, globals.output)?;
     match report.differing() {
         0 => Ok(()),
         differing => {

@@ -33,8 +33,8 @@ impl Postgres {
         let made = made.map_err(|error| cannot("mktemp", &error))?;
         let folder = PathBuf::from(String::from_utf8_lossy(&made.stdout).trim());
         if folder.as_os_str().is_empty() {
-            let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
-            return Err(Failure::new(format!("no folder for Postgres: {said}")));
+            let reason = String::from_utf8_lossy(&made.stderr).trim().to_owned();
+            return Err(Failure::new(format!("no folder for Postgres: {reason}")));
         }
         let postgres = Self { programs, folder, port: address.port() };
         let data = postgres.data();

@@ -13,19 +13,19 @@ use crate::exit::Failure;
 
 const KEY: &str = "sk-drill-0123456789abcdef";
 /// Actions that show that agents act.
-const ENOUGH: i64 = 12;
+const MIN_ACTIONS: i64 = 12;
 
-/// Stages it: without a provider, with a bad key, away, back.
+/// Stages it: no provider, a bad key, an unavailable provider, a provider that is back.
 pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
     let mut stage = Stage::set().await?;
     without_a_provider(&mut stage, checks).await?;
     let address = with_a_bad_key(&mut stage, checks).await?;
-    away(&mut stage, checks, address).await?;
+    unavailable(&mut stage, checks, address).await?;
     back(&mut stage, checks, address).await?;
     let verified = stage.ops().verify_usage().await?;
     checks.when("the drill is over");
     let differences = verified.differences.len();
-    checks.note("the sums kept of the ledger are what it holds", differences, verified.ok);
+    checks.note("the sums kept of the ledger equal it", differences, verified.ok);
     Ok(())
 }
 
@@ -33,34 +33,34 @@ async fn without_a_provider(stage: &mut Stage, checks: &mut Checks) -> Result<()
     checks.when("no provider is configured");
     stage.worker(&[]).await?;
     stage.start_run("drill-no-provider").await?;
-    let acted = stage.actions("drill-no-provider", ENOUGH).await?;
-    checks.note("agents act", acted, acted >= ENOUGH);
+    let acted = stage.actions("drill-no-provider", MIN_ACTIONS).await?;
+    checks.note("agents act", acted, acted >= MIN_ACTIONS);
     let activity = stage.metrics("drill-no-provider").await?.activity;
     let by_models = activity.checkpoint_actions;
     checks.note("no action is a model's", by_models, by_models == 0);
     let rows = stage.ledger("drill-no-provider").await?.len();
     checks.note("the ledger has no row", rows, rows == 0);
-    let said = stage.log().matches("no model provider").count();
-    checks.note("the log says it once", said, said == 1);
+    let logged = stage.log().matches("no model provider").count();
+    checks.note("the log says so once", logged, logged == 1);
     stage.stop_run().await
 }
 
 async fn with_a_bad_key(stage: &mut Stage, checks: &mut Checks) -> Result<SocketAddr, Failure> {
     checks.when("the provider does not know the key");
     let peer = Peer::start(free_address()?, Answers::UnknownKey).await?;
-    // Only the outage that follows is to stop a run.
+    // Only the outage that follows shall stop a run.
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
     stage.worker(&[("GROQ_BASE_URL", &peer.url()), ("GROQ_API_KEY", KEY)]).await?;
     stage.start_run("drill-bad-key").await?;
-    let acted = stage.actions("drill-bad-key", ENOUGH).await?;
-    checks.note("agents act, by their rule", acted, acted >= ENOUGH);
+    let acted = stage.actions("drill-bad-key", MIN_ACTIONS).await?;
+    checks.note("agents act, by their rule", acted, acted >= MIN_ACTIONS);
     until(async || {
         let rows = stage.ledger("drill-bad-key").await.ok()?;
         rows.iter().any(|row| row.error_type.as_deref() == Some("circuit_open")).then_some(())
     })
     .await;
     stage.stop_run().await?;
-    // Then no call is under way.
+    // Then no call is in flight.
     stage.run_state(RunState::Stopped).await?;
     let rows = stage.ledger("drill-bad-key").await?;
     let of = |word: &str| rows.iter().filter(|r| r.error_type.as_deref() == Some(word)).count();
@@ -71,21 +71,25 @@ async fn with_a_bad_key(stage: &mut Stage, checks: &mut Checks) -> Result<Socket
     let cost: f64 = rows.iter().map(|row| row.cost_usd).sum();
     checks.note("a refused call costs nothing", cost, cost == 0.0);
     let events = serde_json::Value::from(stage.events(None).await?).to_string();
-    let told = [stage.log(), events].iter().filter(|text| text.contains(KEY)).count();
-    checks.note("neither log nor events tell the key", told, told == 0);
+    let shown = [stage.log(), events].iter().filter(|text| text.contains(KEY)).count();
+    checks.note("neither log nor events show the key", shown, shown == 0);
     let address = peer.address();
     peer.end().await;
     Ok(address)
 }
 
-async fn away(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<(), Failure> {
-    checks.when("the provider is away");
+async fn unavailable(
+    stage: &mut Stage,
+    checks: &mut Checks,
+    at: SocketAddr,
+) -> Result<(), Failure> {
+    checks.when("the provider is unavailable");
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(20)).await?;
     let url = format!("http://{at}/v1");
     stage.worker(&[("GROQ_BASE_URL", &url), ("GROQ_API_KEY", KEY)]).await?;
-    stage.start_run("drill-away").await?;
-    let acted = stage.actions("drill-away", ENOUGH).await?;
-    checks.note("agents act, by their rule", acted, acted >= ENOUGH);
+    stage.start_run("drill-unavailable").await?;
+    let acted = stage.actions("drill-unavailable", MIN_ACTIONS).await?;
+    checks.note("agents act, by their rule", acted, acted >= MIN_ACTIONS);
     let state = stage.run_state(RunState::Stopped).await?;
     checks.note(
         "the failures stop the run, and the worker confirms it",
@@ -93,7 +97,7 @@ async fn away(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
         state == RunState::Stopped,
     );
     let stops = stage.events(Some("simulation_stopped_guardrail")).await?;
-    checks.note("one event tells of the stop", stops.len(), stops.len() == 1);
+    checks.note("one event records the stop", stops.len(), stops.len() == 1);
     let stop = stops.first().cloned().unwrap_or_default();
     let reason = stop["metadata"]["reason"].clone();
     let right = reason == "provider_failures_repeated";
@@ -101,7 +105,7 @@ async fn away(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
     let failures = stop["metadata"]["details"]["conditions"][1]["observed"].clone();
     let enough = failures.as_f64() >= Some(20.0);
     checks.note("it carries the failures that it was decided on", failures, enough);
-    let connection = stage.ledger("drill-away").await?;
+    let connection = stage.ledger("drill-unavailable").await?;
     let failed = connection.iter().filter(|row| !row.success).count();
     checks.note("each failed call is a row", failed, failed >= 20);
     Ok(())
@@ -113,8 +117,8 @@ async fn back(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
     stage.resume().await?;
     let models = until(async || {
-        let metrics = stage.metrics("drill-away").await.ok()?;
-        let enough = metrics.activity.checkpoint_actions >= ENOUGH;
+        let metrics = stage.metrics("drill-unavailable").await.ok()?;
+        let enough = metrics.activity.checkpoint_actions >= MIN_ACTIONS;
         enough.then_some(metrics.activity.checkpoint_actions)
     })
     .await;
@@ -123,8 +127,8 @@ async fn back(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
     checks.note("calls cost something", cost, cost > 0.0);
     stage.stop_run().await?;
     let state = stage.run_state(RunState::Stopped).await?;
-    checks.note("the run stops when it is told to", json!(state), state == RunState::Stopped);
-    let rows = stage.ledger("drill-away").await?.iter().filter(|row| row.success).count();
+    checks.note("the run stops on request", json!(state), state == RunState::Stopped);
+    let rows = stage.ledger("drill-unavailable").await?.iter().filter(|row| row.success).count();
     let asked = peer.asked();
     let seen = json!({ "asked": asked, "rows": rows });
     checks.note("the ledger has a row for each call answered", seen, asked == rows);

@@ -53,7 +53,7 @@ impl Redis {
     /// Ends it as a power cut would.
     pub(super) async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Gone is what it is to be.
+            // It may have ended already.
             let _ = child.kill().await;
         }
     }
@@ -71,7 +71,7 @@ impl Redis {
     fn signal(&self, signal: Signal) -> Result<(), Failure> {
         let id = self.child.as_ref().and_then(Child::id);
         let id = id.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let id = id.ok_or_else(|| Failure::new("redis-server has ended by itself"))?;
+        let id = id.ok_or_else(|| Failure::new("redis-server has ended unexpectedly"))?;
         kill_process(id, signal)
             .map_err(|error| Failure::new(format!("redis-server takes no signal: {error}")))
     }

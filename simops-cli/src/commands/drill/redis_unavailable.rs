@@ -18,10 +18,10 @@ use super::stage::{Stage, until};
 use crate::exit::Failure;
 
 const RUN: &str = "drill-redis";
-/// Calls that show that calls are made.
-const ENOUGH: i64 = 12;
+/// Calls that show that agents ask models.
+const MIN_CALLS: i64 = 12;
 
-/// Stages it: there, killed, back with nothing, hung, going on.
+/// Stages it: Redis up, killed, back and empty, hung, resumed.
 pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
     let mut stage = Stage::set().await?;
     let peer = Peer::start(free_address()?, Answers::AnAction).await?;
@@ -30,36 +30,36 @@ pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
     stage.set_setting("LLM_MAX_CALLS_PER_DAY_TOTAL", json!(50_000)).await?;
     stage.worker(&[("GROQ_BASE_URL", &models), ("REDIS_URL", &url)]).await?;
 
-    checks.when("Redis is there");
+    checks.when("Redis is up");
     stage.start_run(RUN).await?;
     counts_in_redis(&stage, checks).await?;
-    calls_go_on(&stage, checks).await?;
+    calls_are_made(&stage, checks).await?;
 
     checks.when("Redis is killed");
     redis.kill().await;
     counts_in_the_database(&stage, checks).await?;
-    calls_go_on(&stage, checks).await?;
+    calls_are_made(&stage, checks).await?;
 
-    checks.when("Redis is back, with nothing in it");
+    checks.when("Redis is back, and empty");
     redis.begin().await?;
     counts_in_redis(&stage, checks).await?;
-    calls_go_on(&stage, checks).await?;
+    calls_are_made(&stage, checks).await?;
 
     checks.when("Redis hangs");
     redis.hang()?;
     counts_in_the_database(&stage, checks).await?;
-    calls_go_on(&stage, checks).await?;
+    calls_are_made(&stage, checks).await?;
 
-    checks.when("Redis goes on, with what it held when it hung");
+    checks.when("Redis resumes, with the data it had when it hung");
     redis.go_on()?;
     counts_in_redis(&stage, checks).await?;
-    calls_go_on(&stage, checks).await?;
+    calls_are_made(&stage, checks).await?;
 
     checks.when("the run is stopped");
     stage.stop_run().await?;
     let state = stage.run_state(RunState::Stopped).await?;
     checks.note("the worker confirms it", json!(state), state == RunState::Stopped);
-    books_agree(&stage, checks, &url, peer.asked()).await
+    counts_agree(&stage, checks, &url, peer.asked()).await
 }
 
 async fn counts_in_redis(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
@@ -75,8 +75,8 @@ async fn counts_in_redis(stage: &Stage, checks: &mut Checks) -> Result<(), Failu
 async fn counts_in_the_database(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
     let degraded = until(async || {
         let counter = stage.status().await.ok()?.counter;
-        let told = counter.since.is_some() && counter.last_error.is_some();
-        (counter.degraded && counter.backend == "sqlite" && told).then_some(())
+        let explained = counter.since.is_some() && counter.last_error.is_some();
+        (counter.degraded && counter.backend == "sqlite" && explained).then_some(())
     });
     let degraded = degraded.await.is_some();
     let seen = json!(stage.status().await?.counter);
@@ -88,17 +88,17 @@ async fn counts_in_the_database(stage: &Stage, checks: &mut Checks) -> Result<()
     Ok(())
 }
 
-async fn calls_go_on(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
+async fn calls_are_made(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
     let calls = async || stage.status().await.ok().map(|status| status.llm_budget.calls_total);
     let before = calls().await.unwrap_or_default();
-    until(async || calls().await.filter(|now| now - before >= ENOUGH)).await;
+    until(async || calls().await.filter(|now| now - before >= MIN_CALLS)).await;
     let more = calls().await.unwrap_or_default() - before;
-    checks.note("calls are made and booked", more, more >= ENOUGH);
+    checks.note("calls are made and recorded", more, more >= MIN_CALLS);
     Ok(())
 }
 
-/// Ledger, sums and Redis hold the same calls: the next but one after the ledger's is refused.
-async fn books_agree(
+/// Ledger, sums and Redis count the same calls: with a cap of one more, the second is refused.
+async fn counts_agree(
     stage: &Stage,
     checks: &mut Checks,
     redis: &str,
@@ -106,7 +106,7 @@ async fn books_agree(
 ) -> Result<(), Failure> {
     let verified = stage.ops().verify_usage().await?;
     let differences = verified.differences.len();
-    checks.note("the sums kept of the ledger are what it holds", differences, verified.ok);
+    checks.note("the sums kept of the ledger equal it", differences, verified.ok);
     let rows = stage.status().await?.llm_budget.calls_total;
     let seen = json!({ "asked": asked, "rows": rows });
     checks.note("the ledger has a row for each call made", seen, i64::try_from(asked) == Ok(rows));

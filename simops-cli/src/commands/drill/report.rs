@@ -1,4 +1,4 @@
-//! What must be seen beside what was seen.
+//! The report of a drill: what was expected, and what was seen.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use crate::progress::Bar;
 use crate::signal;
 
-/// What a drill saw.
+/// The result of a drill.
 #[derive(Serialize)]
 pub(super) struct Report {
     drill: &'static str,
@@ -18,18 +18,18 @@ pub(super) struct Report {
     pub(super) checks: Vec<Check>,
 }
 
-/// One thing that must be seen.
+/// One expectation.
 #[derive(Serialize)]
 pub(super) struct Check {
-    /// What was staged.
+    /// The failure that was staged.
     when: &'static str,
     must_be_seen: &'static str,
     seen: Value,
     passed: bool,
 }
 
-/// The checks of a drill under way; each is told on stderr as it is made, and a terminal sees that the
-/// next is waited for.
+/// The checks of a running drill. Each is printed to stderr when it is made; a terminal shows the wait
+/// for the next one.
 pub(super) struct Checks {
     when: &'static str,
     bar: Bar,
@@ -46,7 +46,7 @@ impl Report {
         let mut checks =
             Checks { when: "", bar: Bar::spinner("setting the stage"), made: Vec::new() };
         let interrupted = signal::interruption()?;
-        // What was started ends with the stage, however that ends.
+        // Processes that were started end with the stage.
         tokio::select! {
             staged = stage(&mut checks) => staged?,
             () = interrupted => return Err(Failure::interrupted()),
@@ -57,21 +57,21 @@ impl Report {
         Ok(Self { drill, passed, seconds, checks })
     }
 
-    /// How many checks saw something else than they should.
+    /// The number of failed checks.
     pub(super) fn differing(&self) -> usize {
         self.checks.iter().filter(|check| !check.passed).count()
     }
 }
 
 impl Checks {
-    /// Says what is staged now.
+    /// Announces the next failure.
     pub(super) fn when(&mut self, when: &'static str) {
         self.bar.note(when);
-        self.bar.say(when);
+        self.bar.show_message(when);
         self.when = when;
     }
 
-    /// Notes what was seen, and whether it is what must be seen.
+    /// Records what was seen, and whether it was expected.
     pub(super) fn note(
         &mut self,
         must_be_seen: &'static str,

@@ -17,14 +17,14 @@ use tokio::process::{Child, Command};
 
 use crate::exit::Failure;
 
-/// Whatever must be seen is seen by then.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(50);
+/// The time within which every expectation must be met.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const AGENTS: &str = "12";
-/// Turns at a pace at which a drill takes seconds.
+/// Fast enough for a drill of seconds.
 const SPEED: &str = "200";
 
-/// A world of its own, and who watches it.
+/// A database with a worker, and the use cases that observe it.
 pub(super) struct Stage {
     // Ends before its folder goes.
     worker: Option<Child>,
@@ -41,7 +41,7 @@ impl Stage {
         Self::watching(dir, &url).await
     }
 
-    /// A database that is there.
+    /// An existing database.
     pub(super) async fn on(url: &str) -> Result<Self, Failure> {
         Self::watching(folder()?, url).await
     }
@@ -84,15 +84,15 @@ impl Stage {
         }
     }
 
-    /// Whether the worker has not ended by itself.
-    pub(super) fn worker_lives(&mut self) -> bool {
+    /// Whether the worker is still running.
+    pub(super) fn worker_is_alive(&mut self) -> bool {
         self.worker.as_mut().is_some_and(|worker| matches!(worker.try_wait(), Ok(None)))
     }
 
     /// Ends the worker as a power cut would.
     async fn end_worker(&mut self) {
         if let Some(mut worker) = self.worker.take() {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = worker.kill().await;
         }
     }
@@ -162,7 +162,7 @@ impl Stage {
         Ok(answer["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// The state that hosts have confirmed, once it is `wanted` or patience ends.
+    /// The state that hosts have confirmed, once it is `wanted` or [`TIMEOUT`] is over.
     pub(super) async fn run_state(&self, wanted: RunState) -> Result<RunState, Failure> {
         let reached = async || {
             let state = self.ops.status().await.ok()?.run_state;
@@ -172,7 +172,7 @@ impl Stage {
         Ok(self.status().await?.run_state)
     }
 
-    /// Waits until the run has `more` actions than now; how many more it has.
+    /// Waits until the run has `more` actions than now; returns how many more it has.
     pub(super) async fn actions(&self, run_id: &str, more: i64) -> Result<i64, Failure> {
         let count = async || {
             let activity = self.ops.run_metrics(Some(run_id), 1).await.ok()?.activity;
@@ -189,21 +189,21 @@ fn folder() -> Result<TempDir, Failure> {
     dir.map_err(|error| Failure::new(format!("no temporary folder: {error}")))
 }
 
-/// Who acts in a drill.
+/// The caller of a drill's operations.
 fn caller() -> Caller {
     Caller { actor: "drill".to_owned(), ..Caller::default() }
 }
 
-/// What `look` finds before patience ends.
+/// What `look` finds within [`TIMEOUT`].
 pub(super) async fn until<T>(look: impl AsyncFn() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {
         if let Some(found) = look().await {
             return Some(found);
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > TIMEOUT {
             return None;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -164,7 +164,7 @@ impl Model {
             return Ok(());
         }
         prop_assert_eq!(change.next.generation, self.state.generation + 1);
-        prop_assert!(!change.events.is_empty(), "a change nobody is told of");
+        prop_assert!(!change.events.is_empty(), "a change without an event");
 
         // Every changed value has its row, and nothing else has one.
         let mut expected: BTreeMap<String, (Value, Value)> = after
@@ -197,13 +197,13 @@ impl Model {
             if !old.is_open() {
                 prop_assert_eq!(old.ended_by, Some(EndedBy::Guardrail));
                 prop_assert!(run.is_open());
-                let told = change.events.iter().any(|event| {
+                let recorded = change.events.iter().any(|event| {
                     event.metadata.get("previous_end").is_some_and(|end| {
                         end["end_reason"] == json!(old.end_reason)
                             && end["ended_at"] == json!(old.ended_at)
                     })
                 });
-                prop_assert!(told, "when and why it had ended was lost");
+                prop_assert!(recorded, "when and why it had ended was lost");
             }
         }
         Ok(())

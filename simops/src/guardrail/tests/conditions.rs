@@ -92,7 +92,7 @@ fn a_refused_call_trips_the_budget_until_the_cap_can_pay_for_it() {
     let cap = |hard: f64| settings(&[(key::BUDGET_HARD, json!(hard))]);
     assert_eq!(trips(&observed, &cap(1.0)), ["hard_budget_exceeded"]);
     let budget = &evaluate(&observed, &cap(1.0))[0];
-    assert!(budget.distance > 0.0, "the distance is to the cap: {budget:?}");
+    assert!(budget.distance > 0.0, "the distance to the cap: {budget:?}");
     for raised in [1.01, 0.0] {
         assert!(trips(&observed, &cap(raised)).is_empty());
     }

@@ -7,18 +7,10 @@ use uuid::Uuid;
 
 use super::samples::{at, day, settled};
 use super::{joined, present};
-use crate::store::{ActivityScope, RunStore, UsageFilter};
-use crate::testing::{History, MemoryStore, replay};
-use crate::usage::{Admission, Caps, DayTotals, Lease, NanoUsd, Refused, UsageCounter, UsageRow};
+use crate::store::{ActivityScope, UsageFilter};
+use crate::testing::{Counting, History, MemoryStore, replay};
+use crate::usage::{Admission, Caps, DayTotals, Lease, NanoUsd, Refused, UsageRow};
 use crate::{Error, Result};
-
-/// A counter, and the store that its ledger is in.
-pub struct Counting {
-    /// The counter.
-    pub counter: Arc<dyn UsageCounter>,
-    /// The store of its ledger.
-    pub store: Arc<dyn RunStore>,
-}
 
 const ADMITTED: Admission = Admission::Admitted { degraded: false };
 

@@ -56,6 +56,21 @@ async fn check(store: &dyn KpiStore, recorded: &[KpiEvent]) -> Result<()> {
     Ok(())
 }
 
+/// Deleting the events of some visitors leaves the sums of the others, and their uids are new again.
+pub async fn visits_of_some_visitors_are_deleted(store: Arc<dyn RunStore>) -> Result<()> {
+    let names = ["made-up-1", "made-up-2", "visitor-1", "made-u-3"];
+    let all: Vec<_> = names
+        .iter()
+        .flat_map(|name| [0, 1].map(|days| event(Kind::RunDetailView, name, days)))
+        .collect();
+    store.record_kpi(&all).await?;
+    assert_eq!(store.delete_visits("made-up-").await?, 4);
+    check(&*store, &all[4..]).await?;
+    assert_eq!(store.delete_visits("made-up-").await?, 0);
+    assert_eq!(store.record_kpi(&all).await?, 4);
+    check(&*store, &all).await
+}
+
 /// Counts events and distinct visitors by kind, visitors who shared in any way, and viewers.
 pub async fn a_day_is_summed_by_kind_and_visitor(store: Arc<dyn RunStore>) -> Result<()> {
     let events = [

@@ -53,7 +53,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use counting::Counting;
+use crate::testing::Counting;
 
 use crate::store::RunStore;
 use crate::{Error, Result};
@@ -208,6 +208,7 @@ macro_rules! store_conformance {
                 a_host_that_leaves_is_removed,
                 hosts_without_recent_reports_are_deleted;
             kpi:
+                visits_of_some_visitors_are_deleted,
                 a_day_is_summed_by_kind_and_visitor,
                 an_event_of_a_visitor_counts_once,
                 late_events_count_returns_in_both_directions,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use super::counting::lease;
+use super::joined;
 use super::samples::{at, call, day};
-use super::{Counting, joined};
 use crate::Result;
 use crate::event::EventWindow;
 use crate::store::{ActivityScope, FailureCounts, RunStore, UsageFilter};
+use crate::testing::Counting;
 use crate::testing::{History, MemoryStore, replay};
 use crate::usage::CallTally;
 use crate::usage::budget::LlmTotals;

@@ -91,6 +91,10 @@ impl KpiStore for FaultyStore {
         self.forward(self.inner.recount_kpi()).await
     }
 
+    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+        self.forward(self.inner.delete_visits(prefix)).await
+    }
+
     async fn rebuild_kpi(&self) -> Result<KpiRecount> {
         self.forward(self.inner.rebuild_kpi()).await
     }

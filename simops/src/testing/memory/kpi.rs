@@ -41,6 +41,25 @@ impl KpiStore for MemoryStore {
         })
     }
 
+    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+        let mut data = self.data();
+        let before = data.kpi.len();
+        let pruned = std::mem::take(&mut data.deleted.visits);
+        let mut left = 0_i64;
+        for (place, event) in (1_i64..).zip(std::mem::take(&mut data.kpi)) {
+            let is_pruned = pruned.contains(&place);
+            if !is_pruned && event.visitor_id.starts_with(prefix) {
+                continue;
+            }
+            left += 1;
+            data.kpi.push(event);
+            if is_pruned {
+                data.deleted.visits.insert(left);
+            }
+        }
+        Ok((before - data.kpi.len()) as u64)
+    }
+
     async fn rebuild_kpi(&self) -> Result<KpiRecount> {
         self.recount_kpi().await
     }

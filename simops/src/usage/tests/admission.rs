@@ -103,7 +103,7 @@ proptest! {
 }
 
 #[test]
-fn a_refusal_tells_reservations_from_a_spent_cap() {
+fn a_refusal_distinguishes_reservations_from_a_spent_cap() {
     let caps = Caps { total: Some(2), ..Caps::default() };
     let one = DayTotals::of_call("groq", "m", true, NanoUsd(0));
     let two = one + one;

@@ -1,57 +1,83 @@
-//! Events from a file: line by line, the good ones recorded in batches, the bad ones named.
+//! Events from a file: the valid ones are recorded in batches, the others are reported with their lines.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, stdin};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Cursor, Read, stdin};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use simops::Clock;
 use simops::control::Write;
 use simops::kpi::{KpiEvent, MAX_BATCH, parse_one};
 use simops::ops::Writer;
+use simops::store::rules::hash_key;
 
-use super::kpi::ImportArgs;
+use super::array::Elements;
 use crate::exit::Failure;
-use crate::print;
+use crate::globals::Globals;
+use crate::print::{self, Output};
 use crate::target::Direct;
 
-/// A longer line is no event.
-const MAX_LINE: usize = 64 * 1024;
-/// So many bad lines are named one by one.
-const NAMED: u64 = 100;
-/// How often a batch is tried while the database is away.
-const TRIES: u32 = 5;
+/// The greatest length of an event in bytes.
+const MAX_EVENT: usize = 64 * 1024;
+/// Rejected lines that are reported one by one.
+const MAX_REPORTED: u64 = 100;
+/// Attempts to record a batch while the database is unavailable.
+const MAX_ATTEMPTS: u32 = 5;
+const TOO_LONG: &str = "longer than 64 KiB, which no event is";
+const UTF8_BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
+const UTF16_BOMS: [[u8; 2]; 2] = [[0xFF, 0xFE], [0xFE, 0xFF]];
 
-/// How a file is written.
+/// `kpi import`.
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// The file; - is stdin
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The form of the file [default: by the file's name, else ndjson]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Start with this line: where an earlier import was interrupted
+    #[arg(long, value_name = "LINE", default_value_t = 1)]
+    from_line: u64,
+}
+
+/// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON object per line.
+    /// One JSON object per line, or a JSON array of them.
     Ndjson,
     /// Columns named in the first line.
     Csv,
 }
 
-/// Where an import stands.
+/// The state of an import.
 struct Import<'a> {
     writer: Writer<'a>,
     clock: &'a dyn Clock,
     bar: ProgressBar,
     batch: Vec<KpiEvent>,
+    /// How often each content without an `event_uid` has occurred, by a hash of it.
+    seen: HashMap<u64, u64>,
     accepted: u64,
     duplicates: u64,
     rejected: u64,
     /// The last line read.
     read: u64,
-    /// The last line whose fate is settled.
+    /// The last line up to which every event is recorded or rejected.
     line: u64,
     from_line: u64,
 }
 
 /// Records the events of a file.
-pub(super) async fn run(direct: &Direct, args: &ImportArgs) -> Result<(), Failure> {
+pub(super) async fn run(
+    globals: &Globals,
+    direct: &Direct,
+    args: &ImportArgs,
+) -> Result<(), Failure> {
     let writer = direct.writer().await?;
     writer.permit(Write::ImportKpi)?;
     let is_stdin = args.file == Path::new("-");
@@ -71,6 +97,7 @@ pub(super) async fn run(direct: &Direct, args: &ImportArgs) -> Result<(), Failur
         clock: &**direct.ops().clock(),
         bar: bar.clone(),
         batch: Vec::with_capacity(MAX_BATCH),
+        seen: HashMap::new(),
         accepted: 0,
         duplicates: 0,
         rejected: 0,
@@ -78,33 +105,47 @@ pub(super) async fn run(direct: &Direct, args: &ImportArgs) -> Result<(), Failur
         line: 0,
         from_line: args.from_line,
     };
-    let reader = BufReader::new(bar.wrap_read(reader));
+    let reader = without_bom(bar.wrap_read(reader))?;
     let read = match format {
-        Format::Ndjson => import.ndjson(reader).await,
+        Format::Ndjson => import.json(reader).await,
         Format::Csv => import.csv(reader).await,
     };
-    let recorded = match read {
-        Ok(()) => import.record().await.map(|()| import.line = import.read),
-        Err(failure) => Err(failure),
-    };
+    // The events before a broken place are valid.
+    let recorded = import.record().await.and_then(|()| {
+        import.line = import.read;
+        read
+    });
     bar.finish_and_clear();
-    print::json(&json!({
+    let imported = json!({
         "ok": recorded.is_ok() && import.rejected == 0,
         "accepted": import.accepted,
         "duplicates": import.duplicates,
         "rejected": import.rejected,
         "lines": import.line,
-    }))?;
+    });
+    print::show(&Output::record(imported)?, globals.output)?;
     if let Err(failure) = recorded {
-        let again = import.line + 1;
-        print::note(&format!("interrupted; go on with --from-line {again}"));
+        let next = import.line + 1;
+        print::note(&format!("the import was interrupted; continue with --from-line {next}"));
         return Err(failure);
     }
     match import.rejected {
         0 => Ok(()),
-        1 => Err(Failure::new("1 line was not imported")),
-        lines => Err(Failure::new(format!("{lines} lines were not imported"))),
+        1 => Err(Failure::new("1 event was not imported")),
+        events => Err(Failure::new(format!("{events} events were not imported"))),
     }
+}
+
+/// The bytes behind a byte order mark, which spreadsheets write.
+fn without_bom(mut reader: impl Read + Send) -> Result<impl BufRead + Send, Failure> {
+    let mut start = Vec::with_capacity(UTF8_BOM.len());
+    reader.by_ref().take(3).read_to_end(&mut start).map_err(|error| broken(1, &error))?;
+    if UTF16_BOMS.iter().any(|bom| start.starts_with(bom)) {
+        return Err(Failure::new("line 1: the file is UTF-16; convert it to UTF-8"));
+    }
+    let skipped = if start == UTF8_BOM { start.len() } else { 0 };
+    let rest = Cursor::new(start.split_off(skipped)).chain(reader);
+    Ok(BufReader::new(rest))
 }
 
 fn progress(length: Option<u64>) -> ProgressBar {
@@ -122,18 +163,46 @@ fn progress(length: Option<u64>) -> ProgressBar {
 }
 
 impl Import<'_> {
-    async fn ndjson(&mut self, mut reader: impl BufRead) -> Result<(), Failure> {
+    /// A JSON array, or an object per line.
+    async fn json(&mut self, mut reader: impl BufRead) -> Result<(), Failure> {
+        let mut line = 1;
+        loop {
+            let byte = reader.fill_buf().map_err(|error| broken(line, &error))?.first().copied();
+            match byte {
+                Some(b'[') => return self.array(reader, line).await,
+                Some(b'\n') => line += 1,
+                Some(byte) if byte.is_ascii_whitespace() => {}
+                _ => return self.lines(reader, line).await,
+            }
+            reader.consume(1);
+        }
+    }
+
+    async fn array(&mut self, reader: impl BufRead, line: u64) -> Result<(), Failure> {
+        let mut elements = Elements::new(reader, line, MAX_EVENT);
+        while let Some(element) = elements.next()? {
+            self.read = element.line;
+            match element.text {
+                Some(text) => self.take(element.line, &text).await?,
+                None => self.reject(element.line, TOO_LONG),
+            }
+        }
+        self.read = elements.line();
+        Ok(())
+    }
+
+    async fn lines(&mut self, mut reader: impl BufRead, first: u64) -> Result<(), Failure> {
         let mut bytes = Vec::new();
-        for line in 1.. {
+        for line in first.. {
             bytes.clear();
-            let mut bounded = reader.by_ref().take(MAX_LINE as u64 + 1);
+            let mut bounded = reader.by_ref().take(MAX_EVENT as u64 + 1);
             let read = bounded.read_until(b'\n', &mut bytes);
             if read.map_err(|error| broken(line, &error))? == 0 {
                 break;
             }
             self.read = line;
-            if bytes.len() > MAX_LINE {
-                self.reject(line, "longer than an event can be");
+            if bytes.len() > MAX_EVENT {
+                self.reject(line, TOO_LONG);
                 skip_line(&mut reader).map_err(|error| broken(line, &error))?;
                 continue;
             }
@@ -172,11 +241,13 @@ impl Import<'_> {
 
     /// Takes a line's event, and records the batch when it is full.
     async fn take(&mut self, line: u64, text: &[u8]) -> Result<(), Failure> {
-        if text.is_empty() || line < self.from_line {
+        if text.is_empty() {
             return Ok(());
         }
-        // The same line of the same file is the same event.
-        let uid = format!("import {line} {}", String::from_utf8_lossy(text));
+        let uid = self.default_uid(text);
+        if line < self.from_line {
+            return Ok(());
+        }
         match parse_one(text, &uid, self.clock.now()) {
             Ok(event) => self.batch.push(event),
             Err(error) => self.reject(line, error.detail()),
@@ -190,12 +261,24 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// The uid of an event that has no `event_uid`: made of its content, and of its number among those
+    /// with the same content. So a file that was imported before may be imported again, also with more
+    /// events in it, wherever they are.
+    fn default_uid(&mut self, text: &[u8]) -> String {
+        let content = serde_json::from_slice::<Value>(text);
+        let content = content.map_or_else(|_| String::new(), |content| content.to_string());
+        let hash = hash_key(&content).as_u64_pair().0;
+        let number = self.seen.entry(hash).or_default();
+        *number += 1;
+        format!("import {number} {content}")
+    }
+
     fn reject(&mut self, line: u64, why: &str) {
         self.rejected += 1;
-        if self.rejected <= NAMED {
+        if self.rejected <= MAX_REPORTED {
             self.bar.suspend(|| print::note(&format!("line {line}: {why}")));
-        } else if self.rejected == NAMED + 1 {
-            self.bar.suspend(|| print::note("further bad lines are only counted"));
+        } else if self.rejected == MAX_REPORTED + 1 {
+            self.bar.suspend(|| print::note("further rejected events are only counted"));
         }
     }
 
@@ -203,14 +286,14 @@ impl Import<'_> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let mut tries = 1;
+        let mut attempts = 1;
         let recorded = loop {
             match self.writer.import_kpi(&self.batch).await {
                 Ok(recorded) => break recorded,
-                // Each has a uid: what was recorded unknown to us is not recorded again.
-                Err(error) if error.is_retryable() && tries < TRIES => {
-                    tokio::time::sleep(Duration::from_secs(1) * tries).await;
-                    tries += 1;
+                // Each has a uid: what an attempt recorded without an answer is not recorded twice.
+                Err(error) if error.is_retryable() && attempts < MAX_ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_secs(1) * attempts).await;
+                    attempts += 1;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -242,7 +325,7 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
     }
 }
 
-/// A record as the object that a line of NDJSON would be.
+/// A record as the object that a line of NDJSON is.
 fn object(columns: &[String], record: &csv::StringRecord) -> Result<Value, String> {
     if record.len() != columns.len() {
         return Err(format!("has {} fields, the first line {}", record.len(), columns.len()));

@@ -1,4 +1,4 @@
-//! Polls for changes and broadcasts them.
+//! The open streams: polls for changes while there are any, and broadcasts them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,15 +8,19 @@ use axum::body::Bytes;
 use futures_util::FutureExt;
 use simops::control::RunState;
 use simops::event::Event;
-use simops::ops::EventsQuery;
-use tokio::sync::watch;
+use simops::ops::{EventsQuery, Ops};
+use tokio::sync::{Mutex, Semaphore, broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, warn};
 
-use super::Streams;
 use super::message::{Items, Message, frame};
 use crate::problem::Problem;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Snapshots};
+
+/// Maximum number of open streams.
+pub const MAX_STREAMS: usize = 256;
+/// Messages that a subscriber may lag behind before it is sent the whole state again.
+const BACKLOG: usize = 32;
 
 /// Poll interval without notifications.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,6 +32,17 @@ const MIN_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_FAILURES: u32 = 3;
 /// Maximum rows of a message.
 const MAX_ROWS: usize = 100;
+
+/// The open streams of a server.
+pub struct Streams {
+    pub(super) ops: Arc<Ops>,
+    snapshots: Arc<Snapshots>,
+    pub(super) messages: broadcast::Sender<Message>,
+    pub(super) permits: Arc<Semaphore>,
+    // `None` while the broadcaster does not run.
+    pub(super) last_sent: Mutex<Option<LastSent>>,
+    pub(super) closed: watch::Sender<bool>,
+}
 
 /// The last state that was sent to subscribers.
 pub(super) struct LastSent {
@@ -47,6 +62,28 @@ impl LastSent {
 }
 
 impl Streams {
+    pub(crate) fn new(ops: Arc<Ops>, snapshots: Arc<Snapshots>) -> Self {
+        Self {
+            ops,
+            snapshots,
+            messages: broadcast::Sender::new(BACKLOG),
+            permits: Arc::new(Semaphore::new(MAX_STREAMS)),
+            last_sent: Mutex::new(None),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// The number of open streams.
+    pub fn open(&self) -> usize {
+        MAX_STREAMS - self.permits.available_permits()
+    }
+
+    /// Ends every stream and refuses new ones.
+    pub fn close(&self) {
+        self.permits.close();
+        self.closed.send_replace(true);
+    }
+
     /// Reads everything that is broadcast.
     pub(super) async fn read_all(&self) -> Result<LastSent, Problem> {
         let audit = self.ops.audit(1, 0).await?.items;

@@ -1,0 +1,108 @@
+//! `kpi`: visitors' events and the sums that are kept of them.
+
+mod array;
+mod import;
+mod seed;
+
+use clap::Subcommand;
+use simops::ops::VerifiedKpi;
+
+use crate::exit::Failure;
+use crate::globals::Globals;
+use crate::print::{self, Output};
+use crate::progress::while_at;
+use crate::request::Request;
+use crate::target::{self, Direct};
+
+const COLUMNS: &[&str] = &[
+    "day_key",
+    "partial",
+    "landing_view_visitors",
+    "landing_to_run_ctr",
+    "run_to_replay_start_rate",
+    "replay_completion_rate",
+    "share_action_rate",
+    "d1_retention_rate",
+    "d7_retention_rate",
+];
+
+/// `kpi …`.
+#[derive(Subcommand)]
+pub(crate) enum KpiCommand {
+    /// Show the rollups of the last days, the figures they are compared with, and the alerts
+    Rollups {
+        /// The number of days, 1 to 90
+        #[arg(long, value_name = "N", default_value_t = 14, allow_negative_numbers = true)]
+        days: i64,
+    },
+    /// Recount all events; exit 1 when a sum kept of them is wrong
+    Verify,
+    /// Recount all events and correct every sum
+    #[command(after_help = "The events themselves are never changed.")]
+    Rebuild,
+    /// Record events from a file or from stdin
+    #[command(after_help = "\
+Examples:
+  simops-cli kpi import events.ndjson
+  simops-cli kpi import events.csv
+  zcat events.ndjson.gz | simops-cli kpi import -
+
+NDJSON has one event per line, in the form of POST /api/analytics/kpi/events; a JSON array of such events
+will do. CSV has their fields as columns named in the first line, metadata as JSON. An event that is not
+valid is reported with its line and not imported; then the exit code is 1. A file may be imported again,
+also with more events in it: an event without event_uid gets one of its content, and of its number among
+those with the same content, so what is recorded already is not counted twice.")]
+    Import(import::ImportArgs),
+    /// Record made-up traffic of some days, so that charts are full
+    #[command(after_help = "\
+Examples:
+  simops-cli kpi seed --days 30
+
+The same seed makes the same events, and they are recorded once.")]
+    Seed(seed::SeedArgs),
+}
+
+/// Runs `kpi …`.
+pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Failure> {
+    if let KpiCommand::Rollups { days } = command {
+        let rollups = target::ask(globals, &Request::KpiRollups { days }).await?;
+        return print::show(&Output::list(rollups, COLUMNS)?, globals.output);
+    }
+    let on = globals.database_only("it reads or writes the events themselves")?;
+    if matches!(command, KpiCommand::Verify) {
+        let direct = Direct::open_to_read(on).await?;
+        let verified = while_at("counting visitors' events", direct.ops().verify_kpi()).await?;
+        print::show(&Output::record(&verified)?, globals.output)?;
+        return verdict(&verified);
+    }
+    let direct = Direct::open(on).await?;
+    match command {
+        KpiCommand::Rollups { .. } | KpiCommand::Verify => Ok(()),
+        KpiCommand::Rebuild => {
+            let rebuilt =
+                while_at("counting visitors' events", direct.writer().await?.rebuild_kpi()).await?;
+            print::show(&Output::record(rebuilt)?, globals.output)
+        }
+        KpiCommand::Import(args) => import::run(globals, &direct, &args).await,
+        KpiCommand::Seed(args) => seed::run(globals, &direct, &args).await,
+    }
+}
+
+fn verdict(verified: &VerifiedKpi) -> Result<(), Failure> {
+    if verified.ok {
+        print::note(&format!("every sum equals the {} events", verified.events));
+        return Ok(());
+    }
+    let repair = "`simops-cli kpi rebuild` corrects it";
+    Err(Failure::new(match verified.differences.first() {
+        Some(first) => format!(
+            "{} figures differ from the events, first {} of {}: kept {}, counted {}; {repair}",
+            verified.differences.len(),
+            first.figure,
+            first.day_key,
+            first.kept,
+            first.counted
+        ),
+        None => format!("the steps of {} visitors' days are wrong; {repair}", verified.wrong_steps),
+    }))
+}

@@ -1,0 +1,304 @@
+//! What every command takes, and the one place that decides what a command works on.
+
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
+use simops::Secret;
+use simops::control::{Environment, WriteGate, WritePolicy};
+use simops::ops::actor_name;
+use simops_database::{Database, DatabaseArgs};
+use tracing_subscriber::filter::Targets;
+
+use crate::exit::Failure;
+use crate::logs::LogFormat;
+use crate::print::Format;
+
+/// Flags that every command takes. Texts that may hold a secret are checked later, where the message
+/// does not quote them.
+#[derive(Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct Globals {
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    /// Count model calls in this Redis, as the other processes of the database do
+    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+
+    /// Work on this server instead of a database; the address of its console (/ops) will do
+    #[arg(
+        long = "simops-url",
+        visible_alias = "url",
+        global = true,
+        env = "SIMOPS_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    url: Option<String>,
+
+    /// The file that holds the server's admin token [default: the variable ADMIN_API_TOKEN]
+    #[arg(
+        long,
+        visible_alias = "token-file",
+        global = true,
+        env = "ADMIN_API_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    admin_api_token_file: Option<String>,
+
+    /// Refused: other users of the machine can read command lines.
+    #[arg(long, global = true, hide = true, value_name = "TOKEN")]
+    token: Option<String>,
+
+    /// The name that the audit trail records [default: the OS user name]
+    #[arg(long, global = true, value_name = "NAME")]
+    actor: Option<String>,
+
+    /// The environment: development or production. A database that a server or worker in production
+    /// has opened is marked as production, whatever this says
+    #[arg(
+        long,
+        global = true,
+        env = "ENVIRONMENT",
+        hide_env_values = true,
+        value_name = "ENVIRONMENT",
+        default_value = "development",
+        value_parser = environment
+    )]
+    pub(crate) environment: Environment,
+
+    /// The write gate: true, false or stop-only [default: true in development, false in production]
+    #[arg(
+        long,
+        global = true,
+        env = "ADMIN_WRITE_ENABLED",
+        hide_env_values = true,
+        value_name = "GATE",
+        value_parser = WriteGate::parse
+    )]
+    pub(crate) admin_write_enabled: Option<WriteGate>,
+
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        help = "The form of the result: table, json, csv, and markdown for reports and digests \
+                [default: table on a terminal, json in a pipe]"
+    )]
+    pub(crate) output: Option<Format>,
+
+    /// The folder that baselines and digests are written to
+    #[arg(
+        long,
+        visible_alias = "output-dir",
+        global = true,
+        env = "SIMOPS_OUTPUT_DIR",
+        hide_env_values = true,
+        value_name = "FOLDER",
+        default_value = "output"
+    )]
+    pub(crate) simops_output_dir: PathBuf,
+
+    /// What is logged to stderr: error, info, TARGET=LEVEL,… [default: info for a worker, else error]
+    #[arg(
+        long,
+        visible_alias = "log",
+        global = true,
+        env = "SIMOPS_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        help_heading = "Logs"
+    )]
+    pub(crate) simops_log: Option<Targets>,
+
+    /// The form of log lines: text or json
+    #[arg(
+        long,
+        visible_alias = "log-format",
+        global = true,
+        env = "SIMOPS_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        help_heading = "Logs",
+        default_value = "text",
+        ignore_case = true
+    )]
+    pub(crate) simops_log_format: LogFormat,
+
+    #[arg(skip)]
+    sources: Sources,
+    /// The command's words, such as `usage verify`, for messages.
+    #[arg(skip)]
+    command: String,
+}
+
+/// The name that `--output` had on some commands.
+#[derive(Args)]
+pub(crate) struct FormatAlias {
+    #[arg(long = "format", value_name = "FORMAT", hide = true)]
+    format_alias: Option<Format>,
+}
+
+/// Which flags are on the command line, which beats the environment.
+#[derive(Clone, Copy, Default)]
+struct Sources {
+    url: bool,
+    database: bool,
+    token_file: bool,
+}
+
+/// What a command that runs on either works on.
+pub(crate) enum Place<'a> {
+    Database(OnDatabase<'a>),
+    Server(OnServer<'a>),
+}
+
+/// The right to open the database: only [`Globals::place`] and [`Globals::database_only`] give it, so no
+/// command can open a database while the user names a server.
+#[derive(Clone, Copy)]
+pub(crate) struct OnDatabase<'a>(pub(crate) &'a Globals);
+
+/// A server to work on.
+#[derive(Clone, Copy)]
+pub(crate) struct OnServer<'a> {
+    pub(crate) globals: &'a Globals,
+    pub(crate) url: &'a str,
+}
+
+impl Globals {
+    /// The same, knowing which flags are on the command line. Refuses contradictory ones.
+    pub(crate) fn resolved(self, matches: &ArgMatches) -> Result<Self, Failure> {
+        let given = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let sources = Sources {
+            url: given("url"),
+            database: given("database_url"),
+            token_file: given("admin_api_token_file"),
+        };
+        if sources.url && sources.database {
+            return Err(Failure::usage(
+                "--url and --database-url name two targets: give only one of them",
+            ));
+        }
+        if self.token.is_some() {
+            return Err(Failure::usage(
+                "a token on the command line can be read by other users of this machine: set \
+                 ADMIN_API_TOKEN, or name a file that holds it with --token-file",
+            ));
+        }
+        let (mut words, mut rest) = (Vec::new(), matches);
+        while let Some((word, below)) = rest.subcommand() {
+            words.push(word);
+            rest = below;
+        }
+        let alias = rest.try_get_one::<Format>("format_alias").ok().flatten();
+        let output = self.output.or(alias.copied());
+        Ok(Self { sources, output, command: words.join(" "), ..self })
+    }
+
+    /// What a command that runs on a database and on a server works on: a flag beats the environment,
+    /// and in the environment a server beats a database.
+    pub(crate) fn place(&self) -> Place<'_> {
+        match &self.url {
+            Some(url) if !self.sources.database => Place::Server(OnServer { globals: self, url }),
+            _ => Place::Database(OnDatabase(self)),
+        }
+    }
+
+    /// The database of a command that cannot run on a server, because of `reason`.
+    pub(crate) fn database_only(&self, reason: &str) -> Result<OnDatabase<'_>, Failure> {
+        let command = &self.command;
+        match self.place() {
+            Place::Database(database) => Ok(database),
+            Place::Server(_) if self.sources.url => Err(Failure::usage(format!(
+                "`{command}` cannot run on a server: {reason}; name a database with --database-url \
+                 instead of --url"
+            ))),
+            Place::Server(_) => Err(Failure::usage(format!(
+                "`{command}` cannot run on the server that SIMOPS_URL names: {reason}; name a database \
+                 with --database-url, or unset SIMOPS_URL"
+            ))),
+        }
+    }
+
+    /// The server of a command that cannot run on a database.
+    pub(crate) fn server_only(&self) -> Result<OnServer<'_>, Failure> {
+        match self.place() {
+            Place::Server(server) => Ok(server),
+            Place::Database(_) => Err(Failure::usage(format!(
+                "`{}` runs on a server: name it with --url (or SIMOPS_URL)",
+                self.command
+            ))),
+        }
+    }
+
+    /// Refuses a target for a command that brings its own.
+    pub(crate) fn no_target(&self) -> Result<(), Failure> {
+        let Sources { url, database, .. } = self.sources;
+        let command = &self.command;
+        match url || database {
+            true => Err(Failure::usage(format!(
+                "`{command}` starts what it works on: --url and --database-url have no effect on it"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// The admin token, if there is one. A file that is named on the command line beats the variable.
+    pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
+        let token = Secret::find("ADMIN_API_TOKEN", |name| match name {
+            "ADMIN_API_TOKEN_FILE" => self.admin_api_token_file.clone(),
+            _ if self.sources.token_file => None,
+            name => std::env::var(name).ok(),
+        });
+        token.map_err(|error| Failure::usage(error.detail()))
+    }
+
+    /// What flags and environment say about writes.
+    pub(crate) fn write_policy(&self) -> WritePolicy {
+        WritePolicy { environment: self.environment, gate: self.admin_write_enabled }
+    }
+
+    /// The name that the audit trail records.
+    pub(crate) fn actor(&self) -> Result<String, Failure> {
+        let given = self.actor.clone().or_else(|| {
+            let mut names = ["USER", "LOGNAME", "USERNAME"].into_iter();
+            names.find_map(|name| std::env::var(name).ok().filter(|name| !name.trim().is_empty()))
+        });
+        actor_name("--actor", &given.unwrap_or_default())
+            .map_err(|error| Failure::usage(error.detail()))
+    }
+}
+
+impl OnDatabase<'_> {
+    /// The database.
+    pub(crate) fn database(&self) -> Result<Database, Failure> {
+        Ok(self.0.database.database()?)
+    }
+}
+
+/// Reads `.env` of the working directory. To be called before any thread starts.
+pub(crate) fn read_dotenv() -> Result<(), Failure> {
+    match dotenvy::from_path(Path::new(".env")) {
+        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(dotenvy::Error::Io(error)) => Err(Failure::new(format!("cannot read .env: {error}"))),
+        // The error quotes the line, which may hold a secret.
+        Err(_) => Err(Failure::new("cannot read .env: a line is not of the form NAME=VALUE")),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn environment(text: &str) -> Result<Environment, String> {
+    let known = [Environment::Development, Environment::Production];
+    let named = known.into_iter().find(|known| text.trim().eq_ignore_ascii_case(known.as_str()));
+    named.ok_or_else(|| "must be development or production".to_owned())
+}
+
+/// `true` or `false`, in any case.
+pub(crate) fn flag(text: &str) -> Result<bool, String> {
+    let flag = text.trim().to_ascii_lowercase().parse();
+    flag.map_err(|_| "must be true or false".to_owned())
+}

@@ -1,0 +1,167 @@
+//! The one place that writes: results to stdout, all else to stderr. A closed pipe is no failure.
+
+mod rows;
+mod table;
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::exit::Failure;
+
+/// The form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For spreadsheets.
+    Csv,
+    /// Of reports and digests.
+    Markdown,
+}
+
+/// A result, with what its forms show of it.
+pub(crate) struct Output {
+    value: Value,
+    /// The rows that a table and CSV show; without them they show the fields of the value.
+    rows: Option<Vec<Value>>,
+    /// The columns of a table, which need not be all.
+    columns: &'static [&'static str],
+    /// Replaces the table.
+    text: Option<String>,
+    markdown: Option<String>,
+}
+
+impl Output {
+    /// A result whose fields are shown.
+    pub(crate) fn record(result: impl Serialize) -> Result<Self, Failure> {
+        let value = serde_json::to_value(result)
+            .map_err(|error| Failure::new(format!("the result cannot be written: {error}")))?;
+        Ok(Self { value, rows: None, columns: &[], text: None, markdown: None })
+    }
+
+    /// A result whose `items` are shown, in a table with `columns`.
+    pub(crate) fn list(
+        result: impl Serialize,
+        columns: &'static [&'static str],
+    ) -> Result<Self, Failure> {
+        Ok(Self::record(result)?.with_rows_of("items", columns))
+    }
+
+    /// The result itself.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The same, showing the rows of a field.
+    pub(crate) fn with_rows_of(self, field: &str, columns: &'static [&'static str]) -> Self {
+        let rows = self.value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
+        self.with_rows(rows, columns)
+    }
+
+    /// The same, showing `rows`.
+    pub(crate) fn with_rows(self, rows: Vec<Value>, columns: &'static [&'static str]) -> Self {
+        Self { rows: Some(rows), columns, ..self }
+    }
+
+    /// The same, showing `text` in place of a table.
+    pub(crate) fn with_text(self, text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..self }
+    }
+
+    /// The same with a form in Markdown, which a terminal shows, too.
+    pub(crate) fn with_markdown(self, markdown: impl Into<String>) -> Self {
+        let markdown = markdown.into();
+        Self { markdown: Some(markdown.clone()), ..self.with_text(markdown) }
+    }
+}
+
+/// Prints a result: in the `format` asked for, else as a table on a terminal and as JSON in a pipe.
+pub(crate) fn show(output: &Output, format: Option<Format>) -> Result<(), Failure> {
+    let is_terminal = std::io::stdout().is_terminal();
+    let usual = if is_terminal { Format::Table } else { Format::Json };
+    match format.unwrap_or(usual) {
+        Format::Json => json(&output.value),
+        Format::Csv => {
+            let record = std::slice::from_ref(&output.value);
+            raw(&rows::csv(output.rows.as_deref().unwrap_or(record))?)?;
+            more(&output.value);
+            Ok(())
+        }
+        Format::Markdown => match &output.markdown {
+            Some(markdown) => raw(markdown.as_bytes()),
+            None => Err(Failure::usage("this command prints table, json or csv, not markdown")),
+        },
+        Format::Table => {
+            let width = if is_terminal { table::terminal_width() } else { None };
+            let text = match (&output.text, &output.rows) {
+                (Some(text), _) => text.clone(),
+                (None, Some(rows)) => table::of_rows(rows, output.columns, width),
+                (None, None) => table::of_fields(&output.value, width),
+            };
+            raw(printable(&text).as_bytes())?;
+            more(&output.value);
+            Ok(())
+        }
+    }
+}
+
+/// Says on stderr that a list has another page.
+fn more(value: &Value) {
+    if let Some(cursor) = value.get("next_cursor").and_then(Value::as_str) {
+        note(&format!("there are more: --cursor {cursor}"));
+    }
+}
+
+fn json(value: &Value) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(format!("the result cannot be written: {error}")))?;
+    // Outside of strings there are no control characters but line feeds.
+    let escaped = text.chars().fold(String::with_capacity(text.len() + 1), |mut escaped, c| {
+        match c {
+            '\n' => escaped.push('\n'),
+            c if c.is_control() => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => escaped.push(c),
+        }
+        escaped
+    });
+    raw(format!("{escaped}\n").as_bytes())
+}
+
+/// Bytes as they are.
+pub(crate) fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("stdout cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A message.
+pub(crate) fn note(message: &str) {
+    lines(&[message.to_owned()]);
+}
+
+/// Why a command failed.
+pub(crate) fn failure(failure: &Failure) {
+    lines(&failure.lines());
+}
+
+fn lines(lines: &[String]) {
+    let mut err = std::io::stderr().lock();
+    for line in lines {
+        // Nothing can be done when stderr is closed.
+        let _ = writeln!(err, "{}", printable(&line.replace('\n', "\u{FFFD}")));
+    }
+}
+
+/// Text may quote what agents and visitors wrote, so a terminal gets no control characters of theirs.
+fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{FFFD}")
+}
