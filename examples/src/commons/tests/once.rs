@@ -56,6 +56,16 @@ impl Setup {
         (error.kind(), error.detail().to_owned())
     }
 
+    async fn pause(&self) {
+        let writer = self.ops.writer(&Caller::default()).await.unwrap();
+        writer.pause(&ReasonBody::default()).await.unwrap();
+    }
+
+    async fn resume(&self) {
+        let writer = self.ops.writer(&Caller::default()).await.unwrap();
+        writer.resume(&ReasonBody::default()).await.unwrap();
+    }
+
     async fn start(&self) {
         let request = StartRun {
             mode: Some("test".to_owned()),
@@ -98,28 +108,14 @@ async fn a_real_turn_needs_an_open_run_that_is_not_paused() {
 
     setup.build_world().await;
     setup.start().await;
-    setup
-        .ops
-        .writer(&Caller::default())
-        .await
-        .unwrap()
-        .pause(&ReasonBody::default())
-        .await
-        .unwrap();
+    setup.pause().await;
     let (kind, detail) = setup.refused(1, false).await;
     assert_eq!(kind, ErrorKind::Conflict);
     assert!(detail.contains("paused"), "{detail}");
     assert!(setup.once(1, true).await.is_ok());
     assert_eq!(setup.events_of_agents().await, 0);
 
-    setup
-        .ops
-        .writer(&Caller::default())
-        .await
-        .unwrap()
-        .resume(&ReasonBody::default())
-        .await
-        .unwrap();
+    setup.resume().await;
     let report = setup.once(1, false).await.unwrap();
     assert_eq!(report.run_id.as_deref(), Some("run-7"));
     assert_eq!(setup.events_of_agents().await, 1);
@@ -163,14 +159,7 @@ async fn a_pause_during_the_turn_refuses_it() {
     let deciding = Arc::clone(&setup);
     let turn = tokio::spawn(async move { deciding.refused(1, false).await });
     barrier.wait();
-    setup
-        .ops
-        .writer(&Caller::default())
-        .await
-        .unwrap()
-        .pause(&ReasonBody::default())
-        .await
-        .unwrap();
+    setup.pause().await;
     barrier.wait();
     assert_eq!(turn.await.unwrap().0, ErrorKind::Conflict);
     assert_eq!(setup.events_of_agents().await, 0);

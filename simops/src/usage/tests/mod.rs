@@ -1,5 +1,6 @@
-//! Properties of admission, prices and forecasts.
+//! Properties of admission, the ledger, prices and forecasts.
 
 mod admission;
 mod forecast;
+mod ledger;
 mod price;
