@@ -1,12 +1,13 @@
 //! Opens connections, and replaces those that failed.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use simops::Error;
+use simops::{Error, ErrorKind};
 
 use crate::SqliteOptions;
 use crate::error::{Failure, Work};
@@ -22,6 +23,17 @@ const CACHE_KIB: i64 = 8 << 10;
 const STATEMENT_CACHE: usize = 64;
 /// How long processes that create the same database wait for each other.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often to try a lock that another process holds. SQLite's own busy handler waits up to 100 ms
+/// between two attempts: beside processes that write all the time, it can miss every moment in
+/// which the lock is free.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(1);
+
+thread_local! {
+    /// How long this thread waits for a lock, and the end of the present wait. SQLite tells its
+    /// busy handler neither; a connection is used by the thread that opened it.
+    static LOCK_WAIT: Cell<(Duration, Option<Instant>)> = const { Cell::new((Duration::ZERO, None)) };
+}
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +76,11 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
         Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
+    // SQLite would delete the log beside an empty file: commits of the database that was here.
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        let detail = "the database was replaced by an empty file: restore it, then restart simops";
+        return Err(Error::new(ErrorKind::Unusable, detail).into());
+    }
     let connection = open_file(path, flags, options)?;
     migrate::check_current(&connection)?;
     if role == Role::Writer {
@@ -108,9 +125,24 @@ fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Con
     // Each connection is used by one thread, so SQLite's mutexes are not needed.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| cannot_open(path, error))?;
-    connection.busy_timeout(options.busy_timeout)?;
+    LOCK_WAIT.set((options.busy_timeout, None));
+    connection.busy_handler(Some(wait_for_lock))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
+}
+
+/// SQLite's busy handler: waits after an attempt to take a lock that is held. Returns whether to
+/// try again.
+fn wait_for_lock(earlier_attempts: i32) -> bool {
+    let (timeout, end) = LOCK_WAIT.get();
+    let now = Instant::now();
+    let end = end.filter(|_| earlier_attempts > 0).unwrap_or(now + timeout);
+    LOCK_WAIT.set((timeout, Some(end)));
+    let waits = now < end;
+    if waits {
+        sleep(LOCK_POLL_INTERVAL);
+    }
+    waits
 }
 
 fn cannot_open(path: &Path, error: rusqlite::Error) -> Failure {
@@ -126,7 +158,7 @@ fn cannot_open(path: &Path, error: rusqlite::Error) -> Failure {
 fn enable_wal(connection: &Connection) -> Work<()> {
     let deadline = Instant::now() + CREATE_TIMEOUT;
     loop {
-        // The busy timeout does not apply to the lock that this change takes.
+        // The busy handler is not called for the lock that this change takes.
         match connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
         {

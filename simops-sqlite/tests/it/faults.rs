@@ -132,10 +132,19 @@ async fn a_database_that_is_spoilt_while_in_use_is_reported_and_survived() {
 async fn an_empty_file_in_place_of_the_database_is_not_taken_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = impatient(&folder).await;
+    store.append(&[event("only in the log")]).await.unwrap();
+    let log = folder.path().join("simops.db-wal");
+    let logged = std::fs::read(&log).unwrap();
+    assert!(!logged.is_empty());
     std::fs::remove_file(path_in(&folder)).unwrap();
     std::fs::write(path_in(&folder), "").unwrap();
-    let error = refusal(store.append(&[event("lost")]).await);
-    assert_eq!(error.kind(), ErrorKind::Unusable, "{error}");
+    for _ in 0..100 {
+        let error = refusal(store.append(&[event("lost")]).await);
+        assert_eq!(error.kind(), ErrorKind::Unusable, "{error}");
+        let error = refusal(store.load().await);
+        assert_eq!(error.kind(), ErrorKind::Unusable, "{error}");
+    }
+    assert!(std::fs::read(&log).unwrap() == logged, "the log of the database is gone");
 }
 
 #[tokio::test]

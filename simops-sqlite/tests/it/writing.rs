@@ -1,6 +1,7 @@
 //! The writer: concurrent transactions, each isolated.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use simops::ErrorKind;
@@ -129,4 +130,30 @@ async fn more_calls_than_may_wait_are_refused_and_shown_as_pressure() {
     drop(lock);
     store.append(&[event("on time")]).await.unwrap();
     assert!(store.pool_utilization() < 0.5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_others_hold_most_of_the_time_is_taken_between_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&url_in(&folder)).await.unwrap();
+    let lock = stranger(&folder);
+    let done = Arc::new(AtomicBool::new(false));
+    let other = std::thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            while !done.load(Ordering::Relaxed) {
+                lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+                std::thread::sleep(Duration::from_millis(45));
+                lock.execute_batch("COMMIT").unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    });
+    let mut refused = Vec::new();
+    for _ in 0..50 {
+        refused.extend(store.append(&[event("in between")]).await.err());
+    }
+    done.store(true, Ordering::Relaxed);
+    other.join().unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
 }
