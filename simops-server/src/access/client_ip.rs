@@ -6,7 +6,8 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::Networks;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The header in which proxies name their clients.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address, v4-mapped ones as v4.
 ///

@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Wrong tokens within [`WINDOW`] that lock an address out until the window has passed.
-pub(crate) const MAX_FAILURES: u32 = 10;
+use tracing::warn;
+
+use super::token::TokenHash;
+
+/// Different wrong tokens within [`WINDOW`] that lock an address out until the window has passed.
+pub(crate) const MAX_FAILURES: usize = 10;
 /// How long failures count.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses tracked at once.
@@ -20,14 +24,16 @@ pub(crate) enum Verdict {
     Right,
     /// The token is wrong.
     Wrong,
-    /// The address is locked out for this long.
+    /// The address is locked out for this long. The token is right or wrong.
     Locked(Duration),
 }
 
 /// Counts failures per address (per /64 for v6), for a bounded number of addresses.
 ///
-/// When the map is full, the address with the fewest failures is dropped. So an attacker with many
-/// addresses evicts its own short records first and locks out no other address.
+/// The same wrong token counts once: a page that is open with an old token asks with it again and
+/// again, and learns nothing from it. When the map is full, the address with the fewest failures is
+/// dropped. So an attacker with many addresses evicts its own short records first and locks out no
+/// other address.
 #[derive(Debug, Default)]
 pub(crate) struct Lockout {
     records: Mutex<HashMap<IpAddr, Record>>,
@@ -35,20 +41,21 @@ pub(crate) struct Lockout {
     known: AtomicUsize,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Record {
     since: Instant,
-    failures: u32,
+    /// The wrong tokens, at most [`MAX_FAILURES`] of them.
+    wrong: Vec<TokenHash>,
 }
 
 impl Record {
     /// How long the address remains locked out.
-    fn locked(self, now: Instant) -> Option<Duration> {
+    fn locked(&self, now: Instant) -> Option<Duration> {
         let left = WINDOW.saturating_sub(now.saturating_duration_since(self.since));
-        (self.failures >= MAX_FAILURES && !left.is_zero()).then_some(left)
+        (self.wrong.len() >= MAX_FAILURES && !left.is_zero()).then_some(left)
     }
 
-    fn expired(self, now: Instant) -> bool {
+    fn expired(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.since) >= WINDOW
     }
 }
@@ -63,9 +70,10 @@ impl Lockout {
         records.get(&subject(address))?.locked(now)
     }
 
-    /// Counts a token of `address` and returns the verdict.
-    pub(crate) fn judge(&self, address: IpAddr, right: bool, now: Instant) -> Verdict {
-        if right && self.known.load(Ordering::Acquire) == 0 {
+    /// The verdict on a right token of `address`. It clears what was counted, unless the address is
+    /// locked out.
+    pub(crate) fn right(&self, address: IpAddr, now: Instant) -> Verdict {
+        if self.known.load(Ordering::Acquire) == 0 {
             return Verdict::Right;
         }
         let subject = subject(address);
@@ -73,13 +81,21 @@ impl Lockout {
         if let Some(left) = records.get(&subject).and_then(|record| record.locked(now)) {
             return Verdict::Locked(left);
         }
-        if right {
-            records.remove(&subject);
-        } else {
-            count(&mut records, subject, now);
-        }
+        records.remove(&subject);
         self.known.store(records.len(), Ordering::Release);
-        if right { Verdict::Right } else { Verdict::Wrong }
+        Verdict::Right
+    }
+
+    /// Counts a wrong token of `address` and returns the verdict.
+    pub(crate) fn wrong(&self, address: IpAddr, token: TokenHash, now: Instant) -> Verdict {
+        let subject = subject(address);
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = records.get(&subject).and_then(|record| record.locked(now)) {
+            return Verdict::Locked(left);
+        }
+        count(&mut records, subject, token, now);
+        self.known.store(records.len(), Ordering::Release);
+        Verdict::Wrong
     }
 
     #[cfg(test)]
@@ -88,21 +104,27 @@ impl Lockout {
     }
 }
 
-fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, now: Instant) {
+fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, token: TokenHash, now: Instant) {
     if let Some(record) = records.get_mut(&subject).filter(|record| !record.expired(now)) {
-        record.failures += 1;
+        if !record.wrong.contains(&token) {
+            record.wrong.push(token);
+            if record.locked(now).is_some() {
+                let seconds = WINDOW.as_secs();
+                warn!(code = "address_locked_out", client = %subject, seconds, "too many wrong tokens");
+            }
+        }
         return;
     }
     if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
         records.retain(|_, record| !record.expired(now));
     }
     if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
-        let least = records.iter().min_by_key(|(_, record)| (record.failures, record.since));
+        let least = records.iter().min_by_key(|(_, record)| (record.wrong.len(), record.since));
         if let Some(least) = least.map(|(subject, _)| *subject) {
             records.remove(&least);
         }
     }
-    records.insert(subject, Record { since: now, failures: 1 });
+    records.insert(subject, Record { since: now, wrong: vec![token] });
 }
 
 /// What limits apply to: the address, or the /64 of a v6 client, which owns all of it.
@@ -115,38 +137,61 @@ pub(super) fn subject(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
+    use super::super::token::hash;
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn guess(number: usize) -> TokenHash {
+        hash(&number.to_be_bytes())
+    }
+
+    /// As many different wrong tokens as lock an address out.
+    fn lock_out(lockout: &Lockout, address: IpAddr, now: Instant) {
+        for number in 0..MAX_FAILURES {
+            assert_eq!(lockout.wrong(address, guess(number), now), Verdict::Wrong);
+        }
+    }
+
     #[test]
     fn ten_wrong_tokens_lock_an_address_until_the_window_has_passed() {
         let (lockout, start) = (Lockout::default(), Instant::now());
         let (guesser, operator) = (ip("203.0.113.9"), ip("203.0.113.10"));
-        for _ in 0..MAX_FAILURES {
-            assert_eq!(lockout.judge(guesser, false, start), Verdict::Wrong);
-        }
-        assert_eq!(lockout.judge(guesser, true, start), Verdict::Locked(WINDOW));
+        lock_out(&lockout, guesser, start);
+        assert_eq!(lockout.right(guesser, start), Verdict::Locked(WINDOW));
         assert_eq!(lockout.locked(guesser, start), Some(WINDOW));
-        assert_eq!(lockout.judge(operator, true, start), Verdict::Right);
+        assert_eq!(lockout.right(operator, start), Verdict::Right);
         // Further attempts do not prolong it.
         let later = start + WINDOW - Duration::from_secs(1);
-        assert_eq!(lockout.judge(guesser, false, later), Verdict::Locked(Duration::from_secs(1)));
-        assert_eq!(lockout.judge(guesser, true, start + WINDOW), Verdict::Right);
+        let second = Verdict::Locked(Duration::from_secs(1));
+        assert_eq!(lockout.wrong(guesser, guess(99), later), second);
+        assert_eq!(lockout.right(guesser, start + WINDOW), Verdict::Right);
+    }
+
+    #[test]
+    fn one_wrong_token_counts_once_however_often_it_is_sent() {
+        let (lockout, now, address) = (Lockout::default(), Instant::now(), ip("203.0.113.9"));
+        for _ in 0..1_000 {
+            assert_eq!(lockout.wrong(address, guess(1), now), Verdict::Wrong);
+        }
+        assert_eq!(lockout.right(address, now), Verdict::Right);
     }
 
     #[test]
     fn a_right_token_clears_the_record() {
         let (lockout, now, address) = (Lockout::default(), Instant::now(), ip("203.0.113.9"));
-        for _ in 0..5 {
-            for _ in 0..MAX_FAILURES - 1 {
-                assert_eq!(lockout.judge(address, false, now), Verdict::Wrong);
+        for round in 0..5 {
+            for number in 1..MAX_FAILURES {
+                let guess = guess(round * MAX_FAILURES + number);
+                assert_eq!(lockout.wrong(address, guess, now), Verdict::Wrong);
             }
-            assert_eq!(lockout.judge(address, true, now), Verdict::Right);
+            assert_eq!(lockout.right(address, now), Verdict::Right);
         }
         assert_eq!(lockout.len(), 0);
     }
@@ -155,7 +200,7 @@ mod tests {
     fn a_v6_client_is_its_64_bit_network() {
         let (lockout, now) = (Lockout::default(), Instant::now());
         for host in 0..MAX_FAILURES {
-            lockout.judge(ip(&format!("2001:db8::{host:x}")), false, now);
+            lockout.wrong(ip(&format!("2001:db8::{host:x}")), guess(host), now);
         }
         assert!(lockout.locked(ip("2001:db8::ffff"), now).is_some());
         assert_eq!(lockout.locked(ip("2001:db8:0:1::1"), now), None);
@@ -164,11 +209,9 @@ mod tests {
     #[test]
     fn many_addresses_neither_grow_memory_nor_free_a_locked_one() {
         let (lockout, now, guesser) = (Lockout::default(), Instant::now(), ip("203.0.113.9"));
-        for _ in 0..MAX_FAILURES {
-            lockout.judge(guesser, false, now);
-        }
+        lock_out(&lockout, guesser, now);
         for address in 0..6_000_u32 {
-            lockout.judge(IpAddr::from((0x0a00_0000 + address).to_be_bytes()), false, now);
+            lockout.wrong(IpAddr::from((0x0a00_0000 + address).to_be_bytes()), guess(0), now);
         }
         assert_eq!(lockout.len(), MAX_ADDRESSES);
         assert!(lockout.locked(guesser, now).is_some());
@@ -177,27 +220,37 @@ mod tests {
     proptest! {
         #[test]
         fn no_address_is_locked_out_by_others(
-            attempts in proptest::collection::vec((0_u8..6, any::<bool>(), 0_u64..20), 0..200),
+            attempts in proptest::collection::vec(
+                (0_u8..6, proptest::option::of(0_usize..30), 0_u64..20), 0..200),
         ) {
             let lockout = Lockout::default();
             let mut now = Instant::now();
-            let mut own: HashMap<u8, Vec<Instant>> = HashMap::new();
-            for (address, right, pause) in attempts {
+            let mut own: HashMap<u8, Vec<(Instant, usize)>> = HashMap::new();
+            for (address, wrong, pause) in attempts {
                 now += Duration::from_secs(pause);
-                let verdict = lockout.judge(IpAddr::from([192, 0, 2, address]), right, now);
+                let client = IpAddr::from([192, 0, 2, address]);
+                let verdict = match wrong {
+                    Some(number) => lockout.wrong(client, guess(number), now),
+                    None => lockout.right(client, now),
+                };
                 let failures = own.entry(address).or_default();
-                let recent = failures.iter().filter(|at| now - **at < WINDOW).count();
+                let recent: HashSet<_> = failures
+                    .iter()
+                    .filter_map(|(at, number)| (now - *at < WINDOW).then_some(*number))
+                    .collect();
                 match verdict {
-                    Verdict::Right => failures.clear(),
-                    Verdict::Wrong => failures.push(now),
+                    Verdict::Right => {
+                        prop_assert_eq!(wrong, None);
+                        failures.clear();
+                    }
+                    Verdict::Wrong => failures.push((now, wrong.unwrap())),
                     Verdict::Locked(left) => {
-                        prop_assert!(recent >= MAX_FAILURES as usize);
+                        prop_assert!(recent.len() >= MAX_FAILURES);
                         prop_assert!(left <= WINDOW);
                     }
                 }
-                prop_assert!(right || verdict != Verdict::Right);
                 // However the attempts are spread, at most two windows' worth get an answer.
-                prop_assert!(recent <= 2 * MAX_FAILURES as usize);
+                prop_assert!(recent.len() <= 2 * MAX_FAILURES);
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod actor;
 mod client_ip;
+mod known_addresses;
 mod lockout;
 mod networks;
 mod rate_limiter;
@@ -10,10 +11,12 @@ mod token;
 mod writes;
 
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::{HeaderMap, Method, StatusCode};
 use simops::control::{Environment, WriteRules};
+use tracing::warn;
 
 pub(crate) use actor::{Actor, Client};
 pub use networks::Networks;
@@ -22,8 +25,11 @@ pub use token::Token;
 pub(crate) use writes::write_of;
 
 use crate::problem::Problem;
+use known_addresses::KnownAddresses;
 use lockout::{Lockout, Verdict};
 
+/// How many peers the log names that send `X-Forwarded-For` without being trusted.
+const MAX_NOTED_PEERS: usize = 8;
 /// The path prefix of the admin API.
 const ADMIN: &str = "/api/admin";
 
@@ -57,16 +63,42 @@ impl AccessOptions {
 pub(crate) struct Access {
     options: AccessOptions,
     lockout: Lockout,
+    known: KnownAddresses,
+    /// Peers whose untrusted `X-Forwarded-For` was noted in the log.
+    noted: Mutex<Vec<IpAddr>>,
 }
 
 impl Access {
     pub(crate) fn new(options: AccessOptions) -> Self {
-        Self { options, lockout: Lockout::default() }
+        Self {
+            options,
+            lockout: Lockout::default(),
+            known: KnownAddresses::default(),
+            noted: Mutex::default(),
+        }
     }
 
     /// The address a request came from.
     pub(crate) fn client_ip(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        client_ip::client_ip(peer, headers, &self.options.trusted_proxies)
+        let trusted = &self.options.trusted_proxies;
+        if headers.contains_key(client_ip::FORWARDED_FOR) && !trusted.contains(peer) {
+            self.note_untrusted(peer);
+        }
+        client_ip::client_ip(peer, headers, trusted)
+    }
+
+    /// Warns once of a proxy that is not in `TRUSTED_PROXIES`: all its clients look like one address.
+    fn note_untrusted(&self, peer: IpAddr) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.len() < MAX_NOTED_PEERS && !noted.contains(&peer) {
+            noted.push(peer);
+            warn!(
+                code = "forwarded_for_not_trusted",
+                %peer,
+                "X-Forwarded-For ignored: the peer is not in TRUSTED_PROXIES; \
+                 if it is your proxy, all its clients count as one address"
+            );
+        }
     }
 
     /// Checks a request to the admin API.
@@ -100,8 +132,9 @@ impl Access {
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<(), Problem> {
-        let verdict = match token::presented(headers) {
-            Some(presented) => self.lockout.judge(client, token.is(presented), now),
+        let verdict = match token::presented(headers).map(token::hash) {
+            Some(presented) if token.has(&presented) => self.judge_right(client, now),
+            Some(presented) => self.lockout.wrong(client, presented, now),
             // A missing token does not count as a failed one.
             None => self.lockout.locked(client, now).map_or(Verdict::Wrong, Verdict::Locked),
         };
@@ -114,6 +147,18 @@ impl Access {
                 let detail = "Too many failed tokens from this address; try again later";
                 let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
                 Err(problem.retry_after(left))
+            }
+        }
+    }
+
+    /// A right token opens the door to a locked address if it was right from there before: whoever
+    /// shares the operator's address cannot take control away with wrong tokens.
+    fn judge_right(&self, client: IpAddr, now: Instant) -> Verdict {
+        match self.lockout.right(client, now) {
+            Verdict::Locked(left) if !self.known.contains(client, now) => Verdict::Locked(left),
+            _ => {
+                self.known.insert(client, now);
+                Verdict::Right
             }
         }
     }

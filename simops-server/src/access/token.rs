@@ -9,14 +9,22 @@ use subtle::ConstantTimeEq;
 const ADMIN_TOKEN: HeaderName = HeaderName::from_static("x-admin-token");
 const SCHEME: &[u8] = b"bearer ";
 
+/// The hash of a token, right or wrong.
+pub(crate) type TokenHash = [u8; 32];
+
+/// The hash of a token that a request presents.
+pub(crate) fn hash(presented: &[u8]) -> TokenHash {
+    Sha256::digest(presented).into()
+}
+
 /// The token of the admin API.
 #[derive(Clone)]
-pub struct Token([u8; 32]);
+pub struct Token(TokenHash);
 
 impl Token {
     /// The token whose text is `text`.
     pub fn new(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
+        Self(hash(text.as_bytes()))
     }
 
     /// The text of a new random token of 192 bits, in hex.
@@ -31,8 +39,12 @@ impl Token {
 
     /// Whether `presented` is this token, compared in constant time.
     pub fn is(&self, presented: &[u8]) -> bool {
-        let presented: [u8; 32] = Sha256::digest(presented).into();
-        self.0.ct_eq(&presented).into()
+        self.has(&hash(presented))
+    }
+
+    /// Whether `presented` is the hash of this token, compared in constant time.
+    pub(crate) fn has(&self, presented: &TokenHash) -> bool {
+        self.0.ct_eq(presented).into()
     }
 }
 

@@ -10,10 +10,11 @@ use crate::support::{Setup, TOKEN, TestApp};
 
 const STRANGER: &str = "203.0.113.9";
 
+/// Sends ten different wrong tokens.
 async fn fail_ten_times(app: &TestApp, peer: &str) {
-    for _ in 0..10 {
-        let call = app.bare(Method::GET, "/api/admin/status").from(peer).token("wrong");
-        call.send().await.problem(401);
+    for number in 0..10 {
+        let call = app.bare(Method::GET, "/api/admin/status").from(peer);
+        call.token(&format!("wrong-{number}")).send().await.problem(401);
     }
 }
 
@@ -142,6 +143,29 @@ async fn guessing_locks_out_one_address_and_no_other() {
         app.bare(Method::GET, "/api/admin/status").from("203.0.113.11").send().await.problem(401);
     }
     app.call(Method::GET, "status").from("203.0.113.11").send().await.ok();
+}
+
+#[tokio::test]
+async fn a_page_with_an_old_token_locks_nobody_out() {
+    let app = TestApp::new();
+    for _ in 0..100 {
+        let call = app.bare(Method::GET, "/api/admin/status").from(STRANGER).token("of yesterday");
+        call.send().await.problem(401);
+    }
+    app.call(Method::GET, "status").from(STRANGER).send().await.ok();
+}
+
+#[tokio::test]
+async fn an_operator_keeps_control_from_an_address_that_guesses() {
+    let app = TestApp::new();
+    app.call(Method::GET, "status").from(STRANGER).send().await.ok();
+    fail_ten_times(&app, STRANGER).await;
+    for _ in 0..3 {
+        let guess = app.bare(Method::GET, "/api/admin/status").from(STRANGER).token("another");
+        guess.send().await.problem(429);
+        let pause = app.call(Method::POST, "control/pause").from(STRANGER);
+        pause.json(&json!({})).send().await.ok();
+    }
 }
 
 #[tokio::test]
