@@ -17,7 +17,7 @@ use crate::access::AccessOptions;
 use crate::ingest::IngestOptions;
 use crate::middleware::{Peer, handle};
 use crate::problem::Problem;
-use crate::state::AppState;
+use crate::state::{App, AppState};
 use crate::stream::Streams;
 use crate::{openapi, routes};
 
@@ -29,7 +29,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 #[derive(Clone)]
 pub struct Application {
     router: TowerToHyperService<Router>,
-    streams: Arc<Streams>,
+    state: App,
 }
 
 impl Application {
@@ -43,14 +43,24 @@ impl Application {
         ingest: IngestOptions,
     ) -> simops::Result<Self> {
         let (admin, description) = routes::admin().split_for_parts();
+        let metrics = access.metrics;
         let state = AppState::new(ops, access, ingest, openapi::finish(&description)?);
-        let streams = Arc::clone(&state.streams);
+        let router = admin.merge(routes::public(metrics));
+        Ok(Self::with(router, state))
+    }
+
+    /// The application of an address that serves nothing but `/metrics` and `/healthz`, to everybody.
+    #[must_use]
+    pub fn metrics_only(&self) -> Self {
+        Self::with(routes::metrics_only(), Arc::clone(&self.state))
+    }
+
+    fn with(router: Router<App>, state: App) -> Self {
         let set = |name: HeaderName, value| {
             SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
         };
         let no_store = HeaderValue::from_static("no-store");
-        let router = admin
-            .merge(routes::public())
+        let router = router
             .fallback(async || Problem::no_such_path())
             .method_not_allowed_fallback(async || {
                 let detail = "This path exists, but not with this method; see the Allow header";
@@ -64,8 +74,8 @@ impl Application {
                 SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, no_store),
                 from_fn_with_state(Arc::clone(&state), handle),
             ))
-            .with_state(state);
-        Ok(Self { router: TowerToHyperService::new(router), streams })
+            .with_state(Arc::clone(&state));
+        Self { router: TowerToHyperService::new(router), state }
     }
 
     /// Responds to a request from a connection of `peer`.
@@ -80,6 +90,6 @@ impl Application {
 
     /// The open streams. They must be closed before a graceful shutdown can complete.
     pub fn streams(&self) -> &Arc<Streams> {
-        &self.streams
+        &self.state.streams
     }
 }

@@ -1,15 +1,18 @@
 //! Admission of visitors' events: rate limit per address, allowed origins, and bounds on
 //! concurrent requests, so that public traffic cannot exhaust memory.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::access::RateLimiter;
+use crate::access::{RateLimiter, Token};
 use crate::problem::Problem;
 
+/// The header of the write key.
+const WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
 /// Bodies read at once.
 const MAX_READING: usize = 256;
 /// Batches recorded at once.
@@ -24,13 +27,16 @@ pub struct IngestOptions {
     pub enabled: bool,
     /// Requests per minute and address; 0 means no limit.
     pub per_minute: u32,
-    /// Origins whose pages may read the response; `*` means all.
+    /// Origins whose pages may send events and read the response, besides the server's own; `*` means
+    /// all.
     pub origins: Vec<String>,
+    /// The key that every request must carry, if there is one.
+    pub write_key: Option<Token>,
 }
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self { enabled: true, per_minute: 600, origins: Vec::new() }
+        Self { enabled: true, per_minute: 600, origins: Vec::new(), write_key: None }
     }
 }
 
@@ -39,6 +45,7 @@ impl Default for IngestOptions {
 pub(crate) struct Ingest {
     enabled: bool,
     origins: Vec<String>,
+    write_key: Option<Token>,
     limiter: RateLimiter,
     reading: Semaphore,
     recording: Semaphore,
@@ -49,6 +56,7 @@ impl Ingest {
         Self {
             enabled: options.enabled,
             origins: options.origins,
+            write_key: options.write_key,
             limiter: RateLimiter::per_minute(options.per_minute),
             reading: Semaphore::new(MAX_READING),
             recording: Semaphore::new(MAX_RECORDING),
@@ -83,19 +91,61 @@ impl Ingest {
         self.recording.try_acquire().map_err(|_| overloaded())
     }
 
-    /// Adds the CORS headers that let a page of an allowed origin read the response.
+    /// Checks the page that a request comes from, and the write key. Requests of programs name no
+    /// page.
+    ///
+    /// # Errors
+    /// 403 for a page of an origin that is neither the server's own nor listed, 401 for a missing or
+    /// wrong key.
+    pub(crate) fn authorize(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
+        if let Some(origin) = headers.get(header::ORIGIN)
+            && !self.lists(origin)
+            && !is_own(origin, headers)
+        {
+            let detail = "Pages of this origin may not send events; see KPI_EVENT_CORS_ORIGINS";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        let Some(key) = &self.write_key else { return Ok(()) };
+        if presented_key(headers, uri).is_some_and(|presented| key.is(presented.as_bytes())) {
+            return Ok(());
+        }
+        Err(Problem::new(StatusCode::UNAUTHORIZED, "Invalid write key"))
+    }
+
+    /// Adds the CORS headers that let a page of a listed origin read the response. Beacons are
+    /// credentialed requests, so their preflight must allow that.
     pub(crate) fn allow_origin(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if self.origins.is_empty() {
             return;
         }
         response.append(header::VARY, HeaderValue::from_static("Origin"));
-        let Some(origin) = request.get(header::ORIGIN) else { return };
-        let known = |known: &String| known == "*" || known.as_bytes() == origin.as_bytes();
-        if self.origins.iter().any(known) {
-            response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            let readable = HeaderValue::from_static("retry-after");
-            response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, readable);
+        if let Some(origin) = request.get(header::ORIGIN).filter(|origin| self.lists(origin)) {
+            let mut set = |name, value| response.insert(name, value);
+            set(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            set(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
         }
+    }
+
+    fn lists(&self, origin: &HeaderValue) -> bool {
+        let same = |known: &String| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+        self.origins.iter().any(|known| known == "*" || same(known))
+    }
+}
+
+/// Whether a page of `origin` comes from the host that the request is sent to.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    authority.zip(host).is_some_and(|((_, own), host)| own.as_bytes().eq_ignore_ascii_case(host))
+}
+
+/// The key in the header `X-Write-Key`, or in the query as `key`.
+fn presented_key<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+    match headers.get(WRITE_KEY) {
+        Some(key) => key.to_str().ok().map(Cow::Borrowed),
+        None => form_urlencoded::parse(uri.query()?.as_bytes())
+            .find_map(|(name, value)| (name == "key").then_some(value)),
     }
 }
 

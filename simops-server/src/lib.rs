@@ -30,7 +30,7 @@ mod state;
 mod stream;
 mod worker;
 
-pub use access::{AccessOptions, Networks, Token};
+pub use access::{AccessOptions, MetricsAccess, Networks, Token};
 pub use application::Application;
 pub use ingest::IngestOptions;
 pub use serve::serve;

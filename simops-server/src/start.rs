@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::access::Token;
+use crate::access::{MetricsAccess, Token};
 use crate::application::Application;
 use crate::config::{Config, HostKind};
 use crate::serve::serve;
@@ -40,7 +40,7 @@ pub async fn start(
     mut out: impl Write,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    let listener = bind(&config.listen).await?;
+    let listener = bind("SIMOPS_LISTEN", &config.listen).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Error::unavailable("the listen address is unknown").with_source(error))?;
@@ -62,7 +62,19 @@ pub async fn start(
     let generated = generated_token(&mut config)?;
     let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
+    let metrics = match config.access.metrics {
+        MetricsAccess::Address(address) => Some(bind("METRICS_ACCESS", &[address]).await?),
+        MetricsAccess::Open | MetricsAccess::Token => None,
+    };
+
     let (stop, stopping) = watch::channel(false);
+    if let Some(listener) = metrics {
+        let (app, mut stopping) = (app.metrics_only(), stopping.clone());
+        tokio::spawn(async move {
+            let shutdown = async { drop(stopping.wait_for(|stopping| *stopping).await) };
+            serve(listener, app, shutdown).await;
+        });
+    }
     let deliver = DeliveryTimer::new(Arc::clone(&store), Arc::clone(&clock), config.sinks.clone());
     let timers = Timers::new(Arc::clone(&store))
         .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
@@ -137,7 +149,8 @@ async fn shutdown_timeout(shutting_down: tokio::sync::oneshot::Receiver<()>) {
     }
 }
 
-async fn bind(addresses: &[SocketAddr]) -> Result<TcpListener> {
+/// Listens on the first of `addresses` that can be bound. `name` is the setting they come from.
+async fn bind(name: &str, addresses: &[SocketAddr]) -> Result<TcpListener> {
     TcpListener::bind(addresses).await.map_err(|error| {
         let address = addresses.first().map(ToString::to_string).unwrap_or_default();
         let why = match error.kind() {
@@ -148,7 +161,7 @@ async fn bind(addresses: &[SocketAddr]) -> Result<TcpListener> {
             }
             _ => format!("cannot be bound ({error})"),
         };
-        let text = format!("SIMOPS_LISTEN: {address} {why}; choose another ADDRESS:PORT");
+        let text = format!("{name}: {address} {why}; choose another ADDRESS:PORT");
         Error::unavailable(text).with_source(error)
     })
 }

@@ -25,7 +25,7 @@ const STATEMENT_CACHE: usize = 64;
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often to try a lock that another process holds. SQLite's own busy handler waits up to 100 ms
-/// between two attempts: beside processes that write all the time, it can miss every moment in
+/// between two attempts: while other processes write all the time, it can miss every moment in
 /// which the lock is free.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -76,7 +76,7 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
         Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    // SQLite would delete the log beside an empty file: commits of the database that was here.
+    // SQLite would delete the log of an empty file: commits of the database that was here.
     if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
         let detail = "the database was replaced by an empty file: restore it, then restart simops";
         return Err(Error::new(ErrorKind::Unusable, detail).into());

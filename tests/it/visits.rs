@@ -248,6 +248,41 @@ async fn the_snippet_of_a_page_loses_nothing_and_counts_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beacons_of_a_listed_origin_arrive_and_those_of_a_stranger_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (listed, stranger) = (site("/unused").await, site("/unused").await);
+    let builder = ServerBuilder::new(dir.path()).env("KPI_EVENT_CORS_ORIGINS", &listed);
+    let server = builder.start().await;
+    let browser = Browser::open(800, 600).await;
+    let url = format!("{}{VISITS}", server.base);
+    let beacon = |kind: &str, step: &str, uid: &str| {
+        format!(
+            "return navigator.sendBeacon('{url}', new Blob([JSON.stringify({{ event_name: '{step}', \
+             visitor_id: 'visitor-1', event_uid: '{uid}' }})], {{ type: '{kind}' }}))"
+        )
+    };
+    let open = async |site: &str| {
+        browser.client.goto(&format!("{site}/elsewhere")).await.unwrap();
+    };
+
+    // JSON across origins needs a preflight that allows credentials; plain text needs none.
+    open(&stranger).await;
+    assert_eq!(browser.run(&beacon("application/json", "landing_view", "s1")).await, true);
+    assert_eq!(browser.run(&beacon("text/plain", "landing_view", "s2")).await, true);
+    let refused = format!(
+        "return fetch('{url}', {{ method: 'POST', mode: 'no-cors', body: JSON.stringify( \
+         {{ event_name: 'landing_view', visitor_id: 'visitor-1' }}) }}).then(() => 'sent')"
+    );
+    assert_eq!(browser.run(&refused).await, "sent");
+
+    open(&listed).await;
+    assert_eq!(browser.run(&beacon("application/json", "landing_view", "l1")).await, true);
+    until_counted(&server, "landing_views", 1).await;
+    assert_eq!(browser.run(&beacon("text/plain", "landing_view", "l2")).await, true);
+    until_counted(&server, "landing_views", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_midnight_a_day_ends_and_another_begins() {
     let dir = tempfile::tempdir().unwrap();
     let builder = clock("@2026-03-01 23:59:35")

@@ -10,7 +10,7 @@ mod rate_limiter;
 mod token;
 mod writes;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -33,6 +33,18 @@ const MAX_NOTED_PEERS: usize = 8;
 /// The path prefix of the admin API.
 const ADMIN: &str = "/api/admin";
 
+/// Who may read `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Everybody.
+    Open,
+    /// Whoever has the admin token or the token of the metrics.
+    Token,
+    /// Everybody who reaches this address, which serves nothing else. The server's own address does
+    /// not know the path.
+    Address(SocketAddr),
+}
+
 /// Options of the access checks.
 #[derive(Debug, Clone)]
 pub struct AccessOptions {
@@ -44,6 +56,10 @@ pub struct AccessOptions {
     pub allowlist: Networks,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Networks,
+    /// Who may read `/metrics`.
+    pub metrics: MetricsAccess,
+    /// A token that reads `/metrics` and nothing else.
+    pub metrics_token: Option<Token>,
 }
 
 impl AccessOptions {
@@ -54,6 +70,8 @@ impl AccessOptions {
             token: Some(Token::new(token)),
             allowlist: Networks::default(),
             trusted_proxies: Networks::default(),
+            metrics: MetricsAccess::Open,
+            metrics_token: None,
         }
     }
 }
@@ -122,18 +140,43 @@ impl Access {
         if !options.allowlist.is_empty() && !options.allowlist.contains(client) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "Admin IP not allowed"));
         }
-        self.check_token(client, token, headers, now)
+        self.check_token(client, &[token], headers, now)
+    }
+
+    /// Checks a request for `/metrics` at the server's own address.
+    ///
+    /// # Errors
+    /// 401 and 429 as for the admin API. 503 if a token is required and none is configured.
+    pub(crate) fn check_metrics(
+        &self,
+        client: IpAddr,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<(), Problem> {
+        let options = &self.options;
+        if options.metrics != MetricsAccess::Token {
+            return Ok(());
+        }
+        let tokens: Vec<_> = options.token.iter().chain(&options.metrics_token).collect();
+        if tokens.is_empty() {
+            let detail =
+                "No token is configured; set METRICS_TOKEN, or METRICS_ACCESS to an address";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        }
+        self.check_token(client, &tokens, headers, now)
     }
 
     fn check_token(
         &self,
         client: IpAddr,
-        token: &Token,
+        tokens: &[&Token],
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<(), Problem> {
         let verdict = match token::presented(headers).map(token::hash) {
-            Some(presented) if token.has(&presented) => self.judge_right(client, now),
+            Some(presented) if tokens.iter().any(|token| token.has(&presented)) => {
+                self.judge_right(client, now)
+            }
             Some(presented) => self.lockout.wrong(client, presented, now),
             // A missing token does not count as a failed one.
             None => self.lockout.locked(client, now).map_or(Verdict::Wrong, Verdict::Locked),
@@ -152,7 +195,7 @@ impl Access {
     }
 
     /// A right token opens the door to a locked address if it was right from there before: whoever
-    /// shares the operator's address cannot take control away with wrong tokens.
+    /// shares the operator's address cannot lock the operator out with wrong tokens.
     fn judge_right(&self, client: IpAddr, now: Instant) -> Verdict {
         match self.lockout.right(client, now) {
             Verdict::Locked(left) if !self.known.contains(client, now) => Verdict::Locked(left),

@@ -59,6 +59,11 @@ pub struct Args {
     #[arg(long, env = "TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub(super) trusted_proxies: Option<String>,
 
+    /// Who may read /metrics: `open`, `token` (the admin token, or the one in METRICS_TOKEN), or an
+    /// ADDRESS:PORT that serves it alone; default: open in development, token in production.
+    #[arg(long, env = "METRICS_ACCESS", value_name = "ACCESS")]
+    pub(super) metrics_access: Option<String>,
+
     /// With `false`, visitors' events are refused with 403; default true.
     #[arg(long, env = "KPI_EVENT_INGEST_ENABLED", value_name = "BOOL")]
     pub(super) kpi_event_ingest_enabled: Option<String>,
@@ -68,7 +73,8 @@ pub struct Args {
     pub(super) kpi_event_rate_limit: Option<String>,
 
     /// Origins whose pages may send visitors' events and read the response, separated by commas; `*`
-    /// means all; default: only the server's own.
+    /// means all; default: only the server's own. Pages of other origins are refused. The variable
+    /// KPI_EVENT_WRITE_KEY holds a key that every event must carry.
     #[arg(long, env = "KPI_EVENT_CORS_ORIGINS", value_name = "ORIGINS")]
     pub(super) kpi_event_cors_origins: Option<String>,
 

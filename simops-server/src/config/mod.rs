@@ -102,9 +102,15 @@ impl Config {
             listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
             access: AccessOptions {
                 enabled: of("ADMIN_ENABLED", &args.admin_enabled).flag(true)?,
-                token: token(&args.admin_api_token_file, &lookup)?,
+                token: token("ADMIN_API_TOKEN", |name| match name {
+                    "ADMIN_API_TOKEN_FILE" => args.admin_api_token_file.clone(),
+                    name => lookup(name),
+                })?,
                 allowlist: of("ADMIN_IP_ALLOWLIST", &args.admin_ip_allowlist).networks()?,
                 trusted_proxies: of("TRUSTED_PROXIES", &args.trusted_proxies).networks()?,
+                metrics: of("METRICS_ACCESS", &args.metrics_access)
+                    .metrics_access(in_development)?,
+                metrics_token: token("METRICS_TOKEN", &lookup)?,
             },
             write_gate: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled).write_gate()?,
             host: of("SIMOPS_HOST", &args.simops_host).word(&hosts, HostKind::Commons)?,
@@ -123,6 +129,7 @@ impl Config {
                 per_minute: of("KPI_EVENT_RATE_LIMIT", &args.kpi_event_rate_limit)
                     .number(0..=1_000_000, IngestOptions::default().per_minute)?,
                 origins: of("KPI_EVENT_CORS_ORIGINS", &args.kpi_event_cors_origins).origins()?,
+                write_key: token("KPI_EVENT_WRITE_KEY", &lookup)?,
             },
             alerts,
             sinks,
@@ -140,16 +147,13 @@ impl Config {
     }
 }
 
-fn token(file: &Option<String>, lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Token>> {
-    let secret = Secret::find("ADMIN_API_TOKEN", |name| match name {
-        "ADMIN_API_TOKEN_FILE" => file.clone(),
-        name => lookup(name),
-    })?;
-    let Some(secret) = secret else { return Ok(None) };
+/// The token in the variable `name`, or in the file that `NAME_FILE` names.
+fn token(name: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Token>> {
+    let Some(secret) = Secret::find(name, lookup)? else { return Ok(None) };
     if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = "is set to something (not shown) with characters that no header carries; \
                        must be visible ASCII without spaces";
-        return Err(Error::invalid("ADMIN_API_TOKEN", message));
+        return Err(Error::invalid(name, message));
     }
     Ok(Some(Token::new(secret.expose())))
 }

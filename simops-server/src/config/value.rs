@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use simops::control::WriteGate;
 use simops::{Error, Result};
 
-use crate::access::Networks;
+use crate::access::{MetricsAccess, Networks};
 
 /// A variable: its name, and its text if set.
 pub(super) struct Value<'a> {
@@ -35,6 +35,18 @@ impl<'a> Value<'a> {
     pub(super) fn write_gate(&self) -> Result<Option<WriteGate>> {
         let gate = self.text.map(WriteGate::parse).transpose();
         gate.map_err(|allowed| self.not_allowed(&allowed))
+    }
+
+    /// Who may read the metrics.
+    pub(super) fn metrics_access(&self, in_development: bool) -> Result<MetricsAccess> {
+        let text = self.text.unwrap_or(if in_development { "open" } else { "token" });
+        match text.to_ascii_lowercase().as_str() {
+            "open" => Ok(MetricsAccess::Open),
+            "token" => Ok(MetricsAccess::Token),
+            address => address.parse().map(MetricsAccess::Address).map_err(|_| {
+                self.not_allowed("must be open, token, or ADDRESS:PORT, such as 127.0.0.1:9090")
+            }),
+        }
     }
 
     /// One of `words`.

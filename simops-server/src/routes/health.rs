@@ -1,11 +1,15 @@
 //! Health checks and Prometheus metrics.
 
+use std::time::Instant;
+
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use simops::control::HostState;
 
+use crate::access::Client;
 use crate::metrics::Exposition;
 use crate::response::{self, Json, JsonResult};
 use crate::snapshot::Snapshot;
@@ -29,6 +33,18 @@ pub(crate) async fn readyz(State(app): State<App>) -> JsonResult<Value> {
 
 pub(crate) async fn openapi(State(app): State<App>) -> Response {
     response::json(app.openapi.clone())
+}
+
+/// Metrics at the server's own address, for those who may read them.
+pub(crate) async fn guarded_metrics(
+    app: State<App>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+) -> Response {
+    match app.access.check_metrics(client.0, &headers, Instant::now()) {
+        Ok(()) => metrics(app).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Metrics. While the store is unavailable, those read from it are left out.

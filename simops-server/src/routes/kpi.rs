@@ -48,7 +48,11 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
         client.ok_or_else(|| Problem::internal("a request without a client address".to_owned()))?;
     let (parts, body) = request.into_parts();
     let admitted = match app.ingest.admit(client.0, Instant::now()) {
-        Ok(permit) => check_type(&parts.headers).map(|()| permit),
+        Ok(permit) => app
+            .ingest
+            .authorize(&parts.headers, &parts.uri)
+            .and_then(|()| check_type(&parts.headers))
+            .map(|()| permit),
         Err(problem) => Err(problem),
     };
     let _reading = match admitted {
@@ -82,7 +86,7 @@ pub(crate) async fn preflight(State(app): State<App>, headers: HeaderMap) -> Res
     app.ingest.allow_origin(&headers, &mut cors);
     if cors.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         let post = HeaderValue::from_static("POST");
-        let content_type = HeaderValue::from_static("content-type");
+        let content_type = HeaderValue::from_static("content-type, x-write-key");
         cors.insert(header::ACCESS_CONTROL_ALLOW_METHODS, post);
         cors.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, content_type);
         cors.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);

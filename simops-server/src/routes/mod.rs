@@ -24,6 +24,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::MetricsAccess;
 use crate::problem::ProblemBody;
 use crate::state::App;
 
@@ -77,9 +78,9 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
 /// Where visitors' events are posted.
 pub(crate) const KPI_EVENTS: &str = "/api/analytics/kpi/events";
 
-/// The console, and the other routes that need no token.
-pub(crate) fn public() -> Router<App> {
-    Router::new()
+/// The console, and the other routes that are no part of the admin API.
+pub(crate) fn public(metrics: MetricsAccess) -> Router<App> {
+    let routes = Router::new()
         .route("/ops", get(console::page))
         .route("/ops/assets/{version}/{*name}", get(console::asset))
         .route_layer(CompressionLayer::new())
@@ -88,6 +89,16 @@ pub(crate) fn public() -> Router<App> {
         .route("/api/openapi.json", get(health::openapi))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .route(KPI_EVENTS, post(kpi::record).options(kpi::preflight))
+        .route(KPI_EVENTS, post(kpi::record).options(kpi::preflight));
+    match metrics {
+        MetricsAccess::Open | MetricsAccess::Token => {
+            routes.route("/metrics", get(health::guarded_metrics))
+        }
+        MetricsAccess::Address(_) => routes,
+    }
+}
+
+/// The routes of the address that serves metrics alone.
+pub(crate) fn metrics_only() -> Router<App> {
+    Router::new().route("/metrics", get(health::metrics)).route("/healthz", get(health::healthz))
 }

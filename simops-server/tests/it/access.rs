@@ -146,7 +146,7 @@ async fn guessing_locks_out_one_address_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_page_with_an_old_token_locks_nobody_out() {
+async fn a_page_with_an_old_token_causes_no_lock_out() {
     let app = TestApp::new();
     for _ in 0..100 {
         let call = app.bare(Method::GET, "/api/admin/status").from(STRANGER).token("of yesterday");

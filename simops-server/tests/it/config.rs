@@ -67,12 +67,13 @@ fn resolved(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, Stri
 
 #[test]
 fn a_wrong_value_is_named_with_what_is_allowed() {
-    let cases: [(&[&str], &[&str]); 15] = [
+    let cases: [(&[&str], &[&str]); 16] = [
         (&["--environment=staging"], &["ENVIRONMENT", "\"staging\"", "production"]),
         (&["--admin-enabled=maybe"], &["ADMIN_ENABLED", "\"maybe\"", "true or false"]),
         (&["--admin-write-enabled=1"], &["ADMIN_WRITE_ENABLED", "\"1\"", "true or false"]),
         (&["--admin-ip-allowlist=10.0.0.0/8,x"], &["ADMIN_IP_ALLOWLIST", "\"x\"", "CIDR"]),
         (&["--trusted-proxies=::/129"], &["TRUSTED_PROXIES", "::/129", "CIDR"]),
+        (&["--metrics-access=closed"], &["METRICS_ACCESS", "\"closed\"", "open, token, or"]),
         (&["--simops-listen=8080"], &["SIMOPS_LISTEN", "\"8080\"", "ADDRESS:PORT"]),
         (&["--simops-world-speed=0"], &["SIMOPS_WORLD_SPEED", "\"0\"", "between 0.01 and 10000"]),
         (&["--simops-world-speed=NaN"], &["SIMOPS_WORLD_SPEED", "between"]),

@@ -7,7 +7,7 @@ use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simops::testing::{Fault, FaultyStore, MemoryStore};
-use simops_server::IngestOptions;
+use simops_server::{IngestOptions, Token};
 
 use crate::support::{Answer, Setup, TestApp};
 
@@ -169,7 +169,7 @@ async fn an_address_that_comes_too_often_waits() {
 }
 
 #[tokio::test]
-async fn pages_of_listed_origins_may_read_the_answer() {
+async fn pages_of_listed_origins_may_send_and_read_the_answer() {
     let mut setup = Setup::development();
     setup.ingest.origins = vec!["https://www.example.org".to_owned()];
     let app = setup.build();
@@ -180,13 +180,76 @@ async fn pages_of_listed_origins_may_read_the_answer() {
     let allowed = preflight("https://www.example.org").await;
     assert_eq!(allowed.status, 204);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://www.example.org");
-    assert_eq!(allowed.header("access-control-allow-headers"), "content-type");
+    // Beacons are credentialed requests.
+    assert_eq!(allowed.header("access-control-allow-credentials"), "true");
+    assert_eq!(allowed.header("access-control-allow-headers"), "content-type, x-write-key");
     assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "");
     let call = app.bare(Method::POST, EVENTS).header("origin", "https://www.example.org");
     let answer = call.json(&json!({})).send().await;
     answer.problem(422);
     assert_eq!(answer.header("access-control-allow-origin"), "https://www.example.org");
+    assert_eq!(answer.header("access-control-allow-credentials"), "true");
     assert_eq!(answer.header("vary"), "Origin");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused() {
+    let mut setup = Setup::development();
+    setup.ingest.origins = vec!["https://www.example.org".to_owned()];
+    let app = setup.build();
+    let landed = event("landing_view", "visitor-1").to_string();
+    let send = async |origin: &str, content_type: &str| {
+        let call = app.bare(Method::POST, EVENTS).header("host", "ops.example:8080");
+        let call = call.header("origin", origin).header("content-type", content_type);
+        call.body(landed.clone()).send().await
+    };
+    for stranger in [
+        "https://evil.example",
+        "null",
+        "",
+        "https://www.example.org.evil.example",
+        "https://www.example.org:444",
+        "http://ops.example",
+        "http://ops.example:8080.evil.example",
+    ] {
+        for content_type in ["text/plain", "application/json"] {
+            assert!(
+                send(stranger, content_type).await.problem(403).contains("origin"),
+                "{stranger}"
+            );
+        }
+    }
+    for own in ["http://ops.example:8080", "https://OPS.example:8080", "https://www.example.org"] {
+        send(own, "text/plain").await.ok();
+    }
+    assert_eq!(today(&app).await["landing_views"], 3);
+}
+
+#[tokio::test]
+async fn with_a_write_key_only_events_that_carry_it_are_taken() {
+    let mut setup = Setup::development();
+    setup.ingest.write_key = Some(Token::new("key of the site"));
+    let app = setup.build();
+    let landed = event("landing_view", "visitor-1");
+    let send = async |path: &str, key: Option<&str>| {
+        let call = app.bare(Method::POST, path).json(&landed);
+        let call = match key {
+            Some(key) => call.header("x-write-key", key),
+            None => call,
+        };
+        call.send().await
+    };
+    for (path, key) in [
+        (EVENTS.to_owned(), None),
+        (EVENTS.to_owned(), Some("another key")),
+        (format!("{EVENTS}?key=another"), None),
+        (format!("{EVENTS}?key="), None),
+    ] {
+        assert_eq!(send(&path, key).await.problem(401), "Invalid write key");
+    }
+    send(EVENTS, Some("key of the site")).await.ok();
+    send(&format!("{EVENTS}?key=key+of%20the+site"), None).await.ok();
+    assert_eq!(today(&app).await["landing_views"], 2);
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use axum::http::Method;
 use serde_json::json;
+use simops_server::{MetricsAccess, Token};
 
-use crate::support::{TOKEN, TestApp};
+use crate::support::{Setup, TOKEN, TestApp};
 
 #[tokio::test]
 async fn health_and_figures_are_public() {
@@ -70,4 +71,36 @@ async fn no_answer_holds_the_token() {
     let wrong = "a-wrong-token-to-be-kept-out-of-sight";
     let refused = app.bare(Method::GET, "/api/admin/status").token(wrong).send().await;
     assert!(!refused.text.contains(wrong));
+}
+
+#[tokio::test]
+async fn metrics_are_for_those_who_may_read_them() {
+    let mut setup = Setup::development();
+    setup.access.metrics = MetricsAccess::Token;
+    setup.access.metrics_token = Some(Token::new("of prometheus"));
+    let app = setup.build();
+    let metrics = || app.bare(Method::GET, "/metrics");
+    assert_eq!(metrics().send().await.problem(401), "Invalid admin credentials");
+    metrics().token("guessed").send().await.problem(401);
+    for token in ["of prometheus", TOKEN] {
+        let answer = metrics().token(token).send().await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.text.contains("simops_store_up 1"), "{}", answer.text);
+    }
+    // The token of the metrics opens nothing else.
+    app.bare(Method::GET, "/api/admin/status").token("of prometheus").send().await.problem(401);
+}
+
+#[tokio::test]
+async fn metrics_of_an_address_of_their_own_are_nowhere_else() {
+    let mut setup = Setup::development();
+    setup.access.metrics = MetricsAccess::Address(([127, 0, 0, 1], 0).into());
+    let app = setup.build();
+    app.bare(Method::GET, "/metrics").send().await.problem(404);
+    let alone = TestApp { app: app.app.metrics_only(), ..app };
+    assert_eq!(alone.bare(Method::GET, "/metrics").send().await.status, 200);
+    assert_eq!(alone.bare(Method::GET, "/healthz").send().await.status, 200);
+    for path in ["/ops", "/api/admin/status", "/api/openapi.json", "/"] {
+        alone.bare(Method::GET, path).token(TOKEN).send().await.problem(404);
+    }
 }
