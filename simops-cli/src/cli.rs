@@ -47,19 +47,23 @@ pub(crate) fn parse() -> Result<Invocation, Failure> {
     Ok(Invocation { globals: globals.resolved(&matches)?, command })
 }
 
-/// The command line's definition, without variables that are set but empty.
+/// The command line's definition. Every command takes the flags of [`Globals`].
 pub(crate) fn command() -> clap::Command {
-    without_empty_variables(Cli::command())
+    with_variables(Cli::command().mut_args(|arg| arg.global(true)))
 }
 
-fn without_empty_variables(command: clap::Command) -> clap::Command {
+/// Drops variables that are set but empty. Help shows no values: they may be secrets.
+fn with_variables(command: clap::Command) -> clap::Command {
     let is_empty = |arg: &clap::Arg| {
         let value = arg.get_env().and_then(std::env::var_os);
         value.is_some_and(|value| value.to_string_lossy().trim().is_empty())
     };
     command
-        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
-        .mut_subcommands(without_empty_variables)
+        .mut_args(|arg| {
+            let arg = arg.hide_env_values(true);
+            if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg }
+        })
+        .mut_subcommands(with_variables)
 }
 
 #[cfg(test)]

@@ -23,46 +23,30 @@ pub(crate) struct Globals {
     database: DatabaseArgs,
 
     /// Count model calls in this Redis, as the other processes of the database do
-    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "REDIS_URL", value_name = "URL")]
     pub(crate) redis_url: Option<String>,
 
     /// Work on this server instead of a database; the address of its console (/ops) will do
-    #[arg(
-        long = "simops-url",
-        visible_alias = "url",
-        global = true,
-        env = "SIMOPS_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long = "simops-url", visible_alias = "url", env = "SIMOPS_URL", value_name = "URL")]
     url: Option<String>,
 
     /// The file that holds the server's admin token [default: the variable ADMIN_API_TOKEN]
-    #[arg(
-        long,
-        visible_alias = "token-file",
-        global = true,
-        env = "ADMIN_API_TOKEN_FILE",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
+    #[arg(long, visible_alias = "token-file", env = "ADMIN_API_TOKEN_FILE", value_name = "FILE")]
     admin_api_token_file: Option<String>,
 
     /// Refused: other users of the machine can read command lines.
-    #[arg(long, global = true, hide = true, value_name = "TOKEN")]
+    #[arg(long, hide = true, value_name = "TOKEN")]
     token: Option<String>,
 
     /// The name that the audit trail records [default: the OS user name]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 
     /// The environment: development or production. A database that a server or worker in production
     /// has opened is marked as production, whatever this says
     #[arg(
         long,
-        global = true,
         env = "ENVIRONMENT",
-        hide_env_values = true,
         value_name = "ENVIRONMENT",
         default_value = "development",
         value_parser = environment
@@ -70,34 +54,19 @@ pub(crate) struct Globals {
     pub(crate) environment: Environment,
 
     /// The write gate: true, false or stop-only [default: true in development, false in production]
-    #[arg(
-        long,
-        global = true,
-        env = "ADMIN_WRITE_ENABLED",
-        hide_env_values = true,
-        value_name = "GATE",
-        value_parser = WriteGate::parse
-    )]
+    #[arg(long, env = "ADMIN_WRITE_ENABLED", value_name = "GATE", value_parser = WriteGate::parse)]
     pub(crate) admin_write_enabled: Option<WriteGate>,
 
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_name = "FORMAT",
-        hide_possible_values = true,
-        help = "The form of the result: table, json, csv, and markdown for reports and digests \
-                [default: table on a terminal, json in a pipe]"
-    )]
+    /// The form of the result: table, json, csv, and markdown for reports and digests [default: table on
+    /// a terminal, json in a pipe]
+    #[arg(long, short, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Option<Format>,
 
     /// The folder that baselines and digests are written to
     #[arg(
         long,
         visible_alias = "output-dir",
-        global = true,
         env = "SIMOPS_OUTPUT_DIR",
-        hide_env_values = true,
         value_name = "FOLDER",
         default_value = "output"
     )]
@@ -107,9 +76,7 @@ pub(crate) struct Globals {
     #[arg(
         long,
         visible_alias = "log",
-        global = true,
         env = "SIMOPS_LOG",
-        hide_env_values = true,
         value_name = "FILTER",
         help_heading = "Logs"
     )]
@@ -119,9 +86,7 @@ pub(crate) struct Globals {
     #[arg(
         long,
         visible_alias = "log-format",
-        global = true,
         env = "SIMOPS_LOG_FORMAT",
-        hide_env_values = true,
         value_name = "FORMAT",
         help_heading = "Logs",
         default_value = "text",

@@ -1,6 +1,6 @@
 //! `simops-cli`: simops from a terminal.
 //!
-//! Arguments become a [`request::Request`], a [`target::Target`] (a database or a server) answers it, and
+//! Each command asks a [`target::Target`] (a database or a server) for what its arguments say, and
 //! [`print`](mod@print) shows the result. The rules are the library's.
 
 mod cli;
@@ -11,7 +11,6 @@ mod globals;
 mod logs;
 mod print;
 mod progress;
-mod request;
 mod signal;
 mod target;
 

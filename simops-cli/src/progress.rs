@@ -1,5 +1,7 @@
 //! Progress of long work: a bar on stderr when that is a terminal, otherwise nothing.
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -30,6 +32,21 @@ impl Bar {
         Self::styled("{bar:32} {pos}/{len} {msg} {elapsed}", what)
     }
 
+    /// A bar that counts the bytes that are read of a file; a spinner if its length is not known.
+    pub(crate) fn bytes(length: Option<u64>) -> Self {
+        let Some(length) = length else {
+            return Self::styled("{spinner} {binary_bytes} {msg}", "");
+        };
+        let bar = Self::styled("{bar:40} {percent:>3}% {binary_bytes_per_sec} {msg}", "");
+        bar.0.set_length(length);
+        bar
+    }
+
+    /// `reader`, whose bytes the bar counts.
+    pub(crate) fn wrap_read<R: Read>(&self, reader: R) -> impl Read + use<R> {
+        self.0.wrap_read(reader)
+    }
+
     /// A spinner, for work of unknown length.
     pub(crate) fn spinner(what: &'static str) -> Self {
         let bar = Self::styled("{spinner} {msg} {elapsed}", what);
@@ -48,7 +65,7 @@ impl Bar {
     }
 
     /// Changes the message.
-    pub(crate) fn show_message(&self, what: &'static str) {
+    pub(crate) fn show_message(&self, what: impl Into<Cow<'static, str>>) {
         self.0.set_message(what);
     }
 
@@ -62,10 +79,15 @@ impl Bar {
         self.0.set_length(all);
         self.0.set_position(done);
     }
+
+    /// Removes it from the terminal.
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.clear();
     }
 }

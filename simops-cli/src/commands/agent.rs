@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use simops::control::Write;
 use simops::llm::LlmArgs;
 use simops_examples::commons::{self, Commons};
 
-use crate::commands::values::models;
+use crate::commands::values;
 use crate::database;
 use crate::exit::Failure;
 use crate::globals::Globals;
@@ -24,46 +24,42 @@ Examples:
   simops-cli agent once --agent-id 7
 
 With a model provider the agent asks it. Such a call is paid for and recorded in a dry run, too.")]
-    Once(OnceArgs),
-}
-
-/// `agent once`.
-#[derive(Args)]
-pub(crate) struct OnceArgs {
-    /// The agent's number
-    #[arg(long, visible_alias = "agent", value_name = "N",
-          value_parser = clap::value_parser!(i64).range(1..))]
-    agent_id: i64,
-    /// Only show what it would do
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    models: LlmArgs,
+    Once {
+        /// The agent's number
+        #[arg(long, visible_alias = "agent", value_name = "N",
+              value_parser = clap::value_parser!(i64).range(1..))]
+        agent_id: i64,
+        /// Only show what it would do
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        models: LlmArgs,
+    },
 }
 
 /// Runs `agent …`.
 pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), Failure> {
-    let AgentCommand::Once(args) = command;
+    let AgentCommand::Once { agent_id, dry_run, models } = command;
     let on = globals.database_only("the turn is taken in this process, on the database")?;
-    let models = models(&args.models)?;
+    let models = values::models(&models)?;
     let direct = Direct::open(on).await?;
-    let permit = match args.dry_run {
+    let permit = match dry_run {
         true => None,
         false => Some(direct.writer().await?.permit(Write::TakeTurn)?),
     };
-    let (store, registry) = (direct.ops().store(), &direct.ops().options().registry);
+    let (store, registry) = (direct.ops.store(), &direct.ops.options().registry);
     let counter = match models.providers.is_empty() {
         true => None,
         false => Some(database::counter(store, on).await?),
     };
-    let clock = direct.ops().clock();
+    let clock = direct.ops.clock();
     let router = counter.clone().map(|counter| models.router(counter, Arc::clone(clock)));
     let router = router.transpose()?.flatten();
     let commons = Commons::default().with_router(router.clone());
-    let report = commons::once(&**store, &commons, registry, args.agent_id, permit).await;
+    let report = commons::once(&**store, &commons, registry, agent_id, permit).await;
     database::flush(router.as_ref()).await;
     if let Some(counter) = counter {
         counter.close().await;
     }
-    print::show(&Output::record(report?)?, globals.output)
+    print::show(&Output::record(report?), globals.output)
 }

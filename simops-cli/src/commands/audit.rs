@@ -1,13 +1,14 @@
 //! `audit`: the audit trail and its verification.
 
 use clap::Subcommand;
+use serde_json::json;
+use simops::ErrorKind;
 use simops::control::AuditHead;
 
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::request::Request;
-use crate::target;
+use crate::target::{get, read};
 
 const COLUMNS: &[&str] =
     &["id", "created_at", "changed_by", "key", "old_value", "new_value", "reason"];
@@ -47,15 +48,26 @@ outside of the database and pass it to the next verification.")]
 pub(crate) async fn run(globals: &Globals, command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::List { limit, offset } => {
-            let changes = target::ask(globals, &Request::Audit { limit, offset }).await?;
-            print::show(&Output::list(changes, COLUMNS)?, globals.output)
+            let route = get("audit").with("limit", Some(limit)).with("offset", Some(offset));
+            let changes = read(globals, route, async |ops| ops.audit(limit, offset).await).await?;
+            print::show(&Output::list(changes, COLUMNS), globals.output)
         }
         AuditCommand::Verify { head } => {
-            let mut answer = target::ask(globals, &Request::VerifyAudit(head)).await?;
+            let route = get("audit/verify")
+                .with("head_id", head.as_ref().map(|head| head.id))
+                .with("head_hash", head.as_ref().map(|head| &head.hash));
+            // A trail that does not verify is a response, not a failure to give one.
+            let verified = read(globals, route, async |ops| match ops.verify_audit(head).await {
+                Err(error) if error.kind() == ErrorKind::Unusable => {
+                    Ok(json!({ "ok": false, "detail": error.detail() }))
+                }
+                verified => Ok(json!(verified?)),
+            });
+            let mut answer = verified.await?;
             if let Some(fields) = answer.as_object_mut() {
                 fields.retain(|_, value| !value.is_null());
             }
-            print::show(&Output::record(&answer)?, globals.output)?;
+            print::show(&Output::record(&answer), globals.output)?;
             if answer["ok"] == true {
                 return Ok(());
             }

@@ -8,11 +8,10 @@ use simops::ops::BaselineOptions;
 use simops::output;
 
 use crate::exit::Failure;
-use crate::globals::{FormatAlias, Globals, Place};
+use crate::globals::{FormatAlias, Globals};
 use crate::print::{self, Output};
 use crate::progress::Bar;
-use crate::request::Request;
-use crate::target::{self, Direct};
+use crate::target::{Target, post};
 
 /// `baseline …`.
 #[derive(Args)]
@@ -34,13 +33,6 @@ is needed."
 pub(crate) struct BaselineArgs {
     #[command(subcommand)]
     command: Option<BaselineCommand>,
-    #[command(flatten)]
-    take: TakeArgs,
-}
-
-/// `baseline`.
-#[derive(Args)]
-struct TakeArgs {
     /// The number of windows, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 12, allow_negative_numbers = true)]
     windows: i64,
@@ -90,13 +82,12 @@ pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Fai
     let folder = &globals.simops_output_dir;
     match args.command {
         None => {
-            let TakeArgs { windows, window_minutes } = args.take;
-            let (windows, window_minutes) = (Some(windows), Some(window_minutes));
+            let (windows, window_minutes) = (Some(args.windows), Some(args.window_minutes));
             take(globals, BaselineOptions { windows, window_minutes }).await
         }
         Some(BaselineCommand::Compare { a, b, .. }) => {
             let compared = compare(&read(folder, &a)?, &read(folder, &b)?)?;
-            let output = Output::record(&compared)?.with_rows_of("metrics", &[]);
+            let output = Output::record(&compared).with_rows_of("metrics", &[]);
             print::show(&output.with_text(compared.table()), globals.output)
         }
         Some(BaselineCommand::Plot { file, out }) => {
@@ -107,28 +98,28 @@ pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Fai
             }
             output::replace(&out, svg.as_bytes())?;
             let plotted = serde_json::json!({ "svg_path": out.display().to_string() });
-            print::show(&Output::record(plotted)?, globals.output)
+            print::show(&Output::record(plotted), globals.output)
         }
     }
 }
 
 async fn take(globals: &Globals, options: BaselineOptions) -> Result<(), Failure> {
-    let taken = match globals.place() {
-        Place::Server(_) => {
-            let answer = target::ask(globals, &Request::Baseline(options)).await?;
+    // It writes files only: a database that may only be read will do.
+    let taken = match Target::of(globals, false).await? {
+        Target::Server(server) => {
+            let answer = server.ask(post("baseline", &options)).await?;
             let answer = serde_json::from_value(answer).map_err(|error| {
                 Failure::new(format!("the response is not a baseline: {error}"))
             })?;
             files::write(&globals.simops_output_dir, &answer)?
         }
-        Place::Database(on) => {
-            let direct = Direct::open_to_read(on).await?;
+        Target::Direct(direct) => {
             let bar = Bar::new("windows");
             let writer = direct.writer().await?;
             writer.write_baseline(&options, &|done, all| bar.show(done, all)).await?
         }
     };
-    print::show(&Output::record(taken)?, globals.output)
+    print::show(&Output::record(taken), globals.output)
 }
 
 fn read(folder: &Path, name: &str) -> Result<BaselineResponse, Failure> {

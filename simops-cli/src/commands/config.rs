@@ -1,16 +1,15 @@
 //! `config`: runtime settings.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
-use simops::ops::PatchConfig;
+use simops::ops::{PatchConfig, ReasonBody};
 use simops::settings::Overrides;
 
-use crate::commands::values::{ReasonArgs, assignment};
+use crate::commands::values::assignment;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::request::Request;
-use crate::target::Target;
+use crate::target::{Target, get, post};
 
 /// `config …`.
 #[derive(Subcommand)]
@@ -29,40 +28,36 @@ Examples:
 Examples:
   simops-cli config set AGENT_LOOP_DELAY_SECONDS=120
   simops-cli config set LLM_DAILY_BUDGET_USD_SOFT=2 LLM_DAILY_BUDGET_USD_HARD=4 --reason 'demo'")]
-    Set(SetArgs),
-}
-
-/// `config set`.
-#[derive(Args)]
-pub(crate) struct SetArgs {
-    /// A setting and its new value
-    #[arg(required = true, value_name = "KEY=VALUE", value_parser = assignment)]
-    updates: Vec<(String, String)>,
-    #[command(flatten)]
-    why: ReasonArgs,
+    Set {
+        /// A setting and its new value
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = assignment)]
+        updates: Vec<(String, String)>,
+        #[command(flatten)]
+        why: ReasonBody,
+    },
 }
 
 /// Runs `config …`.
 pub(crate) async fn run(globals: &Globals, command: ConfigCommand) -> Result<(), Failure> {
-    let writes = matches!(command, ConfigCommand::Set(_));
+    let writes = matches!(command, ConfigCommand::Set { .. });
     let target = Target::of(globals, writes).await?;
-    let config = target.ask(&Request::Config).await?;
+    let config = target.read(get("config"), async |ops| ops.config().await).await?;
     match command {
-        ConfigCommand::Get { key: None } => print::show(&all(&config)?, globals.output),
+        ConfigCommand::Get { key: None } => print::show(&all(&config), globals.output),
         ConfigCommand::Get { key: Some(key) } => {
             let value = config["effective"].get(&key).ok_or_else(|| unknown(&key, &config))?;
-            print::show(&Output::record(value)?, globals.output)
+            print::show(&Output::record(value), globals.output)
         }
-        ConfigCommand::Set(SetArgs { updates: texts, why: ReasonArgs { reason } }) => {
-            let updates = updates(texts, &config)?;
-            let patch = PatchConfig { updates, reason };
-            let patched = target.ask(&Request::PatchConfig(patch)).await?;
+        ConfigCommand::Set { updates: texts, why } => {
+            let patch = PatchConfig { updates: updates(texts, &config)?, reason: why.reason };
+            let route = post("config", &patch).patch();
+            let patched = target.write(route, async |w| w.patch_config(patch).await).await?;
             let applied = patched["applied"].as_object().cloned().unwrap_or_default();
             let applied =
                 applied.into_iter().map(|(key, value)| json!({ "key": key, "value": value }));
             let columns = &["key", "value"];
             print::show(
-                &Output::record(patched)?.with_rows(applied.collect(), columns),
+                &Output::record(patched).with_rows(applied.collect(), columns),
                 globals.output,
             )
         }
@@ -70,7 +65,7 @@ pub(crate) async fn run(globals: &Globals, command: ConfigCommand) -> Result<(),
 }
 
 /// All settings: a row for each.
-fn all(config: &Value) -> Result<Output, Failure> {
+fn all(config: &Value) -> Output {
     let keys = config["effective"].as_object().into_iter().flatten();
     let rows = keys.map(|(key, value)| {
         let of = |field: &str| config[field].get(key).cloned().unwrap_or_default();
@@ -81,7 +76,7 @@ fn all(config: &Value) -> Result<Output, Failure> {
         })
     });
     let columns = &["key", "value", "default", "min", "max", "description"];
-    Ok(Output::record(config)?.with_rows(rows.collect(), columns))
+    Output::record(config).with_rows(rows.collect(), columns)
 }
 
 /// The values that `texts` spell for the settings of `config`.

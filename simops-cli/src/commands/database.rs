@@ -2,11 +2,11 @@
 
 use std::io::{IsTerminal, stdin};
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use simops::control::Write;
+use simops::ops::ReasonBody;
 
-use crate::commands::values::ReasonArgs;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
@@ -24,33 +24,29 @@ Examples:
 A server or worker with ENVIRONMENT=production marks the database that it opens. On a marked database
 the write gate is closed unless ADMIN_WRITE_ENABLED=true, and the world cannot be reset. The next start
 of a server or worker in production marks the database again.")]
-    UnmarkProduction(UnmarkArgs),
-}
-
-/// `database unmark-production`.
-#[derive(Args)]
-pub(crate) struct UnmarkArgs {
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    why: ReasonArgs,
+    UnmarkProduction {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        why: ReasonBody,
+    },
 }
 
 /// Runs `database …`.
 pub(crate) async fn run(globals: &Globals, command: DatabaseCommand) -> Result<(), Failure> {
-    let DatabaseCommand::UnmarkProduction(args) = command;
+    let DatabaseCommand::UnmarkProduction { yes, why } = command;
     let on = globals.database_only("the admin API has no endpoint that removes the mark")?;
     let direct = Direct::open(on).await?;
     let writer = direct.writer().await?;
     writer.permit(Write::UnmarkProduction)?;
-    let was_marked = direct.ops().store().load().await?.production_mark;
-    if was_marked && !args.yes {
+    let was_marked = direct.ops.store().load().await?.production_mark;
+    if was_marked && !yes {
         confirm()?;
     }
-    writer.unmark_production(args.why.reason.as_deref()).await?;
+    writer.unmark_production(why.reason.as_deref()).await?;
     let unmarked = json!({ "ok": true, "was_marked": was_marked });
-    print::show(&Output::record(unmarked)?, globals.output)
+    print::show(&Output::record(unmarked), globals.output)
 }
 
 /// Asks for the word `unmark` on a terminal.

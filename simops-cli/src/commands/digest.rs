@@ -2,15 +2,14 @@
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use simops::digest::EvidenceArgs;
-use simops::ops::DigestOptions;
+use simops::digest::{DigestStatus, EvidenceArgs};
+use simops::ops::{DigestOptions, ReasonBody};
 
-use crate::commands::values::{PageArgs, ReasonArgs};
+use crate::commands::values::PageArgs;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::request::Request;
-use crate::target::Target;
+use crate::target::{Target, get, post, read, write};
 
 const COLUMNS: &[&str] = &["slug", "status", "anchor_date", "title", "created_at"];
 
@@ -32,13 +31,6 @@ The text is stored, and written to OUTPUT/digest/SLUG.md."
 pub(crate) struct DigestArgs {
     #[command(subcommand)]
     command: Option<DigestCommand>,
-    #[command(flatten)]
-    draft: DraftArgs,
-}
-
-/// `digest`.
-#[derive(Args)]
-struct DraftArgs {
     /// The number of days that it covers, 1 to 90
     #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true)]
     lookback_days: i64,
@@ -99,51 +91,69 @@ struct MoveArgs {
     /// The digest
     slug: String,
     #[command(flatten)]
-    why: ReasonArgs,
+    why: ReasonBody,
 }
 
 /// Runs `digest …`.
 pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failure> {
-    let (request, only_text) = match args.command {
+    match args.command {
         None => {
-            let DraftArgs { lookback_days, anchor_date, print_markdown, .. } = args.draft;
             let options = DigestOptions {
-                lookback_days: Some(lookback_days),
-                anchor_date,
-                allow_duplicate_anchor: args.draft.allow_duplicate_anchor.then_some(true),
+                lookback_days: Some(args.lookback_days),
+                anchor_date: args.anchor_date,
+                allow_duplicate_anchor: args.allow_duplicate_anchor.then_some(true),
             };
-            (Request::Digest(options), print_markdown)
+            let route = post("digest", &options);
+            let target = Target::with_gate(globals, true, args.gate.requirements()).await?;
+            let digest = target.write(route, async |w| w.create_digest(&options).await).await?;
+            if args.print_markdown {
+                return print_text(&digest);
+            }
+            print::show(&Output::record(digest), globals.output)
         }
-        Some(DigestCommand::List { status, page: PageArgs { limit, cursor } }) => {
-            (Request::Digests { status, limit, cursor }, false)
+        Some(DigestCommand::List { status, page }) => {
+            let route = get("digests").with("status", status.as_ref()).with_all(&page);
+            let (status, cursor) = (status.as_deref(), page.cursor.as_deref());
+            let digests =
+                read(globals, route, async |ops| ops.digests(status, page.limit, cursor).await);
+            print::show(&Output::list(digests.await?, COLUMNS), globals.output)
         }
         Some(DigestCommand::Show { slug, print_markdown }) => {
-            (Request::DigestNamed { slug }, print_markdown)
+            let route = get("digests").named("digest", &slug);
+            let digest = read(globals, route, async |ops| ops.digest_named(&slug).await).await?;
+            if print_markdown {
+                return print_text(&digest);
+            }
+            let markdown = digest["markdown"].as_str().unwrap_or_default().to_owned();
+            print::show(&Output::record(digest).with_markdown(markdown), globals.output)
         }
-        Some(DigestCommand::Publish(MoveArgs { slug, why })) => {
-            (Request::PublishDigest { slug, body: why.into() }, false)
+        Some(DigestCommand::Publish(args)) => {
+            change(globals, &args, DigestStatus::Published, "publish").await
         }
-        Some(DigestCommand::Discard(MoveArgs { slug, why })) => {
-            (Request::DiscardDigest { slug, body: why.into() }, false)
+        Some(DigestCommand::Discard(args)) => {
+            change(globals, &args, DigestStatus::Discarded, "discard").await
         }
-    };
-    let target =
-        Target::with_gate(globals, request.is_write(), args.draft.gate.requirements()).await?;
-    let answer = target.ask(&request).await?;
-    let markdown = answer.get("markdown").and_then(Value::as_str).map(str::to_owned);
-    match (only_text, markdown) {
-        (true, Some(markdown)) => print::raw(markdown.as_bytes()),
-        (true, None) => {
-            let message = answer.get("message").and_then(Value::as_str);
-            print::note(message.unwrap_or("there is no text"));
-            Ok(())
-        }
-        (false, _) if matches!(request, Request::Digests { .. }) => {
-            print::show(&Output::list(answer, COLUMNS)?, globals.output)
-        }
-        (false, Some(markdown)) if matches!(request, Request::DigestNamed { .. }) => {
-            print::show(&Output::record(answer)?.with_markdown(markdown), globals.output)
-        }
-        (false, _) => print::show(&Output::record(answer)?, globals.output),
     }
+}
+
+/// Moves a digest to another status; `path` is the endpoint that does.
+async fn change(
+    globals: &Globals,
+    MoveArgs { slug, why }: &MoveArgs,
+    to: DigestStatus,
+    path: &str,
+) -> Result<(), Failure> {
+    let route = post("digests", why).named("digest", slug).at(path);
+    let reason = why.reason.as_deref();
+    let changed = write(globals, route, async |w| w.set_digest_status(slug, to, reason).await);
+    print::show(&Output::record(changed.await?), globals.output)
+}
+
+/// Prints the text of a digest, or why there is none.
+fn print_text(digest: &Value) -> Result<(), Failure> {
+    if let Some(markdown) = digest["markdown"].as_str() {
+        return print::raw(markdown.as_bytes());
+    }
+    print::note(digest["message"].as_str().unwrap_or("there is no text"));
+    Ok(())
 }

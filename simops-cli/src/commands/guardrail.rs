@@ -1,8 +1,8 @@
 //! `guardrail`: stop conditions replayed on past runs.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use simops::ops::BacktestQuery;
 
 use crate::commands::config::updates;
@@ -10,7 +10,6 @@ use crate::commands::values::{assignment, since};
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::request::Request;
 use crate::target::Direct;
 
 const COLUMNS: &[&str] = &[
@@ -38,31 +37,27 @@ Examples:
 Nothing is changed. The settings in force count where --set does not say otherwise. A condition that
 would not have tripped shows the greatest figure it saw. The ledger holds no figures of the database
 pool (not_recorded), no pauses and no refused calls.")]
-    Backtest(BacktestArgs),
-}
-
-/// `guardrail backtest`.
-#[derive(Args)]
-pub(crate) struct BacktestArgs {
-    /// Runs open since a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 7d
-    #[arg(long, value_name = "WHEN", value_parser = since, required_unless_present = "run_id")]
-    since: Option<Timestamp>,
-    /// Only this run
-    #[arg(long, value_name = "ID")]
-    run_id: Option<String>,
-    /// A setting and the value to try
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
-    settings: Vec<(String, String)>,
+    Backtest {
+        /// Runs open since a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 7d
+        #[arg(long, value_name = "WHEN", value_parser = since, required_unless_present = "run_id")]
+        since: Option<Timestamp>,
+        /// Only this run
+        #[arg(long, value_name = "ID")]
+        run_id: Option<String>,
+        /// A setting and the value to try
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+        settings: Vec<(String, String)>,
+    },
 }
 
 /// Runs `guardrail …`.
 pub(crate) async fn run(globals: &Globals, command: GuardrailCommand) -> Result<(), Failure> {
-    let GuardrailCommand::Backtest(BacktestArgs { since, run_id, settings }) = command;
+    let GuardrailCommand::Backtest { since, run_id, settings } = command;
     let on = globals.database_only("the admin API has no endpoint that replays the ledger")?;
     let direct = Direct::open_to_read(on).await?;
-    let settings = updates(settings, &direct.ask(&Request::Config).await?)?;
+    let settings = updates(settings, &json!(direct.ops.config().await?))?;
     let query = BacktestQuery { since, run_id, settings };
-    let tested = Output::record(direct.ops().backtest(&query).await?)?;
+    let tested = Output::record(direct.ops.backtest(&query).await?);
     let rows = trials(tested.value());
     print::show(&tested.with_rows(rows, COLUMNS), globals.output)
 }

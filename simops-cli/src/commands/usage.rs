@@ -1,6 +1,6 @@
 //! `usage`: the ledger of model calls, and the verification of the sums that are kept of it.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use jiff::Timestamp;
 use simops::ops::{Counted, UsageQuery, VerifiedUsage};
 
@@ -34,7 +34,16 @@ Examples:
   simops-cli usage list --since 24h
   simops-cli usage list --run-id test-20260301T120000Z --limit 500
   simops-cli usage list --cursor 4711    (the next_cursor of the page before)")]
-    List(ListArgs),
+    List {
+        /// Only of this run
+        #[arg(long, value_name = "ID")]
+        run_id: Option<String>,
+        /// Only those recorded since a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 7d
+        #[arg(long, value_name = "WHEN", value_parser = since)]
+        since: Option<Timestamp>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
     /// Recount the ledger; exit 1 when a sum kept of it is wrong
     #[command(after_help = "\
 Examples:
@@ -51,39 +60,26 @@ The ledger itself is never changed.")]
     Rebuild,
 }
 
-/// `usage list`.
-#[derive(Args)]
-pub(crate) struct ListArgs {
-    /// Only of this run
-    #[arg(long, value_name = "ID")]
-    run_id: Option<String>,
-    /// Only those recorded since a time, a date or a duration ago: 2026-03-01T12:00:00Z, 2026-03-01, 7d
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    since: Option<Timestamp>,
-    #[command(flatten)]
-    page: PageArgs,
-}
-
 /// Runs `usage …`.
 pub(crate) async fn run(globals: &Globals, command: UsageCommand) -> Result<(), Failure> {
     let on = globals.database_only("the admin API has no endpoint for the ledger's rows")?;
     match command {
-        UsageCommand::List(ListArgs { run_id, since, page: PageArgs { limit, cursor } }) => {
+        UsageCommand::List { run_id, since, page: PageArgs { limit, cursor } } => {
             let query = UsageQuery { run_id, since, cursor, limit };
-            let calls = Direct::open_to_read(on).await?.ops().usage(&query).await?;
-            print::show(&Output::list(calls, COLUMNS)?, globals.output)
+            let calls = Direct::open_to_read(on).await?.ops.usage(&query).await?;
+            print::show(&Output::list(calls, COLUMNS), globals.output)
         }
         UsageCommand::Verify => {
             let direct = Direct::open_to_read(on).await?;
-            let verified = while_at("counting the ledger", direct.ops().verify_usage()).await?;
-            print::show(&Output::record(&verified)?, globals.output)?;
+            let verified = while_at("counting the ledger", direct.ops.verify_usage()).await?;
+            print::show(&Output::record(&verified), globals.output)?;
             verdict(&verified)
         }
         UsageCommand::Rebuild => {
             let direct = Direct::open(on).await?;
             let rebuilt =
                 while_at("counting the ledger", direct.writer().await?.rebuild_usage()).await?;
-            print::show(&Output::record(&rebuilt)?, globals.output)?;
+            print::show(&Output::record(&rebuilt), globals.output)?;
             let repaired = many(rebuilt.repaired.len(), "sum");
             print::note(&format!("{repaired} corrected; counted {}", summary(&rebuilt.counted)));
             Ok(())

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use serde::Serialize;
 use simops::llm::{LlmArgs, LlmConfig};
-use simops::ops::ReasonBody;
 use simops::{Clock, SystemClock};
 
 use crate::exit::Failure;
 
 /// A page of a list.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 pub(crate) struct PageArgs {
     /// The greatest number of rows, 1 to 500
     #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true)]
@@ -17,20 +17,6 @@ pub(crate) struct PageArgs {
     /// Continue where an earlier page ended: its next_cursor
     #[arg(long)]
     pub(super) cursor: Option<String>,
-}
-
-/// Why something is done.
-#[derive(Args)]
-pub(crate) struct ReasonArgs {
-    /// The reason, for the audit trail
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-}
-
-impl From<ReasonArgs> for ReasonBody {
-    fn from(args: ReasonArgs) -> Self {
-        Self { reason: args.reason }
-    }
 }
 
 /// The moment that an argument like `7d` or `2026-03-01` names.

@@ -30,24 +30,19 @@ Several workers share the agents of a database. Agents ask the model provider; w
 is unavailable, they follow a rule.")]
 pub(crate) struct WorkerArgs {
     /// How many times faster than AGENT_LOOP_DELAY_SECONDS the world runs
-    #[arg(
-        long = "simops-world-speed",
-        visible_alias = "speed",
-        env = "SIMOPS_WORLD_SPEED",
-        hide_env_values = true,
-        default_value_t = 10.0,
-        value_parser = speed
-    )]
+    #[arg(long = "simops-world-speed", visible_alias = "speed", env = "SIMOPS_WORLD_SPEED",
+          default_value_t = 10.0, value_parser = speed)]
     speed: f64,
     /// The number of agents of a new world
-    #[arg(long = "simops-world-agents", visible_alias = "agents", env = "SIMOPS_WORLD_AGENTS", hide_env_values = true, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
+    #[arg(long = "simops-world-agents", visible_alias = "agents", env = "SIMOPS_WORLD_AGENTS",
+          value_name = "N", default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
     agents: u32,
     /// The random seed of a new world
     #[arg(
         long = "simops-world-seed",
         visible_alias = "seed",
         env = "SIMOPS_WORLD_SEED",
-        hide_env_values = true,
         value_name = "N",
         default_value_t = 42
     )]

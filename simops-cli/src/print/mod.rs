@@ -7,7 +7,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exit::Failure;
 
@@ -38,18 +38,13 @@ pub(crate) struct Output {
 
 impl Output {
     /// A result whose fields are shown.
-    pub(crate) fn record(result: impl Serialize) -> Result<Self, Failure> {
-        let value = serde_json::to_value(result)
-            .map_err(|error| Failure::new(format!("the result cannot be written: {error}")))?;
-        Ok(Self { value, rows: None, columns: &[], text: None, markdown: None })
+    pub(crate) fn record(result: impl Serialize) -> Self {
+        Self { value: json!(result), rows: None, columns: &[], text: None, markdown: None }
     }
 
     /// A result whose `items` are shown, in a table with `columns`.
-    pub(crate) fn list(
-        result: impl Serialize,
-        columns: &'static [&'static str],
-    ) -> Result<Self, Failure> {
-        Ok(Self::record(result)?.with_rows_of("items", columns))
+    pub(crate) fn list(result: impl Serialize, columns: &'static [&'static str]) -> Self {
+        Self::record(result).with_rows_of("items", columns)
     }
 
     /// The result itself.
@@ -85,7 +80,7 @@ pub(crate) fn show(output: &Output, format: Option<Format>) -> Result<(), Failur
     let is_terminal = std::io::stdout().is_terminal();
     let usual = if is_terminal { Format::Table } else { Format::Json };
     match format.unwrap_or(usual) {
-        Format::Json => json(&output.value),
+        Format::Json => pretty(&output.value),
         Format::Csv => {
             let record = std::slice::from_ref(&output.value);
             raw(&rows::csv(output.rows.as_deref().unwrap_or(record))?)?;
@@ -117,7 +112,7 @@ fn more(value: &Value) {
     }
 }
 
-fn json(value: &Value) -> Result<(), Failure> {
+fn pretty(value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::new(format!("the result cannot be written: {error}")))?;
     // Outside of strings there are no control characters but line feeds.

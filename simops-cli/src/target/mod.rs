@@ -2,21 +2,23 @@
 
 mod direct;
 mod probe;
-mod retry;
 mod route;
 mod server;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
+use simops::Result as LibraryResult;
 use simops::digest::Requirements;
+use simops::ops::{Ops, Writer};
 
 pub(crate) use direct::Direct;
 pub(crate) use probe::{Probe, Seen};
+pub(crate) use route::{Route, get, post};
 use server::Server;
 
 use crate::exit::Failure;
 use crate::globals::{Globals, Place};
 use crate::progress::while_at;
-use crate::request::Request;
 
 /// Answers requests with the JSON of the admin API.
 pub(crate) enum Target {
@@ -26,9 +28,22 @@ pub(crate) enum Target {
     Server(Box<Server>),
 }
 
-/// The answer of what the user names to a single request.
-pub(crate) async fn ask(globals: &Globals, request: &Request) -> Result<Value, Failure> {
-    Target::of(globals, request.is_write()).await?.ask(request).await
+/// Reads from what the user names: from a server by `route`, or from a database by `call`.
+pub(crate) async fn read<T: Serialize>(
+    globals: &Globals,
+    route: Route,
+    call: impl AsyncFnOnce(&Ops) -> LibraryResult<T>,
+) -> Result<Value, Failure> {
+    Target::of(globals, false).await?.read(route, call).await
+}
+
+/// Writes to what the user names: to a server by `route`, or to a database by `call`.
+pub(crate) async fn write<T: Serialize>(
+    globals: &Globals,
+    route: Route,
+    call: impl AsyncFnOnce(&Writer<'_>) -> LibraryResult<T>,
+) -> Result<Value, Failure> {
+    Target::of(globals, true).await?.write(route, call).await
 }
 
 impl Target {
@@ -53,11 +68,32 @@ impl Target {
         })
     }
 
-    /// The answer to `request`.
-    pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
+    /// As [`read`].
+    pub(crate) async fn read<T: Serialize>(
+        &self,
+        route: Route,
+        call: impl AsyncFnOnce(&Ops) -> LibraryResult<T>,
+    ) -> Result<Value, Failure> {
         match self {
-            Self::Direct(direct) => while_at("asking the database", direct.ask(request)).await,
-            Self::Server(server) => while_at("asking the server", server.ask(request)).await,
+            Self::Server(server) => server.ask(route).await,
+            Self::Direct(direct) => {
+                Ok(json!(while_at("asking the database", call(&direct.ops)).await?))
+            }
+        }
+    }
+
+    /// As [`write`].
+    pub(crate) async fn write<T: Serialize>(
+        &self,
+        route: Route,
+        call: impl AsyncFnOnce(&Writer<'_>) -> LibraryResult<T>,
+    ) -> Result<Value, Failure> {
+        match self {
+            Self::Server(server) => server.ask(route).await,
+            Self::Direct(direct) => {
+                let write = async { Ok::<_, Failure>(call(&direct.writer().await?).await?) };
+                Ok(json!(while_at("asking the database", write).await?))
+            }
         }
     }
 }

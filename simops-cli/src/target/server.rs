@@ -5,24 +5,28 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use simops::{FieldError, Secret};
 use uuid::Uuid;
 
-use super::retry::{Retry, asked_for};
 use super::route::Route;
 use crate::exit::Failure;
 use crate::globals::OnServer;
 use crate::print;
-use crate::request::Request;
+use crate::progress::while_at;
 
 /// The time for a request with all its retries.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses before the second, third and fourth attempt.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_millis(600), Duration::from_millis(1_500)];
+/// A server may ask for a longer pause, up to this.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 const ACTOR: HeaderName = HeaderName::from_static("x-admin-user");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -42,13 +46,9 @@ struct Problem {
     errors: Vec<FieldError>,
 }
 
-/// The outcome of one attempt.
-enum Attempt {
-    Answered(Value),
-    Failed(Failure),
-    /// May be repeated after the pause: nothing happened, or what happened is recorded under the key.
-    Unavailable(Failure, Duration),
-}
+/// Why an attempt failed. With a pause it may be repeated after that: nothing happened, or what happened
+/// is recorded under the key.
+type FailedAttempt = (Failure, Option<Duration>);
 
 impl Server {
     /// The server that the user names, with the user's token and name.
@@ -59,31 +59,41 @@ impl Server {
         Ok(Self { client: client(&base, headers)?, base, has_token: token.is_some() })
     }
 
-    /// The answer to `request`.
-    pub(crate) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
-        let route = Route::of(request)?;
-        let key = Uuid::now_v7().to_string();
-        let deadline = Instant::now() + TIMEOUT;
-        let mut retry = Retry::new();
-        loop {
-            match self.once(&route, &key, deadline).await {
-                Attempt::Answered(answer) => return Ok(answer),
-                Attempt::Failed(failure) => return Err(failure),
-                Attempt::Unavailable(failure, wished) => {
-                    let pause = retry
-                        .pause(wished)
-                        .filter(|pause| route.is_write() && Instant::now() + *pause < deadline);
-                    let Some(pause) = pause else { return Err(failure) };
-                    if retry.is_first() {
-                        print::note(&format!("{failure}; trying again"));
-                    }
-                    tokio::time::sleep(pause).await;
-                }
-            }
+    /// The response to a request.
+    pub(crate) async fn ask(&self, route: Route) -> Result<Value, Failure> {
+        match &route.refused {
+            Some(why) => Err(Failure::new(why.as_str())),
+            None => while_at("asking the server", self.send(&route)).await,
         }
     }
 
-    async fn once(&self, route: &Route, key: &str, deadline: Instant) -> Attempt {
+    async fn send(&self, route: &Route) -> Result<Value, Failure> {
+        let key = Uuid::now_v7().to_string();
+        let deadline = Instant::now() + TIMEOUT;
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let (failure, wished) = match self.once(route, &key, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err((failure, Some(wished))) if route.is_write() => (failure, wished),
+                Err((failure, _)) => return Err(failure),
+            };
+            let pause = pauses.next().map(|pause| pause.max(wished));
+            let pause =
+                pause.filter(|pause| *pause <= MAX_PAUSE && Instant::now() + *pause < deadline);
+            let Some(pause) = pause else { return Err(failure) };
+            if pauses.len() + 1 == PAUSES.len() {
+                print::note(&format!("{failure}; trying again"));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn once(
+        &self,
+        route: &Route,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Value, FailedAttempt> {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut request = self.client.request(route.method.clone(), self.address(route));
         if route.is_write() {
@@ -92,30 +102,18 @@ impl Server {
         if let Some(body) = &route.body {
             request = request.json(body);
         }
-        let response = match request.timeout(left).send().await {
-            Ok(response) => response,
-            Err(error) => return self.unanswered(&error, route),
-        };
-        let (status, wished) =
-            (response.status(), asked_for(response.status(), response.headers()));
-        let body = match response.bytes().await {
-            Ok(body) => body,
-            Err(error) => return self.unanswered(&error, route),
-        };
-        if status.is_success() {
-            return match serde_json::from_slice(&body) {
-                Ok(answer) => Attempt::Answered(answer),
-                Err(_) => Attempt::Failed(Failure::new(format!(
-                    "the response of {} is not JSON: is it a simops server?",
-                    self.name()
-                ))),
-            };
+        let unanswered = |error| self.unanswered(&error, route);
+        let response = request.timeout(left).send().await.map_err(unanswered)?;
+        let (status, wished) = (response.status(), asked_for(&response));
+        let body = response.bytes().await.map_err(unanswered)?;
+        if !status.is_success() {
+            return Err((self.refused(status, &body), wished));
         }
-        let failure = self.refused(status, &body);
-        match wished {
-            Some(wished) => Attempt::Unavailable(failure, wished),
-            None => Attempt::Failed(failure),
-        }
+        serde_json::from_slice(&body).map_err(|_| {
+            let what =
+                format!("the response of {} is not JSON: is it a simops server?", self.name());
+            (Failure::new(what), None)
+        })
     }
 
     fn address(&self, route: &Route) -> Url {
@@ -130,19 +128,16 @@ impl Server {
     }
 
     /// No answer arrived.
-    fn unanswered(&self, error: &reqwest::Error, route: &Route) -> Attempt {
+    fn unanswered(&self, error: &reqwest::Error, route: &Route) -> FailedAttempt {
         let name = self.name();
         if error.is_timeout() && !error.is_connect() {
             let unknown = "; it is unknown whether it was done: see `simops-cli run status`";
-            return Attempt::Failed(Failure::new(format!(
-                "{name} did not answer within {} s{}",
-                TIMEOUT.as_secs(),
-                if route.is_write() { unknown } else { "" }
-            )));
+            let unknown = if route.is_write() { unknown } else { "" };
+            let what = format!("{name} did not answer within {} s{unknown}", TIMEOUT.as_secs());
+            return (Failure::new(what), None);
         }
         let failed = if error.is_connect() { "cannot be reached" } else { "broke off" };
-        let failure = Failure::new(format!("{name} {failed}: {}", cause(error)));
-        Attempt::Unavailable(failure, Duration::ZERO)
+        (Failure::new(format!("{name} {failed}: {}", cause(error))), Some(Duration::ZERO))
     }
 
     /// The server refused.
@@ -165,6 +160,13 @@ impl Server {
     fn name(&self) -> String {
         self.base.origin().ascii_serialization()
     }
+}
+
+/// The wait that an unavailable server asks for.
+fn asked_for(response: &Response) -> Option<Duration> {
+    let asks = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    let wait = response.headers().get(RETRY_AFTER).filter(|_| asks)?;
+    Some(Duration::from_secs(wait.to_str().ok()?.trim().parse().ok()?))
 }
 
 /// The address of a server, or of its console: what follows `/ops` is the browser's. A refused address

@@ -180,6 +180,21 @@ fn a_shell_without_environment_cannot_reset_a_marked_database() {
 }
 
 #[test]
+fn doctor_judges_the_gate_by_the_mark_of_the_database() {
+    let dir = marked();
+    let gate = |variables: &[(&str, &str)]| {
+        let report = run(&dir, ("doctor", &[]), variables).json();
+        let checks = report["checks"].as_array().unwrap();
+        let gate = checks.iter().find(|check| check["check"] == "write gate").unwrap();
+        gate["found"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(gate(&[]), "closed: this deployment is read-only");
+    let open = ("ADMIN_WRITE_ENABLED", "true");
+    assert!(gate(&[open]).starts_with("open in production without an allowlist"));
+    assert_eq!(gate(&[open, ("ADMIN_IP_ALLOWLIST", "192.0.2.0/24")]), "open in production");
+}
+
+#[test]
 fn the_mark_is_removed_only_after_a_confirmation() {
     let dir = marked();
     let open = [("ADMIN_WRITE_ENABLED", "true")];

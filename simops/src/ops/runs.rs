@@ -13,20 +13,25 @@ use crate::{Error, Result};
 /// A body that holds only a reason.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(default)]
 pub struct ReasonBody {
     /// The reason, for the audit trail.
+    #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub reason: Option<String>,
 }
 
 /// `POST control/run/stop`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(default)]
 pub struct StopRun {
     /// Clear the current run afterwards.
+    #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub clear_run_id: Option<bool>,
     /// The reason, for the audit trail.
+    #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub reason: Option<String>,
 }
 

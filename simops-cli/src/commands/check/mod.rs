@@ -3,14 +3,13 @@
 mod production;
 mod verdict;
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::exit::Failure;
 use crate::globals::{FormatAlias, Globals};
 use crate::print::{self, Output};
 use crate::progress::while_at;
 use crate::target::Probe;
-use verdict::Checked;
 
 /// `check …`.
 #[derive(Subcommand)]
@@ -24,32 +23,24 @@ Examples:
 The token comes from ADMIN_API_TOKEN or --token-file. Nothing is changed: all write routes that the
 server describes are tried with a body that no route accepts. Exit code 1 when a check fails;
 a warning fails nothing.")]
-    Production(ProductionArgs),
-}
-
-/// `check production`.
-#[derive(Args)]
-pub(crate) struct ProductionArgs {
-    #[command(flatten)]
-    _format: FormatAlias,
+    Production {
+        #[command(flatten)]
+        _format: FormatAlias,
+    },
 }
 
 /// Runs `check …`.
 pub(crate) async fn run(globals: &Globals, command: CheckCommand) -> Result<(), Failure> {
-    let CheckCommand::Production(_) = command;
+    let CheckCommand::Production { .. } = command;
     let on = globals.server_only()?;
     let token = globals.token()?.ok_or_else(|| {
         Failure::usage("check production needs the admin token: ADMIN_API_TOKEN or --token-file")
     })?;
     let probe = Probe::new(on, token.expose())?;
     let checked = while_at("asking the server", production::check(&probe, token.expose())).await;
-    let output = Output::record(&checked)?.with_rows_of("checks", &[]);
+    let output = Output::record(&checked).with_rows_of("checks", &[]);
     print::show(&output.with_text(checked.table()), globals.output)?;
-    failed(&checked)
-}
-
-fn failed(checked: &Checked) -> Result<(), Failure> {
-    match checked.failures() {
+    match checked.failed {
         0 => Ok(()),
         1 => Err(Failure::new("1 check failed")),
         many => Err(Failure::new(format!("{many} checks failed"))),

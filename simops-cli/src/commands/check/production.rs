@@ -32,22 +32,17 @@ pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
     let mut all = Checked::default();
     all.add("transport is encrypted", Ok(transport(probe)));
     all.add("token is strong", Ok(strength(token)));
+    let answers = |seen: &Seen| verdict(seen.status.is_success(), seen.summary());
+    // 403: this address is not let in at all, 404: there is nothing at this path.
+    let refused =
+        |seen: &Seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.summary());
     for path in ["/healthz", "/readyz"] {
-        let found = probe.stranger(path, None).await;
-        let found = found.map(|seen| verdict(seen.status.is_success(), seen.summary()));
-        all.add(&format!("{path} answers"), found);
+        all.see(&format!("{path} answers"), probe.stranger(path, None), answers).await;
     }
-    for (name, token) in
-        [("no token is refused", None), ("a wrong token is refused", Some("wrong"))]
-    {
-        let found = probe.stranger("/api/admin/status", token).await;
-        // 403: this address is not let in at all, 404: there is no admin API.
-        let found = found
-            .map(|seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.summary()));
-        all.add(name, found);
-    }
-    let status = probe.get("/api/admin/status").await;
-    match status {
+    let status = "/api/admin/status";
+    all.see("no token is refused", probe.stranger(status, None), refused).await;
+    all.see("a wrong token is refused", probe.stranger(status, Some("wrong")), refused).await;
+    match probe.get(status).await {
         Ok(status) if status.status.is_success() => with_status(probe, &status, &mut all).await,
         Ok(status) => {
             let detail = format!("{}: nothing more can be checked from here", status.summary());
@@ -56,45 +51,38 @@ pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
         Err(failure) => all.add("status can be read", Err(failure)),
     }
     for path in ["/ops", "/api/admin/status", "/api/openapi.json"] {
-        let found = probe.stranger(path, None).await;
-        all.add(&format!("headers of {path}"), found.map(|seen| hardened(&seen)));
+        all.see(&format!("headers of {path}"), probe.stranger(path, None), hardened).await;
     }
     for path in PRIVATE_PATHS {
-        let found = probe.stranger(path, None).await;
-        let found = found
-            .map(|seen| verdict([401, 403, 404].contains(&seen.status.as_u16()), seen.summary()));
-        all.add(&format!("{path} is not served"), found);
+        all.see(&format!("{path} is not served"), probe.stranger(path, None), refused).await;
     }
-    let metrics = probe.stranger("/metrics", None).await.map(|seen| {
+    let private = |seen: &Seen| {
         if seen.status.is_success() {
             let hint = "answers without a token: let only the monitoring reach it";
             (Outcome::Warn, hint.to_owned())
         } else {
             (Outcome::Pass, seen.summary())
         }
-    });
-    all.add("/metrics is not public", metrics);
+    };
+    all.see("/metrics is not public", probe.stranger("/metrics", None), private).await;
     all
 }
 
 async fn with_status(probe: &Probe, status: &Seen, all: &mut Checked) {
-    let of = |name: &str| status.json.get(name).cloned().unwrap_or_default();
-    let environment = of("environment");
-    all.add(
-        "environment is production",
-        Ok(verdict(environment == "production", format!("environment = {environment}"))),
-    );
-    let gate = of("admin_write_enabled");
-    let closed = gate == Value::Bool(false);
-    all.add(
-        "admin_write_enabled=false",
-        Ok(verdict(closed, format!("admin_write_enabled = {gate}"))),
-    );
-    let degraded = status.json.pointer("/counter/degraded") == Some(&Value::Bool(true));
-    let counter = status.json.get("counter").map(Value::to_string).unwrap_or_default();
-    all.add("calls are counted where configured", Ok(verdict(!degraded, counter)));
+    let environment = &status.json["environment"];
+    let in_production =
+        verdict(environment == "production", format!("environment = {environment}"));
+    all.add("environment is production", Ok(in_production));
+    let gate = &status.json["admin_write_enabled"];
+    let closed = *gate == false;
+    let is_closed = verdict(closed, format!("admin_write_enabled = {gate}"));
+    all.add("admin_write_enabled=false", Ok(is_closed));
+    let counter = &status.json["counter"];
+    let counted = verdict(counter["degraded"] != true, counter.to_string());
+    all.add("calls are counted where configured", Ok(counted));
     all.add("a forged X-Forwarded-For is not believed", forged(probe, status).await);
-    all.add("addresses are limited", Ok(allowlist(&of("admin_ip_allowlisted"), closed)));
+    let limited = allowlist(status.json["admin_ip_allowlisted"] == true, closed);
+    all.add("addresses are limited", Ok(limited));
     writes(probe, all).await;
     all.add("the world is idle while inactive", idle(probe, status).await);
 }
@@ -102,7 +90,7 @@ async fn with_status(probe: &Probe, status: &Seen, all: &mut Checked) {
 /// Every write route of the server's own description answers 403.
 async fn writes(probe: &Probe, all: &mut Checked) {
     let described = match probe.stranger("/api/openapi.json", None).await {
-        Ok(seen) if seen.json.get("paths").is_some_and(Value::is_object) => seen.json,
+        Ok(seen) if seen.json["paths"].is_object() => seen.json,
         Ok(seen) => {
             all.add("write routes are described", Ok((Outcome::Fail, seen.summary())));
             return;
@@ -113,15 +101,15 @@ async fn writes(probe: &Probe, all: &mut Checked) {
     let detail = format!("{} routes", routes.len());
     all.add("write routes are described", Ok(verdict(!routes.is_empty(), detail)));
     for (method, path) in routes {
-        let found = probe.harmless(method.clone(), &path).await;
-        let found = found.map(|seen| verdict(seen.status.as_u16() == 403, seen.summary()));
-        all.add(&format!("{method} {path} is refused"), found);
+        let forbidden = |seen: &Seen| verdict(seen.status.as_u16() == 403, seen.summary());
+        let name = format!("{method} {path} is refused");
+        all.see(&name, probe.harmless(method, &path), forbidden).await;
     }
 }
 
 /// Methods and paths of writes below the admin API, with parameters filled in.
 fn write_routes(described: &Value) -> Vec<(Method, String)> {
-    let paths = described.get("paths").and_then(Value::as_object).into_iter().flatten();
+    let paths = described["paths"].as_object().into_iter().flatten();
     let admin = paths.filter(|(path, _)| path.starts_with("/api/admin"));
     let operations = admin.flat_map(|(path, item)| {
         let path = path.split('/').map(|part| if part.starts_with('{') { "none" } else { part });
@@ -174,9 +162,9 @@ fn bits(token: &str) -> f64 {
 
 /// A request that claims another address must be seen under its own.
 async fn forged(probe: &Probe, status: &Seen) -> Result<(Outcome, String), Failure> {
-    let own = status.json.pointer("/actor/ip").cloned().unwrap_or_default();
+    let own = &status.json["actor"]["ip"];
     let seen = probe.get_as_from("/api/admin/status", ELSEWHERE).await?;
-    let claimed = seen.json.pointer("/actor/ip").cloned().unwrap_or_default();
+    let claimed = &seen.json["actor"]["ip"];
     if claimed == ELSEWHERE || seen.status.as_u16() == 403 {
         let detail =
             "this machine is one of TRUSTED_PROXIES, or every address is: check from another one";
@@ -186,63 +174,61 @@ async fn forged(probe: &Probe, status: &Seen) -> Result<(Outcome, String), Failu
 }
 
 /// An allowed address cannot see the allowlist, only whether there is one.
-fn allowlist(listed: &Value, closed: bool) -> (Outcome, String) {
-    if *listed == Value::Bool(true) {
-        return (
-            Outcome::Pass,
-            "only the addresses of ADMIN_IP_ALLOWLIST may use the admin API".to_owned(),
-        );
-    }
-    if closed {
-        let detail = "any address with the token may read: name the operators' addresses in ADMIN_IP_ALLOWLIST";
-        return (Outcome::Warn, detail.to_owned());
-    }
-    (Outcome::Fail, "writes are open: production needs ADMIN_IP_ALLOWLIST for them".to_owned())
+fn allowlist(listed: bool, closed: bool) -> (Outcome, String) {
+    let (outcome, detail) = match (listed, closed) {
+        (true, _) => {
+            (Outcome::Pass, "only the addresses of ADMIN_IP_ALLOWLIST may use the admin API")
+        }
+        (false, true) => (
+            Outcome::Warn,
+            "any address with the token may read: name the operators' addresses in ADMIN_IP_ALLOWLIST",
+        ),
+        (false, false) => {
+            (Outcome::Fail, "writes are open: production needs ADMIN_IP_ALLOWLIST for them")
+        }
+    };
+    (outcome, detail.to_owned())
 }
 
 fn hardened(seen: &Seen) -> (Outcome, String) {
     let value = |name: &str| seen.headers.get(name).and_then(|value| value.to_str().ok());
     let policy = value("content-security-policy").unwrap_or_default();
-    let missing = [
-        ("content-security-policy without frame-ancestors", policy.contains("frame-ancestors")),
-        ("x-content-type-options: nosniff", value("x-content-type-options") == Some("nosniff")),
-        ("referrer-policy", value("referrer-policy").is_some()),
-        ("cache-control", value("cache-control").is_some()),
+    let faults = [
+        ("no content-security-policy without frame-ancestors", !policy.contains("frame-ancestors")),
+        ("no x-content-type-options: nosniff", value("x-content-type-options") != Some("nosniff")),
+        ("no referrer-policy", value("referrer-policy").is_none()),
+        ("no cache-control", value("cache-control").is_none()),
+        ("it reveals server", value("server").is_some()),
+        ("it reveals x-powered-by", value("x-powered-by").is_some()),
     ];
-    let missing: Vec<_> =
-        missing.into_iter().filter(|(_, there)| !there).map(|(name, _)| name).collect();
-    let revealed = ["server", "x-powered-by"].into_iter().filter(|name| value(name).is_some());
-    let revealed: Vec<_> = revealed.map(|name| format!("it reveals {name}")).collect();
     let found: Vec<_> =
-        missing.into_iter().map(|name| format!("no {name}")).chain(revealed).collect();
+        faults.iter().filter(|(_, found)| *found).map(|(fault, _)| *fault).collect();
     if found.is_empty() { verdict(true, "all present") } else { verdict(false, found.join("; ")) }
 }
 
 /// While no run is active, hosts are paused and no agent acts.
 async fn idle(probe: &Probe, status: &Seen) -> Result<(Outcome, String), Failure> {
-    let active = status.json.pointer("/viewer_ops/simulation_active");
-    let paused = status.json.pointer("/viewer_ops/simulation_paused");
-    if active == Some(&Value::Bool(true)) && paused != Some(&Value::Bool(true)) {
+    let run = &status.json["viewer_ops"];
+    if run["simulation_active"] == true && run["simulation_paused"] != true {
         return Ok((Outcome::Warn, "a run is active: check again while none is".to_owned()));
     }
     let newest = async || -> Result<Option<i64>, Failure> {
         let seen = probe.get("/api/admin/events?limit=50").await?;
-        let items = seen.json.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-        let acted = items.into_iter().filter(|event| event.pointer("/metadata/runtime").is_some());
-        Ok(acted.filter_map(|event| event.get("id").and_then(Value::as_i64)).max())
+        let events = seen.json["items"].as_array().into_iter().flatten();
+        let acted = events.filter(|event| event.pointer("/metadata/runtime").is_some());
+        Ok(acted.filter_map(|event| event["id"].as_i64()).max())
     };
     let before = newest().await?;
     tokio::time::sleep(IDLE_TIME).await;
     let after = newest().await?;
     let status = probe.get("/api/admin/status").await?;
-    let hosts = status.json.get("hosts").and_then(Value::as_array).cloned().unwrap_or_default();
-    let busy = hosts.iter().filter(|host| {
-        let calls = host.get("in_flight_calls").and_then(Value::as_i64).unwrap_or_default();
-        host.get("state").and_then(Value::as_str) == Some("running") || calls > 0
+    let hosts = status.json["hosts"].as_array().into_iter().flatten();
+    let busy = hosts.filter(|host| {
+        host["state"] == "running" || host["in_flight_calls"].as_i64().unwrap_or_default() > 0
     });
     let busy = busy.count();
     let still = before == after && busy == 0;
-    let state = status.json.get("run_state").cloned().unwrap_or_default();
+    let state = &status.json["run_state"];
     Ok(verdict(still, format!("run_state {state}, {busy} hosts busy, last action {after:?}")))
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::exit::Failure;
+use crate::target::Seen;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,7 +29,7 @@ pub(super) struct Check {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Checked {
     ok: bool,
-    failed: usize,
+    pub(super) failed: usize,
     warned: usize,
     checks: Vec<Check>,
 }
@@ -44,9 +45,14 @@ impl Checked {
         self.checks.push(Check { check: name.to_owned(), outcome, detail });
     }
 
-    /// The number of failed checks.
-    pub(super) fn failures(&self) -> usize {
-        self.failed
+    /// Adds what `judge` says of a response.
+    pub(super) async fn see(
+        &mut self,
+        name: &str,
+        response: impl Future<Output = Result<Seen, Failure>>,
+        judge: impl Fn(&Seen) -> (Outcome, String),
+    ) {
+        self.add(name, response.await.map(|seen| judge(&seen)));
     }
 
     /// A line per check.

@@ -18,25 +18,27 @@ const FEW: usize = 10;
 pub(super) fn examine(
     report: &mut Report,
     globals: &Globals,
+    production_mark: bool,
     args: &DoctorArgs,
 ) -> Result<(), Failure> {
-    let production = globals.environment == Environment::Production;
-    token(report, production, globals.token()?.as_ref().map(Secret::expose));
+    let in_production = globals.environment == Environment::Production;
+    token(report, in_production, globals.token()?.as_ref().map(Secret::expose));
     let allowlist = args.admin_ip_allowlist.as_deref().unwrap_or_default().trim();
-    let gate = globals.write_policy().on(false).gate();
-    let open = gate == WriteGate::Open;
-    match (production, open, allowlist.is_empty()) {
-        (_, false, _) if gate == WriteGate::StopOnly => {
+    let rules = globals.write_policy().on(production_mark);
+    match (rules.gate(), rules.environment()) {
+        (WriteGate::StopOnly, _) => {
             report.ok("write gate", "stop-only: only pause, stop and degrade are allowed");
         }
-        (_, false, _) => report.ok("write gate", "closed: this deployment is read-only"),
-        (false, true, _) => report.ok("write gate", "open, in development"),
-        (true, true, true) => report.failed(
+        (WriteGate::Closed, _) => report.ok("write gate", "closed: this deployment is read-only"),
+        (WriteGate::Open, Environment::Development) => {
+            report.ok("write gate", "open, in development");
+        }
+        (WriteGate::Open, Environment::Production) if allowlist.is_empty() => report.failed(
             "write gate",
             "open in production without an allowlist: every write is refused",
             "set ADMIN_IP_ALLOWLIST to the operators' networks, or close the gate",
         ),
-        (true, true, false) => report.warning(
+        (WriteGate::Open, Environment::Production) => report.warning(
             "write gate",
             "open in production",
             "close it (ADMIN_WRITE_ENABLED=false) when the work is done",
@@ -55,10 +57,10 @@ pub(super) fn examine(
     Ok(())
 }
 
-fn token(report: &mut Report, production: bool, token: Option<&str>) {
+fn token(report: &mut Report, in_production: bool, token: Option<&str>) {
     const ADVICE: &str = "set ADMIN_API_TOKEN to the output of: openssl rand -base64 32";
     let Some(token) = token.filter(|token| !token.is_empty()) else {
-        if production {
+        if in_production {
             report.failed("token", "none: admin paths answer 503", ADVICE);
         } else {
             report.ok("token", "none: the server makes one at each start");
@@ -68,7 +70,7 @@ fn token(report: &mut Report, production: bool, token: Option<&str>) {
     let different = token.chars().collect::<HashSet<_>>().len();
     if token.len() >= SHORT && different >= FEW {
         report.ok("token", format!("{} characters", token.len()));
-    } else if production {
+    } else if in_production {
         report.failed("token", "short or monotonous: it can be guessed", ADVICE);
     } else {
         report.warning("token", "short or monotonous: it can be guessed", ADVICE);

@@ -23,9 +23,11 @@ const SLOW: Duration = Duration::from_millis(200);
 /// Processes that a small deployment has.
 const PROCESSES: i64 = 4;
 
+/// Returns whether the database is marked as production; one that cannot be read is not.
+///
 /// # Errors
 /// When the address itself is wrong.
-pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<(), Failure> {
+pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<bool, Failure> {
     let database = on.database()?;
     let opened = match database.kind() {
         Kind::Postgres => database.open_with_info().await.map_err(Failure::from),
@@ -37,7 +39,7 @@ pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<(
             let advice = "see DATABASE_URL: is the server up, reachable from here, and does the \
                           database exist?";
             report.failed("database", failure.to_string(), advice);
-            return Ok(());
+            return Ok(false);
         }
     };
     report.ok("database", format!("{} opens, and its schema is up to date", store.backend()));
@@ -46,7 +48,7 @@ pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<(
         server(report, &examination);
     }
     redis(report, &store, on.0.redis_url.as_deref()).await;
-    Ok(())
+    Ok(store.load().await.is_ok_and(|control| control.production_mark))
 }
 
 async fn writes(report: &mut Report, store: &Arc<dyn RunStore>) {

@@ -17,10 +17,10 @@ pub(crate) use args::DoctorArgs;
 pub(crate) async fn run(globals: &Globals, args: &DoctorArgs) -> Result<(), Failure> {
     let on = globals.database_only("it examines the database and the environment of a server")?;
     let mut report = Report::default();
-    database::examine(&mut report, on).await?;
-    access::examine(&mut report, globals, args)?;
+    let production_mark = database::examine(&mut report, on).await?;
+    access::examine(&mut report, globals, production_mark, args)?;
     webhook::examine(&mut report, globals.environment, args)?;
-    let output = Output::record(&report)?.with_rows_of("checks", &[]).with_text(report.text());
+    let output = Output::record(&report).with_rows_of("checks", &[]).with_text(report.text());
     print::show(&output, globals.output)?;
     match report.count(Status::Failed) {
         0 => Ok(()),

@@ -26,12 +26,12 @@ pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
 
     checks.when("Postgres is up");
     stage.start_run(RUN).await?;
-    agents_act(&stage, checks).await?;
+    agents_act(&stage, checks).await;
 
     checks.when("Postgres has crashed");
     postgres.crash().await?;
     let asked = Instant::now();
-    let answer = stage.ops().status().await.map(drop);
+    let answer = stage.ops.status().await.map(drop);
     let refused = asked.elapsed() < REFUSAL_TIMEOUT
         && answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable);
     let seen = answer.err().map(|error| error.to_string());
@@ -41,31 +41,25 @@ pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
 
     checks.when("Postgres is back");
     postgres.begin().await?;
-    agents_act(&stage, checks).await?;
-    let state = stage.run_state(RunState::Running).await?;
-    checks.note("the run continues without intervention", json!(state), state == RunState::Running);
+    agents_act(&stage, checks).await;
+    let continues = "the run continues without intervention";
+    stage.check_state(checks, continues, RunState::Running).await?;
 
     checks.when("Postgres is restarted twice while the run is active");
     postgres.restart().await?;
     postgres.restart().await?;
-    agents_act(&stage, checks).await?;
+    agents_act(&stage, checks).await;
 
     checks.when("the run is stopped");
     stage.stop_run().await?;
-    let state = stage.run_state(RunState::Stopped).await?;
-    checks.note("the worker confirms it", json!(state), state == RunState::Stopped);
-    let trail = stage.ops().verify_audit(None).await?;
+    stage.check_state(checks, "the worker confirms it", RunState::Stopped).await?;
+    let trail = stage.ops.verify_audit(None).await?;
     checks.note("the audit trail verifies", json!(trail), trail.ok);
-    let verified = stage.ops().verify_usage().await?;
-    let differences = verified.differences.len();
-    checks.note("the sums kept of the ledger equal it", differences, verified.ok);
-    Ok(())
+    stage.check_sums(checks).await
 }
 
-async fn agents_act(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
+async fn agents_act(stage: &Stage, checks: &mut Checks) {
     // Postgres may become available during the look.
-    until(async || stage.status().await.ok()).await;
-    let more = stage.actions(RUN, MIN_ACTIONS).await?;
-    checks.note("agents act", more, more >= MIN_ACTIONS);
-    Ok(())
+    until(async || stage.ops.status().await.ok()).await;
+    stage.check_actions(checks, "agents act", RUN, MIN_ACTIONS).await;
 }

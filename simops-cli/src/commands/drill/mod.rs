@@ -52,7 +52,7 @@ pub(crate) async fn run(globals: &Globals, command: DrillCommand) -> Result<(), 
         }
         DrillCommand::DbReconnect => Report::of("db-reconnect", db_reconnect::stage).await?,
     };
-    let output = Output::record(&report)?.with_rows_of("checks", COLUMNS);
+    let output = Output::record(&report).with_rows_of("checks", COLUMNS);
     print::show(&output, globals.output)?;
     match report.differing() {
         0 => Ok(()),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 use simops::control::RunState;
+use simops::ops::ReasonBody;
 
 use super::peer::{Answers, Peer};
 use super::port::free_address;
@@ -22,21 +23,16 @@ pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
     let address = with_a_bad_key(&mut stage, checks).await?;
     unavailable(&mut stage, checks, address).await?;
     back(&mut stage, checks, address).await?;
-    let verified = stage.ops().verify_usage().await?;
     checks.when("the drill is over");
-    let differences = verified.differences.len();
-    checks.note("the sums kept of the ledger equal it", differences, verified.ok);
-    Ok(())
+    stage.check_sums(checks).await
 }
 
 async fn without_a_provider(stage: &mut Stage, checks: &mut Checks) -> Result<(), Failure> {
     checks.when("no provider is configured");
     stage.worker(&[]).await?;
     stage.start_run("drill-no-provider").await?;
-    let acted = stage.actions("drill-no-provider", MIN_ACTIONS).await?;
-    checks.note("agents act", acted, acted >= MIN_ACTIONS);
-    let activity = stage.metrics("drill-no-provider").await?.activity;
-    let by_models = activity.checkpoint_actions;
+    stage.check_actions(checks, "agents act", "drill-no-provider", MIN_ACTIONS).await;
+    let by_models = actions_of_models(stage, "drill-no-provider").await?;
     checks.note("no action is a model's", by_models, by_models == 0);
     let rows = stage.ledger("drill-no-provider").await?.len();
     checks.note("the ledger has no row", rows, rows == 0);
@@ -52,8 +48,7 @@ async fn with_a_bad_key(stage: &mut Stage, checks: &mut Checks) -> Result<Socket
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
     stage.worker(&[("GROQ_BASE_URL", &peer.url()), ("GROQ_API_KEY", KEY)]).await?;
     stage.start_run("drill-bad-key").await?;
-    let acted = stage.actions("drill-bad-key", MIN_ACTIONS).await?;
-    checks.note("agents act, by their rule", acted, acted >= MIN_ACTIONS);
+    stage.check_actions(checks, "agents act, by their rule", "drill-bad-key", MIN_ACTIONS).await;
     until(async || {
         let rows = stage.ledger("drill-bad-key").await.ok()?;
         rows.iter().any(|row| row.error_type.as_deref() == Some("circuit_open")).then_some(())
@@ -88,14 +83,10 @@ async fn unavailable(
     let url = format!("http://{at}/v1");
     stage.worker(&[("GROQ_BASE_URL", &url), ("GROQ_API_KEY", KEY)]).await?;
     stage.start_run("drill-unavailable").await?;
-    let acted = stage.actions("drill-unavailable", MIN_ACTIONS).await?;
-    checks.note("agents act, by their rule", acted, acted >= MIN_ACTIONS);
-    let state = stage.run_state(RunState::Stopped).await?;
-    checks.note(
-        "the failures stop the run, and the worker confirms it",
-        json!(state),
-        state == RunState::Stopped,
-    );
+    let by_rule = "agents act, by their rule";
+    stage.check_actions(checks, by_rule, "drill-unavailable", MIN_ACTIONS).await;
+    let stopped = "the failures stop the run, and the worker confirms it";
+    stage.check_state(checks, stopped, RunState::Stopped).await?;
     let stops = stage.events(Some("simulation_stopped_guardrail")).await?;
     checks.note("one event records the stop", stops.len(), stops.len() == 1);
     let stop = stops.first().cloned().unwrap_or_default();
@@ -115,22 +106,21 @@ async fn back(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
     checks.when("the provider is back, and the run resumed above the failures of the window");
     let peer = Peer::start(at, Answers::AnAction).await?;
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
-    stage.resume().await?;
-    let models = until(async || {
-        let metrics = stage.metrics("drill-unavailable").await.ok()?;
-        let enough = metrics.activity.checkpoint_actions >= MIN_ACTIONS;
-        enough.then_some(metrics.activity.checkpoint_actions)
-    })
-    .await;
+    stage.writer().await?.resume(&ReasonBody::default()).await?;
+    let by_models = async || actions_of_models(stage, "drill-unavailable").await.ok();
+    let models = until(async || by_models().await.filter(|actions| *actions >= MIN_ACTIONS)).await;
     checks.note("agents act by the model's answers", models, models.is_some());
-    let cost = stage.status().await?.llm_budget.estimated_cost_usd;
+    let cost = stage.ops.status().await?.llm_budget.estimated_cost_usd;
     checks.note("calls cost something", cost, cost > 0.0);
     stage.stop_run().await?;
-    let state = stage.run_state(RunState::Stopped).await?;
-    checks.note("the run stops on request", json!(state), state == RunState::Stopped);
+    stage.check_state(checks, "the run stops on request", RunState::Stopped).await?;
     let rows = stage.ledger("drill-unavailable").await?.iter().filter(|row| row.success).count();
     let asked = peer.asked();
     let seen = json!({ "asked": asked, "rows": rows });
     checks.note("the ledger has a row for each call answered", seen, asked == rows);
     Ok(())
+}
+
+async fn actions_of_models(stage: &Stage, run_id: &str) -> Result<i64, Failure> {
+    Ok(stage.ops.run_metrics(Some(run_id), 1).await?.activity.checkpoint_actions)
 }

@@ -57,29 +57,28 @@ pub(super) async fn stage(checks: &mut Checks) -> Result<(), Failure> {
 
     checks.when("the run is stopped");
     stage.stop_run().await?;
-    let state = stage.run_state(RunState::Stopped).await?;
-    checks.note("the worker confirms it", json!(state), state == RunState::Stopped);
+    stage.check_state(checks, "the worker confirms it", RunState::Stopped).await?;
     counts_agree(&stage, checks, &url, peer.asked()).await
 }
 
 async fn counts_in_redis(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
     let counts = until(async || {
-        let counter = stage.status().await.ok()?.counter;
+        let counter = stage.ops.status().await.ok()?.counter;
         (counter.backend == "redis" && !counter.degraded).then_some(())
     });
     let counts = counts.await.is_some();
-    checks.note("calls are counted in Redis", json!(stage.status().await?.counter), counts);
+    checks.note("calls are counted in Redis", json!(stage.ops.status().await?.counter), counts);
     Ok(())
 }
 
 async fn counts_in_the_database(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
     let degraded = until(async || {
-        let counter = stage.status().await.ok()?.counter;
+        let counter = stage.ops.status().await.ok()?.counter;
         let explained = counter.since.is_some() && counter.last_error.is_some();
         (counter.degraded && counter.backend == "sqlite" && explained).then_some(())
     });
     let degraded = degraded.await.is_some();
-    let seen = json!(stage.status().await?.counter);
+    let seen = json!(stage.ops.status().await?.counter);
     checks.note(
         "calls are counted in the database; status says since when and why",
         seen,
@@ -89,7 +88,7 @@ async fn counts_in_the_database(stage: &Stage, checks: &mut Checks) -> Result<()
 }
 
 async fn calls_are_made(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
-    let calls = async || stage.status().await.ok().map(|status| status.llm_budget.calls_total);
+    let calls = async || stage.ops.status().await.ok().map(|status| status.llm_budget.calls_total);
     let before = calls().await.unwrap_or_default();
     until(async || calls().await.filter(|now| now - before >= MIN_CALLS)).await;
     let more = calls().await.unwrap_or_default() - before;
@@ -104,14 +103,12 @@ async fn counts_agree(
     redis: &str,
     asked: usize,
 ) -> Result<(), Failure> {
-    let verified = stage.ops().verify_usage().await?;
-    let differences = verified.differences.len();
-    checks.note("the sums kept of the ledger equal it", differences, verified.ok);
-    let rows = stage.status().await?.llm_budget.calls_total;
+    stage.check_sums(checks).await?;
+    let rows = stage.ops.status().await?.llm_budget.calls_total;
     let seen = json!({ "asked": asked, "rows": rows });
     checks.note("the ledger has a row for each call made", seen, i64::try_from(asked) == Ok(rows));
 
-    let store = Arc::clone(stage.ops().store());
+    let store = Arc::clone(stage.ops.store());
     let counter = open_counter(store, Some(redis), Arc::new(SystemClock)).await?;
     let caps = Caps { total: Some(rows + 1), ..Caps::default() };
     let (one, another) = (lease(), lease());

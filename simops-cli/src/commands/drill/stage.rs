@@ -6,15 +6,16 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use simops::SystemClock;
 use simops::control::{Environment, RunState};
-use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, RunMetrics, UsageQuery};
-use simops::ops::{ReasonBody, StartRun, StatusView, StopRun, UsageItem};
+use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, StartRun, StopRun};
+use simops::ops::{UsageItem, UsageQuery, Writer};
 use simops_database::Database;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::report::Checks;
 use crate::exit::Failure;
 
 /// The time within which every expectation must be met.
@@ -28,7 +29,8 @@ const SPEED: &str = "200";
 pub(super) struct Stage {
     // Ends before its folder goes.
     worker: Option<Child>,
-    ops: Ops,
+    pub(super) ops: Ops,
+    caller: Caller,
     dir: TempDir,
     logs: u32,
 }
@@ -50,11 +52,8 @@ impl Stage {
         let store = Database::at(url)?.open().await?;
         let options = OpsOptions::of(Environment::Development);
         let ops = Ops::new(store, Arc::new(SystemClock), options);
-        Ok(Self { worker: None, ops, dir, logs: 0 })
-    }
-
-    pub(super) fn ops(&self) -> &Ops {
-        &self.ops
+        let caller = Caller { actor: "drill".to_owned(), ..Caller::default() };
+        Ok(Self { worker: None, ops, caller, dir, logs: 0 })
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -106,6 +105,10 @@ impl Stage {
         self.dir.path().join(format!("worker-{}.log", self.logs))
     }
 
+    pub(super) async fn writer(&self) -> Result<Writer<'_>, Failure> {
+        Ok(self.ops.writer(&self.caller).await?)
+    }
+
     /// Starts a run in a new world.
     pub(super) async fn start_run(&self, run_id: &str) -> Result<(), Failure> {
         let request = StartRun {
@@ -114,36 +117,19 @@ impl Stage {
             mode: Some("test".to_owned()),
             ..StartRun::default()
         };
-        self.ops.writer(&caller()).await?.start_run(&request).await?;
+        self.writer().await?.start_run(&request).await?;
         Ok(())
     }
 
     pub(super) async fn stop_run(&self) -> Result<(), Failure> {
-        self.ops.writer(&caller()).await?.stop_run(&StopRun::default()).await?;
-        Ok(())
-    }
-
-    pub(super) async fn resume(&self) -> Result<(), Failure> {
-        self.ops.writer(&caller()).await?.resume(&ReasonBody::default()).await?;
+        self.writer().await?.stop_run(&StopRun::default()).await?;
         Ok(())
     }
 
     pub(super) async fn set_setting(&self, key: &str, value: Value) -> Result<(), Failure> {
         let updates = [(key.to_owned(), value)].into_iter().collect();
-        self.ops
-            .writer(&caller())
-            .await?
-            .patch_config(PatchConfig { updates, reason: None })
-            .await?;
+        self.writer().await?.patch_config(PatchConfig { updates, reason: None }).await?;
         Ok(())
-    }
-
-    pub(super) async fn status(&self) -> Result<StatusView, Failure> {
-        Ok(self.ops.status().await?)
-    }
-
-    pub(super) async fn metrics(&self, run_id: &str) -> Result<RunMetrics, Failure> {
-        Ok(self.ops.run_metrics(Some(run_id), 1).await?)
     }
 
     /// The ledger, up to its first 500 rows.
@@ -157,9 +143,7 @@ impl Stage {
     pub(super) async fn events(&self, event_type: Option<&str>) -> Result<Vec<Value>, Failure> {
         let event_type = event_type.map(str::to_owned);
         let query = EventsQuery { event_type, limit: 500, ..EventsQuery::default() };
-        let answer = serde_json::to_value(self.ops.events(&query).await?)
-            .map_err(|error| Failure::new(format!("events cannot be read: {error}")))?;
-        Ok(answer["items"].as_array().cloned().unwrap_or_default())
+        Ok(self.ops.events(&query).await?.items.iter().map(|event| json!(event)).collect())
     }
 
     /// The state that hosts have confirmed, once it is `wanted` or [`TIMEOUT`] is over.
@@ -169,29 +153,54 @@ impl Stage {
             (state == wanted).then_some(())
         };
         until(reached).await;
-        Ok(self.status().await?.run_state)
+        Ok(self.ops.status().await?.run_state)
     }
 
-    /// Waits until the run has `more` actions than now; returns how many more it has.
-    pub(super) async fn actions(&self, run_id: &str, more: i64) -> Result<i64, Failure> {
+    /// Checks that hosts confirm the state `wanted`.
+    pub(super) async fn check_state(
+        &self,
+        checks: &mut Checks,
+        must_be_seen: &'static str,
+        wanted: RunState,
+    ) -> Result<(), Failure> {
+        let state = self.run_state(wanted).await?;
+        checks.note(must_be_seen, json!(state), state == wanted);
+        Ok(())
+    }
+
+    /// Checks that the run gets `more` actions than it has now.
+    pub(super) async fn check_actions(
+        &self,
+        checks: &mut Checks,
+        must_be_seen: &'static str,
+        run_id: &str,
+        more: i64,
+    ) {
         let count = async || {
             let activity = self.ops.run_metrics(Some(run_id), 1).await.ok()?.activity;
             Some(activity.checkpoint_actions + activity.deterministic_actions)
         };
         let before = count().await.unwrap_or_default();
         until(async || count().await.filter(|now| now - before >= more)).await;
-        Ok(count().await.unwrap_or_default() - before)
+        let acted = count().await.unwrap_or_default() - before;
+        checks.note(must_be_seen, acted, acted >= more);
+    }
+
+    /// Checks the sums that are kept of the ledger.
+    pub(super) async fn check_sums(&self, checks: &mut Checks) -> Result<(), Failure> {
+        let verified = self.ops.verify_usage().await?;
+        checks.note(
+            "the sums kept of the ledger equal it",
+            verified.differences.len(),
+            verified.ok,
+        );
+        Ok(())
     }
 }
 
 fn folder() -> Result<TempDir, Failure> {
     let dir = tempfile::Builder::new().prefix("simops-drill-").tempdir();
     dir.map_err(|error| Failure::new(format!("no temporary folder: {error}")))
-}
-
-/// The caller of a drill's operations.
-fn caller() -> Caller {
-    Caller { actor: "drill".to_owned(), ..Caller::default() }
 }
 
 /// What `look` finds within [`TIMEOUT`].

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use simops::Clock;
 use simops::control::Write;
 use simops::kpi::{KpiEvent, MAX_BATCH, parse_one};
@@ -19,6 +19,7 @@ use super::array::Elements;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
+use crate::progress::Bar;
 use crate::target::Direct;
 
 /// The greatest length of an event in bytes.
@@ -58,18 +59,25 @@ pub(crate) enum Format {
 struct Import<'a> {
     writer: Writer<'a>,
     clock: &'a dyn Clock,
-    bar: ProgressBar,
+    bar: Bar,
     batch: Vec<KpiEvent>,
     /// How often each content without an `event_uid` has occurred, by a hash of it.
     seen: HashMap<u64, u64>,
+    /// The last line read.
+    read: u64,
+    from_line: u64,
+    imported: Imported,
+}
+
+/// What was imported.
+#[derive(Default, Serialize)]
+struct Imported {
+    ok: bool,
     accepted: u64,
     duplicates: u64,
     rejected: u64,
-    /// The last line read.
-    read: u64,
     /// The last line up to which every event is recorded or rejected.
-    line: u64,
-    from_line: u64,
+    lines: u64,
 }
 
 /// Records the events of a file.
@@ -91,45 +99,37 @@ pub(super) async fn run(
         let length = file.metadata().map_err(unreadable)?.len();
         (Box::new(file), Some(length))
     };
-    let bar = progress(length);
+    let bar = Bar::bytes(length);
+    let reader = without_bom(bar.wrap_read(reader))?;
     let mut import = Import {
         writer,
-        clock: &**direct.ops().clock(),
-        bar: bar.clone(),
+        clock: &**direct.ops.clock(),
+        bar,
         batch: Vec::with_capacity(MAX_BATCH),
         seen: HashMap::new(),
-        accepted: 0,
-        duplicates: 0,
-        rejected: 0,
         read: 0,
-        line: 0,
         from_line: args.from_line,
+        imported: Imported::default(),
     };
-    let reader = without_bom(bar.wrap_read(reader))?;
     let read = match format {
         Format::Ndjson => import.json(reader).await,
         Format::Csv => import.csv(reader).await,
     };
     // The events before a broken place are valid.
     let recorded = import.record().await.and_then(|()| {
-        import.line = import.read;
+        import.imported.lines = import.read;
         read
     });
-    bar.finish_and_clear();
-    let imported = json!({
-        "ok": recorded.is_ok() && import.rejected == 0,
-        "accepted": import.accepted,
-        "duplicates": import.duplicates,
-        "rejected": import.rejected,
-        "lines": import.line,
-    });
-    print::show(&Output::record(imported)?, globals.output)?;
+    import.bar.clear();
+    let mut imported = import.imported;
+    imported.ok = recorded.is_ok() && imported.rejected == 0;
+    print::show(&Output::record(&imported), globals.output)?;
     if let Err(failure) = recorded {
-        let next = import.line + 1;
+        let next = imported.lines + 1;
         print::note(&format!("the import was interrupted; continue with --from-line {next}"));
         return Err(failure);
     }
-    match import.rejected {
+    match imported.rejected {
         0 => Ok(()),
         1 => Err(Failure::new("1 event was not imported")),
         events => Err(Failure::new(format!("{events} events were not imported"))),
@@ -146,20 +146,6 @@ fn without_bom(mut reader: impl Read + Send) -> Result<impl BufRead + Send, Fail
     let skipped = if start == UTF8_BOM { start.len() } else { 0 };
     let rest = Cursor::new(start.split_off(skipped)).chain(reader);
     Ok(BufReader::new(rest))
-}
-
-fn progress(length: Option<u64>) -> ProgressBar {
-    // Draws on stderr, and only where that is a terminal.
-    let (bar, template) = match length {
-        Some(length) => {
-            (ProgressBar::new(length), "{bar:40} {percent:>3}% {binary_bytes_per_sec} {msg}")
-        }
-        None => (ProgressBar::new_spinner(), "{spinner} {binary_bytes} {msg}"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 impl Import<'_> {
@@ -203,7 +189,7 @@ impl Import<'_> {
             self.read = line;
             if bytes.len() > MAX_EVENT {
                 self.reject(line, TOO_LONG);
-                skip_line(&mut reader).map_err(|error| broken(line, &error))?;
+                reader.skip_until(b'\n').map_err(|error| broken(line, &error))?;
                 continue;
             }
             self.take(line, bytes.trim_ascii()).await?;
@@ -254,9 +240,9 @@ impl Import<'_> {
         }
         if self.batch.len() >= MAX_BATCH {
             self.record().await?;
-            self.line = line;
-        } else if self.batch.is_empty() {
-            self.line = line;
+        }
+        if self.batch.is_empty() {
+            self.imported.lines = line;
         }
         Ok(())
     }
@@ -274,11 +260,11 @@ impl Import<'_> {
     }
 
     fn reject(&mut self, line: u64, why: &str) {
-        self.rejected += 1;
-        if self.rejected <= MAX_REPORTED {
-            self.bar.suspend(|| print::note(&format!("line {line}: {why}")));
-        } else if self.rejected == MAX_REPORTED + 1 {
-            self.bar.suspend(|| print::note("further rejected events are only counted"));
+        self.imported.rejected += 1;
+        if self.imported.rejected <= MAX_REPORTED {
+            self.bar.note(&format!("line {line}: {why}"));
+        } else if self.imported.rejected == MAX_REPORTED + 1 {
+            self.bar.note("further rejected events are only counted");
         }
     }
 
@@ -298,31 +284,17 @@ impl Import<'_> {
                 Err(error) => return Err(error.into()),
             }
         };
-        self.accepted += recorded.accepted;
-        self.duplicates += recorded.duplicates;
+        self.imported.accepted += recorded.accepted;
+        self.imported.duplicates += recorded.duplicates;
         self.batch.clear();
-        self.bar.set_message(format!("{} events", self.accepted + self.duplicates));
+        let events = self.imported.accepted + self.imported.duplicates;
+        self.bar.show_message(format!("{events} events"));
         Ok(())
     }
 }
 
 fn broken(line: u64, error: &std::io::Error) -> Failure {
     Failure::new(format!("line {line}: {error}"))
-}
-
-fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
-    loop {
-        let piece = reader.fill_buf()?;
-        if piece.is_empty() {
-            return Ok(());
-        }
-        let end = piece.iter().position(|byte| *byte == b'\n');
-        let length = end.map_or(piece.len(), |end| end + 1);
-        reader.consume(length);
-        if end.is_some() {
-            return Ok(());
-        }
-    }
 }
 
 /// A record as the object that a line of NDJSON is.

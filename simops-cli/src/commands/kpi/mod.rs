@@ -11,8 +11,7 @@ use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::progress::while_at;
-use crate::request::Request;
-use crate::target::{self, Direct};
+use crate::target::{Direct, get, read};
 
 const COLUMNS: &[&str] = &[
     "day_key",
@@ -65,14 +64,15 @@ The same seed makes the same events, and they are recorded once.")]
 /// Runs `kpi …`.
 pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Failure> {
     if let KpiCommand::Rollups { days } = command {
-        let rollups = target::ask(globals, &Request::KpiRollups { days }).await?;
-        return print::show(&Output::list(rollups, COLUMNS)?, globals.output);
+        let route = get("kpi/rollups").with("days", Some(days));
+        let rollups = read(globals, route, async |ops| ops.kpi_rollups(days).await).await?;
+        return print::show(&Output::list(rollups, COLUMNS), globals.output);
     }
     let on = globals.database_only("it reads or writes the events themselves")?;
     if matches!(command, KpiCommand::Verify) {
         let direct = Direct::open_to_read(on).await?;
-        let verified = while_at("counting visitors' events", direct.ops().verify_kpi()).await?;
-        print::show(&Output::record(&verified)?, globals.output)?;
+        let verified = while_at("counting visitors' events", direct.ops.verify_kpi()).await?;
+        print::show(&Output::record(&verified), globals.output)?;
         return verdict(&verified);
     }
     let direct = Direct::open(on).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Fa
         KpiCommand::Rebuild => {
             let rebuilt =
                 while_at("counting visitors' events", direct.writer().await?.rebuild_kpi()).await?;
-            print::show(&Output::record(rebuilt)?, globals.output)
+            print::show(&Output::record(rebuilt), globals.output)
         }
         KpiCommand::Import(args) => import::run(globals, &direct, &args).await,
         KpiCommand::Seed(args) => seed::run(globals, &direct, &args).await,

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::{Date, Time, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -18,7 +17,7 @@ use simops::store::rules::hash_key;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::progress::while_at;
+use crate::progress::{Bar, while_at};
 use crate::target::Direct;
 
 /// The ids of all seeded visitors begin with this.
@@ -67,7 +66,7 @@ pub(super) async fn run(
     let writer = direct.writer().await?;
     if args.remove {
         let deleted = while_at("deleting seeded events", writer.delete_visits(PREFIX)).await?;
-        return print::show(&Output::record(deleted)?, globals.output);
+        return print::show(&Output::record(deleted), globals.output);
     }
     if !(1..=90).contains(&args.days) {
         return Err(Failure::usage("--days must be between 1 and 90"));
@@ -75,10 +74,8 @@ pub(super) async fn run(
     if !(1..=MAX_VISITORS).contains(&args.visitors) {
         return Err(Failure::usage(format!("--visitors must be between 1 and {MAX_VISITORS}")));
     }
-    let now = direct.ops().clock().now();
-    let bar = ProgressBar::new(args.days.unsigned_abs());
-    let style = ProgressStyle::with_template("{bar:40} day {pos} of {len} {msg}");
-    let bar = if let Ok(style) = style { bar.with_style(style) } else { bar };
+    let now = direct.ops.clock().now();
+    let bar = Bar::new("days");
     let (mut batch, mut accepted, mut duplicates) = (Vec::new(), 0, 0);
     let mut days = plan(args, now).into_iter().rev().peekable();
     while let Some((day, visits)) = days.next() {
@@ -92,13 +89,13 @@ pub(super) async fn run(
             duplicates += recorded.duplicates;
             batch = rest;
         }
-        bar.inc(1);
-        bar.set_message(format!("{} events", accepted + duplicates));
+        let all = args.days.unsigned_abs();
+        bar.show(all - days.len() as u64, all);
     }
-    bar.finish_and_clear();
+    bar.clear();
     let seeded =
         json!({ "ok": true, "days": args.days, "accepted": accepted, "duplicates": duplicates });
-    print::show(&Output::record(seeded)?, globals.output)
+    print::show(&Output::record(seeded), globals.output)
 }
 
 /// A visitor: the day of the first visit, and a number on that day.
