@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-use simops::ops::Caller;
-use simops::store::IdempotencyKey;
 
-use crate::access::Actor;
 use crate::problem::Problem;
 
 /// Maximum size of a body.
@@ -23,51 +18,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_DRAIN_BYTES: usize = 16 * 1024 * 1024;
 /// How long a refused body is read and discarded.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const MAX_KEY_CHARS: usize = 255;
-
-/// A write request: its actor and idempotency key, and its body.
-pub(crate) struct WriteRequest<T> {
-    pub(crate) caller: Caller,
-    pub(crate) body: T,
-}
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for WriteRequest<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let actor = Actor::from_request_parts(&mut parts, state).await?;
-        let key = idempotency_key(&parts.headers)?;
-        if let Err(problem) = check_type(&parts.headers, &body) {
-            drain(body).await;
-            return Err(problem);
-        }
-        let bytes = read(body).await?;
-        let idempotency = key.map(|key| IdempotencyKey {
-            key,
-            fingerprint: fingerprint(parts.method.as_str(), parts.uri.path(), &bytes),
-        });
-        let caller = Caller { actor: actor.id.into_owned(), reason: None, idempotency };
-        Ok(Self { caller, body: parse(&bytes)? })
-    }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = std::str::from_utf8(value.as_bytes()).ok();
-    let key = key.filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()));
-    match key.filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic())) {
-        Some(key) => Ok(Some(key.to_owned())),
-        None => Err(Problem::invalid(
-            "Idempotency-Key",
-            "must be 1 to 255 visible ASCII characters, without spaces",
-        )),
-    }
-}
 
 /// A body that is not empty must have a JSON content type.
-fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
+pub(crate) fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
     if body.is_end_stream() || body.size_hint().exact() == Some(0) {
         return Ok(());
     }
@@ -130,7 +83,7 @@ fn too_large() -> Problem {
 }
 
 /// Parses an object as `T`. An empty body counts as an empty object.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value: Value = if bytes.trim_ascii().is_empty() {
         Value::Object(Map::new())
     } else {
@@ -148,13 +101,4 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             None => Problem::invalid(&path, &format!("must have the right type: {message}")),
         }
     })
-}
-
-/// A hash of the request, which an idempotency key must repeat with.
-fn fingerprint(method: &str, path: &str, body: &[u8]) -> String {
-    let mut digest = Sha256::new();
-    for part in [method.as_bytes(), b"\n", path.as_bytes(), b"\n", body] {
-        digest.update(part);
-    }
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

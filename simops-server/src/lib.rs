@@ -18,6 +18,7 @@ mod openapi;
 mod path;
 mod problem;
 mod query;
+mod request;
 mod request_id;
 mod response;
 mod routes;

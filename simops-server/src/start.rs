@@ -9,9 +9,8 @@ use simops::control::Environment;
 use simops::jobs::Timers;
 use simops::llm::Router;
 use simops::notify::DeliveryTimer;
-use simops::ops::{EvaluateAlerts, Ops, OpsOptions, ReportWriter, WeeklyDigest};
-use simops::usage::keep_expiring;
-use simops::usage::open_counter;
+use simops::ops::{EvaluateAlerts, Ops, ReportWriter, WeeklyDigest};
+use simops::usage::{keep_expiring, open_counter};
 use simops::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -48,16 +47,7 @@ pub async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let redis_url = config.redis_url.as_deref();
     let counter = open_counter(store.clone(), redis_url, Arc::clone(&clock)).await?;
-    let options = OpsOptions {
-        environment: config.environment,
-        write_gate: config.write_gate,
-        registry: Arc::clone(&config.registry),
-        output_folder: config.output_folder.clone(),
-        alerts: config.alerts.clone(),
-        digest_gate: config.digest_gate,
-        digest_schedule: config.digest_schedule,
-    };
-    let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), options));
+    let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), config.ops.clone()));
     ops.system().mark_production().await?;
     let generated = generated_token(&mut config)?;
     let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
@@ -95,7 +85,7 @@ pub async fn start(
     };
     // Standard output may be closed.
     let _ = announce(&mut out, address, generated.as_deref());
-    info!(%address, environment = config.environment.as_str(), version = simops::VERSION, "serving");
+    info!(%address, environment = config.ops.environment.as_str(), version = simops::VERSION, "serving");
 
     let (shutdown_began, shutting_down) = tokio::sync::oneshot::channel();
     let served = serve(listener, app, async {
@@ -168,7 +158,7 @@ async fn bind(name: &str, addresses: &[SocketAddr]) -> Result<TcpListener> {
 
 /// Generates a token in development if none is configured, and returns its text.
 fn generated_token(config: &mut Config) -> Result<Option<String>> {
-    let wanted = config.environment == Environment::Development && config.access.enabled;
+    let wanted = config.ops.environment == Environment::Development && config.access.enabled;
     if !wanted || config.access.token.is_some() {
         return Ok(None);
     }

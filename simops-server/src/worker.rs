@@ -30,10 +30,10 @@ pub(crate) fn commons(
         Arc::new(Commons::new(config.world).with_router(router.clone()));
     let options = WorkerOptions {
         speed: config.speed,
-        environment: config.environment,
+        environment: config.ops.environment,
         ..WorkerOptions::named(host.name())
     };
-    let (registry, counter) = (Arc::clone(&config.registry), Arc::clone(counter));
+    let (registry, counter) = (Arc::clone(&config.ops.registry), Arc::clone(counter));
     let clock = Arc::clone(clock);
     move || {
         let (store, host, options) = (Arc::clone(&store), Arc::clone(&host), options.clone());

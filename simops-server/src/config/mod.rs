@@ -5,14 +5,12 @@ mod args;
 mod value;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use simops::alert::AlertOptions;
-use simops::control::{Environment, WriteGate};
-use simops::digest::{Requirements, Schedule};
+use simops::control::Environment;
 use simops::llm::LlmConfig;
 use simops::notify::Sinks;
+use simops::ops::OpsOptions;
 use simops::output::DEFAULT_FOLDER;
 use simops::settings::Registry;
 use simops::{Error, Result, Secret};
@@ -38,8 +36,9 @@ pub enum HostKind {
 /// The validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The environment of this deployment.
-    pub environment: Environment,
+    /// The options of the use cases, among them the environment and the runtime settings with this
+    /// deployment's defaults.
+    pub ops: OpsOptions,
     /// The database.
     pub database: Database,
     /// The Redis that counts calls; `None` counts in the database.
@@ -48,8 +47,6 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Access to the admin API.
     pub access: AccessOptions,
-    /// The write gate; unset, it follows the environment.
-    pub write_gate: Option<WriteGate>,
     /// The simulation that runs in this process.
     pub host: HostKind,
     /// How many times faster than real time it runs.
@@ -60,18 +57,8 @@ pub struct Config {
     pub models: LlmConfig,
     /// The ingest of visitors' events.
     pub ingest: IngestOptions,
-    /// KPI alert rules and notification options.
-    pub alerts: AlertOptions,
     /// Receivers of notifications.
     pub sinks: Sinks,
-    /// The runtime settings with this deployment's defaults.
-    pub registry: Arc<Registry>,
-    /// The folder that baselines and digests are written to.
-    pub output_folder: PathBuf,
-    /// The minimum evidence of a digest.
-    pub digest_gate: Requirements,
-    /// The schedule of the weekly digest.
-    pub digest_schedule: Schedule,
     /// The log filter.
     pub log: String,
     /// The log format.
@@ -96,7 +83,18 @@ impl Config {
         let world = CommonsOptions::default();
         let (alerts, sinks) = args.alerts.resolve(in_development, &lookup)?;
         Ok(Self {
-            environment,
+            ops: OpsOptions {
+                environment,
+                write_gate: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled).write_gate()?,
+                registry: Arc::new(Registry::builtin().with_defaults_from(&lookup)?),
+                output_folder: of("SIMOPS_OUTPUT_DIR", &args.simops_output_dir)
+                    .text()
+                    .unwrap_or(DEFAULT_FOLDER)
+                    .into(),
+                alerts,
+                digest_gate: args.digest_gate.requirements(),
+                digest_schedule: args.digest_schedule.schedule(),
+            },
             database: args.database.database()?,
             redis_url: of("REDIS_URL", &args.redis_url).text().map(str::to_owned),
             listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
@@ -112,7 +110,6 @@ impl Config {
                     .metrics_access(in_development)?,
                 metrics_token: token("METRICS_TOKEN", &lookup)?,
             },
-            write_gate: of("ADMIN_WRITE_ENABLED", &args.admin_write_enabled).write_gate()?,
             host: of("SIMOPS_HOST", &args.simops_host).word(&hosts, HostKind::Commons)?,
             speed: of("SIMOPS_WORLD_SPEED", &args.simops_world_speed)
                 .number(0.01..=10_000.0, 10.0)?,
@@ -131,15 +128,7 @@ impl Config {
                 origins: of("KPI_EVENT_CORS_ORIGINS", &args.kpi_event_cors_origins).origins()?,
                 write_key: token("KPI_EVENT_WRITE_KEY", &lookup)?,
             },
-            alerts,
             sinks,
-            registry: Arc::new(Registry::builtin().with_defaults_from(lookup)?),
-            output_folder: of("SIMOPS_OUTPUT_DIR", &args.simops_output_dir)
-                .text()
-                .unwrap_or(DEFAULT_FOLDER)
-                .into(),
-            digest_gate: args.digest_gate.requirements(),
-            digest_schedule: args.digest_schedule.schedule(),
             log: of("SIMOPS_LOG", &args.simops_log).text().unwrap_or("info").to_owned(),
             log_format: of("SIMOPS_LOG_FORMAT", &args.simops_log_format)
                 .word(&formats, LogFormat::Text)?,

@@ -1,18 +1,15 @@
 //! KPI alerts, and the messages that report them.
 
-use axum::extract::State;
 use simops::alert::Alert;
 use simops::ops::{
     AlertChanged, AlertsResponse, DeliveryResponse, MessagesResponse, ReasonBody, Replayed,
     SilenceAlert,
 };
 
-use crate::access::Actor;
-use crate::body::WriteRequest;
 use crate::path::PathParam;
 use crate::query::Query;
+use crate::request::{ReadOps, WriteRequest};
 use crate::response::{Json, JsonResult};
-use crate::state::App;
 
 /// Alerts, the most recently fired first.
 #[utoipa::path(get, path = "/api/admin/kpi/alerts", tag = "kpi",
@@ -21,49 +18,39 @@ use crate::state::App;
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = AlertsResponse)))]
-pub(crate) async fn list(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<AlertsResponse> {
-    Ok(Json(app.ops.alerts(query.text("cursor"), query.int("limit", 50)?).await?))
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<AlertsResponse> {
+    Ok(Json(ops.alerts(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
 /// One alert.
 #[utoipa::path(get, path = "/api/admin/kpi/alerts/{id}", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
     responses((status = OK, body = Alert)))]
-pub(crate) async fn one(
-    State(app): State<App>,
-    _: Actor,
-    PathParam(id): PathParam,
-) -> JsonResult<Alert> {
-    Ok(Json(app.ops.alert(&id).await?))
+pub(super) async fn one(ops: ReadOps, PathParam(id): PathParam) -> JsonResult<Alert> {
+    Ok(Json(ops.alert(&id).await?))
 }
 
 /// Acknowledges an alert: it is not sent again unless its severity rises.
 #[utoipa::path(post, path = "/api/admin/kpi/alerts/{id}/acknowledge", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
     request_body = ReasonBody, responses((status = OK, body = AlertChanged)))]
-pub(crate) async fn acknowledge(
-    State(app): State<App>,
+pub(super) async fn acknowledge(
     PathParam(id): PathParam,
     write: WriteRequest<ReasonBody>,
 ) -> JsonResult<AlertChanged> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.writer(&write.caller).await?.acknowledge_alert(&id, reason).await?))
+    Ok(Json(write.writer().await?.acknowledge_alert(&id, reason).await?))
 }
 
 /// Silences an alert until a time; without one, ends the silence.
 #[utoipa::path(post, path = "/api/admin/kpi/alerts/{id}/silence", tag = "kpi",
     params(("id" = String, Path, description = "The alert.")),
     request_body = SilenceAlert, responses((status = OK, body = AlertChanged)))]
-pub(crate) async fn silence(
-    State(app): State<App>,
+pub(super) async fn silence(
     PathParam(id): PathParam,
     write: WriteRequest<SilenceAlert>,
 ) -> JsonResult<AlertChanged> {
-    Ok(Json(app.ops.writer(&write.caller).await?.silence_alert(&id, &write.body).await?))
+    Ok(Json(write.writer().await?.silence_alert(&id, &write.body).await?))
 }
 
 /// Messages with the state of their deliveries, newest first.
@@ -73,35 +60,29 @@ pub(crate) async fn silence(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = MessagesResponse)))]
-pub(crate) async fn messages(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<MessagesResponse> {
-    Ok(Json(app.ops.messages(query.text("cursor"), query.int("limit", 50)?).await?))
+pub(super) async fn messages(ops: ReadOps, query: Query) -> JsonResult<MessagesResponse> {
+    Ok(Json(ops.messages(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
 /// One delivery with its attempts.
 #[utoipa::path(get, path = "/api/admin/kpi/deliveries/{id}", tag = "kpi",
     params(("id" = String, Path, description = "The delivery.")),
     responses((status = OK, body = DeliveryResponse)))]
-pub(crate) async fn delivery(
-    State(app): State<App>,
-    _: Actor,
+pub(super) async fn delivery(
+    ops: ReadOps,
     PathParam(id): PathParam,
 ) -> JsonResult<DeliveryResponse> {
-    Ok(Json(app.ops.delivery(&id).await?))
+    Ok(Json(ops.delivery(&id).await?))
 }
 
 /// Delivers a message again under the same id, whatever the state of the delivery.
 #[utoipa::path(post, path = "/api/admin/kpi/deliveries/{id}/replay", tag = "kpi",
     params(("id" = String, Path, description = "The delivery.")),
     request_body = ReasonBody, responses((status = OK, body = Replayed)))]
-pub(crate) async fn replay(
-    State(app): State<App>,
+pub(super) async fn replay(
     PathParam(id): PathParam,
     write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Replayed> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.writer(&write.caller).await?.replay_delivery(&id, reason).await?))
+    Ok(Json(write.writer().await?.replay_delivery(&id, reason).await?))
 }

@@ -1,16 +1,14 @@
 //! The audit trail.
 
-use axum::extract::State;
 use serde::Serialize;
 use simops::ErrorKind;
 use simops::control::AuditHead;
 use simops::ops::AuditResponse;
 
-use crate::access::Actor;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::request::ReadOps;
 use crate::response::{Json, JsonResult};
-use crate::state::App;
 
 /// The result of a verification.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -32,13 +30,9 @@ pub(crate) struct AuditVerification {
         ("offset" = Option<i64>, Query, description = "Rows to skip, from the newest."),
     ),
     responses((status = OK, body = AuditResponse)))]
-pub(crate) async fn audit(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<AuditResponse> {
+pub(super) async fn audit(ops: ReadOps, query: Query) -> JsonResult<AuditResponse> {
     let (limit, offset) = (query.int("limit", 50)?, query.int("offset", 0)?);
-    Ok(Json(app.ops.audit(limit, offset).await?))
+    Ok(Json(ops.audit(limit, offset).await?))
 }
 
 /// Recomputes the hashes of the whole trail and compares them with a head kept elsewhere.
@@ -48,11 +42,7 @@ pub(crate) async fn audit(
         ("head_hash" = Option<String>, Query, description = "Its hash."),
     ),
     responses((status = OK, body = AuditVerification)))]
-pub(crate) async fn verify(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<AuditVerification> {
+pub(super) async fn verify(ops: ReadOps, query: Query) -> JsonResult<AuditVerification> {
     let remembered = match (query.int("head_id", 0)?, query.text("head_hash")) {
         (0, None) => None,
         (id, Some(hash)) if id > 0 => Some(AuditHead { id, hash: hash.to_owned() }),
@@ -62,7 +52,7 @@ pub(crate) async fn verify(
         }
         _ => return Err(Problem::invalid("head_id", "must be at least 1")),
     };
-    match app.ops.verify_audit(remembered).await {
+    match ops.verify_audit(remembered).await {
         Ok(verified) => Ok(Json(AuditVerification {
             ok: verified.ok,
             rows: Some(verified.rows),

@@ -9,19 +9,19 @@ use crate::assets::redirect;
 use crate::problem::Problem;
 use crate::state::App;
 
-pub(crate) async fn root() -> Response {
+pub(super) async fn root() -> Response {
     redirect("ops")
 }
 
-pub(crate) async fn slash() -> Response {
+pub(super) async fn slash() -> Response {
     redirect("../ops")
 }
 
-pub(crate) async fn page(State(app): State<App>, headers: HeaderMap) -> Response {
+pub(super) async fn page(State(app): State<App>, headers: HeaderMap) -> Response {
     app.assets.page(&headers)
 }
 
-pub(crate) async fn asset(
+pub(super) async fn asset(
     State(app): State<App>,
     headers: HeaderMap,
     path: Result<RawPathParams, RawPathParamsRejection>,

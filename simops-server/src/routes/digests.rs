@@ -1,27 +1,21 @@
 //! Digests, and the evidence behind their claims.
 
-use axum::extract::State;
 use simops::digest::{Digest, DigestStatus, Evidence};
 use simops::ops::{
     ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse, ReasonBody,
 };
 
-use crate::access::Actor;
-use crate::body::WriteRequest;
 use crate::path::PathParam;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::request::{ReadOps, WriteRequest};
 use crate::response::{Json, JsonResult};
-use crate::state::App;
 
 /// Drafts the digest of a period, unless evidence is insufficient or the anchor date has a draft.
 #[utoipa::path(post, path = "/api/admin/digest", tag = "reports",
     request_body = DigestOptions, responses((status = OK, body = DigestResponse)))]
-pub(crate) async fn draft(
-    State(app): State<App>,
-    write: WriteRequest<DigestOptions>,
-) -> JsonResult<DigestResponse> {
-    Ok(Json(app.ops.writer(&write.caller).await?.create_digest(&write.body).await?))
+pub(super) async fn draft(write: WriteRequest<DigestOptions>) -> JsonResult<DigestResponse> {
+    Ok(Json(write.writer().await?.create_digest(&write.body).await?))
 }
 
 /// The evidence of a period: every figure that its digest claims.
@@ -31,13 +25,9 @@ pub(crate) async fn draft(
         ("lookback_days" = Option<i64>, Query, description = "1 to 90; 7 by default."),
     ),
     responses((status = OK, body = Evidence)))]
-pub(crate) async fn evidence(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<Evidence> {
+pub(super) async fn evidence(ops: ReadOps, query: Query) -> JsonResult<Evidence> {
     let days = query.int("lookback_days", 7)?;
-    Ok(Json(app.ops.evidence_of(query.text("anchor_date"), days).await?))
+    Ok(Json(ops.evidence_of(query.text("anchor_date"), days).await?))
 }
 
 /// Activity on a range of UTC days, of one run or all.
@@ -48,13 +38,9 @@ pub(crate) async fn evidence(
         ("run_id" = Option<String>, Query, description = "Only of this run."),
     ),
     responses((status = OK, body = ActivityResponse)))]
-pub(crate) async fn activity(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<ActivityResponse> {
+pub(super) async fn activity(ops: ReadOps, query: Query) -> JsonResult<ActivityResponse> {
     let (first, last) = days(&query)?;
-    Ok(Json(app.ops.activity(first, last, query.text("run_id")).await?))
+    Ok(Json(ops.activity(first, last, query.text("run_id")).await?))
 }
 
 /// Model calls on a range of UTC days, of one run or all.
@@ -65,13 +51,9 @@ pub(crate) async fn activity(
         ("run_id" = Option<String>, Query, description = "Only of this run."),
     ),
     responses((status = OK, body = CallsResponse)))]
-pub(crate) async fn calls(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<CallsResponse> {
+pub(super) async fn calls(ops: ReadOps, query: Query) -> JsonResult<CallsResponse> {
     let (first, last) = days(&query)?;
-    Ok(Json(app.ops.calls_summary(first, last, query.text("run_id")).await?))
+    Ok(Json(ops.calls_summary(first, last, query.text("run_id")).await?))
 }
 
 /// The digests, newest first.
@@ -82,59 +64,48 @@ pub(crate) async fn calls(
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = DigestsResponse)))]
-pub(crate) async fn list(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<DigestsResponse> {
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<DigestsResponse> {
     let limit = query.int("limit", 50)?;
-    Ok(Json(app.ops.digests(query.text("status"), limit, query.text("cursor")).await?))
+    Ok(Json(ops.digests(query.text("status"), limit, query.text("cursor")).await?))
 }
 
 /// One digest.
 #[utoipa::path(get, path = "/api/admin/digests/{slug}", tag = "reports",
     params(("slug" = String, Path, description = "The digest's slug.")),
     responses((status = OK, body = Digest)))]
-pub(crate) async fn one(
-    State(app): State<App>,
-    _: Actor,
-    PathParam(slug): PathParam,
-) -> JsonResult<Digest> {
-    Ok(Json(app.ops.digest_named(&slug).await?))
+pub(super) async fn one(ops: ReadOps, PathParam(slug): PathParam) -> JsonResult<Digest> {
+    Ok(Json(ops.digest_named(&slug).await?))
 }
 
 /// Publishes a digest.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/publish", tag = "reports",
     params(("slug" = String, Path, description = "The digest's slug.")),
     request_body = ReasonBody, responses((status = OK, body = Digest)))]
-pub(crate) async fn publish(
-    State(app): State<App>,
+pub(super) async fn publish(
     PathParam(slug): PathParam,
     write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Digest> {
-    change(&app, &slug, &write, DigestStatus::Published).await
+    change(&slug, &write, DigestStatus::Published).await
 }
 
 /// Discards a digest permanently.
 #[utoipa::path(post, path = "/api/admin/digests/{slug}/discard", tag = "reports",
     params(("slug" = String, Path, description = "The digest's slug.")),
     request_body = ReasonBody, responses((status = OK, body = Digest)))]
-pub(crate) async fn discard(
-    State(app): State<App>,
+pub(super) async fn discard(
     PathParam(slug): PathParam,
     write: WriteRequest<ReasonBody>,
 ) -> JsonResult<Digest> {
-    change(&app, &slug, &write, DigestStatus::Discarded).await
+    change(&slug, &write, DigestStatus::Discarded).await
 }
 
 async fn change(
-    app: &App,
     slug: &str,
     write: &WriteRequest<ReasonBody>,
     to: DigestStatus,
 ) -> JsonResult<Digest> {
     let reason = write.body.reason.as_deref();
-    Ok(Json(app.ops.writer(&write.caller).await?.set_digest_status(slug, to, reason).await?))
+    Ok(Json(write.writer().await?.set_digest_status(slug, to, reason).await?))
 }
 
 fn days(query: &Query) -> Result<(&str, &str), Problem> {

@@ -1,15 +1,13 @@
 //! The event log.
 
-use axum::extract::State;
 use simops::event::Event;
 use simops::ops::{EventsQuery, EventsResponse};
 
-use crate::access::Actor;
 use crate::path::PathParam;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::request::ReadOps;
 use crate::response::{Json, JsonResult};
-use crate::state::App;
 
 /// The event log, newest first.
 #[utoipa::path(get, path = "/api/admin/events", tag = "records",
@@ -22,11 +20,7 @@ use crate::state::App;
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
     responses((status = OK, body = EventsResponse)))]
-pub(crate) async fn list(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<EventsResponse> {
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<EventsResponse> {
     let text = |name| query.text(name).map(str::to_owned);
     let wanted = EventsQuery {
         run_id: text("run_id"),
@@ -36,18 +30,14 @@ pub(crate) async fn list(
         cursor: text("cursor"),
         limit: query.int("limit", 50)?,
     };
-    Ok(Json(app.ops.events(&wanted).await?))
+    Ok(Json(ops.events(&wanted).await?))
 }
 
 /// One event.
 #[utoipa::path(get, path = "/api/admin/events/{id}", tag = "records",
     params(("id" = i64, Path, description = "The event's id.")),
     responses((status = OK, body = Event)))]
-pub(crate) async fn one(
-    State(app): State<App>,
-    _: Actor,
-    PathParam(id): PathParam,
-) -> JsonResult<Event> {
+pub(super) async fn one(ops: ReadOps, PathParam(id): PathParam) -> JsonResult<Event> {
     let id = id.parse().map_err(|_| Problem::no_such_path())?;
-    Ok(Json(app.ops.event(id).await?))
+    Ok(Json(ops.event(id).await?))
 }

@@ -21,17 +21,17 @@ const RUN_STATES: [&str; 7] =
     ["idle", "starting", "running", "pausing", "paused", "stopping", "stopped"];
 
 /// Responds while the process runs.
-pub(crate) async fn healthz() -> Json<Value> {
+pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
 /// Responds with success while the store is available.
-pub(crate) async fn readyz(State(app): State<App>) -> JsonResult<Value> {
+pub(super) async fn readyz(State(app): State<App>) -> JsonResult<Value> {
     app.ready.get(|| 0, async || Ok(app.ops.ready().await?)).await?;
     Ok(Json(json!({ "ok": true })))
 }
 
-pub(crate) async fn openapi(State(app): State<App>) -> Response {
+pub(super) async fn openapi(State(app): State<App>) -> Response {
     response::json(app.openapi.clone())
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn guarded_metrics(
 }
 
 /// Metrics. While the store is unavailable, those read from it are left out.
-pub(crate) async fn metrics(State(app): State<App>) -> Response {
+pub(super) async fn metrics(State(app): State<App>) -> Response {
     let mut text = Exposition::default();
     let status = app.snapshots.now(&app.ops).await;
     text.gauge("simops_store_up", "Whether the store is available.", u8::from(status.is_ok()));

@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use simops::kpi;
 use simops::ops::{KpiRecorded, KpiRollups};
 
-use crate::access::{Actor, Client};
+use crate::access::Client;
 use crate::body;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::request::ReadOps;
 use crate::response::{Json, JsonResult};
 use crate::state::App;
 
@@ -22,16 +23,12 @@ const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 #[utoipa::path(get, path = "/api/admin/kpi/rollups", tag = "kpi",
     params(("days" = Option<i64>, Query, description = "1 to 90; 14 by default.")),
     responses((status = OK, body = KpiRollups)))]
-pub(crate) async fn rollups(
-    State(app): State<App>,
-    _: Actor,
-    query: Query,
-) -> JsonResult<KpiRollups> {
-    Ok(Json(app.ops.kpi_rollups(query.int("days", 14)?).await?))
+pub(super) async fn rollups(ops: ReadOps, query: Query) -> JsonResult<KpiRollups> {
+    Ok(Json(ops.kpi_rollups(query.int("days", 14)?).await?))
 }
 
 /// Records events of visitors. Public, so [`crate::ingest`] bounds its load.
-pub(crate) async fn record(State(app): State<App>, request: Request) -> Response {
+pub(super) async fn record(State(app): State<App>, request: Request) -> Response {
     let mut cors = HeaderMap::new();
     app.ingest.allow_origin(request.headers(), &mut cors);
     let mut response = match read_and_record(&app, request).await {
@@ -81,7 +78,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Answers the CORS preflight of a page of another origin.
-pub(crate) async fn preflight(State(app): State<App>, headers: HeaderMap) -> Response {
+pub(super) async fn preflight(State(app): State<App>, headers: HeaderMap) -> Response {
     let mut cors = HeaderMap::new();
     app.ingest.allow_origin(&headers, &mut cors);
     if cors.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {

@@ -2,7 +2,6 @@
 
 mod alerts;
 mod audit;
-mod baseline;
 mod config;
 mod console;
 mod control;
@@ -13,8 +12,6 @@ mod kpi;
 mod reports;
 mod runs;
 mod status;
-mod stream;
-mod usage;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -52,8 +49,8 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(runs::one))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
-        .routes(routes!(usage::series))
-        .routes(routes!(baseline::take))
+        .routes(routes!(runs::series))
+        .routes(routes!(reports::take))
         .routes(routes!(kpi::rollups))
         .routes(routes!(reports::report))
         .routes(routes!(reports::compare))
@@ -72,7 +69,7 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(alerts::messages))
         .routes(routes!(alerts::delivery))
         .routes(routes!(alerts::replay))
-        .routes(routes!(stream::stream))
+        .routes(routes!(status::stream))
 }
 
 /// Where visitors' events are posted.

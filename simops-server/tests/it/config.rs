@@ -102,7 +102,7 @@ fn a_wrong_value_is_named_with_what_is_allowed() {
 fn settings_in_the_environment_replace_defaults_but_no_run_begins_there() {
     let of = |name, value| resolved(&[], &[(name, value)]);
     let config = of("LLM_ACTION_MAX_TOKENS", "512").unwrap();
-    assert_eq!(config.registry.get("LLM_ACTION_MAX_TOKENS").unwrap().default, 512);
+    assert_eq!(config.ops.registry.get("LLM_ACTION_MAX_TOKENS").unwrap().default, 512);
     let error = of("LLM_ACTION_MAX_TOKENS", "5").unwrap_err();
     assert!(error.contains("LLM_ACTION_MAX_TOKENS") && error.contains("between 64 and 2048"));
     assert!(of("SIMULATION_ACTIVE", "true").unwrap_err().contains("SIMULATION_ACTIVE"));
@@ -122,7 +122,9 @@ fn settings_in_the_environment_replace_defaults_but_no_run_begins_there() {
 #[test]
 fn production_is_closed_unless_opened_and_empty_is_unset() {
     let gate = |config: &Config| {
-        WritePolicy { environment: config.environment, gate: config.write_gate }.on(false).gate()
+        WritePolicy { environment: config.ops.environment, gate: config.ops.write_gate }
+            .on(false)
+            .gate()
     };
     let config = resolved(&["--environment=production"], &[]).unwrap();
     assert!(gate(&config) == WriteGate::Closed && config.access.token.is_none());
