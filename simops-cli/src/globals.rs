@@ -44,13 +44,8 @@ pub(crate) struct Globals {
 
     /// The environment: development or production. A database that a server or worker in production
     /// has opened is marked as production, whatever this says
-    #[arg(
-        long,
-        env = "ENVIRONMENT",
-        value_name = "ENVIRONMENT",
-        default_value = "development",
-        value_parser = environment
-    )]
+    #[arg(long, env = "ENVIRONMENT", value_name = "ENVIRONMENT", default_value = "development")]
+    #[arg(value_parser = environment)]
     pub(crate) environment: Environment,
 
     /// The write gate: true, false or stop-only [default: true in development, false in production]
@@ -63,35 +58,18 @@ pub(crate) struct Globals {
     pub(crate) output: Option<Format>,
 
     /// The folder that baselines and digests are written to
-    #[arg(
-        long,
-        visible_alias = "output-dir",
-        env = "SIMOPS_OUTPUT_DIR",
-        value_name = "FOLDER",
-        default_value = "output"
-    )]
+    #[arg(long, visible_alias = "output-dir", env = "SIMOPS_OUTPUT_DIR", value_name = "FOLDER")]
+    #[arg(default_value = "output")]
     pub(crate) simops_output_dir: PathBuf,
 
     /// What is logged to stderr: error, info, TARGET=LEVEL,… [default: info for a worker, else error]
-    #[arg(
-        long,
-        visible_alias = "log",
-        env = "SIMOPS_LOG",
-        value_name = "FILTER",
-        help_heading = "Logs"
-    )]
+    #[arg(long, visible_alias = "log", env = "SIMOPS_LOG", value_name = "FILTER")]
+    #[arg(help_heading = "Logs")]
     pub(crate) simops_log: Option<Targets>,
 
     /// The form of log lines: text or json
-    #[arg(
-        long,
-        visible_alias = "log-format",
-        env = "SIMOPS_LOG_FORMAT",
-        value_name = "FORMAT",
-        help_heading = "Logs",
-        default_value = "text",
-        ignore_case = true
-    )]
+    #[arg(long, visible_alias = "log-format", env = "SIMOPS_LOG_FORMAT", value_name = "FORMAT")]
+    #[arg(help_heading = "Logs", default_value = "text", ignore_case = true)]
     pub(crate) simops_log_format: LogFormat,
 
     #[arg(skip)]

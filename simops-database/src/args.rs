@@ -13,30 +13,24 @@ use crate::database::Database;
 pub struct DatabaseArgs {
     /// The database: sqlite://PATH (default sqlite://simops.db), sqlite::memory:, or
     /// postgres://USER:PASSWORD@HOST:PORT/NAME
-    #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
 
     /// The URL past a pooler of Postgres, for migrations and notifications; DATABASE_URL is then assumed
     /// to be the pooler's
-    #[arg(
-        long,
-        global = true,
-        env = "DATABASE_DIRECT_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "DATABASE_DIRECT_URL", value_name = "URL", hide_env_values = true)]
     database_direct_url: Option<String>,
 
     /// Maximum connections to Postgres, 1 to 1000, default 10, plus one that listens
-    #[arg(long, global = true, env = "DATABASE_MAX_CONNECTIONS", value_name = "NUMBER")]
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", value_name = "NUMBER")]
     database_max_connections: Option<String>,
 
     /// Seconds that a call waits for a free connection to Postgres, default 3
-    #[arg(long, global = true, env = "DATABASE_ACQUIRE_TIMEOUT_SECONDS", value_name = "SECONDS")]
+    #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_SECONDS", value_name = "SECONDS")]
     database_acquire_timeout_seconds: Option<String>,
 
     /// Seconds that a call waits for a response of Postgres, default 10
-    #[arg(long, global = true, env = "DATABASE_ANSWER_TIMEOUT_SECONDS", value_name = "SECONDS")]
+    #[arg(long, env = "DATABASE_ANSWER_TIMEOUT_SECONDS", value_name = "SECONDS")]
     database_answer_timeout_seconds: Option<String>,
 }
 

@@ -24,9 +24,7 @@ pub(crate) fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem
     if body.is_end_stream() || body.size_hint().exact() == Some(0) {
         return Ok(());
     }
-    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = text.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
+    let essence = content_type(headers).unwrap_or_default();
     let is_json = essence == "application/json"
         || essence.strip_prefix("application/").is_some_and(|rest| rest.ends_with("+json"));
     if is_json {
@@ -34,6 +32,12 @@ pub(crate) fn check_type(headers: &HeaderMap, body: &Body) -> Result<(), Problem
     }
     let detail = "The body must be JSON, with Content-Type: application/json";
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+/// The content type without its parameters, in lower case.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next()?.trim().to_ascii_lowercase())
 }
 
 /// The whole body.

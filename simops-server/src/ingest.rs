@@ -43,9 +43,7 @@ impl Default for IngestOptions {
 /// Admits requests with visitors' events.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    enabled: bool,
-    origins: Vec<String>,
-    write_key: Option<Token>,
+    options: IngestOptions,
     limiter: RateLimiter,
     reading: Semaphore,
     recording: Semaphore,
@@ -54,10 +52,8 @@ pub(crate) struct Ingest {
 impl Ingest {
     pub(crate) fn new(options: IngestOptions) -> Self {
         Self {
-            enabled: options.enabled,
-            origins: options.origins,
-            write_key: options.write_key,
             limiter: RateLimiter::per_minute(options.per_minute),
+            options,
             reading: Semaphore::new(MAX_READING),
             recording: Semaphore::new(MAX_RECORDING),
         }
@@ -72,7 +68,7 @@ impl Ingest {
         client: IpAddr,
         now: Instant,
     ) -> Result<SemaphorePermit<'_>, Problem> {
-        if !self.enabled {
+        if !self.options.enabled {
             let detail = "KPI event ingest is disabled in this environment";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
@@ -105,7 +101,7 @@ impl Ingest {
             let detail = "Pages of this origin may not send events; see KPI_EVENT_CORS_ORIGINS";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
-        let Some(key) = &self.write_key else { return Ok(()) };
+        let Some(key) = &self.options.write_key else { return Ok(()) };
         if presented_key(headers, uri).is_some_and(|presented| key.is(presented.as_bytes())) {
             return Ok(());
         }
@@ -115,7 +111,7 @@ impl Ingest {
     /// Adds the CORS headers that let a page of a listed origin read the response. Beacons are
     /// credentialed requests, so their preflight must allow that.
     pub(crate) fn allow_origin(&self, request: &HeaderMap, response: &mut HeaderMap) {
-        if self.origins.is_empty() {
+        if self.options.origins.is_empty() {
             return;
         }
         response.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -129,7 +125,7 @@ impl Ingest {
 
     fn lists(&self, origin: &HeaderValue) -> bool {
         let same = |known: &String| origin.as_bytes().eq_ignore_ascii_case(known.as_bytes());
-        self.origins.iter().any(|known| known == "*" || same(known))
+        self.options.origins.iter().any(|known| known == "*" || same(known))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Logs on stderr, as text or JSON.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, stderr};
 
 use simops::{Error, Result};
 use tracing_subscriber::filter::Targets;
@@ -28,15 +28,10 @@ pub fn init(filter: &str, format: LogFormat) -> Result<()> {
         Error::invalid("SIMOPS_LOG", format!("{filter:?} is not allowed; {allowed}"))
     })?;
     let registry = tracing_subscriber::registry().with(targets);
+    let layer = layer().with_writer(stderr);
     let initialised = match format {
-        LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal();
-            registry.with(layer().with_writer(std::io::stderr).with_ansi(colours)).try_init()
-        }
-        LogFormat::Json => {
-            let json = layer().json().flatten_event(true).with_writer(std::io::stderr);
-            registry.with(json).try_init()
-        }
+        LogFormat::Text => registry.with(layer.with_ansi(stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     initialised
         .map_err(|error| Error::internal("a logger is installed already").with_source(error))?;

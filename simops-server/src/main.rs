@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Parser;
 use simops_server::config::{Args, Config};
-use simops_server::{Signals, logs, start};
+use simops_server::{logs, shutdown, start};
 
 fn main() -> ExitCode {
     match run() {
@@ -27,17 +27,8 @@ fn run() -> anyhow::Result<()> {
     logs::init(&config.log, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(async {
-        let mut signals = Signals::new().context("cannot listen for signals")?;
-        start(config, std::io::stdout(), async move {
-            signals.next().await;
-            // A second signal ends the process at once.
-            tokio::spawn(async move {
-                signals.next().await;
-                std::process::exit(130);
-            });
-        })
-        .await?;
-        Ok(())
+        let shutdown = shutdown().context("cannot listen for signals")?;
+        Ok(start(config, std::io::stdout(), shutdown).await?)
     })
 }
 

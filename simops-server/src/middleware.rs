@@ -99,8 +99,7 @@ async fn run(next: Next, request: Request) -> Response {
         }
         Err(_) => {
             let detail = "No answer within 30 seconds; whether it took effect shows in the status";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-            problem.retry_after(Duration::from_secs(5)).into_response()
+            Problem::unavailable(detail).into_response()
         }
     }
 }

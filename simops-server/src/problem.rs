@@ -60,6 +60,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "There is nothing at this path")
     }
 
+    /// 503, to be retried in 5 s.
+    pub(crate) fn unavailable(detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(Duration::from_secs(5))
+    }
+
     /// 500; `cause` goes to the log.
     pub(crate) fn internal(cause: String) -> Self {
         let detail = "Something went wrong inside simops; the log says what, \
@@ -98,14 +103,7 @@ impl From<simops::Error> for Problem {
 }
 
 fn with_causes(error: &simops::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl IntoResponse for Problem {

@@ -1,15 +1,29 @@
-//! Query parameters. Unknown ones are ignored.
+//! The parameters of paths and queries.
 
 use std::collections::BTreeMap;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use simops::clock::truncate_to_micros;
 
 use crate::problem::Problem;
 
-/// The parameters of a request.
+/// The one parameter of a path, percent-decoded. One that is not UTF-8 names nothing: 404.
+pub(crate) struct PathParam(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathParam {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Problem::no_such_path())?;
+        let value = params.iter().next().map(|(_, value)| Self(value.to_owned()));
+        value.ok_or_else(Problem::no_such_path)
+    }
+}
+
+/// The parameters of a query. Unknown ones are ignored.
 pub(crate) struct Query(BTreeMap<String, String>);
 
 impl Query {

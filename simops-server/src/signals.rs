@@ -2,30 +2,26 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that end the server.
-#[derive(Debug)]
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+/// A future that completes at the first signal; the second one ends the process at once. Signals are
+/// caught from this call on.
+///
+/// # Errors
+/// The operating system's error if a handler cannot be installed.
+pub fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        next(&mut interrupt, &mut terminate).await;
+        tokio::spawn(async move {
+            next(&mut interrupt, &mut terminate).await;
+            std::process::exit(130);
+        });
+    })
 }
 
-impl Signals {
-    /// Replaces the default action of the signals.
-    ///
-    /// # Errors
-    /// The operating system's error if a handler cannot be installed.
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for the next signal.
-    pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+async fn next(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -72,15 +72,12 @@ pub async fn start(
         .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
         .with(Arc::new(ReportWriter::new(ops)));
     let timers = spawn_timers(timers, stop.subscribe());
-    let router = match config.host {
-        HostKind::None => None,
-        HostKind::Commons => config.models.router(Arc::clone(&counter), Arc::clone(&clock))?,
-    };
-    let worker = match config.host {
-        HostKind::None => None,
+    let (router, worker) = match config.host {
+        HostKind::None => (None, None),
         HostKind::Commons => {
+            let router = config.models.router(Arc::clone(&counter), Arc::clone(&clock))?;
             let made = worker::commons(&config, store, &counter, &clock, router.clone());
-            Some(worker::spawn(made, stopping))
+            (router, Some(worker::spawn(made, stopping)))
         }
     };
     // Standard output may be closed.

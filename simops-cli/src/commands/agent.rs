@@ -14,7 +14,6 @@ use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::target::Direct;
 
-/// `agent …`.
 #[derive(Subcommand)]
 pub(crate) enum AgentCommand {
     /// Take one turn of one agent in the current run
@@ -37,7 +36,6 @@ With a model provider the agent asks it. Such a call is paid for and recorded in
     },
 }
 
-/// Runs `agent …`.
 pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), Failure> {
     let AgentCommand::Once { agent_id, dry_run, models } = command;
     let on = globals.database_only("the turn is taken in this process, on the database")?;

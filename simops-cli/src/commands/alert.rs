@@ -13,7 +13,6 @@ const COLUMNS: &[&str] =
     &["id", "metric", "state", "severity", "item.message", "fired_at", "silenced_until"];
 const MESSAGE_COLUMNS: &[&str] = &["id", "created_at", "kind", "text"];
 
-/// `alert …`.
 #[derive(Subcommand)]
 pub(crate) enum AlertCommand {
     /// List the alerts, last fired first
@@ -78,7 +77,6 @@ The server that delivers messages sends it.")]
     },
 }
 
-/// Runs `alert …`.
 pub(crate) async fn run(globals: &Globals, command: AlertCommand) -> Result<(), Failure> {
     let output = match command {
         AlertCommand::List(page) => {

@@ -13,7 +13,6 @@ use crate::print::{self, Output};
 use crate::progress::Bar;
 use crate::target::{Target, post};
 
-/// `baseline …`.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -77,7 +76,6 @@ Examples:
     },
 }
 
-/// Runs `baseline …`.
 pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Failure> {
     let folder = &globals.simops_output_dir;
     match args.command {

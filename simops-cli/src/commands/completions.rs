@@ -6,7 +6,6 @@ use clap_complete::Shell;
 use crate::exit::Failure;
 use crate::print;
 
-/// `completions`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -11,7 +11,6 @@ use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::target::{Target, get, post};
 
-/// `config …`.
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Show one setting's value, or all with their defaults and what they allow
@@ -37,7 +36,6 @@ Examples:
     },
 }
 
-/// Runs `config …`.
 pub(crate) async fn run(globals: &Globals, command: ConfigCommand) -> Result<(), Failure> {
     let writes = matches!(command, ConfigCommand::Set { .. });
     let target = Target::of(globals, writes).await?;

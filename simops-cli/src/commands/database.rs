@@ -12,7 +12,6 @@ use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::target::Direct;
 
-/// `database …`.
 #[derive(Subcommand)]
 pub(crate) enum DatabaseCommand {
     /// Remove the production mark: from then on each process follows its own environment
@@ -33,7 +32,6 @@ of a server or worker in production marks the database again.")]
     },
 }
 
-/// Runs `database …`.
 pub(crate) async fn run(globals: &Globals, command: DatabaseCommand) -> Result<(), Failure> {
     let DatabaseCommand::UnmarkProduction { yes, why } = command;
     let on = globals.database_only("the admin API has no endpoint that removes the mark")?;

@@ -13,7 +13,6 @@ use crate::target::{Target, get, post, read, write};
 
 const COLUMNS: &[&str] = &["slug", "status", "anchor_date", "title", "created_at"];
 
-/// `digest …`.
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -94,7 +93,6 @@ struct MoveArgs {
     why: ReasonBody,
 }
 
-/// Runs `digest …`.
 pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failure> {
     match args.command {
         None => {

@@ -12,7 +12,6 @@ use crate::target::{get, read};
 
 const COLUMNS: &[&str] = &["id", "created_at", "run_id", "agent_id", "event_type", "description"];
 
-/// `events …`.
 #[derive(Subcommand)]
 pub(crate) enum EventsCommand {
     /// List events, newest first
@@ -39,7 +38,6 @@ Examples:
     },
 }
 
-/// Runs `events …`.
 pub(crate) async fn run(globals: &Globals, command: EventsCommand) -> Result<(), Failure> {
     let EventsCommand::List { run_id, event_type, after, until, page } = command;
     let route = get("events")

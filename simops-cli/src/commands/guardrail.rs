@@ -23,7 +23,6 @@ const COLUMNS: &[&str] = &[
     "cost_usd_before",
 ];
 
-/// `guardrail …`.
 #[derive(Subcommand)]
 pub(crate) enum GuardrailCommand {
     /// Replay the ledger of past runs: which thresholds would have stopped them, and when
@@ -50,16 +49,15 @@ pool (not_recorded), no pauses and no refused calls.")]
     },
 }
 
-/// Runs `guardrail …`.
 pub(crate) async fn run(globals: &Globals, command: GuardrailCommand) -> Result<(), Failure> {
     let GuardrailCommand::Backtest { since, run_id, settings } = command;
     let on = globals.database_only("the admin API has no endpoint that replays the ledger")?;
     let direct = Direct::open_to_read(on).await?;
     let settings = updates(settings, &json!(direct.ops.config().await?))?;
     let query = BacktestQuery { since, run_id, settings };
-    let tested = Output::record(direct.ops.backtest(&query).await?);
-    let rows = trials(tested.value());
-    print::show(&tested.with_rows(rows, COLUMNS), globals.output)
+    let tested = json!(direct.ops.backtest(&query).await?);
+    let rows = trials(&tested);
+    print::show(&Output::record(tested).with_rows(rows, COLUMNS), globals.output)
 }
 
 /// A row per run and condition.

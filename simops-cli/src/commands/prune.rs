@@ -12,7 +12,6 @@ use crate::print::{self, Output};
 use crate::progress::{Bar, while_at};
 use crate::target::Direct;
 
-/// `prune`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +44,6 @@ fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
     })
 }
 
-/// Runs `prune`.
 pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failure> {
     let on = globals.database_only("the admin API has no endpoint that deletes rows")?;
     let direct = Direct::open(on).await?;

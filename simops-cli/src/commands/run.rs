@@ -16,7 +16,6 @@ use crate::target::{Route, Target, get, post, read, write};
 const COLUMNS: &[&str] =
     &["run_id", "mode", "condition_name", "started_at", "ended_at", "ended_by", "end_reason"];
 
-/// `run …`.
 #[derive(Subcommand)]
 pub(crate) enum RunCommand {
     /// Show the run, the state that hosts have confirmed, hosts, budget and guardrails
@@ -126,7 +125,6 @@ Examples:
     },
 }
 
-/// Runs `run …`.
 pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Failure> {
     let output = match command {
         RunCommand::Status => Output::record(status(globals).await?),

@@ -25,7 +25,6 @@ const COLUMNS: &[&str] = &[
     "error_type",
 ];
 
-/// `usage …`.
 #[derive(Subcommand)]
 pub(crate) enum UsageCommand {
     /// List the model calls and what each cost, oldest first
@@ -60,7 +59,6 @@ The ledger itself is never changed.")]
     Rebuild,
 }
 
-/// Runs `usage …`.
 pub(crate) async fn run(globals: &Globals, command: UsageCommand) -> Result<(), Failure> {
     let on = globals.database_only("the admin API has no endpoint for the ledger's rows")?;
     match command {

@@ -16,7 +16,6 @@ use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::{database, print, signal};
 
-/// `worker`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -39,13 +38,8 @@ pub(crate) struct WorkerArgs {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_AGENTS)))]
     agents: u32,
     /// The random seed of a new world
-    #[arg(
-        long = "simops-world-seed",
-        visible_alias = "seed",
-        env = "SIMOPS_WORLD_SEED",
-        value_name = "N",
-        default_value_t = 42
-    )]
+    #[arg(long = "simops-world-seed", visible_alias = "seed", env = "SIMOPS_WORLD_SEED")]
+    #[arg(value_name = "N", default_value_t = 42)]
     seed: u64,
     /// Its name in `run status` [default: one that is unique]
     #[arg(long, value_name = "ID", value_parser = host_id)]

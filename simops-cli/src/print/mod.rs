@@ -47,11 +47,6 @@ impl Output {
         Self::record(result).with_rows_of("items", columns)
     }
 
-    /// The result itself.
-    pub(crate) fn value(&self) -> &Value {
-        &self.value
-    }
-
     /// The same, showing the rows of a field.
     pub(crate) fn with_rows_of(self, field: &str, columns: &'static [&'static str]) -> Self {
         let rows = self.value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();

@@ -1,30 +1,21 @@
 //! Values as cells and as CSV.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::exit::Failure;
 
 /// The fields of an object, those of nested objects under `outer.inner`.
 pub(super) fn flat(value: &Value) -> Vec<(String, &Value)> {
-    fn collect<'a>(
-        prefix: &str,
-        fields: &'a Map<String, Value>,
-        into: &mut Vec<(String, &'a Value)>,
-    ) {
-        for (name, value) in fields {
-            let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-            match value {
-                Value::Object(inner) if !inner.is_empty() => collect(&name, inner, into),
-                value => into.push((name, value)),
-            }
+    let Value::Object(fields) = value else { return Vec::new() };
+    let flattened = fields.iter().flat_map(|(name, value)| {
+        let inner = flat(value);
+        if inner.is_empty() {
+            return vec![(name.clone(), value)];
         }
-    }
-    let mut fields = Vec::new();
-    if let Value::Object(map) = value {
-        collect("", map, &mut fields);
-    }
-    fields
+        inner.into_iter().map(|(below, value)| (format!("{name}.{below}"), value)).collect()
+    });
+    flattened.collect()
 }
 
 /// Every column that a row has, in the order in which they appear.

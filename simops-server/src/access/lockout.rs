@@ -117,10 +117,9 @@ fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, token: TokenHas
     }
     if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
         records.retain(|_, record| !record.expired(now));
-    }
-    if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
         let least = records.iter().min_by_key(|(_, record)| (record.wrong.len(), record.since));
-        if let Some(least) = least.map(|(subject, _)| *subject) {
+        let least = least.map(|(subject, _)| *subject);
+        if let Some(least) = least.filter(|_| records.len() >= MAX_ADDRESSES) {
             records.remove(&least);
         }
     }

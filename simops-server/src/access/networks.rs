@@ -15,7 +15,8 @@ impl Networks {
     /// Returns the first entry that is neither an IP address nor a CIDR.
     pub fn parse(text: &str) -> Result<Self, String> {
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        entries.map(|entry| network(entry).ok_or_else(|| entry.to_owned())).collect()
+        let networks = entries.map(|entry| network(entry).ok_or_else(|| entry.to_owned()));
+        networks.collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether the list is empty.
@@ -27,12 +28,6 @@ impl Networks {
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(&ip))
-    }
-}
-
-impl FromIterator<IpNet> for Networks {
-    fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
-        Self(networks.into_iter().collect())
     }
 }
 

@@ -49,12 +49,10 @@ impl RateLimiter {
         }
         if full_at.len() >= MAX_ADDRESSES && !full_at.contains_key(&subject) {
             full_at.retain(|_, full| *full > now);
-        }
-        if full_at.len() >= MAX_ADDRESSES
-            && !full_at.contains_key(&subject)
-            && let Some(any) = full_at.keys().next().copied()
-        {
-            full_at.remove(&any);
+            let any = full_at.keys().next().copied();
+            if let Some(any) = any.filter(|_| full_at.len() >= MAX_ADDRESSES) {
+                full_at.remove(&any);
+            }
         }
         full_at.insert(subject, next);
         Ok(())

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use simops::kpi::{Kind, MAX_BATCH, MAX_LATE_DAYS};
 
-use super::problem::problem;
+use super::problem;
 
 /// Its error responses. It needs no token and has no write gate.
 const ERRORS: &[(&str, &str)] = &[

@@ -1,14 +1,12 @@
 //! Completes the generated OpenAPI description with what all operations share.
 
 mod ingest;
-mod problem;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 use simops::Error;
 
 use crate::routes::KPI_EVENTS;
-use problem::problem;
 
 /// Error responses of every admin operation.
 const COMMON: &[(&str, &str)] = &[
@@ -72,6 +70,16 @@ fn complete(operation: &mut Value, is_write: bool) {
         Some(parameters) => parameters.extend(headers),
         None => operation["parameters"] = headers.into(),
     }
+}
+
+/// An error response in the description of an operation.
+fn problem(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {
+            "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+        },
+    })
 }
 
 fn requires_body(operation: &Value) -> bool {

@@ -5,9 +5,8 @@ use simops::ops::{
     ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse, ReasonBody,
 };
 
-use crate::path::PathParam;
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{PathParam, Query};
 use crate::request::{ReadOps, WriteRequest};
 use crate::response::{Json, JsonResult};
 

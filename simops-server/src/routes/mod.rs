@@ -1,14 +1,12 @@
 //! The routes: a file per subject, a use case per route.
 
-mod alerts;
-mod audit;
 mod config;
 mod console;
 mod control;
 mod digests;
-mod events;
 mod health;
 mod kpi;
+mod records;
 mod reports;
 mod runs;
 mod status;
@@ -34,8 +32,8 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
         .routes(routes!(config::config, config::patch))
-        .routes(routes!(audit::audit))
-        .routes(routes!(audit::verify))
+        .routes(routes!(records::audit))
+        .routes(routes!(records::verify))
         .routes(routes!(control::pause))
         .routes(routes!(control::resume))
         .routes(routes!(control::degrade))
@@ -47,8 +45,8 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(runs::metrics))
         .routes(routes!(runs::list))
         .routes(routes!(runs::one))
-        .routes(routes!(events::list))
-        .routes(routes!(events::one))
+        .routes(routes!(records::list))
+        .routes(routes!(records::one))
         .routes(routes!(runs::series))
         .routes(routes!(reports::take))
         .routes(routes!(kpi::rollups))
@@ -62,13 +60,13 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(digests::one))
         .routes(routes!(digests::publish))
         .routes(routes!(digests::discard))
-        .routes(routes!(alerts::list))
-        .routes(routes!(alerts::one))
-        .routes(routes!(alerts::acknowledge))
-        .routes(routes!(alerts::silence))
-        .routes(routes!(alerts::messages))
-        .routes(routes!(alerts::delivery))
-        .routes(routes!(alerts::replay))
+        .routes(routes!(kpi::list))
+        .routes(routes!(kpi::one))
+        .routes(routes!(kpi::acknowledge))
+        .routes(routes!(kpi::silence))
+        .routes(routes!(kpi::messages))
+        .routes(routes!(kpi::delivery))
+        .routes(routes!(kpi::replay))
         .routes(routes!(status::stream))
 }
 

@@ -5,9 +5,8 @@ use simops::ops::{BaselineOptions, ReportResponse};
 use simops::progress::NO_PROGRESS;
 use simops::report::RunComparison;
 
-use crate::path::PathParam;
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{PathParam, Query};
 use crate::request::{ReadOps, WriteRequest};
 use crate::response::{Json, JsonResult};
 

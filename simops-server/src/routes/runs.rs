@@ -3,8 +3,7 @@
 use simops::ops::{RunMetrics, RunsResponse, UsageSeries};
 use simops::run::RunRecord;
 
-use crate::path::PathParam;
-use crate::query::Query;
+use crate::query::{PathParam, Query};
 use crate::request::ReadOps;
 use crate::response::{Json, JsonResult};
 

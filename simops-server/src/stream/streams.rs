@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Semaphore, broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, warn};
 
-use super::message::{Items, Message, frame};
+use super::{Items, Message, frame};
 use crate::problem::Problem;
 use crate::snapshot::{Snapshot, Snapshots};
 

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
 use futures_util::stream;
 use jiff::Timestamp;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 
-use super::message::Message;
+use super::Message;
 use super::streams::{LastSent, Streams};
 use crate::access::Actor;
 use crate::problem::Problem;
@@ -49,14 +48,12 @@ impl Streams {
 
     fn permit(&self) -> Result<StreamPermit, Problem> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|error| {
-            let detail = match error {
+            Problem::unavailable(match error {
                 TryAcquireError::Closed => "The server is shutting down",
                 TryAcquireError::NoPermits => {
                     "Too many streams are open; close one or poll the status"
                 }
-            };
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-            problem.retry_after(Duration::from_secs(5))
+            })
         })
     }
 }

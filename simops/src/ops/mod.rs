@@ -54,7 +54,7 @@ pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse};
 pub use kpi::{DeletedVisits, KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::{Activity, RunMetrics};
-pub use records::{AuditResponse, EventsQuery, EventsResponse, RunsResponse, VerifiedAudit};
+pub use records::{AuditResponse, AuditVerification, EventsQuery, EventsResponse, RunsResponse};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;
 pub use reset::ResetResult;

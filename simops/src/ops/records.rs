@@ -9,7 +9,7 @@ use crate::control::{AuditHead, AuditRow};
 use crate::event::Event;
 use crate::run::RunRecord;
 use crate::store::EventFilter;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The largest page of a listing.
 pub(super) const MAX_PAGE: i64 = 500;
@@ -67,16 +67,18 @@ pub struct EventsQuery {
     pub limit: i64,
 }
 
-/// A verified trail.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct VerifiedAudit {
-    /// True.
+pub struct AuditVerification {
+    /// Whether the hash chain is intact.
     pub ok: bool,
-    /// Rows verified.
-    pub rows: i64,
-    /// The end of the trail: store it elsewhere, and pass it to the next verification.
-    pub head: AuditHead,
+    /// Rows verified; null if the chain is broken.
+    pub rows: Option<i64>,
+    /// The newest row and its hash, to be kept elsewhere; null if the chain is broken.
+    pub head: Option<AuditHead>,
+    /// The first fault found; null if there is none.
+    pub detail: Option<String>,
 }
 
 impl Ops {
@@ -103,20 +105,29 @@ impl Ops {
     }
 
     /// Recomputes the hashes of the whole trail and compares it with the head in the control state and
-    /// with `remembered`.
+    /// with `remembered`. A broken trail is a result, not an error.
     ///
     /// # Errors
-    /// Returns `Unusable` naming the first row that does not verify.
-    pub async fn verify_audit(&self, remembered: Option<AuditHead>) -> Result<VerifiedAudit> {
+    /// Returns an error when the database cannot be read.
+    pub async fn verify_audit(&self, remembered: Option<AuditHead>) -> Result<AuditVerification> {
+        let verification = |ok, rows, head, detail| AuditVerification { ok, rows, head, detail };
+        match self.verified_head(remembered).await {
+            Ok(head) => Ok(verification(true, Some(head.id), Some(head), None)),
+            Err(error) if error.kind() == ErrorKind::Unusable => {
+                Ok(verification(false, None, None, Some(error.detail().to_owned())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The head of the trail; `Unusable`, naming the first row that does not verify.
+    async fn verified_head(&self, remembered: Option<AuditHead>) -> Result<AuditHead> {
         // The head is read first: rows written meanwhile only extend the trail.
         let head = self.store.load().await?.audit_head;
         let heads = remembered.into_iter().chain(Some(head)).filter(|head| head.id > 0);
         let mut verifier = Verifier::remembering(heads);
         let tampered = |fault: Tampered| {
-            Error::new(
-                crate::ErrorKind::Unusable,
-                format!("the audit trail does not hold: {fault}"),
-            )
+            Error::new(ErrorKind::Unusable, format!("the audit trail does not hold: {fault}"))
         };
         let mut last = 0;
         loop {
@@ -127,8 +138,7 @@ impl Ops {
                 None => break,
             }
         }
-        let head = verifier.finish().map_err(tampered)?;
-        Ok(VerifiedAudit { ok: true, rows: head.id, head })
+        verifier.finish().map_err(tampered)
     }
 
     /// A page of the event log.

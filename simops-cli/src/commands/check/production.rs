@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::verdict::{Checked, Outcome, verdict};
+use super::{Checked, Outcome, verdict};
 use crate::exit::Failure;
 use crate::target::{Probe, Seen};
 

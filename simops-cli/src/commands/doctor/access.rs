@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use simops::Secret;
 use simops::control::{Environment, WriteGate};
 
-use super::args::DoctorArgs;
-use super::finding::Report;
+use super::{DoctorArgs, Report};
 use crate::exit::Failure;
 use crate::globals::Globals;
 

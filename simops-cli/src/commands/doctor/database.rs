@@ -9,7 +9,7 @@ use simops::store::RunStore;
 use simops::usage::open_counter;
 use simops_database::{Kind, ServerInfo};
 
-use super::finding::Report;
+use super::Report;
 use crate::database::open;
 use crate::exit::Failure;
 use crate::globals::OnDatabase;

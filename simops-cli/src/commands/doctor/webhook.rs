@@ -3,8 +3,7 @@
 use simops::Secret;
 use simops::control::Environment;
 
-use super::args::DoctorArgs;
-use super::finding::Report;
+use super::{DoctorArgs, Report};
 use crate::exit::Failure;
 
 pub(super) fn examine(

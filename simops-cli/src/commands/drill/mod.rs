@@ -3,7 +3,6 @@
 
 mod db_reconnect;
 mod peer;
-mod port;
 mod postgres;
 mod provider_outage;
 mod redis;
@@ -20,7 +19,6 @@ use report::Report;
 
 const COLUMNS: &[&str] = &["passed", "when", "must_be_seen", "seen"];
 
-/// `drill …`.
 #[derive(Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -40,7 +38,6 @@ pub(crate) enum DrillCommand {
     DbReconnect,
 }
 
-/// Runs `drill …`.
 pub(crate) async fn run(globals: &Globals, command: DrillCommand) -> Result<(), Failure> {
     globals.no_target()?;
     let report = match command {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::port::free_address;
+use super::stage::free_address;
 use crate::exit::Failure;
 
 /// Quick rather than safe from power cuts, which no drill makes.

@@ -7,9 +7,8 @@ use simops::control::RunState;
 use simops::ops::ReasonBody;
 
 use super::peer::{Answers, Peer};
-use super::port::free_address;
 use super::report::Checks;
-use super::stage::{Stage, until};
+use super::stage::{Stage, free_address, until};
 use crate::exit::Failure;
 
 const KEY: &str = "sk-drill-0123456789abcdef";

@@ -8,8 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::port::free_address;
-use super::stage::until;
+use super::stage::{free_address, until};
 use crate::exit::Failure;
 
 /// A Redis that the drill kills, empties and hangs.

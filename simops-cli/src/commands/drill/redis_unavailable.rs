@@ -11,10 +11,9 @@ use simops::{Clock, SystemClock};
 use uuid::Uuid;
 
 use super::peer::{Answers, Peer};
-use super::port::free_address;
 use super::redis::Redis;
 use super::report::Checks;
-use super::stage::{Stage, until};
+use super::stage::{Stage, free_address, until};
 use crate::exit::Failure;
 
 const RUN: &str = "drill-redis";

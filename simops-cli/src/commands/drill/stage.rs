@@ -1,6 +1,7 @@
 //! A folder with a database, and a worker process on it.
 
 use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -24,6 +25,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const AGENTS: &str = "12";
 /// Fast enough for a drill of seconds.
 const SPEED: &str = "200";
+
+/// Below the ports that Linux gives to outgoing connections (32768 and up), so that no connection
+/// occupies the port while its server is stopped.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
 
 /// A database with a worker, and the use cases that observe it.
 pub(super) struct Stage {
@@ -215,4 +221,16 @@ pub(super) async fn until<T>(look: impl AsyncFn() -> Option<T>) -> Option<T> {
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+/// An address of this machine that no program listens on.
+pub(super) fn free_address() -> Result<SocketAddr, Failure> {
+    let start = std::process::id().wrapping_mul(61);
+    let ports = (0..PORTS).map(|next| {
+        let offset = start.wrapping_add(next.into()) % u32::from(PORTS);
+        FIRST_PORT + u16::try_from(offset).unwrap_or(0)
+    });
+    let mut addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
+    addresses.find(is_free).ok_or_else(|| Failure::new("there is no free port"))
 }

@@ -32,7 +32,6 @@ const TOO_LONG: &str = "longer than 64 KiB, which no event is";
 const UTF8_BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 const UTF16_BOMS: [[u8; 2]; 2] = [[0xFF, 0xFE], [0xFE, 0xFF]];
 
-/// `kpi import`.
 #[derive(Args)]
 pub(crate) struct ImportArgs {
     /// The file; - is stdin

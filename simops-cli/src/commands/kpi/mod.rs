@@ -25,7 +25,6 @@ const COLUMNS: &[&str] = &[
     "d7_retention_rate",
 ];
 
-/// `kpi …`.
 #[derive(Subcommand)]
 pub(crate) enum KpiCommand {
     /// Show the rollups of the last days, the figures they are compared with, and the alerts
@@ -61,30 +60,28 @@ The same seed makes the same events, and they are recorded once.")]
     Seed(seed::SeedArgs),
 }
 
-/// Runs `kpi …`.
 pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Failure> {
-    if let KpiCommand::Rollups { days } = command {
-        let route = get("kpi/rollups").with("days", Some(days));
-        let rollups = read(globals, route, async |ops| ops.kpi_rollups(days).await).await?;
-        return print::show(&Output::list(rollups, COLUMNS), globals.output);
-    }
-    let on = globals.database_only("it reads or writes the events themselves")?;
-    if matches!(command, KpiCommand::Verify) {
-        let direct = Direct::open_to_read(on).await?;
-        let verified = while_at("counting visitors' events", direct.ops.verify_kpi()).await?;
-        print::show(&Output::record(&verified), globals.output)?;
-        return verdict(&verified);
-    }
-    let direct = Direct::open(on).await?;
+    let on = || globals.database_only("it reads or writes the events themselves");
     match command {
-        KpiCommand::Rollups { .. } | KpiCommand::Verify => Ok(()),
+        KpiCommand::Rollups { days } => {
+            let route = get("kpi/rollups").with("days", Some(days));
+            let rollups = read(globals, route, async |ops| ops.kpi_rollups(days).await).await?;
+            print::show(&Output::list(rollups, COLUMNS), globals.output)
+        }
+        KpiCommand::Verify => {
+            let direct = Direct::open_to_read(on()?).await?;
+            let verified = while_at("counting visitors' events", direct.ops.verify_kpi()).await?;
+            print::show(&Output::record(&verified), globals.output)?;
+            verdict(&verified)
+        }
         KpiCommand::Rebuild => {
-            let rebuilt =
-                while_at("counting visitors' events", direct.writer().await?.rebuild_kpi()).await?;
+            let direct = Direct::open(on()?).await?;
+            let writer = direct.writer().await?;
+            let rebuilt = while_at("counting visitors' events", writer.rebuild_kpi()).await?;
             print::show(&Output::record(rebuilt), globals.output)
         }
-        KpiCommand::Import(args) => import::run(globals, &direct, &args).await,
-        KpiCommand::Seed(args) => seed::run(globals, &direct, &args).await,
+        KpiCommand::Import(args) => import::run(globals, &Direct::open(on()?).await?, &args).await,
+        KpiCommand::Seed(args) => seed::run(globals, &Direct::open(on()?).await?, &args).await,
     }
 }
 

@@ -40,7 +40,6 @@ const START: f64 = 0.62;
 const COMPLETE: f64 = 0.64;
 const SHARE: f64 = 0.15;
 
-/// `kpi seed`.
 #[derive(Args)]
 pub(crate) struct SeedArgs {
     /// The number of days up to today, 1 to 90
