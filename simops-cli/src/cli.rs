@@ -33,18 +33,13 @@ struct Cli {
     command: Command,
 }
 
-/// A command and what it works on.
-pub(crate) struct Invocation {
-    pub(crate) globals: Globals,
-    pub(crate) command: Command,
-}
-
-/// The arguments of this process. Help and wrong usage end it here.
-pub(crate) fn parse() -> Result<Invocation, Failure> {
+/// The arguments of this process: what a command works on, and the command. Help and wrong usage end it
+/// here.
+pub(crate) fn parse() -> Result<(Globals, Command), Failure> {
     let matches = command().get_matches();
     let Cli { globals, command } =
         Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(Invocation { globals: globals.resolved(&matches)?, command })
+    Ok((globals.resolved(&matches)?, command))
 }
 
 /// The command line's definition. Every command takes the flags of [`Globals`].

@@ -82,7 +82,6 @@ pub(crate) async fn open_when_available(
     }
 }
 
-/// The counter of model calls.
 pub(crate) async fn counter(
     store: &Arc<dyn RunStore>,
     on: OnDatabase<'_>,

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use simops::FieldError;
 
-/// A failed command.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -34,7 +33,6 @@ impl Failure {
         Self { fields, ..self }
     }
 
-    /// The process's exit code.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

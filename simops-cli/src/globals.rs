@@ -217,7 +217,6 @@ impl Globals {
 }
 
 impl OnDatabase<'_> {
-    /// The database.
     pub(crate) fn database(&self) -> Result<Database, Failure> {
         Ok(self.0.database.database()?)
     }

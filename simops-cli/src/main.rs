@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::cli::Invocation;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     globals::read_dotenv()?;
-    let Invocation { globals, command } = cli::parse()?;
+    let (globals, command) = cli::parse()?;
     let level = if command.is_long_running() { LevelFilter::INFO } else { LevelFilter::ERROR };
     let filter = globals.simops_log.clone().unwrap_or_else(|| Targets::new().with_default(level));
     logs::begin(filter, globals.simops_log_format);

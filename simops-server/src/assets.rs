@@ -48,7 +48,6 @@ impl Assets {
         Self { files: files.collect(), version }
     }
 
-    /// The console's page.
     pub(crate) fn page(&self, headers: &HeaderMap) -> Response {
         let mut response = self.send(PAGE, headers, REVALIDATE);
         response.headers_mut().insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));

@@ -40,11 +40,29 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next()?.trim().to_ascii_lowercase())
 }
 
+/// Reads the body of a request that was admitted, and returns what admitted it. The body of a refused
+/// one is drained.
+///
+/// # Errors
+/// Why it was refused; as [`read`].
+pub(crate) async fn read_admitted<T>(
+    admitted: Result<T, Problem>,
+    body: Body,
+) -> Result<(T, Bytes), Problem> {
+    match admitted {
+        Ok(permit) => Ok((permit, read(body).await?)),
+        Err(problem) => {
+            drain(body).await;
+            Err(problem)
+        }
+    }
+}
+
 /// The whole body.
 ///
 /// # Errors
 /// 413 over [`MAX_BYTES`], 408 if it takes over 10 s, 400 if the connection ends early.
-pub(crate) async fn read(mut body: Body) -> Result<Bytes, Problem> {
+async fn read(mut body: Body) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
         drain(body).await;
         return Err(too_large());
@@ -69,7 +87,7 @@ pub(crate) async fn read(mut body: Body) -> Result<Bytes, Problem> {
 
 /// Reads and discards the rest of a refused body, within bounds. A client whose connection is
 /// closed while it sends would not read the response.
-pub(crate) async fn drain(mut body: Body) {
+async fn drain(mut body: Body) {
     let discard = async {
         let mut left = MAX_DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

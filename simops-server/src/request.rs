@@ -60,11 +60,8 @@ impl<T: DeserializeOwned> FromRequest<App> for WriteRequest<T> {
         let (mut parts, body) = request.into_parts();
         let actor = Actor::from_request_parts(&mut parts, app).await?;
         let key = idempotency_key(&parts.headers)?;
-        if let Err(problem) = body::check_type(&parts.headers, &body) {
-            body::drain(body).await;
-            return Err(problem);
-        }
-        let bytes = body::read(body).await?;
+        let is_json = body::check_type(&parts.headers, &body);
+        let ((), bytes) = body::read_admitted(is_json, body).await?;
         let idempotency = key.map(|key| IdempotencyKey {
             key,
             fingerprint: fingerprint(parts.method.as_str(), parts.uri.path(), &bytes),

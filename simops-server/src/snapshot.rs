@@ -26,7 +26,6 @@ pub(crate) struct Snapshot {
     json: Vec<u8>,
 }
 
-/// Caches the latest status.
 pub(crate) struct Snapshots {
     latest: SingleFlight<Arc<Snapshot>>,
     revision: watch::Receiver<u64>,

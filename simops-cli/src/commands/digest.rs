@@ -84,7 +84,6 @@ Examples:
     Discard(MoveArgs),
 }
 
-/// `digest publish` and `digest discard`.
 #[derive(Args)]
 struct MoveArgs {
     /// The digest

@@ -26,7 +26,6 @@ use simops::settings::Registry;
 use crate::exit::Failure;
 use crate::globals::Globals;
 
-/// The commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Show runs and control them

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::exit::Failure;
 
-/// The form of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
@@ -133,12 +132,10 @@ pub(crate) fn raw(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// A message.
 pub(crate) fn note(message: &str) {
     lines(&[message.to_owned()]);
 }
 
-/// Why a command failed.
 pub(crate) fn failure(failure: &Failure) {
     lines(&failure.lines());
 }

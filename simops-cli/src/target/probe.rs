@@ -19,7 +19,6 @@ pub(crate) struct Probe {
     base: Url,
 }
 
-/// Its response.
 pub(crate) struct Seen {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -46,7 +45,6 @@ impl Probe {
         })
     }
 
-    /// Its address.
     pub(crate) fn base(&self) -> &Url {
         &self.base
     }

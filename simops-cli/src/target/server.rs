@@ -30,14 +30,12 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 const ACTOR: HeaderName = HeaderName::from_static("x-admin-user");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A server.
 pub(crate) struct Server {
     client: Client,
     base: Url,
     has_token: bool,
 }
 
-/// A problem document.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Problem {

@@ -72,7 +72,6 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A list of networks.
     pub(super) fn networks(&self) -> Result<Networks> {
         Networks::parse(self.text.unwrap_or_default()).map_err(|entry| {
             let allowed =

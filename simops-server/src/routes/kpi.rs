@@ -48,22 +48,12 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
     let client =
         client.ok_or_else(|| Problem::internal("a request without a client address".to_owned()))?;
     let (parts, body) = request.into_parts();
-    let admitted = match app.ingest.admit(client.0, Instant::now()) {
-        Ok(permit) => app
-            .ingest
-            .authorize(&parts.headers, &parts.uri)
-            .and_then(|()| check_type(&parts.headers))
-            .map(|()| permit),
-        Err(problem) => Err(problem),
-    };
-    let _reading = match admitted {
-        Ok(permit) => permit,
-        Err(problem) => {
-            body::drain(body).await;
-            return Err(problem);
-        }
-    };
-    let bytes = body::read(body).await?;
+    let admitted = app.ingest.admit(client.0, Instant::now()).and_then(|permit| {
+        app.ingest.authorize(&parts.headers, &parts.uri)?;
+        check_type(&parts.headers)?;
+        Ok(permit)
+    });
+    let (_reading, bytes) = body::read_admitted(admitted, body).await?;
     let _recording = app.ingest.recording_permit()?;
     let events = kpi::parse(&bytes, app.ops.clock().now())?;
     Ok(app.ops.system().record_kpi(&events).await?)

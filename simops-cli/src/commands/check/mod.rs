@@ -45,19 +45,15 @@ pub(crate) async fn run(globals: &Globals, command: CheckCommand) -> Result<(), 
     }
 }
 
-/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    /// As required.
     Pass,
-    /// Not as required.
     Fail,
     /// Possibly intended.
     Warn,
 }
 
-/// One check.
 #[derive(Debug, Serialize)]
 struct Check {
     check: String,
@@ -65,7 +61,6 @@ struct Check {
     detail: String,
 }
 
-/// All of them.
 #[derive(Debug, Default, Serialize)]
 struct Checked {
     ok: bool,
@@ -95,7 +90,6 @@ impl Checked {
         self.add(name, response.await.map(|seen| judge(&seen)));
     }
 
-    /// A line per check.
     fn table(&self) -> String {
         let width = self.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
         let lines = self.checks.iter().map(|check| {

@@ -27,7 +27,6 @@ const ELSEWHERE: &str = "203.0.113.7";
 /// The time for which an idle world is observed.
 const IDLE_TIME: Duration = Duration::from_secs(3);
 
-/// Runs every check.
 pub(super) async fn check(probe: &Probe, token: &str) -> Checked {
     let mut all = Checked::default();
     all.add("transport is encrypted", Ok(transport(probe)));

@@ -39,17 +39,16 @@ pub(crate) async fn run(globals: &Globals, args: &DoctorArgs) -> Result<(), Fail
     webhook::examine(&mut report, globals.environment, args)?;
     let output = Output::record(&report).with_rows_of("checks", &[]).with_text(report.text());
     print::show(&output, globals.output)?;
-    match report.count(Status::Failed) {
+    let failed = report.checks.iter().filter(|check| check.status == Status::Failed);
+    match failed.count() {
         0 => Ok(()),
         failed => Err(Failure::new(format!("{failed} of {} checks failed", report.checks.len()))),
     }
 }
 
-/// The status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Status {
-    /// As required.
     Ok,
     /// It works, with a limitation or a risk.
     Warning,
@@ -57,7 +56,6 @@ enum Status {
     Failed,
 }
 
-/// One check.
 #[derive(Debug, Serialize)]
 struct Check {
     check: &'static str,
@@ -68,7 +66,6 @@ struct Check {
     advice: Option<String>,
 }
 
-/// All checks.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     checks: Vec<Check>,
@@ -92,11 +89,6 @@ impl Report {
     fn failed(&mut self, check: &'static str, found: impl Into<String>, advice: impl Into<String>) {
         let (found, advice) = (found.into(), Some(advice.into()));
         self.checks.push(Check { check, status: Status::Failed, found, advice });
-    }
-
-    /// The number of checks with that status.
-    fn count(&self, status: Status) -> usize {
-        self.checks.iter().filter(|check| check.status == status).count()
     }
 
     /// A line per check, with the advice below it.

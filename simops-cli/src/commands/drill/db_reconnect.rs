@@ -6,8 +6,8 @@ use serde_json::json;
 use simops::ErrorKind;
 use simops::control::RunState;
 
+use super::Checks;
 use super::postgres::Postgres;
-use super::report::Checks;
 use super::stage::{Stage, until};
 use crate::exit::Failure;
 

@@ -7,15 +7,19 @@ mod postgres;
 mod provider_outage;
 mod redis;
 mod redis_unavailable;
-mod report;
 mod stage;
 
+use std::time::Instant;
+
 use clap::Subcommand;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use report::Report;
+use crate::progress::Bar;
+use crate::signal;
 
 const COLUMNS: &[&str] = &["passed", "when", "must_be_seen", "seen"];
 
@@ -51,11 +55,76 @@ pub(crate) async fn run(globals: &Globals, command: DrillCommand) -> Result<(), 
     };
     let output = Output::record(&report).with_rows_of("checks", COLUMNS);
     print::show(&output, globals.output)?;
-    match report.differing() {
+    match report.checks.iter().filter(|check| !check.passed).count() {
         0 => Ok(()),
         differing => {
             let all = report.checks.len();
             Err(Failure::new(format!("{differing} of {all} checks saw something else")))
         }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    drill: &'static str,
+    passed: bool,
+    seconds: f64,
+    checks: Vec<Check>,
+}
+
+/// One expectation.
+#[derive(Serialize)]
+struct Check {
+    /// The failure that was staged.
+    when: &'static str,
+    must_be_seen: &'static str,
+    seen: Value,
+    passed: bool,
+}
+
+/// The checks of a running drill. Each is printed to stderr when it is made; a terminal shows the wait
+/// for the next one.
+struct Checks {
+    when: &'static str,
+    bar: Bar,
+    made: Vec<Check>,
+}
+
+impl Report {
+    /// The report of a drill, from its beginning to its end.
+    async fn of(
+        drill: &'static str,
+        stage: impl AsyncFnOnce(&mut Checks) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let mut checks =
+            Checks { when: "", bar: Bar::spinner("setting the stage"), made: Vec::new() };
+        let interrupted = signal::interruption()?;
+        // Processes that were started end with the stage.
+        tokio::select! {
+            staged = stage(&mut checks) => staged?,
+            () = interrupted => return Err(Failure::interrupted()),
+        }
+        let checks = checks.made;
+        let passed = checks.iter().all(|check| check.passed);
+        let seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        Ok(Self { drill, passed, seconds, checks })
+    }
+}
+
+impl Checks {
+    /// Announces the next failure.
+    fn when(&mut self, when: &'static str) {
+        self.bar.note(when);
+        self.bar.show_message(when);
+        self.when = when;
+    }
+
+    /// Records what was seen, and whether it was expected.
+    fn note(&mut self, must_be_seen: &'static str, seen: impl Into<Value>, passed: bool) {
+        let seen = seen.into();
+        let word = if passed { "seen" } else { "NOT SEEN" };
+        self.bar.note(&format!("  {word}: {must_be_seen} ({seen})"));
+        self.made.push(Check { when: self.when, must_be_seen, seen, passed });
     }
 }

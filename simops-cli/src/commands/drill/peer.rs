@@ -16,7 +16,6 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::exit::Failure;
 
-/// What it answers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Answers {
     /// An action that every agent can take.
@@ -47,12 +46,10 @@ impl Peer {
         self.address
     }
 
-    /// Its base URL.
     pub(super) fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// How many requests it has answered.
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }

@@ -43,12 +43,10 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Where it is.
     pub(super) fn url(&self) -> String {
         format!("postgres://simops@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Starts it.
     pub(super) async fn begin(&self) -> Result<(), Failure> {
         let folder = self.folder.display();
         let options = format!("{SETTINGS} -p {} -k {folder}", self.port);

@@ -6,8 +6,8 @@ use serde_json::json;
 use simops::control::RunState;
 use simops::ops::ReasonBody;
 
+use super::Checks;
 use super::peer::{Answers, Peer};
-use super::report::Checks;
 use super::stage::{Stage, free_address, until};
 use crate::exit::Failure;
 

@@ -26,7 +26,6 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Where it is.
     pub(super) fn url(&self) -> String {
         format!("redis://{}", self.address)
     }

@@ -10,9 +10,9 @@ use simops::usage::{Admission, Caps, Lease, NanoUsd, open_counter};
 use simops::{Clock, SystemClock};
 use uuid::Uuid;
 
+use super::Checks;
 use super::peer::{Answers, Peer};
 use super::redis::Redis;
-use super::report::Checks;
 use super::stage::{Stage, free_address, until};
 use crate::exit::Failure;
 

@@ -16,7 +16,7 @@ use simops_database::Database;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::report::Checks;
+use super::Checks;
 use crate::exit::Failure;
 
 /// The time within which every expectation must be met.

@@ -9,7 +9,6 @@ pub(super) struct Elements<R> {
     reader: R,
     line: u64,
     max: usize,
-    /// Whether an array is open.
     inside: bool,
 }
 
@@ -27,7 +26,6 @@ impl<R: BufRead> Elements<R> {
         Self { reader, line, max, inside: false }
     }
 
-    /// The line that is being read.
     pub(super) fn line(&self) -> u64 {
         self.line
     }

@@ -54,7 +54,6 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// The state of an import.
 struct Import<'a> {
     writer: Writer<'a>,
     clock: &'a dyn Clock,
@@ -62,13 +61,11 @@ struct Import<'a> {
     batch: Vec<KpiEvent>,
     /// How often each content without an `event_uid` has occurred, by a hash of it.
     seen: HashMap<u64, u64>,
-    /// The last line read.
     read: u64,
     from_line: u64,
     imported: Imported,
 }
 
-/// What was imported.
 #[derive(Default, Serialize)]
 struct Imported {
     ok: bool,
@@ -79,7 +76,6 @@ struct Imported {
     lines: u64,
 }
 
-/// Records the events of a file.
 pub(super) async fn run(
     globals: &Globals,
     direct: &Direct,

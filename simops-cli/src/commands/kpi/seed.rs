@@ -255,7 +255,6 @@ impl Visit {
     }
 }
 
-/// Repeatable random numbers.
 struct Chance(u64);
 
 impl Chance {
