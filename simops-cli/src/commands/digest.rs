@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use simops::digest::{DigestStatus, EvidenceArgs};
+use simops::digest::{DigestStatus, Requirements};
 use simops::ops::{DigestOptions, ReasonBody};
 
 use crate::commands::values::PageArgs;
@@ -43,7 +43,7 @@ pub(crate) struct DigestArgs {
     #[arg(long)]
     allow_duplicate_anchor: bool,
     #[command(flatten)]
-    gate: EvidenceArgs,
+    gate: Requirements,
 }
 
 #[derive(Subcommand)]
@@ -101,7 +101,7 @@ pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failu
                 allow_duplicate_anchor: args.allow_duplicate_anchor.then_some(true),
             };
             let route = post("digest", &options);
-            let target = Target::with_gate(globals, true, args.gate.requirements()).await?;
+            let target = Target::with_gate(globals, true, args.gate).await?;
             let digest = target.write(route, async |w| w.create_digest(&options).await).await?;
             if args.print_markdown {
                 return print_text(&digest);

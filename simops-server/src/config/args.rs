@@ -1,7 +1,7 @@
 //! Command-line flags and environment variables.
 
 use clap::Parser;
-use simops::digest::{EvidenceArgs, ScheduleArgs};
+use simops::digest::{Requirements, Schedule};
 use simops::llm::LlmArgs;
 use simops_database::DatabaseArgs;
 
@@ -115,10 +115,10 @@ pub struct Args {
     pub(super) alerts: AlertArgs,
 
     #[command(flatten)]
-    pub(super) digest_gate: EvidenceArgs,
+    pub(super) digest_gate: Requirements,
 
     #[command(flatten)]
-    pub(super) digest_schedule: ScheduleArgs,
+    pub(super) digest_schedule: Schedule,
 
     #[command(flatten)]
     pub(super) models: LlmArgs,

@@ -92,8 +92,8 @@ impl Config {
                     .unwrap_or(DEFAULT_FOLDER)
                     .into(),
                 alerts,
-                digest_gate: args.digest_gate.requirements(),
-                digest_schedule: args.digest_schedule.schedule(),
+                digest_gate: args.digest_gate,
+                digest_schedule: args.digest_schedule,
             },
             database: args.database.database()?,
             redis_url: of("REDIS_URL", &args.redis_url).text().map(str::to_owned),

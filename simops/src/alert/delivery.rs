@@ -31,10 +31,8 @@ pub enum DeliveryState {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivery {
     /// Unique id.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: Uuid,
     /// The id of the message.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub message_id: Uuid,
     /// The receiver: `webhook`, `slack`, `discord`, `pagerduty` or `log`.
     pub sink: String,
@@ -45,10 +43,8 @@ pub struct Delivery {
     /// The number of attempts.
     pub attempts: u32,
     /// When the last attempt began.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_attempt_at: Option<Timestamp>,
     /// When the next attempt is due.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub next_attempt_at: Option<Timestamp>,
     /// The HTTP status of the last attempt.
     pub last_status: Option<u16>,
@@ -63,12 +59,10 @@ pub struct Delivery {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attempt {
     /// The id of the delivery.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub delivery_id: Uuid,
     /// The number of the attempt, from 1.
     pub number: u32,
     /// When it began.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The HTTP status of the response.
     pub status: Option<u16>,

@@ -82,7 +82,6 @@ pub struct AlertItem {
     /// crosses.
     pub message: String,
     /// The day whose rate is evaluated.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub day_key: Date,
     /// Whether that day is not over yet.
     pub partial: bool,

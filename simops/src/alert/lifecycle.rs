@@ -27,7 +27,6 @@ pub enum AlertState {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Alert {
     /// Unique id.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: Uuid,
     /// The rate. Each rate has at most one open alert.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -39,23 +38,18 @@ pub struct Alert {
     /// The evaluation at the last change of its day, severity or reasons.
     pub item: AlertItem,
     /// When it fired.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub fired_at: Timestamp,
     /// When any field last changed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub changed_at: Timestamp,
     /// Who acknowledged it.
     pub acknowledged_by: Option<String>,
     /// When it was acknowledged.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub acknowledged_at: Option<Timestamp>,
     /// No messages are sent for it before this time.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub silenced_until: Option<Timestamp>,
     /// Who silenced it.
     pub silenced_by: Option<String>,
     /// When it was resolved.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub resolved_at: Option<Timestamp>,
 }
 

@@ -13,14 +13,12 @@ use super::lifecycle::{Alert, AlertState, Transition};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Message {
     /// Unique id. It is the same for each delivery attempt, so that receivers can detect duplicates.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: Uuid,
     /// `kpi.alert.critical` or `kpi.alert.resolved`.
     pub kind: String,
     /// Identifies the content. Messages with the same fingerprint are subject to the cooldown.
     pub fingerprint: String,
     /// When the message was created.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// One line for people.
     pub text: String,

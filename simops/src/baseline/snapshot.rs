@@ -15,7 +15,6 @@ use crate::usage::Budget;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Baseline {
     /// When it was taken.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub generated_at_utc: Timestamp,
     /// The effective values of all budget, cap and stop settings.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
@@ -49,7 +48,6 @@ pub struct FailureRate {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metrics {
     /// When the metrics were taken, which is the end of the latest window.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub generated_at_utc: Timestamp,
     /// The number of windows.
     pub windows: i64,

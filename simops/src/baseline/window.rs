@@ -13,10 +13,8 @@ use crate::event::{EventClass, EventTally, EventWindow};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WindowRow {
     /// Start of the window (exclusive).
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub window_start_utc: Timestamp,
     /// End of the window (inclusive).
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub window_end_utc: Timestamp,
     /// The number of events.
     pub total_events: i64,

@@ -29,7 +29,6 @@ pub struct AuditRow {
     /// The reason, if one was given.
     pub reason: Option<String>,
     /// When it changed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// SHA-256 over the row and its predecessor's hash, in hex.
     pub hash: String,

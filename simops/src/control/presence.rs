@@ -57,7 +57,6 @@ pub struct HostReport {
     /// The simops version it was built with.
     pub version: String,
     /// When it last reported.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub last_seen: Timestamp,
     /// The generation it has acted on.
     pub generation: u64,

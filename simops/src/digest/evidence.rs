@@ -19,10 +19,8 @@ use crate::{Error, Result};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Period {
     /// The first day.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub first_day: Date,
     /// The last day, the anchor date.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub last_day: Date,
 }
 
@@ -163,7 +161,6 @@ pub struct Population {
     /// The id of the snapshot event.
     pub event_id: i64,
     /// When the snapshot was taken.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The number of living agents.
     pub living_agents: i64,
@@ -194,10 +191,8 @@ pub struct EvidenceRun {
     /// The experimental condition.
     pub condition_name: Option<String>,
     /// When it began.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
     /// When it ended, if that was within the period.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
     pub end_reason: Option<String>,
@@ -212,7 +207,6 @@ pub struct EvidenceRun {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// The last day of the period.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub anchor_date: Date,
     /// The length of the period in days.
     pub lookback_days: i64,

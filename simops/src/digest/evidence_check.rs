@@ -2,13 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The minimum evidence of a digest.
+/// The minimum evidence of a digest. With the feature `clap`, use it with `#[command(flatten)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Requirements {
-    /// Minimum number of events (`ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS`).
+    /// Minimum number of events for a weekly digest; default 25.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-min-events",
+        env = "ARCHIVE_WEEKLY_DRAFT_MIN_EVENTS", hide_env_values = true, value_name = "N",
+        default_value_t = Requirements::default().min_events, hide_default_value = true,
+        value_parser = clap::value_parser!(i64).range(0..=1_000_000_000)))]
     pub min_events: i64,
-    /// Minimum number of model calls (`ARCHIVE_WEEKLY_DRAFT_MIN_LLM_CALLS`).
+    /// Minimum number of model calls for a weekly digest; default 5.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-min-llm-calls",
+        env = "ARCHIVE_WEEKLY_DRAFT_MIN_LLM_CALLS", hide_env_values = true, value_name = "N",
+        default_value_t = Requirements::default().min_llm_calls, hide_default_value = true,
+        value_parser = clap::value_parser!(i64).range(0..=1_000_000_000)))]
     pub min_llm_calls: i64,
 }
 

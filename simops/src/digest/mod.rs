@@ -5,8 +5,6 @@
 //! `record` defines the stored digest and `schedule` when the next one is due. All functions are
 //! pure: the same anchor date and the same records always produce the same text, byte for byte.
 
-#[cfg(feature = "clap")]
-mod args;
 pub(crate) mod evidence;
 mod evidence_check;
 pub(crate) mod markdown;
@@ -16,8 +14,6 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "clap")]
-pub use args::{EvidenceArgs, ScheduleArgs};
 pub use evidence::{
     ActivitySummary, CallSummary, Evidence, EvidenceRun, Period, Population, Quote, TypeCount,
     Verification,

@@ -48,7 +48,6 @@ pub struct Digest {
     /// Unique name: `weekly-brief-DATE`, followed by `-2`, `-3`, … for further digests of a date.
     pub slug: String,
     /// The last day of the period.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
     pub anchor_date: Date,
     /// The length of the period in days.
     pub lookback_days: i64,
@@ -68,12 +67,10 @@ pub struct Digest {
     /// The text as Markdown.
     pub markdown: String,
     /// When it was created.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: Timestamp,
     /// The actor that created it.
     pub created_by: String,
     /// When its status last changed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
     /// The actor that changed its status.
     pub updated_by: String,

@@ -4,18 +4,39 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 
-/// A weekly time in UTC.
+/// A weekly time in UTC. With the feature `clap`, use it with `#[command(flatten)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Schedule {
-    /// Whether digests are drafted on schedule.
+    /// Whether a weekly digest is drafted on schedule; default true.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-enabled",
+        env = "ARCHIVE_WEEKLY_DRAFT_ENABLED", hide_env_values = true, value_name = "BOOL",
+        default_value_t = Schedule::default().enabled, hide_default_value = true,
+        action = clap::ArgAction::Set, value_parser = parse_flag))]
     pub enabled: bool,
-    /// Day of the week: 0 is Monday, 6 is Sunday.
+    /// Day of the week: 0 is Monday (default), 6 is Sunday.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-weekday-utc",
+        env = "ARCHIVE_WEEKLY_DRAFT_WEEKDAY_UTC", hide_env_values = true, value_name = "DAY",
+        default_value_t = Schedule::default().weekday, hide_default_value = true,
+        value_parser = clap::value_parser!(i8).range(0..=6)))]
     pub weekday: i8,
-    /// Hour, 0 to 23.
+    /// Hour of the day in UTC; default 15.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-hour-utc",
+        env = "ARCHIVE_WEEKLY_DRAFT_HOUR_UTC", hide_env_values = true, value_name = "HOUR",
+        default_value_t = Schedule::default().hour, hide_default_value = true,
+        value_parser = clap::value_parser!(i8).range(0..=23)))]
     pub hour: i8,
-    /// Minute, 0 to 59.
+    /// Minute of that hour; default 0.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-minute-utc",
+        env = "ARCHIVE_WEEKLY_DRAFT_MINUTE_UTC", hide_env_values = true, value_name = "MINUTE",
+        default_value_t = Schedule::default().minute, hide_default_value = true,
+        value_parser = clap::value_parser!(i8).range(0..=59)))]
     pub minute: i8,
-    /// The number of hours after the scheduled time within which a missed digest is still drafted.
+    /// Hours after the scheduled time within which a missed digest is still drafted; default 48.
+    #[cfg_attr(feature = "clap", arg(long = "archive-weekly-draft-grace-hours",
+        env = "ARCHIVE_WEEKLY_DRAFT_GRACE_HOURS", hide_env_values = true, value_name = "HOURS",
+        default_value_t = Schedule::default().grace_hours, hide_default_value = true,
+        value_parser = clap::value_parser!(i64).range(0..=168)))]
     pub grace_hours: i64,
 }
 
@@ -57,4 +78,10 @@ impl Schedule {
             _ => scheduled(date.checked_sub(Span::new().days(7)).ok()?),
         }
     }
+}
+
+#[cfg(feature = "clap")]
+fn parse_flag(text: &str) -> Result<bool, String> {
+    let flag = text.trim().to_ascii_lowercase().parse();
+    flag.map_err(|_| "must be true or false".to_owned())
 }

@@ -131,7 +131,6 @@ macro_rules! rollup {
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub struct Rollup {
             /// The UTC day.
-            #[cfg_attr(feature = "openapi", schema(value_type = String, format = Date))]
             pub day_key: Date,
             /// Whether the day is not over yet; its counts cannot be compared with other days.
             pub partial: bool,

@@ -20,7 +20,6 @@ pub type Days = BTreeMap<Date, DaySums>;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Summary {
     /// The latest day with an event; null if there is none.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = Date))]
     pub latest_day_key: Option<Date>,
     /// The rollup of that day.
     pub latest: Option<Rollup>,

@@ -74,10 +74,8 @@ pub struct AlertChanged {
     /// Always true.
     pub ok: bool,
     /// The alert.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub alert_id: Uuid,
     /// The end of the silence; null when it is not silenced.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub silenced_until: Option<Timestamp>,
 }
 
@@ -88,7 +86,6 @@ pub struct Replayed {
     /// Always true.
     pub ok: bool,
     /// The delivery, which is queued.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub delivery_id: Uuid,
 }
 
@@ -119,13 +116,10 @@ pub struct AlertNotification {
     /// `acknowledged_or_silenced`, `cooldown_active`, `http_error`; `pending` before the first attempt.
     pub reason: Option<String>,
     /// The message.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub message_id: Option<Uuid>,
     /// When the message was created.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub decided_at: Option<Timestamp>,
     /// An identical payload is sent again only after this time.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub cooldown_until: Option<Timestamp>,
     /// Its deliveries.
     pub deliveries: Vec<Delivery>,

@@ -31,7 +31,6 @@ pub struct KpiRollups {
     /// The requested number of days.
     pub days: i64,
     /// When this was computed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub generated_at: Timestamp,
     /// The latest day and the averages that days are compared with.
     pub summary: Summary,

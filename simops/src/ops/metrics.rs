@@ -58,7 +58,6 @@ pub struct RunMetrics {
     /// Whether it is paused.
     pub simulation_paused: bool,
     /// When it began.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub run_started_at: Option<Timestamp>,
     /// The registry row.
     pub run_metadata: Option<RunRecord>,

@@ -17,7 +17,6 @@ pub struct ReportResponse {
     pub report: RunReport,
     /// The ends of the run that have a report, oldest first: a run that is resumed after a guardrail
     /// stop ends more than once.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub reported_ends: Vec<Timestamp>,
     /// The report as Markdown.
     pub markdown: String,

@@ -23,10 +23,8 @@ const MAX_AGE: SignedDuration = SignedDuration::from_hours(8 * 24);
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageSeries {
     /// The start of the series.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
     /// The end of the series: the time of the request.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub until: Timestamp,
     /// The length of a step, in seconds.
     pub step_seconds: i64,
@@ -41,7 +39,6 @@ pub struct UsageSeries {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageStep {
     /// When the step began.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The provider.
     pub provider: String,

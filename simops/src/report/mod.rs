@@ -27,7 +27,6 @@ pub struct RunReport {
     #[serde(rename = "final")]
     pub is_final: bool,
     /// When the report was written.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub written_at: Timestamp,
     /// The duration of the run in seconds, including pauses.
     pub duration_seconds: i64,
@@ -89,7 +88,6 @@ pub struct ErrorCount {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureWindow {
     /// The start of the window.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub begin: Timestamp,
     /// The length of the window in minutes.
     pub minutes: i64,

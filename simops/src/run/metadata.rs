@@ -123,14 +123,12 @@ pub struct RunRecord {
     /// The world epoch in which the run started.
     pub world_epoch: Option<i64>,
     /// When the run started.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub started_at: Timestamp,
     /// The actor that started it.
     pub started_by: String,
     /// The reason given for the start.
     pub start_reason: Option<String>,
     /// When the run ended; `None` while it is open.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub ended_at: Option<Timestamp>,
     /// Why it ended.
     pub end_reason: Option<String>,

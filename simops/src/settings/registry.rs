@@ -1,5 +1,7 @@
 //! The registry of settings: name, type, range, default and description.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
 use crate::{Error, Result};
@@ -133,138 +135,84 @@ impl Registry {
 }
 
 fn builtin_specs() -> Vec<SettingSpec> {
-    use SettingKind::{Bool, Choice, Float, Int, Name};
-    let row = |key, kind, default, description| SettingSpec { key, kind, default, description };
     vec![
-        row(
-            key::RUN_MODE,
-            Choice(&["test", "real"]),
-            json!("test"),
-            "The mode of new runs: test or real.",
-        ),
-        row(key::RUN_ID, Name { max_chars: 64 }, json!(""), "The id of the current run."),
-        row(
-            key::CONDITION_NAME,
-            Name { max_chars: 120 },
-            json!(""),
-            "The experimental condition of the run.",
-        ),
-        row(
-            key::SEASON_NUMBER,
-            Int { min: 0, max: 9999 },
-            json!(0),
-            "The season of the run; 0 = none.",
-        ),
-        row(key::ACTIVE, Bool, json!(false), "Whether the simulation is active."),
-        row(key::PAUSED, Bool, json!(false), "Whether the active run is paused."),
-        row(
-            key::FORCE_CHEAPEST_ROUTE,
-            Bool,
-            json!(false),
-            "Send every model call to the cheapest route.",
-        ),
-        row(
-            key::AGENT_LOOP_DELAY_SECONDS,
-            Int { min: 60, max: 900 },
-            json!(150),
-            "Seconds between two turns of an agent.",
-        ),
-        row(
-            key::OPENROUTER_RPM_LIMIT,
-            Int { min: 1, max: 120 },
-            json!(6),
-            "Maximum number of OpenRouter calls per minute.",
-        ),
-        row(
-            key::LLM_ACTION_MAX_TOKENS,
-            Int { min: 64, max: 2048 },
-            json!(350),
-            "Maximum number of output tokens for an action.",
-        ),
-        row(
-            key::LLM_ACTION_PARSE_RETRY_ATTEMPTS,
-            Int { min: 0, max: 5 },
-            json!(2),
-            "Maximum number of retries after a model response that cannot be parsed.",
-        ),
-        row(
-            key::LLM_MEMORY_UPDATE_EVERY,
-            Int { min: 1, max: 24 },
-            json!(3),
-            "Number of checkpoints after which an agent's memory is updated.",
-        ),
-        row(
-            key::LLM_MEMORY_MAX_CHARS,
-            Int { min: 200, max: 8000 },
-            json!(1200),
-            "Maximum length of an agent's memory in characters.",
-        ),
-        row(
-            key::BUDGET_SOFT,
-            Float { min: 0.0, max: 25.0 },
-            json!(0.50),
+        spec(key::RUN_MODE, SettingKind::Choice(&["test", "real"]), json!("test"))
+            .about("The mode of new runs: test or real."),
+        name(key::RUN_ID, 64).about("The id of the current run."),
+        name(key::CONDITION_NAME, 120).about("The experimental condition of the run."),
+        int(key::SEASON_NUMBER, 0..=9999, 0).about("The season of the run; 0 = none."),
+        flag(key::ACTIVE, false).about("Whether the simulation is active."),
+        flag(key::PAUSED, false).about("Whether the active run is paused."),
+        flag(key::FORCE_CHEAPEST_ROUTE, false)
+            .about("Send every model call to the cheapest route."),
+        int(key::AGENT_LOOP_DELAY_SECONDS, 60..=900, 150)
+            .about("Seconds between two turns of an agent."),
+        int(key::OPENROUTER_RPM_LIMIT, 1..=120, 6)
+            .about("Maximum number of OpenRouter calls per minute."),
+        int(key::LLM_ACTION_MAX_TOKENS, 64..=2048, 350)
+            .about("Maximum number of output tokens for an action."),
+        int(key::LLM_ACTION_PARSE_RETRY_ATTEMPTS, 0..=5, 2)
+            .about("Maximum number of retries after a model response that cannot be parsed."),
+        int(key::LLM_MEMORY_UPDATE_EVERY, 1..=24, 3)
+            .about("Number of checkpoints after which an agent's memory is updated."),
+        int(key::LLM_MEMORY_MAX_CHARS, 200..=8000, 1200)
+            .about("Maximum length of an agent's memory in characters."),
+        float(key::BUDGET_SOFT, 0.0..=25.0, 0.50).about(
             "Daily cost in USD above which calls are degraded to the cheapest route; 0 = off.",
         ),
-        row(
-            key::BUDGET_HARD,
-            Float { min: 0.0, max: 100.0 },
-            json!(1.00),
-            "Daily cost in USD above which calls are refused; 0 = off.",
+        float(key::BUDGET_HARD, 0.0..=100.0, 1.00)
+            .about("Daily cost in USD above which calls are refused; 0 = off."),
+        int(key::MAX_CALLS_TOTAL, 1..=50_000, 2200)
+            .about("Maximum number of model calls per day over all providers."),
+        int(key::MAX_CALLS_OPENROUTER_FREE, 0..=50_000, 900)
+            .about("Maximum number of calls per day to models whose name ends in :free; 0 = off."),
+        int(key::MAX_CALLS_GROQ, 0..=50_000, 1800)
+            .about("Maximum number of calls per day to Groq; 0 = off."),
+        int(key::MAX_CALLS_GEMINI, 0..=50_000, 1800)
+            .about("Maximum number of calls per day to Gemini; 0 = off."),
+        flag(key::STOP_ENABLED, true).about("Whether guardrails stop runs."),
+        int(key::STOP_FAILURE_WINDOW, 1..=1440, 15)
+            .about("Length in minutes of the window in which failed calls are counted."),
+        int(key::STOP_FAILURE_THRESHOLD, 1..=50_000, 25).about(
+            "Number of failed calls in the window at which a run is stopped, if the failure rate is \
+             also reached.",
         ),
-        row(
-            key::MAX_CALLS_TOTAL,
-            Int { min: 1, max: 50_000 },
-            json!(2200),
-            "Maximum number of model calls per day over all providers.",
+        float(key::STOP_FAILURE_RATE, 0.0..=1.0, 0.5).about(
+            "Failure rate in the window at which a run is stopped, if the number of failed calls is \
+             also reached.",
         ),
-        row(
-            key::MAX_CALLS_OPENROUTER_FREE,
-            Int { min: 0, max: 50_000 },
-            json!(900),
-            "Maximum number of calls per day to models whose name ends in :free; 0 = off.",
-        ),
-        row(
-            key::MAX_CALLS_GROQ,
-            Int { min: 0, max: 50_000 },
-            json!(1800),
-            "Maximum number of calls per day to Groq; 0 = off.",
-        ),
-        row(
-            key::MAX_CALLS_GEMINI,
-            Int { min: 0, max: 50_000 },
-            json!(1800),
-            "Maximum number of calls per day to Gemini; 0 = off.",
-        ),
-        row(key::STOP_ENABLED, Bool, json!(true), "Whether guardrails stop runs."),
-        row(
-            key::STOP_FAILURE_WINDOW,
-            Int { min: 1, max: 1440 },
-            json!(15),
-            "Length in minutes of the window in which failed calls are counted.",
-        ),
-        row(
-            key::STOP_FAILURE_THRESHOLD,
-            Int { min: 1, max: 50_000 },
-            json!(25),
-            "Number of failed calls in the window at which a run is stopped, if the failure rate is also reached.",
-        ),
-        row(
-            key::STOP_FAILURE_RATE,
-            Float { min: 0.0, max: 1.0 },
-            json!(0.5),
-            "Failure rate in the window at which a run is stopped, if the number of failed calls is also reached.",
-        ),
-        row(
-            key::STOP_POOL_UTILIZATION,
-            Float { min: 0.5, max: 1.0 },
-            json!(0.95),
+        float(key::STOP_POOL_UTILIZATION, 0.5..=1.0, 0.95).about(
             "Utilisation of the database connection pool at which a check counts towards a stop.",
         ),
-        row(
-            key::STOP_POOL_CHECKS,
-            Int { min: 1, max: 60 },
-            json!(3),
+        int(key::STOP_POOL_CHECKS, 1..=60, 3).about(
             "Number of consecutive checks above the pool threshold at which a run is stopped.",
         ),
     ]
+}
+
+fn spec(key: &'static str, kind: SettingKind, default: Value) -> SettingSpec {
+    SettingSpec { key, kind, default, description: "" }
+}
+
+fn flag(key: &'static str, default: bool) -> SettingSpec {
+    spec(key, SettingKind::Bool, json!(default))
+}
+
+fn int(key: &'static str, range: RangeInclusive<i64>, default: i64) -> SettingSpec {
+    spec(key, SettingKind::Int { min: *range.start(), max: *range.end() }, json!(default))
+}
+
+fn float(key: &'static str, range: RangeInclusive<f64>, default: f64) -> SettingSpec {
+    spec(key, SettingKind::Float { min: *range.start(), max: *range.end() }, json!(default))
+}
+
+/// A name that is empty by default.
+fn name(key: &'static str, max_chars: usize) -> SettingSpec {
+    spec(key, SettingKind::Name { max_chars }, json!(""))
+}
+
+impl SettingSpec {
+    fn about(self, description: &'static str) -> Self {
+        Self { description, ..self }
+    }
 }

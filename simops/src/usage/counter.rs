@@ -20,7 +20,6 @@ pub struct CounterStatus {
     /// Whether another backend replaces the configured one.
     pub degraded: bool,
     /// When it became degraded.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub since: Option<Timestamp>,
     /// Why it is degraded. Contains no secret.
     pub last_error: Option<String>,

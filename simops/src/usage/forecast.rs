@@ -24,16 +24,12 @@ pub struct Forecast {
     /// Calls per hour at the recent rate.
     pub calls_per_hour: f64,
     /// When calls start to be degraded because of their cost.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub soft_cap_at: Option<Timestamp>,
     /// When calls start to be refused because of their cost.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub hard_cap_at: Option<Timestamp>,
     /// When calls start to be refused because of their number.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub calls_cap_at: Option<Timestamp>,
     /// When the budget starts again: the next midnight, UTC.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub day_ends_at: Timestamp,
 }
 
