@@ -41,6 +41,9 @@
 //! - `openapi`: schemas of the public types.
 //! - `testing`: an in-memory store, fault injection and the conformance tests for stores.
 
+#[macro_use]
+mod named;
+
 pub mod alert;
 pub mod baseline;
 pub mod clock;

@@ -39,9 +39,8 @@ pub(crate) struct PruneArgs {
 
 fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(LogTable::ALL.map(LogTable::as_str)).map(|name| {
-        LogTable::ALL.into_iter().find(|log| log.as_str() == name).unwrap_or(LogTable::Events)
-    })
+    PossibleValuesParser::new(LogTable::ALL.map(LogTable::as_str))
+        .map(|name| LogTable::parse(&name).unwrap_or(LogTable::Events))
 }
 
 pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failure> {

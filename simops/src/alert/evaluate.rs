@@ -9,42 +9,28 @@ use crate::kpi::rollup::Rate;
 use crate::kpi::summary::{Days, comparison_day, trailing_average};
 use crate::kpi::{DaySums, Interval};
 
-/// The severity of an alert. `Critical` is greater than `Warning`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// A warning threshold is crossed.
-    Warning,
-    /// A critical threshold is crossed.
-    Critical,
-}
-
-impl Severity {
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
+named! {
+    /// The severity of an alert. `Critical` is greater than `Warning`.
+    pub enum Severity {
+        /// A warning threshold is crossed.
+        Warning = "warning",
+        /// A critical threshold is crossed.
+        Critical = "critical",
     }
 }
 
-/// Why an alert fires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// The rate is below the warning floor.
-    BelowWarningFloor,
-    /// The rate is below the critical floor.
-    BelowCriticalFloor,
-    /// The rate dropped against the 7-day average by at least the warning threshold.
-    #[serde(rename = "drop_vs_7d_warning")]
-    DropVs7dWarning,
-    /// The rate dropped against the 7-day average by at least the critical threshold.
-    #[serde(rename = "drop_vs_7d_critical")]
-    DropVs7dCritical,
+named! {
+    /// Why an alert fires.
+    pub enum Reason {
+        /// The rate is below the warning floor.
+        BelowWarningFloor = "below_warning_floor",
+        /// The rate is below the critical floor.
+        BelowCriticalFloor = "below_critical_floor",
+        /// The rate dropped against the 7-day average by at least the warning threshold.
+        DropVs7dWarning = "drop_vs_7d_warning",
+        /// The rate dropped against the 7-day average by at least the critical threshold.
+        DropVs7dCritical = "drop_vs_7d_critical",
+    }
 }
 
 impl Reason {
@@ -53,16 +39,6 @@ impl Reason {
         match self {
             Self::BelowWarningFloor | Self::DropVs7dWarning => Severity::Warning,
             Self::BelowCriticalFloor | Self::DropVs7dCritical => Severity::Critical,
-        }
-    }
-
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BelowWarningFloor => "below_warning_floor",
-            Self::BelowCriticalFloor => "below_critical_floor",
-            Self::DropVs7dWarning => "drop_vs_7d_warning",
-            Self::DropVs7dCritical => "drop_vs_7d_critical",
         }
     }
 }

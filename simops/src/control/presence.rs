@@ -11,40 +11,19 @@ pub(crate) const LOST_AFTER: SignedDuration = SignedDuration::from_secs(15);
 /// A lost host is listed for this long.
 pub(crate) const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The state that a host reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum HostState {
-    /// Takes no turns, because no run is open.
-    Idle,
-    /// Takes turns.
-    Running,
-    /// Waits for the turns in flight.
-    Quiescing,
-    /// Paused.
-    Paused,
-    /// No report for 15 s. Never reported by a host, only derived.
-    Lost,
-}
-
-impl HostState {
-    /// The state's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Running => "running",
-            Self::Quiescing => "quiescing",
-            Self::Paused => "paused",
-            Self::Lost => "lost",
-        }
-    }
-
-    /// The state of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Idle, Self::Running, Self::Quiescing, Self::Paused, Self::Lost]
-            .into_iter()
-            .find(|state| state.as_str() == name)
+named! {
+    /// The state that a host reports.
+    pub enum HostState {
+        /// Takes no turns, because no run is open.
+        Idle = "idle",
+        /// Takes turns.
+        Running = "running",
+        /// Waits for the turns in flight.
+        Quiescing = "quiescing",
+        /// Paused.
+        Paused = "paused",
+        /// No report for 15 s. Never reported by a host, only derived.
+        Lost = "lost",
     }
 }
 

@@ -1,30 +1,17 @@
 //! Control state: setting overrides, current run, world, audit head and production mark, under one
 //! generation.
 
-use serde::{Deserialize, Serialize};
-
 use super::AuditHead;
 use crate::run::RunRecord;
 use crate::settings::{Effective, Overrides, Registry, key};
 
-/// The environment of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Environment {
-    /// Writes are allowed unless the gate is closed.
-    Development,
-    /// The world cannot be reset, and writes are refused unless the gate is opened.
-    Production,
-}
-
-impl Environment {
-    /// The environment's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Development => "development",
-            Self::Production => "production",
-        }
+named! {
+    /// The environment of a process.
+    pub enum Environment {
+        /// Writes are allowed unless the gate is closed.
+        Development = "development",
+        /// The world cannot be reset, and writes are refused unless the gate is opened.
+        Production = "production",
     }
 }
 

@@ -8,78 +8,59 @@ use serde::{Deserialize, Serialize};
 use super::Environment;
 use crate::{Error, Result};
 
-macro_rules! writes {
-    ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
-        /// Every write that a person can ask for, through the API, the command line or the library.
-        ///
-        /// Writes of simops itself (guardrails, timers, reports, visitors' events, turns of hosts)
-        /// do not pass the gate; see [`SystemWriter`](crate::ops::SystemWriter).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Write {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl Write {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The name of the write.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-    };
-}
-
-writes! {
-    /// Starts a run.
-    StartRun => "start_run",
-    /// Ends the current run.
-    StopRun => "stop_run",
-    /// Pauses the run.
-    Pause => "pause",
-    /// Resumes a paused run, or one that a guardrail stopped.
-    Resume => "resume",
-    /// Sends model calls to the cheapest route.
-    Degrade => "degrade",
-    /// Sends model calls to their usual routes again.
-    ClearDegrade => "clear_degrade",
-    /// Changes the mode shown while no run is open.
-    SetRunMode => "set_run_mode",
-    /// Replaces the world.
-    ResetWorld => "reset_world",
-    /// Changes settings.
-    PatchConfig => "patch_config",
-    /// Acknowledges an alert.
-    AcknowledgeAlert => "acknowledge_alert",
-    /// Silences an alert, or ends its silence.
-    SilenceAlert => "silence_alert",
-    /// Sends a message again.
-    ReplayDelivery => "replay_delivery",
-    /// Writes a baseline to the output folder.
-    WriteBaseline => "write_baseline",
-    /// Creates a digest.
-    CreateDigest => "create_digest",
-    /// Publishes a digest.
-    PublishDigest => "publish_digest",
-    /// Discards a digest.
-    DiscardDigest => "discard_digest",
-    /// Deletes old rows of a log.
-    Prune => "prune",
-    /// Recounts the KPI sums and corrects them.
-    RebuildKpi => "rebuild_kpi",
-    /// Records KPI events from a file, or generated ones.
-    ImportKpi => "import_kpi",
-    /// Deletes the events of some visitors.
-    DeleteVisits => "delete_visits",
-    /// Recounts the usage sums and corrects them.
-    RebuildUsage => "rebuild_usage",
-    /// Takes one turn of an agent on request.
-    TakeTurn => "take_turn",
-    /// Removes the production mark of the database.
-    UnmarkProduction => "unmark_production",
+named! {
+    /// Every write that a person can ask for, through the API, the command line or the library.
+    ///
+    /// Writes of simops itself (guardrails, timers, reports, visitors' events, turns of hosts)
+    /// do not pass the gate; see [`SystemWriter`](crate::ops::SystemWriter).
+    pub enum Write {
+        /// Starts a run.
+        StartRun = "start_run",
+        /// Ends the current run.
+        StopRun = "stop_run",
+        /// Pauses the run.
+        Pause = "pause",
+        /// Resumes a paused run, or one that a guardrail stopped.
+        Resume = "resume",
+        /// Sends model calls to the cheapest route.
+        Degrade = "degrade",
+        /// Sends model calls to their usual routes again.
+        ClearDegrade = "clear_degrade",
+        /// Changes the mode shown while no run is open.
+        SetRunMode = "set_run_mode",
+        /// Replaces the world.
+        ResetWorld = "reset_world",
+        /// Changes settings.
+        PatchConfig = "patch_config",
+        /// Acknowledges an alert.
+        AcknowledgeAlert = "acknowledge_alert",
+        /// Silences an alert, or ends its silence.
+        SilenceAlert = "silence_alert",
+        /// Sends a message again.
+        ReplayDelivery = "replay_delivery",
+        /// Writes a baseline to the output folder.
+        WriteBaseline = "write_baseline",
+        /// Creates a digest.
+        CreateDigest = "create_digest",
+        /// Publishes a digest.
+        PublishDigest = "publish_digest",
+        /// Discards a digest.
+        DiscardDigest = "discard_digest",
+        /// Deletes old rows of a log.
+        Prune = "prune",
+        /// Recounts the KPI sums and corrects them.
+        RebuildKpi = "rebuild_kpi",
+        /// Records KPI events from a file, or generated ones.
+        ImportKpi = "import_kpi",
+        /// Deletes the events of some visitors.
+        DeleteVisits = "delete_visits",
+        /// Recounts the usage sums and corrects them.
+        RebuildUsage = "rebuild_usage",
+        /// Takes one turn of an agent on request.
+        TakeTurn = "take_turn",
+        /// Removes the production mark of the database.
+        UnmarkProduction = "unmark_production",
+    }
 }
 
 impl Write {

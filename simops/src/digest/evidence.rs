@@ -57,29 +57,19 @@ impl Period {
     }
 }
 
-/// How well the records of its run support a digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Verification {
-    /// The run has model calls and events.
-    Verified,
-    /// The run has model calls only.
-    Partial,
-    /// There is no run, or it has no model calls.
-    Unverified,
+named! {
+    /// How well the records of its run support a digest.
+    pub enum Verification {
+        /// The run has model calls and events.
+        Verified = "verified",
+        /// The run has model calls only.
+        Partial = "partial",
+        /// There is no run, or it has no model calls.
+        Unverified = "unverified",
+    }
 }
 
 impl Verification {
-    /// The state's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Partial => "partial",
-            Self::Unverified => "unverified",
-        }
-    }
-
     /// The state for a number of calls and events.
     pub fn of(calls: i64, events: i64) -> Self {
         match (calls > 0, events > 0) {

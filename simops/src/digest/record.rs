@@ -6,38 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Evidence, EvidenceCheck, TEMPLATE_VERSION, Verification};
 
-/// The status of a digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum DigestStatus {
-    /// Not decided yet.
-    Draft,
-    /// Approved.
-    Published,
-    /// Rejected. This status is final.
-    Discarded,
-    /// Not written by the schedule, because the evidence was insufficient. A digest of the same date
-    /// replaces it.
-    InsufficientEvidence,
-}
-
-impl DigestStatus {
-    /// The status's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Published => "published",
-            Self::Discarded => "discarded",
-            Self::InsufficientEvidence => "insufficient_evidence",
-        }
-    }
-
-    /// The status with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Draft, Self::Published, Self::Discarded, Self::InsufficientEvidence]
-            .into_iter()
-            .find(|status| status.as_str() == name)
+named! {
+    /// The status of a digest.
+    pub enum DigestStatus {
+        /// Not decided yet.
+        Draft = "draft",
+        /// Approved.
+        Published = "published",
+        /// Rejected. This status is final.
+        Discarded = "discarded",
+        /// Not written by the schedule, because the evidence was insufficient. A digest of the same date
+        /// replaces it.
+        InsufficientEvidence = "insufficient_evidence",
     }
 }
 

@@ -82,32 +82,13 @@ pub mod category {
     pub const INVALID: &str = "invalid";
 }
 
-/// How an agent's action was decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RuntimeMode {
-    /// By a model.
-    Checkpoint,
-    /// By a fixed rule, because no model answered.
-    DeterministicFallback,
-}
-
-impl RuntimeMode {
-    /// The name in `metadata.runtime.mode`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Checkpoint => "checkpoint",
-            Self::DeterministicFallback => "deterministic_fallback",
-        }
-    }
-
-    /// The mode with this name; `None` if there is none.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "checkpoint" => Some(Self::Checkpoint),
-            "deterministic_fallback" => Some(Self::DeterministicFallback),
-            _ => None,
-        }
+named! {
+    /// How an agent's action was decided.
+    pub enum RuntimeMode {
+        /// By a model.
+        Checkpoint = "checkpoint",
+        /// By a fixed rule, because no model answered.
+        DeterministicFallback = "deterministic_fallback",
     }
 }
 

@@ -8,68 +8,7 @@ use super::interval::Interval;
 use super::steps::Kind;
 use super::sums::{DaySums, RETENTION_DAYS};
 
-/// A rate that is computed per day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rate {
-    /// Visitors who clicked from the landing page to a run / visitors of the landing page.
-    LandingToRunCtr,
-    /// Visitors who started a replay / visitors of a run.
-    RunToReplayStartRate,
-    /// Visitors who completed a replay / visitors who started one.
-    ReplayCompletionRate,
-    /// Visitors who shared / viewers.
-    ShareActionRate,
-    /// Visitors who opened a shared link / visitors who clicked the share button.
-    SharedLinkCtr,
-    /// Visitors who completed the onboarding / visitors who were shown it.
-    OnboardingCompletionRate,
-    /// Visitors who skipped the onboarding / visitors who were shown it.
-    OnboardingSkipRate,
-    /// Visitors who opened the onboarding's glossary / visitors who were shown the onboarding.
-    OnboardingGlossaryOpenRate,
-    /// Viewers who were viewers again on the next day / viewers.
-    D1RetentionRate,
-    /// Viewers who were viewers again on the seventh day / viewers.
-    D7RetentionRate,
-}
-
 impl Rate {
-    /// All rates.
-    pub const ALL: [Self; 10] = [
-        Self::LandingToRunCtr,
-        Self::RunToReplayStartRate,
-        Self::ReplayCompletionRate,
-        Self::ShareActionRate,
-        Self::SharedLinkCtr,
-        Self::OnboardingCompletionRate,
-        Self::OnboardingSkipRate,
-        Self::OnboardingGlossaryOpenRate,
-        Self::D1RetentionRate,
-        Self::D7RetentionRate,
-    ];
-
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::LandingToRunCtr => "landing_to_run_ctr",
-            Self::RunToReplayStartRate => "run_to_replay_start_rate",
-            Self::ReplayCompletionRate => "replay_completion_rate",
-            Self::ShareActionRate => "share_action_rate",
-            Self::SharedLinkCtr => "shared_link_ctr",
-            Self::OnboardingCompletionRate => "onboarding_completion_rate",
-            Self::OnboardingSkipRate => "onboarding_skip_rate",
-            Self::OnboardingGlossaryOpenRate => "onboarding_glossary_open_rate",
-            Self::D1RetentionRate => "d1_retention_rate",
-            Self::D7RetentionRate => "d7_retention_rate",
-        }
-    }
-
-    /// The rate with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rate| rate.as_str() == name)
-    }
-
     /// For a retention rate, the number of days after the cohort's day on which returns are
     /// counted; 0 for other rates.
     pub fn maturity_days(self) -> i64 {
@@ -123,8 +62,19 @@ impl Rate {
     }
 }
 
+/// Defines the rates and the rollup from one table of kinds and one of rates.
 macro_rules! rollup {
-    ($($count:ident, $visitors:ident: $kind:ident;)+) => {
+    (
+        kinds { $($kind:ident: $count:ident, $visitors:ident;)+ }
+        rates { $($(#[$doc:meta])* $rate:ident = $name:tt: $value:ident;)+ }
+    ) => {
+        named! {
+            /// A rate that is computed per day.
+            pub enum Rate {
+                $($(#[$doc])* $rate = $name,)+
+            }
+        }
+
         /// The rollup of a day. A rate is null if its denominator is 0. A retention rate is also null
         /// until its follow-up day is over.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,42 +94,32 @@ macro_rules! rollup {
             pub share_actions: i64,
             /// Distinct visitors with a share event.
             pub share_action_visitors: i64,
-            /// Visitors who clicked from the landing page to a run / visitors of the landing page.
-            pub landing_to_run_ctr: Option<f64>,
-            /// Visitors who started a replay / visitors of a run.
-            pub run_to_replay_start_rate: Option<f64>,
-            /// Visitors who completed a replay / visitors who started one.
-            pub replay_completion_rate: Option<f64>,
-            /// Visitors who shared / viewers.
-            pub share_action_rate: Option<f64>,
-            /// Visitors who opened a shared link / visitors who clicked the share button.
-            pub shared_link_ctr: Option<f64>,
-            /// Visitors who completed the onboarding / visitors who were shown it.
-            pub onboarding_completion_rate: Option<f64>,
-            /// Visitors who skipped the onboarding / visitors who were shown it.
-            pub onboarding_skip_rate: Option<f64>,
-            /// Visitors who opened the glossary / visitors who were shown the onboarding.
-            pub onboarding_glossary_open_rate: Option<f64>,
             /// Viewers of the day.
             pub d1_cohort_size: i64,
             /// Those of them who were viewers again on the next day, counted so far.
             pub d1_returning_users: i64,
-            /// Returning users / cohort size; null until the next day is over.
-            pub d1_retention_rate: Option<f64>,
             /// Viewers of the day.
             pub d7_cohort_size: i64,
             /// Those of them who were viewers again on the seventh day after, counted so far.
             pub d7_returning_users: i64,
-            /// Returning users / cohort size; null until the seventh day is over.
-            pub d7_retention_rate: Option<f64>,
+            $($(#[$doc])* pub $value: Option<f64>,)+
             /// The confidence interval of each rate.
             pub intervals: Intervals,
+        }
+
+        /// The 95 % Wilson confidence interval of each rate; null where the rate is null.
+        #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub struct Intervals {
+            $(
+                #[doc = concat!("The interval of `", $name, "`.")]
+                pub $value: Option<Interval>,
+            )+
         }
 
         impl Rollup {
             /// The rollup of `day` as of `today`.
             pub fn of(day: Date, sums: &DaySums, today: Date) -> Self {
-                let rate = |rate: Rate| rate.of(day, sums, today);
                 let shares =
                     [Kind::ShareClicked, Kind::ShareCopied, Kind::ShareNativeSuccess];
                 Self {
@@ -191,21 +131,14 @@ macro_rules! rollup {
                     )+
                     share_actions: shares.iter().map(|kind| sums.events(*kind)).sum(),
                     share_action_visitors: sums.sharers,
-                    landing_to_run_ctr: rate(Rate::LandingToRunCtr),
-                    run_to_replay_start_rate: rate(Rate::RunToReplayStartRate),
-                    replay_completion_rate: rate(Rate::ReplayCompletionRate),
-                    share_action_rate: rate(Rate::ShareActionRate),
-                    shared_link_ctr: rate(Rate::SharedLinkCtr),
-                    onboarding_completion_rate: rate(Rate::OnboardingCompletionRate),
-                    onboarding_skip_rate: rate(Rate::OnboardingSkipRate),
-                    onboarding_glossary_open_rate: rate(Rate::OnboardingGlossaryOpenRate),
                     d1_cohort_size: sums.viewers,
                     d1_returning_users: sums.returned[0],
-                    d1_retention_rate: rate(Rate::D1RetentionRate),
                     d7_cohort_size: sums.viewers,
                     d7_returning_users: sums.returned[1],
-                    d7_retention_rate: rate(Rate::D7RetentionRate),
-                    intervals: Intervals::of(day, sums, today),
+                    $($value: Rate::$rate.of(day, sums, today),)+
+                    intervals: Intervals {
+                        $($value: Rate::$rate.interval(day, sums, today),)+
+                    },
                 }
             }
         }
@@ -213,48 +146,39 @@ macro_rules! rollup {
 }
 
 rollup! {
-    landing_views, landing_view_visitors: LandingView;
-    landing_run_clicks, landing_run_click_visitors: LandingRunClick;
-    run_detail_views, run_detail_visitors: RunDetailView;
-    replay_starts, replay_start_visitors: ReplayStart;
-    replay_completions, replay_completion_visitors: ReplayComplete;
-    share_clicks, share_click_visitors: ShareClicked;
-    shared_link_opens, shared_link_open_visitors: SharedLinkOpen;
-    onboarding_shown, onboarding_shown_visitors: OnboardingShown;
-    onboarding_completed, onboarding_completed_visitors: OnboardingCompleted;
-    onboarding_skipped, onboarding_skipped_visitors: OnboardingSkipped;
-    onboarding_glossary_opened, onboarding_glossary_opened_visitors: OnboardingGlossaryOpened;
-}
-
-macro_rules! intervals {
-    ($($name:ident: $rate:ident,)+) => {
-        /// The 95 % Wilson confidence interval of each rate; null where the rate is null.
-        #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        pub struct Intervals {
-            $(
-                #[doc = concat!("The interval of `", stringify!($name), "`.")]
-                pub $name: Option<Interval>,
-            )+
-        }
-
-        impl Intervals {
-            fn of(day: Date, sums: &DaySums, today: Date) -> Self {
-                Self { $($name: Rate::$rate.interval(day, sums, today),)+ }
-            }
-        }
-    };
-}
-
-intervals! {
-    landing_to_run_ctr: LandingToRunCtr,
-    run_to_replay_start_rate: RunToReplayStartRate,
-    replay_completion_rate: ReplayCompletionRate,
-    share_action_rate: ShareActionRate,
-    shared_link_ctr: SharedLinkCtr,
-    onboarding_completion_rate: OnboardingCompletionRate,
-    onboarding_skip_rate: OnboardingSkipRate,
-    onboarding_glossary_open_rate: OnboardingGlossaryOpenRate,
-    d1_retention_rate: D1RetentionRate,
-    d7_retention_rate: D7RetentionRate,
+    kinds {
+        LandingView: landing_views, landing_view_visitors;
+        LandingRunClick: landing_run_clicks, landing_run_click_visitors;
+        RunDetailView: run_detail_views, run_detail_visitors;
+        ReplayStart: replay_starts, replay_start_visitors;
+        ReplayComplete: replay_completions, replay_completion_visitors;
+        ShareClicked: share_clicks, share_click_visitors;
+        SharedLinkOpen: shared_link_opens, shared_link_open_visitors;
+        OnboardingShown: onboarding_shown, onboarding_shown_visitors;
+        OnboardingCompleted: onboarding_completed, onboarding_completed_visitors;
+        OnboardingSkipped: onboarding_skipped, onboarding_skipped_visitors;
+        OnboardingGlossaryOpened: onboarding_glossary_opened, onboarding_glossary_opened_visitors;
+    }
+    rates {
+        /// Visitors who clicked from the landing page to a run / visitors of the landing page.
+        LandingToRunCtr = "landing_to_run_ctr": landing_to_run_ctr;
+        /// Visitors who started a replay / visitors of a run.
+        RunToReplayStartRate = "run_to_replay_start_rate": run_to_replay_start_rate;
+        /// Visitors who completed a replay / visitors who started one.
+        ReplayCompletionRate = "replay_completion_rate": replay_completion_rate;
+        /// Visitors who shared / viewers.
+        ShareActionRate = "share_action_rate": share_action_rate;
+        /// Visitors who opened a shared link / visitors who clicked the share button.
+        SharedLinkCtr = "shared_link_ctr": shared_link_ctr;
+        /// Visitors who completed the onboarding / visitors who were shown it.
+        OnboardingCompletionRate = "onboarding_completion_rate": onboarding_completion_rate;
+        /// Visitors who skipped the onboarding / visitors who were shown it.
+        OnboardingSkipRate = "onboarding_skip_rate": onboarding_skip_rate;
+        /// Visitors who opened the onboarding's glossary / visitors who were shown the onboarding.
+        OnboardingGlossaryOpenRate = "onboarding_glossary_open_rate": onboarding_glossary_open_rate;
+        /// Viewers who were viewers again on the next day / viewers; null until that day is over.
+        D1RetentionRate = "d1_retention_rate": d1_retention_rate;
+        /// Viewers who were viewers again on the seventh day / viewers; null until that day is over.
+        D7RetentionRate = "d7_retention_rate": d7_retention_rate;
+    }
 }

@@ -2,84 +2,45 @@
 
 use std::ops::BitOr;
 
-use serde::{Deserialize, Serialize};
-
-/// The kind of a visitor event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Viewed the landing page.
-    LandingView,
-    /// Clicked from the landing page to a run.
-    LandingRunClick,
-    /// Viewed a run.
-    RunDetailView,
-    /// Started a replay.
-    ReplayStart,
-    /// Watched a replay to its end.
-    ReplayComplete,
-    /// Clicked the share button.
-    ShareClicked,
-    /// Copied a share link.
-    ShareCopied,
-    /// Shared with the device's own share dialog.
-    ShareNativeSuccess,
-    /// Opened a shared link.
-    SharedLinkOpen,
-    /// Was shown the onboarding.
-    OnboardingShown,
-    /// Completed the onboarding.
-    OnboardingCompleted,
-    /// Skipped the onboarding.
-    OnboardingSkipped,
-    /// Opened the onboarding's glossary.
-    OnboardingGlossaryOpened,
+named! {
+    /// The kind of a visitor event.
+    pub enum Kind {
+        /// Viewed the landing page.
+        LandingView = "landing_view",
+        /// Clicked from the landing page to a run.
+        LandingRunClick = "landing_run_click",
+        /// Viewed a run.
+        RunDetailView = "run_detail_view",
+        /// Started a replay.
+        ReplayStart = "replay_start",
+        /// Watched a replay to its end.
+        ReplayComplete = "replay_complete",
+        /// Clicked the share button.
+        ShareClicked = "share_clicked",
+        /// Copied a share link.
+        ShareCopied = "share_copied",
+        /// Shared with the device's own share dialog.
+        ShareNativeSuccess = "share_native_success",
+        /// Opened a shared link.
+        SharedLinkOpen = "shared_link_open",
+        /// Was shown the onboarding.
+        OnboardingShown = "onboarding_shown",
+        /// Completed the onboarding.
+        OnboardingCompleted = "onboarding_completed",
+        /// Skipped the onboarding.
+        OnboardingSkipped = "onboarding_skipped",
+        /// Opened the onboarding's glossary.
+        OnboardingGlossaryOpened = "onboarding_glossary_opened",
+    }
 }
 
 /// The number of kinds.
-pub(super) const KINDS: usize = 13;
+pub(super) const KINDS: usize = Kind::ALL.len();
 
 impl Kind {
-    /// All kinds, in the order of their codes.
-    pub const ALL: [Self; KINDS] = [
-        Self::LandingView,
-        Self::LandingRunClick,
-        Self::RunDetailView,
-        Self::ReplayStart,
-        Self::ReplayComplete,
-        Self::ShareClicked,
-        Self::ShareCopied,
-        Self::ShareNativeSuccess,
-        Self::SharedLinkOpen,
-        Self::OnboardingShown,
-        Self::OnboardingCompleted,
-        Self::OnboardingSkipped,
-        Self::OnboardingGlossaryOpened,
-    ];
-
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::LandingView => "landing_view",
-            Self::LandingRunClick => "landing_run_click",
-            Self::RunDetailView => "run_detail_view",
-            Self::ReplayStart => "replay_start",
-            Self::ReplayComplete => "replay_complete",
-            Self::ShareClicked => "share_clicked",
-            Self::ShareCopied => "share_copied",
-            Self::ShareNativeSuccess => "share_native_success",
-            Self::SharedLinkOpen => "shared_link_open",
-            Self::OnboardingShown => "onboarding_shown",
-            Self::OnboardingCompleted => "onboarding_completed",
-            Self::OnboardingSkipped => "onboarding_skipped",
-            Self::OnboardingGlossaryOpened => "onboarding_glossary_opened",
-        }
-    }
-
-    /// The kind with this name. Case and surrounding spaces are ignored.
-    pub fn parse(name: &str) -> Option<Self> {
-        let name = name.trim();
-        Self::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(name))
+    /// Like [`Kind::parse`], but ignores case and surrounding spaces.
+    pub fn parse_lenient(name: &str) -> Option<Self> {
+        Self::parse(&name.trim().to_ascii_lowercase())
     }
 
     /// The number under which the kind is stored: its index in [`Kind::ALL`]. Codes never change.

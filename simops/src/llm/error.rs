@@ -5,51 +5,35 @@ use std::time::Duration;
 use crate::usage::{Refused, Tokens};
 use crate::{Error, ErrorKind};
 
-/// The kind of failure of one attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LlmErrorKind {
-    /// The time-out expired.
-    Timeout,
-    /// The connection failed, or closed before the response.
-    Connection,
-    /// The provider's rate limit was reached (429).
-    RateLimited,
-    /// The provider failed (5xx).
-    ServerError,
-    /// The provider rejected the key (401, 403).
-    Auth,
-    /// The account has no credit (402).
-    PaymentRequired,
-    /// The provider rejected the request or the model.
-    BadRequest,
-    /// The response was incomplete or malformed.
-    InvalidResponse,
-    /// The provider's implementation cancelled the call.
-    Cancelled,
-    /// The circuit breaker was open; nothing was sent.
-    CircuitOpen,
-    /// The provider's implementation panicked.
-    Panicked,
+named! {
+    /// The kind of failure of one attempt.
+    pub enum LlmErrorKind {
+        /// The time-out expired.
+        Timeout = "timeout",
+        /// The connection failed, or closed before the response.
+        Connection = "connection",
+        /// The provider's rate limit was reached (429).
+        RateLimited = "rate_limited",
+        /// The provider failed (5xx).
+        ServerError = "server_error",
+        /// The provider rejected the key (401, 403).
+        Auth = "auth",
+        /// The account has no credit (402).
+        PaymentRequired = "payment_required",
+        /// The provider rejected the request or the model.
+        BadRequest = "bad_request",
+        /// The response was incomplete or malformed.
+        InvalidResponse = "invalid_response",
+        /// The provider's implementation cancelled the call.
+        Cancelled = "cancelled",
+        /// The circuit breaker was open; nothing was sent.
+        CircuitOpen = "circuit_open",
+        /// The provider's implementation panicked.
+        Panicked = "provider_panicked",
+    }
 }
 
 impl LlmErrorKind {
-    /// The `error_type` in the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Connection => "connection",
-            Self::RateLimited => "rate_limited",
-            Self::ServerError => "server_error",
-            Self::Auth => "auth",
-            Self::PaymentRequired => "payment_required",
-            Self::BadRequest => "bad_request",
-            Self::InvalidResponse => "invalid_response",
-            Self::Cancelled => "cancelled",
-            Self::CircuitOpen => "circuit_open",
-            Self::Panicked => "provider_panicked",
-        }
-    }
-
     /// Whether to repeat the request on the same route. A time-out or an incomplete response has
     /// most likely been charged, so it is not repeated.
     pub fn is_retryable(self) -> bool {
@@ -199,21 +183,10 @@ pub enum CallError {
 }
 
 fn refusal(reason: Refused, retry_after: Option<Duration>) -> String {
-    let code = refusal_code(reason);
+    let code = reason.as_str();
     match retry_after {
         Some(wait) => format!("{code}, by calls in flight; retry in {} s", wait.as_secs()),
         None => format!("{code}, for today"),
-    }
-}
-
-/// The code of a cap in the admin API.
-fn refusal_code(reason: Refused) -> &'static str {
-    match reason {
-        Refused::HardBudgetReached => "hard_budget_reached",
-        Refused::MaxCallsTotalReached => "max_calls_total_reached",
-        Refused::MaxCallsOpenrouterFreeReached => "max_calls_openrouter_free_reached",
-        Refused::MaxCallsGroqReached => "max_calls_groq_reached",
-        Refused::MaxCallsGeminiReached => "max_calls_gemini_reached",
     }
 }
 
@@ -224,7 +197,7 @@ impl CallError {
         match self {
             Self::NoProvider => "no_provider",
             Self::Cancelled => "cancelled",
-            Self::Refused { reason, .. } => refusal_code(*reason),
+            Self::Refused { reason, .. } => reason.as_str(),
             Self::Unpriced(_) => "unpriced",
             Self::Busy { .. } => "busy",
             Self::CircuitOpen { .. } => LlmErrorKind::CircuitOpen.as_str(),

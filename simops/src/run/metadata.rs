@@ -3,64 +3,27 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The mode of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RunMode {
-    /// For development and rehearsals. May reset the world.
-    Test,
-    /// A production run. Never resets the world.
-    Real,
-}
-
-impl RunMode {
-    /// The mode's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Test => "test",
-            Self::Real => "real",
-        }
-    }
-
-    /// The mode with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "test" => Some(Self::Test),
-            "real" => Some(Self::Real),
-            _ => None,
-        }
+named! {
+    /// The mode of a run.
+    pub enum RunMode {
+        /// For development and rehearsals. May reset the world.
+        Test = "test",
+        /// A production run. Never resets the world.
+        Real = "real",
     }
 }
 
-/// The planned duration of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum RunClass {
-    /// Three days.
-    #[default]
-    #[serde(rename = "standard_72h")]
-    Standard72h,
-    /// Four days.
-    #[serde(rename = "deep_96h")]
-    Deep96h,
-    /// Any length.
-    #[serde(rename = "special_exploratory")]
-    SpecialExploratory,
-}
-
-impl RunClass {
-    /// The names of all classes.
-    pub const NAMES: [&'static str; 3] = ["standard_72h", "deep_96h", "special_exploratory"];
-
-    /// The class with this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "standard_72h" => Some(Self::Standard72h),
-            "deep_96h" => Some(Self::Deep96h),
-            "special_exploratory" => Some(Self::SpecialExploratory),
-            _ => None,
-        }
+named! {
+    /// The planned duration of a run.
+    #[derive(Default)]
+    pub enum RunClass {
+        /// Three days.
+        #[default]
+        Standard72h = "standard_72h",
+        /// Four days.
+        Deep96h = "deep_96h",
+        /// Any length.
+        SpecialExploratory = "special_exploratory",
     }
 }
 

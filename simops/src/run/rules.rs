@@ -151,7 +151,10 @@ impl StartRun {
         let run_class = match present(self.run_class.as_deref()) {
             None => RunClass::default(),
             Some(name) => RunClass::parse(name).unwrap_or_else(|| {
-                errors.add("run_class", &format!("must be one of {}", RunClass::NAMES.join(", ")));
+                errors.add(
+                    "run_class",
+                    &format!("must be one of {}", RunClass::ALL.map(RunClass::as_str).join(", ")),
+                );
                 RunClass::default()
             }),
         };

@@ -6,30 +6,19 @@ use jiff::{SignedDuration, Timestamp};
 use crate::kpi::event::MAX_LATE_DAYS;
 use crate::{Error, Result};
 
-/// A table that grows with the activity of runs and visitors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LogTable {
-    /// The event log, pruned by the time of the event.
-    Events,
-    /// The usage ledger, pruned by the time at which a call was recorded.
-    Ledger,
-    /// Visitor events, pruned by the time at which they happened.
-    Visits,
+named! {
+    /// A table that grows with the activity of runs and visitors.
+    pub enum LogTable {
+        /// The event log, pruned by the time of the event.
+        Events = "events",
+        /// The usage ledger, pruned by the time at which a call was recorded.
+        Ledger = "ledger",
+        /// Visitor events, pruned by the time at which they happened.
+        Visits = "visits",
+    }
 }
 
 impl LogTable {
-    /// All log tables.
-    pub const ALL: [Self; 3] = [Self::Events, Self::Ledger, Self::Visits];
-
-    /// The name on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Events => "events",
-            Self::Ledger => "ledger",
-            Self::Visits => "visits",
-        }
-    }
-
     /// The number of days for which rows must be kept: calls can be listed for a month, and late
     /// visitor events must be recognised as duplicates.
     pub fn min_retention_days(self) -> i64 {

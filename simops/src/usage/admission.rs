@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{DayTotals, NanoUsd};
 use crate::settings::{Effective, key};
 
@@ -171,20 +169,20 @@ pub struct DayUse {
     pub version: u64,
 }
 
-/// Why a call was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refused {
-    /// The rest of the hard budget cannot pay for the call.
-    HardBudgetReached,
-    /// The cap on all calls.
-    MaxCallsTotalReached,
-    /// The cap on free routes.
-    MaxCallsOpenrouterFreeReached,
-    /// The cap on Groq.
-    MaxCallsGroqReached,
-    /// The cap on Gemini.
-    MaxCallsGeminiReached,
+named! {
+    /// Why a call was refused.
+    pub enum Refused {
+        /// The rest of the hard budget cannot pay for the call.
+        HardBudgetReached = "hard_budget_reached",
+        /// The cap on all calls.
+        MaxCallsTotalReached = "max_calls_total_reached",
+        /// The cap on free routes.
+        MaxCallsOpenrouterFreeReached = "max_calls_openrouter_free_reached",
+        /// The cap on Groq.
+        MaxCallsGroqReached = "max_calls_groq_reached",
+        /// The cap on Gemini.
+        MaxCallsGeminiReached = "max_calls_gemini_reached",
+    }
 }
 
 /// The verdict on a call.
