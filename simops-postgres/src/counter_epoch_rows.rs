@@ -7,7 +7,6 @@ use simops::usage::{CounterClient, CounterEpoch};
 use sqlx::AssertSqlSafe;
 
 use crate::codec::{Cells, Micros};
-use crate::days::sums;
 use crate::error::Work;
 use crate::link::Link;
 
@@ -44,7 +43,7 @@ pub(crate) async fn put_client(connection: &mut Link, client: &CounterClient) ->
     .bind(client.id)
     .bind(client.generation.cast_signed())
     .bind(Micros(client.until));
-    for sum in sums(&client.allotment) {
+    for sum in client.allotment.to_array() {
         query = query.bind(sum);
     }
     query.execute(connection).await?;

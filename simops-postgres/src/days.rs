@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use simops::store::sql::day_totals;
-use simops::usage::{DayTotals, DayUse};
+use simops::usage::DayUse;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -55,22 +55,10 @@ pub(crate) async fn put_day_use(connection: &mut Link, day: Date, day_use: &DayU
     )
     .bind(Day(day));
     for totals in [settled, reserved] {
-        for sum in sums(totals) {
+        for sum in totals.to_array() {
             query = query.bind(sum);
         }
     }
     query.bind(version.cast_signed()).execute(connection).await?;
     Ok(())
-}
-
-/// The sums in the order of the columns.
-pub(crate) fn sums(totals: &DayTotals) -> [i64; 6] {
-    [
-        totals.calls_total,
-        totals.calls_openrouter_free,
-        totals.calls_groq,
-        totals.calls_gemini,
-        totals.calls_unpriced,
-        totals.cost.0,
-    ]
 }

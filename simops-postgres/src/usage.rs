@@ -8,8 +8,8 @@ use simops::event::EventWindow;
 use simops::store::sql::{SqlRow, USAGE_COLUMNS, call_totals, one_more, page, usage_row};
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
-    Bucket, CallClass, CallTally, CallTotals, DayTotals, LlmTotals, NanoUsd, Op, Recount,
-    UsageCounter, UsageRow,
+    Bucket, CallClass, CallTally, CallTotals, DayTotals, NanoUsd, Op, Recount, UsageCounter,
+    UsageRow,
 };
 use sqlx::{AssertSqlSafe, Row};
 
@@ -29,18 +29,20 @@ impl UsageStore for PostgresStore {
         Ok(self.day_use(day).await?.settled)
     }
 
-    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
-        let totals = self.base.query(|mut connection| async move {
-            let totals = match scope {
-                ActivityScope::Run(run_id) => {
-                    let of_run = run_totals(&mut connection, std::slice::from_ref(run_id)).await?;
-                    of_run.into_values().next().unwrap_or_default()
-                }
-                ActivityScope::Since(since) => totals_since(&mut connection, *since).await?,
-            };
-            Ok((connection, totals))
-        });
-        Ok(totals.await?.shown())
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals> {
+        self.base
+            .query(|mut connection| async move {
+                let totals = match scope {
+                    ActivityScope::Run(run_id) => {
+                        let of_run =
+                            run_totals(&mut connection, std::slice::from_ref(run_id)).await?;
+                        of_run.into_values().next().unwrap_or_default()
+                    }
+                    ActivityScope::Since(since) => totals_since(&mut connection, *since).await?,
+                };
+                Ok((connection, totals))
+            })
+            .await
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {

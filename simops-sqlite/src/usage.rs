@@ -11,7 +11,7 @@ use simops::event::EventWindow;
 use simops::store::sql::{SqlRow, USAGE_COLUMNS, one_more, page, usage_row};
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
-    Bucket, CallTally, CallTotals, DayTotals, LlmTotals, NanoUsd, Op, Recount, Series, UsageRow,
+    Bucket, CallTally, CallTotals, DayTotals, NanoUsd, Op, Recount, Series, UsageRow,
 };
 
 use crate::codec::{Cells, Micros, all};
@@ -30,14 +30,11 @@ impl UsageStore for SqliteStore {
         self.read(move |connection| Ok(day_use(connection, day)?.settled)).await
     }
 
-    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals> {
         let scope = scope.clone();
-        self.read(move |connection| {
-            let totals = match scope {
-                ActivityScope::Run(run_id) => run_totals(connection, &run_id)?,
-                ActivityScope::Since(since) => totals_since(connection, since)?,
-            };
-            Ok(totals.shown())
+        self.read(move |connection| match scope {
+            ActivityScope::Run(run_id) => run_totals(connection, &run_id),
+            ActivityScope::Since(since) => totals_since(connection, since),
         })
         .await
     }

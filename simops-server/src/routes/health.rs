@@ -81,8 +81,8 @@ fn write_status(text: &mut Exposition, status: &Snapshot) {
     text.family(name, "gauge", "Hosts that have reported within 15 s, and others.");
     text.sample(name, &[("state", "live")], view.hosts.len() - lost);
     text.sample(name, &[("state", "lost")], lost);
-    let budget = &view.llm_budget;
-    let cost = budget.estimated_cost_usd;
+    let used = &view.llm_budget.used;
+    let cost = used.cost.dollars();
     text.gauge("simops_day_cost_usd", "Cost of model calls on this UTC day.", cost);
-    text.gauge("simops_day_calls", "Model calls on this UTC day.", budget.calls_total);
+    text.gauge("simops_day_calls", "Model calls on this UTC day.", used.calls_total);
 }

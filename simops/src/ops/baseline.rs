@@ -83,7 +83,7 @@ impl Ops {
         let baseline = Baseline {
             generated_at_utc: now,
             thresholds: Baseline::thresholds(&settings),
-            budget_snapshot: Budget::of(day, &totals, &settings),
+            budget_snapshot: Budget::of(day, totals, &settings),
             provider_failure_window: self.failure_rate(&settings, now).await?,
             metrics_path: None,
         };

@@ -9,7 +9,7 @@ use crate::event::{RuntimeMode, kind};
 use crate::run::RunRecord;
 use crate::settings::key;
 use crate::store::{ActivityScope, EventCount};
-use crate::usage::budget::LlmTotals;
+use crate::usage::CallTotals;
 
 /// Actions by origin and type, and messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub struct RunMetrics {
     /// The registry row.
     pub run_metadata: Option<RunRecord>,
     /// Calls to models.
-    pub llm: LlmTotals,
+    pub llm: CallTotals,
     /// Actions and messages.
     pub activity: Activity,
     /// Proposals and votes.

@@ -65,7 +65,7 @@ pub use runs::{
 pub use series::{UsageSeries, UsageStep};
 pub use since::since;
 pub use status::{StatusView, ViewerOps};
-pub use usage::{Counted, RebuiltUsage, UsageItem, UsageQuery, UsageResponse, VerifiedUsage};
+pub use usage::{Counted, RebuiltUsage, UsageQuery, UsageResponse, VerifiedUsage};
 pub use weekly::WeeklyDigest;
 pub use writer::{SystemWriter, Writer};
 

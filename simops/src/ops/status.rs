@@ -83,7 +83,7 @@ impl Ops {
             admin_write_enabled: rules.gate() == WriteGate::Open,
             admin_write_gate: rules.gate(),
             viewer_ops: ViewerOps::of(&settings),
-            llm_budget: Budget::of(day, &totals, &settings),
+            llm_budget: Budget::of(day, totals, &settings),
             counter: CounterStatus::of(&self.store.counter_epoch().await?, self.store.backend()),
             guardrails: evaluate(&observed, &settings),
             generation: state.generation,

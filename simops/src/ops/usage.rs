@@ -1,9 +1,7 @@
 //! Reads of the usage ledger; verification and rebuild of its sums.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::records::MAX_PAGE;
 use super::{Ops, Writer, bounded, cursor_position};
@@ -30,52 +28,9 @@ pub struct UsageQuery {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UsageResponse {
     /// The calls, in the order in which they were first recorded.
-    pub items: Vec<UsageItem>,
+    pub items: Vec<UsageRow>,
     /// The `cursor` of the next page; null on the last one.
     pub next_cursor: Option<String>,
-}
-
-/// A row of the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct UsageItem {
-    /// Its id.
-    pub id: Uuid,
-    /// When it was recorded.
-    pub created_at: Timestamp,
-    /// The UTC day it counts for.
-    pub day: Date,
-    /// The run it was made for.
-    pub run_id: Option<String>,
-    /// The agent it was made for.
-    pub agent_id: Option<i64>,
-    /// The agent's checkpoint.
-    pub checkpoint: Option<i64>,
-    /// The provider.
-    pub provider: String,
-    /// The requested model.
-    pub model_requested: String,
-    /// The model that answered.
-    pub model_resolved: Option<String>,
-    /// Input tokens.
-    pub input_tokens: i64,
-    /// Input tokens from the provider's cache.
-    pub cached_input_tokens: i64,
-    /// Output tokens.
-    pub output_tokens: i64,
-    /// Output tokens used for reasoning.
-    pub reasoning_tokens: i64,
-    /// The cost in USD.
-    pub cost_usd: f64,
-    /// Whether the price book knew the model.
-    pub priced: bool,
-    /// Whether the call succeeded.
-    pub success: bool,
-    /// Whether it was degraded or used a later route.
-    pub fallback_used: bool,
-    /// The duration in milliseconds.
-    pub latency_ms: i64,
-    /// The type of the failure.
-    pub error_type: Option<String>,
 }
 
 /// What a recount covered.
@@ -130,10 +85,7 @@ impl Ops {
         };
         let page = self.store.usage_rows(&filter, bounded("limit", query.limit, MAX_PAGE)?).await?;
         let next_cursor = page.next.map(|place| place.to_string());
-        Ok(UsageResponse {
-            items: page.items.into_iter().map(UsageItem::from).collect(),
-            next_cursor,
-        })
+        Ok(UsageResponse { items: page.items, next_cursor })
     }
 
     /// Recounts ledger and open leases and compares the result with the stored sums.
@@ -169,32 +121,6 @@ impl Counted {
             leases: recount.leases,
             days: recount.days.len(),
             runs: recount.runs.len(),
-        }
-    }
-}
-
-impl From<UsageRow> for UsageItem {
-    fn from(row: UsageRow) -> Self {
-        Self {
-            id: row.id,
-            created_at: row.created_at,
-            day: row.day,
-            run_id: row.run_id,
-            agent_id: row.agent_id,
-            checkpoint: row.checkpoint,
-            provider: row.provider,
-            model_requested: row.model_requested,
-            model_resolved: row.model_resolved,
-            input_tokens: row.input_tokens,
-            cached_input_tokens: row.cached_input_tokens,
-            output_tokens: row.output_tokens,
-            reasoning_tokens: row.reasoning_tokens,
-            cost_usd: row.cost.dollars(),
-            priced: row.priced,
-            success: row.success,
-            fallback_used: row.fallback_used,
-            latency_ms: row.latency_ms,
-            error_type: row.error_type,
         }
     }
 }

@@ -262,25 +262,20 @@ pub fn lease<R: SqlRow>(row: R) -> Result<Lease, R::Error> {
 
 /// Reads the six sums of a day, starting at the column `first`.
 pub fn day_totals<R: SqlRow>(row: R, first: usize) -> Result<DayTotals, R::Error> {
-    Ok(DayTotals {
-        calls_total: row.int(first)?,
-        calls_openrouter_free: row.int(first + 1)?,
-        calls_groq: row.int(first + 2)?,
-        calls_gemini: row.int(first + 3)?,
-        calls_unpriced: row.int(first + 4)?,
-        cost: NanoUsd(row.int(first + 5)?),
-    })
+    ints(row, first).map(DayTotals::from_array)
 }
 
 /// Reads the five sums of a run, starting at the column `first`.
 pub fn call_totals<R: SqlRow>(row: R, first: usize) -> Result<CallTotals, R::Error> {
-    Ok(CallTotals {
-        calls: row.int(first)?,
-        success_calls: row.int(first + 1)?,
-        fallback_calls: row.int(first + 2)?,
-        total_tokens: row.int(first + 3)?,
-        cost: NanoUsd(row.int(first + 4)?),
-    })
+    ints(row, first).map(CallTotals::from_array)
+}
+
+fn ints<R: SqlRow, const N: usize>(row: R, first: usize) -> Result<[i64; N], R::Error> {
+    let mut ints = [0; N];
+    for (int, column) in ints.iter_mut().zip(first..) {
+        *int = row.int(column)?;
+    }
+    Ok(ints)
 }
 
 /// The columns that [`pruned_calls`] reads.

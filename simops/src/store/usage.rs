@@ -7,10 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{ActivityScope, Page};
 use crate::Result;
 use crate::event::EventWindow;
-use crate::usage::budget::LlmTotals;
 use crate::usage::recount::Recount;
 use crate::usage::series::Bucket;
-use crate::usage::{CallTally, DayTotals, UsageRow};
+use crate::usage::{CallTally, CallTotals, DayTotals, UsageRow};
 
 /// The number of a run's calls in a trailing window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,7 +42,7 @@ pub trait UsageStore: Send + Sync {
     async fn day_totals(&self, day: Date) -> Result<DayTotals>;
 
     /// The totals of the calls of a run or since a time.
-    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals>;
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals>;
 
     /// The number of a run's calls recorded after `since` (exclusive).
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts>;

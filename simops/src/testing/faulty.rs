@@ -28,7 +28,7 @@ use crate::store::{
     TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::CallTally;
-use crate::usage::budget::LlmTotals;
+use crate::usage::CallTotals;
 use crate::usage::recount::Recount;
 use crate::usage::series::Bucket;
 use crate::usage::{
@@ -296,7 +296,7 @@ impl UsageStore for FaultyStore {
         self.forward(self.inner.day_totals(day)).await
     }
 
-    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals> {
         self.forward(self.inner.llm_totals(scope)).await
     }
 

@@ -31,9 +31,9 @@ use uuid::Uuid;
 use super::ManualClock;
 use crate::clock::{day_of, truncate_to_micros};
 use crate::store::{ActivityScope, RunStore, UsageFilter};
-use crate::usage::budget::LlmTotals;
 use crate::usage::{
-    Admission, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter, UsageRow,
+    Admission, CallTotals, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter,
+    UsageRow,
 };
 use crate::{Error, Result};
 
@@ -361,7 +361,7 @@ fn done((): ()) -> String {
 struct Found {
     outcomes: Vec<String>,
     days: Vec<(Date, DayUse)>,
-    runs: Vec<LlmTotals>,
+    runs: Vec<CallTotals>,
     rows: Vec<UsageRow>,
 }
 

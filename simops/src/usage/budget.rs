@@ -5,11 +5,49 @@ use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
-use super::{NanoUsd, UsageRow};
+use super::UsageRow;
+use super::money::{NanoUsd, as_dollars};
 use crate::settings::{Effective, key};
 
+/// Arithmetic on sums. They add up and subtract sum by sum: additions
+/// stop at `i64::MAX`, and differences at 0, so that a sum that was cut off never turns negative.
+macro_rules! sums {
+    ($sums:ident) => {
+        impl Add for $sums {
+            type Output = Self;
+
+            fn add(self, other: Self) -> Self {
+                self.zip(other, i64::saturating_add)
+            }
+        }
+
+        impl Sub for $sums {
+            type Output = Self;
+
+            fn sub(self, other: Self) -> Self {
+                self.zip(other, |sum, part| sum.saturating_sub(part).max(0))
+            }
+        }
+
+        impl Sum for $sums {
+            fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+                all.fold(Self::default(), Add::add)
+            }
+        }
+
+        impl $sums {
+            /// Combines each sum of `self` and `other` by `join`.
+            fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
+                let (mine, other) = (self.to_array(), other.to_array());
+                Self::from_array(std::array::from_fn(|index| join(mine[index], other[index])))
+            }
+        }
+    };
+}
+
 /// Calls and their cost, summed over a day's ledger or its open leases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DayTotals {
     /// All calls.
     pub calls_total: i64,
@@ -19,13 +57,28 @@ pub struct DayTotals {
     pub calls_groq: i64,
     /// Calls to Gemini.
     pub calls_gemini: i64,
-    /// Calls to models that the price book does not know.
+    /// Calls to models that the price book does not know, charged at the fallback price.
+    #[serde(rename = "unpriced_calls")]
     pub calls_unpriced: i64,
-    /// What they cost.
+    /// What they cost; in JSON in USD.
+    #[serde(rename = "estimated_cost_usd", with = "as_dollars")]
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub cost: NanoUsd,
 }
 
+sums!(DayTotals);
+
 impl DayTotals {
+    /// The names of the sums in stores, in the order of [`to_array`](Self::to_array).
+    pub const NAMES: [&'static str; 6] = [
+        "calls_total",
+        "calls_openrouter_free",
+        "calls_groq",
+        "calls_gemini",
+        "calls_unpriced",
+        "cost",
+    ];
+
     /// What one call adds to its day.
     pub fn of(row: &UsageRow) -> Self {
         Self::of_call(&row.provider, &row.model_requested, row.priced, row.cost)
@@ -43,61 +96,47 @@ impl DayTotals {
         }
     }
 
-    /// Combines each total of `self` and `other` by `join`.
-    fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
-        let Self { calls_total, calls_openrouter_free, calls_groq, .. } = self;
+    /// The sums in the order of the fields.
+    pub fn to_array(self) -> [i64; 6] {
+        [
+            self.calls_total,
+            self.calls_openrouter_free,
+            self.calls_groq,
+            self.calls_gemini,
+            self.calls_unpriced,
+            self.cost.0,
+        ]
+    }
+
+    /// The totals with these sums, in the order of the fields.
+    pub fn from_array(sums: [i64; 6]) -> Self {
+        let [calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced, cost] =
+            sums;
         Self {
-            calls_total: join(calls_total, other.calls_total),
-            calls_openrouter_free: join(calls_openrouter_free, other.calls_openrouter_free),
-            calls_groq: join(calls_groq, other.calls_groq),
-            calls_gemini: join(self.calls_gemini, other.calls_gemini),
-            calls_unpriced: join(self.calls_unpriced, other.calls_unpriced),
-            cost: NanoUsd(join(self.cost.0, other.cost.0)),
+            calls_total,
+            calls_openrouter_free,
+            calls_groq,
+            calls_gemini,
+            calls_unpriced,
+            cost: NanoUsd(cost),
         }
     }
 
-    /// The larger of each total.
+    /// The larger of each sum.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         self.zip(other, Ord::max)
     }
 
-    /// Whether no total is larger than the one in `other`.
+    /// Whether no sum is larger than the one in `other`.
     pub fn fits(self, other: Self) -> bool {
         self.max(other) == other
     }
 }
 
-/// Sums stop at `i64::MAX` instead of overflowing.
-impl Add for DayTotals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        self.zip(other, i64::saturating_add)
-    }
-}
-
-/// Differences stop at 0, so that a sum that was cut off never turns negative.
-impl Sub for DayTotals {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        self.zip(other, subtract)
-    }
-}
-
-impl Sum for DayTotals {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), Add::add)
-    }
-}
-
-fn subtract(sum: i64, part: i64) -> i64 {
-    sum.saturating_sub(part).max(0)
-}
-
-/// Calls of a run, summed exactly over the ledger, as stores keep them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Calls of a run, summed over the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = LlmTotals))]
 pub struct CallTotals {
     /// Calls made.
     pub calls: i64,
@@ -107,11 +146,19 @@ pub struct CallTotals {
     pub fallback_calls: i64,
     /// Tokens sent and received.
     pub total_tokens: i64,
-    /// What they cost.
+    /// What they cost; in JSON in USD.
+    #[serde(rename = "estimated_cost_usd", with = "as_dollars")]
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub cost: NanoUsd,
 }
 
+sums!(CallTotals);
+
 impl CallTotals {
+    /// The names of the sums in stores, in the order of [`to_array`](Self::to_array).
+    pub const NAMES: [&'static str; 5] =
+        ["calls", "success_calls", "fallback_calls", "total_tokens", "cost"];
+
     /// What one call adds to its run.
     pub fn of(row: &UsageRow) -> Self {
         Self {
@@ -123,66 +170,17 @@ impl CallTotals {
         }
     }
 
-    /// The totals as the API shows them.
-    pub fn shown(self) -> LlmTotals {
-        LlmTotals {
-            calls: self.calls,
-            success_calls: self.success_calls,
-            fallback_calls: self.fallback_calls,
-            total_tokens: self.total_tokens,
-            estimated_cost_usd: self.cost.dollars(),
-        }
+    /// The sums in the order of the fields.
+    pub fn to_array(self) -> [i64; 5] {
+        let Self { calls, success_calls, fallback_calls, total_tokens, cost } = self;
+        [calls, success_calls, fallback_calls, total_tokens, cost.0]
     }
 
-    fn zip(self, other: Self, join: fn(i64, i64) -> i64) -> Self {
-        Self {
-            calls: join(self.calls, other.calls),
-            success_calls: join(self.success_calls, other.success_calls),
-            fallback_calls: join(self.fallback_calls, other.fallback_calls),
-            total_tokens: join(self.total_tokens, other.total_tokens),
-            cost: NanoUsd(join(self.cost.0, other.cost.0)),
-        }
+    /// The totals with these sums, in the order of the fields.
+    pub fn from_array(sums: [i64; 5]) -> Self {
+        let [calls, success_calls, fallback_calls, total_tokens, cost] = sums;
+        Self { calls, success_calls, fallback_calls, total_tokens, cost: NanoUsd(cost) }
     }
-}
-
-/// Sums stop at `i64::MAX` instead of overflowing.
-impl Add for CallTotals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        self.zip(other, i64::saturating_add)
-    }
-}
-
-/// Differences stop at 0, so that a sum that was cut off never turns negative.
-impl Sub for CallTotals {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        self.zip(other, subtract)
-    }
-}
-
-impl Sum for CallTotals {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), Add::add)
-    }
-}
-
-/// A run's calls, summed over the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct LlmTotals {
-    /// Calls made.
-    pub calls: i64,
-    /// Calls that succeeded.
-    pub success_calls: i64,
-    /// Calls that were degraded or took a later route.
-    pub fallback_calls: i64,
-    /// Tokens sent and received.
-    pub total_tokens: i64,
-    /// What they cost, in USD.
-    pub estimated_cost_usd: f64,
 }
 
 /// The day's budget as the API shows it.
@@ -191,18 +189,9 @@ pub struct LlmTotals {
 pub struct Budget {
     /// The UTC day.
     pub day_key: String,
-    /// All calls.
-    pub calls_total: i64,
-    /// Calls to models whose name ends in `:free`.
-    pub calls_openrouter_free: i64,
-    /// Calls to Groq.
-    pub calls_groq: i64,
-    /// Calls to Gemini.
-    pub calls_gemini: i64,
-    /// Calls to models that the price book does not know, charged at the fallback price.
-    pub unpriced_calls: i64,
-    /// What they cost, in USD.
-    pub estimated_cost_usd: f64,
+    /// What the day has used.
+    #[serde(flatten)]
+    pub used: DayTotals,
     /// USD after which calls are degraded; 0 = off.
     pub soft_cap_usd: f64,
     /// USD after which calls are refused; 0 = off.
@@ -210,16 +199,11 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of `day`, which has used `totals`.
-    pub fn of(day: jiff::civil::Date, totals: &DayTotals, settings: &Effective) -> Self {
+    /// The budget of `day`, which has used `used`.
+    pub fn of(day: jiff::civil::Date, used: DayTotals, settings: &Effective) -> Self {
         Self {
             day_key: day.to_string(),
-            calls_total: totals.calls_total,
-            calls_openrouter_free: totals.calls_openrouter_free,
-            calls_groq: totals.calls_groq,
-            calls_gemini: totals.calls_gemini,
-            unpriced_calls: totals.calls_unpriced,
-            estimated_cost_usd: totals.cost.dollars(),
+            used,
             soft_cap_usd: settings.float(key::BUDGET_SOFT),
             hard_cap_usd: settings.float(key::BUDGET_HARD),
         }

@@ -30,7 +30,7 @@ mod tiered;
 
 pub use admission::{Admission, Cap, Caps, DayUse, Measure, Refused, Scope, admit};
 pub use assemble::counter as open_counter;
-pub use budget::{Budget, CallTotals, DayTotals, LlmTotals};
+pub use budget::{Budget, CallTotals, DayTotals};
 pub use counter::{CounterStatus, CountingStore, UsageCounter};
 pub use epoch::{CounterBackend, CounterClient, CounterEpoch, CounterEpochStore};
 pub use expiry::keep_expiring;

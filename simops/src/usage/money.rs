@@ -43,3 +43,19 @@ impl Sum for NanoUsd {
         amounts.fold(Self::default(), Add::add)
     }
 }
+
+/// An amount in JSON as a number of dollars.
+pub(crate) mod as_dollars {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::NanoUsd;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(crate) fn serialize<S: Serializer>(amount: &NanoUsd, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(amount.dollars())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<NanoUsd, D::Error> {
+        f64::deserialize(from).map(NanoUsd::from_dollars)
+    }
+}

@@ -3,8 +3,7 @@
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::budget::CallTotals;
-use super::{DayTotals, DayUse};
+use super::{CallTotals, DayTotals, DayUse};
 
 /// A sum as stored, and as counted again from the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,7 +42,7 @@ pub struct Difference {
     /// The day or run.
     pub of: String,
     /// The name of the sum. Money is in billionths of a US dollar.
-    pub counter: &'static str,
+    pub counter: String,
     /// Its stored value.
     pub kept: i64,
     /// Its correct value.
@@ -56,64 +55,32 @@ impl Recount {
         let mut wrong = Vec::new();
         for (day, pair) in &self.days {
             let of = format!("day {day}");
-            compare(&mut wrong, &of, settled(&pair.kept.settled), settled(&pair.counted.settled));
-            compare(
-                &mut wrong,
-                &of,
-                reserved(&pair.kept.reserved),
-                reserved(&pair.counted.reserved),
-            );
+            let (kept, counted) = (&pair.kept, &pair.counted);
+            let settled = [kept.settled.to_array(), counted.settled.to_array()];
+            let reserved = [kept.reserved.to_array(), counted.reserved.to_array()];
+            compare(&mut wrong, &of, "", DayTotals::NAMES, settled);
+            compare(&mut wrong, &of, "reserved_", DayTotals::NAMES, reserved);
         }
-        for (run_id, pair) in &self.runs {
-            compare(&mut wrong, &format!("run {run_id}"), run(&pair.kept), run(&pair.counted));
+        for (run_id, Pair { kept, counted }) in &self.runs {
+            let sums = [kept.to_array(), counted.to_array()];
+            compare(&mut wrong, &format!("run {run_id}"), "", CallTotals::NAMES, sums);
         }
         wrong
     }
 }
 
-type Named<const N: usize> = [(&'static str, i64); N];
-
 fn compare<const N: usize>(
     wrong: &mut Vec<Difference>,
     of: &str,
-    kept: Named<N>,
-    counted: Named<N>,
+    prefix: &str,
+    names: [&str; N],
+    [kept, counted]: [[i64; N]; 2],
 ) {
-    for ((counter, kept), (_, counted)) in kept.into_iter().zip(counted) {
+    for (name, (kept, counted)) in names.into_iter().zip(kept.into_iter().zip(counted)) {
         if kept != counted {
+            let unit = if name == "cost" { "_nano_usd" } else { "" };
+            let counter = format!("{prefix}{name}{unit}");
             wrong.push(Difference { of: of.to_owned(), counter, kept, counted });
         }
     }
-}
-
-fn settled(totals: &DayTotals) -> Named<6> {
-    [
-        ("calls_total", totals.calls_total),
-        ("calls_openrouter_free", totals.calls_openrouter_free),
-        ("calls_groq", totals.calls_groq),
-        ("calls_gemini", totals.calls_gemini),
-        ("calls_unpriced", totals.calls_unpriced),
-        ("cost_nano_usd", totals.cost.0),
-    ]
-}
-
-fn reserved(totals: &DayTotals) -> Named<6> {
-    [
-        ("reserved_calls_total", totals.calls_total),
-        ("reserved_calls_openrouter_free", totals.calls_openrouter_free),
-        ("reserved_calls_groq", totals.calls_groq),
-        ("reserved_calls_gemini", totals.calls_gemini),
-        ("reserved_calls_unpriced", totals.calls_unpriced),
-        ("reserved_cost_nano_usd", totals.cost.0),
-    ]
-}
-
-fn run(totals: &CallTotals) -> Named<5> {
-    [
-        ("calls", totals.calls),
-        ("success_calls", totals.success_calls),
-        ("fallback_calls", totals.fallback_calls),
-        ("total_tokens", totals.total_tokens),
-        ("cost_nano_usd", totals.cost.0),
-    ]
 }

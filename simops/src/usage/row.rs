@@ -2,18 +2,21 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::NanoUsd;
+use super::money::{NanoUsd, as_dollars};
 
 /// The error type of a row whose lease expired.
 pub(super) const LEASE_EXPIRED: &str = "lease_expired";
 
 /// A call to a model: what was asked, how it ended and what it cost.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UsageRow {
     /// Names the call. However often a row is recorded, its id is counted once.
     pub id: Uuid,
+    /// When it was recorded.
+    pub created_at: Timestamp,
     /// The UTC day it counts for.
     pub day: Date,
     /// The run that made the call, if any.
@@ -36,7 +39,8 @@ pub struct UsageRow {
     pub output_tokens: i64,
     /// The part of the tokens received that was reasoning.
     pub reasoning_tokens: i64,
-    /// What it cost.
+    /// What it cost; in JSON in USD.
+    #[serde(rename = "cost_usd", serialize_with = "as_dollars::serialize")]
     pub cost: NanoUsd,
     /// Whether the price book knows the model. If not, the fallback price was charged.
     pub priced: bool,
@@ -48,8 +52,6 @@ pub struct UsageRow {
     pub latency_ms: i64,
     /// What failed, if the call did not succeed.
     pub error_type: Option<String>,
-    /// When it was recorded.
-    pub created_at: Timestamp,
 }
 
 impl UsageRow {

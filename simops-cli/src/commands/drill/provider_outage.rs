@@ -62,7 +62,7 @@ async fn with_a_bad_key(stage: &mut Stage, checks: &mut Checks) -> Result<Socket
     let seen = json!({ "asked": asked, "rows": refused });
     checks.note("each refused call is a row", seen, refused > 0 && asked == refused);
     checks.note("the breaker spares a provider that keeps refusing", spared, spared > 0);
-    let cost: f64 = rows.iter().map(|row| row.cost_usd).sum();
+    let cost: f64 = rows.iter().map(|row| row.cost.dollars()).sum();
     checks.note("a refused call costs nothing", cost, cost == 0.0);
     let events = serde_json::Value::from(stage.events(None).await?).to_string();
     let shown = [stage.log(), events].iter().filter(|text| text.contains(KEY)).count();
@@ -109,7 +109,7 @@ async fn back(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
     let by_models = async || actions_of_models(stage, "drill-unavailable").await.ok();
     let models = until(async || by_models().await.filter(|actions| *actions >= MIN_ACTIONS)).await;
     checks.note("agents act by the model's answers", models, models.is_some());
-    let cost = stage.ops.status().await?.llm_budget.estimated_cost_usd;
+    let cost = stage.ops.status().await?.llm_budget.used.cost.dollars();
     checks.note("calls cost something", cost, cost > 0.0);
     stage.stop_run().await?;
     stage.check_state(checks, "the run stops on request", RunState::Stopped).await?;

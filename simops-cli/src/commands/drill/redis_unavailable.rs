@@ -87,7 +87,8 @@ async fn counts_in_the_database(stage: &Stage, checks: &mut Checks) -> Result<()
 }
 
 async fn calls_are_made(stage: &Stage, checks: &mut Checks) -> Result<(), Failure> {
-    let calls = async || stage.ops.status().await.ok().map(|status| status.llm_budget.calls_total);
+    let calls =
+        async || stage.ops.status().await.ok().map(|status| status.llm_budget.used.calls_total);
     let before = calls().await.unwrap_or_default();
     until(async || calls().await.filter(|now| now - before >= MIN_CALLS)).await;
     let more = calls().await.unwrap_or_default() - before;
@@ -103,7 +104,7 @@ async fn counts_agree(
     asked: usize,
 ) -> Result<(), Failure> {
     stage.check_sums(checks).await?;
-    let rows = stage.ops.status().await?.llm_budget.calls_total;
+    let rows = stage.ops.status().await?.llm_budget.used.calls_total;
     let seen = json!({ "asked": asked, "rows": rows });
     checks.note("the ledger has a row for each call made", seen, i64::try_from(asked) == Ok(rows));
 

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use simops::SystemClock;
 use simops::control::{Environment, RunState};
 use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, StartRun, StopRun};
-use simops::ops::{UsageItem, UsageQuery, Writer};
+use simops::ops::{UsageQuery, Writer};
+use simops::usage::UsageRow;
 use simops_database::Database;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -139,7 +140,7 @@ impl Stage {
     }
 
     /// The ledger, up to its first 500 rows.
-    pub(super) async fn ledger(&self, run_id: &str) -> Result<Vec<UsageItem>, Failure> {
+    pub(super) async fn ledger(&self, run_id: &str) -> Result<Vec<UsageRow>, Failure> {
         let run_id = Some(run_id.to_owned());
         let query = UsageQuery { run_id, limit: 500, ..UsageQuery::default() };
         Ok(self.ops.usage(&query).await?.items)

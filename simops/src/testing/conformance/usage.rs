@@ -13,7 +13,7 @@ use crate::store::{ActivityScope, FailureCounts, RunStore, UsageFilter};
 use crate::testing::Counting;
 use crate::testing::{History, MemoryStore, replay};
 use crate::usage::CallTally;
-use crate::usage::budget::LlmTotals;
+use crate::usage::CallTotals;
 use crate::usage::series::Bucket;
 use crate::usage::{Caps, DayTotals, Lease, NanoUsd, UsageRow};
 
@@ -81,15 +81,15 @@ pub async fn a_run_is_summed(store: Arc<dyn RunStore>) -> Result<()> {
         ])
         .await?;
     store.record_usage(&[failed, degraded]).await?;
-    let expected = LlmTotals {
+    let expected = CallTotals {
         calls: 3,
         success_calls: 2,
         fallback_calls: 1,
         total_tokens: 340,
-        estimated_cost_usd: 0.75,
+        cost: NanoUsd(750_000_000),
     };
     assert_eq!(store.llm_totals(&of_run("one")).await?, expected);
-    assert_eq!(store.llm_totals(&of_run("three")).await?, LlmTotals::default());
+    assert_eq!(store.llm_totals(&of_run("three")).await?, CallTotals::default());
     Ok(())
 }
 
@@ -101,15 +101,15 @@ pub async fn calls_since_a_time_are_summed(store: Arc<dyn RunStore>) -> Result<(
     }
     store.record_usage(&rows).await?;
     let totals = store.llm_totals(&ActivityScope::Since(at(10))).await?;
-    let expected = LlmTotals {
+    let expected = CallTotals {
         calls: 2,
         success_calls: 2,
         fallback_calls: 0,
         total_tokens: 240,
-        estimated_cost_usd: 0.002,
+        cost: NanoUsd(2_000_000),
     };
     assert_eq!(totals, expected);
-    assert_eq!(store.llm_totals(&ActivityScope::Since(at(21))).await?, LlmTotals::default());
+    assert_eq!(store.llm_totals(&ActivityScope::Since(at(21))).await?, CallTotals::default());
     Ok(())
 }
 

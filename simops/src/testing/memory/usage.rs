@@ -11,7 +11,7 @@ use crate::Result;
 use crate::event::EventWindow;
 use crate::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use crate::usage::CallTally;
-use crate::usage::budget::{CallTotals, LlmTotals};
+use crate::usage::CallTotals;
 use crate::usage::recount::{Pair, Recount};
 use crate::usage::series::{Bucket, Series};
 use crate::usage::{DayTotals, DayUse, Op, UsageCounter, UsageRow};
@@ -26,7 +26,7 @@ impl UsageStore for MemoryStore {
         Ok(self.day_use(day).await?.settled)
     }
 
-    async fn llm_totals(&self, scope: &ActivityScope) -> Result<LlmTotals> {
+    async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals> {
         let data = self.data();
         let calls: CallTotals = match scope {
             ActivityScope::Run(run_id) => data.run_totals.get(run_id).copied().unwrap_or_default(),
@@ -35,7 +35,7 @@ impl UsageStore for MemoryStore {
                 late.map(|(row, _)| CallTotals::of(row)).sum()
             }
         };
-        Ok(calls.shown())
+        Ok(calls)
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {

@@ -7,20 +7,19 @@
 mod address;
 mod link;
 mod locate;
-mod script;
 
 use std::time::Duration;
 
+use ::redis::{Script, ScriptInvocation};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{Admission, Caps, DayTotals, DayUse, Lease, Measure, NanoUsd, Scope};
+use super::{Admission, Caps, DayTotals, DayUse, Lease, Measure, Scope};
 use crate::{Error, Result};
 
 pub(crate) use address::Address;
 use link::Link;
-use script::Scripts;
 
 /// The layout of the keys: versions of simops with different layouts do not read each other's.
 const LAYOUT: u32 = 1;
@@ -57,9 +56,16 @@ pub(crate) struct End {
 }
 
 /// The counter of one deployment in Redis.
+///
+/// A server knows a script by the hash of its text, so different versions of simops can share one. A
+/// server that does not have a script yet receives it.
 pub(crate) struct RedisCounter {
     link: Link,
-    scripts: Scripts,
+    reserve: Script,
+    book: Script,
+    build: Script,
+    due: Script,
+    day: Script,
 }
 
 /// Which keys, on which server, of which generation.
@@ -71,10 +77,15 @@ pub(crate) struct ServerRef {
 }
 
 impl ServerRef {
-    fn keys(&self) -> [String; 4] {
+    /// A call of `script` with the keys and the generation.
+    fn call<'s>(&self, script: &'s Script) -> ScriptInvocation<'s> {
         let tag = tag(&self.namespace);
-        let key = |name| format!("simops:{LAYOUT}:{tag}:{name}");
-        [key("state"), key("leases"), key("ends"), key("settled")]
+        let mut call = script.prepare_invoke();
+        for name in ["state", "leases", "ends", "settled"] {
+            call.key(format!("simops:{LAYOUT}:{tag}:{name}"));
+        }
+        call.arg(self.generation);
+        call
     }
 }
 
@@ -85,7 +96,14 @@ fn tag(namespace: &str) -> String {
 
 impl RedisCounter {
     pub(crate) fn new(address: Address, namespace: &str) -> Self {
-        Self { link: Link::new(address, tag(namespace)), scripts: Scripts::new() }
+        Self {
+            link: Link::new(address, tag(namespace)),
+            reserve: Script::new(include_str!("scripts/reserve.lua")),
+            book: Script::new(include_str!("scripts/book.lua")),
+            build: Script::new(include_str!("scripts/build.lua")),
+            due: Script::new(include_str!("scripts/due.lua")),
+            day: Script::new(include_str!("scripts/day.lua")),
+        }
     }
 
     /// The address, without secrets.
@@ -113,11 +131,8 @@ impl RedisCounter {
         let caps = caps.list();
         let set: Vec<_> =
             caps.iter().filter(|cap| cap.hard.is_some() || cap.soft.is_some()).collect();
-        let mut call = self.scripts.reserve.prepare_invoke();
-        for key in at.keys() {
-            call.key(key);
-        }
-        call.arg(at.generation).arg(lease.day.to_string()).arg(lease.id.simple().to_string());
+        let mut call = at.call(&self.reserve);
+        call.arg(lease.day.to_string()).arg(lease.id.simple().to_string());
         call.arg(written(lease)?).arg(lease.expires_at.as_microsecond()).arg(set.len());
         for cap in &set {
             let added = if cap.matches(&adds) { within(adds.amount(cap.measure)) } else { -1 };
@@ -125,7 +140,9 @@ impl RedisCounter {
             call.arg(cap.hard.map_or(-1, within)).arg(cap.soft.map_or(-1, within));
             call.arg(i64::from(cap.soft_includes_reserved()));
         }
-        for (name, amount) in NAMES.into_iter().zip(numbers(&adds)).filter(|(_, n)| *n > 0) {
+        for (name, amount) in
+            DayTotals::NAMES.into_iter().zip(numbers(&adds)).filter(|(_, n)| *n > 0)
+        {
             call.arg(name).arg(amount);
         }
         let reply: i64 = self.link.run(&at.server, &call).await?;
@@ -152,20 +169,14 @@ impl RedisCounter {
         end: Option<End>,
         day: Option<(Date, &DayUse)>,
     ) -> Result<bool> {
-        let mut call = self.scripts.book.prepare_invoke();
-        for key in at.keys() {
-            call.key(key);
-        }
+        let mut call = at.call(&self.book);
         let settled_until = end.and_then(|end| end.settled_until);
-        call.arg(at.generation);
         call.arg(end.map(|end| end.lease.simple().to_string()).unwrap_or_default());
         call.arg(settled_until.map(|at| at.as_microsecond().to_string()).unwrap_or_default());
         match day {
             Some((day, day_use)) => {
                 call.arg(day.to_string()).arg(day_use.version);
-                for total in numbers(&day_use.settled) {
-                    call.arg(total);
-                }
+                call.arg(&numbers(&day_use.settled));
             }
             None => {
                 call.arg("");
@@ -182,16 +193,11 @@ impl RedisCounter {
         days: &[(Date, DayUse)],
         leases: &[Lease],
     ) -> Result<()> {
-        let mut call = self.scripts.build.prepare_invoke();
-        for key in at.keys() {
-            call.key(key);
-        }
-        call.arg(at.generation).arg(KEY_TTL.as_secs()).arg(days.len());
+        let mut call = at.call(&self.build);
+        call.arg(KEY_TTL.as_secs()).arg(days.len());
         for (day, day_use) in days {
             call.arg(day.to_string()).arg(day_use.version);
-            for total in numbers(&day_use.settled).into_iter().chain(numbers(&day_use.reserved)) {
-                call.arg(total);
-            }
+            call.arg(&numbers(&day_use.settled)).arg(&numbers(&day_use.reserved));
         }
         for lease in leases {
             call.arg(lease.id.simple().to_string());
@@ -203,11 +209,8 @@ impl RedisCounter {
 
     /// Some leases that expired before `now`; `None` if Redis is not of the generation.
     pub(crate) async fn due(&self, at: &ServerRef, now: Timestamp) -> Result<Option<Vec<Lease>>> {
-        let mut call = self.scripts.due.prepare_invoke();
-        for key in at.keys() {
-            call.key(key);
-        }
-        call.arg(at.generation).arg(now.as_microsecond()).arg(DUE_BATCH).arg(KEY_TTL.as_secs());
+        let mut call = at.call(&self.due);
+        call.arg(now.as_microsecond()).arg(DUE_BATCH).arg(KEY_TTL.as_secs());
         let found: Option<Vec<Option<String>>> = self.link.run(&at.server, &call).await?;
         let Some(found) = found else { return Ok(None) };
         found.iter().flatten().map(|text| read(text)).collect::<Result<_>>().map(Some)
@@ -215,31 +218,21 @@ impl RedisCounter {
 
     /// What a day has used and reserved; `None` if Redis is not of the generation.
     pub(crate) async fn day_use(&self, at: &ServerRef, day: Date) -> Result<Option<DayUse>> {
-        let mut call = self.scripts.day.prepare_invoke();
-        let [state, ..] = at.keys();
-        call.key(state).arg(at.generation).arg(day.to_string());
+        let mut call = at.call(&self.day);
+        call.arg(day.to_string());
         let found: Option<Vec<i64>> = self.link.run(&at.server, &call).await?;
         let Some(found) = found else { return Ok(None) };
-        Ok(match found.as_slice() {
-            [version, settled @ .., a, b, c, d, e, f] => Some(DayUse {
-                settled: totals(settled),
-                reserved: totals(&[*a, *b, *c, *d, *e, *f]),
+        let known = found.split_first().and_then(|(version, sums)| {
+            let ([settled, reserved], []) = sums.as_chunks() else { return None };
+            Some(DayUse {
+                settled: DayTotals::from_array(*settled),
+                reserved: DayTotals::from_array(*reserved),
                 version: u64::try_from(*version).unwrap_or_default(),
-            }),
-            _ => Some(DayUse::default()),
-        })
+            })
+        });
+        Ok(Some(known.unwrap_or_default()))
     }
 }
-
-/// The names of the sums in the scripts, in the order of [`numbers`].
-const NAMES: [&str; 6] = [
-    "calls_total",
-    "calls_openrouter_free",
-    "calls_groq",
-    "calls_gemini",
-    "calls_unpriced",
-    "cost",
-];
 
 /// The name of the sum that a cap counts.
 fn name(measure: Measure) -> &'static str {
@@ -257,27 +250,7 @@ fn within(number: i64) -> i64 {
 }
 
 fn numbers(totals: &DayTotals) -> [i64; 6] {
-    [
-        totals.calls_total,
-        totals.calls_openrouter_free,
-        totals.calls_groq,
-        totals.calls_gemini,
-        totals.calls_unpriced,
-        totals.cost.0,
-    ]
-    .map(within)
-}
-
-fn totals(numbers: &[i64]) -> DayTotals {
-    let number = |index| numbers.get(index).copied().unwrap_or_default();
-    DayTotals {
-        calls_total: number(0),
-        calls_openrouter_free: number(1),
-        calls_groq: number(2),
-        calls_gemini: number(3),
-        calls_unpriced: number(4),
-        cost: NanoUsd(number(5)),
-    }
+    totals.to_array().map(within)
 }
 
 /// A lease as the scripts read it (its day and what it adds), followed by its JSON.

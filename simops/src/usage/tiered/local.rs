@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::super::redis::ServerRef;
-use super::super::{CounterBackend, CounterEpoch, DayTotals, Lease, NanoUsd};
+use super::super::{CounterBackend, CounterEpoch, DayTotals, Lease};
 use crate::usage::epoch::HEARTBEAT_TTL;
 
 /// The smallest allotment, in calls: the first calls of a process should not need a heartbeat each.
@@ -187,14 +187,8 @@ impl Local {
         let need_totals = need.map(Lease::totals).unwrap_or_default();
         let most = self.peak.max(self.held) + need_totals;
         let calls = (most.calls_total.saturating_mul(2)).max(MIN_ALLOTMENT_CALLS);
-        let allotment = DayTotals {
-            calls_total: calls,
-            calls_openrouter_free: calls,
-            calls_groq: calls,
-            calls_gemini: calls,
-            calls_unpriced: calls,
-            cost: NanoUsd(most.cost.0.saturating_mul(2)),
-        };
+        let cost = most.cost.0.saturating_mul(2);
+        let allotment = DayTotals::from_array([calls, calls, calls, calls, calls, cost]);
         self.longest = self.longest.max(need.map(life).unwrap_or_default());
         self.peak = self.held;
         (allotment, self.longest)
