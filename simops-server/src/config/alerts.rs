@@ -1,10 +1,14 @@
 //! KPI alerts and their receivers.
 
+use std::sync::Arc;
+
 use clap::Args;
 use jiff::SignedDuration;
 use simops::Secret;
 use simops::alert::{AlertOptions, Rules};
-use simops::notify::{Guard, NotifyConfig, Sinks};
+use simops::notify::{
+    AlertSink, Dialer, Format, Guard, HttpSink, Log, PAGERDUTY_URL, SigningSecret, Sinks,
+};
 use simops::{Error, Result};
 
 use super::value::Value;
@@ -55,27 +59,48 @@ impl AlertArgs {
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<(AlertOptions, Sinks)> {
         let of = |name, text| Value::of(name, Option::as_ref(text));
-        let address = |name, text| of(name, text).text().map(Secret::new);
         let secret = |name| Secret::find(name, &lookup);
         let webhook_enabled =
             of("KPI_ALERT_WEBHOOK_ENABLED", &self.kpi_alert_webhook_enabled).flag(false)?;
         let hosts = of("KPI_ALERT_ALLOWED_HOSTS", &self.kpi_alert_allowed_hosts);
         let hosts = hosts.text().unwrap_or_default().split(',').map(str::trim);
-        let config = NotifyConfig {
-            webhook_enabled,
-            webhook_url: address("KPI_ALERT_WEBHOOK_URL", &self.kpi_alert_webhook_url),
-            webhook_secret: secret("KPI_ALERT_WEBHOOK_SECRET")?,
-            slack_url: secret("KPI_ALERT_SLACK_URL")?,
-            discord_url: secret("KPI_ALERT_DISCORD_URL")?,
-            pagerduty_key: secret("KPI_ALERT_PAGERDUTY_KEY")?,
-            pagerduty_url: address("KPI_ALERT_PAGERDUTY_URL", &self.kpi_alert_pagerduty_url),
-            log: of("KPI_ALERT_LOG_ENABLED", &self.kpi_alert_log_enabled).flag(false)?,
-            guard: Guard {
-                allowed_hosts: hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
-                allow_loopback: in_development,
-            },
+        let guard = Guard {
+            allowed_hosts: hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect(),
+            allow_loopback: in_development,
         };
-        let sinks = Sinks::new(&config)?;
+        let mut sinks: Vec<Arc<dyn AlertSink>> = Vec::new();
+        let mut add = |field: &str, url: &str, format| -> Result<()> {
+            let dialer = Dialer::new(field, url, guard.clone())?;
+            sinks.push(Arc::new(HttpSink::new(dialer, format)));
+            Ok(())
+        };
+        // Anyone who knows a chat's URL can post to it, so these URLs are secrets.
+        let (signing, slack) =
+            (secret("KPI_ALERT_WEBHOOK_SECRET")?, secret("KPI_ALERT_SLACK_URL")?);
+        let (discord, key) = (secret("KPI_ALERT_DISCORD_URL")?, secret("KPI_ALERT_PAGERDUTY_KEY")?);
+        let log = of("KPI_ALERT_LOG_ENABLED", &self.kpi_alert_log_enabled).flag(false)?;
+        let webhook = of("KPI_ALERT_WEBHOOK_URL", &self.kpi_alert_webhook_url);
+        if let Some(url) = webhook.text().filter(|_| webhook_enabled) {
+            let parse = |text| SigningSecret::parse("KPI_ALERT_WEBHOOK_SECRET", text);
+            let secrets = signing.as_ref().map_or("", Secret::expose).split_whitespace();
+            let secrets = secrets.map(parse).collect::<Result<_>>()?;
+            add("KPI_ALERT_WEBHOOK_URL", url, Format::Webhook(secrets))?;
+        }
+        if let Some(url) = slack {
+            add("KPI_ALERT_SLACK_URL", url.expose(), Format::Slack)?;
+        }
+        if let Some(url) = discord {
+            add("KPI_ALERT_DISCORD_URL", url.expose(), Format::Discord)?;
+        }
+        if let Some(key) = key {
+            let url = of("KPI_ALERT_PAGERDUTY_URL", &self.kpi_alert_pagerduty_url);
+            let url = url.text().unwrap_or(PAGERDUTY_URL);
+            add("KPI_ALERT_PAGERDUTY_URL", url, Format::PagerDuty(key))?;
+        }
+        if log {
+            sinks.push(Arc::new(Log));
+        }
+        let sinks = Sinks::of(sinks);
         let cooldown =
             of("KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", &self.kpi_alert_notify_cooldown_minutes);
         let options = AlertOptions {

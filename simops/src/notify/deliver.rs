@@ -8,11 +8,11 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use super::Sinks;
 use crate::alert::{Delivery, DeliveryState, Message, Outcome};
 use crate::jobs::Timer;
+use crate::number::random_fraction;
 use crate::store::{FencingToken, RunStore};
 use crate::{Clock, Result};
 
@@ -116,10 +116,4 @@ impl Timer for DeliveryTimer {
 fn delay_until(next: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
     wait.min(POLL_INTERVAL)
-}
-
-/// A random number between 0 and 1.
-fn random_fraction() -> f64 {
-    let [.., byte] = *Uuid::now_v7().as_bytes();
-    f64::from(byte) / 255.0
 }

@@ -1,33 +1,29 @@
 //! Notifications: the receivers of messages, and the timer that delivers messages to them.
 //!
-//! [`AlertSink`] is the trait of a receiver; `webhook`, `chat`, `pagerduty` and `log` implement it, and
+//! [`AlertSink`] is the trait of a receiver; `http` and `log` implement it, and
 //! [`Sinks`] holds the receivers of a deployment. [`DeliveryTimer`] delivers the messages of the outbox,
 //! in the process that holds the leader lease. `guard` decides which addresses are allowed.
 
-mod chat;
 mod deliver;
 mod dial;
 mod guard;
+mod http;
 mod log;
-mod pagerduty;
-mod setup;
+mod sinks;
 #[cfg(test)]
 mod tests;
-mod webhook;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::alert::{Message, Outcome};
 
-pub use chat::{Discord, Slack};
 pub use deliver::DeliveryTimer;
 pub use dial::Dialer;
 pub use guard::Guard;
+pub use http::{Format, HttpSink, PAGERDUTY_URL, SigningSecret};
 pub use log::Log;
-pub use pagerduty::PagerDuty;
-pub use setup::{NotifyConfig, Sinks};
-pub use webhook::{SigningSecret, Webhook};
+pub use sinks::Sinks;
 
 /// A receiver of messages.
 ///
