@@ -29,7 +29,7 @@ pub(crate) async fn rebuild(mut tx: Tx) -> Work<(Tx, KpiRecount)> {
     tx.execute("DELETE FROM kpi_days; DELETE FROM kpi_steps").await?;
     replace_token(&mut tx).await?;
     put_sums(&mut tx, &found.counted).await?;
-    let steps: Vec<_> = counted.steps().iter().map(|(key, steps)| (*key, *steps)).collect();
+    let steps: Vec<_> = counted.steps.iter().map(|(key, steps)| (*key, *steps)).collect();
     for batch in steps.chunks(BATCH) {
         put_steps(&mut tx, batch).await?;
     }
@@ -49,11 +49,11 @@ async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
     }
     drop(rows);
     let found = KpiRecount {
-        events: counted.events(),
-        pruned: counted.pruned(),
+        events: counted.events,
+        pruned: counted.pruned,
         kept: all_days(connection).await?,
         counted: counted.days(),
-        wrong_steps: count_wrong_steps(&stored, counted.steps()),
+        wrong_steps: count_wrong_steps(&stored, &counted.steps),
     };
     Ok((found, counted))
 }

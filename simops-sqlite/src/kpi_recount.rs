@@ -27,7 +27,7 @@ pub(crate) fn rebuild(connection: &Connection) -> Work<KpiRecount> {
     for (day, sums) in &found.counted {
         put_sums(connection, *day, sums)?;
     }
-    let mut steps: Vec<_> = counted.steps().iter().collect();
+    let mut steps: Vec<_> = counted.steps.iter().collect();
     steps.sort_unstable_by_key(|((visitor, day), _)| (*day, *visitor));
     for ((visitor, day), steps) in steps {
         put_steps(connection, *visitor, *day, *steps)?;
@@ -52,18 +52,18 @@ fn count(connection: &Connection) -> Work<(KpiRecount, Recounter)> {
         if row.get::<_, i64>(0)? > last_merged
             && let Some(stored) = stored.take()
         {
-            wrong_steps = count_wrong_steps(&stored, counted.steps());
+            wrong_steps = count_wrong_steps(&stored, &counted.steps);
         }
         let kind = kpi_kind(row.get(1)?)?;
         let visitor = hash_key(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
         counted.count(kind, visitor, day_of(row.get::<_, Micros>(3)?.0));
     }
     if let Some(stored) = stored {
-        wrong_steps = count_wrong_steps(&stored, counted.steps());
+        wrong_steps = count_wrong_steps(&stored, &counted.steps);
     }
     let found = KpiRecount {
-        events: counted.events(),
-        pruned: counted.pruned(),
+        events: counted.events,
+        pruned: counted.pruned,
         kept: all_days(connection)?,
         counted: counted.days(),
         wrong_steps,

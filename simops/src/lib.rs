@@ -60,6 +60,7 @@ pub mod kpi;
 pub mod llm;
 #[cfg(feature = "http")]
 pub mod notify;
+mod number;
 pub mod ops;
 pub mod output;
 pub mod progress;

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::window::to_f64;
 use super::{BaselineResponse, WindowRow};
+use crate::number::{rounded, to_f64};
 use crate::{Error, Result};
 
 /// The comparison of two baselines.
@@ -158,7 +158,7 @@ struct Sample {
 
 impl Sample {
     fn of(values: &[f64]) -> Self {
-        let n = to_f64(values.len().try_into().unwrap_or(i64::MAX));
+        let n = to_f64(values.len());
         let mean = (n > 0.0).then(|| values.iter().sum::<f64>() / n);
         let variance = mean
             .filter(|_| n > 1.0)
@@ -203,20 +203,23 @@ fn critical_t(degrees_of_freedom: f64) -> f64 {
     entry.map_or(POINTS[0].1, |(_, point)| *point)
 }
 
-fn settings(a: &BTreeMap<String, Value>, b: &BTreeMap<String, Value>) -> Vec<SettingDifference> {
+type Values = BTreeMap<String, Value>;
+
+/// Each key of `a` or `b` with both values; null where one is missing.
+fn pairs<'v>(a: &'v Values, b: &'v Values) -> impl Iterator<Item = (String, Value, Value)> {
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    let value = |of: &BTreeMap<String, Value>, key: &str| of.get(key).cloned().unwrap_or_default();
-    let both = keys.into_iter().map(|key| SettingDifference {
-        key: key.clone(),
-        a: value(a, key),
-        b: value(b, key),
-    });
-    both.filter(|setting| setting.a != setting.b).collect()
+    let value = |of: &Values, key: &str| of.get(key).cloned().unwrap_or_default();
+    keys.into_iter().map(move |key| (key.clone(), value(a, key), value(b, key)))
+}
+
+fn settings(a: &Values, b: &Values) -> Vec<SettingDifference> {
+    let differ = pairs(a, b).filter(|(_, a, b)| a != b);
+    differ.map(|(key, a, b)| SettingDifference { key, a, b }).collect()
 }
 
 fn latest(a: &BaselineResponse, b: &BaselineResponse) -> Result<Vec<LatestValue>> {
-    let figures = |of: &BaselineResponse| -> Result<BTreeMap<String, Value>> {
-        let mut figures = BTreeMap::new();
+    let figures = |of: &BaselineResponse| -> Result<Values> {
+        let mut figures = Values::new();
         for part in [
             serde_json::to_value(&of.metrics.emergence_metrics_latest_window),
             serde_json::to_value(&of.metrics.resource_concentration_now),
@@ -227,17 +230,13 @@ fn latest(a: &BaselineResponse, b: &BaselineResponse) -> Result<Vec<LatestValue>
             })?;
             figures.extend(part.as_object().cloned().unwrap_or_default());
         }
+        figures.remove("window_minutes");
         Ok(figures)
     };
-    let (a, b) = (figures(a)?, figures(b)?);
-    let value =
-        |of: &BTreeMap<String, Value>, name: &str| of.get(name).cloned().unwrap_or_default();
-    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    Ok(names
-        .into_iter()
-        .filter(|name| *name != "window_minutes")
-        .map(|name| LatestValue { metric: name.clone(), a: value(&a, name), b: value(&b, name) })
-        .collect())
+    let all = pairs(&figures(a)?, &figures(b)?)
+        .map(|(metric, a, b)| LatestValue { metric, a, b })
+        .collect();
+    Ok(all)
 }
 
 impl Comparison {
@@ -303,16 +302,11 @@ fn number(value: Option<f64>) -> String {
 fn short(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::Number(number) if number.is_f64() => number_of(number),
+        Value::Number(number) if number.is_f64() => rounded(number.as_f64().unwrap_or_default(), 4),
         Value::Object(map) => {
             let parts = map.iter().map(|(key, value)| format!("{key} {}", short(value)));
             parts.collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
     }
-}
-
-fn number_of(number: &serde_json::Number) -> String {
-    let text = format!("{:.4}", number.as_f64().unwrap_or_default());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

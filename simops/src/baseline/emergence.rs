@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::votes::Coalitions;
 use super::wealth::Inventories;
-use super::window::{count, governance_participants, ratio};
+use super::window::{count, governance_participants};
 use crate::event::EventTally;
 use crate::event::category;
+use crate::number::ratio;
 
 /// Metrics of the latest window. A metric is null if the events contain no data for it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

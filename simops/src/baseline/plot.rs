@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::window::to_f64;
 use super::{Metrics, WindowRow};
+use crate::number::{rounded, to_f64};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 150.0;
@@ -35,7 +35,7 @@ const FIGURES: [(&str, Figure); 10] = [
 /// line.
 pub fn svg(metrics: &Metrics) -> String {
     let rows = FIGURES.len().div_ceil(COLUMNS);
-    let (width, height) = (WIDTH * as_f64(COLUMNS), HEADER + HEIGHT * as_f64(rows));
+    let (width, height) = (WIDTH * to_f64(COLUMNS), HEADER + HEIGHT * to_f64(rows));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" font-family=\"system-ui, sans-serif\" \
@@ -48,8 +48,8 @@ pub fn svg(metrics: &Metrics) -> String {
         minutes = metrics.window_minutes,
     );
     for (index, (title, figure)) in FIGURES.iter().enumerate() {
-        let x = as_f64(index % COLUMNS) * WIDTH;
-        let y = HEADER + as_f64(index / COLUMNS) * HEIGHT;
+        let x = to_f64(index % COLUMNS) * WIDTH;
+        let y = HEADER + to_f64(index / COLUMNS) * HEIGHT;
         // Writing to a `String` cannot fail.
         let _ = writeln!(svg, "<g transform=\"translate({x} {y})\">");
         let values: Vec<_> = metrics.rows.iter().map(figure).collect();
@@ -64,7 +64,7 @@ fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metric
     let max = values.iter().flatten().copied().fold(0.0, f64::max);
     let scale = if max > 0.0 { max } else { 1.0 };
     let (right, axis) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-    let step = (right - LEFT) / as_f64(values.len().saturating_sub(1).max(1));
+    let step = (right - LEFT) / to_f64(values.len().saturating_sub(1).max(1));
     let _ = write!(
         svg,
         "<text x=\"{LEFT}\" y=\"18\" font-weight=\"600\">{title}</text>\n\
@@ -73,7 +73,7 @@ fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metric
          <text x=\"{label}\" y=\"{axis}\" text-anchor=\"end\" font-size=\"10\">0</text>\n",
         label = LEFT - 6.0,
         top = TOP + 8.0,
-        max = rounded(max),
+        max = rounded(max, 3),
     );
     if let (Some(first), Some(last)) = (metrics.rows.first(), metrics.rows.last()) {
         let below = axis + 14.0;
@@ -91,7 +91,7 @@ fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metric
         .enumerate()
         .map(|(index, value)| {
             let y = value.map(|value| axis - value / scale * (axis - TOP));
-            (LEFT + as_f64(index) * step, y)
+            (LEFT + to_f64(index) * step, y)
         })
         .collect();
     for line in points.split(|(_, y)| y.is_none()).filter(|line| !line.is_empty()) {
@@ -106,13 +106,4 @@ fn chart(svg: &mut String, title: &str, values: &[Option<f64>], metrics: &Metric
     for (x, y) in points.iter().filter_map(|(x, y)| y.map(|y| (x, y))) {
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.2\" fill=\"#2563eb\"/>");
     }
-}
-
-fn rounded(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn as_f64(index: usize) -> f64 {
-    to_f64(index.try_into().unwrap_or(i64::MAX))
 }

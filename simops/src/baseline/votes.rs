@@ -37,7 +37,7 @@ pub struct Coalitions {
 impl Coalitions {
     /// Changed edges divided by all edges of both windows; `None` if there are none.
     pub fn churn(&self) -> Option<f64> {
-        super::window::ratio(self.changed, self.union)
+        crate::number::ratio(self.changed, self.union)
     }
 }
 

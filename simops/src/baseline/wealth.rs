@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::Event;
+use crate::number::to_f64;
 
 /// The inventory of each living agent: amounts by resource.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -110,12 +111,8 @@ pub(crate) fn gini(amounts: &[f64]) -> Option<f64> {
     if whole <= 0.0 {
         return Some(0.0);
     }
-    let n = count(sorted.len());
-    let weighted: f64 = (1..).zip(&sorted).map(|(rank, x)| (2.0 * count(rank) - n - 1.0) * x).sum();
+    let n = to_f64(sorted.len());
+    let weighted: f64 =
+        (1_i64..).zip(&sorted).map(|(rank, x)| (2.0 * to_f64(rank) - n - 1.0) * x).sum();
     Some((weighted / (n * whole)).clamp(0.0, 1.0))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "agents are fewer than 2^52")]
-fn count(count: usize) -> f64 {
-    count as f64
 }

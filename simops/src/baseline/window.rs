@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::category;
 use crate::event::{EventClass, EventTally, EventWindow};
+use crate::number::ratio;
 
 /// The metrics of one window. Shares and the Herfindahl index are null without actions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,11 +97,6 @@ pub(crate) fn count(tallies: &[EventTally], matches: impl Fn(&EventClass) -> boo
     tallies.iter().filter(|tally| matches(&tally.class)).map(|tally| tally.count).sum()
 }
 
-/// `part / whole`; `None` if `whole` is 0.
-pub(crate) fn ratio(part: i64, whole: i64) -> Option<f64> {
-    (whole != 0).then(|| to_f64(part) / to_f64(whole))
-}
-
 /// The Shannon entropy of shares in bits.
 pub(crate) fn entropy_bits(shares: &[f64]) -> f64 {
     let bits: f64 = shares.iter().filter(|share| **share > 0.0).map(|p| -p * p.log2()).sum();
@@ -134,9 +130,4 @@ fn top(counts: &BTreeMap<String, i64>) -> Option<(&String, &i64)> {
 fn shares<'a>(counts: impl Iterator<Item = &'a i64> + Clone) -> Vec<f64> {
     let whole: i64 = counts.clone().sum();
     counts.filter_map(|count| ratio(*count, whole)).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub(crate) fn to_f64(count: i64) -> f64 {
-    count as f64
 }

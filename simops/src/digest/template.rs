@@ -6,8 +6,8 @@
 use super::evidence::{Evidence, EvidenceRun};
 use super::markdown::{Link, encoded, escaped, named};
 use super::{EvidenceCounts, Verification};
+use crate::Result;
 use crate::event::kind;
-use crate::{Result, baseline};
 
 /// The version of the template.
 pub const TEMPLATE_VERSION: &str = "weekly-brief-v2";
@@ -233,7 +233,7 @@ fn survival(evidence: &Evidence, links: &Links) -> Section {
 
 fn confidence(evidence: &Evidence, links: &Links) -> Section {
     let (calls, activity) = (&evidence.calls, &evidence.activity);
-    let share = |part, whole| percent(baseline::window::ratio(part, whole));
+    let share = |part, whole| percent(crate::number::ratio(part, whole));
     let mut claims = vec![
         Claim::new(
             format!(

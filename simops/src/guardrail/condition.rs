@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::number::{ratio, to_f64};
 use crate::settings::{Effective, key};
 use crate::usage::NanoUsd;
 
@@ -64,9 +65,8 @@ pub(crate) fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Conditi
     // A refusal stops counting once the remaining budget covers the call, for example after the cap
     // was raised.
     let refused = observed.refused_call.is_some_and(|call| observed.cost_today + call > cap);
-    let failures = as_float(observed.failed_calls);
-    let rate =
-        if observed.window_calls > 0 { failures / as_float(observed.window_calls) } else { 0.0 };
+    let failures = to_f64(observed.failed_calls);
+    let rate = ratio(observed.failed_calls, observed.window_calls).unwrap_or_default();
     let budget = Condition {
         enabled: enforced && hard > 0.0,
         tripped: hard > 0.0 && (observed.cost_today >= cap || refused),
@@ -76,7 +76,7 @@ pub(crate) fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Conditi
         single(
             "provider_failures_repeated",
             failures,
-            as_float(settings.int(key::STOP_FAILURE_THRESHOLD)),
+            to_f64(settings.int(key::STOP_FAILURE_THRESHOLD)),
         ),
         (rate, settings.float(key::STOP_FAILURE_RATE)),
         enforced,
@@ -87,7 +87,7 @@ pub(crate) fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Conditi
             observed.pool_utilization,
             settings.float(key::STOP_POOL_UTILIZATION),
         ),
-        (as_float(observed.pool_checks), as_float(settings.int(key::STOP_POOL_CHECKS))),
+        (to_f64(observed.pool_checks), to_f64(settings.int(key::STOP_POOL_CHECKS))),
         enforced,
     );
     vec![budget, provider, pool]
@@ -114,9 +114,4 @@ fn paired(first: Condition, (observed, threshold): (f64, f64), enabled: bool) ->
         enabled,
         ..first
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn as_float(count: i64) -> f64 {
-    count as f64
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::control::HostReport;
+use crate::number::to_f64;
 use crate::settings::{Effective, key};
 
 /// The part of the agents that one host is responsible for.
@@ -42,9 +43,7 @@ impl AgentShard {
 /// `speed` times faster.
 pub(super) fn turn_interval(settings: &Effective, speed: f64, agents: usize) -> Duration {
     let round = settings.int(key::AGENT_LOOP_DELAY_SECONDS).max(1);
-    let agents = i64::try_from(agents.max(1)).unwrap_or(i64::MAX);
-    #[expect(clippy::cast_precision_loss, reason = "seconds and agents are small")]
-    let seconds = round as f64 / agents as f64 / speed.max(1e-3);
+    let seconds = to_f64(round) / to_f64(agents.max(1)) / speed.max(1e-3);
     Duration::from_secs_f64(seconds.clamp(1e-4, 86_400.0))
 }
 

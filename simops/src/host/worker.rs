@@ -13,12 +13,13 @@ use uuid::Uuid;
 use super::heartbeat::Heartbeat;
 use super::pacing::{AgentShard, turn_interval};
 use super::turns::Turns;
-use super::{SimulationHost, TURN_TIMEOUT, Turn, seeding, turns};
+use super::{SimulationHost, TURN_TIMEOUT, Turn, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
 use crate::control::{ControlState, Environment, HostState, RunGate};
 use crate::enforcement::{Observer, enforce};
 use crate::execute::{Executor, WritePermit};
 use crate::llm::Router;
+use crate::number::random_fraction;
 use crate::settings::{Effective, Registry};
 use crate::store::{RunStore, World};
 use crate::usage::UsageCounter;
@@ -68,15 +69,15 @@ impl WorkerOptions {
 
 /// Runs a [`SimulationHost`] under run control.
 pub struct Worker {
-    store: Arc<dyn RunStore>,
-    host: Arc<dyn SimulationHost>,
+    pub(super) store: Arc<dyn RunStore>,
+    pub(super) host: Arc<dyn SimulationHost>,
     registry: Arc<Registry>,
-    clock: Arc<dyn Clock>,
-    executor: Executor,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) executor: Executor,
     observer: Observer,
     counter: Arc<dyn UsageCounter>,
     router: Option<Router>,
-    options: WorkerOptions,
+    pub(super) options: WorkerOptions,
 }
 
 /// The control state that the worker acts on, as last read.
@@ -158,7 +159,7 @@ impl Worker {
             warn!(code = "database_unavailable", %error, host, ?backoff, "database unavailable; turns paused");
             tokio::select! {
                 () = shutdown.clone() => break,
-                () = tokio::time::sleep(jittered(backoff)) => {}
+                () = sleep(backoff.mul_f64(0.5 + random_fraction() / 2.0)) => {}
             }
             backoff = (backoff * 2).min(MAX_BACKOFF);
         }
@@ -189,7 +190,7 @@ impl Worker {
 
         revision.mark_unchanged();
         self.executor.mark_production(&WritePermit::system("host")).await?;
-        seeding::build_first(&self.store, &self.host, id, clock, &self.executor).await?;
+        self.build_first_world().await?;
         let mut view = self.refresh(None).await?;
         let mut next_turn = Instant::now();
         let mut next_poll = Instant::now() + POLL_INTERVAL;
@@ -215,7 +216,7 @@ impl Worker {
                     if changed.is_err() {
                         return Err(crate::Error::unavailable("the store was closed"));
                     }
-                    seeding::build_requested(&self.store, &self.host, id, clock).await?;
+                    self.build_requested_worlds().await?;
                     view = self.refresh(Some(view)).await?;
                     next_poll = Instant::now() + POLL_INTERVAL;
                 }
@@ -225,7 +226,10 @@ impl Worker {
                 }
                 () = sleep(QUIESCE_INTERVAL), if view.gate != RunGate::Open && calls > 0 => {}
                 () = sleep_until(next_check), if view.gate == RunGate::Open => {
-                    self.check_guardrails(&view).await?;
+                    // The commit of a stop moves the watched revision, which closes the gate.
+                    let (store, registry) = (&*self.store, &*self.registry);
+                    enforce(store, &self.executor, &self.observer, &view.state, registry, clock)
+                        .await?;
                     next_check = Instant::now() + CHECK_INTERVAL;
                 }
                 () = sleep_until(heartbeat.due()) => {
@@ -301,14 +305,6 @@ impl Worker {
         }
     }
 
-    /// Ends the run if a stop condition has tripped. The commit moves the watched revision, so the
-    /// main loop then closes the gate as after an operator's stop.
-    async fn check_guardrails(&self, view: &View) -> Result<()> {
-        let (store, registry, clock) = (&*self.store, &*self.registry, &*self.clock);
-        enforce(store, &self.executor, &self.observer, &view.state, registry, clock).await?;
-        Ok(())
-    }
-
     async fn shard(&self) -> Result<AgentShard> {
         let now = self.clock.now();
         let hosts = self.store.hosts(now - SignedDuration::from_secs(60)).await?;
@@ -375,12 +371,6 @@ fn host_state(gate: RunGate, in_flight: usize) -> HostState {
         (RunGate::Paused, 0) => HostState::Paused,
         _ => HostState::Quiescing,
     }
-}
-
-/// A random duration between 50% and 100% of `backoff`.
-fn jittered(backoff: Duration) -> Duration {
-    let share = f64::from(Uuid::now_v7().as_bytes()[15]) / 255.0;
-    backoff.mul_f64(0.5 + share / 2.0)
 }
 
 #[cfg(test)]

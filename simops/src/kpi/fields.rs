@@ -1,11 +1,7 @@
 //! The fields of an incoming event, and their validation.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::FieldError;
@@ -17,7 +13,7 @@ const MAX_METADATA: usize = 4_096;
 
 /// An event before validation. Unknown fields are ignored.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, expecting = "an event object")]
 pub(super) struct RawEvent {
     pub(super) event_name: Value,
     pub(super) visitor_id: Value,
@@ -31,30 +27,9 @@ pub(super) struct RawEvent {
     pub(super) metadata: Value,
     pub(super) occurred_at: Value,
     pub(super) event_uid: Value,
-}
-
-/// A [`RawEvent`] that is read only from a JSON object. The derived implementation would also accept
-/// an array.
-pub(super) struct EventObject(pub(super) RawEvent);
-
-impl<'de> Deserialize<'de> for EventObject {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_map(ObjectVisitor)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = EventObject;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EventObject, A::Error> {
-        RawEvent::deserialize(MapAccessDeserializer::new(map)).map(EventObject)
-    }
+    /// Makes the derived implementation accept only objects; without it, also arrays.
+    #[serde(flatten)]
+    _other_fields: (),
 }
 
 /// Validates the fields of one event and collects the errors.
@@ -67,28 +42,29 @@ impl FieldChecker<'_> {
         self.errors.push(FieldError { field: field.to_owned(), message: message.into() });
     }
 
+    /// Reports an error; the field has no value.
+    fn reject<T>(&mut self, field: &str, message: impl Into<String>) -> Option<T> {
+        self.fail(field, message);
+        None
+    }
+
     /// Checks that the value is a string of at most `max` characters without control characters.
     /// Null and blank strings count as absent.
     pub(super) fn text(&mut self, field: &str, value: Value, max: usize) -> Option<String> {
         let text = match value {
             Value::Null => return None,
             Value::String(text) => text,
-            _ => {
-                self.fail(field, "must be a string");
-                return None;
-            }
+            _ => return self.reject(field, "must be a string"),
         };
         if text.trim().is_empty() {
             return None;
         }
         // A string never has more characters than bytes, so most need no counting.
         if text.len() > max && text.chars().count() > max {
-            self.fail(field, format!("must have at most {max} characters"));
-            return None;
+            return self.reject(field, format!("must have at most {max} characters"));
         }
         if text.chars().any(char::is_control) {
-            self.fail(field, "must not contain control characters");
-            return None;
+            return self.reject(field, "must not contain control characters");
         }
         Some(text)
     }
@@ -121,25 +97,20 @@ impl FieldChecker<'_> {
         let map = match value {
             Value::Null => return None,
             Value::Object(map) => map,
-            _ => {
-                self.fail("metadata", "must be an object");
-                return None;
-            }
+            _ => return self.reject("metadata", "must be an object"),
         };
         if map.len() > MAX_KEYS {
-            self.fail("metadata", format!("must have at most {MAX_KEYS} keys"));
-            return None;
+            return self.reject("metadata", format!("must have at most {MAX_KEYS} keys"));
         }
         if map.is_empty() {
             return None;
         }
         if map.iter().any(|(key, value)| has_control(key) || value_has_control(value)) {
-            self.fail("metadata", "must not contain control characters");
-            return None;
+            return self.reject("metadata", "must not contain control characters");
         }
         if serde_json::to_string(&map).map_or(usize::MAX, |text| text.len()) > MAX_METADATA {
-            self.fail("metadata", format!("must have at most {MAX_METADATA} bytes as JSON"));
-            return None;
+            return self
+                .reject("metadata", format!("must have at most {MAX_METADATA} bytes as JSON"));
         }
         Some(map)
     }

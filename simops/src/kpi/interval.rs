@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::number::to_f64;
+
 /// The quantile of the standard normal distribution for a 95 % confidence interval.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -21,8 +23,7 @@ impl Interval {
         if whole <= 0 {
             return None;
         }
-        #[expect(clippy::cast_precision_loss, reason = "counts of visitors are far below 2^53")]
-        let (part, n) = (part.clamp(0, whole) as f64, whole as f64);
+        let (part, n) = (to_f64(part.clamp(0, whole)), to_f64(whole));
         let (p, z2) = (part / n, Z * Z);
         let center = p + z2 / (2.0 * n);
         let margin = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();

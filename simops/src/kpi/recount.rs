@@ -13,10 +13,13 @@ use super::sums::{DaySums, RETENTION_DAYS};
 /// Counts sums per day from events, which can be added in any order.
 #[derive(Debug, Default)]
 pub struct Recounter {
-    events: u64,
-    pruned: u64,
+    /// The number of events counted.
+    pub events: u64,
+    /// The number of pruned events.
+    pub pruned: u64,
+    /// The kinds of events per visitor and day.
+    pub steps: HashMap<(Uuid, Date), Steps>,
     counts: BTreeMap<Date, DaySums>,
-    steps: HashMap<(Uuid, Date), Steps>,
 }
 
 impl Recounter {
@@ -41,21 +44,6 @@ impl Recounter {
     pub fn add_known_steps(&mut self, visitor: Uuid, day: Date, known: Steps) {
         let steps = self.steps.entry((visitor, day)).or_default();
         *steps = *steps | known;
-    }
-
-    /// The number of events counted.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// The number of pruned events.
-    pub fn pruned(&self) -> u64 {
-        self.pruned
-    }
-
-    /// The kinds of events per visitor and day.
-    pub fn steps(&self) -> &HashMap<(Uuid, Date), Steps> {
-        &self.steps
     }
 
     /// The sums of every day with events.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::interval::Interval;
 use super::steps::Kind;
 use super::sums::{DaySums, RETENTION_DAYS};
+use crate::number::ratio;
 
 impl Rate {
     /// For a retention rate, the number of days after the cohort's day on which returns are
@@ -50,9 +51,7 @@ impl Rate {
     /// The rate of `day` as of `today`; `None` if the denominator is 0 or the rate is not mature.
     pub fn of(self, day: Date, sums: &DaySums, today: Date) -> Option<f64> {
         let (part, whole) = self.fraction(sums);
-        #[expect(clippy::cast_precision_loss, reason = "counts of visitors are far below 2^53")]
-        let rate = part as f64 / whole as f64;
-        (whole > 0 && self.is_mature(day, today)).then_some(rate)
+        ratio(part, whole).filter(|_| self.is_mature(day, today))
     }
 
     /// The confidence interval of the rate; `None` when the rate is.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rollup::{Rate, Rollup};
 use super::sums::DaySums;
+use crate::number::to_f64;
 
 /// The number of days before a day over which its comparison average is taken.
 pub(crate) const AVERAGE_DAYS: i64 = 7;
@@ -68,7 +69,5 @@ pub(crate) fn trailing_average(rate: Rate, day: Date, days: &Days, today: Date) 
     let first = day.checked_sub(AVERAGE_DAYS.days()).ok()?;
     let known: Vec<f64> =
         days.range(first..day).filter_map(|(day, sums)| rate.of(*day, sums, today)).collect();
-    #[expect(clippy::cast_precision_loss, reason = "at most seven")]
-    let count = known.len() as f64;
-    (!known.is_empty()).then(|| known.iter().sum::<f64>() / count)
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / to_f64(known.len()))
 }

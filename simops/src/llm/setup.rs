@@ -72,7 +72,7 @@ impl LlmConfig {
             .options(options)
             .build()?;
         for route in router.routes() {
-            tracing::info!(%route, prices = self.prices.source(), "model routing enabled");
+            tracing::info!(%route, prices = self.prices.source, "model routing enabled");
         }
         Ok(Some(router))
     }

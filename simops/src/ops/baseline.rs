@@ -206,7 +206,7 @@ impl Ops {
             successes: total - failures,
             failures,
             total,
-            failure_rate: crate::baseline::window::ratio(failures, total),
+            failure_rate: crate::number::ratio(failures, total),
         })
     }
 }

@@ -116,7 +116,7 @@ pub struct PerDollar {
 impl PerDollar {
     /// Divides the results by the cost; `None` if the cost is 0.
     pub fn of(activity: &ActivitySummary, spend: &CallSummary) -> Option<Self> {
-        let per_dollar = |count| crate::baseline::window::to_f64(count) / spend.cost_usd;
+        let per_dollar = |count| crate::number::to_f64(count) / spend.cost_usd;
         (spend.cost_usd > 0.0).then(|| Self {
             events: per_dollar(activity.total_events),
             actions: per_dollar(activity.total_actions),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::series::Bucket;
 use super::{Caps, DayTotals, NanoUsd};
+use crate::number::to_f64;
 
 /// The rate is taken from the last hour.
 pub(crate) const RATE_WINDOW: SignedDuration = SignedDuration::from_mins(60);
@@ -46,9 +47,9 @@ pub(crate) fn forecast(
     let window = now.duration_since(begin).clamp(MIN_WINDOW, RATE_WINDOW);
     let hours = window.as_secs_f64() / 3_600.0;
     let cost: NanoUsd = recent.iter().map(|bucket| bucket.cost).sum();
-    let calls = recent.iter().map(|bucket| bucket.calls).sum();
+    let calls: i64 = recent.iter().map(|bucket| bucket.calls).sum();
     let usd_per_hour = cost.dollars() / hours;
-    let calls_per_hour = as_float(calls) / hours;
+    let calls_per_hour = to_f64(calls) / hours;
     let reached =
         |used, cap: Option<i64>, per_hour| reached(used, cap?, per_hour, now, day_ends_at);
     let dollars = |cap: Option<NanoUsd>| {
@@ -73,7 +74,7 @@ fn reached(
     now: Timestamp,
     end: Timestamp,
 ) -> Option<Timestamp> {
-    let left = as_float(cap.saturating_sub(used));
+    let left = to_f64(cap.saturating_sub(used));
     if left <= 0.0 {
         return Some(now);
     }
@@ -84,9 +85,4 @@ fn reached(
         return None;
     }
     now.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?).ok()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a forecast is approximate")]
-fn as_float(count: i64) -> f64 {
-    count as f64
 }

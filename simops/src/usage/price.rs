@@ -61,8 +61,10 @@ pub struct Quote {
 /// Prices by provider and model, each from a certain day on.
 #[derive(Debug, Clone)]
 pub struct PriceBook {
-    source: String,
-    retrieved: Date,
+    /// The source of the prices.
+    pub source: String,
+    /// When they were read from the source.
+    pub retrieved: Date,
     listed: HashMap<(String, String), Vec<(Date, Price)>>,
     endings: Vec<(String, String, Price)>,
 }
@@ -143,16 +145,6 @@ impl PriceBook {
             prices.sort_by_key(|(from, _)| *from);
         }
         Ok(book)
-    }
-
-    /// The source of the prices.
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// When they were read from the source.
-    pub fn retrieved(&self) -> Date {
-        self.retrieved
     }
 
     /// What a call to `model` on `day` costs.

@@ -382,5 +382,5 @@ async fn a_model_without_a_price_is_charged_at_the_fallback_or_refused_as_the_po
     assert_eq!(got.cost, NanoUsd(6 * 500 + 2 * 1_500));
     let priced: Vec<_> = counter.rows().iter().map(|row| row.priced).collect();
     assert_eq!(priced, [false]);
-    assert_eq!(book().source(), "a test");
+    assert_eq!(book().source, "a test");
 }

@@ -33,7 +33,7 @@ impl KpiStore for MemoryStore {
         let recounter = data.recounter();
         let (days, pruned) = (recounter.days(), data.deleted.visits.len() as u64);
         Ok(KpiRecount {
-            events: recounter.events() - pruned,
+            events: recounter.events - pruned,
             pruned,
             kept: days.clone(),
             counted: days,

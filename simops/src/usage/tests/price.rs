@@ -17,7 +17,7 @@ fn cost(book: &PriceBook, model: &str, day: Date, tokens: Tokens) -> NanoUsd {
 #[test]
 fn the_shipped_book_names_its_source_and_knows_every_provider() {
     let book = PriceBook::shipped().unwrap();
-    assert!(!book.source().is_empty());
+    assert!(!book.source.is_empty());
     let day = date(2026, 11, 23);
     for (provider, model) in [
         ("groq", "llama-3.1-8b-instant"),

@@ -87,11 +87,6 @@ impl TieredCounter {
         supervisor.begin().await?;
         Ok(Self { shared, supervisor: tokio::spawn(supervisor.run()) })
     }
-
-    /// The address of Redis, without secrets.
-    pub fn address(&self) -> &str {
-        self.shared.redis.address()
-    }
 }
 
 impl Drop for TieredCounter {
