@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::window::{ENTROPY, FIGURES};
 use super::{BaselineResponse, WindowRow};
 use crate::number::{rounded, to_f64};
 use crate::{Error, Result};
@@ -92,9 +93,11 @@ pub fn compare(a: &BaselineResponse, b: &BaselineResponse) -> Result<Comparison>
     }
     let metrics: Vec<_> = FIGURES
         .iter()
-        .map(|(name, metric)| {
+        .map(|(name, _, value)| {
+            // The entropy of no actions is 0 by definition, which says nothing about the run.
+            let counts = |row: &&WindowRow| *name != ENTROPY || row.total_actions > 0;
             let values = |of: &BaselineResponse| -> Vec<f64> {
-                of.metrics.rows.iter().filter_map(metric).collect()
+                of.metrics.rows.iter().filter(counts).filter_map(value).collect()
             };
             compare_metric(name, &values(a), &values(b))
         })
@@ -113,21 +116,6 @@ pub fn compare(a: &BaselineResponse, b: &BaselineResponse) -> Result<Comparison>
         latest: latest(a, b)?,
     })
 }
-
-type Figure = fn(&WindowRow) -> Option<f64>;
-
-const FIGURES: [(&str, Figure); 10] = [
-    ("total_events", |row| Some(to_f64(row.total_events))),
-    ("total_actions", |row| Some(to_f64(row.total_actions))),
-    ("unique_action_types", |row| Some(to_f64(row.unique_action_types))),
-    ("action_entropy_bits", |row| (row.total_actions > 0).then_some(row.action_entropy_bits)),
-    ("top_action_share", |row| row.top_action_share),
-    ("top_agent_share", |row| row.top_agent_share),
-    ("agent_hhi", |row| row.agent_hhi),
-    ("governance_events", |row| Some(to_f64(row.governance_events))),
-    ("enforcement_events", |row| Some(to_f64(row.enforcement_events))),
-    ("invalid_actions", |row| Some(to_f64(row.invalid_actions))),
-];
 
 fn compare_metric(metric: &str, a: &[f64], b: &[f64]) -> MetricComparison {
     let (a, b) = (Sample::of(a), Sample::of(b));

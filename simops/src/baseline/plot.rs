@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Metrics, WindowRow};
+use super::Metrics;
+use super::window::FIGURES;
 use crate::number::{rounded, to_f64};
 
 const WIDTH: f64 = 420.0;
@@ -15,21 +16,6 @@ const TOP: f64 = 30.0;
 const BOTTOM: f64 = 26.0;
 /// The height of the document's header.
 const HEADER: f64 = 44.0;
-
-type Figure = fn(&WindowRow) -> Option<f64>;
-
-const FIGURES: [(&str, Figure); 10] = [
-    ("Events", |row| Some(to_f64(row.total_events))),
-    ("Actions", |row| Some(to_f64(row.total_actions))),
-    ("Action types", |row| Some(to_f64(row.unique_action_types))),
-    ("Action entropy (bits)", |row| Some(row.action_entropy_bits)),
-    ("Top action's share", |row| row.top_action_share),
-    ("Top agent's share", |row| row.top_agent_share),
-    ("Agent Herfindahl index", |row| row.agent_hhi),
-    ("Governance events", |row| Some(to_f64(row.governance_events))),
-    ("Enforcement events", |row| Some(to_f64(row.enforcement_events))),
-    ("Invalid actions", |row| Some(to_f64(row.invalid_actions))),
-];
 
 /// Draws the windows of `metrics` as an SVG document. A window without a value leaves a gap in the
 /// line.
@@ -47,7 +33,7 @@ pub fn svg(metrics: &Metrics) -> String {
         windows = metrics.windows,
         minutes = metrics.window_minutes,
     );
-    for (index, (title, figure)) in FIGURES.iter().enumerate() {
+    for (index, (_, title, figure)) in FIGURES.iter().enumerate() {
         let x = to_f64(index % COLUMNS) * WIDTH;
         let y = HEADER + to_f64(index / COLUMNS) * HEIGHT;
         // Writing to a `String` cannot fail.

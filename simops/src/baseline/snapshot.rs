@@ -6,9 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::window::FIGURES;
 use super::{Concentration, Emergence, WindowRow};
 use crate::settings::Effective;
 use crate::usage::Budget;
+
+/// The column of the only metric that is not a number, in CSV.
+const TOP_ACTION_COLUMN: usize = 6;
 
 /// Thresholds, the day's budget and recent provider failures at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,29 +91,15 @@ impl Baseline {
 impl Metrics {
     /// The windows as CSV with a header line. Missing values are empty cells.
     pub fn csv(&self) -> String {
-        let mut text = String::from(
-            "window_start_utc,window_end_utc,total_events,total_actions,unique_action_types,\
-             action_entropy_bits,top_action,top_action_share,top_agent_share,agent_hhi,\
-             governance_events,enforcement_events,invalid_actions\n",
-        );
+        let mut header = vec!["window_start_utc", "window_end_utc"];
+        header.extend(FIGURES.map(|(name, ..)| name));
+        header.insert(TOP_ACTION_COLUMN, "top_action");
+        let mut text = header.join(",") + "\n";
         for row in &self.rows {
-            let share =
-                |share: Option<f64>| share.map(|share| share.to_string()).unwrap_or_default();
-            let cells = [
-                row.window_start_utc.to_string(),
-                row.window_end_utc.to_string(),
-                row.total_events.to_string(),
-                row.total_actions.to_string(),
-                row.unique_action_types.to_string(),
-                row.action_entropy_bits.to_string(),
-                cell(row.top_action.as_deref().unwrap_or_default()),
-                share(row.top_action_share),
-                share(row.top_agent_share),
-                share(row.agent_hhi),
-                row.governance_events.to_string(),
-                row.enforcement_events.to_string(),
-                row.invalid_actions.to_string(),
-            ];
+            let mut cells = vec![row.window_start_utc.to_string(), row.window_end_utc.to_string()];
+            let number = |value: Option<f64>| value.map(|value| value.to_string());
+            cells.extend(FIGURES.map(|(.., of)| number(of(row)).unwrap_or_default()));
+            cells.insert(TOP_ACTION_COLUMN, cell(row.top_action.as_deref().unwrap_or_default()));
             text.push_str(&cells.join(","));
             text.push('\n');
         }

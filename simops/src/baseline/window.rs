@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::category;
 use crate::event::{EventClass, EventTally, EventWindow};
-use crate::number::ratio;
+use crate::number::{ratio, to_f64};
 
 /// The metrics of one window. Shares and the Herfindahl index are null without actions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,25 @@ pub struct WindowRow {
     /// The number of actions that the rules did not allow.
     pub invalid_actions: i64,
 }
+
+/// The name of a metric, its title in charts, and its value.
+pub(super) type Figure = (&'static str, &'static str, fn(&WindowRow) -> Option<f64>);
+
+pub(super) const ENTROPY: &str = "action_entropy_bits";
+
+/// The numeric metrics, in the order of the fields.
+pub(super) const FIGURES: [Figure; 10] = [
+    ("total_events", "Events", |row| Some(to_f64(row.total_events))),
+    ("total_actions", "Actions", |row| Some(to_f64(row.total_actions))),
+    ("unique_action_types", "Action types", |row| Some(to_f64(row.unique_action_types))),
+    (ENTROPY, "Action entropy (bits)", |row| Some(row.action_entropy_bits)),
+    ("top_action_share", "Top action's share", |row| row.top_action_share),
+    ("top_agent_share", "Top agent's share", |row| row.top_agent_share),
+    ("agent_hhi", "Agent Herfindahl index", |row| row.agent_hhi),
+    ("governance_events", "Governance events", |row| Some(to_f64(row.governance_events))),
+    ("enforcement_events", "Enforcement events", |row| Some(to_f64(row.enforcement_events))),
+    ("invalid_actions", "Invalid actions", |row| Some(to_f64(row.invalid_actions))),
+];
 
 impl WindowRow {
     /// Computes the metrics of `window` from its event counts.

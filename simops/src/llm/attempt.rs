@@ -177,15 +177,7 @@ impl Attempt {
         };
         let response = result.as_ref().ok();
         let resolved = response.map(|r| r.model.chars().take(MAX_MODEL_CHARS).collect::<String>());
-        let lease = &self.lease;
         UsageRow {
-            id: lease.id,
-            day: lease.day,
-            run_id: lease.run_id.clone(),
-            agent_id: lease.agent_id,
-            checkpoint: lease.checkpoint,
-            provider: lease.provider.clone(),
-            model_requested: lease.model.clone(),
             model_resolved: resolved.filter(|model| !model.is_empty()),
             input_tokens: tokens.input.max(0),
             cached_input_tokens: tokens.cached_input.max(0),
@@ -197,7 +189,7 @@ impl Attempt {
             fallback_used: degraded || self.is_fallback,
             latency_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
             error_type: result.as_ref().err().map(|error| error.kind.as_str().to_owned()),
-            created_at: self.ledger.now(),
+            ..self.lease.expired(self.ledger.now())
         }
     }
 }

@@ -35,16 +35,23 @@ pub enum Measure {
     Calls(Scope),
 }
 
+impl Measure {
+    /// The place in [`DayTotals::to_array`] of the sum that it counts.
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Calls(Scope::Deployment) => 0,
+            Self::Calls(Scope::FreeModels) => 1,
+            Self::Calls(Scope::Groq) => 2,
+            Self::Calls(Scope::Gemini) => 3,
+            Self::Cost => 5,
+        }
+    }
+}
+
 impl DayTotals {
     /// The sum that a cap with this measure counts.
     pub fn amount(&self, measure: Measure) -> i64 {
-        match measure {
-            Measure::Cost => self.cost.0,
-            Measure::Calls(Scope::Deployment) => self.calls_total,
-            Measure::Calls(Scope::FreeModels) => self.calls_openrouter_free,
-            Measure::Calls(Scope::Groq) => self.calls_groq,
-            Measure::Calls(Scope::Gemini) => self.calls_gemini,
-        }
+        self.to_array()[measure.index()]
     }
 }
 

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{Admission, Caps, DayTotals, DayUse, Lease, Measure, Scope};
+use super::{Admission, Caps, DayTotals, DayUse, Lease};
 use crate::{Error, Result};
 
 pub(crate) use address::Address;
@@ -136,7 +136,7 @@ impl RedisCounter {
         call.arg(written(lease)?).arg(lease.expires_at.as_microsecond()).arg(set.len());
         for cap in &set {
             let added = if cap.matches(&adds) { within(adds.amount(cap.measure)) } else { -1 };
-            call.arg(name(cap.measure)).arg(added);
+            call.arg(DayTotals::NAMES[cap.measure.index()]).arg(added);
             call.arg(cap.hard.map_or(-1, within)).arg(cap.soft.map_or(-1, within));
             call.arg(i64::from(cap.soft_includes_reserved()));
         }
@@ -231,17 +231,6 @@ impl RedisCounter {
             })
         });
         Ok(Some(known.unwrap_or_default()))
-    }
-}
-
-/// The name of the sum that a cap counts.
-fn name(measure: Measure) -> &'static str {
-    match measure {
-        Measure::Calls(Scope::Deployment) => "calls_total",
-        Measure::Calls(Scope::FreeModels) => "calls_openrouter_free",
-        Measure::Calls(Scope::Groq) => "calls_groq",
-        Measure::Calls(Scope::Gemini) => "calls_gemini",
-        Measure::Cost => "cost",
     }
 }
 
