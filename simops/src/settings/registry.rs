@@ -1,41 +1,90 @@
 //! The registry of settings: name, type, range, default and description.
 
-use std::ops::RangeInclusive;
-
 use serde_json::{Value, json};
 
 use crate::{Error, Result};
 
-/// The names of the built-in settings.
-#[expect(missing_docs, reason = "the descriptions are in the table below")]
-pub mod key {
-    pub const RUN_MODE: &str = "SIMULATION_RUN_MODE";
-    pub const RUN_ID: &str = "SIMULATION_RUN_ID";
-    pub const CONDITION_NAME: &str = "SIMULATION_CONDITION_NAME";
-    pub const SEASON_NUMBER: &str = "SIMULATION_SEASON_NUMBER";
-    pub const ACTIVE: &str = "SIMULATION_ACTIVE";
-    pub const PAUSED: &str = "SIMULATION_PAUSED";
-    pub const RUN_STATE: [&str; 6] =
-        [RUN_MODE, RUN_ID, CONDITION_NAME, SEASON_NUMBER, ACTIVE, PAUSED];
-    pub const FORCE_CHEAPEST_ROUTE: &str = "FORCE_CHEAPEST_ROUTE";
-    pub const AGENT_LOOP_DELAY_SECONDS: &str = "AGENT_LOOP_DELAY_SECONDS";
-    pub const OPENROUTER_RPM_LIMIT: &str = "OPENROUTER_RPM_LIMIT";
-    pub const LLM_ACTION_MAX_TOKENS: &str = "LLM_ACTION_MAX_TOKENS";
-    pub const LLM_ACTION_PARSE_RETRY_ATTEMPTS: &str = "LLM_ACTION_PARSE_RETRY_ATTEMPTS";
-    pub const LLM_MEMORY_UPDATE_EVERY: &str = "LLM_MEMORY_UPDATE_EVERY_N_CHECKPOINTS";
-    pub const LLM_MEMORY_MAX_CHARS: &str = "LLM_MEMORY_MAX_CHARS";
-    pub const BUDGET_SOFT: &str = "LLM_DAILY_BUDGET_USD_SOFT";
-    pub const BUDGET_HARD: &str = "LLM_DAILY_BUDGET_USD_HARD";
-    pub const MAX_CALLS_TOTAL: &str = "LLM_MAX_CALLS_PER_DAY_TOTAL";
-    pub const MAX_CALLS_OPENROUTER_FREE: &str = "LLM_MAX_CALLS_PER_DAY_OPENROUTER_FREE";
-    pub const MAX_CALLS_GROQ: &str = "LLM_MAX_CALLS_PER_DAY_GROQ";
-    pub const MAX_CALLS_GEMINI: &str = "LLM_MAX_CALLS_PER_DAY_GEMINI";
-    pub const STOP_ENABLED: &str = "STOP_CONDITION_ENFORCEMENT_ENABLED";
-    pub const STOP_FAILURE_WINDOW: &str = "STOP_PROVIDER_FAILURE_WINDOW_MINUTES";
-    pub const STOP_FAILURE_THRESHOLD: &str = "STOP_PROVIDER_FAILURE_THRESHOLD";
-    pub const STOP_FAILURE_RATE: &str = "STOP_PROVIDER_FAILURE_RATE_THRESHOLD";
-    pub const STOP_POOL_UTILIZATION: &str = "STOP_DB_POOL_UTILIZATION_THRESHOLD";
-    pub const STOP_POOL_CHECKS: &str = "STOP_DB_POOL_CONSECUTIVE_CHECKS";
+/// Defines the built-in settings, each by its constant, name, kind, default and description.
+macro_rules! builtin {
+    ($($key:ident = $name:literal, $kind:expr, $default:expr, $description:literal;)+) => {
+        /// The names of the built-in settings.
+        pub mod key {
+            $(
+                #[doc = $description]
+                pub const $key: &str = $name;
+            )+
+            /// The settings that hold run state.
+            pub const RUN_STATE: [&str; 6] =
+                [RUN_MODE, RUN_ID, CONDITION_NAME, SEASON_NUMBER, ACTIVE, PAUSED];
+        }
+
+        fn builtin_specs() -> Vec<SettingSpec> {
+            use SettingKind::{Bool, Choice, Float, Int, Name};
+            vec![$(
+                SettingSpec {
+                    key: key::$key,
+                    kind: $kind,
+                    default: json!($default),
+                    description: $description,
+                }
+            ),+]
+        }
+    };
+}
+
+builtin! {
+    RUN_MODE = "SIMULATION_RUN_MODE", Choice(&["test", "real"]), "test",
+        "The mode of new runs: test or real.";
+    RUN_ID = "SIMULATION_RUN_ID", Name { max_chars: 64 }, "",
+        "The id of the current run.";
+    CONDITION_NAME = "SIMULATION_CONDITION_NAME", Name { max_chars: 120 }, "",
+        "The experimental condition of the run.";
+    SEASON_NUMBER = "SIMULATION_SEASON_NUMBER", Int { min: 0, max: 9999 }, 0,
+        "The season of the run; 0 = none.";
+    ACTIVE = "SIMULATION_ACTIVE", Bool, false,
+        "Whether the simulation is active.";
+    PAUSED = "SIMULATION_PAUSED", Bool, false,
+        "Whether the active run is paused.";
+    FORCE_CHEAPEST_ROUTE = "FORCE_CHEAPEST_ROUTE", Bool, false,
+        "Send every model call to the cheapest route.";
+    AGENT_LOOP_DELAY_SECONDS = "AGENT_LOOP_DELAY_SECONDS", Int { min: 60, max: 900 }, 150,
+        "Seconds between two turns of an agent.";
+    OPENROUTER_RPM_LIMIT = "OPENROUTER_RPM_LIMIT", Int { min: 1, max: 120 }, 6,
+        "Maximum number of OpenRouter calls per minute.";
+    LLM_ACTION_MAX_TOKENS = "LLM_ACTION_MAX_TOKENS", Int { min: 64, max: 2048 }, 350,
+        "Maximum number of output tokens for an action.";
+    LLM_ACTION_PARSE_RETRY_ATTEMPTS = "LLM_ACTION_PARSE_RETRY_ATTEMPTS", Int { min: 0, max: 5 }, 2,
+        "Maximum number of retries after a model response that cannot be parsed.";
+    LLM_MEMORY_UPDATE_EVERY = "LLM_MEMORY_UPDATE_EVERY_N_CHECKPOINTS", Int { min: 1, max: 24 }, 3,
+        "Number of checkpoints after which an agent's memory is updated.";
+    LLM_MEMORY_MAX_CHARS = "LLM_MEMORY_MAX_CHARS", Int { min: 200, max: 8000 }, 1200,
+        "Maximum length of an agent's memory in characters.";
+    BUDGET_SOFT = "LLM_DAILY_BUDGET_USD_SOFT", Float { min: 0.0, max: 25.0 }, 0.50,
+        "Daily cost in USD above which calls are degraded to the cheapest route; 0 = off.";
+    BUDGET_HARD = "LLM_DAILY_BUDGET_USD_HARD", Float { min: 0.0, max: 100.0 }, 1.00,
+        "Daily cost in USD above which calls are refused; 0 = off.";
+    MAX_CALLS_TOTAL = "LLM_MAX_CALLS_PER_DAY_TOTAL", Int { min: 1, max: 50_000 }, 2200,
+        "Maximum number of model calls per day over all providers.";
+    MAX_CALLS_OPENROUTER_FREE =
+        "LLM_MAX_CALLS_PER_DAY_OPENROUTER_FREE", Int { min: 0, max: 50_000 }, 900,
+        "Maximum number of calls per day to models whose name ends in :free; 0 = off.";
+    MAX_CALLS_GROQ = "LLM_MAX_CALLS_PER_DAY_GROQ", Int { min: 0, max: 50_000 }, 1800,
+        "Maximum number of calls per day to Groq; 0 = off.";
+    MAX_CALLS_GEMINI = "LLM_MAX_CALLS_PER_DAY_GEMINI", Int { min: 0, max: 50_000 }, 1800,
+        "Maximum number of calls per day to Gemini; 0 = off.";
+    STOP_ENABLED = "STOP_CONDITION_ENFORCEMENT_ENABLED", Bool, true,
+        "Whether guardrails stop runs.";
+    STOP_FAILURE_WINDOW = "STOP_PROVIDER_FAILURE_WINDOW_MINUTES", Int { min: 1, max: 1440 }, 15,
+        "Length in minutes of the window in which failed calls are counted.";
+    STOP_FAILURE_THRESHOLD = "STOP_PROVIDER_FAILURE_THRESHOLD", Int { min: 1, max: 50_000 }, 25,
+        "Number of failed calls in the window at which a run is stopped, if the failure rate is also reached.";
+    STOP_FAILURE_RATE = "STOP_PROVIDER_FAILURE_RATE_THRESHOLD", Float { min: 0.0, max: 1.0 }, 0.5,
+        "Failure rate in the window at which a run is stopped, if the number of failed calls is also reached.";
+    STOP_POOL_UTILIZATION =
+        "STOP_DB_POOL_UTILIZATION_THRESHOLD", Float { min: 0.5, max: 1.0 }, 0.95,
+        "Utilisation of the database connection pool at which a check counts towards a stop.";
+    STOP_POOL_CHECKS = "STOP_DB_POOL_CONSECUTIVE_CHECKS", Int { min: 1, max: 60 }, 3,
+        "Number of consecutive checks above the pool threshold at which a run is stopped.";
 }
 
 /// The type and range of a setting.
@@ -131,88 +180,5 @@ impl Registry {
     /// The setting with this name.
     pub fn get(&self, key: &str) -> Option<&SettingSpec> {
         self.specs.iter().find(|spec| spec.key == key)
-    }
-}
-
-fn builtin_specs() -> Vec<SettingSpec> {
-    vec![
-        spec(key::RUN_MODE, SettingKind::Choice(&["test", "real"]), json!("test"))
-            .about("The mode of new runs: test or real."),
-        name(key::RUN_ID, 64).about("The id of the current run."),
-        name(key::CONDITION_NAME, 120).about("The experimental condition of the run."),
-        int(key::SEASON_NUMBER, 0..=9999, 0).about("The season of the run; 0 = none."),
-        flag(key::ACTIVE, false).about("Whether the simulation is active."),
-        flag(key::PAUSED, false).about("Whether the active run is paused."),
-        flag(key::FORCE_CHEAPEST_ROUTE, false)
-            .about("Send every model call to the cheapest route."),
-        int(key::AGENT_LOOP_DELAY_SECONDS, 60..=900, 150)
-            .about("Seconds between two turns of an agent."),
-        int(key::OPENROUTER_RPM_LIMIT, 1..=120, 6)
-            .about("Maximum number of OpenRouter calls per minute."),
-        int(key::LLM_ACTION_MAX_TOKENS, 64..=2048, 350)
-            .about("Maximum number of output tokens for an action."),
-        int(key::LLM_ACTION_PARSE_RETRY_ATTEMPTS, 0..=5, 2)
-            .about("Maximum number of retries after a model response that cannot be parsed."),
-        int(key::LLM_MEMORY_UPDATE_EVERY, 1..=24, 3)
-            .about("Number of checkpoints after which an agent's memory is updated."),
-        int(key::LLM_MEMORY_MAX_CHARS, 200..=8000, 1200)
-            .about("Maximum length of an agent's memory in characters."),
-        float(key::BUDGET_SOFT, 0.0..=25.0, 0.50).about(
-            "Daily cost in USD above which calls are degraded to the cheapest route; 0 = off.",
-        ),
-        float(key::BUDGET_HARD, 0.0..=100.0, 1.00)
-            .about("Daily cost in USD above which calls are refused; 0 = off."),
-        int(key::MAX_CALLS_TOTAL, 1..=50_000, 2200)
-            .about("Maximum number of model calls per day over all providers."),
-        int(key::MAX_CALLS_OPENROUTER_FREE, 0..=50_000, 900)
-            .about("Maximum number of calls per day to models whose name ends in :free; 0 = off."),
-        int(key::MAX_CALLS_GROQ, 0..=50_000, 1800)
-            .about("Maximum number of calls per day to Groq; 0 = off."),
-        int(key::MAX_CALLS_GEMINI, 0..=50_000, 1800)
-            .about("Maximum number of calls per day to Gemini; 0 = off."),
-        flag(key::STOP_ENABLED, true).about("Whether guardrails stop runs."),
-        int(key::STOP_FAILURE_WINDOW, 1..=1440, 15)
-            .about("Length in minutes of the window in which failed calls are counted."),
-        int(key::STOP_FAILURE_THRESHOLD, 1..=50_000, 25).about(
-            "Number of failed calls in the window at which a run is stopped, if the failure rate is \
-             also reached.",
-        ),
-        float(key::STOP_FAILURE_RATE, 0.0..=1.0, 0.5).about(
-            "Failure rate in the window at which a run is stopped, if the number of failed calls is \
-             also reached.",
-        ),
-        float(key::STOP_POOL_UTILIZATION, 0.5..=1.0, 0.95).about(
-            "Utilisation of the database connection pool at which a check counts towards a stop.",
-        ),
-        int(key::STOP_POOL_CHECKS, 1..=60, 3).about(
-            "Number of consecutive checks above the pool threshold at which a run is stopped.",
-        ),
-    ]
-}
-
-fn spec(key: &'static str, kind: SettingKind, default: Value) -> SettingSpec {
-    SettingSpec { key, kind, default, description: "" }
-}
-
-fn flag(key: &'static str, default: bool) -> SettingSpec {
-    spec(key, SettingKind::Bool, json!(default))
-}
-
-fn int(key: &'static str, range: RangeInclusive<i64>, default: i64) -> SettingSpec {
-    spec(key, SettingKind::Int { min: *range.start(), max: *range.end() }, json!(default))
-}
-
-fn float(key: &'static str, range: RangeInclusive<f64>, default: f64) -> SettingSpec {
-    spec(key, SettingKind::Float { min: *range.start(), max: *range.end() }, json!(default))
-}
-
-/// A name that is empty by default.
-fn name(key: &'static str, max_chars: usize) -> SettingSpec {
-    spec(key, SettingKind::Name { max_chars }, json!(""))
-}
-
-impl SettingSpec {
-    fn about(self, description: &'static str) -> Self {
-        Self { description, ..self }
     }
 }
