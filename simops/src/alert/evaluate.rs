@@ -206,16 +206,10 @@ pub(crate) fn drop_ratio(value: f64, average: f64) -> Option<f64> {
 pub(crate) fn reasons(rule: &Rule, value: f64, drop: Option<f64>) -> Vec<Reason> {
     let below = |floor: Option<f64>| floor.is_some_and(|floor| value < floor);
     let dropped = |limit: Option<f64>| drop.zip(limit).is_some_and(|(drop, limit)| drop >= limit);
-    let floor = match (below(rule.critical_floor), below(rule.warning_floor)) {
-        (true, _) => Some(Reason::BelowCriticalFloor),
-        (false, true) => Some(Reason::BelowWarningFloor),
-        (false, false) => None,
-    };
-    let drop = match (dropped(rule.critical_drop), dropped(rule.warning_drop)) {
-        (true, _) => Some(Reason::DropVs7dCritical),
-        (false, true) => Some(Reason::DropVs7dWarning),
-        (false, false) => None,
-    };
+    let warning = below(rule.warning_floor).then_some(Reason::BelowWarningFloor);
+    let floor = below(rule.critical_floor).then_some(Reason::BelowCriticalFloor).or(warning);
+    let warning = dropped(rule.warning_drop).then_some(Reason::DropVs7dWarning);
+    let drop = dropped(rule.critical_drop).then_some(Reason::DropVs7dCritical).or(warning);
     floor.into_iter().chain(drop).collect()
 }
 

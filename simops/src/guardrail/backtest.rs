@@ -113,9 +113,10 @@ pub(crate) fn backtest(
         replay.expire(now);
         replay.evaluate(now);
         let next_call = calls.peek().map(|call| call.at);
-        match [next_call, replay.next_expiry()].into_iter().flatten().min() {
+        let next_expiry = replay.recent.front().map(|(expires, _)| *expires);
+        match [next_call, next_expiry].into_iter().flatten().min() {
             Some(next) if next <= period.until => now = next,
-            _ => return replay.results(),
+            _ => return replay.conditions.into_iter().map(ConditionResult::from).collect(),
         }
     }
 }
@@ -165,10 +166,6 @@ impl<'s> Replay<'s> {
         }
     }
 
-    fn next_expiry(&self) -> Option<Timestamp> {
-        self.recent.front().map(|(expires, _)| *expires)
-    }
-
     fn expire(&mut self, now: Timestamp) {
         // A call that is exactly as old as the window is no longer in it.
         while let Some((_, failed)) = self.recent.pop_front_if(|(expires, _)| *expires <= now) {
@@ -194,10 +191,6 @@ impl<'s> Replay<'s> {
                 state.condition = condition;
             }
         }
-    }
-
-    fn results(self) -> Vec<ConditionResult> {
-        self.conditions.into_iter().map(ConditionResult::from).collect()
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
@@ -90,7 +89,9 @@ impl Timer for DeliveryTimer {
                 .partition(|(delivery, _)| delivery.next_attempt_at.is_none_or(|at| at <= now));
             if due.is_empty() {
                 let next = later.first().and_then(|(delivery, _)| delivery.next_attempt_at);
-                return Ok(next.map_or(POLL_INTERVAL, |next| delay_until(next, now)));
+                let Some(next) = next else { return Ok(POLL_INTERVAL) };
+                let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+                return Ok(wait.min(POLL_INTERVAL));
             }
             let attempts = stream::iter(due).map(|(delivery, message)| async move {
                 self.attempt(token, &delivery, &message).await
@@ -111,9 +112,4 @@ impl Timer for DeliveryTimer {
             std::future::pending::<()>().await;
         }
     }
-}
-
-fn delay_until(next: Timestamp, now: Timestamp) -> Duration {
-    let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-    wait.min(POLL_INTERVAL)
 }

@@ -13,45 +13,26 @@ use crate::settings::{Effective, key};
 /// The share of a call cap from which calls are degraded, in percent.
 const SOFT_PERCENT: i128 = 85;
 
-/// A set of calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// All calls of the deployment.
-    Deployment,
-    /// Calls to models whose name ends in `:free`.
-    FreeModels,
-    /// Calls to Groq.
-    Groq,
-    /// Calls to Gemini.
-    Gemini,
-}
-
-/// What a cap counts, and thereby which calls it matches.
+/// What a cap counts, and thereby which calls it matches. The numbers are places in
+/// [`DayTotals::to_array`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
+    /// All calls of the deployment.
+    Calls = 0,
+    /// Calls to models whose name ends in `:free`.
+    FreeModels = 1,
+    /// Calls to Groq.
+    Groq = 2,
+    /// Calls to Gemini.
+    Gemini = 3,
     /// What all calls cost, in nano-dollars.
-    Cost,
-    /// The number of calls in a scope.
-    Calls(Scope),
-}
-
-impl Measure {
-    /// The place in [`DayTotals::to_array`] of the sum that it counts.
-    pub(super) fn index(self) -> usize {
-        match self {
-            Self::Calls(Scope::Deployment) => 0,
-            Self::Calls(Scope::FreeModels) => 1,
-            Self::Calls(Scope::Groq) => 2,
-            Self::Calls(Scope::Gemini) => 3,
-            Self::Cost => 5,
-        }
-    }
+    Cost = 5,
 }
 
 impl DayTotals {
     /// The sum that a cap with this measure counts.
     pub fn amount(&self, measure: Measure) -> i64 {
-        self.to_array()[measure.index()]
+        self.to_array()[measure as usize]
     }
 }
 
@@ -70,13 +51,13 @@ pub struct Cap {
 
 impl Cap {
     /// A cap on a number of calls.
-    fn calls(scope: Scope, hard: Option<i64>, reason: Refused) -> Self {
+    fn calls(measure: Measure, hard: Option<i64>, reason: Refused) -> Self {
         let soft = |hard: i64| {
             // Rounded up: the least count that is at least this share of the cap.
             let share = (i128::from(hard.max(0)) * SOFT_PERCENT + 99) / 100;
             i64::try_from(share).unwrap_or(i64::MAX)
         };
-        Self { measure: Measure::Calls(scope), soft: hard.map(soft), hard, reason }
+        Self { measure, soft: hard.map(soft), hard, reason }
     }
 
     /// Whether it limits this call.
@@ -153,14 +134,14 @@ impl Caps {
         };
         [
             dollars,
-            Cap::calls(Scope::Deployment, self.total, Refused::MaxCallsTotalReached),
+            Cap::calls(Measure::Calls, self.total, Refused::MaxCallsTotalReached),
             Cap::calls(
-                Scope::FreeModels,
+                Measure::FreeModels,
                 self.openrouter_free,
                 Refused::MaxCallsOpenrouterFreeReached,
             ),
-            Cap::calls(Scope::Groq, self.groq, Refused::MaxCallsGroqReached),
-            Cap::calls(Scope::Gemini, self.gemini, Refused::MaxCallsGeminiReached),
+            Cap::calls(Measure::Groq, self.groq, Refused::MaxCallsGroqReached),
+            Cap::calls(Measure::Gemini, self.gemini, Refused::MaxCallsGeminiReached),
         ]
     }
 }

@@ -45,12 +45,10 @@ impl Outcome {
     /// # Errors
     /// `Internal` if this is the outcome of another operation.
     pub fn admission(self) -> Result<Admission> {
-        match self {
-            Self::Admission(admission) => Ok(admission),
-            Self::Expired(_) | Self::Done => {
-                Err(Error::internal("a reservation has the outcome of another operation"))
-            }
-        }
+        let Self::Admission(admission) = self else {
+            return Err(Error::internal("a reservation has the outcome of another operation"));
+        };
+        Ok(admission)
     }
 
     /// The number of leases that expired.
@@ -58,12 +56,10 @@ impl Outcome {
     /// # Errors
     /// `Internal` if this is the outcome of another operation.
     pub fn expired(self) -> Result<u64> {
-        match self {
-            Self::Expired(expired) => Ok(expired),
-            Self::Admission(_) | Self::Done => {
-                Err(Error::internal("an expiry has the outcome of another operation"))
-            }
-        }
+        let Self::Expired(expired) = self else {
+            return Err(Error::internal("an expiry has the outcome of another operation"));
+        };
+        Ok(expired)
     }
 }
 
@@ -196,7 +192,8 @@ pub struct Changes {
 /// # Budgets
 ///
 /// [`admit`] takes a list of caps, and a call counts in one place each: `reserved` of its lease's
-/// day, and `settled` of its row's day and run (`count_reserved` and `count_settled`). Budgets with scopes and windows of their own are more sums in these two places.
+/// day, and `settled` of its row's day and run (`count_reserved` and `count_settled`). Budgets with
+/// scopes and windows of their own are more sums in these two places.
 #[derive(Debug)]
 pub struct LedgerBatch {
     epoch: CounterEpoch,

@@ -28,7 +28,7 @@ mod tests;
 #[cfg(feature = "redis")]
 mod tiered;
 
-pub use admission::{Admission, Cap, Caps, DayUse, Measure, Refused, Scope, admit};
+pub use admission::{Admission, Cap, Caps, DayUse, Measure, Refused, admit};
 pub use assemble::counter as open_counter;
 pub use budget::{Budget, CallTotals, DayTotals};
 pub use counter::{CounterStatus, CountingStore, UsageCounter};

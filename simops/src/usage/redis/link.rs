@@ -24,7 +24,8 @@ struct Connected {
 
 pub(crate) struct Link {
     address: Address,
-    shown: String,
+    /// The address, without secrets.
+    pub(crate) shown: String,
     /// The hash tag of the keys.
     tag: String,
     config: AsyncConnectionConfig,
@@ -44,18 +45,14 @@ impl Link {
         Self { shown: address.shown(), address, tag, config, current, connecting }
     }
 
-    pub(super) fn address(&self) -> &str {
-        &self.shown
-    }
-
     /// The server that answers now, by a new connection.
-    pub(super) async fn server(&self) -> Result<String> {
+    pub(crate) async fn server(&self) -> Result<String> {
         self.forget();
         Ok(self.connected().await?.server.clone())
     }
 
     /// Fails unless `server` answers, and is still a master.
-    pub(super) async fn check(&self, server: &str) -> Result<()> {
+    pub(crate) async fn check(&self, server: &str) -> Result<()> {
         let connected = self.to(server).await?;
         let now = identify(&mut connected.connection.clone()).await;
         match now {
@@ -92,11 +89,11 @@ impl Link {
     }
 
     async fn connected(&self) -> Result<Arc<Connected>> {
-        if let Some(connected) = self.current() {
+        if let Some(connected) = self.locked().clone() {
             return Ok(connected);
         }
         let _one_at_a_time = self.connecting.lock().await;
-        if let Some(connected) = self.current() {
+        if let Some(connected) = self.locked().clone() {
             return Ok(connected);
         }
         let connecting = async {
@@ -108,10 +105,6 @@ impl Link {
         let connected = connecting.await.map_err(|error: RedisError| self.failed(&error))?;
         *self.locked() = Some(Arc::clone(&connected));
         Ok(connected)
-    }
-
-    fn current(&self) -> Option<Arc<Connected>> {
-        self.locked().clone()
     }
 
     fn forget(&self) {

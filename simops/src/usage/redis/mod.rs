@@ -60,7 +60,7 @@ pub(crate) struct End {
 /// A server knows a script by the hash of its text, so different versions of simops can share one. A
 /// server that does not have a script yet receives it.
 pub(crate) struct RedisCounter {
-    link: Link,
+    pub(crate) link: Link,
     reserve: Script,
     book: Script,
     build: Script,
@@ -106,21 +106,6 @@ impl RedisCounter {
         }
     }
 
-    /// The address, without secrets.
-    pub(crate) fn address(&self) -> &str {
-        self.link.address()
-    }
-
-    /// The server that answers now.
-    pub(crate) async fn server(&self) -> Result<String> {
-        self.link.server().await
-    }
-
-    /// Fails unless the same server still answers.
-    pub(crate) async fn check(&self, at: &ServerRef) -> Result<()> {
-        self.link.check(&at.server).await
-    }
-
     pub(crate) async fn reserve(
         &self,
         at: &ServerRef,
@@ -136,7 +121,7 @@ impl RedisCounter {
         call.arg(written(lease)?).arg(lease.expires_at.as_microsecond()).arg(set.len());
         for cap in &set {
             let added = if cap.matches(&adds) { within(adds.amount(cap.measure)) } else { -1 };
-            call.arg(DayTotals::NAMES[cap.measure.index()]).arg(added);
+            call.arg(DayTotals::NAMES[cap.measure as usize]).arg(added);
             call.arg(cap.hard.map_or(-1, within)).arg(cap.soft.map_or(-1, within));
             call.arg(i64::from(cap.soft_includes_reserved()));
         }

@@ -233,7 +233,7 @@ impl Shared {
             Ok(Reply::UnknownDay) => self.send_day(lease.day).await,
             Ok(Reply::Fenced) => {
                 self.abandon(lease.id).await?;
-                let address = self.redis.address();
+                let address = &self.redis.link.shown;
                 let why = format!("Redis at {address} lost its data, or has an older state");
                 self.fall_back(server, &why).await?;
             }

@@ -136,7 +136,7 @@ impl Supervisor {
     async fn check_redis(&mut self) -> Result<()> {
         let Some(server) = self.shared.server() else { return Ok(()) };
         let counts_since = *self.counts_since.get_or_insert_with(Instant::now);
-        if let Err(error) = self.shared.redis.check(&server).await {
+        if let Err(error) = self.shared.redis.link.check(&server.server).await {
             return self.shared.fall_back(&server, error.detail()).await;
         }
         if counts_since.elapsed() > STABLE_AFTER {
@@ -169,7 +169,7 @@ impl Supervisor {
             return Ok(());
         }
         let shared = &self.shared;
-        let server = match shared.redis.server().await {
+        let server = match shared.redis.link.server().await {
             Ok(server) => server,
             Err(error) => {
                 if epoch.reason.is_none() {
@@ -233,11 +233,11 @@ impl Supervisor {
         let namespace = rebuilding.namespace.clone();
         let at = ServerRef { namespace, server, generation: counting.generation };
         shared.redis.build(&at, &sums, &leases).await?;
-        shared.redis.check(&at).await?;
+        shared.redis.link.check(&at.server).await?;
         if !shared.store.advance_counter_epoch(rebuilding.generation, &counting).await? {
             return Err(Error::unavailable("the rebuild of Redis took too long"));
         }
-        info!(address = shared.redis.address(), leases = leases.len(), "Redis counts calls");
+        info!(address = shared.redis.link.shown, leases = leases.len(), "Redis counts calls");
         // What was spent during the rebuild. The holders of leases send the ends of these.
         for (day, _) in &sums {
             let day_use = shared.store.day_use(*day).await?;
