@@ -12,8 +12,11 @@ macro_rules! named {
         }
 
         impl $type {
+            /// The names of all values, in the order of their declaration.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
+
             /// All values, in the order of their declaration.
-            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$value),+];
+            pub const ALL: [Self; Self::NAMES.len()] = [$(Self::$value),+];
 
             /// The name of the value.
             pub fn as_str(self) -> &'static str {
