@@ -50,7 +50,7 @@ pub(crate) async fn handle(State(app): State<App>, mut request: Request, next: N
     let elapsed = started.elapsed();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe(route, &method, response.status(), elapsed);
-    LogLine { method: &method, uri: &uri, client, actor: actor.as_ref() }.emit(&response, elapsed);
+    log(&method, &uri, client, actor.as_ref(), &response, elapsed);
     response
 }
 
@@ -105,41 +105,38 @@ async fn run(next: Next, request: Request) -> Response {
 }
 
 /// One log line per request. The query and all headers but the id are left out: they may hold
-/// secrets.
-struct LogLine<'a> {
-    method: &'a Method,
-    uri: &'a Uri,
+/// secrets. Successful reads, visitors' events and rate-limited requests are logged at debug level only.
+fn log(
+    method: &Method,
+    uri: &Uri,
     client: IpAddr,
-    actor: Option<&'a Actor>,
-}
-
-impl LogLine<'_> {
-    /// Successful reads, visitors' events and rate-limited requests are logged at debug level only.
-    fn emit(&self, response: &Response, elapsed: Duration) {
-        macro_rules! line {
-            ($level:ident $(, $code:ident = $text:literal)?) => {
-                $level!(
-                    $($code = $text,)?
-                    method = self.method.as_str(),
-                    path = self.uri.path(),
-                    status = response.status().as_u16(),
-                    ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-                    request = request_id(response.headers()),
-                    client = %self.client,
-                    actor = self.actor.map(|actor| &*actor.id),
-                    cause = response.extensions().get::<Cause>().map(|cause| &*cause.0),
-                    "request"
-                )
-            };
-        }
-        match response.status() {
-            StatusCode::INTERNAL_SERVER_ERROR => line!(error, code = "request_failed"),
-            status if status.is_server_error() => line!(warn, code = "request_unavailable"),
-            StatusCode::TOO_MANY_REQUESTS => line!(debug),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => line!(info),
-            _ if self.actor.is_some() && is_write(self.method) => line!(info),
-            _ => line!(debug),
-        }
+    actor: Option<&Actor>,
+    response: &Response,
+    elapsed: Duration,
+) {
+    macro_rules! line {
+        ($level:ident $(, $code:ident = $text:literal)?) => {
+            $level!(
+                $($code = $text,)?
+                method = method.as_str(),
+                path = uri.path(),
+                status = response.status().as_u16(),
+                ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+                request = request_id(response.headers()),
+                %client,
+                actor = actor.map(|actor| &*actor.id),
+                cause = response.extensions().get::<Cause>().map(|cause| &*cause.0),
+                "request"
+            )
+        };
+    }
+    match response.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => line!(error, code = "request_failed"),
+        status if status.is_server_error() => line!(warn, code = "request_unavailable"),
+        StatusCode::TOO_MANY_REQUESTS => line!(debug),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => line!(info),
+        _ if actor.is_some() && is_write(method) => line!(info),
+        _ => line!(debug),
     }
 }
 

@@ -20,9 +20,6 @@ use crate::problem::Problem;
 /// A comment is sent after this long without a message.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// Counts an open stream until it is dropped.
-type StreamPermit = OwnedSemaphorePermit;
-
 impl Streams {
     /// Opens a stream, beginning with the current status and metrics.
     ///
@@ -43,10 +40,17 @@ impl Streams {
             }
         }
         let first = last_sent.as_ref().map(LastSent::first_messages).unwrap_or_default();
-        Ok(Subscriber::new(Arc::clone(self), permit, actor, first))
+        Ok(Subscriber {
+            streams: Arc::clone(self),
+            _permit: permit,
+            actor,
+            messages: self.messages.subscribe(),
+            pending: first.into(),
+            closed: self.closed.subscribe(),
+        })
     }
 
-    fn permit(&self) -> Result<StreamPermit, Problem> {
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.permits).try_acquire_owned().map_err(|error| {
             Problem::unavailable(match error {
                 TryAcquireError::Closed => "The server is shutting down",
@@ -61,7 +65,8 @@ impl Streams {
 /// The receiving end of a stream.
 pub(crate) struct Subscriber {
     streams: Arc<Streams>,
-    _permit: StreamPermit,
+    // Counts an open stream until it is dropped.
+    _permit: OwnedSemaphorePermit,
     actor: Actor,
     messages: Receiver<Message>,
     pending: VecDeque<Message>,
@@ -69,16 +74,6 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    pub(super) fn new(
-        streams: Arc<Streams>,
-        permit: StreamPermit,
-        actor: Actor,
-        first: impl Into<VecDeque<Message>>,
-    ) -> Self {
-        let (messages, closed) = (streams.messages.subscribe(), streams.closed.subscribe());
-        Self { streams, _permit: permit, actor, messages, pending: first.into(), closed }
-    }
-
     /// The stream as a response body.
     pub(crate) fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, async |mut subscriber| {
