@@ -38,6 +38,11 @@ pub fn truncate_to_micros(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
+/// The moment at which `day` begins, UTC; `None` if it is out of range.
+pub(crate) fn begin_of(day: Date) -> Option<Timestamp> {
+    Some(day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
+}
+
 /// The UTC date of `at`. Budgets and rollups are kept per UTC day.
 pub fn day_of(at: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(at).date()

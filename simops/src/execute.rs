@@ -4,6 +4,7 @@
 //! writes are checked again on the state that the commit names. The first response under an
 //! idempotency key, success or refusal, is stored with its change and repeated.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -14,11 +15,11 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::alert::{Alert, AlertOptions, DeliveryState};
+use crate::alert::{AlertOptions, DeliveryState};
 use crate::clock::day_of;
-use crate::control::alerts::{self, AlertUpdate, EvaluationInput};
+use crate::control::alerts::{self, AlertUpdate};
 use crate::control::decide::Start;
-use crate::control::digests::{IfExists, NewDigest};
+use crate::control::digests::{self, IfExists};
 use crate::control::{
     Change, Command, Context, ControlState, Environment, Write, WriteGate, WritePolicy, WriteRules,
     decide,
@@ -27,6 +28,7 @@ use crate::digest::{Digest, DigestStatus};
 use crate::kpi::MAX_LATE_DAYS;
 use crate::kpi::summary::{AVERAGE_DAYS, Days};
 use crate::kpi::sums::RETENTION_DAYS;
+use crate::run::RunMode;
 use crate::run::rules::RunPlan;
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
@@ -133,10 +135,10 @@ pub(crate) enum Intent {
 
 /// Decides writes and commits them.
 pub(crate) struct Executor {
-    store: Arc<dyn RunStore>,
-    registry: Arc<Registry>,
+    pub(crate) store: Arc<dyn RunStore>,
+    pub(crate) registry: Arc<Registry>,
     policy: WritePolicy,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     // Serialises the writers of this process, which would otherwise conflict with each other.
     turn: Mutex<()>,
 }
@@ -165,9 +167,6 @@ impl Executor {
     }
 
     /// The rules for writes that are in force now.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub(crate) async fn rules(&self) -> Result<WriteRules> {
         let unmarked = self.policy.on(false);
         // The mark makes no difference to a process of production, and opens no closed gate.
@@ -179,9 +178,6 @@ impl Executor {
 
     /// Marks the database as production, if this process runs in production and the database
     /// outlives it.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read or written.
     pub(crate) async fn mark_production(&self, permit: &WritePermit) -> Result<()> {
         let is_production = self.policy.environment == Environment::Production;
         if !is_production || !self.store.is_persistent() {
@@ -190,7 +186,7 @@ impl Executor {
         self.execute(permit, &Intent::Command(Command::MarkProduction), |_, _| ()).await
     }
 
-    /// Executes `intent`; the response is what `answer` makes of the state before and after it.
+    /// Executes `intent`; the response is what `answer` makes of the state before and the change.
     ///
     /// # Errors
     /// Returns the rejection of [`decide()`]; `Forbidden` when the rules for writes have changed;
@@ -198,19 +194,6 @@ impl Executor {
     /// database is unavailable (the outcome may be unknown: repeat with the same key) or too many
     /// others write.
     pub(crate) async fn execute<A: Serialize + DeserializeOwned>(
-        &self,
-        permit: &WritePermit,
-        intent: &Intent,
-        answer: impl Fn(&ControlState, &ControlState) -> A,
-    ) -> Result<A> {
-        self.execute_change(permit, intent, |before, change| answer(before, &change.next)).await
-    }
-
-    /// The same; the response is made of the whole change.
-    ///
-    /// # Errors
-    /// As [`Executor::execute`].
-    pub(crate) async fn execute_change<A: Serialize + DeserializeOwned>(
         &self,
         permit: &WritePermit,
         intent: &Intent,
@@ -223,17 +206,16 @@ impl Executor {
             }
             let state = self.store.load().await?;
             let decided = self.decide(&state, permit, intent).await;
-            let result = match &decided {
-                Ok(change) => Ok(answer(&state, change)),
-                Err(error) if is_verdict(error) => Err(error),
-                Err(_) => return decided.and_then(|_| Err(Error::internal("no verdict"))),
+            let (change, result) = match decided {
+                Ok(change) => {
+                    let answer = answer(&state, &change);
+                    (Some(change), Ok(answer))
+                }
+                Err(error) if is_verdict(&error) => (None, Err(error)),
+                Err(error) => return Err(error),
             };
-            let commit = self.store_answer(permit, decided.as_ref().ok(), &result).await?;
-            if commit == Commit::Done {
-                return match result {
-                    Ok(answer) => Ok(answer),
-                    Err(_) => decided.and_then(|_| Err(Error::internal("no verdict"))),
-                };
+            if self.store_answer(permit, change.as_ref(), &result).await? == Commit::Done {
+                return result;
             }
         }
         Err(Error::unavailable("too many others change the control state at once; try again"))
@@ -248,25 +230,20 @@ impl Executor {
         self.decide(&state, permit, intent).await.map(drop)
     }
 
-    /// Returns `refusal`, and stores it under the caller's key if it is a decision rather than a
-    /// failure to reach one. A response stored meanwhile takes precedence.
-    ///
-    /// # Errors
-    /// Returns an error unless a success was stored under the key meanwhile.
-    pub(crate) async fn refuse<A: DeserializeOwned>(
+    /// Returns `result`, and stores it under the caller's key unless it is a failure to reach a
+    /// decision. A response stored meanwhile takes precedence.
+    pub(crate) async fn respond<A: Serialize + DeserializeOwned>(
         &self,
         permit: &WritePermit,
-        refusal: Error,
+        result: Result<A>,
     ) -> Result<A> {
-        if is_verdict(&refusal) {
-            let refused = Err::<(), _>(&refusal);
-            if self.store_answer(permit, None, &refused).await? == Commit::Conflict
-                && let Some(first) = self.replay(permit).await?
-            {
-                return first;
-            }
+        if result.as_ref().err().is_none_or(is_verdict)
+            && self.store_answer(permit, None, &result).await? == Commit::Conflict
+            && let Some(first) = self.replay(permit).await?
+        {
+            return first;
         }
-        Err(refusal)
+        result
     }
 
     /// Runs `work`, which does not change the control state, unless the caller's key has a response
@@ -280,17 +257,9 @@ impl Executor {
         permit: &WritePermit,
         work: impl Future<Output = Result<A>>,
     ) -> Result<A> {
-        if let Some(first) = self.replay(permit).await? {
-            return first;
-        }
-        let answer = match work.await {
-            Err(error) => return self.refuse(permit, error).await,
-            Ok(answer) => answer,
-        };
-        let commit = self.store_answer(permit, None, &Ok(&answer)).await?;
         match self.replay(permit).await? {
-            Some(first) if commit == Commit::Conflict => first,
-            _ => Ok(answer),
+            Some(first) => first,
+            None => self.respond(permit, work.await).await,
         }
     }
 
@@ -345,18 +314,11 @@ impl Executor {
             Intent::Command(command) => decide(state, command, &context),
             Intent::CreateDigest(digest, if_exists) => {
                 let existing = self.store.digests_of(digest.anchor_date).await?;
-                let new = NewDigest { digest: (**digest).clone(), existing, if_exists: *if_exists };
-                decide(state, &Command::CreateDigest(Box::new(new)), &context)
+                Ok(digests::create(state, digest, &existing, *if_exists, &context))
             }
             Intent::SetDigestStatus(slug, to) => {
-                let digest = self.store.digest(slug).await?;
-                let digest =
-                    digest.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))?;
-                decide(
-                    state,
-                    &Command::SetDigestStatus { digest: Box::new(digest), to: *to },
-                    &context,
-                )
+                let digest = found("digest", slug, self.store.digest(slug).await?)?;
+                digests::set_status(state, &digest, *to, &context)
             }
             Intent::Start(plan, epoch) => {
                 let start = self.start_facts(plan, *epoch, now).await?;
@@ -364,15 +326,18 @@ impl Executor {
             }
             Intent::EvaluateAlerts(options) => self.evaluate(state, options, &context).await,
             Intent::AcknowledgeAlert(id) => {
-                alerts::acknowledge(state, &self.alert(*id).await?, &context)
+                let alert = found("alert", id, self.store.alert(*id).await?)?;
+                let after = alert.acknowledged(context.actor, now)?;
+                Ok(alerts::change_of_alert(state, &alert, after, &context))
             }
             Intent::SilenceAlert(id, until) => {
-                alerts::silence(state, &self.alert(*id).await?, *until, &context)
+                let alert = found("alert", id, self.store.alert(*id).await?)?;
+                let after = alert.silenced(context.actor, *until, now)?;
+                Ok(alerts::change_of_alert(state, &alert, after, &context))
             }
             Intent::ReplayDelivery(id) => {
-                let delivery = self.store.delivery(*id).await?;
-                let unknown = || Error::not_found(format!("there is no delivery {id}"));
-                alerts::replay(state, &delivery.ok_or_else(unknown)?, &context)
+                let delivery = found("delivery", id, self.store.delivery(*id).await?)?;
+                alerts::replay(state, &delivery, &context)
             }
         }
     }
@@ -385,11 +350,9 @@ impl Executor {
         options: &AlertOptions,
         context: &Context<'_>,
     ) -> Result<Change> {
-        let today = day_of(context.now);
-        let days = compared_days(&*self.store, today, 0).await?;
+        let days = compared_days(&*self.store, day_of(context.now), 0).await?;
         let newest = self.store.newest_alerts().await?;
-        let facts = EvaluationInput { days: &days, newest: &newest, today };
-        let found = AlertUpdate::of(options, &facts, context.now);
+        let found = AlertUpdate::of(options, &days, &newest, context.now);
         let last_sent = match found.fingerprint() {
             Some(fingerprint) => self.store.last_message(&fingerprint).await?,
             None => None,
@@ -405,23 +368,19 @@ impl Executor {
         Ok(found.change(state, options, last_sent, |receiver| gone.contains(receiver), context))
     }
 
-    async fn alert(&self, id: Uuid) -> Result<Alert> {
-        let alert = self.store.alert(id).await?;
-        alert.ok_or_else(|| Error::not_found(format!("there is no alert {id}")))
-    }
-
     async fn start_facts(
         &self,
         plan: &RunPlan,
         new_epoch: Option<i64>,
-        now: jiff::Timestamp,
+        now: Timestamp,
     ) -> Result<Start> {
         let (run_id, taken) = match &plan.run_id {
             Some(run_id) => (run_id.clone(), self.store.run(run_id).await?.is_some()),
-            None => (self.free_run_id(&plan.default_run_id(now)).await?, false),
+            None => (self.free_run_id(plan.run.mode, now).await?, false),
         };
         let mut missing_runs = Vec::new();
-        for named in [&plan.parent_run_id, &plan.mirror_control_run_id].into_iter().flatten() {
+        let named = [&plan.run.parent_run_id, &plan.run.mirror_control_run_id];
+        for named in named.into_iter().flatten() {
             if self.store.run(named).await?.is_none() {
                 missing_runs.push(named.clone());
             }
@@ -429,9 +388,10 @@ impl Executor {
         Ok(Start { plan: plan.clone(), run_id, taken, missing_runs, new_epoch })
     }
 
-    /// `base`, or `base-2`, `base-3`, … for runs started in the same second.
-    async fn free_run_id(&self, base: &str) -> Result<String> {
-        let mut candidate = base.to_owned();
+    /// The default id, followed by `-2`, `-3`, … for further runs started in the same second.
+    async fn free_run_id(&self, mode: RunMode, now: Timestamp) -> Result<String> {
+        let base = format!("{}-{}", mode.as_str(), now.strftime("%Y%m%dT%H%M%SZ"));
+        let mut candidate = base.clone();
         let mut next = 2_u32;
         while self.store.run(&candidate).await?.is_some() {
             candidate = format!("{base}-{next}");
@@ -444,7 +404,7 @@ impl Executor {
         &self,
         permit: &WritePermit,
         change: Option<&Change>,
-        result: &Result<A, &Error>,
+        result: &Result<A>,
     ) -> Result<Commit> {
         let recorded = match &permit.caller.idempotency {
             None => None,
@@ -461,7 +421,7 @@ impl Executor {
     fn recorded<A: Serialize>(
         &self,
         key: &IdempotencyKey,
-        result: &Result<A, &Error>,
+        result: &Result<A>,
     ) -> Result<IdempotencyRecord> {
         let unwritable = |error| Error::internal("an answer cannot be stored").with_source(error);
         let answer = match result {
@@ -481,14 +441,19 @@ impl Executor {
 }
 
 /// The sums of the last `days` days and of the days that they are compared with.
-///
-/// # Errors
-/// Returns an error when the database cannot be read.
 pub(crate) async fn compared_days(store: &dyn RunStore, today: Date, days: i64) -> Result<Days> {
     // The latest cohort that is mature, wherever it lies, has a week before it.
     let back = days.max(MAX_LATE_DAYS) + AVERAGE_DAYS + RETENTION_DAYS[1] + 1;
     let failed = |error| Error::internal("there is no such day").with_source(error);
     store.kpi_days(today.checked_sub(back.days()).map_err(failed)?, today).await
+}
+
+/// The object, which must exist.
+///
+/// # Errors
+/// Returns `NotFound` naming what there is none of.
+pub(crate) fn found<T>(what: &str, name: impl Display, object: Option<T>) -> Result<T> {
+    object.ok_or_else(|| Error::not_found(format!("there is no {what} {name}")))
 }
 
 /// Whether the error is a decision rather than a failure to reach one. `Forbidden` is none: the same

@@ -2,7 +2,7 @@
 
 use simops::digest::{Digest, DigestStatus, Evidence};
 use simops::ops::{
-    ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse, ReasonBody,
+    ActivityResponse, CallsResponse, DigestOptions, DigestResponse, Listing, ReasonBody,
 };
 
 use crate::problem::Problem;
@@ -62,8 +62,8 @@ pub(super) async fn calls(ops: ReadOps, query: Query) -> JsonResult<CallsRespons
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 by default."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
-    responses((status = OK, body = DigestsResponse)))]
-pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<DigestsResponse> {
+    responses((status = OK, body = Listing<Digest>)))]
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<Listing<Digest>> {
     let limit = query.int("limit", 50)?;
     Ok(Json(ops.digests(query.text("status"), limit, query.text("cursor")).await?))
 }

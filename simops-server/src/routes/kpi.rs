@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use simops::alert::Alert;
 use simops::kpi;
 use simops::ops::{
-    AlertChanged, AlertsResponse, DeliveryResponse, KpiRecorded, KpiRollups, MessagesResponse,
-    ReasonBody, Replayed, SilenceAlert,
+    AlertChanged, DeliveryResponse, KpiRecorded, KpiRollups, Listing, ReasonBody, Replayed,
+    SilenceAlert,
 };
+use simops::store::MessageRecord;
 
 use crate::access::Client;
 use crate::body;
@@ -91,8 +92,8 @@ pub(super) async fn preflight(State(app): State<App>, headers: HeaderMap) -> Res
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
-    responses((status = OK, body = AlertsResponse)))]
-pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<AlertsResponse> {
+    responses((status = OK, body = Listing<Alert>)))]
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<Listing<Alert>> {
     Ok(Json(ops.alerts(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 
@@ -133,8 +134,8 @@ pub(super) async fn silence(
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 when absent."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
-    responses((status = OK, body = MessagesResponse)))]
-pub(super) async fn messages(ops: ReadOps, query: Query) -> JsonResult<MessagesResponse> {
+    responses((status = OK, body = Listing<MessageRecord>)))]
+pub(super) async fn messages(ops: ReadOps, query: Query) -> JsonResult<Listing<MessageRecord>> {
     Ok(Json(ops.messages(query.text("cursor"), query.int("limit", 50)?).await?))
 }
 

@@ -2,7 +2,7 @@
 
 use simops::control::AuditHead;
 use simops::event::Event;
-use simops::ops::{AuditResponse, AuditVerification, EventsQuery, EventsResponse};
+use simops::ops::{AuditResponse, AuditVerification, EventsQuery, Listing};
 
 use crate::problem::Problem;
 use crate::query::{PathParam, Query};
@@ -51,8 +51,8 @@ pub(super) async fn verify(ops: ReadOps, query: Query) -> JsonResult<AuditVerifi
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 by default."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
-    responses((status = OK, body = EventsResponse)))]
-pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<EventsResponse> {
+    responses((status = OK, body = Listing<Event>)))]
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<Listing<Event>> {
     let text = |name| query.text(name).map(str::to_owned);
     let wanted = EventsQuery {
         run_id: text("run_id"),

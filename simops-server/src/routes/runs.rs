@@ -1,6 +1,6 @@
 //! The run registry, the metrics of runs, and usage of models.
 
-use simops::ops::{RunMetrics, RunsResponse, UsageSeries};
+use simops::ops::{Listing, RunMetrics, UsageSeries};
 use simops::run::RunRecord;
 
 use crate::query::{PathParam, Query};
@@ -26,8 +26,8 @@ pub(super) async fn metrics(ops: ReadOps, query: Query) -> JsonResult<RunMetrics
         ("limit" = Option<i64>, Query, description = "1 to 500; 50 by default."),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the previous page."),
     ),
-    responses((status = OK, body = RunsResponse)))]
-pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<RunsResponse> {
+    responses((status = OK, body = Listing<RunRecord>)))]
+pub(super) async fn list(ops: ReadOps, query: Query) -> JsonResult<Listing<RunRecord>> {
     Ok(Json(ops.runs(query.int("limit", 50)?, query.text("cursor")).await?))
 }
 

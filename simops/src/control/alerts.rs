@@ -1,7 +1,6 @@
 //! Computes the change that an evaluation, an operator's action on an alert or a replay makes.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::{Change, Context, ControlState};
@@ -9,20 +8,10 @@ use crate::alert::evaluate::{Evaluation, evaluate};
 use crate::alert::lifecycle::{Transition, transitions};
 use crate::alert::notify::{self, Message};
 use crate::alert::{Alert, AlertItem, AlertOptions, AlertRecords, Delivery, Receiver, fingerprint};
+use crate::clock::day_of;
 use crate::event::{NewEvent, kind};
 use crate::kpi::summary::Days;
 use crate::{Error, Result};
-
-/// The data that an evaluation reads.
-#[derive(Debug)]
-pub(crate) struct EvaluationInput<'a> {
-    /// The sums of the days to evaluate.
-    pub days: &'a Days,
-    /// The latest alert of each rate.
-    pub newest: &'a [Alert],
-    /// The current UTC day.
-    pub today: Date,
-}
 
 /// An evaluation, the alert transitions it causes and the items to notify receivers of.
 #[derive(Debug)]
@@ -33,15 +22,21 @@ pub(crate) struct AlertUpdate {
 }
 
 impl AlertUpdate {
-    /// Evaluates the rules.
-    pub(crate) fn of(options: &AlertOptions, input: &EvaluationInput<'_>, now: Timestamp) -> Self {
-        let verdicts = evaluate(&options.rules, input.days, input.today);
-        let transitions = transitions(input.newest, &verdicts, now);
+    /// Evaluates the rules: `days` are the sums of the days to evaluate, `newest` is the latest alert
+    /// of each rate.
+    pub(crate) fn of(
+        options: &AlertOptions,
+        days: &Days,
+        newest: &[Alert],
+        now: Timestamp,
+    ) -> Self {
+        let verdicts = evaluate(&options.rules, days, day_of(now));
+        let transitions = transitions(newest, &verdicts, now);
         let evaluation = Evaluation::of(&verdicts);
         let mut alerts: Vec<_> = transitions.iter().map(|change| change.after.clone()).collect();
         let has_changed =
             |alert: &Alert| transitions.iter().any(|change| change.after.metric == alert.metric);
-        alerts.extend(input.newest.iter().filter(|alert| !has_changed(alert)).cloned());
+        alerts.extend(newest.iter().filter(|alert| !has_changed(alert)).cloned());
         let items = notify::items_to_notify(&evaluation, &alerts, now);
         Self { evaluation, transitions, items }
     }
@@ -91,33 +86,6 @@ impl AlertUpdate {
     }
 }
 
-/// The change that acknowledges an alert.
-///
-/// # Errors
-/// Returns `Conflict` if the alert is resolved.
-pub(crate) fn acknowledge(
-    state: &ControlState,
-    alert: &Alert,
-    context: &Context<'_>,
-) -> Result<Change> {
-    let after = alert.acknowledged(context.actor, context.now)?;
-    Ok(change_of_alert(state, alert, after, context))
-}
-
-/// The change that silences an alert until `until`, or ends the silence if that is `None`.
-///
-/// # Errors
-/// Returns `Conflict` if the alert is resolved.
-pub(crate) fn silence(
-    state: &ControlState,
-    alert: &Alert,
-    until: Option<Timestamp>,
-    context: &Context<'_>,
-) -> Result<Change> {
-    let after = alert.silenced(context.actor, until, context.now)?;
-    Ok(change_of_alert(state, alert, after, context))
-}
-
 /// The change that schedules a delivery again, in any state.
 ///
 /// # Errors
@@ -137,14 +105,15 @@ pub(crate) fn replay(
     Ok(Change::of_records(state, audit, Vec::new(), alert_records, context))
 }
 
-fn change_of_alert(
+/// The change of an alert from `before` to `after`.
+pub(crate) fn change_of_alert(
     state: &ControlState,
     before: &Alert,
     after: Alert,
     context: &Context<'_>,
 ) -> Change {
     if after == *before {
-        return Change::of_records(state, Vec::new(), Vec::new(), AlertRecords::default(), context);
+        return Change::none(state, context);
     }
     let transition = Transition { before: Some(before.clone()), after };
     let audit = vec![audit_row(&transition)];

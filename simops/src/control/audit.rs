@@ -47,28 +47,14 @@ pub struct AuditHead {
 /// Why a trail does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Tampered {
-    /// A row does not match its hash, or its predecessor was changed.
     #[error("audit row {0} does not match its hash: it or a row before it was changed")]
     Edited(i64),
-    /// A row is missing or out of its place.
     #[error("audit row {expected} is missing: row {found} follows")]
-    Gap {
-        /// The id that should follow.
-        expected: i64,
-        /// The id that does.
-        found: i64,
-    },
-    /// The trail ends before the remembered head.
+    Gap { expected: i64, found: i64 },
     #[error(
         "the trail ends at row {found}, but row {remembered} was remembered: rows were cut off"
     )]
-    Truncated {
-        /// The head's id.
-        remembered: i64,
-        /// The last id found.
-        found: i64,
-    },
-    /// The remembered row has another hash now.
+    Truncated { remembered: i64, found: i64 },
     #[error("row {0} has another hash than was remembered: the trail was rewritten")]
     Rewritten(i64),
 }

@@ -70,6 +70,11 @@ impl Change {
         Self { expected_generation, next, run: None, digest: None, audit, events, alert_records }
     }
 
+    /// A change that stores nothing.
+    pub(super) fn none(before: &ControlState, context: &Context<'_>) -> Self {
+        Self::of_records(before, Vec::new(), Vec::new(), AlertRecords::default(), context)
+    }
+
     /// Whether the state already is as requested: then nothing is stored.
     pub fn is_empty(&self) -> bool {
         self.next.generation == self.expected_generation
@@ -80,7 +85,8 @@ impl Change {
 pub(super) struct ChangeBuilder<'a> {
     before: &'a ControlState,
     context: &'a Context<'a>,
-    next: ControlState,
+    /// The state after the change.
+    pub(super) next: ControlState,
     run: Option<RunRecord>,
     digest: Option<(Option<DigestStatus>, Digest)>,
     events: Vec<NewEvent>,
@@ -89,10 +95,6 @@ pub(super) struct ChangeBuilder<'a> {
 impl<'a> ChangeBuilder<'a> {
     pub(super) fn new(before: &'a ControlState, context: &'a Context<'a>) -> Self {
         Self { before, context, next: before.clone(), run: None, digest: None, events: Vec::new() }
-    }
-
-    pub(super) fn next(&self) -> &ControlState {
-        &self.next
     }
 
     /// Sets a setting. A value that is already in force stays as it is, default or override.
@@ -123,8 +125,7 @@ impl<'a> ChangeBuilder<'a> {
         self.set(key::ACTIVE, true);
         self.put_run(run.reopened());
         let text = format!("Run {} was resumed after a guardrail had stopped it", run.run_id);
-        let event = self.event(kind::RUN_RESUMED, text).with("previous_end", previous);
-        self.add_event(event);
+        self.record_with(kind::RUN_RESUMED, text, "previous_end", previous);
     }
 
     /// Stores a digest whose status was `before`, or that is new.
@@ -140,15 +141,23 @@ impl<'a> ChangeBuilder<'a> {
         self.set_default(key::SEASON_NUMBER);
     }
 
-    pub(super) fn switch_world(&mut self, epoch: i64) {
-        self.next.world_epoch = Some(epoch);
+    /// Adds an event of `event_type` in the current run, with the actor and the reason.
+    pub(super) fn record(&mut self, event_type: &str, description: impl Into<String>) {
+        self.events.push(self.event(event_type, description));
     }
 
-    pub(super) fn set_production_mark(&mut self, marked: bool) {
-        self.next.production_mark = marked;
+    /// The same with a detail.
+    pub(super) fn record_with(
+        &mut self,
+        event_type: &str,
+        description: impl Into<String>,
+        key: &str,
+        detail: impl Into<Value>,
+    ) {
+        self.events.push(self.event(event_type, description).with(key, detail));
     }
 
-    /// An event of `event_type` in the current run, with the actor and the reason.
+    /// The event that [`ChangeBuilder::record`] adds.
     pub(super) fn event(&self, event_type: &str, description: impl Into<String>) -> NewEvent {
         let run = self.next.run.as_ref().or(self.before.run.as_ref());
         NewEvent::new(event_type, description, self.context.now)
@@ -171,21 +180,14 @@ impl<'a> ChangeBuilder<'a> {
     /// The finished change: audit rows chained, generation advanced. Without a difference it is empty
     /// and its events are dropped.
     pub(super) fn finish(mut self) -> Change {
+        let (before, next) = (self.before, &self.next);
+        let marks = [
+            (WORLD_EPOCH, before.world_epoch.into(), next.world_epoch.into()),
+            (PRODUCTION_MARK, before.production_mark.into(), next.production_mark.into()),
+        ];
+        let moved = marks.into_iter().filter(|(_, old, new): &(&str, Value, Value)| old != new);
         let mut values = self.changed();
-        if self.before.world_epoch != self.next.world_epoch {
-            values.push((
-                WORLD_EPOCH.to_owned(),
-                self.before.world_epoch.into(),
-                self.next.world_epoch.into(),
-            ));
-        }
-        if self.before.production_mark != self.next.production_mark {
-            values.push((
-                PRODUCTION_MARK.to_owned(),
-                self.before.production_mark.into(),
-                self.next.production_mark.into(),
-            ));
-        }
+        values.extend(moved.map(|(key, old, new)| (key.to_owned(), old, new)));
         if let Some((before, digest)) = &self.digest
             && *before != Some(digest.status)
         {
@@ -193,12 +195,9 @@ impl<'a> ChangeBuilder<'a> {
             let key = format!("{DIGEST}{}", digest.slug);
             values.push((key, before.map(word).unwrap_or_default(), word(digest.status)));
         }
-        let expected_generation = self.before.generation;
         let digest = self.digest.map(|(_, digest)| digest);
         if values.is_empty() && self.run.is_none() {
-            let next = self.before.clone();
-            let (run, audit, events, alert_records) = Default::default();
-            return Change { expected_generation, next, run, digest, audit, events, alert_records };
+            return Change { digest, ..Change::none(self.before, self.context) };
         }
         let moves_gate = values.iter().any(|(key, ..)| {
             [key::ACTIVE, key::PAUSED, key::RUN_ID, WORLD_EPOCH].contains(&key.as_str())
@@ -208,9 +207,15 @@ impl<'a> ChangeBuilder<'a> {
             self.next.gate_generation = self.next.generation;
         }
         let audit = chain(&mut self.next, values, self.context);
-        let (next, run, events, alert_records) =
-            (self.next, self.run, self.events, AlertRecords::default());
-        Change { expected_generation, next, run, digest, audit, events, alert_records }
+        Change {
+            expected_generation: self.before.generation,
+            next: self.next,
+            run: self.run,
+            digest,
+            audit,
+            events: self.events,
+            alert_records: AlertRecords::default(),
+        }
     }
 }
 

@@ -3,12 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::change::{Change, ChangeBuilder, Context, PRODUCTION_MARK};
-use super::digests::NewDigest;
 use super::{ControlState, WritePolicy};
-use crate::digest::{self, DigestStatus};
 use crate::event::kind;
 use crate::run::rules::RunPlan;
-use crate::run::{EndedBy, RunMode};
+use crate::run::{EndedBy, RunMode, RunRecord};
 use crate::settings::{Overrides, key};
 use crate::{Error, Result};
 
@@ -55,15 +53,6 @@ pub(crate) enum Command {
         /// The figures it was decided on.
         details: Map<String, Value>,
     },
-    /// Store a new digest.
-    CreateDigest(Box<NewDigest>),
-    /// Change the status of a digest.
-    SetDigestStatus {
-        /// The digest.
-        digest: Box<digest::Digest>,
-        /// The new status.
-        to: DigestStatus,
-    },
 }
 
 /// A start with the facts that only the store knows.
@@ -101,8 +90,11 @@ pub(crate) fn decide(
         Command::Resume => resume(&mut change, state)?,
         Command::Degrade(on) => {
             change.set(key::FORCE_CHEAPEST_ROUTE, *on);
-            let event = change.event(kind::SETTINGS_CHANGED, degrade_text(*on));
-            change.add_event(event.with(key::FORCE_CHEAPEST_ROUTE, *on));
+            let text = match on {
+                true => "Model calls use the cheapest route",
+                false => "Model calls use their usual routes again",
+            };
+            change.record_with(kind::SETTINGS_CHANGED, text, key::FORCE_CHEAPEST_ROUTE, *on);
         }
         Command::SetMode(mode) => set_mode(&mut change, state, *mode)?,
         Command::Patch(updates) => super::patch::patch(&mut change, state, updates, context)?,
@@ -111,17 +103,12 @@ pub(crate) fn decide(
         Command::UnmarkProduction => mark_production(&mut change, false),
         Command::AdoptWorld { epoch } => {
             if state.world_epoch.is_none() {
-                change.switch_world(*epoch);
-                let event = change.event(kind::WORLD_RESET, "The first world was built");
-                change.add_event(event.with("epoch", *epoch));
+                change.next.world_epoch = Some(*epoch);
+                change.record_with(kind::WORLD_RESET, "The first world was built", "epoch", *epoch);
             }
         }
         Command::GuardrailStop { run_id, reason, details } => {
             guardrail_stop(&mut change, state, (run_id, reason), details, context);
-        }
-        Command::CreateDigest(new) => super::digests::create(&mut change, new, context),
-        Command::SetDigestStatus { digest, to } => {
-            super::digests::change(&mut change, digest, *to, context)?;
         }
     }
     Ok(change.finish())
@@ -133,13 +120,12 @@ fn check_reset(state: &ControlState, context: &Context<'_>) -> Result<()> {
 }
 
 fn mark_production(change: &mut ChangeBuilder<'_>, marked: bool) {
-    change.set_production_mark(marked);
+    change.next.production_mark = marked;
     let text = match marked {
         true => "The database was marked as production",
         false => "The production mark of the database was removed",
     };
-    let event = change.event(kind::SETTINGS_CHANGED, text);
-    change.add_event(event.with(PRODUCTION_MARK, marked));
+    change.record_with(kind::SETTINGS_CHANGED, text, PRODUCTION_MARK, marked);
 }
 
 fn begin(
@@ -163,29 +149,33 @@ fn begin(
             start.run_id
         )));
     }
-    let plan = &start.plan;
+    let plan = &start.plan.run;
     for (what, named) in [("parent", &plan.parent_run_id), ("mirror", &plan.mirror_control_run_id)]
     {
         if let Some(run_id) = named.as_ref().filter(|run_id| start.missing_runs.contains(run_id)) {
             return Err(Error::rejected(format!("{what} run {run_id} does not exist")));
         }
     }
-    let mut plan = start.plan.clone();
     change.detach_run();
     // What the request leaves open is the deployment's default, never the previous run's value.
-    let settings = change.next().effective(context.registry);
-    let default_condition = settings.text(key::CONDITION_NAME);
-    plan.condition_name = plan
-        .condition_name
-        .or_else(|| Some(default_condition.to_owned()).filter(|name| !name.is_empty()));
-    let default_season = settings.int(key::SEASON_NUMBER);
-    plan.season_number = plan.season_number.or(Some(default_season).filter(|n| *n > 0));
+    let settings = change.next.effective(context.registry);
+    let condition = Some(settings.text(key::CONDITION_NAME)).filter(|name| !name.is_empty());
+    let season = Some(settings.int(key::SEASON_NUMBER)).filter(|number| *number > 0);
 
     if let Some(epoch) = start.new_epoch {
-        change.switch_world(epoch);
+        change.next.world_epoch = Some(epoch);
     }
-    let world = change.next().world_epoch;
-    let run = plan.record(start.run_id.clone(), context.now, context.actor, context.reason, world);
+    let plan = plan.clone();
+    let run = RunRecord {
+        run_id: start.run_id.clone(),
+        condition_name: plan.condition_name.or_else(|| condition.map(str::to_owned)),
+        season_number: plan.season_number.or(season),
+        world_epoch: change.next.world_epoch,
+        started_at: context.now,
+        started_by: context.actor.to_owned(),
+        start_reason: context.reason.map(str::to_owned),
+        ..plan
+    };
     change.set(key::RUN_MODE, run.mode.as_str());
     change.set(key::RUN_ID, run.run_id.as_str());
     change.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
@@ -196,11 +186,10 @@ fn begin(
     let row = serde_json::to_value(&run).unwrap_or_default();
     change.put_run(run);
     if let Some(epoch) = start.new_epoch {
-        let event = change.event(kind::WORLD_RESET, "A new world was built for the run");
-        change.add_event(event.with("epoch", epoch));
+        let text = "A new world was built for the run";
+        change.record_with(kind::WORLD_RESET, text, "epoch", epoch);
     }
-    let event = change.event(kind::RUN_STARTED, text).with("run", row);
-    change.add_event(event);
+    change.record_with(kind::RUN_STARTED, text, "run", row);
     Ok(())
 }
 
@@ -211,11 +200,9 @@ fn stop(change: &mut ChangeBuilder<'_>, state: &ControlState, clear: bool, conte
         let reason = context.reason.unwrap_or("stopped by operator");
         change.put_run(run.ended(context.now, EndedBy::Operator, reason));
         let text = format!("Run {} was stopped: {reason}", run.run_id);
-        let event = change.event(kind::RUN_STOPPED, text);
-        change.add_event(event);
+        change.record(kind::RUN_STOPPED, text);
     } else {
-        let event = change.event(kind::SETTINGS_CHANGED, "Paused; no run was open");
-        change.add_event(event);
+        change.record(kind::SETTINGS_CHANGED, "Paused; no run was open");
     }
     if clear {
         change.detach_run();
@@ -228,8 +215,7 @@ pub(super) fn pause(change: &mut ChangeBuilder<'_>, state: &ControlState) {
         Some(run) => format!("Run {} was paused", run.run_id),
         None => "Paused; no run is open".to_owned(),
     };
-    let event = change.event(kind::RUN_PAUSED, text);
-    change.add_event(event);
+    change.record(kind::RUN_PAUSED, text);
 }
 
 pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Result<()> {
@@ -243,9 +229,8 @@ pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Re
         )));
     }
     change.set(key::PAUSED, false);
-    let event = change.event(kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
     if run.is_open() {
-        change.add_event(event);
+        change.record(kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
     } else {
         change.reopen(state);
     }
@@ -264,8 +249,8 @@ fn set_mode(change: &mut ChangeBuilder<'_>, state: &ControlState, mode: RunMode)
         change.detach_run();
     }
     change.set(key::RUN_MODE, mode.as_str());
-    let event = change.event(kind::SETTINGS_CHANGED, format!("Run mode is {}", mode.as_str()));
-    change.add_event(event.with(key::RUN_MODE, mode.as_str()));
+    let text = format!("Run mode is {}", mode.as_str());
+    change.record_with(kind::SETTINGS_CHANGED, text, key::RUN_MODE, mode.as_str());
     Ok(())
 }
 
@@ -281,13 +266,10 @@ fn reset(
     if let Some(run) = state.open_run() {
         let reason = context.reason.unwrap_or("the world was reset");
         change.put_run(run.ended(context.now, EndedBy::WorldReset, reason));
-        let text = format!("Run {} ended: {reason}", run.run_id);
-        let event = change.event(kind::RUN_STOPPED, text);
-        change.add_event(event);
+        change.record(kind::RUN_STOPPED, format!("Run {} ended: {reason}", run.run_id));
     }
-    change.switch_world(epoch);
-    let event = change.event(kind::WORLD_RESET, "The world was reset");
-    change.add_event(event.with("epoch", epoch));
+    change.next.world_epoch = Some(epoch);
+    change.record_with(kind::WORLD_RESET, "The world was reset", "epoch", epoch);
     Ok(())
 }
 
@@ -304,15 +286,6 @@ fn guardrail_stop(
     change.set(key::PAUSED, true);
     change.put_run(run.ended(context.now, EndedBy::Guardrail, reason));
     let text = format!("Run {} was stopped by a guardrail: {reason}", run.run_id);
-    let mut event = change.event(kind::STOPPED_BY_GUARDRAIL, text).with("reason", reason);
-    event = event.with("details", details.clone());
-    change.add_event(event);
-}
-
-fn degrade_text(on: bool) -> &'static str {
-    if on {
-        "Model calls use the cheapest route"
-    } else {
-        "Model calls use their usual routes again"
-    }
+    let event = change.event(kind::STOPPED_BY_GUARDRAIL, text).with("reason", reason);
+    change.add_event(event.with("details", details.clone()));
 }

@@ -1,22 +1,11 @@
 //! Rules for digests: creation and status.
 
-use super::Context;
 use super::change::ChangeBuilder;
+use super::{Change, Context, ControlState};
 use crate::digest::record::free_slug;
 use crate::digest::{Digest, DigestStatus};
 use crate::event::{NewEvent, kind};
 use crate::{Error, Result};
-
-/// A new digest with the facts that only the store knows.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct NewDigest {
-    /// The digest; slug, times and actors are set when it is stored.
-    pub digest: Digest,
-    /// Every digest of its anchor date.
-    pub existing: Vec<Digest>,
-    /// What happens when the date has a digest already.
-    pub if_exists: IfExists,
-}
 
 /// What happens when the anchor date has a digest already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,30 +18,37 @@ pub(crate) enum IfExists {
     CreateAnother,
 }
 
-/// Stores a digest under the first free slug of its date, or returns the existing one, which changes
-/// nothing. A row of the date that says that evidence was insufficient is replaced by a digest.
-pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDigest, context: &Context<'_>) {
+/// Stores `new` under the first free slug of its date, or returns one of the `existing` digests of the
+/// date, which changes nothing. A row that says that evidence was insufficient is replaced by a digest.
+/// Slug, times and actors of the digest are set here.
+pub(crate) fn create(
+    state: &ControlState,
+    new: &Digest,
+    existing: &[Digest],
+    if_exists: IfExists,
+    context: &Context<'_>,
+) -> Change {
+    let mut change = ChangeBuilder::new(state, context);
     let skipped = |digest: &Digest| digest.status == DigestStatus::InsufficientEvidence;
-    let returned = new.existing.iter().rev().find(|known| match new.if_exists {
-        _ if skipped(known) => skipped(&new.digest),
+    let returned = existing.iter().rev().find(|known| match if_exists {
+        _ if skipped(known) => skipped(new),
         IfExists::ReturnUndiscarded => known.status != DigestStatus::Discarded,
         IfExists::ReturnAny => true,
         IfExists::CreateAnother => false,
     });
     if let Some(known) = returned {
         change.put_digest(Some(known.status), known.clone());
-        return;
+        return change.finish();
     }
-    let replaced = new.existing.iter().find(|known| skipped(known));
+    let replaced = existing.iter().find(|known| skipped(known));
     let slug = match replaced {
         Some(known) => known.slug.clone(),
-        None => free_slug(new.digest.anchor_date, &new.existing),
+        None => free_slug(new.anchor_date, existing),
     };
-    let text = match skipped(&new.digest) {
-        true => format!("Digest {slug} was skipped: {}", new.digest.markdown),
-        false => format!("Digest {slug} was created"),
+    let (event_type, text) = match skipped(new) {
+        true => (kind::DIGEST_SKIPPED, format!("Digest {slug} was skipped: {}", new.markdown)),
+        false => (kind::DIGEST_CREATED, format!("Digest {slug} was created")),
     };
-    let event_type = if skipped(&new.digest) { kind::DIGEST_SKIPPED } else { kind::DIGEST_CREATED };
     change.add_event(event(event_type, text, &slug, context));
     let digest = Digest {
         slug,
@@ -60,25 +56,27 @@ pub(super) fn create(change: &mut ChangeBuilder<'_>, new: &NewDigest, context: &
         created_by: context.actor.to_owned(),
         updated_at: context.now,
         updated_by: context.actor.to_owned(),
-        ..new.digest.clone()
+        ..new.clone()
     };
     change.put_digest(replaced.map(|known| known.status), digest);
+    change.finish()
 }
 
 /// Publishes or discards a digest.
 ///
 /// # Errors
 /// Returns `Conflict` for one that was discarded or has no text.
-pub(super) fn change(
-    change: &mut ChangeBuilder<'_>,
+pub(crate) fn set_status(
+    state: &ControlState,
     digest: &Digest,
     to: DigestStatus,
     context: &Context<'_>,
-) -> Result<()> {
+) -> Result<Change> {
+    let mut change = ChangeBuilder::new(state, context);
     let slug = &digest.slug;
     if digest.status == to {
         change.put_digest(Some(to), digest.clone());
-        return Ok(());
+        return Ok(change.finish());
     }
     let (event_type, word) = match (digest.status, to) {
         (DigestStatus::Discarded | DigestStatus::InsufficientEvidence, _)
@@ -96,7 +94,7 @@ pub(super) fn change(
     let (updated_at, updated_by) = (context.now, context.actor.to_owned());
     let moved = Digest { status: to, updated_at, updated_by, ..digest.clone() };
     change.put_digest(Some(digest.status), moved);
-    Ok(())
+    Ok(change.finish())
 }
 
 /// An event of no run: a digest covers days, and is not part of what it covers.

@@ -20,14 +20,14 @@ pub(super) fn patch(
         }
     }
     let before = state.effective(context.registry);
-    let after = change.next().effective(context.registry);
+    let after = change.next.effective(context.registry);
     validate::check_together(&after)?;
 
     let enabled = !before.flag(key::ACTIVE) && after.flag(key::ACTIVE);
     if enabled && state.run.as_ref().is_some_and(|run| run.is_resumable()) {
         change.reopen(state);
     }
-    if let Some(key) = change.next().disagreement(context.registry) {
+    if let Some(key) = change.next.disagreement(context.registry) {
         return Err(Error::conflict(instead(key, &after)));
     }
     let changed = change.changed();
@@ -40,15 +40,13 @@ pub(super) fn patch(
         } else {
             (kind::RUN_RESUMED, "The run was resumed")
         };
-        let event = change.event(event, text);
-        change.add_event(event);
+        change.record(event, text);
     }
     let names: Vec<_> = changed.iter().map(|(key, ..)| key.as_str()).collect();
     let text = format!("Settings changed: {}", names.join(", "));
     let values: Map<String, Value> =
         changed.iter().map(|(key, _, new)| (key.clone(), new.clone())).collect();
-    let event = change.event(kind::SETTINGS_CHANGED, text).with("settings", values);
-    change.add_event(event);
+    change.record_with(kind::SETTINGS_CHANGED, text, "settings", values);
     Ok(())
 }
 

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::window::{WindowRow, count, governance_participants};
+use crate::clock::begin_of;
 use crate::event::{DayTally, EventTally, EventWindow};
 use crate::event::{category, kind};
 use crate::run::RunRecord;
-use crate::usage::CallTally;
+use crate::usage::{CallTally, NanoUsd};
 use crate::{Error, Result};
 
 /// The days that a digest covers.
@@ -42,17 +42,12 @@ impl Period {
     /// # Errors
     /// Returns `Invalid` if the window exceeds the representable times.
     pub fn window(&self) -> Result<EventWindow> {
-        // A window excludes its start, so it begins one microsecond before the day does.
-        let before_midnight = |day: Date| {
-            Some(
-                day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp()
-                    - SignedDuration::from_micros(1),
-            )
-        };
-        let next = self.last_day.tomorrow().ok();
-        before_midnight(self.first_day)
-            .zip(next.and_then(before_midnight))
-            .map(|(after, until)| EventWindow { after, until })
+        let next = self.last_day.tomorrow().ok().and_then(begin_of);
+        // Until the last microsecond of the last day.
+        let until = next.and_then(|next| next.checked_sub(SignedDuration::from_micros(1)).ok());
+        let window = begin_of(self.first_day).zip(until);
+        window
+            .map(|(begin, until)| EventWindow::from(begin, until))
             .ok_or_else(|| Error::invalid("anchor_date", "is out of range"))
     }
 }
@@ -263,24 +258,16 @@ impl CallSummary {
             fallback_calls: sum(&|tally| tally.fallback_calls),
             input_tokens: sum(&|tally| tally.input_tokens),
             output_tokens: sum(&|tally| tally.output_tokens),
-            cost_usd: tallies
-                .iter()
-                .map(|tally| tally.cost)
-                .sum::<crate::usage::NanoUsd>()
-                .dollars(),
+            cost_usd: tallies.iter().map(|tally| tally.cost).sum::<NanoUsd>().dollars(),
         }
     }
 }
 
 impl EvidenceRun {
-    /// Describes a run with the number of its events and calls in `period`.
-    ///
-    /// # Errors
-    /// Returns `Invalid` if the period exceeds the representable times.
-    pub fn of(run: &RunRecord, period: &Period, events: i64, calls: i64) -> Result<Self> {
-        let window = period.window()?;
-        let ended_at = run.ended_at.filter(|ended| *ended <= window.until);
-        Ok(Self {
+    /// Describes a run with the number of its events and calls in a period that ends at `until`.
+    pub fn of(run: &RunRecord, until: Timestamp, events: i64, calls: i64) -> Self {
+        let ended_at = run.ended_at.filter(|ended| *ended <= until);
+        Self {
             run_id: run.run_id.clone(),
             mode: run.mode.as_str().to_owned(),
             protocol_version: run.protocol_version.clone(),
@@ -290,7 +277,7 @@ impl EvidenceRun {
             end_reason: run.end_reason.clone().filter(|_| ended_at.is_some()),
             events,
             calls,
-        })
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, EvidenceCheck, TEMPLATE_VERSION, Verification};
+use super::{Brief, Evidence, EvidenceCheck, TEMPLATE_VERSION, Verification};
+use crate::Result;
 
 named! {
     /// The status of a digest.
@@ -57,24 +58,35 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The row of a scheduled digest that was not written, because its evidence is insufficient.
-    pub fn skipped(evidence: &Evidence, gate: EvidenceCheck) -> Self {
-        Self {
+    /// The digest of `evidence`, or the row that says that the evidence is insufficient. Slug, times
+    /// and actors are set when it is stored.
+    ///
+    /// # Errors
+    /// Returns `Invalid` if the period exceeds the representable times.
+    pub fn of(evidence: &Evidence, gate: EvidenceCheck) -> Result<Self> {
+        let (status, title, markdown) = if gate.passed {
+            let brief = Brief::of(evidence)?;
+            (DigestStatus::Draft, brief.title.clone(), brief.markdown())
+        } else {
+            let title = format!("No weekly brief for {}", evidence.anchor_date);
+            (DigestStatus::InsufficientEvidence, title, gate.message.clone())
+        };
+        Ok(Self {
             slug: String::new(),
             anchor_date: evidence.anchor_date,
             lookback_days: evidence.lookback_days,
-            status: DigestStatus::InsufficientEvidence,
-            title: format!("No weekly brief for {}", evidence.anchor_date),
+            status,
+            evidence_gate: Some(gate),
+            title,
             evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
             verification: evidence.verification,
             template_version: TEMPLATE_VERSION.to_owned(),
-            markdown: gate.message.clone(),
-            evidence_gate: Some(gate),
+            markdown,
             created_at: Timestamp::UNIX_EPOCH,
             created_by: String::new(),
             updated_at: Timestamp::UNIX_EPOCH,
             updated_by: String::new(),
-        }
+        })
     }
 }
 

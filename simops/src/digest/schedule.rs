@@ -4,6 +4,8 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp};
 
+use crate::clock::day_of;
+
 /// A weekly time in UTC. With the feature `clap`, use it with `#[command(flatten)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
@@ -51,8 +53,7 @@ impl Schedule {
     pub fn due(&self, now: Timestamp) -> Option<Date> {
         let slot = self.slot_before(now).filter(|_| self.enabled)?;
         let late = now.duration_since(slot);
-        let date = TimeZone::UTC.to_datetime(slot).date();
-        (late <= SignedDuration::from_hours(self.grace_hours)).then_some(date)
+        (late <= SignedDuration::from_hours(self.grace_hours)).then(|| day_of(slot))
     }
 
     /// The time from `now` until the next scheduled time; `None` if the schedule is disabled.
@@ -65,7 +66,7 @@ impl Schedule {
     /// The latest scheduled time at or before `now`.
     fn slot_before(&self, now: Timestamp) -> Option<Timestamp> {
         let weekday = Weekday::from_monday_zero_offset(self.weekday).ok()?;
-        let today = TimeZone::UTC.to_datetime(now).date();
+        let today = day_of(now);
         let days = today.weekday().since(weekday);
         let scheduled = |date: Date| {
             let time = date.at(self.hour, self.minute, 0, 0);

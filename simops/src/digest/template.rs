@@ -7,7 +7,7 @@ use super::evidence::{Evidence, EvidenceRun};
 use super::markdown::{Link, encoded, escaped, named};
 use super::{EvidenceCounts, Verification};
 use crate::Result;
-use crate::event::kind;
+use crate::event::{EventWindow, kind};
 
 /// The version of the template.
 pub const TEMPLATE_VERSION: &str = "weekly-brief-v2";
@@ -104,7 +104,7 @@ impl Brief {
     }
 }
 
-fn context(evidence: &Evidence, links: &Links) -> Section {
+fn context(evidence: &Evidence, links: &Links<'_>) -> Section {
     let mut claims = Vec::new();
     match &evidence.run {
         Some(run) => {
@@ -142,7 +142,7 @@ fn context(evidence: &Evidence, links: &Links) -> Section {
     Section { heading: "Run context and verification", claims }
 }
 
-fn participation(evidence: &Evidence, links: &Links) -> Section {
+fn participation(evidence: &Evidence, links: &Links<'_>) -> Section {
     let activity = &evidence.activity;
     let mut claims = vec![
         Claim::new(
@@ -171,7 +171,7 @@ fn participation(evidence: &Evidence, links: &Links) -> Section {
     Section { heading: "Participation and activity", claims }
 }
 
-fn governance(evidence: &Evidence, links: &Links) -> Section {
+fn governance(evidence: &Evidence, links: &Links<'_>) -> Section {
     let activity = &evidence.activity;
     let proposals = activity.of_type(kind::PROPOSAL_CREATED);
     let votes = activity.of_type(kind::VOTE_CAST);
@@ -206,7 +206,7 @@ fn governance(evidence: &Evidence, links: &Links) -> Section {
     Section { heading: "Governance and coordination", claims }
 }
 
-fn survival(evidence: &Evidence, links: &Links) -> Section {
+fn survival(evidence: &Evidence, links: &Links<'_>) -> Section {
     let mut claims = Vec::new();
     if let Some(population) = &evidence.population {
         let gini = population.inequality_gini.map_or("unknown".to_owned(), |g| format!("{g:.3}"));
@@ -231,7 +231,7 @@ fn survival(evidence: &Evidence, links: &Links) -> Section {
     Section { heading: "Survival pressure", claims }
 }
 
-fn confidence(evidence: &Evidence, links: &Links) -> Section {
+fn confidence(evidence: &Evidence, links: &Links<'_>) -> Section {
     let (calls, activity) = (&evidence.calls, &evidence.activity);
     let share = |part, whole| percent(crate::number::ratio(part, whole));
     let mut claims = vec![
@@ -281,32 +281,20 @@ impl Evidence {
 }
 
 /// Links to the evidence of a period.
-struct Links {
-    first_day: String,
-    last_day: String,
-    anchor: String,
-    lookback_days: i64,
-    after: String,
-    until: String,
+struct Links<'a> {
+    evidence: &'a Evidence,
+    window: EventWindow,
 }
 
-impl Links {
-    fn of(evidence: &Evidence) -> Result<Self> {
-        let window = evidence.period.window()?;
-        Ok(Self {
-            first_day: evidence.period.first_day.to_string(),
-            last_day: evidence.period.last_day.to_string(),
-            anchor: evidence.anchor_date.to_string(),
-            lookback_days: evidence.lookback_days,
-            after: window.after.to_string(),
-            until: window.until.to_string(),
-        })
+impl<'a> Links<'a> {
+    fn of(evidence: &'a Evidence) -> Result<Self> {
+        Ok(Self { evidence, window: evidence.period.window()? })
     }
 
     fn all(&self) -> Link {
         Link::to("all figures", format!("{API}/digest/evidence"))
-            .with("anchor_date", &self.anchor)
-            .with("lookback_days", self.lookback_days)
+            .with("anchor_date", self.evidence.anchor_date)
+            .with("lookback_days", self.evidence.lookback_days)
     }
 
     fn run(&self, run: &EvidenceRun) -> Link {
@@ -323,8 +311,8 @@ impl Links {
 
     fn days(&self, label: &str, path: &str, run: Option<&EvidenceRun>) -> Link {
         let link = Link::to(label, format!("{API}/{path}"))
-            .with("first_day", &self.first_day)
-            .with("last_day", &self.last_day);
+            .with("first_day", self.evidence.period.first_day)
+            .with("last_day", self.evidence.period.last_day);
         match run {
             Some(run) => {
                 Link { label: format!("{label} of the run"), ..link.with("run_id", &run.run_id) }
@@ -336,8 +324,8 @@ impl Links {
     fn events(&self, event_type: &str) -> Link {
         Link::to(format!("{} events", named(event_type)), format!("{API}/events"))
             .with("type", event_type)
-            .with("after", &self.after)
-            .with("until", &self.until)
+            .with("after", self.window.after)
+            .with("until", self.window.until)
     }
 
     fn event(&self, id: i64) -> Link {

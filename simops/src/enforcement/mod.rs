@@ -7,12 +7,10 @@ mod tests;
 use serde_json::{Map, json};
 use tracing::warn;
 
+use crate::Result;
 use crate::control::{Command, ControlState};
 use crate::execute::{Executor, Intent, WritePermit};
 use crate::guardrail::evaluate;
-use crate::settings::Registry;
-use crate::store::RunStore;
-use crate::{Clock, Result};
 pub(crate) use observe::Observer;
 
 /// Ends the open run if a stop condition has tripped, and returns the reason.
@@ -23,16 +21,14 @@ pub(crate) use observe::Observer;
 /// # Cancel safety
 /// A dropped call may or may not have stopped the run; the next check continues.
 pub(crate) async fn enforce(
-    store: &dyn RunStore,
     executor: &Executor,
     observer: &Observer,
     state: &ControlState,
-    registry: &Registry,
-    clock: &dyn Clock,
 ) -> Result<Option<String>> {
     let Some(run) = state.open_run() else { return Ok(None) };
-    let settings = state.effective(registry);
-    let observed = observer.observe(store, state, &settings, clock.now()).await?;
+    let settings = state.effective(&executor.registry);
+    let now = executor.clock.now();
+    let observed = observer.observe(&*executor.store, state, &settings, now).await?;
     let conditions = evaluate(&observed, &settings);
     let Some(tripped) = conditions.iter().find(|condition| condition.trips()) else {
         return Ok(None);

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::Result;
 use crate::clock::day_of;
 use crate::control::ControlState;
 use crate::guardrail::Observed;
 use crate::llm::BudgetRefusals;
 use crate::settings::{Effective, key};
 use crate::store::RunStore;
-use crate::{Error, Result};
 
 /// Observations less than this apart count as one check of the pool.
 const CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
@@ -58,11 +58,8 @@ impl Observer {
         let under_pressure = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
         let pool_checks = self.count(under_pressure, now);
         let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
-        let since = now.checked_sub(window).map_err(|error| {
-            Error::internal("the failure window is out of range").with_source(error)
-        })?;
         let failures = match &state.run {
-            Some(run) => store.failure_window(&run.run_id, since).await?,
+            Some(run) => store.failure_window(&run.run_id, now - window).await?,
             None => Default::default(),
         };
         let refusal = match (&self.refusals, &state.run) {

@@ -8,7 +8,7 @@ use crate::enforcement::{Observer, enforce};
 use crate::execute::Executor;
 use crate::llm::{BudgetRefusals, Refusal};
 use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, ReasonBody, StartRun};
-use crate::settings::{Registry, key};
+use crate::settings::key;
 use crate::store::{ControlStore, EventFilter, EventStore};
 use crate::testing::{ManualClock, MemoryStore};
 use crate::usage::NanoUsd;
@@ -20,7 +20,6 @@ const OVER_BUDGET: NanoUsd = NanoUsd(1_000_000_001);
 struct Desk {
     store: Arc<MemoryStore>,
     clock: Arc<ManualClock>,
-    registry: Arc<Registry>,
     executor: Executor,
     ops: Ops,
 }
@@ -30,10 +29,9 @@ impl Desk {
     async fn new() -> Self {
         let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(ManualClock::default()));
         let options = OpsOptions::of(Environment::Development);
-        let registry = Arc::clone(&options.registry);
         let executor = Executor::new(
             store.clone(),
-            Arc::clone(&registry),
+            Arc::clone(&options.registry),
             Environment::Development,
             clock.clone(),
         );
@@ -44,7 +42,7 @@ impl Desk {
             ..StartRun::default()
         };
         ops.writer(&Caller::default()).await.unwrap().start_run(&start).await.unwrap();
-        Self { store, clock, registry, executor, ops }
+        Self { store, clock, executor, ops }
     }
 
     /// A worker's refusals: a call of the run was refused just now.
@@ -57,8 +55,7 @@ impl Desk {
     async fn check(&self, refusals: &Arc<BudgetRefusals>) -> Option<String> {
         let observer = Observer::with_refusals(Arc::clone(refusals));
         let state = self.store.load().await.unwrap();
-        let (store, clock) = (&*self.store, &*self.clock);
-        enforce(store, &self.executor, &observer, &state, &self.registry, clock).await.unwrap()
+        enforce(&self.executor, &observer, &state).await.unwrap()
     }
 
     async fn resume(&self) {

@@ -1,7 +1,7 @@
 //! Event counts by class.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 
 use super::RuntimeMode;
 
@@ -15,6 +15,12 @@ pub struct EventWindow {
 }
 
 impl EventWindow {
+    /// The window from `begin` to `until`, both inclusive.
+    pub(crate) fn from(begin: Timestamp, until: Timestamp) -> Self {
+        let after = begin.checked_sub(SignedDuration::from_micros(1)).unwrap_or(begin);
+        Self { after, until }
+    }
+
     /// Whether the window contains `at`.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.after < at && at <= self.until

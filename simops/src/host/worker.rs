@@ -185,7 +185,6 @@ impl Worker {
         let (gate_sender, gate) = watch::channel(0);
         let mut turns = Turns::new(Arc::clone(&self.host), self.options.turn_timeout);
         let mut heartbeat = Heartbeat::new(self.options.host_id.clone());
-        let clock = &*self.clock;
         let id = &self.options.host_id;
 
         revision.mark_unchanged();
@@ -227,9 +226,7 @@ impl Worker {
                 () = sleep(QUIESCE_INTERVAL), if view.gate != RunGate::Open && calls > 0 => {}
                 () = sleep_until(next_check), if view.gate == RunGate::Open => {
                     // The commit of a stop moves the watched revision, which closes the gate.
-                    let (store, registry) = (&*self.store, &*self.registry);
-                    enforce(store, &self.executor, &self.observer, &view.state, registry, clock)
-                        .await?;
+                    enforce(&self.executor, &self.observer, &view.state).await?;
                     next_check = Instant::now() + CHECK_INTERVAL;
                 }
                 () = sleep_until(heartbeat.due()) => {

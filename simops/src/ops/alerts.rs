@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::records::MAX_PAGE;
-use super::{Ops, SystemWriter, Writer, bounded, cursor_position};
+use super::{Listing, Ops, SystemWriter, Writer, bounded, cursor_position};
 use crate::alert::fingerprint;
 use crate::alert::notify::{cooldown_elapsed, items_to_notify};
-use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Evaluation, Message};
+use crate::alert::{Alert, Attempt, Delivery, DeliveryState, Evaluation};
 use crate::control::Write;
-use crate::execute::{Intent, WritePermit};
+use crate::execute::{Intent, WritePermit, found};
 use crate::jobs::Timer;
 use crate::store::{FencingToken, MessageRecord};
 use crate::{Error, Result};
@@ -25,37 +25,6 @@ const EVALUATE_EVERY: Duration = Duration::from_secs(15);
 const GATHER: Duration = Duration::from_millis(500);
 /// The longest silence, in minutes: 30 days.
 const MAX_SILENCE: i64 = 30 * 24 * 60;
-
-/// `GET kpi/alerts`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AlertsResponse {
-    /// The alerts, most recently fired first.
-    pub items: Vec<Alert>,
-    /// The `cursor` of the next page; null on the last one.
-    pub next_cursor: Option<String>,
-}
-
-/// A message and its deliveries.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SentMessage {
-    /// The message.
-    #[serde(flatten)]
-    pub message: Message,
-    /// Its deliveries, by receiver.
-    pub deliveries: Vec<Delivery>,
-}
-
-/// `GET kpi/notifications`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MessagesResponse {
-    /// The messages, newest first.
-    pub items: Vec<SentMessage>,
-    /// The `cursor` of the next page; null on the last one.
-    pub next_cursor: Option<String>,
-}
 
 /// `GET kpi/deliveries/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,7 +72,7 @@ pub struct SilenceAlert {
 }
 
 /// Whether messages about the critical alerts of now are sent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertNotification {
     /// Whether a receiver is configured.
@@ -128,9 +97,6 @@ pub struct AlertNotification {
 impl SystemWriter<'_> {
     /// Evaluates the alert rules: stores alerts that fire or are resolved, with their messages. Any
     /// number of processes may do so at once.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read or written.
     pub async fn evaluate_alerts(self) -> Result<()> {
         let intent = Intent::EvaluateAlerts(Arc::new(self.ops.options.alerts.clone()));
         self.ops.executor.execute(&WritePermit::system("alerts"), &intent, |_, _| ()).await
@@ -179,23 +145,16 @@ impl Writer<'_> {
 }
 
 impl Ops {
-    /// A page of the alerts.
+    /// A page of the alerts, most recently fired first.
     ///
     /// # Errors
     /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
-    pub async fn alerts(&self, cursor: Option<&str>, limit: i64) -> Result<AlertsResponse> {
-        let page =
-            self.store.alerts(cursor_position(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
-        Ok(AlertsResponse {
-            items: page.items,
-            next_cursor: page.next.map(|next| next.to_string()),
-        })
+    pub async fn alerts(&self, cursor: Option<&str>, limit: i64) -> Result<Listing<Alert>> {
+        let limit = bounded("limit", limit, MAX_PAGE)?;
+        self.store.alerts(cursor_position(cursor)?, limit).await.map(Listing::from)
     }
 
     /// The newest alert of each rate.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn newest_alerts(&self) -> Result<Vec<Alert>> {
         self.store.newest_alerts().await
     }
@@ -205,29 +164,24 @@ impl Ops {
     /// # Errors
     /// Returns `NotFound` for an unknown id.
     pub async fn alert(&self, id: &str) -> Result<Alert> {
-        let unknown = || Error::not_found(format!("there is no alert {id}"));
-        let known = match id.parse() {
+        let alert = match id.parse() {
             Ok(id) => self.store.alert(id).await?,
             Err(_) => None,
         };
-        known.ok_or_else(unknown)
+        found("alert", id, alert)
     }
 
     /// A page of the messages, newest first, with their deliveries.
     ///
     /// # Errors
     /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
-    pub async fn messages(&self, cursor: Option<&str>, limit: i64) -> Result<MessagesResponse> {
+    pub async fn messages(
+        &self,
+        cursor: Option<&str>,
+        limit: i64,
+    ) -> Result<Listing<MessageRecord>> {
         let limit = bounded("limit", limit, MAX_PAGE)?;
-        let page = self.store.messages(cursor_position(cursor)?, limit).await?;
-        let shown = |sent: MessageRecord| SentMessage {
-            message: sent.message,
-            deliveries: sent.deliveries,
-        };
-        Ok(MessagesResponse {
-            items: page.items.into_iter().map(shown).collect(),
-            next_cursor: page.next.map(|next| next.to_string()),
-        })
+        self.store.messages(cursor_position(cursor)?, limit).await.map(Listing::from)
     }
 
     /// One delivery with its attempts.
@@ -235,10 +189,12 @@ impl Ops {
     /// # Errors
     /// Returns `NotFound` for an unknown id.
     pub async fn delivery(&self, id: &str) -> Result<DeliveryResponse> {
-        let unknown = || Error::not_found(format!("there is no delivery {id}"));
-        let id = id.parse().map_err(|_| unknown())?;
-        let delivery = self.store.delivery(id).await?.ok_or_else(unknown)?;
-        let attempts = self.store.attempts(id).await?;
+        let delivery = match id.parse() {
+            Ok(id) => self.store.delivery(id).await?,
+            Err(_) => None,
+        };
+        let delivery = found("delivery", id, delivery)?;
+        let attempts = self.store.attempts(delivery.id).await?;
         Ok(DeliveryResponse { delivery, attempts })
     }
 
@@ -261,26 +217,20 @@ impl Ops {
         } else {
             None
         };
-        let mut notification = AlertNotification {
+        let notification = |reason: &str| AlertNotification {
             enabled: options.webhook_enabled || !options.receivers.is_empty(),
-            attempted: false,
-            sent: false,
-            reason: silent_reason.map(str::to_owned),
-            message_id: None,
-            decided_at: None,
-            cooldown_until: None,
-            deliveries: Vec::new(),
+            reason: Some(reason.to_owned()),
+            ..AlertNotification::default()
         };
-        if silent_reason.is_some() {
-            return Ok(notification);
+        if let Some(reason) = silent_reason {
+            return Ok(notification(reason));
         }
-        notification.reason = Some("pending".to_owned());
         let Some(sent) = self.store.last_message(&fingerprint(&items)).await? else {
-            return Ok(notification);
+            return Ok(notification("pending"));
         };
         let decided_at = sent.message.created_at;
         if cooldown_elapsed(Some(decided_at), now, options.cooldown) {
-            return Ok(notification);
+            return Ok(notification("pending"));
         }
         let any = |state| sent.deliveries.iter().any(|delivery| delivery.state == state);
         let attempted = sent.deliveries.iter().any(|delivery| delivery.attempts > 0);
@@ -291,14 +241,15 @@ impl Ops {
             (false, false) if any(DeliveryState::Gone) => "http_error",
             (false, false) => "pending",
         };
-        notification.attempted = attempted;
-        notification.sent = is_sent;
-        notification.reason = Some(reason.to_owned());
-        notification.message_id = Some(sent.message.id);
-        notification.decided_at = Some(decided_at);
-        notification.cooldown_until = decided_at.checked_add(options.cooldown).ok();
-        notification.deliveries = sent.deliveries;
-        Ok(notification)
+        Ok(AlertNotification {
+            attempted,
+            sent: is_sent,
+            message_id: Some(sent.message.id),
+            decided_at: Some(decided_at),
+            cooldown_until: decided_at.checked_add(options.cooldown).ok(),
+            deliveries: sent.deliveries,
+            ..notification(reason)
+        })
     }
 }
 

@@ -7,8 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Ops;
-use super::since::begin_of;
-use crate::clock::day_of;
+use crate::clock::{begin_of, day_of};
 use crate::guardrail::backtest::{Call, ConditionResult, Period, SETTINGS, backtest};
 use crate::run::RunRecord;
 use crate::settings::validate::check_updates;

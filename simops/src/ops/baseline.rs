@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Ops, Writer, blocking, bounded};
+use crate::Result;
 use crate::baseline::votes::Votes;
 use crate::baseline::window::windows;
 use crate::baseline::{
@@ -12,13 +13,13 @@ use crate::baseline::{
 };
 use crate::clock::day_of;
 use crate::control::{ControlState, Write};
-use crate::event::{Event, kind};
-use crate::event::{EventTally, EventWindow};
+use crate::digest::CallSummary;
+use crate::event::{Event, EventTally, EventWindow, kind};
+use crate::number::ratio;
 use crate::progress::Progress;
 use crate::settings::{Effective, key};
 use crate::store::TimeCursor;
 use crate::usage::Budget;
-use crate::{Error, Result};
 
 /// Default number and length of windows.
 const WINDOWS: i64 = 12;
@@ -134,11 +135,7 @@ impl Ops {
         owned: Option<&Inventories>,
     ) -> Result<Emergence> {
         let length = window.until.duration_since(window.after);
-        let begin = window
-            .after
-            .checked_sub(length)
-            .map_err(|error| Error::internal("the window has none before it").with_source(error))?;
-        let before = EventWindow { after: begin, until: window.after };
+        let before = EventWindow { after: window.after - length, until: window.after };
         let coalitions = self.votes(window).await?.coalitions(&self.votes(before).await?);
         let owned_before = self.inventory_at(window.after).await?;
         Ok(Emergence::of(tallies, coalitions, owned, owned_before.as_ref()))
@@ -193,20 +190,15 @@ impl Ops {
 
     async fn failure_rate(&self, settings: &Effective, now: Timestamp) -> Result<FailureRate> {
         let window_minutes = settings.int(key::STOP_FAILURE_WINDOW);
-        let after =
-            now.checked_sub(SignedDuration::from_mins(window_minutes)).map_err(|error| {
-                Error::internal("the failure window has no begin").with_source(error)
-            })?;
+        let after = now - SignedDuration::from_mins(window_minutes);
         let calls = self.store.tally_calls(None, EventWindow { after, until: now }).await?;
-        let total = calls.iter().map(|tally| tally.calls).sum();
-        let failed = calls.iter().filter(|tally| !tally.class.success);
-        let failures = failed.map(|tally| tally.calls).sum();
+        let calls = CallSummary::of(&calls);
         Ok(FailureRate {
             window_minutes,
-            successes: total - failures,
-            failures,
-            total,
-            failure_rate: crate::number::ratio(failures, total),
+            successes: calls.success_calls,
+            failures: calls.failed_calls,
+            total: calls.calls,
+            failure_rate: ratio(calls.failed_calls, calls.calls),
         })
     }
 }

@@ -80,9 +80,6 @@ pub struct PatchedConfig {
 
 impl Ops {
     /// The settings: defaults, overrides, values in force, and what each allows.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn config(&self) -> Result<ConfigResponse> {
         let state = self.store.load().await?;
         let registry = &self.options.registry;
@@ -116,8 +113,9 @@ impl Writer<'_> {
         let intent = Intent::Command(Command::Patch(patch.updates));
         self.ops
             .executor
-            .execute(&permit, &intent, |before, after| {
-                let (before, after) = (before.effective(registry), after.effective(registry));
+            .execute(&permit, &intent, |before, change| {
+                let before = before.effective(registry);
+                let after = change.next.effective(registry);
                 PatchedConfig {
                     applied: applied(&before, &after),
                     effective: after.values().clone(),
@@ -135,17 +133,14 @@ fn applied(before: &Effective, after: &Effective) -> Map<String, Value> {
 impl From<&SettingSpec> for MutableKey {
     fn from(spec: &SettingSpec) -> Self {
         let number = serde_json::Number::from_f64;
-        let (kind, min, max) = match spec.kind {
-            SettingKind::Bool => ("bool", None, None),
-            SettingKind::Int { min, max } => ("int", Some(min.into()), Some(max.into())),
-            SettingKind::Float { min, max } => ("float", number(min), number(max)),
-            SettingKind::Choice(_) => ("str", None, None),
-            SettingKind::Name { max_chars } => ("str", None, Some(max_chars.into())),
+        let (kind, min, max, words) = match spec.kind {
+            SettingKind::Bool => ("bool", None, None, None),
+            SettingKind::Int { min, max } => ("int", Some(min.into()), Some(max.into()), None),
+            SettingKind::Float { min, max } => ("float", number(min), number(max), None),
+            SettingKind::Choice(words) => ("str", None, None, Some(words)),
+            SettingKind::Name { max_chars } => ("str", None, Some(max_chars.into()), None),
         };
-        let allowed_values = match spec.kind {
-            SettingKind::Choice(words) => Some(words.iter().map(|w| (*w).to_owned()).collect()),
-            _ => None,
-        };
+        let allowed_values = words.map(|words| words.iter().map(|w| (*w).to_owned()).collect());
         let description = spec.description.to_owned();
         Self { kind: kind.to_owned(), description, min, max, allowed_values }
     }

@@ -2,23 +2,22 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Ops, SystemWriter, Writer, blocking, bounded, cursor_position};
+use super::records::MAX_PAGE;
+use super::{Listing, Ops, SystemWriter, Writer, blocking, bounded, cursor_position};
 use crate::clock::day_of;
 use crate::control::Write;
 use crate::control::digests::IfExists;
 use crate::digest::evidence::{EvidenceRun, Population, Quote, events_of_run};
 use crate::digest::record::slug_of;
 use crate::digest::{
-    Brief, Digest, DigestStatus, Evidence, EvidenceCheck, Period, TEMPLATE_VERSION, Verification,
-    evidence,
+    Digest, DigestStatus, Evidence, EvidenceCheck, Period, Verification, evidence,
 };
 use crate::event::kind;
 use crate::event::{DayTally, EventWindow};
-use crate::execute::{Intent, WritePermit};
+use crate::execute::{Intent, WritePermit, found};
 use crate::run::RunRecord;
 use crate::{Error, Result, baseline, output};
 
@@ -72,16 +71,6 @@ pub struct DigestResponse {
     pub markdown: Option<String>,
 }
 
-/// `GET digests`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DigestsResponse {
-    /// The digests, newest first.
-    pub items: Vec<Digest>,
-    /// The `cursor` of the next page; null on the last one.
-    pub next_cursor: Option<String>,
-}
-
 /// `GET activity`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -124,10 +113,8 @@ impl Writer<'_> {
             _ => IfExists::ReturnUndiscarded,
         };
         let days = options.lookback_days.unwrap_or(LOOKBACK_DAYS);
-        let anchor = match options.anchor_date.as_deref().filter(|text| !text.trim().is_empty()) {
-            Some(text) => day("anchor_date", text)?,
-            None => day_of(self.ops.clock.now()),
-        };
+        let anchor = options.anchor_date.as_deref().filter(|text| !text.trim().is_empty());
+        let anchor = self.ops.anchor(anchor)?;
         self.ops.create_digest(&permit, anchor, days, if_exists).await
     }
 
@@ -149,8 +136,8 @@ impl Writer<'_> {
         let permit = self.permit_for(write, reason)?;
         let intent = Intent::SetDigestStatus(slug.to_owned(), to);
         let executor = &self.ops.executor;
-        let stored = executor.execute_change(&permit, &intent, |_, change| change.digest.clone());
-        stored.await?.ok_or_else(|| Error::internal("a digest was neither stored nor found"))
+        let stored = executor.execute(&permit, &intent, |_, change| change.digest.clone());
+        stored.await?.ok_or_else(missing)
     }
 }
 
@@ -184,43 +171,20 @@ impl Ops {
     ) -> Result<DigestResponse> {
         let evidence = self.evidence(anchor, days).await?;
         let gate = EvidenceCheck::evaluate(self.options.digest_gate, evidence.observed());
-        if !gate.passed {
-            let answer = insufficient(&evidence, gate.clone());
-            if permit.write().is_some() {
-                return self.executor.once(permit, async { Ok(answer) }).await;
-            }
-            let skipped = Digest::skipped(&evidence, gate);
-            let intent = Intent::CreateDigest(Box::new(skipped), if_exists);
-            return self.executor.execute(permit, &intent, |_, _| answer.clone()).await;
+        let digest = Digest::of(&evidence, gate.clone())?;
+        let folder = &self.options.output_folder;
+        if !gate.passed && permit.write().is_some() {
+            let digest = Digest { slug: slug_of(anchor), ..digest };
+            let answer = DigestResponse::of(&digest, false, gate, folder);
+            return self.executor.once(permit, async { Ok(answer) }).await;
         }
-        let brief = Brief::of(&evidence)?;
-        let draft = Digest {
-            slug: String::new(),
-            anchor_date: anchor,
-            lookback_days: days,
-            status: DigestStatus::Draft,
-            evidence_gate: Some(gate.clone()),
-            title: brief.title.clone(),
-            evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
-            verification: evidence.verification,
-            template_version: TEMPLATE_VERSION.to_owned(),
-            markdown: brief.markdown(),
-            created_at: Timestamp::UNIX_EPOCH,
-            created_by: String::new(),
-            updated_at: Timestamp::UNIX_EPOCH,
-            updated_by: String::new(),
-        };
-        let folder = self.options.output_folder.clone();
-        let intent = Intent::CreateDigest(Box::new(draft), if_exists);
-        let answer = self
-            .executor
-            .execute_change(permit, &intent, |_, change| {
-                let created = !change.is_empty();
-                change.digest.as_ref().map(|draft| kept(draft, created, gate.clone(), &folder))
-            })
-            .await?;
-        let answer =
-            answer.ok_or_else(|| Error::internal("a digest was neither stored nor found"))?;
+        let intent = Intent::CreateDigest(Box::new(digest), if_exists);
+        let answer = self.executor.execute(permit, &intent, |_, change| {
+            let created = gate.passed && !change.is_empty();
+            let digest = change.digest.as_ref();
+            digest.map(|digest| DigestResponse::of(digest, created, gate.clone(), folder))
+        });
+        let answer = answer.await?.ok_or_else(missing)?;
         if let (Some(path), Some(text)) = (&answer.digest_markdown_path, &answer.markdown) {
             let (path, text) = (path.clone(), text.clone());
             blocking(move || output::replace(Path::new(&path), text.as_bytes())).await?;
@@ -237,7 +201,7 @@ impl Ops {
         let period = Period::until(anchor, lookback_days)?;
         let window = period.window()?;
         let days = self.store.tally_days(period.first_day, period.last_day).await?;
-        let run = self.evidence_run(&period, &days).await?;
+        let run = self.evidence_run(window, &days).await?;
         let snapshot = self.store.last_event(kind::INVENTORY_SNAPSHOT, window.until).await?;
         let snapshot = snapshot.filter(|event| window.contains(event.created_at));
         let population = snapshot.and_then(|event| {
@@ -272,10 +236,9 @@ impl Ops {
     /// newest run that was open.
     async fn evidence_run(
         &self,
-        period: &Period,
+        window: EventWindow,
         days: &[DayTally],
     ) -> Result<Option<EvidenceRun>> {
-        let window = period.window()?;
         let (mut before, mut without_trace) = (None, None);
         loop {
             let page = self.store.runs(before, RUNS).await?;
@@ -287,11 +250,11 @@ impl Ops {
                 let calls = self.store.tally_calls(Some(&run.run_id), window).await?;
                 let calls = evidence::CallSummary::of(&calls).calls;
                 let events = events_of_run(days, &run.run_id);
-                let found = EvidenceRun::of(run, period, events, calls)?;
+                let run = EvidenceRun::of(run, window.until, events, calls);
                 if calls > 0 || events > 0 {
-                    return Ok(Some(found));
+                    return Ok(Some(run));
                 }
-                without_trace = without_trace.or(Some(found));
+                without_trace = without_trace.or(Some(run));
             }
             before = page.next;
             if before.is_none() {
@@ -337,14 +300,15 @@ impl Ops {
     /// # Errors
     /// As [`Ops::evidence`].
     pub async fn evidence_of(&self, anchor: Option<&str>, days: i64) -> Result<Evidence> {
-        let anchor = match anchor {
-            Some(text) => day("anchor_date", text)?,
-            None => day_of(self.clock.now()),
-        };
-        self.evidence(anchor, days).await
+        self.evidence(self.anchor(anchor)?, days).await
     }
 
-    /// A page of the digests.
+    /// The anchor date of a request; today without one.
+    fn anchor(&self, date: Option<&str>) -> Result<Date> {
+        date.map_or_else(|| Ok(day_of(self.clock.now())), |text| day("anchor_date", text))
+    }
+
+    /// A page of the digests, newest first.
     ///
     /// # Errors
     /// Returns `Invalid` for a limit outside 1 to 500, a malformed cursor and an unknown status.
@@ -353,20 +317,15 @@ impl Ops {
         status: Option<&str>,
         limit: i64,
         cursor: Option<&str>,
-    ) -> Result<DigestsResponse> {
-        let status = status.filter(|text| !text.is_empty()).map(|text| {
-            let known = DigestStatus::parse(text);
-            known.ok_or_else(|| {
-                Error::invalid(
-                    "status",
-                    "must be one of draft, published, discarded, insufficient_evidence",
-                )
-            })
-        });
-        let limit = bounded("limit", limit, super::records::MAX_PAGE)?;
-        let page = self.store.digests(status.transpose()?, cursor_position(cursor)?, limit).await?;
-        let next_cursor = page.next.map(|place| place.to_string());
-        Ok(DigestsResponse { items: page.items, next_cursor })
+    ) -> Result<Listing<Digest>> {
+        let status = status.filter(|text| !text.is_empty()).map(DigestStatus::parse);
+        if status == Some(None) {
+            let known = "must be one of draft, published, discarded, insufficient_evidence";
+            return Err(Error::invalid("status", known));
+        }
+        let limit = bounded("limit", limit, MAX_PAGE)?;
+        let page = self.store.digests(status.flatten(), cursor_position(cursor)?, limit).await?;
+        Ok(page.into())
     }
 
     /// One digest.
@@ -374,8 +333,7 @@ impl Ops {
     /// # Errors
     /// Returns `NotFound` for an unknown slug.
     pub async fn digest_named(&self, slug: &str) -> Result<Digest> {
-        let found = self.store.digest(slug).await?;
-        found.ok_or_else(|| Error::not_found(format!("there is no digest {slug}")))
+        found("digest", slug, self.store.digest(slug).await?)
     }
 }
 
@@ -383,44 +341,37 @@ fn was_open(run: &RunRecord, window: EventWindow) -> bool {
     run.started_at <= window.until && run.ended_at.is_none_or(|ended| ended > window.after)
 }
 
-fn insufficient(evidence: &Evidence, gate: EvidenceCheck) -> DigestResponse {
-    DigestResponse {
-        slug: slug_of(evidence.anchor_date),
-        created: false,
-        status: "insufficient_evidence".to_owned(),
-        message: gate.message.clone(),
-        evidence_gate: gate,
-        title: None,
-        evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
-        digest_markdown_path: None,
-        digest_template_version: TEMPLATE_VERSION.to_owned(),
-        verification: evidence.verification,
-        draft_status: None,
-        markdown: None,
-    }
+fn missing() -> Error {
+    Error::internal("a digest was neither stored nor found")
 }
 
-fn kept(draft: &Digest, created: bool, gate: EvidenceCheck, folder: &Path) -> DigestResponse {
-    let (status, message) = if created {
-        ("created", format!("Digest {} was created.", draft.slug))
-    } else {
-        let what = draft.status.as_str();
-        ("existing", format!("The date has a digest: {} ({what}).", draft.slug))
-    };
-    let path = folder.join("digest").join(format!("{}.md", draft.slug));
-    DigestResponse {
-        slug: draft.slug.clone(),
-        created,
-        status: status.to_owned(),
-        message,
-        evidence_gate: gate,
-        title: Some(draft.title.clone()),
-        evidence_run_id: draft.evidence_run_id.clone(),
-        digest_markdown_path: Some(path.display().to_string()),
-        digest_template_version: draft.template_version.clone(),
-        verification: draft.verification,
-        draft_status: Some(draft.status),
-        markdown: Some(draft.markdown.clone()),
+impl DigestResponse {
+    /// The response about a digest that was created, that exists, or that lacks evidence.
+    fn of(digest: &Digest, created: bool, gate: EvidenceCheck, folder: &Path) -> Self {
+        let Digest { slug, status, .. } = digest;
+        let has_text = *status != DigestStatus::InsufficientEvidence;
+        let (outcome, message) = match (has_text, created) {
+            (false, _) => ("insufficient_evidence", gate.message.clone()),
+            (true, true) => ("created", format!("Digest {slug} was created.")),
+            (true, false) => {
+                ("existing", format!("The date has a digest: {slug} ({}).", status.as_str()))
+            }
+        };
+        let path = folder.join("digest").join(format!("{slug}.md"));
+        Self {
+            slug: slug.clone(),
+            created,
+            status: outcome.to_owned(),
+            message,
+            evidence_gate: gate,
+            title: has_text.then(|| digest.title.clone()),
+            evidence_run_id: digest.evidence_run_id.clone(),
+            digest_markdown_path: has_text.then(|| path.display().to_string()),
+            digest_template_version: digest.template_version.clone(),
+            verification: digest.verification,
+            draft_status: has_text.then_some(*status),
+            markdown: has_text.then(|| digest.markdown.clone()),
+        }
     }
 }
 

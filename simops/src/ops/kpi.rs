@@ -173,9 +173,6 @@ impl Ops {
     }
 
     /// Recounts all events and compares the result with the stored sums.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn verify_kpi(&self) -> Result<VerifiedKpi> {
         let recount = self.store.recount_kpi().await?;
         let differences = recount.differences();

@@ -30,6 +30,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::alert::AlertOptions;
@@ -38,23 +39,22 @@ use crate::digest::{Requirements, Schedule};
 use crate::enforcement::Observer;
 use crate::execute::Executor;
 use crate::settings::Registry;
-use crate::store::RunStore;
+use crate::store::{Page, RunStore};
 use crate::{Clock, Error, Result, output};
 
 pub use crate::execute::{Caller, WritePermit, actor_name};
 pub use crate::run::StartRun;
 pub use crate::usage::CounterStatus;
 pub use alerts::{
-    AlertChanged, AlertNotification, AlertsResponse, DeliveryResponse, EvaluateAlerts,
-    MessagesResponse, Replayed, SentMessage, SilenceAlert,
+    AlertChanged, AlertNotification, DeliveryResponse, EvaluateAlerts, Replayed, SilenceAlert,
 };
 pub use backtest::{BacktestQuery, BacktestResponse, BacktestedRun};
 pub use baseline::BaselineOptions;
 pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
-pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse, DigestsResponse};
+pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse};
 pub use kpi::{DeletedVisits, KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
 pub use metrics::{Activity, RunMetrics};
-pub use records::{AuditResponse, AuditVerification, EventsQuery, EventsResponse, RunsResponse};
+pub use records::{AuditResponse, AuditVerification, EventsQuery};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;
 pub use reset::ResetResult;
@@ -62,10 +62,10 @@ pub use runs::{
     Degraded, Paused, ReasonBody, ResetWorldResponse, RunModeChanged, SetRunMode, StartedRun,
     StopRun, StoppedRun,
 };
-pub use series::{UsageSeries, UsageStep};
+pub use series::UsageSeries;
 pub use since::since;
 pub use status::{StatusView, ViewerOps};
-pub use usage::{Counted, RebuiltUsage, UsageQuery, UsageResponse, VerifiedUsage};
+pub use usage::{Counted, RebuiltUsage, UsageQuery, VerifiedUsage};
 pub use weekly::WeeklyDigest;
 pub use writer::{SystemWriter, Writer};
 
@@ -104,6 +104,10 @@ impl OpsOptions {
 }
 
 /// The use cases on one store.
+///
+/// # Errors
+/// Every use case returns an error when the database cannot be read, or cannot be written if it
+/// writes. Each method lists its other errors.
 pub struct Ops {
     store: Arc<dyn RunStore>,
     clock: Arc<dyn Clock>,
@@ -140,6 +144,22 @@ impl Ops {
     /// The clock in use.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+}
+
+/// A page of a listing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Listing<T> {
+    /// The items, in the order of the listing.
+    pub items: Vec<T>,
+    /// The `cursor` of the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl<T> From<Page<T>> for Listing<T> {
+    fn from(page: Page<T>) -> Self {
+        Self { items: page.items, next_cursor: page.next.map(|next| next.to_string()) }
     }
 }
 

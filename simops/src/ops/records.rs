@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Ops, bounded, cursor_position};
+use super::{Listing, Ops, bounded, cursor_position};
 use crate::control::audit::{Tampered, Verifier};
 use crate::control::{AuditHead, AuditRow};
 use crate::event::Event;
+use crate::execute::found;
 use crate::run::RunRecord;
 use crate::store::EventFilter;
 use crate::{Error, ErrorKind, Result};
@@ -28,26 +29,6 @@ pub struct AuditResponse {
     pub offset: i64,
     /// The rows, newest first.
     pub items: Vec<AuditRow>,
-}
-
-/// `GET events`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct EventsResponse {
-    /// The events, newest first.
-    pub items: Vec<Event>,
-    /// The `cursor` of the next page; null on the last one.
-    pub next_cursor: Option<String>,
-}
-
-/// `GET runs`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RunsResponse {
-    /// The runs, newest start first.
-    pub items: Vec<RunRecord>,
-    /// The `cursor` of the next page; null on the last one.
-    pub next_cursor: Option<String>,
 }
 
 /// Which events to list.
@@ -95,9 +76,6 @@ impl Ops {
     }
 
     /// Audit rows after `id`, newest first, at most a page.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn audit_since(&self, id: i64) -> Result<Vec<AuditRow>> {
         let mut rows = self.store.audit_after(id, 100).await?;
         rows.reverse();
@@ -141,11 +119,11 @@ impl Ops {
         verifier.finish().map_err(tampered)
     }
 
-    /// A page of the event log.
+    /// A page of the event log, newest first.
     ///
     /// # Errors
     /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
-    pub async fn events(&self, query: &EventsQuery) -> Result<EventsResponse> {
+    pub async fn events(&self, query: &EventsQuery) -> Result<Listing<Event>> {
         let filter = EventFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             event_type: query.event_type.clone().filter(|text| !text.is_empty()),
@@ -154,9 +132,7 @@ impl Ops {
             before: cursor_position(query.cursor.as_deref())?,
             limit: bounded("limit", query.limit, MAX_PAGE)?,
         };
-        let page = self.store.events(&filter).await?;
-        let next_cursor = page.next.map(|place| place.to_string());
-        Ok(EventsResponse { items: page.items, next_cursor })
+        self.store.events(&filter).await.map(Listing::from)
     }
 
     /// One event.
@@ -164,19 +140,16 @@ impl Ops {
     /// # Errors
     /// Returns `NotFound` for an unknown id.
     pub async fn event(&self, id: i64) -> Result<Event> {
-        let event = self.store.event(id).await?;
-        event.ok_or_else(|| Error::not_found(format!("there is no event {id}")))
+        found("event", id, self.store.event(id).await?)
     }
 
-    /// A page of the run registry.
+    /// A page of the run registry, newest start first.
     ///
     /// # Errors
     /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
-    pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<RunsResponse> {
-        let page =
-            self.store.runs(cursor_position(cursor)?, bounded("limit", limit, MAX_PAGE)?).await?;
-        let next_cursor = page.next.map(|place| place.to_string());
-        Ok(RunsResponse { items: page.items, next_cursor })
+    pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<Listing<RunRecord>> {
+        let limit = bounded("limit", limit, MAX_PAGE)?;
+        self.store.runs(cursor_position(cursor)?, limit).await.map(Listing::from)
     }
 
     /// One run.
@@ -185,6 +158,6 @@ impl Ops {
     /// Returns `NotFound` for an unknown id.
     pub async fn run(&self, run_id: &str) -> Result<RunRecord> {
         let run = self.store.run(run_id).await?;
-        run.ok_or_else(|| Error::not_found(format!("there is no run {run_id:?}")))
+        found("run", format_args!("{run_id:?}"), run)
     }
 }

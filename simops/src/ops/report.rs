@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Ops;
 use crate::report::{RunComparison, RunReport};
-use crate::store::StoredReport;
 use crate::{Error, Result};
 
 /// A report with its text.
@@ -40,7 +39,8 @@ impl Ops {
             None => None,
         };
         let report = match (stored, ended_at) {
-            (Some(stored), _) => read(stored)?,
+            (Some(stored), _) => serde_json::from_value(stored.body)
+                .map_err(|error| Error::internal("a report is unreadable").with_source(error))?,
             (None, None) => self.report_on(run, false).await?,
             (None, Some(ended)) => return Err(no_such_end(run_id, ended, &reported_ends)),
         };
@@ -55,11 +55,6 @@ impl Ops {
         let (a, b) = (self.report(a, None).await?, self.report(b, None).await?);
         Ok(RunComparison::of(&a.report, &b.report))
     }
-}
-
-fn read(stored: StoredReport) -> Result<RunReport> {
-    serde_json::from_value(stored.body)
-        .map_err(|error| Error::internal("a report is read_error").with_source(error))
 }
 
 fn no_such_end(run_id: &str, ended: Timestamp, known: &[Timestamp]) -> Error {

@@ -25,9 +25,6 @@ const MAX_WAIT: SignedDuration = SignedDuration::from_mins(10);
 impl SystemWriter<'_> {
     /// Writes the missing reports of runs that have ended; returns their number. Any number of
     /// processes may do so at once, and again after a crash: the first report of an end is kept.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read or written.
     pub async fn write_missing_reports(self) -> Result<usize> {
         let ops = self.ops;
         let missing = ops.store.runs_without_report(BATCH).await?;

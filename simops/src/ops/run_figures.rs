@@ -3,11 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Ops;
-use super::since::begin_of;
 use crate::Result;
 use crate::baseline::votes::{Coalitions, Votes};
 use crate::baseline::{Emergence, Inventories};
-use crate::clock::day_of;
+use crate::clock::{begin_of, day_of};
 use crate::digest::evidence::{ActivitySummary, CallSummary, tallies_of};
 use crate::event::kind;
 use crate::event::{EventTally, EventWindow};
@@ -39,7 +38,7 @@ impl Ops {
         let now = self.clock.now();
         let end = run.ended_at.unwrap_or(now);
         let settings = self.settings_at(end).await?;
-        let window = EventWindow { after: before(run.started_at), until: end };
+        let window = EventWindow::from(run.started_at, end);
         let covered = Covered { run: &run, end, window, settings };
         // Calls in flight at the end belong to the run.
         let all = EventWindow { until: now.max(end), ..window };
@@ -163,7 +162,7 @@ impl Ops {
 
     /// The conditions that a guardrail stop recorded.
     async fn conditions_of_stop(&self, covered: &Covered<'_>) -> Result<Option<Vec<Condition>>> {
-        let at_end = EventWindow { after: before(covered.end), until: covered.end };
+        let at_end = EventWindow::from(covered.end, covered.end);
         let stops =
             self.store.events_of_type(at_end, kind::STOPPED_BY_GUARDRAIL, None, BATCH).await?;
         let stop = stops
@@ -182,7 +181,7 @@ impl Ops {
         let window = EventWindow { after, until: end };
         let calls = CallSummary::of(&self.store.tally_calls(Some(&run.run_id), window).await?);
         let midnight = begin_of(day_of(end)).unwrap_or(end);
-        let day = EventWindow { after: before(midnight), until: end };
+        let day = EventWindow::from(midnight, end);
         let cost = self.store.tally_calls(None, day).await?;
         Ok(Observed {
             cost_today: cost.iter().map(|tally| tally.cost).sum::<NanoUsd>(),
@@ -216,9 +215,4 @@ impl Covered<'_> {
     fn failure_minutes(&self) -> i64 {
         self.settings.int(key::STOP_FAILURE_WINDOW).max(1)
     }
-}
-
-/// The start of a window, exclusive, that contains `at`.
-fn before(at: Timestamp) -> Timestamp {
-    at.checked_sub(SignedDuration::from_micros(1)).unwrap_or(at)
 }

@@ -143,23 +143,22 @@ impl Writer<'_> {
         if let Some(first) = executor.replay(&permit).await? {
             return first;
         }
-        let built = if plan.reset_world {
-            let rehearsed = executor.rehearse(&permit, &Intent::Start(plan.clone(), None)).await;
-            let built = match rehearsed {
-                Ok(()) => self.ops.build_world().await,
-                Err(refusal) => Err(refusal),
-            };
-            match built {
-                Ok(built) => Some(built),
-                Err(refusal) => return executor.refuse(&permit, refusal).await,
+        let build = async {
+            if !plan.reset_world {
+                return Ok(None);
             }
-        } else {
-            None
+            executor.rehearse(&permit, &Intent::Start(plan.clone(), None)).await?;
+            self.ops.build_world().await.map(Some)
+        };
+        let built = match build.await {
+            Ok(built) => built,
+            Err(refusal) => return executor.respond(&permit, Err(refusal)).await,
         };
         let epoch = built.as_ref().map(|built| built.epoch);
         let intent = Intent::Start(plan, epoch);
         executor
-            .execute(&permit, &intent, |_, after| {
+            .execute(&permit, &intent, |_, change| {
+                let after = &change.next;
                 let run = after.run.as_ref();
                 StartedRun {
                     ok: true,
@@ -197,9 +196,8 @@ impl Writer<'_> {
     /// # Errors
     /// As [`Writer::stop_run`].
     pub async fn pause(&self, body: &ReasonBody) -> Result<Paused> {
-        self.control(Write::Pause, body.reason.as_deref(), Command::Pause, |after| Paused {
-            ok: true,
-            simulation_paused: self.is_paused(after),
+        self.control(Write::Pause, body.reason.as_deref(), Command::Pause, |after| {
+            self.paused(after)
         })
         .await
     }
@@ -211,9 +209,8 @@ impl Writer<'_> {
     pub async fn resume(&self, body: &ReasonBody) -> Result<Paused> {
         self.permit(Write::Resume)?;
         self.ops.report_end_before_resume().await;
-        self.control(Write::Resume, body.reason.as_deref(), Command::Resume, |after| Paused {
-            ok: true,
-            simulation_paused: self.is_paused(after),
+        self.control(Write::Resume, body.reason.as_deref(), Command::Resume, |after| {
+            self.paused(after)
         })
         .await
     }
@@ -263,13 +260,13 @@ impl Writer<'_> {
         }
         let built = match self.ops.build_world().await {
             Ok(built) => built,
-            Err(refusal) => return executor.refuse(&permit, refusal).await,
+            Err(refusal) => return executor.respond(&permit, Err(refusal)).await,
         };
         let intent = Intent::Command(Command::ResetWorld { epoch: built.epoch });
         executor
-            .execute(&permit, &intent, |_, after| ResetWorldResponse {
+            .execute(&permit, &intent, |_, change| ResetWorldResponse {
                 ok: true,
-                simulation_paused: self.is_paused(after),
+                simulation_paused: self.is_paused(&change.next),
                 reset_result: built.clone(),
             })
             .await
@@ -287,7 +284,11 @@ impl Writer<'_> {
     {
         let permit = self.permit_for(write, reason)?;
         let intent = Intent::Command(command);
-        self.ops.executor.execute(&permit, &intent, |_, after| answer(after)).await
+        self.ops.executor.execute(&permit, &intent, |_, change| answer(&change.next)).await
+    }
+
+    fn paused(&self, state: &ControlState) -> Paused {
+        Paused { ok: true, simulation_paused: self.is_paused(state) }
     }
 
     fn is_paused(&self, state: &ControlState) -> bool {

@@ -1,11 +1,11 @@
 //! Model calls over time, and when the caps of the day will be reached.
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Ops;
-use super::since::{begin_of, since};
-use crate::clock::day_of;
+use super::since::since;
+use crate::clock::{begin_of, day_of};
 use crate::usage::Caps;
 use crate::usage::forecast::{Forecast, RATE_WINDOW, forecast};
 use crate::usage::series::{Bucket, Series};
@@ -19,7 +19,7 @@ const MAX_STEPS: i64 = 150;
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(8 * 24);
 
 /// `GET usage/series`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsageSeries {
     /// The start of the series.
@@ -29,25 +29,9 @@ pub struct UsageSeries {
     /// The length of a step, in seconds.
     pub step_seconds: i64,
     /// The steps with a call, by time and provider.
-    pub items: Vec<UsageStep>,
+    pub items: Vec<Bucket>,
     /// When the caps of the day will be reached at the recent rate of calls of all runs.
     pub forecast: Forecast,
-}
-
-/// The calls to one provider in one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct UsageStep {
-    /// When the step began.
-    pub at: Timestamp,
-    /// The provider.
-    pub provider: String,
-    /// Calls recorded.
-    pub calls: i64,
-    /// The failed ones.
-    pub failed: i64,
-    /// Their cost in USD.
-    pub cost_usd: f64,
 }
 
 impl Ops {
@@ -80,7 +64,7 @@ impl Ops {
             since: from,
             until: now,
             step_seconds: step.as_secs(),
-            items: items.into_iter().map(UsageStep::from).collect(),
+            items,
             forecast: forecast(&lately, &used, &caps, now, day_ends_at.unwrap_or(Timestamp::MAX)),
         })
     }
@@ -92,16 +76,4 @@ fn step_for(span: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(
         *STEP_SECONDS.iter().find(fits).unwrap_or(&STEP_SECONDS[STEP_SECONDS.len() - 1]),
     )
-}
-
-impl From<Bucket> for UsageStep {
-    fn from(bucket: Bucket) -> Self {
-        Self {
-            at: bucket.at,
-            provider: bucket.provider,
-            calls: bucket.calls,
-            failed: bucket.failed,
-            cost_usd: bucket.cost.dollars(),
-        }
-    }
 }

@@ -1,10 +1,9 @@
 //! Parses points in time as people write them.
 
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use crate::clock::truncate_to_micros;
+use crate::clock::{begin_of, truncate_to_micros};
 use crate::{Error, Result};
 
 /// The time that `text` names: a time (`2026-03-01T12:00:00Z`), a date (its start, UTC), or a
@@ -36,11 +35,6 @@ pub fn since(text: &str, now: Timestamp) -> Result<Timestamp> {
 fn midnight(date: &str) -> Option<Timestamp> {
     // A longer text is a time without an offset, which is ambiguous.
     begin_of(date.parse().ok().filter(|_| date.len() == "2026-03-01".len())?)
-}
-
-/// The moment at which `day` begins.
-pub(super) fn begin_of(day: Date) -> Option<Timestamp> {
-    Some(day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 fn before(duration: &str, now: Timestamp) -> Option<Timestamp> {

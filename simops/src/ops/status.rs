@@ -64,9 +64,6 @@ pub struct StatusView {
 
 impl Ops {
     /// The status.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn status(&self) -> Result<StatusView> {
         let now = self.clock.now();
         let registry = &self.options.registry;

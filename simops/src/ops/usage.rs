@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::records::MAX_PAGE;
-use super::{Ops, Writer, bounded, cursor_position};
+use super::{Listing, Ops, Writer, bounded, cursor_position};
 use crate::Result;
 use crate::control::Write;
 use crate::store::UsageFilter;
@@ -22,15 +22,6 @@ pub struct UsageQuery {
     pub cursor: Option<String>,
     /// 1 to 500.
     pub limit: i64,
-}
-
-/// A page of the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct UsageResponse {
-    /// The calls, in the order in which they were first recorded.
-    pub items: Vec<UsageRow>,
-    /// The `cursor` of the next page; null on the last one.
-    pub next_cursor: Option<String>,
 }
 
 /// What a recount covered.
@@ -73,25 +64,21 @@ pub struct RebuiltUsage {
 }
 
 impl Ops {
-    /// A page of the usage ledger.
+    /// A page of the usage ledger, in the order in which calls were first recorded.
     ///
     /// # Errors
     /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
-    pub async fn usage(&self, query: &UsageQuery) -> Result<UsageResponse> {
+    pub async fn usage(&self, query: &UsageQuery) -> Result<Listing<UsageRow>> {
         let filter = UsageFilter {
             run_id: query.run_id.clone().filter(|text| !text.is_empty()),
             since: query.since,
             after: cursor_position(query.cursor.as_deref())?,
         };
-        let page = self.store.usage_rows(&filter, bounded("limit", query.limit, MAX_PAGE)?).await?;
-        let next_cursor = page.next.map(|place| place.to_string());
-        Ok(UsageResponse { items: page.items, next_cursor })
+        let limit = bounded("limit", query.limit, MAX_PAGE)?;
+        self.store.usage_rows(&filter, limit).await.map(Listing::from)
     }
 
     /// Recounts ledger and open leases and compares the result with the stored sums.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn verify_usage(&self) -> Result<VerifiedUsage> {
         let recount = self.store.recount().await?;
         let differences = recount.differences();

@@ -53,9 +53,6 @@ pub struct SystemWriter<'a> {
 
 impl Ops {
     /// The rules for writes that are in force now.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read.
     pub async fn write_rules(&self) -> Result<WriteRules> {
         self.executor.rules().await
     }
@@ -115,9 +112,6 @@ impl SystemWriter<'_> {
     /// of production apply to every process on the database. A database in memory is not marked.
     ///
     /// Servers and workers call it when they have opened the database.
-    ///
-    /// # Errors
-    /// Returns an error when the database cannot be read or written.
     pub async fn mark_production(self) -> Result<()> {
         self.ops.executor.mark_production(&WritePermit::system("server")).await
     }

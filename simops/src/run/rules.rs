@@ -19,76 +19,58 @@ pub(crate) const DEFAULT_PROTOCOL: &str = "protocol_v1";
 #[serde(default)]
 pub struct StartRun {
     /// `test` or `real`; required.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(required = true, nullable = false))]
     #[cfg_attr(feature = "clap", arg(long, required = true, value_name = "MODE", value_parser = ["test", "real"], hide_possible_values = true))]
     pub mode: Option<String>,
     /// The run id; default `{mode}-{YYYYMMDDTHHMMSSZ}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub run_id: Option<String>,
     /// The version of the experiment protocol; default `protocol_v1`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "VERSION"))]
     pub protocol_version: Option<String>,
     /// The experimental condition, at most 120 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "NAME"))]
     pub condition_name: Option<String>,
     /// The id of the hypothesis under test, at most 120 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub hypothesis_id: Option<String>,
     /// The id of the season; requires a season number of at least 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub season_id: Option<String>,
     /// The number of the season, 0 (none) to 9999.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub season_number: Option<i64>,
     /// The existing run that this one continues or is compared with.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub parent_run_id: Option<String>,
     /// The version of the policy by which state was transferred from the parent run.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "VERSION"))]
     pub transfer_policy_version: Option<String>,
     /// The researchers' name of the epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub epoch_id: Option<String>,
     /// `standard_72h` (default), `deep_96h` or `special_exploratory`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "clap", arg(long, value_name = "CLASS", value_parser = RunClass::NAMES))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "CLASS", value_parser = RunClass::ALL.map(RunClass::as_str)))]
     pub run_class: Option<String>,
     /// An existing control run that this one mirrors.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub mirror_control_run_id: Option<String>,
     /// The number of agents carried over from an earlier run, at least 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub carryover_agent_count: Option<i64>,
     /// The number of new agents, at least 0.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub fresh_agent_count: Option<i64>,
     /// Whether it deviates from its protocol.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub protocol_deviation: Option<bool>,
     /// How and why it deviates, at most 500 characters; may have several lines.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub deviation_reason: Option<String>,
     /// Whether to build a new world first. Requires mode `test`; not possible in production.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub reset_world: Option<bool>,
     /// Why the run is started, at most 500 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub reason: Option<String>,
 }
@@ -96,40 +78,13 @@ pub struct StartRun {
 /// A valid start request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
-    /// The mode.
-    pub mode: RunMode,
     /// The requested run id, if any.
     pub run_id: Option<String>,
-    /// The version of the experiment protocol.
-    pub protocol_version: String,
-    /// The experimental condition.
-    pub condition_name: Option<String>,
-    /// The id of the hypothesis under test.
-    pub hypothesis_id: Option<String>,
-    /// The id of the season.
-    pub season_id: Option<String>,
-    /// The number of the season.
-    pub season_number: Option<i64>,
-    /// The run that this one continues or is compared with.
-    pub parent_run_id: Option<String>,
-    /// The version of the state transfer policy.
-    pub transfer_policy_version: Option<String>,
-    /// The researchers' name of the epoch.
-    pub epoch_id: Option<String>,
-    /// The planned duration.
-    pub run_class: RunClass,
-    /// The control run that it mirrors.
-    pub mirror_control_run_id: Option<String>,
-    /// The number of agents carried over.
-    pub carryover_agent_count: Option<i64>,
-    /// The number of new agents.
-    pub fresh_agent_count: Option<i64>,
-    /// Whether it deviates from its protocol.
-    pub protocol_deviation: bool,
-    /// How and why it deviates.
-    pub deviation_reason: Option<String>,
     /// Whether to build a new world first.
     pub reset_world: bool,
+    /// The record of the run. Its id, world, and the time and actor of its start are set when it
+    /// starts.
+    pub run: RunRecord,
 }
 
 impl StartRun {
@@ -140,52 +95,39 @@ impl StartRun {
     /// `Rejected` if a run of mode `real` asks for a reset or a run is its own parent.
     pub fn plan(&self) -> Result<RunPlan> {
         let mut errors = FieldErrors(Vec::new());
-        let mode =
-            match self.mode.as_deref().map(str::trim).map(|name| (name, RunMode::parse(name))) {
-                Some((_, Some(mode))) => mode,
-                _ => {
-                    errors.add("mode", "must be one of test, real");
-                    RunMode::Test
-                }
-            };
-        let run_class = match present(self.run_class.as_deref()) {
-            None => RunClass::default(),
-            Some(name) => RunClass::parse(name).unwrap_or_else(|| {
-                errors.add(
-                    "run_class",
-                    &format!("must be one of {}", RunClass::ALL.map(RunClass::as_str).join(", ")),
-                );
-                RunClass::default()
-            }),
-        };
+        let mode = self.mode.as_deref().and_then(|name| RunMode::parse(name.trim()));
+        if mode.is_none() {
+            errors.add("mode", "must be one of test, real");
+        }
+        let run_class = present(self.run_class.as_deref()).map(RunClass::parse);
+        if run_class == Some(None) {
+            let names = RunClass::ALL.map(RunClass::as_str).join(", ");
+            errors.add("run_class", &format!("must be one of {names}"));
+        }
         if self.season_number.is_some_and(|number| !(0..=9999).contains(&number)) {
             errors.add("season_number", "must be a whole number between 0 and 9999");
         }
-        let plan = RunPlan {
-            mode,
-            run_id: errors.identifier("run_id", self.run_id.as_deref(), 64),
-            protocol_version: errors
-                .identifier("protocol_version", self.protocol_version.as_deref(), 64)
-                .unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
-            condition_name: errors.identifier(
-                "condition_name",
-                self.condition_name.as_deref(),
-                120,
-            ),
-            hypothesis_id: errors.identifier("hypothesis_id", self.hypothesis_id.as_deref(), 120),
-            season_id: errors.identifier("season_id", self.season_id.as_deref(), 64),
+        let run_id = errors.identifier("run_id", &self.run_id, 64);
+        let protocol = errors.identifier("protocol_version", &self.protocol_version, 64);
+        let run = RunRecord {
+            run_id: String::new(),
+            mode: mode.unwrap_or(RunMode::Test),
+            protocol_version: protocol.unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
+            condition_name: errors.identifier("condition_name", &self.condition_name, 120),
+            hypothesis_id: errors.identifier("hypothesis_id", &self.hypothesis_id, 120),
+            season_id: errors.identifier("season_id", &self.season_id, 64),
             season_number: self.season_number.filter(|number| *number != 0),
-            parent_run_id: errors.identifier("parent_run_id", self.parent_run_id.as_deref(), 64),
+            parent_run_id: errors.identifier("parent_run_id", &self.parent_run_id, 64),
             transfer_policy_version: errors.identifier(
                 "transfer_policy_version",
-                self.transfer_policy_version.as_deref(),
+                &self.transfer_policy_version,
                 64,
             ),
-            epoch_id: errors.identifier("epoch_id", self.epoch_id.as_deref(), 64),
-            run_class,
+            epoch_id: errors.identifier("epoch_id", &self.epoch_id, 64),
+            run_class: run_class.flatten().unwrap_or_default(),
             mirror_control_run_id: errors.identifier(
                 "mirror_control_run_id",
-                self.mirror_control_run_id.as_deref(),
+                &self.mirror_control_run_id,
                 64,
             ),
             carryover_agent_count: errors
@@ -193,62 +135,26 @@ impl StartRun {
             fresh_agent_count: errors.count("fresh_agent_count", self.fresh_agent_count),
             protocol_deviation: self.protocol_deviation.unwrap_or_default(),
             deviation_reason: errors.lines("deviation_reason", self.deviation_reason.as_deref()),
-            reset_world: self.reset_world.unwrap_or_default(),
-        };
-        if plan.season_id.is_some() && plan.season_number.is_none() {
-            errors.add("season_number", "must be at least 1 when season_id is given");
-        }
-        errors.into_result()?;
-        if plan.reset_world && plan.mode == RunMode::Real {
-            return Err(Error::rejected("reset_world requires mode test"));
-        }
-        if plan.run_id.is_some() && plan.run_id == plan.parent_run_id {
-            return Err(Error::rejected("a run cannot be its own parent"));
-        }
-        Ok(plan)
-    }
-}
-
-impl RunPlan {
-    /// The default run id of a run that starts at `now`.
-    pub fn default_run_id(&self, now: Timestamp) -> String {
-        format!("{}-{}", self.mode.as_str(), now.strftime("%Y%m%dT%H%M%SZ"))
-    }
-
-    /// The registry record of the new run.
-    pub fn record(
-        self,
-        run_id: String,
-        now: Timestamp,
-        started_by: &str,
-        start_reason: Option<&str>,
-        world_epoch: Option<i64>,
-    ) -> RunRecord {
-        RunRecord {
-            run_id,
-            mode: self.mode,
-            protocol_version: self.protocol_version,
-            condition_name: self.condition_name,
-            hypothesis_id: self.hypothesis_id,
-            season_id: self.season_id,
-            season_number: self.season_number,
-            parent_run_id: self.parent_run_id,
-            transfer_policy_version: self.transfer_policy_version,
-            epoch_id: self.epoch_id,
-            run_class: self.run_class,
-            mirror_control_run_id: self.mirror_control_run_id,
-            carryover_agent_count: self.carryover_agent_count,
-            fresh_agent_count: self.fresh_agent_count,
-            protocol_deviation: self.protocol_deviation,
-            deviation_reason: self.deviation_reason,
-            world_epoch,
-            started_at: now,
-            started_by: started_by.to_owned(),
-            start_reason: start_reason.map(str::to_owned),
+            world_epoch: None,
+            started_at: Timestamp::UNIX_EPOCH,
+            started_by: String::new(),
+            start_reason: None,
             ended_at: None,
             end_reason: None,
             ended_by: None,
+        };
+        if run.season_id.is_some() && run.season_number.is_none() {
+            errors.add("season_number", "must be at least 1 when season_id is given");
         }
+        errors.into_result()?;
+        let reset_world = self.reset_world.unwrap_or_default();
+        if reset_world && run.mode == RunMode::Real {
+            return Err(Error::rejected("reset_world requires mode test"));
+        }
+        if run_id.is_some() && run_id == run.parent_run_id {
+            return Err(Error::rejected("a run cannot be its own parent"));
+        }
+        Ok(RunPlan { run_id, reset_world, run })
     }
 }
 
@@ -287,8 +193,8 @@ impl FieldErrors {
         self.0.push(FieldError { field: field.to_owned(), message: message.to_owned() });
     }
 
-    fn identifier(&mut self, field: &str, text: Option<&str>, max: usize) -> Option<String> {
-        let text = present(text)?;
+    fn identifier(&mut self, field: &str, text: &Option<String>, max: usize) -> Option<String> {
+        let text = present(text.as_deref())?;
         if !is_name(text, max) {
             let message =
                 format!("must be at most {max} characters of letters, digits, '_', ':', '-'");

@@ -2,6 +2,7 @@
 //! alert, its audit row and its message are one transaction.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{FencingToken, Page};
@@ -9,9 +10,11 @@ use crate::Result;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 
 /// A message with its deliveries.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MessageRecord {
     /// The message.
+    #[serde(flatten)]
     pub message: Message,
     /// Its deliveries, ordered by sink.
     pub deliveries: Vec<Delivery>,

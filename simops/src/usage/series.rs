@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
-use super::NanoUsd;
+use super::money::{NanoUsd, as_dollars};
 
 /// The calls to one provider within one step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = UsageStep))]
 pub struct Bucket {
     /// The start of the step.
     pub at: Timestamp,
@@ -17,7 +19,9 @@ pub struct Bucket {
     pub calls: i64,
     /// The calls that failed.
     pub failed: i64,
-    /// What they cost.
+    /// What they cost; in JSON as dollars.
+    #[serde(rename = "cost_usd", serialize_with = "as_dollars::serialize")]
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub cost: NanoUsd,
 }
 

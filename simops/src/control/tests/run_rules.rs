@@ -84,6 +84,7 @@ impl Model {
                     taken: known(&run_id),
                     run_id,
                     missing_runs: plan
+                        .run
                         .parent_run_id
                         .iter()
                         .filter(|id| !known(id))
