@@ -1,18 +1,22 @@
-//! How values are stored: times and days in Postgres's types, JSON and words as text.
+//! How values are stored: times and days in Postgres's types, JSON as text.
 
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan, Unit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use simops::store::sql::SqlRow;
-pub(crate) use simops::store::sql::{count, one_more};
+use simops::store::sql::{SqlRecord, SqlRow, SqlValue, Statement};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo, PgValueRef};
-use sqlx::{Decode, Encode, Postgres, Row, Type, ValueRef};
+use sqlx::postgres::{
+    PgArgumentBuffer, PgArguments, PgHasArrayType, PgRow, PgTypeInfo, PgValueRef,
+};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Decode, Encode, Postgres, Row, Type, ValueRef};
 use uuid::Uuid;
+
+use crate::error::Work;
+use crate::link::Link;
 
 /// Microseconds from 1970 to 2000, the epoch of Postgres.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -103,77 +107,128 @@ impl<T: Serialize> Encode<'_, Postgres> for Json<T> {
     }
 }
 
+/// JSON that is text already.
+struct RawJson<'t>(&'t str);
+
+impl Type<Postgres> for RawJson<'_> {
+    fn type_info() -> PgTypeInfo {
+        Json::<()>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for RawJson<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <&str as Encode<Postgres>>::encode(self.0, buffer)
+    }
+}
+
 impl<T: DeserializeOwned> Decode<'_, Postgres> for Json<T> {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         Ok(Self(serde_json::from_slice(value.as_bytes()?)?))
     }
 }
 
-/// A value as its name in the API.
-#[derive(Clone, Copy)]
-pub(crate) struct Word<T>(pub(crate) T);
-
-pg_type!(Word<T>: 25, 1009);
-
-impl<T: Serialize> Encode<'_, Postgres> for Word<T> {
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        match serde_json::to_value(&self.0)? {
-            Value::String(word) => <&str as Encode<Postgres>>::encode(&word, buffer),
-            _ => Err("not a word".into()),
-        }
+/// A statement of [`simops::store::sql`] as a query with its values.
+pub(crate) fn query(statement: &Statement) -> sqlx::Result<Query<'static, Postgres, PgArguments>> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+    for value in &statement.values {
+        query = match value {
+            SqlValue::Int(value) => query.bind(value),
+            SqlValue::Flag(value) => query.bind(value),
+            SqlValue::Text(value) => query.bind(value),
+            SqlValue::Time(value) => query.bind(value.map(Micros)),
+            SqlValue::Day(value) => query.bind(Day::at_least(*value)),
+            SqlValue::Uuid(value) => query.bind(value),
+            SqlValue::Json(value) => query.bind(RawJson(value)),
+            SqlValue::Unencodable(why) => return Err(sqlx::Error::Encode(why.as_str().into())),
+        };
     }
+    Ok(query)
 }
 
-impl<T: DeserializeOwned> Decode<'_, Postgres> for Word<T> {
-    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
-        Ok(Self(serde_json::from_value(Value::from(value.as_str()?))?))
-    }
+/// Runs a statement; the number of rows that it changed.
+pub(crate) async fn execute(connection: &mut Link, statement: &Statement) -> Work<u64> {
+    Ok(query(statement)?.execute(connection).await?.rows_affected())
 }
 
-/// A row as the mapping of records reads it.
-#[derive(Clone, Copy)]
-pub(crate) struct Cells<'r>(pub(crate) &'r PgRow);
+/// Reads all rows of a statement.
+pub(crate) async fn all<T: SqlRecord>(
+    connection: &mut Link,
+    statement: &Statement,
+) -> Work<Vec<T>> {
+    Ok(records(&query(statement)?.fetch_all(connection).await?)?)
+}
+
+/// Reads the first row of a statement.
+pub(crate) async fn first<T: SqlRecord>(
+    connection: &mut Link,
+    statement: &Statement,
+) -> Work<Option<T>> {
+    let row = query(statement)?.fetch_optional(connection).await?;
+    Ok(row.as_ref().map(Cells::record).transpose()?)
+}
+
+/// Reads a record from each row.
+pub(crate) fn records<T: SqlRecord, C: FromIterator<T>>(rows: &[PgRow]) -> sqlx::Result<C> {
+    rows.iter().map(Cells::record).collect()
+}
+
+/// A row that is read column by column.
+pub(crate) struct Cells<'r> {
+    row: &'r PgRow,
+    next: usize,
+}
+
+impl<'r> Cells<'r> {
+    /// Reads a record from all columns of `row`.
+    pub(crate) fn record<T: SqlRecord>(row: &'r PgRow) -> sqlx::Result<T> {
+        T::read(&mut Self { row, next: 0 })
+    }
+
+    fn get<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> sqlx::Result<T> {
+        self.next += 1;
+        self.row.try_get(self.next - 1)
+    }
+}
 
 impl SqlRow for Cells<'_> {
     type Error = sqlx::Error;
 
-    fn is_null(&self, column: usize) -> sqlx::Result<bool> {
-        Ok(self.0.try_get_raw(column)?.is_null())
+    fn skip_null(&mut self) -> sqlx::Result<bool> {
+        let is_null = self.row.try_get_raw(self.next)?.is_null();
+        self.next += usize::from(is_null);
+        Ok(is_null)
     }
 
-    fn int(&self, column: usize) -> sqlx::Result<i64> {
-        self.0.try_get(column)
+    fn int(&mut self) -> sqlx::Result<i64> {
+        self.get()
     }
 
-    fn flag(&self, column: usize) -> sqlx::Result<bool> {
-        self.0.try_get(column)
+    fn flag(&mut self) -> sqlx::Result<bool> {
+        self.get()
     }
 
-    fn text(&self, column: usize) -> sqlx::Result<String> {
-        self.0.try_get(column)
+    fn text(&mut self) -> sqlx::Result<String> {
+        self.get()
     }
 
-    fn time(&self, column: usize) -> sqlx::Result<Timestamp> {
-        self.0.try_get(column).map(|Micros(time)| time)
+    fn time(&mut self) -> sqlx::Result<Timestamp> {
+        self.get().map(|Micros(time)| time)
     }
 
-    fn day(&self, column: usize) -> sqlx::Result<Date> {
-        self.0.try_get(column).map(|Day(day)| day)
+    fn day(&mut self) -> sqlx::Result<Date> {
+        self.get().map(|Day(day)| day)
     }
 
-    fn uuid(&self, column: usize) -> sqlx::Result<Uuid> {
-        self.0.try_get(column)
+    fn uuid(&mut self) -> sqlx::Result<Uuid> {
+        self.get()
     }
 
-    fn json<T: DeserializeOwned>(&self, column: usize) -> sqlx::Result<T> {
-        self.0.try_get(column).map(|Json(value)| value)
+    fn json<T: DeserializeOwned>(&mut self) -> sqlx::Result<T> {
+        self.get().map(|Json(value)| value)
     }
 
-    fn word<T: DeserializeOwned>(&self, column: usize) -> sqlx::Result<T> {
-        self.0.try_get(column).map(|Word(value)| value)
-    }
-
-    fn unreadable(message: &'static str) -> sqlx::Error {
+    fn unreadable(message: String) -> sqlx::Error {
         sqlx::Error::Decode(message.into())
     }
 }

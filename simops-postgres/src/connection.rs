@@ -67,10 +67,12 @@ impl Session {
     pub(crate) fn begin(&self, mode: TxMode) -> String {
         let mut sql = match mode {
             TxMode::Read | TxMode::ReadLong => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            TxMode::Write | TxMode::WriteLong => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            TxMode::Write | TxMode::WriteOnce | TxMode::WriteLong => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED"
+            }
         }
         .to_owned();
-        if matches!(mode, TxMode::ReadLong | TxMode::WriteLong) {
+        if mode.is_long() {
             for (name, _) in &self.limits {
                 sql.push_str(&format!("; SET LOCAL {name} = 0"));
             }
@@ -90,10 +92,19 @@ pub(crate) enum TxMode {
     Read,
     /// Reads one snapshot, without a time limit.
     ReadLong,
-    /// Writes.
+    /// Writes what can be repeated: it carries an id, so repeating it has no further effect.
     Write,
-    /// Writes, without a time limit.
+    /// Writes what cannot be repeated.
+    WriteOnce,
+    /// As `Write`, without a time limit.
     WriteLong,
+}
+
+impl TxMode {
+    /// Whether there is no time limit.
+    pub(crate) fn is_long(self) -> bool {
+        matches!(self, Self::ReadLong | Self::WriteLong)
+    }
 }
 
 impl Connections {

@@ -9,14 +9,18 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use simops::Result;
 use simops::clock::day_of;
-use simops::usage::{Changes, CounterEpoch, Footprint, LedgerBatch, Loaded, Op, Outcome, UsageRow};
+use simops::store::sql::{counter_clients, due_leases, lock_counter, put_day_use};
+use simops::usage::{
+    Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome, UsageRow,
+};
 use uuid::Uuid;
 
-use crate::days::{day_uses, put_day_use};
+use crate::codec::{all, execute};
+use crate::connection::TxMode;
 use crate::error::Work;
+use crate::ledger_rows;
 use crate::link::Link;
-use crate::transaction::Base;
-use crate::{counter_epoch_rows, lease_rows, usage_rows};
+use crate::transaction::{Base, Tx};
 
 /// Most leases that expire in one transaction.
 const EXPIRE_BATCH: i64 = 500;
@@ -24,10 +28,10 @@ const EXPIRE_BATCH: i64 = 500;
 /// Applies the operations of several callers in one transaction. Every operation carries ids, so
 /// the transaction is repeated if its connection is lost.
 pub(crate) async fn apply(base: Base, ops: Vec<Op>) -> Result<Vec<Result<Outcome>>> {
-    let (ops, by_time) = (&ops, base.ledger_by_time);
-    base.write_idempotent(|mut tx| async move {
-        let epoch = counter_epoch_rows::lock(&mut tx).await?;
-        let outcomes = apply_locked(&mut tx, ops, epoch, by_time).await?;
+    let ops = &ops;
+    base.run(TxMode::Write, |mut tx| async move {
+        let epoch = lock_counter(&mut tx).await?;
+        let outcomes = apply_locked(&mut tx, ops, epoch).await?;
         Ok((tx, outcomes))
     })
     .await
@@ -35,14 +39,14 @@ pub(crate) async fn apply(base: Base, ops: Vec<Op>) -> Result<Vec<Result<Outcome
 
 /// Applies operations while `epoch` is locked.
 pub(crate) async fn apply_locked(
-    connection: &mut Link,
+    tx: &mut Tx,
     ops: &[Op],
     epoch: CounterEpoch,
-    ledger_by_time: bool,
 ) -> Work<Vec<Result<Outcome>>> {
-    let mut batch = LedgerBatch::new(load(connection, ops, epoch, ledger_by_time).await?);
+    let ledger_by_time = tx.ledger_by_time;
+    let mut batch = LedgerBatch::new(load(tx, ops, epoch, ledger_by_time).await?);
     let outcomes = ops.iter().map(|op| batch.apply(op)).collect();
-    write(connection, &batch.into_changes()).await?;
+    write(tx, &batch.into_changes()).await?;
     Ok(outcomes)
 }
 
@@ -54,9 +58,9 @@ async fn load(
 ) -> Work<Loaded> {
     let mut footprint = Footprint::of(ops);
     let ids: Vec<_> = footprint.ids.iter().copied().collect();
-    let mut leases = lease_rows::of_ids(&mut *connection, &ids).await?;
+    let mut leases = ledger_rows::leases(&mut *connection, &ids).await?;
     if let Some(now) = footprint.due {
-        let due = lease_rows::due(&mut *connection, now, EXPIRE_BATCH).await?;
+        let due: Vec<Lease> = all(connection, &due_leases(now, EXPIRE_BATCH)).await?;
         leases.extend(due.into_iter().filter(|lease| !footprint.ids.contains(&lease.id)));
     }
     leases.iter().for_each(|lease| footprint.add_lease(lease));
@@ -66,13 +70,13 @@ async fn load(
     Ok(Loaded {
         clients: match epoch.generation {
             0 => Vec::new(),
-            _ => counter_epoch_rows::clients(&mut *connection).await?,
+            _ => all(connection, &counter_clients()).await?,
         },
         epoch,
         leases,
         rows,
-        days: day_uses(&mut *connection, footprint.days).await?,
-        runs: usage_rows::run_totals(connection, &runs).await?,
+        days: ledger_rows::day_uses(&mut *connection, footprint.days).await?,
+        runs: ledger_rows::run_totals(connection, &runs).await?,
     })
 }
 
@@ -84,18 +88,18 @@ async fn rows(
 ) -> Work<Vec<UsageRow>> {
     if !ledger_by_time {
         let ids: Vec<_> = footprint.ids.iter().copied().collect();
-        return usage_rows::of_ids(connection, &ids).await;
+        return ledger_rows::calls(connection, &ids).await;
     }
     // A call is recorded after its id was made, and on its day or later: older partitions cannot
     // hold its row. An id without a time may be anywhere.
     let (timed, other): (Vec<_>, Vec<_>) =
         footprint.ids.iter().partition(|id| made_on(id).is_some());
-    let mut rows = usage_rows::of_ids(&mut *connection, &other).await?;
+    let mut rows = ledger_rows::calls(&mut *connection, &other).await?;
     let made = timed.iter().filter_map(made_on).min();
     if let Some(first) = made.into_iter().chain(footprint.days.first().copied()).min() {
         // Clocks of processes differ a little.
         let since = first.saturating_sub(1.day());
-        rows.extend(usage_rows::of_ids_since(connection, &timed, since).await?);
+        rows.extend(ledger_rows::calls_since(connection, &timed, since).await?);
     }
     Ok(rows)
 }
@@ -108,14 +112,14 @@ fn made_on(id: &Uuid) -> Option<Date> {
 }
 
 async fn write(connection: &mut Link, changes: &Changes) -> Work<()> {
-    lease_rows::delete(&mut *connection, &changes.ended).await?;
-    lease_rows::insert(&mut *connection, &changes.opened).await?;
-    usage_rows::insert(&mut *connection, &changes.inserted).await?;
-    usage_rows::replace(&mut *connection, &changes.replaced).await?;
+    ledger_rows::delete_leases(&mut *connection, &changes.ended).await?;
+    ledger_rows::insert_leases(&mut *connection, &changes.opened).await?;
+    ledger_rows::insert_calls(&mut *connection, &changes.inserted).await?;
+    ledger_rows::replace_calls(&mut *connection, &changes.replaced).await?;
     for (day, sums) in &changes.days {
-        put_day_use(&mut *connection, *day, sums).await?;
+        execute(connection, &put_day_use(*day, sums)).await?;
     }
     let runs = changes.runs.iter();
-    usage_rows::put_run_totals(connection, runs.map(|(run_id, sums)| (run_id.as_str(), *sums)))
+    ledger_rows::put_run_totals(connection, runs.map(|(run_id, sums)| (run_id.as_str(), *sums)))
         .await
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EVENT_COLUMNS, EventClassKey, EventSums, event, event_count, one_more,
+    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, SqlStore, event_counts, event_of, list_events,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 use sqlx::AssertSqlSafe;
@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::codec::{Day, Json, Micros};
+use crate::connection::TxMode;
 use crate::error::Work;
 use crate::link::Link;
-use crate::transaction::{Base, Statement};
+use crate::transaction::Base;
 
 #[async_trait]
 impl EventStore for PostgresStore {
@@ -25,31 +26,16 @@ impl EventStore for PostgresStore {
     }
 
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
-        let events = self.base.fetch_all(|| list(filter), |row| event(row)).await?;
-        Ok(Page::cut(events, filter.limit, |event| event.id))
+        let events = self.fetch_all(list_events("", "created_at", filter)).await?;
+        Ok(Page::cut(events, filter.limit, |event: &Event| event.id))
     }
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {
-        let statement = || {
-            let sql = format!("SELECT {EVENT_COLUMNS} FROM events WHERE id = $1");
-            sqlx::query(AssertSqlSafe(sql)).bind(id)
-        };
-        self.base.fetch_optional(statement, |row| event(row)).await
+        self.fetch_optional(event_of(id)).await
     }
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
-        let statement = || match scope {
-            ActivityScope::Run(run_id) => sqlx::query(
-                "SELECT event_type, mode, count FROM event_counts WHERE run_id = $1 ORDER BY 1, 2",
-            )
-            .bind(run_id),
-            ActivityScope::Since(since) => sqlx::query(
-                "SELECT event_type, mode, count(*) FROM events WHERE created_at >= $1 \
-                 GROUP BY 1, 2 ORDER BY 1, 2",
-            )
-            .bind(Micros(*since)),
-        };
-        self.base.fetch_all(statement, |row| event_count(row)).await
+        self.fetch_all(event_counts(scope)).await
     }
 }
 
@@ -59,7 +45,7 @@ pub(crate) async fn append_all(base: Base, calls: Vec<Vec<NewEvent>>) -> Result<
     let answers = calls.iter().map(|_| Ok(())).collect();
     let events: Vec<_> = calls.into_iter().flatten().collect();
     let events = &events;
-    base.write_idempotent(|mut tx| async move {
+    base.run(TxMode::Write, |mut tx| async move {
         append(&mut tx, events).await?;
         Ok((tx, ()))
     })
@@ -159,28 +145,4 @@ async fn add_sums(connection: &mut Link, sums: &EventSums<'_>) -> Work<()> {
         .execute(connection)
         .await?;
     Ok(())
-}
-
-fn list(filter: &EventFilter) -> Statement {
-    let mut sql = format!("SELECT {EVENT_COLUMNS} FROM events WHERE id < $1");
-    let conditions = [
-        ("run_id =", filter.run_id.is_some()),
-        ("event_type =", filter.event_type.is_some()),
-        ("created_at >", filter.after.is_some()),
-        ("created_at <=", filter.until.is_some()),
-    ];
-    let mut place = 1;
-    for (condition, _) in conditions.iter().filter(|(_, wanted)| *wanted) {
-        place += 1;
-        sql.push_str(&format!(" AND {condition} ${place}"));
-    }
-    sql.push_str(&format!(" ORDER BY id DESC LIMIT ${}", place + 1));
-    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(filter.before.unwrap_or(i64::MAX));
-    for wanted in [&filter.run_id, &filter.event_type].into_iter().flatten() {
-        query = query.bind(wanted);
-    }
-    for bound in [filter.after, filter.until].into_iter().flatten() {
-        query = query.bind(Micros(bound));
-    }
-    query.bind(one_more(filter.limit))
 }

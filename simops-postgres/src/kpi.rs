@@ -9,19 +9,20 @@ use simops::kpi::Days;
 use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
 use simops::store::KpiStore;
 use simops::store::rules::{RETENTION_DAYS, apply_steps};
-use simops::store::sql::VisitorSteps;
+use simops::store::sql::{Statement, VisitorSteps};
 use simops::{Error, Result};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::codec::{Json, Micros};
+use crate::codec::{Json, Micros, execute};
+use crate::connection::TxMode;
 use crate::error::{Work, is_duplicate};
 use crate::kpi_dedup_index::DedupIndex;
 use crate::kpi_recount::{rebuild, recount};
 use crate::kpi_rows::{days, insert_steps, lock, put_steps, put_sums, replace_token, steps, sums};
 use crate::link::Link;
-use crate::transaction::{Base, Tx};
+use crate::transaction::Base;
 
 #[async_trait]
 impl KpiStore for PostgresStore {
@@ -40,7 +41,7 @@ impl KpiStore for PostgresStore {
 
     async fn recount_kpi(&self) -> Result<KpiRecount> {
         self.base
-            .read_long(|mut connection| async move {
+            .run(TxMode::ReadLong, |mut connection| async move {
                 let found = recount(&mut connection).await?;
                 Ok((connection, found))
             })
@@ -48,26 +49,19 @@ impl KpiStore for PostgresStore {
     }
 
     async fn delete_visits(&self, prefix: &str) -> Result<u64> {
-        let prefix = prefix.to_owned();
         self.base
-            .write_long(|mut tx: Tx| {
-                let prefix = prefix.clone();
-                async move {
-                    lock(&mut tx).await?;
-                    let deleted =
-                        sqlx::query("DELETE FROM kpi_events WHERE starts_with(visitor_id, $1)")
-                            .bind(prefix)
-                            .execute(&mut *tx)
-                            .await?;
-                    let (tx, _) = rebuild(tx).await?;
-                    Ok((tx, deleted.rows_affected()))
-                }
+            .run(TxMode::WriteLong, |mut tx| async move {
+                lock(&mut tx).await?;
+                let delete = "DELETE FROM kpi_events WHERE starts_with(visitor_id, $1)";
+                let deleted = execute(&mut tx, &Statement::new(delete).bind(prefix)).await?;
+                let (tx, _) = rebuild(tx).await?;
+                Ok((tx, deleted))
             })
             .await
     }
 
     async fn rebuild_kpi(&self) -> Result<KpiRecount> {
-        self.base.write_long(rebuild).await
+        self.base.run(TxMode::WriteLong, rebuild).await
     }
 }
 
@@ -113,7 +107,7 @@ async fn record(
     events: &[&KpiEvent],
     expect: Expect,
 ) -> Result<HashSet<Uuid>> {
-    base.write_idempotent(|mut tx| async move {
+    base.run(TxMode::Write, |mut tx| async move {
         // Before the lock, while another transaction may still change sums.
         let new = insert(&mut tx, events, expect).await?;
         let token = lock(&mut tx).await?;

@@ -5,10 +5,10 @@ use simops::clock::day_of;
 use simops::kpi::KpiRecount;
 use simops::store::rules::Recounter;
 use simops::store::rules::hash_key;
-use simops::store::sql::{SqlRow, count_wrong_steps, kpi_kind};
+use simops::store::sql::{count_wrong_steps, kpi_kind};
 use sqlx::{Executor, Row};
 
-use crate::codec::Cells;
+use crate::codec::Micros;
 use crate::error::Work;
 use crate::kpi_rows::{add_pruned, all_days, all_steps, lock, put_steps, put_sums, replace_token};
 use crate::link::Link;
@@ -43,9 +43,8 @@ async fn count(connection: &mut Link) -> Work<(KpiRecount, Recounter)> {
     let sql = "SELECT kind::bigint, visitor_id, occurred_at FROM kpi_events";
     let mut rows = sqlx::query(sql).fetch(&mut *connection);
     while let Some(row) = rows.try_next().await? {
-        let cells = Cells(&row);
-        let visitor = hash_key(row.try_get(1)?);
-        counted.count(kpi_kind(cells.int(0)?)?, visitor, day_of(cells.time(2)?));
+        let (kind, Micros(at)) = (row.try_get(0)?, row.try_get(2)?);
+        counted.count(kpi_kind(kind)?, hash_key(row.try_get(1)?), day_of(at));
     }
     drop(rows);
     let found = KpiRecount {

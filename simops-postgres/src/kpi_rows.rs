@@ -7,12 +7,12 @@ use jiff::civil::Date;
 use simops::kpi::Days;
 use simops::kpi::{DaySums, Steps};
 use simops::store::rules::Recounter;
-use simops::store::sql::{SqlRow, VisitorSteps, day_sums, kpi_kind};
+use simops::store::sql::{Statement, VisitorSteps, day_sums, kpi_kind};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::codec::{Cells, Day};
+use crate::codec::{Day, all};
 use crate::error::Work;
 use crate::link::Link;
 
@@ -54,9 +54,9 @@ pub(crate) async fn sums(connection: &mut Link, wanted: &BTreeSet<Date>) -> Work
 }
 
 fn read_days(rows: &[PgRow]) -> Work<Days> {
-    rows.iter()
-        .map(|row| Ok((Cells(row).day(0)?, day_sums(&row.try_get::<Vec<i64>, _>(1)?)?)))
-        .collect()
+    let read =
+        |row: &PgRow| Ok((row.try_get::<Day, _>(0)?.0, day_sums(&row.try_get::<Vec<i64>, _>(1)?)?));
+    rows.iter().map(read).collect()
 }
 
 /// Replaces the sums of days.
@@ -100,8 +100,8 @@ pub(crate) async fn all_steps(connection: &mut Link) -> Work<VisitorSteps> {
 }
 
 fn visitor_steps(row: &PgRow) -> sqlx::Result<((Uuid, Date), Steps)> {
-    let bits: i32 = row.try_get(2)?;
-    Ok(((Cells(row).uuid(0)?, Cells(row).day(1)?), Steps(u16::try_from(bits).unwrap_or_default())))
+    let (Day(day), bits): (_, i32) = (row.try_get(1)?, row.try_get(2)?);
+    Ok(((row.try_get(0)?, day), Steps(u16::try_from(bits).unwrap_or_default())))
 }
 
 const INSERT_STEPS: &str = "INSERT INTO kpi_steps (visitor, day, steps) \
@@ -140,10 +140,9 @@ async fn write_steps(
 
 /// Adds what is kept of pruned events to a recount: their numbers, and the steps on their days.
 pub(crate) async fn add_pruned(connection: &mut Link, recount: &mut Recounter) -> Work<()> {
-    let rows = sqlx::query("SELECT day, kind::bigint, events FROM kpi_pruned");
-    for row in rows.fetch_all(&mut *connection).await? {
-        let row = Cells(&row);
-        recount.count_pruned(kpi_kind(row.int(1)?)?, row.day(0)?, row.int(2)?.cast_unsigned());
+    let pruned = Statement::new("SELECT kind::bigint, day, events FROM kpi_pruned");
+    for (kind, day, events) in all::<(i64, Date, i64)>(connection, &pruned).await? {
+        recount.count_pruned(kpi_kind(kind)?, day, events.cast_unsigned());
     }
     let rows = sqlx::query(
         "SELECT visitor, day, steps FROM kpi_steps WHERE day IN (SELECT day FROM kpi_pruned)",

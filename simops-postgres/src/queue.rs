@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use simops::store::sql::{copy_error, panicked};
+use simops::store::sql::{await_answer, copy_error, panicked};
 use simops::{Error, Result};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::timeout;
 
 /// Maximum calls per transaction.
 const MAX_BATCH: usize = 512;
@@ -57,11 +56,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Queue<I, O> {
         self.calls
             .try_send(call)
             .map_err(|_| Error::unavailable("too many calls wait for the database"))?;
-        match timeout(self.call_timeout, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Error::unavailable("the store is closed")),
-            Err(_) => Err(Error::unavailable("the database does not answer in time")),
-        }
+        await_answer(answer, self.call_timeout).await
     }
 }
 

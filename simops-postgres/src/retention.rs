@@ -2,29 +2,29 @@
 
 use async_trait::async_trait;
 use simops::Result;
-use simops::store::sql::{count, log_table, log_time};
+use simops::store::sql::{
+    SqlTx, Statement, USAGE_COLUMNS, count, lock_counter, log_table, log_time,
+};
 use simops::store::{LogTable, PruneCutoff, RetentionStore};
 use sqlx::AssertSqlSafe;
 
 use crate::PostgresStore;
 use crate::codec::Micros;
+use crate::connection::TxMode;
 use crate::error::Work;
+use crate::kpi_rows;
+use crate::ledger_rows::{CALLS_BY_END, DAY_SUMS};
 use crate::link::Link;
-use crate::usage_rows::{CALLS_BY_END, DAY_SUMS};
-use crate::{counter_epoch_rows, kpi_rows};
 
 #[async_trait]
 impl RetentionStore for PostgresStore {
     async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
         self.base
-            .read_long(|mut connection| async move {
+            .run(TxMode::ReadLong, |mut connection| async move {
                 let (table, condition) = (log_table(log), condition(log));
                 let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
-                let (count,): (i64,) = sqlx::query_as(AssertSqlSafe(sql))
-                    .bind(Micros(old.before))
-                    .bind(&old.except_run)
-                    .fetch_one(&mut *connection)
-                    .await?;
+                let count = Statement::new(sql).bind(old.before).bind(&old.except_run);
+                let count: i64 = connection.fetch_one(&count).await?;
                 Ok((connection, count.cast_unsigned()))
             })
             .await
@@ -32,8 +32,8 @@ impl RetentionStore for PostgresStore {
 
     async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
         // Searched first, without locks: visitors' events have no index by time.
-        let places = self.base.read_long(|mut connection| async move {
-            let places = old_places(&mut connection, log, old, limit).await?;
+        let places = self.base.run(TxMode::ReadLong, |mut connection| async move {
+            let places: Vec<i64> = connection.fetch_all(&old_places(log, old, limit)).await?;
             Ok((connection, places))
         });
         let places = &places.await?;
@@ -41,11 +41,11 @@ impl RetentionStore for PostgresStore {
             return Ok(0);
         }
         self.base
-            .write_long(|mut tx| async move {
+            .run(TxMode::WriteLong, |mut tx| async move {
                 let deleted = match log {
                     LogTable::Events => delete_events(&mut tx, places, old).await?,
                     LogTable::Ledger => {
-                        counter_epoch_rows::lock(&mut tx).await?;
+                        lock_counter(&mut tx).await?;
                         delete_calls(&mut tx, places, old).await?
                     }
                     LogTable::Visits => {
@@ -75,29 +75,18 @@ fn condition(log: LogTable) -> String {
         LogTable::Visits => "TRUE",
     };
     format!(
-        "{time} < $1 AND ($2::text IS NULL OR {run}) AND {place} < (SELECT max({place}) FROM {table})"
+        "{time} < $1 AND ($2 IS NULL OR {run}) AND {place} < (SELECT max({place}) FROM {table})"
     )
 }
 
-async fn old_places(
-    connection: &mut Link,
-    log: LogTable,
-    old: &PruneCutoff,
-    limit: usize,
-) -> Work<Vec<i64>> {
+fn old_places(log: LogTable, old: &PruneCutoff, limit: usize) -> Statement {
     let (table, place, condition) = (log_table(log), place(log), condition(log));
     let order = match log {
         LogTable::Events | LogTable::Ledger => "created_at",
         LogTable::Visits => "id",
     };
     let sql = format!("SELECT {place} FROM {table} WHERE {condition} ORDER BY {order} LIMIT $3");
-    let places: Vec<(i64,)> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(Micros(old.before))
-        .bind(&old.except_run)
-        .bind(count(limit))
-        .fetch_all(connection)
-        .await?;
-    Ok(places.into_iter().map(|(place,)| place).collect())
+    Statement::new(sql).bind(old.before).bind(&old.except_run).bind(count(limit))
 }
 
 async fn delete_events(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {
@@ -112,7 +101,8 @@ async fn delete_events(connection: &mut Link, places: &[i64], old: &PruneCutoff)
 async fn delete_calls(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {
     let sql = format!(
         "WITH gone AS ( \
-             DELETE FROM usage WHERE place = ANY($1) AND created_at < $2 RETURNING * \
+             DELETE FROM usage WHERE place = ANY($1) AND created_at < $2 \
+             RETURNING {USAGE_COLUMNS} \
          ), sums AS ( \
              INSERT INTO usage_pruned AS kept (calls_total, calls_openrouter_free, calls_groq, \
                  calls_gemini, calls_unpriced, cost, success_calls, fallback_calls, total_tokens, \

@@ -1,6 +1,4 @@
-//! The revision that watchers follow: incremented in the database, published in this process.
-
-use tokio::sync::watch;
+//! The revision that watchers follow.
 
 use crate::error::Work;
 use crate::link::Link;
@@ -23,14 +21,4 @@ pub(crate) async fn stored(connection: &mut Link) -> Work<u64> {
     let (revision,): (i64,) =
         sqlx::query_as("SELECT revision FROM revisions").fetch_one(connection).await?;
     Ok(revision.cast_unsigned())
-}
-
-/// Wakes watchers if `now` is newer than what they have seen; whether it was. Notifications, polls
-/// and commits of this process may arrive out of order.
-pub(crate) fn publish(revision: &watch::Sender<u64>, now: u64) -> bool {
-    revision.send_if_modified(|seen| {
-        let is_newer = now > *seen;
-        *seen = now.max(*seen);
-        is_newer
-    })
 }

@@ -1,19 +1,17 @@
 //! The store: its connections and queues.
 
-use std::time::Duration;
-
+use simops::Result;
 use simops::event::NewEvent;
 use simops::kpi::KpiEvent;
+use simops::store::sql::{SqlOperation, SqlRecord, SqlStore, Statement};
 use simops::usage::{Op, Outcome};
-use simops::{Error, Result};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use crate::codec::{all, first};
+use crate::connection::TxMode;
 use crate::queue::Queue;
 use crate::transaction::Base;
-
-/// Time limit of [`simops::store::ControlStore::ping`].
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A store on one Postgres database.
 ///
@@ -31,14 +29,77 @@ pub struct PostgresStore {
     pub(crate) _tasks: JoinSet<()>,
 }
 
+impl SqlStore for PostgresStore {
+    const BACKEND: &'static str = "postgres";
+
+    fn revision(&self) -> &watch::Sender<u64> {
+        &self.base.revision
+    }
+
+    fn outlives_process(&self) -> bool {
+        true
+    }
+
+    fn utilization(&self) -> f64 {
+        self.base.connections.utilization()
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.base
+            .run(TxMode::Write, async |mut tx| {
+                sqlx::query("SELECT revision FROM revisions FOR UPDATE").execute(&mut *tx).await?;
+                tx.roll_back = true;
+                Ok((tx, ()))
+            })
+            .await
+    }
+
+    async fn fetch_all<T: SqlRecord>(&self, statement: Statement) -> Result<Vec<T>> {
+        let statement = &statement;
+        self.base
+            .query(|mut connection| async move {
+                let found = all(&mut connection, statement).await?;
+                Ok((connection, found))
+            })
+            .await
+    }
+
+    async fn fetch_optional<T: SqlRecord>(&self, statement: Statement) -> Result<Option<T>> {
+        let statement = &statement;
+        self.base
+            .query(|mut connection| async move {
+                let found = first(&mut connection, statement).await?;
+                Ok((connection, found))
+            })
+            .await
+    }
+
+    async fn read<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
+        let mode = if operation.is_long() { TxMode::ReadLong } else { TxMode::Read };
+        self.run(mode, &operation).await
+    }
+
+    async fn write<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
+        let mode = match (operation.is_long(), operation.is_repeatable()) {
+            (true, _) => TxMode::WriteLong,
+            (false, true) => TxMode::Write,
+            (false, false) => TxMode::WriteOnce,
+        };
+        self.run(mode, &operation).await
+    }
+
+    async fn apply(&self, op: Op) -> Result<Outcome> {
+        self.counting.call(op).await
+    }
+}
+
 impl PostgresStore {
-    /// Reads, and takes a lock for writing.
-    pub(crate) async fn probe(&self) -> Result<()> {
-        let probe = self.base.write_idempotent(async |mut tx| {
-            sqlx::query("SELECT revision FROM revisions FOR UPDATE").execute(&mut *tx).await?;
-            Ok((tx.rolled_back(), ()))
-        });
-        let late = || Error::unavailable("the database does not answer in time");
-        timeout(PING_TIMEOUT, probe).await.map_err(|_| late())?
+    async fn run<O: SqlOperation>(&self, mode: TxMode, operation: &O) -> Result<O::Output> {
+        self.base
+            .run(mode, |mut tx| async move {
+                let done = operation.run(&mut tx).await?;
+                Ok((tx, done))
+            })
+            .await
     }
 }

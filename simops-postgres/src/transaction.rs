@@ -4,17 +4,15 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use simops::store::sql::publish;
 use simops::{Error, Result};
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::codec::Cells;
 use crate::connection::{Connection, Connections, TxMode};
-use crate::error::Work;
+use crate::error::{Failure, Work};
 use crate::link::Link;
-use crate::revision::{increment_revision, publish};
+use crate::revision::increment_revision;
 
 /// Maximum retries after conflicts with other transactions.
 const MAX_CONFLICTS: u32 = 20;
@@ -33,24 +31,15 @@ pub(crate) struct Base {
     pub(crate) ledger_by_time: bool,
 }
 
-/// A transaction that writes.
+/// A transaction.
 pub(crate) struct Tx {
     connection: Connection,
-    notify: bool,
-    rolled_back: bool,
-}
-
-impl Tx {
-    /// Notifies watchers once the transaction is durable.
-    pub(crate) fn notify_watchers(&mut self) {
-        self.notify = true;
-    }
-
-    /// Rolls the transaction back instead of committing it.
-    pub(crate) fn rolled_back(mut self) -> Self {
-        self.rolled_back = true;
-        self
-    }
+    /// Whether to notify watchers once the transaction is durable.
+    pub(crate) notify_watchers: bool,
+    /// Whether to roll the transaction back instead of committing it.
+    pub(crate) roll_back: bool,
+    /// Whether the ledger is partitioned by time.
+    pub(crate) ledger_by_time: bool,
 }
 
 impl Deref for Tx {
@@ -67,46 +56,19 @@ impl DerefMut for Tx {
     }
 }
 
-/// A statement with its values.
-pub(crate) type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
-
-/// Which failures are retried.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RetryOn {
-    /// Transactions that the server rolled back.
-    Conflict,
-    /// Those, and lost connections: the work carries an id, so repeating it has no further effect.
-    LostConnection,
-}
-
 impl Base {
-    /// Runs `work` in a transaction, durable when this returns. If the connection is lost during the
-    /// commit, the outcome is unknown.
-    pub(crate) async fn write<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
+    /// Runs `work` in a transaction, durable when this returns. Conflicts with other transactions are
+    /// retried, and lost connections except in [`TxMode::WriteOnce`]: then the outcome is unknown.
+    pub(crate) async fn run<T, F>(&self, mode: TxMode, work: impl Fn(Tx) -> F) -> Result<T>
     where
         F: Future<Output = Work<(Tx, T)>>,
     {
-        self.within(self.retry(RetryOn::Conflict, || self.transaction(TxMode::Write, &work))).await
-    }
-
-    /// As [`Base::write`], for work that carries an id and is retried after a lost connection.
-    pub(crate) async fn write_idempotent<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
-    where
-        F: Future<Output = Work<(Tx, T)>>,
-    {
-        self.within(self.retry(RetryOn::LostConnection, || self.transaction(TxMode::Write, &work)))
-            .await
-    }
-
-    /// As [`Base::write_idempotent`], without a time limit.
-    pub(crate) async fn write_long<T, F>(&self, work: impl Fn(Tx) -> F) -> Result<T>
-    where
-        F: Future<Output = Work<(Tx, T)>>,
-    {
-        let done = self
-            .retry(RetryOn::LostConnection, || self.transaction(TxMode::WriteLong, &work))
-            .await;
-        done.map_err(crate::error::Failure::into_error)
+        let done = self.retry(mode != TxMode::WriteOnce, || self.transaction(mode, &work));
+        if mode.is_long() {
+            done.await.map_err(Failure::into_error)
+        } else {
+            self.within(done).await
+        }
     }
 
     /// Reads with one statement.
@@ -119,79 +81,30 @@ impl Base {
             connection.done(self.connections.pooled()).await?;
             Ok(found)
         };
-        self.within(self.retry(RetryOn::LostConnection, query)).await
+        self.within(self.retry(true, query)).await
     }
 
-    /// Reads all rows of a statement.
-    pub(crate) async fn fetch_all<T>(
-        &self,
-        statement: impl Fn() -> Statement + Sync,
-        read: impl Fn(Cells<'_>) -> sqlx::Result<T> + Sync,
-    ) -> Result<Vec<T>> {
-        let (statement, read) = (&statement, &read);
-        self.query(|mut connection| async move {
-            let rows = statement().fetch_all(&mut *connection).await?;
-            let found = rows.iter().map(|row| read(Cells(row))).collect::<sqlx::Result<_>>()?;
-            Ok((connection, found))
-        })
-        .await
-    }
-
-    /// Reads the row of a statement, if there is one.
-    pub(crate) async fn fetch_optional<T>(
-        &self,
-        statement: impl Fn() -> Statement + Sync,
-        read: impl Fn(Cells<'_>) -> sqlx::Result<T> + Sync,
-    ) -> Result<Option<T>> {
-        let (statement, read) = (&statement, &read);
-        self.query(|mut connection| async move {
-            let row = statement().fetch_optional(&mut *connection).await?;
-            let found = row.as_ref().map(|row| read(Cells(row))).transpose()?;
-            Ok((connection, found))
-        })
-        .await
-    }
-
-    /// Reads with several statements, on one snapshot.
-    pub(crate) async fn read<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T>
-    where
-        F: Future<Output = Work<(Connection, T)>>,
-    {
-        self.within(self.retry(RetryOn::LostConnection, || self.snapshot(TxMode::Read, &work)))
-            .await
-    }
-
-    /// As [`Base::read`], without a time limit.
-    pub(crate) async fn read_long<T, F>(&self, work: impl Fn(Connection) -> F) -> Result<T>
-    where
-        F: Future<Output = Work<(Connection, T)>>,
-    {
-        let done =
-            self.retry(RetryOn::LostConnection, || self.snapshot(TxMode::ReadLong, &work)).await;
-        done.map_err(crate::error::Failure::into_error)
-    }
-
-    async fn snapshot<T, F>(&self, how: TxMode, work: &impl Fn(Connection) -> F) -> Work<T>
-    where
-        F: Future<Output = Work<(Connection, T)>>,
-    {
-        let (connection, found) = work(self.connections.begin(how).await?).await?;
-        connection.commit().await?;
-        Ok(found)
-    }
-
-    async fn transaction<T, F>(&self, how: TxMode, work: &impl Fn(Tx) -> F) -> Work<T>
+    async fn transaction<T, F>(&self, mode: TxMode, work: &impl Fn(Tx) -> F) -> Work<T>
     where
         F: Future<Output = Work<(Tx, T)>>,
     {
-        let connection = self.connections.begin(how).await?;
-        let (mut tx, value) = work(Tx { connection, notify: false, rolled_back: false }).await?;
-        if tx.rolled_back {
+        let connection = self.connections.begin(mode).await?;
+        let tx = Tx {
+            connection,
+            notify_watchers: false,
+            roll_back: false,
+            ledger_by_time: self.ledger_by_time,
+        };
+        let (mut tx, value) = work(tx).await?;
+        if tx.roll_back {
             tx.connection.roll_back().await?;
             return Ok(value);
         }
-        let new_revision =
-            if tx.notify { Some(increment_revision(&mut tx, &self.channel).await?) } else { None };
+        let new_revision = if tx.notify_watchers {
+            Some(increment_revision(&mut tx, &self.channel).await?)
+        } else {
+            None
+        };
         tx.connection.commit().await?;
         if let Some(revision) = new_revision {
             publish(&self.revision, revision);
@@ -199,7 +112,7 @@ impl Base {
         Ok(value)
     }
 
-    async fn retry<T, F>(&self, retry_on: RetryOn, attempt: impl Fn() -> F) -> Work<T>
+    async fn retry<T, F>(&self, after_loss: bool, attempt: impl Fn() -> F) -> Work<T>
     where
         F: Future<Output = Work<T>>,
     {
@@ -211,7 +124,7 @@ impl Base {
                     failure
                 }
                 Err(failure)
-                    if retry_on == RetryOn::LostConnection
+                    if after_loss
                         && failure.spoils_connection()
                         && losses < self.connections.max_retries() =>
                 {
@@ -228,7 +141,7 @@ impl Base {
 
     async fn within<T>(&self, work: impl Future<Output = Work<T>>) -> Result<T> {
         match timeout(self.call_timeout, work).await {
-            Ok(done) => done.map_err(crate::error::Failure::into_error),
+            Ok(done) => done.map_err(Failure::into_error),
             Err(_) => Err(Error::unavailable("the database does not answer in time")),
         }
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use simops::store::sql::publish;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use crate::revision::{publish, stored};
+use crate::revision::stored;
 use crate::transaction::Base;
 
 /// Delay after a failure to poll or to listen.

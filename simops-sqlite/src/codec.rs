@@ -1,14 +1,12 @@
-//! How values are stored: times as microseconds, days as text or numbers, JSON and words as text.
+//! How values are stored: times as microseconds, days as text or numbers, JSON as text.
 
 use jiff::civil::{Date, date};
 use jiff::{Timestamp, ToSpan, Unit};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, Null, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use simops::store::sql::SqlRow;
-pub(crate) use simops::store::sql::{count, one_more};
+use simops::store::sql::{SqlRecord, SqlRow, SqlValue, Statement};
 use simops::{Error, ErrorKind};
 use uuid::Uuid;
 
@@ -47,94 +45,123 @@ impl<T: DeserializeOwned> FromSql for Json<T> {
     }
 }
 
-/// A value as its name in the API.
-pub(crate) struct Word<T>(pub(crate) T);
+/// A day as text.
+struct Day(Date);
 
-impl<T: Serialize> ToSql for Word<T> {
+impl FromSql for Day {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let day = value.as_str()?.parse();
+        day.map(Self).map_err(|error: jiff::Error| FromSqlError::Other(error.into()))
+    }
+}
+
+/// The value of a parameter of a [`Statement`].
+struct Bound<'v>(&'v SqlValue);
+
+impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match serde_json::to_value(&self.0) {
-            Ok(Value::String(word)) => Ok(word.into()),
-            _ => Err(rusqlite::Error::ToSqlConversionFailure("not a word".into())),
+        match self.0 {
+            SqlValue::Int(value) => value.to_sql(),
+            SqlValue::Flag(value) => value.to_sql(),
+            SqlValue::Text(value) => value.to_sql(),
+            SqlValue::Time(None) | SqlValue::Uuid(None) => Ok(Null.into()),
+            SqlValue::Time(Some(value)) => Ok(value.as_microsecond().into()),
+            SqlValue::Day(value) => Ok(value.to_string().into()),
+            SqlValue::Uuid(Some(value)) => value.as_bytes().to_sql(),
+            SqlValue::Json(value) => value.to_sql(),
+            SqlValue::Unencodable(why) => {
+                Err(rusqlite::Error::ToSqlConversionFailure(why.as_str().into()))
+            }
         }
     }
 }
 
-impl<T: DeserializeOwned> FromSql for Word<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let read = serde_json::from_value(Value::from(value.as_str()?));
-        read.map(Self).map_err(|error| FromSqlError::Other(error.into()))
-    }
+/// A row that is read column by column.
+pub(crate) struct Cells<'r, 's> {
+    row: &'r Row<'s>,
+    next: usize,
 }
 
-/// A row as the mapping of records reads it.
-#[derive(Clone, Copy)]
-pub(crate) struct Cells<'r, 's>(pub(crate) &'r Row<'s>);
+impl<'r, 's> Cells<'r, 's> {
+    /// Reads a record from all columns of `row`.
+    pub(crate) fn record<T: SqlRecord>(row: &'r Row<'s>) -> rusqlite::Result<T> {
+        T::read(&mut Self { row, next: 0 })
+    }
+
+    fn get<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.next += 1;
+        self.row.get(self.next - 1)
+    }
+}
 
 impl SqlRow for Cells<'_, '_> {
     type Error = rusqlite::Error;
 
-    fn is_null(&self, column: usize) -> rusqlite::Result<bool> {
-        Ok(self.0.get_ref(column)? == ValueRef::Null)
+    fn skip_null(&mut self) -> rusqlite::Result<bool> {
+        let is_null = self.row.get_ref(self.next)? == ValueRef::Null;
+        self.next += usize::from(is_null);
+        Ok(is_null)
     }
 
-    fn int(&self, column: usize) -> rusqlite::Result<i64> {
-        self.0.get(column)
+    fn int(&mut self) -> rusqlite::Result<i64> {
+        self.get()
     }
 
-    fn flag(&self, column: usize) -> rusqlite::Result<bool> {
-        self.0.get(column)
+    fn flag(&mut self) -> rusqlite::Result<bool> {
+        self.get()
     }
 
-    fn text(&self, column: usize) -> rusqlite::Result<String> {
-        self.0.get(column)
+    fn text(&mut self) -> rusqlite::Result<String> {
+        self.get()
     }
 
-    fn time(&self, column: usize) -> rusqlite::Result<Timestamp> {
-        self.0.get(column).map(|Micros(time)| time)
+    fn time(&mut self) -> rusqlite::Result<Timestamp> {
+        self.get().map(|Micros(time)| time)
     }
 
-    fn day(&self, column: usize) -> rusqlite::Result<Date> {
-        let day = self.0.get_ref(column)?.as_str()?.parse();
-        day.map_err(|error: jiff::Error| FromSqlError::Other(error.into()).into())
+    fn day(&mut self) -> rusqlite::Result<Date> {
+        self.get().map(|Day(day)| day)
     }
 
-    fn uuid(&self, column: usize) -> rusqlite::Result<Uuid> {
-        self.0.get(column).map(Uuid::from_bytes)
+    fn uuid(&mut self) -> rusqlite::Result<Uuid> {
+        self.get().map(Uuid::from_bytes)
     }
 
-    fn json<T: DeserializeOwned>(&self, column: usize) -> rusqlite::Result<T> {
-        self.0.get(column).map(|Json(value)| value)
+    fn json<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
+        self.get().map(|Json(value)| value)
     }
 
-    fn word<T: DeserializeOwned>(&self, column: usize) -> rusqlite::Result<T> {
-        self.0.get(column).map(|Word(value)| value)
-    }
-
-    fn unreadable(message: &'static str) -> rusqlite::Error {
+    fn unreadable(message: String) -> rusqlite::Error {
         FromSqlError::Other(message.into()).into()
     }
 }
 
-/// Reads the first row of a query.
-pub(crate) fn first<T>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-    read: impl FnOnce(Cells<'_, '_>) -> rusqlite::Result<T>,
-) -> Work<Option<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row(values, |row| read(Cells(row))).optional()?)
+/// Runs a statement; the number of rows that it changed.
+pub(crate) fn execute(connection: &Connection, statement: &Statement) -> Work<u64> {
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
+    Ok(prepared.execute(params_from_iter(statement.values.iter().map(Bound)))? as u64)
 }
 
-/// Reads all rows of a query.
-pub(crate) fn all<T>(
+/// Reads the first row of a statement.
+pub(crate) fn first<T: SqlRecord>(
     connection: &Connection,
-    sql: &str,
-    values: impl Params,
-    mut read: impl FnMut(Cells<'_, '_>) -> rusqlite::Result<T>,
-) -> Work<Vec<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(values, |row| read(Cells(row)))?;
+    statement: &Statement,
+) -> Work<Option<T>> {
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
+    let values = params_from_iter(statement.values.iter().map(Bound));
+    Ok(prepared.query_row(values, |row| Cells::record(row)).optional()?)
+}
+
+/// Reads the row of a statement that always has one.
+pub(crate) fn one<T: SqlRecord>(connection: &Connection, statement: &Statement) -> Work<T> {
+    Ok(first(connection, statement)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?)
+}
+
+/// Reads all rows of a statement.
+pub(crate) fn all<T: SqlRecord>(connection: &Connection, statement: &Statement) -> Work<Vec<T>> {
+    let mut prepared = connection.prepare_cached(&statement.sql)?;
+    let values = params_from_iter(statement.values.iter().map(Bound));
+    let rows = prepared.query_map(values, |row| Cells::record(row))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -226,7 +226,7 @@ impl Slot {
     }
 
     /// The connection, reopened if necessary.
-    pub(crate) fn get(&mut self) -> Work<&Connection> {
+    pub(crate) fn get(&mut self) -> Work<&mut Connection> {
         let id = self.file_id();
         if self.connection.as_ref().is_some_and(|(_, opened)| *opened != id) {
             self.abandon();

@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
-use simops::usage::{Changes, Footprint, LedgerBatch, Loaded, Op, Outcome};
+use simops::store::sql::{
+    counter_clients, day_use, due_leases, epoch, put_day_use, put_run_totals, run_totals,
+};
+use simops::usage::{Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome};
 use simops::{Error, Result};
 
-use crate::days::{day_use, put_day_use};
+use crate::codec::{all, execute, first, one};
 use crate::error::Work;
-use crate::{counter_epoch_rows, lease_rows, usage_rows};
+use crate::ledger_rows;
 
 /// Most leases that expire in one transaction.
 const EXPIRE_BATCH: i64 = 500;
@@ -32,41 +35,41 @@ pub(crate) fn apply(connection: &Connection, ops: &[&Op]) -> Work<Vec<Result<Out
 }
 
 fn load(connection: &Connection, ops: &[&Op]) -> Work<Loaded> {
-    let epoch = counter_epoch_rows::epoch(connection)?;
+    let epoch: CounterEpoch = one(connection, &epoch())?;
     let clients = match epoch.generation {
         0 => Vec::new(),
-        _ => counter_epoch_rows::clients(connection)?,
+        _ => all(connection, &counter_clients())?,
     };
     let mut footprint = Footprint::of(ops.iter().copied());
-    let mut leases = lease_rows::of_ids(connection, &footprint.ids)?;
+    let mut leases = ledger_rows::leases(connection, &footprint.ids)?;
     if let Some(now) = footprint.due {
-        let due = lease_rows::due(connection, now, EXPIRE_BATCH)?;
+        let due: Vec<Lease> = all(connection, &due_leases(now, EXPIRE_BATCH))?;
         leases.extend(due.into_iter().filter(|lease| !footprint.ids.contains(&lease.id)));
     }
     leases.iter().for_each(|lease| footprint.add_lease(lease));
-    let rows = usage_rows::of_ids(connection, &footprint.ids)?;
+    let rows = ledger_rows::calls(connection, &footprint.ids)?;
     rows.iter().for_each(|row| footprint.add_row(row));
     let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
     for day in footprint.days {
-        days.insert(day, day_use(connection, day)?);
+        days.insert(day, first(connection, &day_use(day))?.unwrap_or_default());
     }
     for run_id in footprint.runs {
-        let totals = usage_rows::run_totals(connection, &run_id)?;
+        let totals = first(connection, &run_totals(&run_id))?.unwrap_or_default();
         runs.insert(run_id, totals);
     }
     Ok(Loaded { epoch, clients, leases, rows, days, runs })
 }
 
 fn write(connection: &Connection, changes: &Changes) -> Work<()> {
-    lease_rows::delete(connection, &changes.ended)?;
-    lease_rows::insert(connection, &changes.opened)?;
-    usage_rows::insert(connection, &changes.inserted)?;
-    usage_rows::replace(connection, &changes.replaced)?;
+    ledger_rows::delete_leases(connection, &changes.ended)?;
+    ledger_rows::insert_leases(connection, &changes.opened)?;
+    ledger_rows::insert_calls(connection, &changes.inserted)?;
+    ledger_rows::replace_calls(connection, &changes.replaced)?;
     for (day, sums) in &changes.days {
-        put_day_use(connection, *day, sums)?;
+        execute(connection, &put_day_use(*day, sums))?;
     }
     for (run_id, sums) in &changes.runs {
-        usage_rows::put_run_totals(connection, run_id, *sums)?;
+        execute(connection, &put_run_totals(run_id, sums))?;
     }
     Ok(())
 }

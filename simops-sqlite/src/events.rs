@@ -1,42 +1,35 @@
 //! The event log, and the sums kept of it per run and day.
 
 use async_trait::async_trait;
-use rusqlite::types::ToSql;
 use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EVENT_COLUMNS, EventSums, event, event_count, one_more,
+    EVENT_CLASS_COLUMNS, EventSums, SqlStore, Statement, event_counts, event_of, list_events,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 
 use crate::SqliteStore;
-use crate::codec::{Json, Micros, all, first};
+use crate::codec::{Json, Micros};
 use crate::error::Work;
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, events: &[NewEvent]) -> Result<()> {
         let events = events.to_vec();
-        self.write(move |tx| append(tx, &events)).await
+        self.on_writer(move |tx| append(tx, &events)).await
     }
 
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
-        let filter = filter.clone();
-        self.read(move |connection| list(connection, &filter)).await
+        Ok(Page::cut(self.fetch_all(list(filter)).await?, filter.limit, |event: &Event| event.id))
     }
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {
-        self.read(move |connection| {
-            let sql = format!("SELECT {EVENT_COLUMNS} FROM events WHERE id = ?1");
-            first(connection, &sql, [id], |row| event(row))
-        })
-        .await
+        self.fetch_optional(event_of(id)).await
     }
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
-        let scope = scope.clone();
-        self.read(move |connection| count(connection, &scope)).await
+        self.fetch_all(event_counts(scope)).await
     }
 }
 
@@ -97,51 +90,16 @@ fn add_sums(connection: &Connection, sums: EventSums<'_>) -> Work<()> {
     Ok(())
 }
 
-fn list(connection: &Connection, filter: &EventFilter) -> Work<Page<Event>> {
-    let before = filter.before.unwrap_or(i64::MAX);
-    let limit = one_more(filter.limit);
-    let (after, until) = (filter.after.map(Micros), filter.until.map(Micros));
+fn list(filter: &EventFilter) -> Statement {
     // Without a time, the primary key finds the newest events. With one, the index by time bounds
     // the events to read, and those are sorted.
     let by_time = filter.run_id.is_none() && filter.after.is_some();
     let index = match &filter.event_type {
-        Some(_) if by_time => "INDEXED BY events_by_type_and_time",
-        None if by_time => "INDEXED BY events_by_time",
+        Some(_) if by_time => " INDEXED BY events_by_type_and_time",
+        None if by_time => " INDEXED BY events_by_time",
         _ => "",
     };
-    let mut sql = format!("SELECT {EVENT_COLUMNS} FROM events {index} WHERE id < ?1");
-    let mut values: Vec<&dyn ToSql> = vec![&before];
-    let conditions: [(_, Option<&dyn ToSql>); 4] = [
-        ("run_id =", filter.run_id.as_ref().map(|value| value as _)),
-        ("event_type =", filter.event_type.as_ref().map(|value| value as _)),
-        ("created_at >", after.as_ref().map(|value| value as _)),
-        ("created_at <=", until.as_ref().map(|value| value as _)),
-    ];
-    for (condition, wanted) in conditions {
-        if let Some(wanted) = wanted {
-            values.push(wanted);
-            // The plus keeps SQLite from choosing an index by time over those by run and type.
-            let plus = if condition.starts_with("created_at") && !by_time { "+" } else { "" };
-            sql.push_str(&format!(" AND {plus}{condition} ?{}", values.len()));
-        }
-    }
-    values.push(&limit);
-    sql.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", values.len()));
-    let events = all(connection, &sql, values.as_slice(), |row| event(row))?;
-    Ok(Page::cut(events, filter.limit, |event| event.id))
-}
-
-fn count(connection: &Connection, scope: &ActivityScope) -> Work<Vec<EventCount>> {
-    let (sql, value): (_, Box<dyn ToSql>) = match scope {
-        ActivityScope::Run(run_id) => (
-            "SELECT event_type, mode, count FROM event_counts WHERE run_id = ?1 ORDER BY 1, 2",
-            Box::new(run_id),
-        ),
-        ActivityScope::Since(since) => (
-            "SELECT event_type, mode, count(*) FROM events WHERE created_at >= ?1 \
-             GROUP BY 1, 2 ORDER BY 1, 2",
-            Box::new(Micros(*since)),
-        ),
-    };
-    all(connection, sql, [value], |row| event_count(row))
+    // The plus keeps SQLite from choosing an index by time over those by run and type.
+    let time = if by_time { "created_at" } else { "+created_at" };
+    list_events(index, time, filter)
 }

@@ -1,9 +1,7 @@
 //! A unit of work that a caller awaits and a thread runs.
 
-use std::cell::Cell;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use simops::store::sql::panicked;
@@ -16,23 +14,16 @@ use crate::error::{Failure, Work};
 
 /// The transaction that a job runs in.
 pub(crate) struct Tx<'c> {
-    connection: &'c Connection,
-    notify: Cell<bool>,
+    connection: &'c mut Connection,
+    /// Whether to notify watchers once the transaction is durable.
+    pub(crate) notify_watchers: bool,
+    /// Whether to undo what the job did.
+    pub(crate) roll_back: bool,
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection, notify: Cell::new(false) }
-    }
-
-    /// Notifies watchers once the transaction is durable.
-    pub(crate) fn notify_watchers(&self) {
-        self.notify.set(true);
-    }
-
-    /// Whether watchers are notified.
-    pub(crate) fn notifies_watchers(&self) -> bool {
-        self.notify.get()
+    pub(crate) fn new(connection: &'c mut Connection) -> Self {
+        Self { connection, notify_watchers: false, roll_back: false }
     }
 }
 
@@ -60,7 +51,7 @@ pub(crate) trait Job: Send {
     }
 
     /// Runs the job and keeps its result. The failure is returned for the thread to inspect.
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure>;
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure>;
 
     /// Sends the result to the caller, or `overruled` if the transaction failed.
     fn answer(self: Box<Self>, overruled: Option<Error>);
@@ -76,7 +67,7 @@ struct Task<W, T> {
 pub(crate) fn job<T, W>(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
-    W: FnOnce(&Tx<'_>) -> Work<T> + Send + 'static,
+    W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
     (Box::new(Task { work: Some(work), result: None, reply }), answer)
@@ -85,13 +76,13 @@ where
 impl<T, W> Job for Task<W, T>
 where
     T: Send,
-    W: FnOnce(&Tx<'_>) -> Work<T> + Send,
+    W: FnOnce(&mut Tx<'_>) -> Work<T> + Send,
 {
     fn is_awaited(&self) -> bool {
         !self.reply.is_closed()
     }
 
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure> {
         if let Some(work) = self.work.take() {
             self.result = Some(guard(|| work(tx)));
         }
@@ -132,7 +123,7 @@ impl Job for LedgerJob {
         self.result.is_some()
     }
 
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), &Failure> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure> {
         let result = guard(|| counting::apply_one(tx, &self.op));
         match self.result.insert(result) {
             Ok(_) => Ok(()),
@@ -180,18 +171,6 @@ pub(crate) fn reply<T>(
     let _ = reply.send(result);
 }
 
-/// Waits up to `limit` for the result.
-pub(crate) async fn await_answer<T>(
-    answer: oneshot::Receiver<Result<T>>,
-    limit: Duration,
-) -> Result<T> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::unavailable("the store is closed")),
-        Err(_) => Err(Error::unavailable("the database does not answer in time")),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::panic, clippy::unwrap_used, reason = "a test of panics")]
 mod tests {
@@ -203,11 +182,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_fails_its_own_call_only() {
         let store = SqliteStore::open("sqlite::memory:").await.unwrap();
-        let panicked = store.write::<(), _>(|tx| {
+        let panicked = store.on_writer::<(), _>(|tx| {
             tx.execute("UPDATE control SET generation = 99", [])?;
             panic!("a defect")
         });
-        let (panicked, other) = tokio::join!(panicked, store.write(|_| Ok(7)));
+        let (panicked, other) = tokio::join!(panicked, store.on_writer(|_| Ok(7)));
         assert!(panicked.is_err_and(|error| error.kind() == ErrorKind::Internal));
         assert_eq!(other.unwrap(), 7);
         assert_eq!(store.load().await.unwrap().generation, 0);

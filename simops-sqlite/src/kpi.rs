@@ -24,7 +24,7 @@ use crate::kpi_write_buffer::WriteBuffer;
 impl KpiStore for SqliteStore {
     async fn record_kpi(&self, events: &[KpiEvent]) -> Result<u64> {
         let (events, buffer) = (events.to_vec(), self.kpi_buffer.clone());
-        let recorded = self.write(move |tx| {
+        let recorded = self.on_writer(move |tx| {
             // Only the writer thread locks it.
             let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
             let recorded = buffer.catch_up(tx).and_then(|()| record(tx, &mut buffer, &events));
@@ -38,16 +38,16 @@ impl KpiStore for SqliteStore {
     }
 
     async fn kpi_days(&self, first: Date, last: Date) -> Result<Days> {
-        self.read(move |connection| days(connection, first, last)).await
+        self.on_reader(move |tx| days(tx, first, last)).await
     }
 
     async fn recount_kpi(&self) -> Result<KpiRecount> {
-        self.read(recount).await
+        self.on_reader(|tx| recount(tx)).await
     }
 
     async fn delete_visits(&self, prefix: &str) -> Result<u64> {
         let (prefix, buffer) = (prefix.to_owned(), self.kpi_buffer.clone());
-        self.write(move |tx| {
+        self.on_writer(move |tx| {
             buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
             let deleted = tx.execute(
                 "DELETE FROM kpi_events WHERE substr(visitor_id, 1, length(?1)) = ?1",
@@ -61,7 +61,7 @@ impl KpiStore for SqliteStore {
 
     async fn rebuild_kpi(&self) -> Result<KpiRecount> {
         let buffer = self.kpi_buffer.clone();
-        self.write(move |tx| {
+        self.on_writer(move |tx| {
             buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
             rebuild(tx)
         })

@@ -1,7 +1,8 @@
 //! The simops store on SQLite: one writer with group commit, concurrent readers.
 //!
-//! [`SqliteStore`] implements every role of [`simops::store`] in a module of the same name. They rest
-//! on `codec` (values and rows), `writer` and `reader` (the threads), `watch` (commits of other
+//! [`SqliteStore`] implements the roles of [`simops::store`] that depend on the dialect in modules of
+//! the same names, and gets the others as an [`SqlStore`](simops::store::sql::SqlStore). They rest on
+//! `codec` (values and rows), `writer` and `reader` (the threads), `watch` (commits of other
 //! processes), `connection` (opens and replaces connections) and `migrate` (the schema).
 //!
 //! ```
@@ -15,43 +16,31 @@
 //! # }
 //! ```
 
-mod alerts;
 mod codec;
 mod connection;
-mod control;
-mod counter_epoch;
-mod counter_epoch_rows;
 mod counting;
-mod days;
-mod digests;
 mod error;
 mod events;
-mod hosts;
 mod job;
 mod kpi;
 mod kpi_recount;
 mod kpi_rows;
 mod kpi_segments;
 mod kpi_write_buffer;
-mod leader_leases;
-mod lease_rows;
-mod leases;
+mod ledger_rows;
 mod location;
 mod migrate;
 mod options;
 mod outage;
 mod queue;
 mod reader;
-mod recount;
 mod retention;
 mod revision;
-mod runs;
 mod store;
 mod tally;
+mod transaction;
 mod usage;
-mod usage_rows;
 mod watch;
-mod world;
 mod writer;
 
 pub use options::SqliteOptions;

@@ -39,9 +39,9 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>) {
 }
 
 /// Runs `job` in one transaction, so that all its statements see the same snapshot.
-fn read(connection: &Connection, job: &mut dyn Job) -> Work<()> {
+fn read(connection: &mut Connection, job: &mut dyn Job) -> Work<()> {
     connection.prepare_cached("BEGIN")?.execute([])?;
-    let spoiled = match job.run(&Tx::new(connection)) {
+    let spoiled = match job.run(&mut Tx::new(connection)) {
         Err(failure) if failure.spoils_connection() => Err(failure.copy()),
         _ => Ok(()),
     };

@@ -8,38 +8,33 @@ use jiff::civil::Date;
 use rusqlite::{Connection, params};
 use simops::Result;
 use simops::clock::day_of;
-use simops::store::sql::{USAGE_COLUMNS, count, log_table, log_time, usage_row};
+use simops::store::sql::{
+    PrunedCalls, SqlStore, Statement, TOTALS_COLUMNS, USAGE_COLUMNS, count, log_table, log_time,
+    pruned_calls, upsert,
+};
 use simops::store::{LogTable, PruneCutoff, RetentionStore};
-use simops::usage::CallTotals;
-use simops::usage::{DayTotals, UsageRow};
+use simops::usage::{CallTotals, DayTotals, UsageRow};
 
 use crate::SqliteStore;
-use crate::codec::{Cells, Micros, day_number};
+use crate::codec::{Cells, Micros, all, day_number, execute};
 use crate::error::Work;
 use crate::kpi_write_buffer::WriteBuffer;
-use crate::usage_rows::all_pruned_calls;
 
 #[async_trait]
 impl RetentionStore for SqliteStore {
     async fn count_prunable(&self, log: LogTable, old: &PruneCutoff) -> Result<u64> {
-        let old = old.clone();
-        self.read(move |connection| {
-            let (table, condition) = (log_table(log), condition(log));
-            let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
-            let mut statement = connection.prepare(&sql)?;
-            Ok(statement
-                .query_row(params![Micros(old.before), old.except_run], |row| row.get(0))?)
-        })
-        .await
+        let (table, condition) = (log_table(log), condition(log));
+        let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
+        let count = Statement::new(sql).bind(old.before).bind(&old.except_run);
+        Ok(self.fetch_one::<i64>(count).await?.cast_unsigned())
     }
 
     async fn prune(&self, log: LogTable, old: &PruneCutoff, limit: usize) -> Result<u64> {
-        let wanted = old.clone();
         // On a reader: visitors' events have no index by time, so the search takes long.
-        let ids = self.read(move |connection| old_ids(connection, log, &wanted, limit)).await?;
+        let ids: Vec<i64> = self.fetch_all(old_ids(log, old, limit)).await?;
         let Some(last) = ids.iter().copied().max() else { return Ok(0) };
         let buffer = self.kpi_buffer.clone();
-        self.write(move |tx| match log {
+        self.on_writer(move |tx| match log {
             LogTable::Events => delete_events(tx, &ids),
             LogTable::Ledger => delete_calls(tx, &ids),
             LogTable::Visits => {
@@ -55,35 +50,26 @@ impl RetentionStore for SqliteStore {
     }
 }
 
-/// Whether a row may be pruned, by a time ?1 and a run ?2 that is kept.
+/// Whether a row may be pruned, by a time $1 and a run $2 that is kept.
 fn condition(log: LogTable) -> String {
     let (table, time) = (log_table(log), log_time(log));
     let run = match log {
-        LogTable::Events | LogTable::Ledger => "run_id IS NOT ?2",
+        LogTable::Events | LogTable::Ledger => "run_id IS DISTINCT FROM $2",
         LogTable::Visits => "TRUE",
     };
     // SQLite would assign the greatest rowid again if its row was deleted.
     let newest = format!("rowid < (SELECT max(rowid) FROM {table})");
-    format!("{time} < ?1 AND (?2 IS NULL OR {run}) AND {newest}")
+    format!("{time} < $1 AND ($2 IS NULL OR {run}) AND {newest}")
 }
 
-fn old_ids(
-    connection: &Connection,
-    log: LogTable,
-    old: &PruneCutoff,
-    limit: usize,
-) -> Work<Vec<i64>> {
+fn old_ids(log: LogTable, old: &PruneCutoff, limit: usize) -> Statement {
     let order = match log {
         LogTable::Events | LogTable::Ledger => "created_at",
         LogTable::Visits => "rowid",
     };
     let (table, condition) = (log_table(log), condition(log));
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT ?3"
-    ))?;
-    let values = params![Micros(old.before), old.except_run, count(limit)];
-    let ids = statement.query_map(values, |row| row.get(0))?;
-    Ok(ids.collect::<std::result::Result<_, _>>()?)
+    let sql = format!("SELECT rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT $3");
+    Statement::new(sql).bind(old.before).bind(&old.except_run).bind(count(limit))
 }
 
 fn delete_events(connection: &Connection, ids: &[i64]) -> Work<u64> {
@@ -101,38 +87,29 @@ fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
     let mut deleted = 0;
     let mut sums = BTreeMap::<(Date, String), (DayTotals, CallTotals)>::new();
     for id in ids {
-        for call in delete.query_map([id], |row| usage_row(Cells(row)))? {
+        for call in delete.query_map([id], |row| Cells::record(row))? {
             let call: UsageRow = call?;
             let sum = sums.entry((call.day, call.run_id.clone().unwrap_or_default())).or_default();
             *sum = (sum.0 + DayTotals::of(&call), sum.1 + CallTotals::of(&call));
             deleted += 1;
         }
     }
-    for kept in all_pruned_calls(connection)? {
+    for kept in all::<PrunedCalls>(connection, &pruned_calls())? {
         if let Some(sum) = sums.get_mut(&(kept.day, kept.run_id.unwrap_or_default())) {
             *sum = (sum.0 + kept.of_day, sum.1 + kept.of_run);
         }
     }
-    let mut put = connection.prepare_cached(
-        "INSERT OR REPLACE INTO usage_pruned (day, run_id, calls_total, calls_openrouter_free, \
-             calls_groq, calls_gemini, calls_unpriced, cost, success_calls, fallback_calls, \
-             total_tokens) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?;
+    let columns =
+        format!("day, run_id, {TOTALS_COLUMNS}, success_calls, fallback_calls, total_tokens");
     for ((day, run_id), (of_day, of_run)) in sums {
-        put.execute(params![
-            day.to_string(),
-            run_id,
-            of_day.calls_total,
-            of_day.calls_openrouter_free,
-            of_day.calls_groq,
-            of_day.calls_gemini,
-            of_day.calls_unpriced,
-            of_day.cost.0,
-            of_run.success_calls,
-            of_run.fallback_calls,
-            of_run.total_tokens,
-        ])?;
+        let put = Statement::new(upsert("usage_pruned", "day, run_id", &columns))
+            .bind(day)
+            .bind(&run_id)
+            .bind_all(of_day.to_array())
+            .bind(of_run.success_calls)
+            .bind(of_run.fallback_calls)
+            .bind(of_run.total_tokens);
+        execute(connection, &put)?;
     }
     Ok(deleted)
 }

@@ -1,25 +1,25 @@
 //! The store: its threads, and how calls reach them.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use simops::store::sql::{SqlOperation, SqlRecord, SqlStore, Statement, await_answer, publish};
 use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use tokio::sync::{oneshot, watch};
 
+use crate::codec::{all, first};
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::error::{Failure, Work};
-use crate::job::{Job, Tx, await_answer, job, ledger_job};
+use crate::job::{Job, Tx, job, ledger_job};
 use crate::kpi_write_buffer::WriteBuffer;
 use crate::location::Location;
 use crate::queue::Queue;
 use crate::{SqliteOptions, reader, revision, writer};
-
-/// Time limit of [`simops::store::ControlStore::ping`].
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A store on one SQLite database.
 ///
@@ -79,33 +79,22 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Whether the database lies in a file.
-    pub(crate) fn is_file(&self) -> bool {
-        self.reads.is_some()
-    }
-
     /// Limits the size of the database, or removes the limit. Beyond it, writes fail as on a full
     /// disk.
     ///
     /// # Errors
     /// `Unavailable` if the database cannot be reached.
     pub async fn set_max_bytes(&self, max_bytes: Option<u64>) -> Result<()> {
-        self.write(move |tx| limit_size(tx, max_bytes)).await
+        self.on_writer(move |tx| limit_size(tx, max_bytes)).await
     }
 
     /// Runs `work` in a transaction of the writer, durable when this returns.
-    pub(crate) async fn write<T, W>(&self, work: W) -> Result<T>
+    pub(crate) async fn on_writer<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: FnOnce(&Tx<'_>) -> Work<T> + Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
         let (job, answer) = job(work);
-        self.enqueue(job, answer).await
-    }
-
-    /// Applies `op` to the ledger, durable when this returns.
-    pub(crate) async fn apply(&self, op: Op) -> Result<Outcome> {
-        let (job, answer) = ledger_job(op);
         self.enqueue(job, answer).await
     }
 
@@ -120,30 +109,14 @@ impl SqliteStore {
     }
 
     /// Runs `work` on a reader, on one snapshot.
-    pub(crate) async fn read<T, W>(&self, work: W) -> Result<T>
+    pub(crate) async fn on_reader<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: FnOnce(&Connection) -> Work<T> + Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        let (job, answer) = job(move |tx| work(tx));
+        let (job, answer) = job(work);
         self.reads.as_ref().unwrap_or(&self.writes).push(job)?;
         await_answer(answer, self.call_timeout).await
-    }
-
-    /// Reads, and takes the write lock.
-    pub(crate) async fn probe(&self) -> Result<()> {
-        let probe = async {
-            self.read(|connection| revision::stored(connection).map(drop)).await?;
-            self.write(|_| Ok(())).await
-        };
-        let late = || Error::unavailable("the database does not answer in time");
-        tokio::time::timeout(PING_TIMEOUT, probe).await.map_err(|_| late())?
-    }
-
-    /// Running and waiting calls as a share of the maximum.
-    pub(crate) fn utilization(&self) -> f64 {
-        let reads = self.reads.as_ref().map_or(0.0, |reads| reads.utilization());
-        self.writes.utilization().max(reads)
     }
 
     fn start_writer(
@@ -189,13 +162,64 @@ impl SqliteStore {
     }
 }
 
+impl SqlStore for SqliteStore {
+    const BACKEND: &'static str = "sqlite";
+
+    fn revision(&self) -> &watch::Sender<u64> {
+        &self.revision
+    }
+
+    fn outlives_process(&self) -> bool {
+        self.reads.is_some()
+    }
+
+    fn utilization(&self) -> f64 {
+        let reads = self.reads.as_ref().map_or(0.0, |reads| reads.utilization());
+        self.writes.utilization().max(reads)
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.on_reader(|tx| revision::stored(tx).map(drop)).await?;
+        self.on_writer(|_| Ok(())).await
+    }
+
+    async fn fetch_all<T: SqlRecord>(&self, statement: Statement) -> Result<Vec<T>> {
+        self.on_reader(move |tx| all(tx, &statement)).await
+    }
+
+    async fn fetch_optional<T: SqlRecord>(&self, statement: Statement) -> Result<Option<T>> {
+        self.on_reader(move |tx| first(tx, &statement)).await
+    }
+
+    async fn read<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
+        self.on_reader(move |tx| now(operation.run(tx))).await
+    }
+
+    async fn write<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
+        self.on_writer(move |tx| now(operation.run(tx))).await
+    }
+
+    async fn apply(&self, op: Op) -> Result<Outcome> {
+        let (job, answer) = ledger_job(op);
+        self.enqueue(job, answer).await
+    }
+}
+
+/// The result of an operation. Nothing in it waits, because the calls of [`Tx`] block.
+fn now<T>(operation: impl Future<Output = Work<T>>) -> Work<T> {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(Error::internal("an operation of the store waits").into()),
+    }
+}
+
 fn open_writer(
     location: &Location,
     options: &SqliteOptions,
     revision: &watch::Sender<u64>,
 ) -> Result<Slot, Failure> {
     let connection = connection::create(location, options)?;
-    revision::publish(revision, revision::stored(&connection)?);
+    publish(revision, revision::stored(&connection)?);
     Ok(Slot::new(location, Role::Writer, options).holding(connection))
 }
 

@@ -9,23 +9,23 @@ use jiff::civil::Date;
 use rusqlite::{Connection, Row, params};
 use simops::Result;
 use simops::event::{DayTally, Event, EventTally, EventWindow};
-use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EVENT_COLUMNS, count, day_tally, event, event_class,
-};
+use simops::store::sql::{EVENT_CLASS_COLUMNS, SqlStore, day_tallies, events_of_type, last_event};
 use simops::store::{TallyStore, TimeCursor};
 
 use crate::SqliteStore;
-use crate::codec::{Cells, Micros, all, first};
+use crate::codec::{Cells, Micros};
 use crate::error::Work;
 
 #[async_trait]
 impl TallyStore for SqliteStore {
     async fn tally(&self, window: EventWindow) -> Result<Vec<EventTally>> {
-        self.read(move |connection| tally(connection, window)).await
+        self.on_reader(move |tx| tally(tx, window)).await
     }
 
     async fn tally_days(&self, first: Date, last: Date) -> Result<Vec<DayTally>> {
-        self.read(move |connection| tally_days(connection, first, last)).await
+        let mut tallies: Vec<DayTally> = self.fetch_all(day_tallies(first, last)).await?;
+        tallies.sort_unstable();
+        Ok(tallies)
     }
 
     async fn events_of_type(
@@ -35,50 +35,20 @@ impl TallyStore for SqliteStore {
         after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        let event_type = event_type.to_owned();
-        self.read(move |connection| {
-            let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
-            let values = params![
-                Micros(after.at),
-                after.id,
-                Micros(window.after),
-                Micros(window.until),
-                event_type,
-                count(limit)
-            ];
-            all(connection, &events_in_sql(), values, |row| event(row))
-        })
-        .await
+        self.fetch_all(events_of_type(BY_TYPE_AND_TIME, window, event_type, after, limit)).await
     }
 
     async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
-        let values = (event_type.to_owned(), Micros(until));
-        self.read(move |connection| first(connection, &last_of_sql(), values, |row| event(row)))
-            .await
+        self.fetch_optional(last_event(BY_TYPE_AND_TIME, event_type, until)).await
     }
 }
+
+const BY_TYPE_AND_TIME: &str = " INDEXED BY events_by_type_and_time";
 
 fn tally_sql() -> String {
     format!(
         "SELECT {EVENT_CLASS_COLUMNS} FROM events INDEXED BY events_by_time \
          WHERE created_at > ?1 AND created_at <= ?2"
-    )
-}
-
-/// The bound on the time serves the index; the id excludes events up to the cursor.
-fn events_in_sql() -> String {
-    format!(
-        "SELECT {EVENT_COLUMNS} FROM events INDEXED BY events_by_type_and_time \
-         WHERE created_at >= ?1 AND (created_at > ?1 OR id > ?2) \
-             AND created_at > ?3 AND created_at <= ?4 AND event_type = ?5 \
-         ORDER BY created_at, id LIMIT ?6"
-    )
-}
-
-fn last_of_sql() -> String {
-    format!(
-        "SELECT {EVENT_COLUMNS} FROM events INDEXED BY events_by_type_and_time \
-         WHERE event_type = ?1 AND created_at <= ?2 ORDER BY created_at DESC, id DESC LIMIT 1"
     )
 }
 
@@ -94,8 +64,7 @@ fn tally(connection: &Connection, window: EventWindow) -> Work<Vec<EventTally>> 
         match counts.get_mut(&key) {
             Some(tally) => tally.count += 1,
             None => {
-                counts
-                    .insert(key.clone(), EventTally { class: event_class(Cells(row))?, count: 1 });
+                counts.insert(key.clone(), EventTally { class: Cells::record(row)?, count: 1 });
             }
         }
     }
@@ -118,17 +87,6 @@ fn write_key(row: &Row<'_>, key: &mut Vec<u8>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn tally_days(connection: &Connection, first_day: Date, last_day: Date) -> Work<Vec<DayTally>> {
-    let sql = format!(
-        "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days \
-         WHERE day BETWEEN ?1 AND ?2"
-    );
-    let days = [first_day.to_string(), last_day.to_string()];
-    let mut tallies = all(connection, &sql, days, |row| day_tally(row))?;
-    tallies.sort_unstable();
-    Ok(tallies)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
@@ -139,7 +97,7 @@ mod tests {
     /// The query plan of a statement.
     async fn plan(sql: String) -> String {
         let store = SqliteStore::open("sqlite::memory:").await.unwrap();
-        let plan = store.read(move |connection| {
+        let plan = store.on_reader(move |connection| {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
             let parameters = vec![Null; statement.parameter_count()];
             let rows =
@@ -159,8 +117,12 @@ mod tests {
     #[tokio::test]
     async fn events_of_a_type_are_searched_by_time_and_need_no_sort() {
         let read = "SEARCH events USING INDEX events_by_type_and_time (event_type=? AND created_at";
-        for sql in [events_in_sql(), last_of_sql()] {
-            let plan = plan(sql).await;
+        let window = EventWindow { after: Timestamp::MIN, until: Timestamp::MAX };
+        for statement in [
+            events_of_type(BY_TYPE_AND_TIME, window, "vote_cast", None, 1),
+            last_event(BY_TYPE_AND_TIME, "vote_cast", Timestamp::MAX),
+        ] {
+            let plan = plan(statement.sql.into_owned()).await;
             assert!(plan.starts_with(read), "{plan}");
             assert!(!plan.contains("SCAN") && !plan.contains("B-TREE"), "{plan}");
         }

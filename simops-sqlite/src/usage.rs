@@ -8,17 +8,17 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::EventWindow;
-use simops::store::sql::{SqlRow, USAGE_COLUMNS, one_more, page, usage_row};
+use simops::store::sql::{
+    RecountUsage, SqlStore, Statement, USAGE_COLUMNS, failure_window, one_more, page, run_totals,
+};
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
-    Bucket, CallTally, CallTotals, DayTotals, NanoUsd, Op, Recount, Series, UsageRow,
+    Bucket, CallTally, CallTotals, DayTotals, NanoUsd, Op, Recount, Series, UsageCounter, UsageRow,
 };
 
-use crate::codec::{Cells, Micros, all};
-use crate::days::day_use;
+use crate::SqliteStore;
+use crate::codec::{Cells, Micros};
 use crate::error::Work;
-use crate::usage_rows::run_totals;
-use crate::{SqliteStore, recount};
 
 #[async_trait]
 impl UsageStore for SqliteStore {
@@ -27,31 +27,20 @@ impl UsageStore for SqliteStore {
     }
 
     async fn day_totals(&self, day: Date) -> Result<DayTotals> {
-        self.read(move |connection| Ok(day_use(connection, day)?.settled)).await
+        Ok(self.day_use(day).await?.settled)
     }
 
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals> {
-        let scope = scope.clone();
-        self.read(move |connection| match scope {
-            ActivityScope::Run(run_id) => run_totals(connection, &run_id),
-            ActivityScope::Since(since) => totals_since(connection, since),
-        })
-        .await
+        match *scope {
+            ActivityScope::Run(ref run_id) => {
+                Ok(self.fetch_optional(run_totals(run_id)).await?.unwrap_or_default())
+            }
+            ActivityScope::Since(since) => self.on_reader(move |tx| totals_since(tx, since)).await,
+        }
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
-        let run_id = run_id.to_owned();
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT count(*) FILTER (WHERE NOT success), count(*) FROM usage \
-                 WHERE run_id = ?1 AND created_at > ?2",
-            )?;
-            let window = statement.query_row(params![run_id, Micros(since)], |row| {
-                Ok(FailureCounts { failed: row.get(0)?, calls: row.get(1)? })
-            })?;
-            Ok(window)
-        })
-        .await
+        self.fetch_one(failure_window(run_id, since)).await
     }
 
     async fn usage_series(
@@ -61,7 +50,7 @@ impl UsageStore for SqliteStore {
         step: SignedDuration,
     ) -> Result<Vec<Bucket>> {
         let run_id = run_id.map(str::to_owned);
-        self.read(move |connection| series(connection, run_id.as_deref(), since, step)).await
+        self.on_reader(move |tx| series(tx, run_id.as_deref(), since, step)).await
     }
 
     async fn tally_calls(
@@ -70,20 +59,29 @@ impl UsageStore for SqliteStore {
         window: EventWindow,
     ) -> Result<Vec<CallTally>> {
         let run_id = run_id.map(str::to_owned);
-        self.read(move |connection| tally(connection, run_id.as_deref(), window)).await
+        self.on_reader(move |tx| tally(tx, run_id.as_deref(), window)).await
     }
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
-        let filter = filter.clone();
-        self.read(move |connection| rows(connection, &filter, limit)).await
+        let sql = format!(
+            "SELECT rowid, {USAGE_COLUMNS} FROM usage \
+             WHERE rowid > $1 AND created_at >= $2 AND ($3 IS NULL OR run_id = $3) \
+             ORDER BY rowid LIMIT $4"
+        );
+        let rows = Statement::new(sql)
+            .bind(filter.after.unwrap_or(0))
+            .bind(filter.since.unwrap_or(Timestamp::MIN))
+            .bind(&filter.run_id)
+            .bind(one_more(limit));
+        Ok(page(self.fetch_all(rows).await?, limit))
     }
 
     async fn recount(&self) -> Result<Recount> {
-        self.read(recount::recount).await
+        self.read(RecountUsage { corrects: false }).await
     }
 
     async fn rebuild_usage(&self) -> Result<Recount> {
-        self.write(|tx| recount::rebuild(tx)).await
+        self.write(RecountUsage { corrects: true }).await
     }
 }
 
@@ -100,7 +98,7 @@ fn tally(
     ))?;
     let calls = statement
         .query_map(params![Micros(window.after), Micros(window.until), run_id], |found| {
-            Ok(CallTally::of(&usage_row(Cells(found))?))
+            Ok(CallTally::of(&Cells::record(found)?))
         })?;
     let mut tallies = BTreeMap::<_, CallTally>::new();
     for call in calls {
@@ -111,19 +109,6 @@ fn tally(
         }
     }
     Ok(tallies.into_values().collect())
-}
-
-fn rows(connection: &Connection, filter: &UsageFilter, limit: usize) -> Work<Page<UsageRow>> {
-    let sql = format!(
-        "SELECT {USAGE_COLUMNS}, rowid FROM usage \
-         WHERE rowid > ?1 AND created_at >= ?2 AND (?3 IS NULL OR run_id = ?3) \
-         ORDER BY rowid LIMIT ?4"
-    );
-    let after = filter.after.unwrap_or(0);
-    let since = filter.since.unwrap_or(Timestamp::MIN);
-    let values = params![after, Micros(since), filter.run_id, one_more(limit)];
-    let read = |row: Cells<'_, '_>| Ok((row.int(19)?, usage_row(row)?));
-    Ok(page(all(connection, &sql, values, read)?, limit))
 }
 
 fn series(

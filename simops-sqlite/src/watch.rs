@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::park_timeout;
 use std::time::Duration;
 
+use simops::store::sql::publish;
 use tokio::sync::watch;
 
 use crate::connection::Slot;
-use crate::revision::{publish, stored};
+use crate::revision::stored;
 
 /// Poll interval after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ pub(crate) fn run(
     closed: &Arc<AtomicBool>,
 ) {
     while !closed.load(Ordering::Acquire) {
-        match slot.get().and_then(stored) {
+        match slot.get().and_then(|connection| stored(connection)) {
             Ok(now) => {
                 publish(revision, now);
                 park_timeout(interval);

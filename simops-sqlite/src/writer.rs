@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use simops::store::sql::copy_error;
+use simops::store::sql::{copy_error, publish};
 use tokio::sync::watch;
 
 use crate::connection::Slot;
@@ -17,7 +17,7 @@ use crate::error::{Failure, Work};
 use crate::job::{Job, Tx, apply_all};
 use crate::outage::Outage;
 use crate::queue::Queue;
-use crate::revision::{increment_revision, publish};
+use crate::revision::increment_revision;
 
 /// Maximum writes per transaction: enough to share a sync, few enough for low latency.
 const MAX_BATCH: usize = 512;
@@ -67,7 +67,7 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &w
 }
 
 /// Runs `jobs` in one transaction. Returns the new revision if watchers must be notified.
-fn commit(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
+fn commit(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
     if jobs.is_empty() {
         return Ok(None);
     }
@@ -83,22 +83,25 @@ fn commit(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64
     done
 }
 
-fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
+fn run_all(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
     apply_ledger(connection, jobs)?;
     let mut notify = false;
     for job in jobs.iter_mut().filter(|job| !job.is_done()) {
-        let tx = Tx::new(connection);
-        execute(connection, "SAVEPOINT job")?;
-        if let Err(failure) = job.run(&tx) {
+        let mut tx = Tx::new(connection);
+        execute(&tx, "SAVEPOINT job")?;
+        let failed = job.run(&mut tx).err();
+        if let Some(failure) = failed
             // SQLite rolls back the whole transaction when the disk is full or fails.
-            if connection.is_autocommit() || failure.spoils_connection() {
-                return Err(failure.copy());
-            }
-            execute(connection, "ROLLBACK TO job")?;
-        } else {
-            notify |= tx.notifies_watchers();
+            && (tx.is_autocommit() || failure.spoils_connection())
+        {
+            return Err(failure.copy());
         }
-        execute(connection, "RELEASE job")?;
+        if failed.is_some() || tx.roll_back {
+            execute(&tx, "ROLLBACK TO job")?;
+        } else {
+            notify |= tx.notify_watchers;
+        }
+        execute(&tx, "RELEASE job")?;
     }
     if notify { increment_revision(connection).map(Some) } else { Ok(None) }
 }

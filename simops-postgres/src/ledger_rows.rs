@@ -1,32 +1,39 @@
-//! Rows of the usage ledger, and of the sums per run and of pruned calls.
+//! Rows of open leases and of the usage ledger, and of its sums per day and run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use simops::store::sql::{
-    PRUNED_CALLS_COLUMNS, PrunedCalls, USAGE_COLUMNS, call_totals, pruned_calls, usage_row,
+    DAY_USE_COLUMNS, LEASE_COLUMNS, RUN_TOTALS_COLUMNS, SqlRecord, USAGE_COLUMNS,
 };
-use simops::usage::CallTotals;
-use simops::usage::UsageRow;
-use sqlx::{AssertSqlSafe, Row};
+use simops::usage::{CallTotals, DayUse, Lease, UsageRow};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::codec::{Cells, Day, Micros};
+use crate::codec::{Day, Micros, records};
 use crate::error::Work;
 use crate::link::Link;
 
-/// The stored rows of `ids`.
-pub(crate) async fn of_ids(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<UsageRow>> {
+/// The open leases of `ids`.
+pub(crate) async fn leases(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<Lease>> {
+    of_ids(connection, format!("SELECT {LEASE_COLUMNS} FROM leases WHERE id = ANY($1)"), ids).await
+}
+
+/// The recorded calls of `ids`.
+pub(crate) async fn calls(connection: &mut Link, ids: &[Uuid]) -> Work<Vec<UsageRow>> {
+    of_ids(connection, format!("SELECT {USAGE_COLUMNS} FROM usage WHERE id = ANY($1)"), ids).await
+}
+
+async fn of_ids<T: SqlRecord>(connection: &mut Link, sql: String, ids: &[Uuid]) -> Work<Vec<T>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("SELECT {USAGE_COLUMNS} FROM usage WHERE id = ANY($1)");
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(connection).await?;
-    Ok(rows.iter().map(Cells).map(usage_row).collect::<sqlx::Result<_>>()?)
+    Ok(records(&rows)?)
 }
 
-/// The rows of `ids` that were recorded on `day` or later. Reads only the partitions of these days.
-pub(crate) async fn of_ids_since(
+/// The calls of `ids` that were recorded on `day` or later. Reads only the partitions of these days.
+pub(crate) async fn calls_since(
     connection: &mut Link,
     ids: &[Uuid],
     day: Date,
@@ -40,41 +47,76 @@ pub(crate) async fn of_ids_since(
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).bind(Day::at_least(day));
     let rows = rows.fetch_all(connection).await?;
-    Ok(rows.iter().map(Cells).map(usage_row).collect::<sqlx::Result<_>>()?)
+    Ok(records(&rows)?)
 }
 
-/// Inserts rows in this order.
-pub(crate) async fn insert(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
+/// Deletes leases.
+pub(crate) async fn delete_leases(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM leases WHERE id = ANY($1)")
+        .bind(ids.iter().copied().collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Inserts leases.
+pub(crate) async fn insert_leases(connection: &mut Link, new: &[Lease]) -> Work<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO leases ({LEASE_COLUMNS}) \
+         SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
+             $6::text[], $7::text[], $8::bigint[], $9::bool[], $10::timestamptz[], \
+             $11::timestamptz[])"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(column(new, |lease| lease.id))
+        .bind(column(new, |lease| Day(lease.day)))
+        .bind(new.iter().map(|lease| lease.run_id.as_deref()).collect::<Vec<_>>())
+        .bind(column(new, |lease| lease.agent_id))
+        .bind(column(new, |lease| lease.checkpoint))
+        .bind(new.iter().map(|lease| lease.provider.as_str()).collect::<Vec<_>>())
+        .bind(new.iter().map(|lease| lease.model.as_str()).collect::<Vec<_>>())
+        .bind(column(new, |lease| lease.upper_bound.0))
+        .bind(column(new, |lease| lease.priced))
+        .bind(column(new, |lease| Micros(lease.created_at)))
+        .bind(column(new, |lease| Micros(lease.expires_at)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Inserts calls in this order.
+pub(crate) async fn insert_calls(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
     let sql = format!(
         "INSERT INTO usage ({USAGE_COLUMNS}) SELECT {USAGE_COLUMNS} FROM {GIVEN} WITH ORDINALITY \
          AS new ({USAGE_COLUMNS}, place) ORDER BY new.place"
     );
-    write(connection, sql, new).await
+    write_calls(connection, sql, new).await
 }
 
-/// Overwrites stored rows, which keep their place in listings.
-pub(crate) async fn replace(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
+/// Overwrites recorded calls, which keep their place in listings.
+pub(crate) async fn replace_calls(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
+    let set: Vec<_> =
+        USAGE_COLUMNS.split(", ").map(|column| format!("{column} = new.{column}")).collect();
     let sql = format!(
-        "UPDATE usage SET day = new.day, run_id = new.run_id, agent_id = new.agent_id, checkpoint = new.checkpoint, \
-             provider = new.provider, model_requested = new.model_requested, \
-             model_resolved = new.model_resolved, input_tokens = new.input_tokens, \
-             cached_input_tokens = new.cached_input_tokens, output_tokens = new.output_tokens, \
-             reasoning_tokens = new.reasoning_tokens, cost = new.cost, priced = new.priced, \
-             success = new.success, fallback_used = new.fallback_used, \
-             latency_ms = new.latency_ms, error_type = new.error_type, \
-             created_at = new.created_at \
-         FROM {GIVEN} AS new ({USAGE_COLUMNS}) WHERE usage.id = new.id"
+        "UPDATE usage SET {} FROM {GIVEN} AS new ({USAGE_COLUMNS}) WHERE usage.id = new.id",
+        set.join(", ")
     );
-    write(connection, sql, new).await
+    write_calls(connection, sql, new).await
 }
 
-/// Rows as parameters: an array for each of the [`USAGE_COLUMNS`].
+/// Calls as parameters: an array for each of the [`USAGE_COLUMNS`].
 const GIVEN: &str = "unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
      $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], \
      $12::bigint[], $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], \
      $18::text[], $19::timestamptz[])";
 
-async fn write(connection: &mut Link, sql: String, new: &[UsageRow]) -> Work<()> {
+async fn write_calls(connection: &mut Link, sql: String, new: &[UsageRow]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }
@@ -103,7 +145,7 @@ async fn write(connection: &mut Link, sql: String, new: &[UsageRow]) -> Work<()>
     Ok(())
 }
 
-fn column<T>(rows: &[UsageRow], of: impl Fn(&UsageRow) -> T) -> Vec<T> {
+fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
@@ -115,15 +157,20 @@ pub(crate) async fn run_totals(
     if runs.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows = sqlx::query(
-        "SELECT calls, success_calls, fallback_calls, total_tokens, cost, run_id FROM usage_runs \
-         WHERE run_id = ANY($1)",
-    )
-    .bind(runs)
-    .fetch_all(connection)
-    .await?;
-    let sums = rows.iter().map(|row| Ok((row.try_get("run_id")?, call_totals(Cells(row), 0)?)));
-    Ok(sums.collect::<sqlx::Result<_>>()?)
+    let sql = format!("SELECT run_id, {RUN_TOTALS_COLUMNS} FROM usage_runs WHERE run_id = ANY($1)");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(runs).fetch_all(connection).await?;
+    Ok(records(&rows)?)
+}
+
+/// The sums of days. Days without sums are missing.
+pub(crate) async fn day_uses(
+    connection: &mut Link,
+    days: impl IntoIterator<Item = Date>,
+) -> Work<BTreeMap<Date, DayUse>> {
+    let sql = format!("SELECT day, {DAY_USE_COLUMNS} FROM usage_days WHERE day = ANY($1)");
+    let days: Vec<_> = days.into_iter().map(Day).collect();
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(days).fetch_all(connection).await?;
+    Ok(records(&rows)?)
 }
 
 /// Replaces the sums of runs.
@@ -170,10 +217,3 @@ pub(crate) fn call_sums() -> String {
 pub(crate) const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
      count(*) FILTER (WHERE provider = 'groq'), count(*) FILTER (WHERE provider = 'gemini'), \
      count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";
-
-/// Sums of all pruned calls.
-pub(crate) async fn all_pruned_calls(connection: &mut Link) -> Work<Vec<PrunedCalls>> {
-    let sql = format!("SELECT {PRUNED_CALLS_COLUMNS} FROM usage_pruned");
-    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
-    Ok(rows.iter().map(Cells).map(pruned_calls).collect::<sqlx::Result<_>>()?)
-}

@@ -1,0 +1,192 @@
+//! Rows of the event log, and the sums kept of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::{SqlRecord, SqlRow, SqlValue, Statement, count, one_more};
+use crate::clock::day_of;
+use crate::event::{DayTally, Event, EventClass, EventTally, EventWindow, NewEvent, RuntimeMode};
+use crate::store::{ActivityScope, EventCount, EventFilter, TimeCursor};
+
+/// The columns of an event.
+const EVENT_COLUMNS: &str = "id, run_id, agent_id, event_type, description, metadata, created_at";
+
+impl SqlRecord for Event {
+    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
+        Ok(Self {
+            id: row.int()?,
+            run_id: row.optional(R::text)?,
+            agent_id: row.optional(R::int)?,
+            event_type: row.text()?,
+            description: row.text()?,
+            metadata: row.json()?,
+            created_at: row.time()?,
+        })
+    }
+}
+
+/// The query of an event.
+pub fn event_of(id: i64) -> Statement {
+    Statement::new(format!("SELECT {EVENT_COLUMNS} FROM events WHERE id = $1")).bind(id)
+}
+
+/// The query of a page of events, as [`EventStore::events`](crate::store::EventStore::events) lists
+/// them, and one more. `hint` follows the name of the table, and `time` is the column of the time.
+pub fn list_events(hint: &str, time: &str, filter: &EventFilter) -> Statement {
+    let conditions: [(_, Option<SqlValue>); 5] = [
+        ("id <", Some(filter.before.unwrap_or(i64::MAX).into())),
+        ("run_id =", filter.run_id.as_deref().map(Into::into)),
+        ("event_type =", filter.event_type.as_deref().map(Into::into)),
+        (&format!("{time} >"), filter.after.map(Into::into)),
+        (&format!("{time} <="), filter.until.map(Into::into)),
+    ];
+    let (mut wanted, mut values) = (Vec::new(), Vec::new());
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            values.push(value);
+            wanted.push(format!("{condition} ${}", values.len()));
+        }
+    }
+    let (wanted, limit) = (wanted.join(" AND "), values.len() + 1);
+    let list = Statement::new(format!(
+        "SELECT {EVENT_COLUMNS} FROM events{hint} WHERE {wanted} ORDER BY id DESC LIMIT ${limit}"
+    ));
+    values.into_iter().fold(list, Statement::bind).bind(one_more(filter.limit))
+}
+
+impl SqlRecord for EventCount {
+    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
+        Ok(Self {
+            event_type: row.text()?,
+            mode: RuntimeMode::parse(&row.text()?),
+            count: row.int()?,
+        })
+    }
+}
+
+/// The query of the numbers of events by type and mode.
+pub fn event_counts(scope: &ActivityScope) -> Statement {
+    match scope {
+        ActivityScope::Run(run_id) => Statement::new(
+            "SELECT event_type, mode, count FROM event_counts WHERE run_id = $1 ORDER BY 1, 2",
+        )
+        .bind(run_id),
+        ActivityScope::Since(since) => Statement::new(
+            "SELECT event_type, mode, count(*) FROM events WHERE created_at >= $1 \
+             GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+        .bind(*since),
+    }
+}
+
+/// The columns of a class of events.
+pub const EVENT_CLASS_COLUMNS: &str = "event_type, mode, agent_id, category, enforcement";
+
+impl SqlRecord for EventClass {
+    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
+        Ok(Self {
+            event_type: row.text()?,
+            mode: RuntimeMode::parse(&row.text()?),
+            agent_id: row.optional(R::int)?,
+            category: row.text()?,
+            enforcement: row.flag()?,
+        })
+    }
+}
+
+impl SqlRecord for EventTally {
+    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
+        Ok(Self { class: EventClass::read(row)?, count: row.int()? })
+    }
+}
+
+impl SqlRecord for DayTally {
+    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
+        let class = EventClass::read(row)?;
+        Ok(Self {
+            class: EventClass { agent_id: class.agent_id.filter(|id| *id != NO_AGENT), ..class },
+            day: row.day()?,
+            run_id: Some(row.text()?).filter(|run_id| !run_id.is_empty()),
+            count: row.int()?,
+        })
+    }
+}
+
+/// The query of the numbers of events of the days `first` to `last`.
+pub fn day_tallies(first: Date, last: Date) -> Statement {
+    Statement::new(format!(
+        "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days \
+         WHERE day BETWEEN $1 AND $2"
+    ))
+    .bind(first)
+    .bind(last)
+}
+
+/// The query of events of one type in a window, as
+/// [`TallyStore::events_of_type`](crate::store::TallyStore::events_of_type) lists them. `hint` follows
+/// the name of the table.
+pub fn events_of_type(
+    hint: &str,
+    window: EventWindow,
+    event_type: &str,
+    after: Option<TimeCursor>,
+    limit: usize,
+) -> Statement {
+    let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
+    // The bound on the time serves the index; the id excludes events up to the cursor.
+    Statement::new(format!(
+        "SELECT {EVENT_COLUMNS} FROM events{hint} \
+         WHERE created_at >= $1 AND (created_at > $1 OR id > $2) \
+             AND created_at > $3 AND created_at <= $4 AND event_type = $5 \
+         ORDER BY created_at, id LIMIT $6"
+    ))
+    .bind(after.at)
+    .bind(after.id)
+    .bind(window.after)
+    .bind(window.until)
+    .bind(event_type)
+    .bind(count(limit))
+}
+
+/// The query of the last event of a type at or before `until`. `hint` follows the name of the table.
+pub fn last_event(hint: &str, event_type: &str, until: Timestamp) -> Statement {
+    Statement::new(format!(
+        "SELECT {EVENT_COLUMNS} FROM events{hint} \
+         WHERE event_type = $1 AND created_at <= $2 ORDER BY created_at DESC, id DESC LIMIT 1"
+    ))
+    .bind(event_type)
+    .bind(until)
+}
+
+/// Stands for no agent in a key, which cannot be null.
+const NO_AGENT: i64 = i64::MIN;
+
+/// The sums that appended events change, summed up first so that a batch of one kind costs one
+/// update. Both maps are in key order, in which rows are updated to avoid deadlocks.
+#[derive(Debug, Default)]
+pub struct EventSums<'a> {
+    /// By run, type and mode.
+    pub of_runs: BTreeMap<(&'a str, &'a str, &'static str), i64>,
+    /// By day, run (empty for none) and class.
+    pub of_days: BTreeMap<(Date, &'a str, EventClassKey<'a>), i64>,
+}
+
+/// The columns of [`EVENT_CLASS_COLUMNS`] as a key.
+pub type EventClassKey<'a> = (&'a str, &'static str, i64, &'a str, bool);
+
+impl<'a> EventSums<'a> {
+    /// Counts an event that was inserted.
+    pub fn add(&mut self, event: &'a NewEvent) {
+        let mode = event.runtime_mode().map_or("", RuntimeMode::as_str);
+        let event_type = event.event_type.as_str();
+        if let Some(run_id) = &event.run_id {
+            *self.of_runs.entry((run_id, event_type, mode)).or_default() += 1;
+        }
+        let agent_id = event.agent_id.unwrap_or(NO_AGENT);
+        let class = (event_type, mode, agent_id, event.category(), event.is_enforcement());
+        let run_id = event.run_id.as_deref().unwrap_or_default();
+        *self.of_days.entry((day_of(event.created_at), run_id, class)).or_default() += 1;
+    }
+}

@@ -1,0 +1,79 @@
+//! Reports of hosts.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, upsert};
+use crate::Result;
+use crate::control::HostReport;
+use crate::store::HostStore;
+
+const HOST_COLUMNS: &str = "version, last_seen, in_flight_calls, owns_world, id, state, generation";
+
+impl SqlRecord for HostReport {
+    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
+        Ok(Self {
+            version: row.text()?,
+            last_seen: row.time()?,
+            in_flight_calls: row.int()?.try_into().unwrap_or(u32::MAX),
+            owns_world: row.flag()?,
+            id: row.text()?,
+            state: row.word()?,
+            generation: row.int()?.cast_unsigned(),
+        })
+    }
+}
+
+#[async_trait]
+impl<S: SqlStore> HostStore for S {
+    async fn report(&self, report: &HostReport) -> Result<()> {
+        self.write(PutReport(report.clone())).await
+    }
+
+    async fn leave(&self, host_id: &str) -> Result<()> {
+        let delete = Statement::new("DELETE FROM hosts WHERE id = $1").bind(host_id);
+        self.write(delete.repeatable().notifying()).await.map(drop)
+    }
+
+    async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
+        let sql = format!("SELECT {HOST_COLUMNS} FROM hosts WHERE last_seen >= $1 ORDER BY id");
+        self.fetch_all(Statement::new(sql).bind(since)).await
+    }
+
+    async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
+        let delete = Statement::new("DELETE FROM hosts WHERE last_seen < $1").bind(before);
+        self.write(delete.repeatable()).await.map(drop)
+    }
+}
+
+struct PutReport(HostReport);
+
+impl SqlOperation for PutReport {
+    type Output = ();
+
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
+    async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<(), T::Error> {
+        // Of the columns in this order, a heartbeat changes the first four.
+        let put = |sql| {
+            let Self(report) = self;
+            Statement::new(sql)
+                .bind(&report.version)
+                .bind(report.last_seen)
+                .bind(report.in_flight_calls)
+                .bind(report.owns_world)
+                .bind(&report.id)
+                .bind_word(&report.state)
+                .bind(report.generation)
+        };
+        let heartbeat = "UPDATE hosts SET version = $1, last_seen = $2, in_flight_calls = $3, \
+                         owns_world = $4 WHERE id = $5 AND state = $6 AND generation = $7";
+        if tx.execute(&put(heartbeat.to_owned())).await? == 0 {
+            tx.execute(&put(upsert("hosts", "id", HOST_COLUMNS))).await?;
+            tx.notify_watchers();
+        }
+        Ok(())
+    }
+}
