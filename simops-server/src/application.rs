@@ -78,6 +78,11 @@ impl Application {
         Self { router: TowerToHyperService::new(router), state }
     }
 
+    /// Whether `peer` is a trusted proxy: its connections are those of many clients.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.state.access.is_proxy(peer)
+    }
+
     /// Responds to a request from a connection of `peer`.
     pub async fn respond<B>(&self, peer: IpAddr, request: Request<B>) -> Response
     where

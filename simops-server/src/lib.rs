@@ -10,6 +10,7 @@ mod application;
 mod assets;
 mod body;
 pub mod config;
+mod connections;
 mod ingest;
 pub mod logs;
 mod metrics;

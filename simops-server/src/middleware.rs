@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use crate::access::{Actor, Client, is_admin, is_write, write_of};
+use crate::connections::Connection;
 use crate::problem::{Cause, Problem};
 use crate::request_id::REQUEST_ID;
 use crate::state::App;
@@ -67,6 +68,9 @@ async fn authorize(
         return Ok(None);
     }
     app.access.check(client, request.headers(), now)?;
+    if let Some(connection) = request.extensions().get::<Connection>() {
+        connection.trust();
+    }
     if is_write(request.method()) {
         let write = route.and_then(|route| write_of(request.method(), route.as_str()));
         let rules = app.ops.write_rules().await?;

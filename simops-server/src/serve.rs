@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::Request;
 use axum::response::Response;
@@ -13,12 +13,18 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 use crate::application::Application;
+use crate::connections::{Connection, Connections, Limits};
 
 /// Time limit for a request's head, and for an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may read nothing of its response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Buffer of a connection, and so the longest head of a request.
+const MAX_BUFFER_BYTES: usize = 64 << 10;
 /// Time for requests in flight at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(3_500);
 /// Delay after a failed accept, for example when file handles are exhausted.
@@ -27,9 +33,12 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Serves `app` until `shutdown` completes. Then it accepts no connection, closes the streams and
 /// waits up to 3.5 s for requests in flight.
 pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Future<Output = ()>) {
-    let connections = GracefulShutdown::new();
+    let draining = GracefulShutdown::new();
+    let connections = Connections::new(Limits::of_process());
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_BUFFER_BYTES);
     let http = Arc::new(http);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -39,18 +48,29 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
         };
         match accepted {
             Ok((stream, peer)) => {
-                let service = service(app.clone(), peer.ip());
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "connection closed before it was served");
                     continue;
                 }
-                let connection = http.serve_connection(TokioIo::new(stream), service);
-                let connection = connections.watch(connection);
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        debug!(%error, "connection failed");
-                    }
-                });
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(WRITE_TIMEOUT));
+                let (peer, is_proxy) = (peer.ip(), app.is_proxy(peer.ip()));
+                let start = |this: Connection| {
+                    let service = service(app.clone(), peer, this.clone());
+                    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
+                    let connection = draining.watch(connection);
+                    let task = async move {
+                        this.started(Instant::now());
+                        let _closed = CloseOnDrop(this);
+                        if let Err(error) = connection.await {
+                            debug!(%error, "connection failed");
+                        }
+                    };
+                    tokio::spawn(task).abort_handle()
+                };
+                if !connections.open(peer, is_proxy, start).await {
+                    debug!(%peer, "connection closed: too many are open");
+                }
             }
             Err(error) => {
                 warn!(code = "accept_failed", %error, "connection not accepted");
@@ -60,7 +80,7 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
     }
     drop(listener);
     app.streams().close();
-    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, draining.shutdown()).await.is_err() {
         warn!(code = "drain_timeout", "shutdown closed connections with requests in flight");
     }
 }
@@ -69,9 +89,24 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
 fn service(
     app: Application,
     peer: IpAddr,
+    connection: Connection,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
-    service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok(app.respond(peer, request).await) }
+    service_fn(move |mut request: Request<Incoming>| {
+        let (app, connection) = (app.clone(), connection.clone());
+        async move {
+            request.extensions_mut().insert(connection.clone());
+            let response = app.respond(peer, request).await;
+            connection.answered(Instant::now());
+            Ok(response)
+        }
     })
+}
+
+/// Forgets a connection when its task ends, also when it is aborted.
+struct CloseOnDrop(Connection);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod console;
 mod counting;
 mod crash;
+mod edge;
 mod faults;
 mod fixtures;
 mod flags;

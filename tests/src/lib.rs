@@ -4,6 +4,7 @@ pub mod browser;
 pub mod client;
 pub mod clock;
 pub mod fixture;
+pub mod hostile;
 pub mod network;
 pub mod pgbouncer;
 pub mod port;

@@ -127,7 +127,7 @@ fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, token: TokenHas
 }
 
 /// What limits apply to: the address, or the /64 of a v6 client, which owns all of it.
-pub(super) fn subject(address: IpAddr) -> IpAddr {
+pub(crate) fn subject(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -19,6 +19,7 @@ use simops::control::{Environment, WriteRules};
 use tracing::warn;
 
 pub(crate) use actor::{Actor, Client};
+pub(crate) use lockout::subject;
 pub use networks::Networks;
 pub(crate) use rate_limiter::RateLimiter;
 pub use token::Token;
@@ -103,6 +104,11 @@ impl Access {
             self.note_untrusted(peer);
         }
         client_ip::client_ip(peer, headers, trusted)
+    }
+
+    /// Whether `peer` is a trusted proxy.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.options.trusted_proxies.contains(peer)
     }
 
     /// Warns once of a proxy that is not in `TRUSTED_PROXIES`: all its clients look like one address.
