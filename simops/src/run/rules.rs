@@ -19,58 +19,76 @@ pub(crate) const DEFAULT_PROTOCOL: &str = "protocol_v1";
 #[serde(default)]
 pub struct StartRun {
     /// `test` or `real`; required.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(required = true, nullable = false))]
     #[cfg_attr(feature = "clap", arg(long, required = true, value_name = "MODE", value_parser = ["test", "real"], hide_possible_values = true))]
     pub mode: Option<String>,
     /// The run id; default `{mode}-{YYYYMMDDTHHMMSSZ}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub run_id: Option<String>,
     /// The version of the experiment protocol; default `protocol_v1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "VERSION"))]
     pub protocol_version: Option<String>,
     /// The experimental condition, at most 120 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "NAME"))]
     pub condition_name: Option<String>,
     /// The id of the hypothesis under test, at most 120 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub hypothesis_id: Option<String>,
     /// The id of the season; requires a season number of at least 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub season_id: Option<String>,
     /// The number of the season, 0 (none) to 9999.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub season_number: Option<i64>,
     /// The existing run that this one continues or is compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub parent_run_id: Option<String>,
     /// The version of the policy by which state was transferred from the parent run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "VERSION"))]
     pub transfer_policy_version: Option<String>,
     /// The researchers' name of the epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub epoch_id: Option<String>,
     /// `standard_72h` (default), `deep_96h` or `special_exploratory`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "CLASS", value_parser = RunClass::ALL.map(RunClass::as_str)))]
     pub run_class: Option<String>,
     /// An existing control run that this one mirrors.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub mirror_control_run_id: Option<String>,
     /// The number of agents carried over from an earlier run, at least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub carryover_agent_count: Option<i64>,
     /// The number of new agents, at least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub fresh_agent_count: Option<i64>,
     /// Whether it deviates from its protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub protocol_deviation: Option<bool>,
     /// How and why it deviates, at most 500 characters; may have several lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub deviation_reason: Option<String>,
     /// Whether to build a new world first. Requires mode `test`; not possible in production.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub reset_world: Option<bool>,
     /// Why the run is started, at most 500 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub reason: Option<String>,
 }
