@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use simops::control::{ControlState, RunGate};
 use simops::event::NewEvent;
 use simops::host::{SimulationHost, Turn};
 use simops::ops::WritePermit;
-use simops::run::{RunClass, RunMode, RunRecord};
+use simops::run::RunRecord;
 use simops::settings::Registry;
 use simops::store::{RunStore, TurnCommit, World};
 use simops::{Clock, Error, ErrorKind, Result, SystemClock};
@@ -64,12 +63,8 @@ pub async fn once(
     if !dry_run {
         check_open(&state, registry)?;
     }
-    let current = match state.world_epoch {
-        Some(epoch) => Some(store.world(epoch).await?),
-        None => None,
-    };
-    let world = match current {
-        Some(world) => world,
+    let world = match state.world_epoch {
+        Some(epoch) => store.world(epoch).await?,
         None if dry_run => World { version: 0, documents: commons.seed().await?.documents },
         None => {
             return Err(Error::conflict("there is no world yet; start a worker, which builds one"));
@@ -78,7 +73,10 @@ pub async fn once(
     let now = SystemClock.now();
     let run = state.open_run();
     let run_id = run.map(|run| run.run_id.clone());
-    let run = run.cloned().unwrap_or_else(|| placeholder_run(now));
+    let run = run.cloned().unwrap_or_else(|| {
+        let run_id = PLACEHOLDER_RUN_ID.to_owned();
+        RunRecord { run_id, started_at: now, ..RunRecord::default() }
+    });
     let mut turn = Turn::detached(agent, run, world, state.effective(registry), now);
     check_living(&turn.world, agent)?;
     // A dry run's calls are charged and recorded, but not for the run.
@@ -153,32 +151,4 @@ async fn reload(
     };
     turn.world = Arc::new(store.world(epoch).await?);
     Ok(turn)
-}
-
-fn placeholder_run(now: Timestamp) -> RunRecord {
-    RunRecord {
-        run_id: PLACEHOLDER_RUN_ID.to_owned(),
-        mode: RunMode::Test,
-        protocol_version: String::new(),
-        condition_name: None,
-        hypothesis_id: None,
-        season_id: None,
-        season_number: None,
-        parent_run_id: None,
-        transfer_policy_version: None,
-        epoch_id: None,
-        run_class: RunClass::default(),
-        mirror_control_run_id: None,
-        carryover_agent_count: None,
-        fresh_agent_count: None,
-        protocol_deviation: false,
-        deviation_reason: None,
-        world_epoch: None,
-        started_at: now,
-        started_by: String::new(),
-        start_reason: None,
-        ended_at: None,
-        end_reason: None,
-        ended_by: None,
-    }
 }

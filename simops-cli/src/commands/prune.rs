@@ -39,7 +39,7 @@ pub(crate) struct PruneArgs {
 
 fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(LogTable::ALL.map(LogTable::as_str))
+    PossibleValuesParser::new(LogTable::NAMES)
         .map(|name| LogTable::parse(&name).unwrap_or(LogTable::Events))
 }
 

@@ -54,7 +54,7 @@ pub(super) fn event() -> Value {
         "type": "object",
         "required": ["event_name", "visitor_id"],
         "properties": {
-            "event_name": { "type": "string", "enum": Kind::ALL.map(Kind::as_str) },
+            "event_name": { "type": "string", "enum": Kind::NAMES },
             "visitor_id": { "type": "string", "minLength": 8, "maxLength": 128 },
             "session_id": text("The visit."),
             "run_id": text("The run that was viewed."),

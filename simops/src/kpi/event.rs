@@ -229,8 +229,7 @@ fn check(raw: RawEvent, now: Timestamp, checker: &mut FieldChecker<'_>) -> Optio
 fn kind(name: &Value, checker: &mut FieldChecker<'_>) -> Option<Kind> {
     let known = name.as_str().and_then(Kind::parse_lenient);
     if known.is_none() {
-        let all: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-        checker.fail("event_name", format!("must be one of {}", all.join(", ")));
+        checker.fail("event_name", format!("must be one of {}", Kind::NAMES.join(", ")));
     }
     known
 }

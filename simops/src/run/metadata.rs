@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 named! {
     /// The mode of a run.
+    #[derive(Default)]
     pub enum RunMode {
         /// For development and rehearsals. May reset the world.
+        #[default]
         Test = "test",
         /// A production run. Never resets the world.
         Real = "real",
@@ -27,21 +29,20 @@ named! {
     }
 }
 
-/// What ended a run. Only a run that a guardrail ended can be resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum EndedBy {
-    /// A person or a script.
-    Operator,
-    /// A guardrail, because a stop condition was met.
-    Guardrail,
-    /// A reset of the world.
-    WorldReset,
+named! {
+    /// What ended a run. Only a run that a guardrail ended can be resumed.
+    pub enum EndedBy {
+        /// A person or a script.
+        Operator = "operator",
+        /// A guardrail, because a stop condition was met.
+        Guardrail = "guardrail",
+        /// A reset of the world.
+        WorldReset = "world_reset",
+    }
 }
 
 /// A run in the registry. It is created when the run starts and updated when it ends or is resumed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRecord {
     /// Unique id. A run id is never reused.

@@ -39,14 +39,17 @@ pub struct Tokens {
     pub output: i64,
 }
 
-/// What to do with a model that the book does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnpricedPolicy {
-    /// Charge 0.50 USD per million input and 1.50 per million output tokens, marked `priced = false`.
-    #[default]
-    Fallback,
-    /// Refuse the call.
-    Refuse,
+named! {
+    /// What to do with a model that the book does not know.
+    #[derive(Default)]
+    pub enum UnpricedPolicy {
+        /// Charge 0.50 USD per million input and 1.50 per million output tokens, marked
+        /// `priced = false`.
+        #[default]
+        Fallback = "fallback",
+        /// Refuse the call.
+        Refuse = "refuse",
+    }
 }
 
 /// The price decision for a call.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use simops::event::NewEvent;
 use simops::host::{SimulationHost, Turn};
 use simops::llm::{ChatRequest, Limits, Router, ScriptedProvider};
-use simops::run::{RunClass, RunMode, RunRecord};
+use simops::run::RunRecord;
 use simops::settings::{Effective, Overrides, Registry};
 use simops::store::{Documents, World};
 use simops::testing::MemoryStore;
@@ -128,28 +128,11 @@ fn epoch() -> Timestamp {
 fn run() -> RunRecord {
     RunRecord {
         run_id: "run-1".to_owned(),
-        mode: RunMode::Test,
         protocol_version: "protocol_v1".to_owned(),
-        condition_name: None,
-        hypothesis_id: None,
-        season_id: None,
-        season_number: None,
-        parent_run_id: None,
-        transfer_policy_version: None,
-        epoch_id: None,
-        run_class: RunClass::default(),
-        mirror_control_run_id: None,
-        carryover_agent_count: None,
-        fresh_agent_count: None,
-        protocol_deviation: false,
-        deviation_reason: None,
         world_epoch: Some(1),
         started_at: epoch(),
         started_by: "test".to_owned(),
-        start_reason: None,
-        ended_at: None,
-        end_reason: None,
-        ended_by: None,
+        ..RunRecord::default()
     }
 }
 

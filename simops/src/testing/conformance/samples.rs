@@ -9,7 +9,7 @@ use crate::alert::AlertRecords;
 use crate::clock::day_of;
 use crate::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use crate::event::NewEvent;
-use crate::run::{RunClass, RunMode, RunRecord};
+use crate::run::RunRecord;
 use crate::settings::key;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::usage::{Lease, NanoUsd, UsageRow};
@@ -28,28 +28,10 @@ pub(super) fn day() -> Date {
 pub(super) fn run(run_id: &str) -> RunRecord {
     RunRecord {
         run_id: run_id.to_owned(),
-        mode: RunMode::Test,
         protocol_version: "protocol_v1".to_owned(),
-        condition_name: None,
-        hypothesis_id: None,
-        season_id: None,
-        season_number: None,
-        parent_run_id: None,
-        transfer_policy_version: None,
-        epoch_id: None,
-        run_class: RunClass::Standard72h,
-        mirror_control_run_id: None,
-        carryover_agent_count: None,
-        fresh_agent_count: None,
-        protocol_deviation: false,
-        deviation_reason: None,
-        world_epoch: None,
         started_at: at(0),
         started_by: "ada".to_owned(),
-        start_reason: None,
-        ended_at: None,
-        end_reason: None,
-        ended_by: None,
+        ..RunRecord::default()
     }
 }
 
