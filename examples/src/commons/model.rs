@@ -169,7 +169,7 @@ impl Calls {
         self.model.clone_from(&routed.route.model);
         self.calls += routed.attempts;
         self.degraded |= routed.degraded;
-        let tokens = routed.response.tokens();
+        let tokens = routed.response.tokens;
         self.input_tokens = self.input_tokens.saturating_add(tokens.input);
         self.output_tokens = self.output_tokens.saturating_add(tokens.output);
     }

@@ -16,25 +16,34 @@ use tracing::{Instrument, debug};
 use super::breaker::{CallOutcome, SharedPermit};
 use super::call_ledger::{CallLedger, LeaseEnd, PendingPermit};
 use super::limits::RatePermit;
-use super::route::ProviderHandle;
-use super::{CallContext, ChatRequest, ChatResponse, LlmError, LlmErrorKind, Spent, bound};
+use super::route::{ProviderHandle, Route};
+use super::{
+    CallContext, CallError, ChatRequest, ChatResponse, LlmError, LlmErrorKind, Spent, bound,
+};
 use crate::usage::admission::RETRY_IN_FLIGHT;
-use crate::usage::{Admission, Caps, Lease, NanoUsd, Quote, Refused, UsageRow};
+use crate::usage::{Admission, Caps, Lease, NanoUsd, Quote, Tokens, UsageRow};
 
 /// The longest model name that the ledger stores, in characters.
 const MAX_MODEL_CHARS: usize = 200;
 
+/// A route that the price policy allows, and the call's cost there.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) route: Route,
+    pub(super) provider: Arc<ProviderHandle>,
+    pub(super) quote: Quote,
+    pub(super) upper_bound: NanoUsd,
+    /// Whether another route is tried before.
+    pub(super) is_fallback: bool,
+}
+
 /// The inputs of an attempt.
 pub(super) struct Attempt {
-    pub(super) provider: Arc<ProviderHandle>,
+    pub(super) candidate: Candidate,
     pub(super) ledger: Arc<CallLedger>,
     pub(super) context: CallContext,
     pub(super) request: ChatRequest,
-    pub(super) quote: Quote,
-    pub(super) caps: Caps,
     pub(super) lease: Lease,
-    /// Whether another route was tried before.
-    pub(super) is_fallback: bool,
     pub(super) timeout: Duration,
 }
 
@@ -48,11 +57,14 @@ pub(super) enum AttemptMode {
 
 /// The result of an attempt.
 pub(super) enum AttemptOutcome {
-    Succeeded { response: ChatResponse, cost: NanoUsd, degraded: bool },
+    Succeeded {
+        response: ChatResponse,
+        cost: NanoUsd,
+        degraded: bool,
+    },
     Failed(LlmError),
-    Refused { reason: Refused, retry_after: Option<Duration> },
-    Cancelled,
-    CounterUnavailable(String),
+    /// The attempt was not made.
+    NotMade(CallError),
 }
 
 type ProviderResult = Result<ChatResponse, LlmError>;
@@ -60,7 +72,8 @@ type ProviderResult = Result<ChatResponse, LlmError>;
 impl Attempt {
     /// Runs the attempt to completion, also if the returned future is dropped.
     pub(super) async fn run(self, mode: AttemptMode) -> AttemptOutcome {
-        let unavailable = |why: &str| AttemptOutcome::CounterUnavailable(why.to_owned());
+        let unavailable =
+            |why: &str| AttemptOutcome::NotMade(CallError::CounterUnavailable(why.to_owned()));
         let Some(permit) = self.ledger.permit() else {
             return unavailable("too many calls are not recorded yet");
         };
@@ -79,18 +92,20 @@ impl Attempt {
         // Counted before the gate is checked: once the gate has moved and the count is zero, no
         // call is in flight and none can begin.
         let in_flight = self.ledger.begin_in_flight();
-        let degraded = match self.ledger.reserve(&self.lease, &self.caps).await {
+        let caps = Caps::of(&self.context.settings);
+        let degraded = match self.ledger.reserve(&self.lease, &caps).await {
             Ok(Admission::Admitted { degraded }) => degraded,
             Ok(Admission::Refused { reason, in_flight }) => {
                 let retry_after = in_flight.then_some(RETRY_IN_FLIGHT);
-                let _ = outcome.send(AttemptOutcome::Refused { reason, retry_after });
+                let refused = CallError::Refused { reason, retry_after };
+                let _ = outcome.send(AttemptOutcome::NotMade(refused));
                 return;
             }
             Err(error) => {
                 // The reservation may exist in spite of the error.
                 drop((mode, in_flight));
-                let detail = error.detail().to_owned();
-                let _ = outcome.send(AttemptOutcome::CounterUnavailable(detail));
+                let unavailable = CallError::CounterUnavailable(error.detail().to_owned());
+                let _ = outcome.send(AttemptOutcome::NotMade(unavailable));
                 let end = LeaseEnd::Release(self.lease.id);
                 return self.ledger.retry_until_recorded(end, error, permit).await;
             }
@@ -100,7 +115,7 @@ impl Attempt {
         }
         if outcome.is_closed() || !self.context.is_current() {
             drop((mode, in_flight));
-            let _ = outcome.send(AttemptOutcome::Cancelled);
+            let _ = outcome.send(AttemptOutcome::NotMade(CallError::Cancelled));
             let end = LeaseEnd::Release(self.lease.id);
             if let Err(error) = self.ledger.record(&end).await {
                 self.ledger.retry_until_recorded(end, error, permit).await;
@@ -137,7 +152,7 @@ impl Attempt {
     /// Calls the provider and reports the outcome to its circuit breaker.
     async fn call_provider(&self, mut rate: RatePermit, breaker: SharedPermit) -> ProviderResult {
         rate.begin();
-        let provider = &self.provider.client;
+        let provider = &self.candidate.provider.client;
         let call = AssertUnwindSafe(async { provider.chat(&self.request).await }).catch_unwind();
         let name = provider.name();
         let result = match timeout(self.timeout, call).await {
@@ -159,21 +174,16 @@ impl Attempt {
     }
 
     fn usage_row(&self, result: &ProviderResult, degraded: bool, took: Duration) -> UsageRow {
-        let (bound, price) = (self.lease.upper_bound, self.quote.price);
+        let (bound, price) = (self.lease.upper_bound, self.candidate.quote.price);
         let (tokens, cost) = match result {
-            Ok(response) if response.usage_reported => {
-                (response.tokens(), price.of(response.tokens()))
-            }
-            Ok(_) => (Default::default(), bound),
-            Err(error) => (
-                error.spent.tokens().unwrap_or_default(),
-                match error.spent {
-                    Spent::Nothing => NanoUsd(0),
-                    Spent::Exactly(tokens) => price.of(tokens),
-                    Spent::Unknown => bound,
-                    Spent::AtLeast(tokens) => bound.max(price.of(tokens)),
-                },
-            ),
+            Ok(ChatResponse { tokens, usage_reported: true, .. }) => (*tokens, price.of(*tokens)),
+            Ok(_) => (Tokens::default(), bound),
+            Err(error) => match error.spent {
+                Spent::Nothing => (Tokens::default(), NanoUsd(0)),
+                Spent::Exactly(tokens) => (tokens, price.of(tokens)),
+                Spent::Unknown => (Tokens::default(), bound),
+                Spent::AtLeast(tokens) => (tokens, bound.max(price.of(tokens))),
+            },
         };
         let response = result.as_ref().ok();
         let resolved = response.map(|r| r.model.chars().take(MAX_MODEL_CHARS).collect::<String>());
@@ -184,9 +194,8 @@ impl Attempt {
             output_tokens: tokens.output.max(0),
             reasoning_tokens: response.map_or(0, |r| r.reasoning_tokens.max(0)),
             cost,
-            priced: self.quote.priced,
             success: result.is_ok(),
-            fallback_used: degraded || self.is_fallback,
+            fallback_used: degraded || self.candidate.is_fallback,
             latency_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
             error_type: result.as_ref().err().map(|error| error.kind.as_str().to_owned()),
             ..self.lease.expired(self.ledger.now())

@@ -154,7 +154,8 @@ pub(super) struct SharedBreaker {
 #[must_use]
 pub(super) struct SharedPermit {
     breaker: Arc<SharedBreaker>,
-    permit: Option<Permit>,
+    permit: Permit,
+    outcome: CallOutcome,
 }
 
 impl SharedBreaker {
@@ -174,7 +175,7 @@ impl SharedBreaker {
     /// The breaker refuses the call; the value is the time until one may be made.
     pub(super) fn try_acquire(self: &Arc<Self>) -> Result<SharedPermit, Duration> {
         let permit = self.with(Breaker::try_acquire)?;
-        Ok(SharedPermit { breaker: Arc::clone(self), permit: Some(permit) })
+        Ok(SharedPermit { breaker: Arc::clone(self), permit, outcome: CallOutcome::NotSent })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Breaker, Duration) -> T) -> T {
@@ -187,18 +188,12 @@ impl SharedBreaker {
 impl SharedPermit {
     /// Records the outcome of the call.
     pub(super) fn record(mut self, outcome: CallOutcome) {
-        self.finish(outcome);
-    }
-
-    fn finish(&mut self, outcome: CallOutcome) {
-        if let Some(permit) = self.permit.take() {
-            self.breaker.with(|breaker, now| breaker.record(permit, outcome, now));
-        }
+        self.outcome = outcome;
     }
 }
 
 impl Drop for SharedPermit {
     fn drop(&mut self) {
-        self.finish(CallOutcome::NotSent);
+        self.breaker.with(|breaker, now| breaker.record(self.permit, self.outcome, now));
     }
 }

@@ -19,7 +19,15 @@ impl Router {
         prices: Arc<PriceBook>,
         clock: Arc<dyn Clock>,
     ) -> RouterBuilder {
-        RouterBuilder::new(counter, prices, clock)
+        RouterBuilder {
+            counter,
+            prices,
+            clock,
+            providers: Vec::new(),
+            routes: Vec::new(),
+            refusals: Arc::default(),
+            options: RouterOptions::default(),
+        }
     }
 }
 
@@ -35,22 +43,6 @@ pub struct RouterBuilder {
 }
 
 impl RouterBuilder {
-    pub(super) fn new(
-        counter: Arc<dyn UsageCounter>,
-        prices: Arc<PriceBook>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            counter,
-            prices,
-            clock,
-            providers: Vec::new(),
-            routes: Vec::new(),
-            refusals: Arc::default(),
-            options: RouterOptions::default(),
-        }
-    }
-
     /// Adds a provider.
     #[must_use]
     pub fn provider(mut self, provider: Arc<dyn LlmProvider>, limits: Limits) -> Self {

@@ -16,35 +16,13 @@ pub struct ProviderConfig {
     pub model: String,
 }
 
-/// The defaults of a provider that simops supports by name.
-struct KnownProvider {
-    name: &'static str,
-    base_url: &'static str,
-    model: &'static str,
-}
-
-/// In the order in which a router tries them.
-const KNOWN: [KnownProvider; 4] = [
-    KnownProvider {
-        name: "openrouter",
-        base_url: "https://openrouter.ai/api/v1",
-        model: "meta-llama/llama-3.3-70b-instruct:free",
-    },
-    KnownProvider {
-        name: "groq",
-        base_url: "https://api.groq.com/openai/v1",
-        model: "llama-3.1-8b-instant",
-    },
-    KnownProvider {
-        name: "mistral",
-        base_url: "https://api.mistral.ai/v1",
-        model: "mistral-small-latest",
-    },
-    KnownProvider {
-        name: "gemini",
-        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
-        model: "gemini-2.5-flash-lite",
-    },
+/// The name, base URL and default model of each provider that simops supports by name, in the order
+/// in which a router tries them.
+const KNOWN: [(&str, &str, &str); 4] = [
+    ("openrouter", "https://openrouter.ai/api/v1", "meta-llama/llama-3.3-70b-instruct:free"),
+    ("groq", "https://api.groq.com/openai/v1", "llama-3.1-8b-instant"),
+    ("mistral", "https://api.mistral.ai/v1", "mistral-small-latest"),
+    ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "gemini-2.5-flash-lite"),
 ];
 
 impl ProviderConfig {
@@ -57,14 +35,14 @@ impl ProviderConfig {
     /// key, and no URL that may contain one.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<Self>> {
         let (mut configs, mut invalid) = (Vec::new(), Vec::new());
-        for known in &KNOWN {
-            let prefix = known.name.to_uppercase();
+        for (name, base_url, model) in KNOWN {
+            let prefix = name.to_uppercase();
             let read = |suffix: &str| {
                 let name = format!("{prefix}_{suffix}");
                 let value = lookup(&name).map(|value| value.trim().to_owned());
                 (name, value.filter(|value| !value.is_empty()))
             };
-            let ((url_name, url), (model_name, model)) = (read("BASE_URL"), read("MODEL"));
+            let ((url_name, url), (model_name, own_model)) = (read("BASE_URL"), read("MODEL"));
             let key_name = format!("{prefix}_API_KEY");
             let key = match Secret::find(&key_name, &lookup) {
                 Ok(key) => key,
@@ -76,8 +54,8 @@ impl ProviderConfig {
             if key.is_none() && url.is_none() {
                 continue;
             }
-            let url = url.unwrap_or_else(|| known.base_url.to_owned());
-            let model = model.unwrap_or_else(|| known.model.to_owned());
+            let url = url.unwrap_or_else(|| base_url.to_owned());
+            let model = own_model.unwrap_or_else(|| model.to_owned());
             let checks = [
                 (key_name, key.as_ref().map_or(Ok(()), |key| check_key(key.expose()))),
                 (url_name, check_url(&url)),
@@ -87,7 +65,7 @@ impl ProviderConfig {
                 Some(crate::FieldError { field, message: check.err()? })
             }));
             configs.push(Self {
-                name: known.name.to_owned(),
+                name: name.to_owned(),
                 base_url: url.trim_end_matches('/').to_owned(),
                 key,
                 model,
@@ -100,7 +78,7 @@ impl ProviderConfig {
 /// Each variable of each provider that may be a flag, with its help.
 #[cfg(feature = "clap")]
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
-    KNOWN.iter().flat_map(|KnownProvider { name, base_url, model }| {
+    KNOWN.into_iter().flat_map(|(name, base_url, model)| {
         let prefix = name.to_uppercase();
         let key =
             format!("The file that holds the key of {name} [or the variable {prefix}_API_KEY]");
@@ -115,7 +93,7 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
 /// The variables that hold keys: never flags, because other users of the machine can read those.
 #[cfg(feature = "clap")]
 pub(super) fn is_secret(name: &str) -> bool {
-    KNOWN.iter().any(|known| name == format!("{}_API_KEY", known.name.to_uppercase()))
+    KNOWN.into_iter().any(|(known, ..)| name == format!("{}_API_KEY", known.to_uppercase()))
 }
 
 fn check_key(key: &str) -> Result<(), String> {

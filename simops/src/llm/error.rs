@@ -61,16 +61,6 @@ pub enum Spent {
     AtLeast(Tokens),
 }
 
-impl Spent {
-    /// The tokens that were reported.
-    pub fn tokens(self) -> Option<Tokens> {
-        match self {
-            Self::Nothing | Self::Unknown => None,
-            Self::Exactly(tokens) | Self::AtLeast(tokens) => Some(tokens),
-        }
-    }
-}
-
 /// Why one attempt failed, and what it cost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]

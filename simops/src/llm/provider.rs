@@ -21,38 +21,21 @@ pub struct ChatRequest {
 }
 
 /// A model's response.
-///
-/// Cached tokens are part of the input tokens and reasoning tokens part of the output tokens.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ChatResponse {
     /// The model that responded.
     pub model: String,
     /// The text; empty if all output tokens were reasoning.
     pub text: String,
-    /// Input tokens.
-    pub input_tokens: i64,
-    /// Input tokens that the provider had cached.
-    pub cached_input_tokens: i64,
-    /// Output tokens.
-    pub output_tokens: i64,
-    /// Output tokens that were reasoning.
+    /// The tokens that are charged.
+    pub tokens: Tokens,
+    /// The output tokens that were reasoning.
     pub reasoning_tokens: i64,
     /// Why the output ended, as the provider reports it: `stop`, `length`, …
     pub finish_reason: Option<String>,
     /// Whether the provider reported token usage. If not, the counts are 0 and the call is charged
     /// at its upper bound.
     pub usage_reported: bool,
-}
-
-impl ChatResponse {
-    /// The tokens that are charged.
-    pub fn tokens(&self) -> Tokens {
-        Tokens {
-            input: self.input_tokens,
-            cached_input: self.cached_input_tokens,
-            output: self.output_tokens,
-        }
-    }
 }
 
 /// A provider of models.

@@ -49,11 +49,6 @@ impl BudgetRefusals {
         self.with(|runs| runs.get(run_id).copied().filter(|refusal| day_of(refusal.at) == day))
     }
 
-    /// Whether a call of `run_id` was refused on `day`.
-    pub fn contains(&self, run_id: &str, day: Date) -> bool {
-        self.on_day(run_id, day).is_some()
-    }
-
     /// Removes the run and returns its last refusal.
     pub fn remove(&self, run_id: &str) -> Option<Refusal> {
         self.with(|runs| runs.remove(run_id))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::attempt::{Attempt, AttemptMode, AttemptOutcome};
+use super::attempt::{Attempt, AttemptMode, AttemptOutcome, Candidate};
 use super::call_ledger::CallLedger;
 use super::route::{ProviderHandle, Route};
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::clock::day_of;
 use crate::settings::key;
-use crate::usage::{Caps, Lease, NanoUsd, PriceBook, Quote, Refused};
+use crate::usage::{Lease, NanoUsd, PriceBook, Refused};
 
 /// An attempt begins only while at least this, or half of the call's time-out, is left: a request
 /// that cannot finish in time would only cost money.
@@ -30,16 +30,6 @@ pub(super) struct RouterInner {
     pub(super) prices: Arc<PriceBook>,
     pub(super) refusals: Arc<BudgetRefusals>,
     pub(super) options: RouterOptions,
-}
-
-/// A route that the price policy allows, and the call's cost there.
-struct Candidate {
-    route: Route,
-    provider: Arc<ProviderHandle>,
-    quote: Quote,
-    upper_bound: NanoUsd,
-    /// Whether another route is tried before.
-    is_fallback: bool,
 }
 
 /// A call in progress.
@@ -162,8 +152,8 @@ impl RouterInner {
                     });
                 }
                 AttemptOutcome::Failed(error) => error,
-                AttemptOutcome::Refused { .. } if failed.is_some() => break,
-                outcome => return Err(outcome.into_error()),
+                AttemptOutcome::NotMade(CallError::Refused { .. }) if failed.is_some() => break,
+                AttemptOutcome::NotMade(error) => return Err(error),
             };
             let left = wait_until.saturating_duration_since(Instant::now());
             let pause = self.options.retry.pause(made, &error, entropy(), left);
@@ -207,19 +197,15 @@ impl RouterInner {
         };
         let request = ChatRequest { model: candidate.route.model.clone(), ..call.request.clone() };
         let attempt = Attempt {
-            provider: Arc::clone(&candidate.provider),
+            candidate: candidate.clone(),
             ledger: Arc::clone(&self.ledger),
             context: context.clone(),
             request,
-            quote: candidate.quote,
-            caps: Caps::of(&context.settings),
             lease,
-            is_fallback: candidate.is_fallback,
             timeout,
         };
         let outcome = attempt.run(mode).await;
-        let made = matches!(outcome, AttemptOutcome::Succeeded { .. } | AttemptOutcome::Failed(_));
-        call.attempts += u32::from(made);
+        call.attempts += u32::from(!matches!(outcome, AttemptOutcome::NotMade(_)));
         outcome
     }
 
@@ -232,8 +218,8 @@ impl RouterInner {
     ) -> CallError {
         let error = LlmError::unsent(LlmErrorKind::CircuitOpen, open.to_string());
         match self.attempt(candidate, call, AttemptMode::RecordOnly(error)).await {
+            AttemptOutcome::NotMade(error) => error,
             AttemptOutcome::Succeeded { .. } | AttemptOutcome::Failed(_) => open,
-            outcome => outcome.into_error(),
         }
     }
 }
@@ -267,17 +253,6 @@ impl Call<'_> {
     fn wait_until(&self) -> Instant {
         let now = Instant::now();
         now + self.begin_by.saturating_duration_since(now) / self.routes_left.max(1)
-    }
-}
-
-impl AttemptOutcome {
-    /// The error of an attempt that was not made.
-    fn into_error(self) -> CallError {
-        match self {
-            Self::Refused { reason, retry_after } => CallError::Refused { reason, retry_after },
-            Self::CounterUnavailable(why) => CallError::CounterUnavailable(why),
-            Self::Cancelled | Self::Succeeded { .. } | Self::Failed(_) => CallError::Cancelled,
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{ChatRequest, ChatResponse, LlmError, LlmProvider};
 use crate::Result;
+use crate::usage::Tokens;
 
 type Script = dyn Fn(&ChatRequest) -> Result<String> + Send + Sync;
 
@@ -38,8 +39,11 @@ impl LlmProvider for ScriptedProvider {
         let count = |text: &str| i64::try_from(text.split_whitespace().count()).unwrap_or(i64::MAX);
         Ok(ChatResponse {
             model: request.model.clone(),
-            input_tokens: count(&request.system) + count(&request.prompt),
-            output_tokens: count(&text),
+            tokens: Tokens {
+                input: count(&request.system) + count(&request.prompt),
+                cached_input: 0,
+                output: count(&text),
+            },
             finish_reason: Some("stop".to_owned()),
             usage_reported: true,
             text,

@@ -45,7 +45,10 @@ impl LlmConfig {
         };
         let unpriced = match read(UNPRICED).as_deref() {
             None => UnpricedPolicy::default(),
-            Some(text) => parse_policy(text)?,
+            Some(text) => UnpricedPolicy::parse(&text.to_ascii_lowercase()).ok_or_else(|| {
+                let message = format!("{text:?} is not allowed; must be fallback or refuse");
+                Error::invalid(UNPRICED, message)
+            })?,
         };
         let stream = read(STREAM).as_deref().map_or(Ok(false), parse_flag)?;
         let providers = ProviderConfig::from_lookup(lookup)?;
@@ -85,17 +88,6 @@ fn read_prices(path: &str) -> Result<PriceBook> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| invalid(&error.to_string()))?;
     PriceBook::from_json(&text).map_err(|error| invalid(error.detail()))
-}
-
-fn parse_policy(text: &str) -> Result<UnpricedPolicy> {
-    match text.to_ascii_lowercase().as_str() {
-        "fallback" => Ok(UnpricedPolicy::Fallback),
-        "refuse" => Ok(UnpricedPolicy::Refuse),
-        _ => {
-            let message = format!("{text:?} is not allowed; must be fallback or refuse");
-            Err(Error::invalid(UNPRICED, message))
-        }
-    }
 }
 
 fn parse_flag(text: &str) -> Result<bool> {

@@ -161,14 +161,13 @@ impl OpenAi {
     /// The error of a request without a response.
     fn send_error(&self, error: &reqwest::Error) -> LlmError {
         let cause = body::cause(error);
-        let detail = format!("{}: {cause}", self.name);
         self.mask(if error.is_connect() || error.is_builder() {
-            let kind = LlmErrorKind::Connection;
-            LlmError::unsent(kind, format!("{}: no connection: {cause}", self.name))
-        } else if error.is_timeout() {
-            LlmError::new(LlmErrorKind::Timeout, detail)
+            let detail = format!("{}: no connection: {cause}", self.name);
+            LlmError::unsent(LlmErrorKind::Connection, detail)
         } else {
-            LlmError::new(LlmErrorKind::Connection, detail)
+            let timed_out = error.is_timeout();
+            let kind = if timed_out { LlmErrorKind::Timeout } else { LlmErrorKind::Connection };
+            LlmError::new(kind, format!("{}: {cause}", self.name))
         })
     }
 

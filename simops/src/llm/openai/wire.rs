@@ -5,8 +5,8 @@
 
 mod usage;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::status::{self, error_message, sanitize};
 use crate::llm::{ChatRequest, ChatResponse, LlmError, LlmErrorKind, Spent};
@@ -15,43 +15,22 @@ use usage::Usage;
 /// The data of the last event of a stream.
 const DONE: &str = "[DONE]";
 
-#[derive(Serialize)]
-struct Request<'a> {
-    model: &'a str,
-    messages: [Message<'a>; 2],
-    max_tokens: i64,
-    temperature: f64,
-    stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_options: Option<StreamOptions>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: &'a str,
-}
-
-#[derive(Serialize)]
-struct StreamOptions {
-    include_usage: bool,
-}
-
 /// The body of a request. `request_usage`: whether the provider supports `stream_options`.
 pub(super) fn request(request: &ChatRequest, stream: bool, request_usage: bool) -> Vec<u8> {
-    let body = Request {
-        model: &request.model,
-        messages: [
-            Message { role: "system", content: &request.system },
-            Message { role: "user", content: &request.prompt },
+    let mut body = json!({
+        "model": request.model,
+        "messages": [
+            { "role": "system", "content": request.system },
+            { "role": "user", "content": request.prompt },
         ],
-        max_tokens: request.max_tokens.max(1),
-        temperature: request.temperature,
-        stream,
-        stream_options: (stream && request_usage).then_some(StreamOptions { include_usage: true }),
-    };
-    // Strings and finite numbers always serialise.
-    serde_json::to_vec(&body).unwrap_or_default()
+        "max_tokens": request.max_tokens.max(1),
+        "temperature": request.temperature,
+        "stream": stream,
+    });
+    if stream && request_usage {
+        body["stream_options"] = json!({ "include_usage": true });
+    }
+    body.to_string().into_bytes()
 }
 
 #[derive(Deserialize)]
@@ -195,14 +174,11 @@ impl ResponseBuilder {
             return Err(self.fail(LlmErrorKind::InvalidResponse, detail, None));
         }
         let usage = self.usage.unwrap_or_default();
-        let tokens = usage.tokens();
         Ok(ChatResponse {
             model: self.model,
             text: self.text,
-            input_tokens: tokens.input,
-            cached_input_tokens: tokens.cached_input,
-            output_tokens: tokens.output,
-            reasoning_tokens: usage.reasoning(),
+            tokens: usage.tokens,
+            reasoning_tokens: usage.reasoning,
             finish_reason: self.finish_reason,
             usage_reported: self.usage.is_some(),
         })
@@ -218,7 +194,7 @@ impl ResponseBuilder {
 
     fn fail(&self, kind: LlmErrorKind, detail: String, code: Option<u16>) -> LlmError {
         let spent = match &self.usage {
-            Some(usage) => Spent::AtLeast(usage.tokens()),
+            Some(usage) => Spent::AtLeast(usage.tokens),
             // An error instead of a message, as OpenRouter sends with status 200.
             None if !self.has_message && code.is_some_and(|c| !matches!(c, 504 | 524)) => {
                 Spent::Nothing

@@ -39,7 +39,7 @@ async fn a_response_is_parsed_with_all_token_counts() {
     let peer = Peer::start(vec![response("200 OK", "", ANSWER)]).await;
     let got = ask(&peer.provider("openrouter", false)).await.unwrap();
     assert_eq!((&*got.model, &*got.text), ("vendor/m-2", "hello"));
-    assert_eq!((got.tokens(), got.reasoning_tokens), (tokens(20, 8, 9), 3));
+    assert_eq!((got.tokens, got.reasoning_tokens), (tokens(20, 8, 9), 3));
     assert_eq!((got.finish_reason.as_deref(), got.usage_reported), (Some("stop"), true));
     let seen = peer.seen().remove(0);
     assert!(seen.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{seen}");
@@ -75,7 +75,7 @@ async fn a_stream_is_assembled_and_its_usage_parsed() {
     ]);
     let peer = Peer::start(vec![script]).await;
     let got = ask(&peer.provider("openrouter", true)).await.unwrap();
-    assert_eq!((&*got.text, got.tokens()), ("hello", tokens(20, 0, 9)));
+    assert_eq!((&*got.text, got.tokens), ("hello", tokens(20, 0, 9)));
     assert!(got.usage_reported);
     assert!(peer.seen()[0].contains(r#""stream_options":{"include_usage":true}"#));
     let _ = ask(&peer.provider("mistral", true)).await;
@@ -85,7 +85,7 @@ async fn a_stream_is_assembled_and_its_usage_parsed() {
 #[tokio::test]
 async fn variants_of_providers_are_supported() {
     let got = respond(response("200 OK", "", &ANSWER.replace("29", "79")), false).await.unwrap();
-    assert_eq!((got.tokens().output, got.reasoning_tokens), (59, 50), "Gemini's reasoning");
+    assert_eq!((got.tokens.output, got.reasoning_tokens), (59, 50), "Gemini's reasoning");
 
     let parts = ANSWER.replace(
         r#""hello""#,
@@ -98,7 +98,7 @@ async fn variants_of_providers_are_supported() {
         "x_groq": {"usage": {"prompt_tokens": 2, "completion_tokens": 1}}}"#
         .replace('\n', "");
     let got = respond(stream(&[&last]), true).await.unwrap();
-    assert_eq!((&*got.text, got.tokens()), ("hi", tokens(2, 0, 1)), "Groq; no [DONE]");
+    assert_eq!((&*got.text, got.tokens), ("hi", tokens(2, 0, 1)), "Groq; no [DONE]");
 
     let got = respond(response("200 OK", "", ANSWER), true).await.unwrap();
     assert_eq!(got.text, "hello", "asked for a stream, answered whole");
@@ -109,7 +109,7 @@ async fn variants_of_providers_are_supported() {
         let wrong =
             ANSWER.replace(r#""prompt_tokens": 20"#, &format!(r#""prompt_tokens": {wrong}"#));
         let got = respond(response("200 OK", "", &wrong), false).await.unwrap();
-        assert!(!got.usage_reported && got.tokens() == Tokens::default(), "{got:?}");
+        assert!(!got.usage_reported && got.tokens == Tokens::default(), "{got:?}");
     }
 }
 

@@ -11,8 +11,8 @@ use crate::llm::{
 use crate::settings::{Effective, Overrides, Registry};
 use crate::testing::ManualClock;
 use crate::usage::{
-    Admission, Caps, CounterStatus, DayTotals, DayUse, Lease, PriceBook, UsageCounter, UsageRow,
-    admit,
+    Admission, Caps, CounterStatus, DayTotals, DayUse, Lease, PriceBook, Tokens, UsageCounter,
+    UsageRow, admit,
 };
 use crate::{Error, Result, async_trait};
 use futures_util::FutureExt;
@@ -201,8 +201,7 @@ pub(crate) fn answer(input: i64, output: i64) -> ChatResponse {
     ChatResponse {
         model: "m-resolved".to_owned(),
         text: "hello".to_owned(),
-        input_tokens: input,
-        output_tokens: output,
+        tokens: Tokens { input, cached_input: 0, output },
         usage_reported: true,
         ..ChatResponse::default()
     }

@@ -11,8 +11,10 @@ const MAX_COUNT: i64 = 100_000_000;
 /// The token usage of a response.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Usage {
-    tokens: Tokens,
-    reasoning: i64,
+    /// The tokens that are charged.
+    pub(super) tokens: Tokens,
+    /// The output tokens that were reasoning.
+    pub(super) reasoning: i64,
 }
 
 #[derive(Deserialize)]
@@ -20,17 +22,13 @@ struct Reported {
     prompt_tokens: Option<i64>,
     completion_tokens: Option<i64>,
     total_tokens: Option<i64>,
-    prompt_tokens_details: Option<InputDetails>,
-    completion_tokens_details: Option<OutputDetails>,
+    prompt_tokens_details: Option<Details>,
+    completion_tokens_details: Option<Details>,
 }
 
 #[derive(Deserialize)]
-struct InputDetails {
+struct Details {
     cached_tokens: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct OutputDetails {
     reasoning_tokens: Option<i64>,
 }
 
@@ -56,15 +54,5 @@ impl Usage {
         let tokens = Tokens { input, cached_input: cached.min(input), output };
         let usage = Self { tokens, reasoning: reasoning.max(output - completion) };
         (input > 0 || output > 0).then_some(usage)
-    }
-
-    /// The tokens that are charged.
-    pub(super) fn tokens(&self) -> Tokens {
-        self.tokens
-    }
-
-    /// The output tokens that were reasoning.
-    pub(super) fn reasoning(&self) -> i64 {
-        self.reasoning
     }
 }
