@@ -1,6 +1,7 @@
 //! The actions of an agent; also the JSON format of a model's response.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::law::Rule;
 use super::stock::Resource;
@@ -39,28 +40,9 @@ pub(super) enum Vote {
     No,
 }
 
-impl Vote {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::No => "no",
-        }
-    }
-}
-
 impl Action {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Work { .. } => "work",
-            Self::Trade(_) => "trade",
-            Self::Gift { .. } => "gift",
-            Self::ForumPost { .. } => "forum_post",
-            Self::ForumReply { .. } => "forum_reply",
-            Self::DirectMessage { .. } => "direct_message",
-            Self::Propose { .. } => "propose",
-            Self::Vote { .. } => "vote",
-            Self::Sanction { .. } => "sanction",
-            Self::Rest {} => "rest",
-        }
+    /// Its name in JSON.
+    pub(super) fn name(&self) -> String {
+        json!(self)["action"].as_str().unwrap_or_default().to_owned()
     }
 }

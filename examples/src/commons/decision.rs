@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use simops::event::RuntimeMode;
 use simops::{Error, Result};
 
 use super::action::Action;
@@ -45,19 +44,5 @@ impl Decision {
     pub(super) fn to_value(&self) -> Result<Value> {
         serde_json::to_value(self)
             .map_err(|error| Error::internal("the decision cannot be written").with_source(error))
-    }
-
-    pub(super) fn mode(&self) -> RuntimeMode {
-        match self {
-            Self::Model { .. } => RuntimeMode::Checkpoint,
-            Self::Rule { .. } => RuntimeMode::DeterministicFallback,
-        }
-    }
-
-    pub(super) fn calls(&self) -> Option<&Calls> {
-        match self {
-            Self::Model { calls, .. } => Some(calls),
-            Self::Rule { calls, .. } => calls.as_ref(),
-        }
     }
 }

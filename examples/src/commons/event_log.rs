@@ -1,11 +1,14 @@
-//! Builds the events of a turn.
+//! Collects the events of a turn.
 
 use jiff::Timestamp;
+use serde_json::Value;
 use simops::event::NewEvent;
 use simops::host::Turn;
 
-/// Event types of this world, in addition to those in [`simops::event::kind`].
+/// The event types of this world.
 pub(super) mod kind {
+    pub(crate) use simops::event::kind::*;
+
     pub(crate) const WORK: &str = "work";
     pub(crate) const REST: &str = "rest";
     pub(crate) const TRADE: &str = "trade";
@@ -13,7 +16,6 @@ pub(super) mod kind {
     pub(crate) const GIFT: &str = "gift";
     pub(crate) const SANCTION: &str = "sanction";
     pub(crate) const DIRECT_MESSAGE: &str = "direct_message";
-    pub(crate) const INVALID_ACTION: &str = "invalid_action";
     pub(crate) const LAW_PASSED: &str = "law_passed";
     pub(crate) const LAW_EXPIRED: &str = "law_expired";
     pub(crate) const AGENT_HUNGRY: &str = "agent_hungry";
@@ -23,59 +25,60 @@ pub(super) mod kind {
     pub(crate) const AGENT_DIED: &str = "agent_died";
     pub(crate) const AGENT_JOINED: &str = "agent_joined";
     pub(crate) const DAY_ENDED: &str = "day_ended";
-    pub(crate) const INVENTORY_SNAPSHOT: &str = "inventory_snapshot";
 }
 
-/// The subject of an event, stored as `metadata.category`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Category {
-    Economy,
-    Cooperation,
-    Conflict,
-    Governance,
-    Social,
-    Survival,
-    Invalid,
-    Time,
+/// The subjects of events, stored as `metadata.category`.
+pub(super) mod category {
+    pub(crate) use simops::event::category::*;
+
+    pub(crate) const ECONOMY: &str = "economy";
+    pub(crate) const SOCIAL: &str = "social";
+    pub(crate) const SURVIVAL: &str = "survival";
+    pub(crate) const TIME: &str = "time";
 }
 
-impl Category {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Economy => "economy",
-            Self::Cooperation => "cooperation",
-            Self::Conflict => "conflict",
-            Self::Governance => "governance",
-            Self::Social => "social",
-            Self::Survival => "survival",
-            Self::Invalid => "invalid",
-            Self::Time => "time",
-        }
-    }
-}
-
-/// The run, time and day of a turn, which all of its events share.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EventContext<'a> {
-    run_id: &'a str,
+/// The events of a turn, which share its run, time and day.
+pub(super) struct EventLog {
+    run_id: String,
     now: Timestamp,
     day: i64,
+    pub(super) events: Vec<NewEvent>,
 }
 
-impl<'a> EventContext<'a> {
-    pub(super) fn of(turn: &'a Turn, day: i64) -> Self {
-        Self { run_id: &turn.run.run_id, now: turn.now, day }
+impl EventLog {
+    pub(super) fn new(turn: &Turn, day: i64) -> Self {
+        Self { run_id: turn.run.run_id.clone(), now: turn.now, day, events: Vec::new() }
     }
 
-    pub(super) fn event(
-        &self,
+    /// Adds an event whose metadata are the category, the day and the fields of `details`.
+    pub(super) fn add(
+        &mut self,
         event_type: &str,
-        category: Category,
-        description: impl Into<String>,
-    ) -> NewEvent {
-        NewEvent::new(event_type, description, self.now)
-            .in_run(Some(self.run_id))
-            .with("category", category.as_str())
-            .with("day", self.day)
+        category: &str,
+        description: String,
+        details: Value,
+    ) {
+        let mut event = NewEvent::new(event_type, description, self.now)
+            .in_run(Some(&self.run_id))
+            .with("category", category)
+            .with("day", self.day);
+        if let Value::Object(details) = details {
+            event.metadata.extend(details);
+        }
+        self.events.push(event);
+    }
+
+    /// Adds an event about what happens to an agent.
+    pub(super) fn add_survival(
+        &mut self,
+        event_type: &str,
+        agent: i64,
+        description: String,
+        details: Value,
+    ) {
+        self.add(event_type, category::SURVIVAL, description, details);
+        if let Some(event) = self.events.last_mut() {
+            event.agent_id = Some(agent);
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Laws: the rule that a proposal asks for and that applies once it has passed.
 
 use std::fmt;
+use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize};
+use simops::{Error, Result};
 
-use super::refusal::Refusal;
 use super::stock::Resource;
 
 /// How long a law is in force, in days.
@@ -38,20 +39,12 @@ impl Rule {
         }
     }
 
-    pub(super) fn kind(self) -> &'static str {
-        match self {
-            Self::Tithe { .. } => "tithe",
-            Self::WorkBonus { .. } => "work_bonus",
-            Self::Cap { .. } => "cap",
-        }
-    }
-
     /// Whether both have the same kind and resource, so that only one can be in force.
     pub(super) fn conflicts_with(self, other: Self) -> bool {
-        self.kind() == other.kind() && self.resource() == other.resource()
+        discriminant(&self) == discriminant(&other) && self.resource() == other.resource()
     }
 
-    pub(super) fn check(self) -> Result<(), Refusal> {
+    pub(super) fn check(self) -> Result<()> {
         let (what, value, range) = match self {
             Self::Tithe { percent, .. } => ("percent", percent, 1..=MAX_TITHE_PERCENT),
             Self::Cap { limit, .. } => ("limit", limit, MIN_CAP..=MAX_CAP),
@@ -61,7 +54,7 @@ impl Rule {
             return Ok(());
         }
         let (min, max) = (range.start(), range.end());
-        Err(Refusal::new(format!("{what} must be between {min} and {max}")))
+        Err(Error::rejected(format!("{what} must be between {min} and {max}")))
     }
 }
 

@@ -28,7 +28,6 @@ mod parse;
 mod phrases;
 mod prompt;
 mod proposal;
-mod refusal;
 mod rng;
 mod rules;
 mod society;

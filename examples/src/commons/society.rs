@@ -15,7 +15,6 @@ use super::agent::Agent;
 use super::forum::Forum;
 use super::law::{Law, Rule};
 use super::proposal::Proposal;
-use super::refusal::Refusal;
 use super::rng::{Purpose, SeededRng};
 use super::stock::{Resource, Stock};
 
@@ -119,12 +118,7 @@ impl Society {
     /// # Errors
     /// `Internal` if a document cannot be converted to JSON.
     pub(super) fn documents(&self) -> Result<Documents> {
-        let mut documents = Documents::new();
-        documents.insert(SOCIETY.to_owned(), json_of(&self.common)?);
-        documents.insert(FORUM.to_owned(), json_of(&self.forum)?);
-        add_changes(&mut documents, agent_name, &BTreeMap::new(), &self.agents)?;
-        add_changes(&mut documents, proposal_name, &BTreeMap::new(), &self.proposals)?;
-        Ok(documents)
+        self.changes(None)
     }
 
     /// The documents that differ from those of `before`; null for those that are removed.
@@ -132,15 +126,21 @@ impl Society {
     /// # Errors
     /// `Internal` if a document cannot be converted to JSON.
     pub(super) fn changes_from(&self, before: &Self) -> Result<Documents> {
+        self.changes(Some(before))
+    }
+
+    fn changes(&self, before: Option<&Self>) -> Result<Documents> {
         let mut documents = Documents::new();
-        if self.common != before.common {
+        if before.is_none_or(|before| before.common != self.common) {
             documents.insert(SOCIETY.to_owned(), json_of(&self.common)?);
         }
-        if self.forum != before.forum {
+        if before.is_none_or(|before| before.forum != self.forum) {
             documents.insert(FORUM.to_owned(), json_of(&self.forum)?);
         }
-        add_changes(&mut documents, agent_name, &before.agents, &self.agents)?;
-        add_changes(&mut documents, proposal_name, &before.proposals, &self.proposals)?;
+        let agent_name = |number: i64| format!("{AGENT}{number:03}");
+        let proposal_name = |id: i64| format!("{PROPOSAL}{id:05}");
+        add_changes(&mut documents, agent_name, before.map(|b| &b.agents), &self.agents)?;
+        add_changes(&mut documents, proposal_name, before.map(|b| &b.proposals), &self.proposals)?;
         Ok(documents)
     }
 
@@ -161,12 +161,12 @@ impl Society {
     }
 
     /// The agent with that number, dead or alive.
-    pub(super) fn agent(&self, number: i64) -> Result<&Agent, Refusal> {
-        self.agents.get(&number).ok_or_else(|| Refusal::new(format!("no agent {number}")))
+    pub(super) fn agent(&self, number: i64) -> Result<&Agent> {
+        self.agents.get(&number).ok_or_else(|| Error::rejected(format!("no agent {number}")))
     }
 
-    pub(super) fn agent_mut(&mut self, number: i64) -> Result<&mut Agent, Refusal> {
-        self.agents.get_mut(&number).ok_or_else(|| Refusal::new(format!("no agent {number}")))
+    pub(super) fn agent_mut(&mut self, number: i64) -> Result<&mut Agent> {
+        self.agents.get_mut(&number).ok_or_else(|| Error::rejected(format!("no agent {number}")))
     }
 
     /// The open proposals, oldest first.
@@ -204,27 +204,19 @@ impl Society {
     }
 }
 
-fn agent_name(number: i64) -> String {
-    format!("{AGENT}{number:03}")
-}
-
-fn proposal_name(id: i64) -> String {
-    format!("{PROPOSAL}{id:05}")
-}
-
 /// Adds the documents of items that are new, changed or removed.
 fn add_changes<T: Serialize + PartialEq>(
     documents: &mut Documents,
     name: impl Fn(i64) -> String,
-    before: &BTreeMap<i64, T>,
+    before: Option<&BTreeMap<i64, T>>,
     after: &BTreeMap<i64, T>,
 ) -> Result<()> {
     for (id, item) in after {
-        if before.get(id) != Some(item) {
+        if before.and_then(|before| before.get(id)) != Some(item) {
             documents.insert(name(*id), json_of(item)?);
         }
     }
-    let removed = before.keys().filter(|id| !after.contains_key(id));
+    let removed = before.into_iter().flat_map(BTreeMap::keys).filter(|id| !after.contains_key(id));
     documents.extend(removed.map(|id| (name(*id), Value::Null)));
     Ok(())
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use super::refusal::Refusal;
+use simops::{Error, Result};
 
 /// A kind of good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,19 +19,15 @@ pub(super) enum Resource {
 
 impl Resource {
     pub(super) const ALL: [Self; 3] = [Self::Food, Self::Energy, Self::Materials];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Food => "food",
-            Self::Energy => "energy",
-            Self::Materials => "materials",
-        }
-    }
 }
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(match self {
+            Self::Food => "food",
+            Self::Energy => "energy",
+            Self::Materials => "materials",
+        })
     }
 }
 
@@ -67,11 +62,11 @@ impl Stock {
     }
 
     /// Removes exactly `amount`, or nothing if there is less.
-    pub(super) fn take(&mut self, resource: Resource, amount: u32) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, resource: Resource, amount: u32) -> Result<()> {
         let slot = self.slot(resource);
         let owned = *slot;
         *slot = owned.checked_sub(amount).ok_or_else(|| {
-            Refusal::new(format!("it takes {amount} {resource}, and there are only {owned}"))
+            Error::rejected(format!("it takes {amount} {resource}, and there are only {owned}"))
         })?;
         Ok(())
     }

@@ -1,15 +1,13 @@
 //! One turn: a decision becomes an action, the action changes the society, and the day may end. Pure:
 //! from the world and the decision it computes the changed documents and the events.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use simops::Result;
-use simops::event::NewEvent;
+use simops::event::RuntimeMode;
 use simops::host::{Outcome, Turn};
 
-use super::action::Action;
-use super::decision::{Calls, Decision};
-use super::event_log::{Category, EventContext, kind};
-use super::refusal::Refusal;
+use super::decision::Decision;
+use super::event_log::{EventLog, category, kind};
 use super::rng::{Purpose, SeededRng};
 use super::rules::{self, ActionContext};
 use super::society::Society;
@@ -18,79 +16,49 @@ use super::{day, fallback};
 /// The changes made by `decision`; none if the agent died after its turn began.
 pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     let before = Society::load(&turn.world.documents)?;
-    let mut society = before.clone();
     let Some(agent) = before.living().find(|agent| agent.number == turn.agent_id) else {
         return Ok(Outcome::default());
     };
-    let mut rng = SeededRng::new(society.common.seed, Purpose::Turn, agent.number, agent.turns);
-    let event_context = EventContext::of(turn, society.common.day);
+    let mut rng = SeededRng::new(before.common.seed, Purpose::Turn, agent.number, agent.turns);
     let decision = if agent.can_decide() {
         decision
     } else {
         Decision::rule("the agent is dormant or just woke up")
     };
-    let mode = decision.mode();
-    let calls = decision.calls().cloned();
-    let action = match decision {
-        Decision::Model { action, .. } => action,
-        Decision::Rule { .. } => fallback::choose(&society, turn.agent_id, &mut rng),
+    let (mode, action, calls) = match decision {
+        Decision::Model { action, calls } => (RuntimeMode::Checkpoint, action, Some(calls)),
+        Decision::Rule { calls, .. } => {
+            let action = fallback::choose(&before, turn.agent_id, &mut rng);
+            (RuntimeMode::DeterministicFallback, action, calls)
+        }
     };
 
-    let mut events = try_action(&mut society, turn.agent_id, &action, event_context, &mut rng);
-    // The first event is the action; the others are its consequences.
-    if let Some(first) = events.first_mut() {
-        *first = with_calls(first.clone().of_agent(turn.agent_id).as_action(mode), calls);
+    let mut society = before.clone();
+    let mut log = EventLog::new(turn, before.common.day);
+    let (agent, rng) = (turn.agent_id, &mut rng);
+    let mut context = ActionContext { society: &mut society, agent, log: &mut log, rng };
+    if let Err(refusal) = rules::apply(&mut context, &action) {
+        society = before.clone();
+        let (name, reason) = (action.name(), refusal.detail());
+        let description = format!("Agent {agent}'s action {name} is refused: {reason}.");
+        let details = json!({ "attempted": name, "reason": reason });
+        log.events.clear();
+        log.add(kind::INVALID_ACTION, category::INVALID, description, details);
     }
-    if let Some(agent) = society.agents.get_mut(&turn.agent_id) {
+    // The first event is the action; the others are its consequences.
+    if let Some(first) = log.events.first_mut() {
+        *first = first.clone().of_agent(agent).as_action(mode);
+        if let Some(calls) = calls {
+            first.metadata["runtime"]["calls"] = json!(calls);
+        }
+    }
+    if let Some(agent) = society.agents.get_mut(&agent) {
         agent.turns += 1;
         agent.drowsy = false;
     }
     society.common.turns_today += 1;
     if day::is_over(&society) {
-        day::end(&mut society, event_context, &mut events);
+        day::end(&mut society, &mut log);
     }
-    Ok(Outcome { documents: society.changes_from(&before)?, events })
-}
-
-/// Applies the action. If it is refused, returns an `invalid_action` event and changes nothing.
-fn try_action(
-    society: &mut Society,
-    agent: i64,
-    action: &Action,
-    event_context: EventContext<'_>,
-    rng: &mut SeededRng,
-) -> Vec<NewEvent> {
-    let mut after = society.clone();
-    let mut context = ActionContext { society: &mut after, agent, event_context, rng };
-    match rules::apply(&mut context, action) {
-        Ok(events) => {
-            *society = after;
-            events
-        }
-        Err(refusal) => vec![invalid_action(agent, action, &refusal, event_context)],
-    }
-}
-
-fn invalid_action(
-    agent: i64,
-    action: &Action,
-    refusal: &Refusal,
-    event_context: EventContext<'_>,
-) -> NewEvent {
-    let name = action.name();
-    let description = format!("Agent {agent}'s action {name} is refused: {refusal}.");
-    event_context
-        .event(kind::INVALID_ACTION, Category::Invalid, description)
-        .with("attempted", name)
-        .with("reason", refusal.to_string())
-}
-
-/// Adds the model calls of the decision to the event's `runtime` metadata.
-fn with_calls(mut event: NewEvent, calls: Option<Calls>) -> NewEvent {
-    let (Some(calls), Some(Value::Object(runtime))) = (calls, event.metadata.get_mut("runtime"))
-    else {
-        return event;
-    };
-    runtime.insert("calls".to_owned(), json!(calls));
-    event
+    Ok(Outcome { documents: society.changes_from(&before)?, events: log.events })
 }

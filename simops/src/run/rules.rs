@@ -1,6 +1,5 @@
 //! Validation of start requests, independent of any state.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{RunClass, RunMode, RunRecord};
@@ -61,7 +60,7 @@ pub struct StartRun {
     pub epoch_id: Option<String>,
     /// `standard_72h` (default), `deep_96h` or `special_exploratory`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "clap", arg(long, value_name = "CLASS", value_parser = RunClass::ALL.map(RunClass::as_str)))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "CLASS", value_parser = RunClass::NAMES))]
     pub run_class: Option<String>,
     /// An existing control run that this one mirrors.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,8 +118,7 @@ impl StartRun {
         }
         let run_class = present(self.run_class.as_deref()).map(RunClass::parse);
         if run_class == Some(None) {
-            let names = RunClass::ALL.map(RunClass::as_str).join(", ");
-            errors.add("run_class", &format!("must be one of {names}"));
+            errors.add("run_class", &format!("must be one of {}", RunClass::NAMES.join(", ")));
         }
         if self.season_number.is_some_and(|number| !(0..=9999).contains(&number)) {
             errors.add("season_number", "must be a whole number between 0 and 9999");
@@ -128,8 +126,7 @@ impl StartRun {
         let run_id = errors.identifier("run_id", &self.run_id, 64);
         let protocol = errors.identifier("protocol_version", &self.protocol_version, 64);
         let run = RunRecord {
-            run_id: String::new(),
-            mode: mode.unwrap_or(RunMode::Test),
+            mode: mode.unwrap_or_default(),
             protocol_version: protocol.unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
             condition_name: errors.identifier("condition_name", &self.condition_name, 120),
             hypothesis_id: errors.identifier("hypothesis_id", &self.hypothesis_id, 120),
@@ -153,13 +150,7 @@ impl StartRun {
             fresh_agent_count: errors.count("fresh_agent_count", self.fresh_agent_count),
             protocol_deviation: self.protocol_deviation.unwrap_or_default(),
             deviation_reason: errors.lines("deviation_reason", self.deviation_reason.as_deref()),
-            world_epoch: None,
-            started_at: Timestamp::UNIX_EPOCH,
-            started_by: String::new(),
-            start_reason: None,
-            ended_at: None,
-            end_reason: None,
-            ended_by: None,
+            ..RunRecord::default()
         };
         if run.season_id.is_some() && run.season_number.is_none() {
             errors.add("season_number", "must be at least 1 when season_id is given");

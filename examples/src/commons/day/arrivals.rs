@@ -1,9 +1,9 @@
 //! New agents: a society that lost members slowly grows back to its initial size.
 
-use simops::event::NewEvent;
+use serde_json::json;
 
 use super::super::agent::Agent;
-use super::super::event_log::{Category, EventContext, kind};
+use super::super::event_log::{EventLog, kind};
 use super::super::rng::{Purpose, SeededRng};
 use super::super::society::Society;
 
@@ -12,11 +12,7 @@ const ARRIVAL_ODDS: u32 = 4;
 
 /// Adds at most one agent and returns how many it added. If less than half of the initial number
 /// live, an agent arrives every day, so that the society never dies out.
-pub(super) fn add_newcomer(
-    society: &mut Society,
-    event_context: EventContext<'_>,
-    events: &mut Vec<NewEvent>,
-) -> u32 {
+pub(super) fn add_newcomer(society: &mut Society, log: &mut EventLog) -> u32 {
     let living = society.living().count();
     let founders = society.common.founders as usize;
     let (seed, day) = (society.common.seed, society.common.day);
@@ -31,8 +27,6 @@ pub(super) fn add_newcomer(
     let turns = society.living().map(|agent| agent.turns).min().unwrap_or_default();
     society.agents.insert(number, Agent::new(number, seed, turns));
     let description = format!("Agent {number} joins the society.");
-    events.push(
-        event_context.event(kind::AGENT_JOINED, Category::Survival, description).of_agent(number),
-    );
+    log.add_survival(kind::AGENT_JOINED, number, description, json!({}));
     1
 }

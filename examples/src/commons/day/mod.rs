@@ -5,9 +5,8 @@ mod survival;
 mod treasury;
 
 use serde_json::json;
-use simops::event::NewEvent;
 
-use super::event_log::{Category, EventContext, kind};
+use super::event_log::{EventLog, category, kind};
 use super::proposal::MAX_OPEN_PROPOSALS;
 use super::rules::close_overdue;
 use super::society::Society;
@@ -24,48 +23,43 @@ pub(super) fn is_over(society: &Society) -> bool {
 }
 
 /// Ends the day and begins the next.
-pub(super) fn end(
-    society: &mut Society,
-    event_context: EventContext<'_>,
-    events: &mut Vec<NewEvent>,
-) {
+pub(super) fn end(society: &mut Society, log: &mut EventLog) {
     let weather = society.weather().as_str();
     let tithes = treasury::collect(society);
     let fed = treasury::feed_the_poor(society);
     let spoiled = treasury::spoil(society);
-    survival::eat(society, event_context, events);
-    survival::fall_ill(society, event_context, events);
-    survival::update_conditions(society, event_context, events);
-    close_overdue(society, event_context, events);
-    expire_laws(society, event_context, events);
-    let joined = arrivals::add_newcomer(society, event_context, events);
+    survival::eat(society, log);
+    survival::fall_ill(society, log);
+    survival::update_conditions(society, log);
+    close_overdue(society, log);
+    expire_laws(society, log);
+    let joined = arrivals::add_newcomer(society, log);
     delete_old_records(society);
 
     let day = society.common.day;
     let living = society.living().count();
     let dormant = society.living().filter(|agent| !agent.is_alive()).count();
     let description = format!("Day {day} ends; {living} agents live, {dormant} of them dormant.");
-    events.push(
-        event_context
-            .event(kind::DAY_ENDED, Category::Time, description)
-            .with("living", living)
-            .with("alive", living - dormant)
-            .with("dormant", dormant)
-            .with("died_ever", society.common.died)
-            .with("joined", joined)
-            .with("tithes", tithes)
-            .with("fed_by_pool", fed)
-            .with("spoiled", spoiled)
-            .with("weather", weather)
-            .with("laws_in_force", society.common.laws.len())
-            .with("open_proposals", society.open_proposals().count()),
-    );
-    events.push(inventories(society, event_context));
+    let details = json!({
+        "living": living,
+        "alive": living - dormant,
+        "dormant": dormant,
+        "died_ever": society.common.died,
+        "joined": joined,
+        "tithes": tithes,
+        "fed_by_pool": fed,
+        "spoiled": spoiled,
+        "weather": weather,
+        "laws_in_force": society.common.laws.len(),
+        "open_proposals": society.open_proposals().count(),
+    });
+    log.add(kind::DAY_ENDED, category::TIME, description, details);
+    log_inventories(society, log);
     society.common.day += 1;
     society.common.turns_today = 0;
 }
 
-fn inventories(society: &Society, event_context: EventContext<'_>) -> NewEvent {
+fn log_inventories(society: &Society, log: &mut EventLog) {
     let inventories = society.living().map(|agent| {
         json!({
             "agent_id": agent.number,
@@ -77,22 +71,18 @@ fn inventories(society: &Society, event_context: EventContext<'_>) -> NewEvent {
     });
     let inventories: Vec<_> = inventories.collect();
     let description = format!("Inventory of {} agents.", inventories.len());
-    event_context
-        .event(kind::INVENTORY_SNAPSHOT, Category::Time, description)
-        .with("inventories", inventories)
-        .with("pool", json!(society.common.pool))
+    let details = json!({ "inventories": inventories, "pool": society.common.pool });
+    log.add(kind::INVENTORY_SNAPSHOT, category::TIME, description, details);
 }
 
-fn expire_laws(society: &mut Society, event_context: EventContext<'_>, events: &mut Vec<NewEvent>) {
+fn expire_laws(society: &mut Society, log: &mut EventLog) {
     let day = society.common.day;
     let expired = society.common.laws.extract_if(.., |law| law.until <= day);
-    events.extend(expired.map(|law| {
+    for law in expired {
         let description = format!("Law {} ends: {}.", law.id, law.rule);
-        event_context
-            .event(kind::LAW_EXPIRED, Category::Governance, description)
-            .with("law_id", law.id)
-            .with("proposal_id", law.proposal_id)
-    }));
+        let details = json!({ "law_id": law.id, "proposal_id": law.proposal_id });
+        log.add(kind::LAW_EXPIRED, category::GOVERNANCE, description, details);
+    }
 }
 
 /// Bounds the size of the world, however long it runs.

@@ -1,9 +1,9 @@
 //! Eating, hunger, illness, dormancy, waking and death.
 
-use simops::event::NewEvent;
+use serde_json::json;
 
-use super::super::agent::{Agent, Condition};
-use super::super::event_log::{Category, EventContext, kind};
+use super::super::agent::Condition;
+use super::super::event_log::{EventLog, kind};
 use super::super::rng::{Purpose, SeededRng};
 use super::super::society::Society;
 use super::super::stock::Resource;
@@ -22,11 +22,7 @@ const ILLNESS_ODDS: u32 = 40;
 const ILLNESS_ENERGY_COST: u32 = 6;
 
 /// Every agent eats one food and spends one energy; dormant agents spend none.
-pub(super) fn eat(
-    society: &mut Society,
-    event_context: EventContext<'_>,
-    events: &mut Vec<NewEvent>,
-) {
+pub(super) fn eat(society: &mut Society, log: &mut EventLog) {
     for agent in society.living_mut() {
         let number = agent.number;
         let hungry = agent.stock.take(Resource::Food, 1).is_err();
@@ -36,38 +32,27 @@ pub(super) fn eat(
             agent.stock.take_up_to(Resource::Energy, spent);
         }
         if hungry {
-            let days = agent.days_hungry;
             let description = format!("Agent {number} has nothing to eat.");
-            events.push(
-                survival_event(event_context, kind::AGENT_HUNGRY, agent, description)
-                    .with("days", days),
-            );
+            let details = json!({ "days": agent.days_hungry });
+            log.add_survival(kind::AGENT_HUNGRY, number, description, details);
         }
     }
 }
 
-pub(super) fn fall_ill(
-    society: &mut Society,
-    event_context: EventContext<'_>,
-    events: &mut Vec<NewEvent>,
-) {
+pub(super) fn fall_ill(society: &mut Society, log: &mut EventLog) {
     let (seed, day) = (society.common.seed, society.common.day);
     for agent in society.living_mut().filter(|agent| agent.is_alive()) {
         if SeededRng::new(seed, Purpose::Illness, agent.number, day).is_one_in(ILLNESS_ODDS) {
             let lost = agent.stock.take_up_to(Resource::Energy, ILLNESS_ENERGY_COST);
             let description = format!("Agent {} falls ill.", agent.number);
-            let event = survival_event(event_context, kind::AGENT_ILL, agent, description);
-            events.push(event.with("energy_lost", lost));
+            let details = json!({ "energy_lost": lost });
+            log.add_survival(kind::AGENT_ILL, agent.number, description, details);
         }
     }
 }
 
 /// Updates which agents are dormant, awake or dead. The goods of the dead go to the common pool.
-pub(super) fn update_conditions(
-    society: &mut Society,
-    event_context: EventContext<'_>,
-    events: &mut Vec<NewEvent>,
-) {
+pub(super) fn update_conditions(society: &mut Society, log: &mut EventLog) {
     let day = society.common.day;
     let Society { agents, common, .. } = society;
     for agent in agents.values_mut().filter(|agent| !agent.is_dead()) {
@@ -80,8 +65,7 @@ pub(super) fn update_conditions(
             agent.state = Condition::Dormant;
             let cause = if starving { "hunger" } else { "exhaustion" };
             let description = format!("Agent {number} is dormant from {cause}.");
-            let event = survival_event(event_context, kind::AGENT_DORMANT, agent, description);
-            events.push(event.with("cause", cause));
+            log.add_survival(kind::AGENT_DORMANT, number, description, json!({ "cause": cause }));
             continue;
         }
         agent.days_dormant += 1;
@@ -90,24 +74,15 @@ pub(super) fn update_conditions(
             agent.days_dormant = 0;
             agent.drowsy = true;
             let description = format!("Agent {number} wakes up.");
-            events.push(survival_event(event_context, kind::AGENT_AWOKE, agent, description));
+            log.add_survival(kind::AGENT_AWOKE, number, description, json!({}));
         } else if agent.days_dormant >= DEATH_AFTER_DAYS {
             agent.state = Condition::Dead;
             agent.died_on = Some(day);
             agent.stock.move_all_to(&mut common.pool);
             common.died += 1;
             let description = format!("Agent {number} dies.");
-            let event = survival_event(event_context, kind::AGENT_DIED, agent, description);
-            events.push(event.with("days_hungry", agent.days_hungry));
+            let details = json!({ "days_hungry": agent.days_hungry });
+            log.add_survival(kind::AGENT_DIED, number, description, details);
         }
     }
-}
-
-fn survival_event(
-    event_context: EventContext<'_>,
-    event_type: &str,
-    agent: &Agent,
-    description: String,
-) -> NewEvent {
-    event_context.event(event_type, Category::Survival, description).of_agent(agent.number)
 }

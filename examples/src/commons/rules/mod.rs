@@ -9,12 +9,11 @@ mod share;
 mod talk;
 mod work;
 
-use simops::event::NewEvent;
+use simops::{Error, Result};
 
 use super::action::Action;
 use super::agent::Agent;
-use super::event_log::EventContext;
-use super::refusal::Refusal;
+use super::event_log::EventLog;
 use super::rng::SeededRng;
 use super::society::Society;
 
@@ -25,15 +24,15 @@ pub(super) use share::would_accept;
 pub(super) struct ActionContext<'a> {
     pub(super) society: &'a mut Society,
     pub(super) agent: i64,
-    pub(super) event_context: EventContext<'a>,
+    pub(super) log: &'a mut EventLog,
     pub(super) rng: &'a mut SeededRng,
 }
 
-/// The event of the action, followed by those of its consequences.
-type RuleResult = Result<Vec<NewEvent>, Refusal>;
-
-/// Applies an action.
-pub(super) fn apply(context: &mut ActionContext<'_>, action: &Action) -> RuleResult {
+/// Applies an action. Its event is logged first, before those of its consequences.
+///
+/// # Errors
+/// `Rejected` if the action is not possible.
+pub(super) fn apply(context: &mut ActionContext<'_>, action: &Action) -> Result<()> {
     match action {
         Action::Work { resource } => work::work(context, *resource),
         Action::Rest {} => work::rest(context),
@@ -50,13 +49,13 @@ pub(super) fn apply(context: &mut ActionContext<'_>, action: &Action) -> RuleRes
 
 impl ActionContext<'_> {
     /// Another agent, which must not be dead.
-    fn other(&self, number: i64) -> Result<&Agent, Refusal> {
+    fn other(&self, number: i64) -> Result<&Agent> {
         let other = self.society.agent(number)?;
         if number == self.agent {
-            return Err(Refusal::new("an agent cannot do that to itself"));
+            return Err(Error::rejected("an agent cannot do that to itself"));
         }
         if other.is_dead() {
-            return Err(Refusal::new(format!("agent {number} is dead")));
+            return Err(Error::rejected(format!("agent {number} is dead")));
         }
         Ok(other)
     }

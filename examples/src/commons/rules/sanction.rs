@@ -1,18 +1,19 @@
 //! Sanctions: an agent accuses another of breaking a law.
 
 use serde_json::json;
+use simops::{Error, Result};
 
-use super::super::event_log::{Category, kind};
+use super::super::event_log::{category, kind};
 use super::super::stock::Resource;
+use super::ActionContext;
 use super::talk::clean_title;
-use super::{ActionContext, Refusal, RuleResult};
 
 /// The highest fine.
 const MAX_FINE: u32 = 4;
 
 /// If the accused owns more than a cap allows, the excess, up to the highest fine, goes to the common
 /// pool. Otherwise the accuser loses one energy.
-pub(super) fn sanction(context: &mut ActionContext<'_>, accused: i64, reason: &str) -> RuleResult {
+pub(super) fn sanction(context: &mut ActionContext<'_>, accused: i64, reason: &str) -> Result<()> {
     let agent = context.agent;
     let reason = clean_title(reason)?;
     let cap_violation = context.society.cap_violation(context.other(accused)?);
@@ -32,18 +33,18 @@ pub(super) fn sanction(context: &mut ActionContext<'_>, accused: i64, reason: &s
             accuser
                 .stock
                 .take(Resource::Energy, 1)
-                .map_err(|_| Refusal::new("an accusation takes energy"))?;
+                .map_err(|_| Error::rejected("an accusation takes energy"))?;
             let text = format!("Agent {agent} accuses agent {accused}, but no law is broken.");
             (text, json!(null))
         }
     };
-    let event = context
-        .event_context
-        .event(kind::SANCTION, Category::Conflict, description)
-        .with("target_agent_id", accused)
-        .with("upheld", upheld)
-        .with("enforcement", upheld)
-        .with("fine", fine)
-        .with("reason", reason);
-    Ok(vec![event])
+    let details = json!({
+        "target_agent_id": accused,
+        "upheld": upheld,
+        "enforcement": upheld,
+        "fine": fine,
+        "reason": reason,
+    });
+    context.log.add(kind::SANCTION, category::CONFLICT, description, details);
+    Ok(())
 }

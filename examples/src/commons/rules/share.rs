@@ -1,12 +1,13 @@
 //! Trade and gifts. The total amount of goods does not change.
 
 use serde_json::json;
+use simops::{Error, Result};
 
 use super::super::action::Offer;
 use super::super::agent::Agent;
-use super::super::event_log::{Category, kind};
+use super::super::event_log::{category, kind};
 use super::super::stock::Resource;
-use super::{ActionContext, Refusal, RuleResult};
+use super::ActionContext;
 
 /// The least amount of a good that an agent keeps when it trades.
 const RESERVE: u32 = 2;
@@ -19,15 +20,17 @@ pub(in super::super) fn would_accept(partner: &Agent, offer: Offer) -> bool {
     keeps.is_some_and(|kept| kept >= RESERVE) && gains
 }
 
-pub(super) fn trade(context: &mut ActionContext<'_>, offer: Offer) -> RuleResult {
+pub(super) fn trade(context: &mut ActionContext<'_>, offer: Offer) -> Result<()> {
     let Offer { with, give, give_amount, want, want_amount } = offer;
     let agent = context.agent;
     let partner = context.other(with)?;
     if !partner.is_alive() {
-        return Err(Refusal::new(format!("agent {with} is dormant and cannot trade")));
+        return Err(Error::rejected(format!("agent {with} is dormant and cannot trade")));
     }
     if give == want || give_amount == 0 || want_amount == 0 {
-        return Err(Refusal::new("a trade needs two different goods and amounts of at least one"));
+        return Err(Error::rejected(
+            "a trade needs two different goods and amounts of at least one",
+        ));
     }
     let accepted = would_accept(partner, offer);
     context.society.agent_mut(agent)?.stock.take(give, give_amount)?;
@@ -42,14 +45,14 @@ pub(super) fn trade(context: &mut ActionContext<'_>, offer: Offer) -> RuleResult
         context.society.agent_mut(agent)?.stock.add(give, give_amount);
         (kind::TRADE_DECLINED, format!("Agent {with} declines agent {agent}'s offer of {goods}."))
     };
-    let event = context
-        .event_context
-        .event(event_type, Category::Economy, description)
-        .with("target_agent_id", with)
-        .with("accepted", accepted)
-        .with("gave", json!({ "resource": give, "amount": give_amount }))
-        .with("got", json!({ "resource": want, "amount": want_amount }));
-    Ok(vec![event])
+    let details = json!({
+        "target_agent_id": with,
+        "accepted": accepted,
+        "gave": { "resource": give, "amount": give_amount },
+        "got": { "resource": want, "amount": want_amount },
+    });
+    context.log.add(event_type, category::ECONOMY, description, details);
+    Ok(())
 }
 
 pub(super) fn gift(
@@ -57,20 +60,16 @@ pub(super) fn gift(
     to: i64,
     resource: Resource,
     amount: u32,
-) -> RuleResult {
+) -> Result<()> {
     let agent = context.agent;
     context.other(to)?;
     if amount == 0 {
-        return Err(Refusal::new("a gift is at least one"));
+        return Err(Error::rejected("a gift is at least one"));
     }
     context.society.agent_mut(agent)?.stock.take(resource, amount)?;
     context.society.agent_mut(to)?.stock.add(resource, amount);
     let description = format!("Agent {agent} gives {amount} {resource} to agent {to}.");
-    let event = context
-        .event_context
-        .event(kind::GIFT, Category::Cooperation, description)
-        .with("target_agent_id", to)
-        .with("resource", resource.as_str())
-        .with("amount", amount);
-    Ok(vec![event])
+    let details = json!({ "target_agent_id": to, "resource": resource, "amount": amount });
+    context.log.add(kind::GIFT, category::COOPERATION, description, details);
+    Ok(())
 }

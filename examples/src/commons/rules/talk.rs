@@ -1,78 +1,67 @@
 //! Forum posts, replies and direct messages.
 
-use simops::event::kind as core_kind;
+use serde_json::json;
+use simops::{Error, Result};
 
 use super::super::agent::Letter;
-use super::super::event_log::{Category, kind};
+use super::super::event_log::{category, kind};
 use super::super::forum::Post;
-use super::{ActionContext, Refusal, RuleResult};
+use super::ActionContext;
 
 /// Titles and reasons are truncated to this many characters.
 const MAX_TITLE_CHARS: usize = 80;
 /// Texts are truncated to this many characters.
 const MAX_TEXT_CHARS: usize = 500;
 
-pub(super) fn post(context: &mut ActionContext<'_>, title: &str, text: &str) -> RuleResult {
+pub(super) fn post(context: &mut ActionContext<'_>, title: &str, text: &str) -> Result<()> {
     let (title, text) = (clean_title(title)?, clean_text(text, MAX_TEXT_CHARS)?);
     let id = next_post(context);
     let author = context.agent;
     let description = format!("Agent {author} opens the thread \"{title}\".");
-    let event = context
-        .event_context
-        .event(core_kind::FORUM_POST, Category::Social, description)
-        .with("post_id", id)
-        .with("thread_id", id)
-        .with("title", title.as_str())
-        .with("text", text.as_str());
+    let details = json!({ "post_id": id, "thread_id": id, "title": title, "text": text });
+    context.log.add(kind::FORUM_POST, category::SOCIAL, description, details);
     context.society.forum.add(Post { id, thread: id, author, title, text });
-    Ok(vec![event])
+    Ok(())
 }
 
-pub(super) fn reply(context: &mut ActionContext<'_>, thread: i64, text: &str) -> RuleResult {
+pub(super) fn reply(context: &mut ActionContext<'_>, thread: i64, text: &str) -> Result<()> {
     let text = clean_text(text, MAX_TEXT_CHARS)?;
     let latest = context.society.forum.thread(thread);
     let Some((title, to)) = latest.map(|post| (post.title.clone(), post.author)) else {
-        return Err(Refusal::new(format!("there is no thread {thread}")));
+        return Err(Error::rejected(format!("there is no thread {thread}")));
     };
     let id = next_post(context);
     let author = context.agent;
     let description = format!("Agent {author} replies in the thread \"{title}\".");
-    let event = context
-        .event_context
-        .event(core_kind::FORUM_REPLY, Category::Social, description)
-        .with("post_id", id)
-        .with("thread_id", thread)
-        .with("target_agent_id", to)
-        .with("text", text.as_str());
+    let details =
+        json!({ "post_id": id, "thread_id": thread, "target_agent_id": to, "text": text });
+    context.log.add(kind::FORUM_REPLY, category::SOCIAL, description, details);
     context.society.forum.add(Post { id, thread, author, title, text });
-    Ok(vec![event])
+    Ok(())
 }
 
-pub(super) fn message(context: &mut ActionContext<'_>, to: i64, text: &str) -> RuleResult {
+pub(super) fn message(context: &mut ActionContext<'_>, to: i64, text: &str) -> Result<()> {
     let text = clean_text(text, MAX_TEXT_CHARS)?;
     context.other(to)?;
     let from = context.agent;
     let description = format!("Agent {from} writes to agent {to}.");
-    let event = context
-        .event_context
-        .event(kind::DIRECT_MESSAGE, Category::Social, description)
-        .with("target_agent_id", to)
-        .with("text", text.as_str());
+    let details = json!({ "target_agent_id": to, "text": text });
+    context.log.add(kind::DIRECT_MESSAGE, category::SOCIAL, description, details);
     context.society.agent_mut(to)?.receive(Letter { from, text });
-    Ok(vec![event])
+    Ok(())
 }
 
 /// Normalises a title or a reason.
-pub(super) fn clean_title(text: &str) -> Result<String, Refusal> {
+pub(super) fn clean_title(text: &str) -> Result<String> {
     clean_text(text, MAX_TITLE_CHARS)
 }
 
 /// `text` on one line, without control characters, truncated to `max_chars` characters.
-fn clean_text(text: &str, max_chars: usize) -> Result<String, Refusal> {
+fn clean_text(text: &str, max_chars: usize) -> Result<String> {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     if line.is_empty() {
-        return Err(Refusal::new("the text is empty"));
+        return Err(Error::rejected("the text is empty"));
     }
     Ok(line.chars().take(max_chars).collect())
 }

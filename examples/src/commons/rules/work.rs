@@ -1,15 +1,18 @@
 //! Work yields goods and costs energy; rest yields one energy.
 
-use super::super::event_log::{Category, kind};
+use serde_json::json;
+use simops::Result;
+
+use super::super::event_log::{category, kind};
 use super::super::law::Rule;
 use super::super::society::Weather;
 use super::super::stock::Resource;
-use super::{ActionContext, RuleResult};
+use super::ActionContext;
 
 /// How much a tool adds to one harvest; the tool is then used up.
 const TOOL_YIELD: u32 = 2;
 
-pub(super) fn work(context: &mut ActionContext<'_>, resource: Resource) -> RuleResult {
+pub(super) fn work(context: &mut ActionContext<'_>, resource: Resource) -> Result<()> {
     let agent = context.agent;
     let weather = context.society.weather();
     let organised =
@@ -31,28 +34,25 @@ pub(super) fn work(context: &mut ActionContext<'_>, resource: Resource) -> RuleR
     };
     worker.stock.add(resource, amount);
     let description = format!("Agent {agent} works and gains {amount} {resource}.");
-    let event = context
-        .event_context
-        .event(kind::WORK, Category::Economy, description)
-        .with("resource", resource.as_str())
-        .with("amount", amount)
-        .with("energy_spent", energy_spent)
-        .with("tools_used", tools_used)
-        .with("weather", weather.as_str());
-    Ok(vec![event])
+    let details = json!({
+        "resource": resource,
+        "amount": amount,
+        "energy_spent": energy_spent,
+        "tools_used": tools_used,
+        "weather": weather.as_str(),
+    });
+    context.log.add(kind::WORK, category::ECONOMY, description, details);
+    Ok(())
 }
 
-pub(super) fn rest(context: &mut ActionContext<'_>) -> RuleResult {
+pub(super) fn rest(context: &mut ActionContext<'_>) -> Result<()> {
     let agent = context.agent;
     let resting = context.society.agent_mut(agent)?;
     resting.stock.add(Resource::Energy, 1);
     let dormant = !resting.is_alive();
     let manner = if dormant { "is dormant" } else { "rests" };
-    let event = context
-        .event_context
-        .event(kind::REST, Category::Survival, format!("Agent {agent} {manner}."))
-        .with("resource", Resource::Energy.as_str())
-        .with("amount", 1)
-        .with("dormant", dormant);
-    Ok(vec![event])
+    let details = json!({ "resource": Resource::Energy, "amount": 1, "dormant": dormant });
+    let description = format!("Agent {agent} {manner}.");
+    context.log.add(kind::REST, category::SURVIVAL, description, details);
+    Ok(())
 }

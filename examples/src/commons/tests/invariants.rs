@@ -65,7 +65,7 @@ fn produced(event: &NewEvent) -> [i64; 3] {
     match event.event_type.as_str() {
         log::WORK | log::REST => {
             let resource = &event.metadata["resource"];
-            let index = Resource::ALL.iter().position(|r| *resource == r.as_str()).unwrap();
+            let index = Resource::ALL.iter().position(|r| *resource == r.to_string()).unwrap();
             made[index] += number("amount");
             made[1] -= number("energy_spent");
             made[2] -= number("tools_used");
