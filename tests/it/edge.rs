@@ -13,7 +13,7 @@ fn resident_mib(server: &Server) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// An operator who connects anew for each command, from an address of the attack.
+/// An operator who connects again for each command, from an address of the attack.
 async fn controls(dir: &Path, server: &Server) {
     std::fs::write(dir.join("token"), TOKEN).unwrap();
     for _ in 0..10 {

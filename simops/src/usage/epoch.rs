@@ -11,8 +11,6 @@
 //! exceed. So the database can admit calls without waiting for any client, and no cap is exceeded.
 //! The allotment of a client that never returns counts until the last of its leases has expired.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,9 +60,6 @@ pub struct CounterClient {
     /// When the last of its leases has expired if it sends no more heartbeats.
     pub until: Timestamp,
 }
-
-/// How long a client may use Redis after a heartbeat.
-pub(crate) const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
 
 impl CounterEpoch {
     /// The epoch that follows this one.

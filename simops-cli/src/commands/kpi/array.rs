@@ -95,47 +95,4 @@ impl<R: BufRead> Elements<R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Vec<(u64, String)>, String> {
-        let mut elements = Elements::new(text.as_bytes(), 1, 12);
-        let mut found = Vec::new();
-        loop {
-            match elements.next() {
-                Ok(Some(Element { line, text })) => {
-                    let text = text.unwrap_or_else(|| b"too long".to_vec());
-                    found.push((line, String::from_utf8_lossy(&text).into_owned()));
-                }
-                Ok(None) => return Ok(found),
-                Err(failure) => return Err(failure.to_string()),
-            }
-        }
-    }
-
-    #[test]
-    fn elements_come_with_the_lines_where_they_begin() {
-        let found = read("[\n {\"a\": 1},\n\n {\"b\":\n 2}]\n[3]").unwrap_or_default();
-        let expected = [(2, "{\"a\": 1}"), (4, "{\"b\":\n 2}"), (6, "3")];
-        assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));
-        assert_eq!(read("[]"), Ok(Vec::new()));
-    }
-
-    #[test]
-    fn brackets_and_commas_in_strings_and_below_do_not_end_an_element() {
-        let found = read(r#"["],\"[", [1, 2], {"a":{}}]"#).unwrap_or_default();
-        let texts: Vec<_> = found.iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(texts, [r#""],\"[""#, "[1, 2]", r#"{"a":{}}"#]);
-    }
-
-    #[test]
-    fn a_long_element_is_skipped_and_a_broken_array_is_named() {
-        let found = read("[\"0123456789ab\", 1]").unwrap_or_default();
-        assert_eq!(found, [(1, "too long".to_owned()), (1, "1".to_owned())]);
-        assert_eq!(read("[1,\n2").unwrap_err(), "line 2: the array does not end");
-        assert_eq!(
-            read("[1]\n{}").unwrap_err(),
-            "line 2: there is more behind the end of the array"
-        );
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::redis::ServerRef;
 use super::super::{CounterBackend, CounterEpoch, DayTotals, Lease};
-use crate::usage::epoch::HEARTBEAT_TTL;
+use super::HEARTBEAT_TTL;
 
 /// The smallest allotment, in calls: the first calls of a process should not need a heartbeat each.
 const MIN_ALLOTMENT_CALLS: i64 = 16;

@@ -44,6 +44,8 @@ pub(super) const SETTLED_TTL: Duration = Duration::from_secs(2 * 60);
 const FRESH_LEASE: Duration = Duration::from_secs(60);
 /// Clocks of processes may differ by this much.
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
+/// How long a process may use Redis after a heartbeat.
+const HEARTBEAT_TTL: Duration = Duration::from_secs(5);
 
 /// A counter in Redis that falls back to the database. Dropping it stops its supervisor; its leases
 /// stay open until they expire.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::super::epoch::HEARTBEAT_TTL;
 use super::super::redis::ServerRef;
 use super::super::{CounterBackend, CounterClient, CounterEpoch, DayUse, Lease};
+use super::HEARTBEAT_TTL;
 use super::{Ask, CLOCK_SLACK, Shared, TIMEOUT};
 use crate::clock::day_of;
 use crate::{Error, Result};

@@ -1,0 +1,1 @@
+//! Arrays and lines of an import.
