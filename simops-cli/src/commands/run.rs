@@ -201,7 +201,7 @@ async fn status(globals: &Globals) -> Result<Value, Failure> {
     read(globals, get("status"), status).await
 }
 
-/// As [`write`], for a write that ends the run: its report is written at once.
+/// As [`write()`], for a write that ends the run: its report is written at once.
 async fn end<T: Serialize>(
     globals: &Globals,
     route: Route,

@@ -82,7 +82,7 @@ impl Target {
         }
     }
 
-    /// As [`write`].
+    /// As [`write()`].
     pub(crate) async fn write<T: Serialize>(
         &self,
         route: Route,

@@ -2,18 +2,22 @@
 
 const NAME = /^[A-Za-z0-9:_-]+$/;
 
-/** The fields, in the order of the form: name, label, greatest length, example. */
+/** The fields, in the order of the form: name, label, greatest length or number, example. */
 export const FIELDS = [
   { name: 'run_id', label: 'Run ID', max: 64, hint: 'automatic' },
   { name: 'run_class', label: 'Run class', options: ['standard_72h', 'deep_96h', 'special_exploratory'] },
   { name: 'condition_name', label: 'Condition', max: 120 },
   { name: 'hypothesis_id', label: 'Hypothesis', max: 120 },
   { name: 'season_id', label: 'Season ID', max: 64 },
-  { name: 'season_number', label: 'Season number', number: true },
+  { name: 'season_number', label: 'Season number', number: 9999 },
   { name: 'parent_run_id', label: 'Parent run', max: 64 },
+  { name: 'mirror_control_run_id', label: 'Mirror of run', max: 64 },
+  { name: 'carryover_agent_count', label: 'Agents carried over', number: 1_000_000 },
+  { name: 'fresh_agent_count', label: 'New agents', number: 1_000_000 },
   { name: 'protocol_version', label: 'Protocol version', max: 64, hint: 'protocol_v1' },
   { name: 'transfer_policy_version', label: 'Transfer policy', max: 64 },
   { name: 'epoch_id', label: 'Epoch ID', max: 64 },
+  { name: 'deviation_reason', label: 'Protocol deviation', prose: true },
 ];
 
 /** The greatest length of a reason. */
@@ -27,11 +31,14 @@ function wrongName(text, max) {
 /** Validation messages by field name. `values` are trimmed texts. */
 export function check(values) {
   const wrong = {};
-  for (const { name, max, number } of FIELDS) {
+  for (const { name, max, number, prose } of FIELDS) {
     const text = values[name];
     if (!text) continue;
     if (number) {
-      if (!/^\d{1,4}$/.test(text)) wrong[name] = 'A whole number from 0 to 9999.';
+      if (!/^\d{1,7}$/.test(text) || Number(text) > number) wrong[name] = `A whole number from 0 to ${number}.`;
+    } else if (prose) {
+      const message = checkReason(text);
+      if (message) wrong[name] = message;
     } else if (max) {
       const message = wrongName(text, max);
       if (message) wrong[name] = message;
@@ -58,6 +65,7 @@ export function startBody(values, mode, resetWorld, reason) {
   for (const { name, number } of FIELDS) {
     if (values[name]) body[name] = number ? Number(values[name]) : values[name];
   }
+  if (values.deviation_reason) body.protocol_deviation = true;
   if (mode === 'test') body.reset_world = resetWorld;
   if (reason) body.reason = reason;
   return body;

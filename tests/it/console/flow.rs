@@ -25,6 +25,8 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     browser.type_into("field-season_number", "3").await;
     browser.type_into("field-condition_name", "baseline:a").await;
     browser.type_into("field-hypothesis_id", "H1").await;
+    browser.type_into("field-carryover_agent_count", "7").await;
+    browser.type_into("field-deviation_reason", "a shorter day").await;
     browser.type_into("run-id", "first").await;
     browser.type_into("run-reason", "to see it run").await;
     browser.click("start-test").await;
@@ -34,6 +36,12 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     browser.until_text("run-state", "running").await;
     browser.until_text("panel-status", "baseline:a").await;
     browser.until_text("panel-status", "s1, no. 3").await;
+    browser.until_text("panel-status", "a shorter day").await;
+    let run = server.client.get("runs/first").await.ok();
+    assert_eq!(
+        (&run["carryover_agent_count"], &run["protocol_deviation"]),
+        (&json!(7), &json!(true))
+    );
     browser.until_text("panel-events", "_").await;
     browser.until_text("hosts", "running").await;
     // Only one run is open at a time: the control says so instead of failing.

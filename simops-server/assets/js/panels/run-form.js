@@ -12,21 +12,22 @@ export function runForm(app) {
   const parents = h('datalist', { id: 'known-runs' });
   const load = button('Load current', { class: 'quiet', 'data-testid': 'load-current' });
 
-  function field({ name, label, max, hint, options, number }) {
+  function field({ name, label, max, hint, options, number, prose }) {
     const id = `field-${name}`;
     const testid = name === 'run_id' ? 'run-id' : id;
     const shared = { id, 'data-testid': testid, 'aria-describedby': `${id}-message` };
     const input = options
       ? h('select', shared, options.map((option) => h('option', { value: option }, option)))
-      : h('input', {
+      : h(prose ? 'textarea' : 'input', {
           ...shared,
-          type: 'text',
+          type: prose ? null : 'text',
+          rows: prose ? 2 : null,
           autocomplete: 'off',
           autocapitalize: 'none',
           spellcheck: 'false',
           placeholder: hint ?? null,
           inputmode: number ? 'numeric' : null,
-          list: name === 'parent_run_id' ? 'known-runs' : null,
+          list: name === 'parent_run_id' || name === 'mirror_control_run_id' ? 'known-runs' : null,
           class: max ? 'mono' : null,
         });
     const message = h('p', { id: `${id}-message`, class: 'field-message', hidden: true });
