@@ -15,7 +15,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::access::AccessOptions;
 use crate::ingest::IngestOptions;
-use crate::middleware::{Peer, handle};
+use crate::middleware::{Peer, WithoutAdmin, handle};
 use crate::problem::Problem;
 use crate::state::{App, AppState};
 use crate::stream::Streams;
@@ -30,6 +30,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 pub struct Application {
     router: TowerToHyperService<Router>,
     state: App,
+    serves_admin: bool,
 }
 
 impl Application {
@@ -52,7 +53,8 @@ impl Application {
     /// The application of an address that serves nothing but `/metrics` and `/healthz`, to everybody.
     #[must_use]
     pub fn metrics_only(&self) -> Self {
-        Self::with(routes::metrics_only(), Arc::clone(&self.state))
+        let metrics = Self::with(routes::metrics_only(), Arc::clone(&self.state));
+        Self { serves_admin: false, ..metrics }
     }
 
     fn with(router: Router<App>, state: App) -> Self {
@@ -75,7 +77,7 @@ impl Application {
                 from_fn_with_state(Arc::clone(&state), handle),
             ))
             .with_state(Arc::clone(&state));
-        Self { router: TowerToHyperService::new(router), state }
+        Self { router: TowerToHyperService::new(router), state, serves_admin: true }
     }
 
     /// Whether `peer` is a trusted proxy: its connections are those of many clients.
@@ -90,6 +92,9 @@ impl Application {
     {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        if !self.serves_admin {
+            request.extensions_mut().insert(WithoutAdmin);
+        }
         self.router.call(request).await.into_response()
     }
 

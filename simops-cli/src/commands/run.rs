@@ -173,7 +173,7 @@ pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Fa
         RunCommand::Compare { a, b, .. } => {
             let route = get("run/compare").with("a", Some(&a)).with("b", Some(&b));
             let compared = read(globals, route, async |ops| ops.compare_runs(&a, &b).await).await?;
-            let output = Output::record(&compared).with_rows_of("figures", &[]);
+            let output = Output::record(&compared).with_rows_of("metrics", &[]);
             let compared: RunComparison = serde_json::from_value(compared).map_err(|error| {
                 Failure::new(format!("the response is not a comparison: {error}"))
             })?;

@@ -77,7 +77,7 @@ pub(crate) fn show(output: &Output, format: Option<Format>) -> Result<(), Failur
         Format::Json => pretty(&output.value),
         Format::Csv => {
             let record = std::slice::from_ref(&output.value);
-            raw(&rows::csv(output.rows.as_deref().unwrap_or(record))?)?;
+            raw(&rows::csv(output.rows.as_deref().unwrap_or(record), output.columns)?)?;
             more(&output.value);
             Ok(())
         }

@@ -56,11 +56,14 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// Rows with all their columns. A list in a cell is JSON, a missing value empty; a row that is no object
+/// Rows with all their columns, or the `usual` ones if there is no row. A list in a cell is JSON, a missing value empty; a row that is no object
 /// is a line of its own.
-pub(super) fn csv(rows: &[Value]) -> Result<Vec<u8>, Failure> {
+pub(super) fn csv(rows: &[Value], usual: &[&str]) -> Result<Vec<u8>, Failure> {
     let failed = |why: String| Failure::new(format!("the result cannot be written: {why}"));
-    let columns = columns(rows);
+    let columns = match rows {
+        [] => usual.iter().map(|column| (*column).to_owned()).collect(),
+        rows => columns(rows),
+    };
     let plain = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -101,8 +104,9 @@ mod tests {
     #[test]
     fn csv_has_every_column_of_every_row_and_quotes_what_needs_it() {
         let rows = [json!({ "a": 1, "b": { "c": "x,y" } }), json!({ "a": null, "d": [1] })];
-        let text = String::from_utf8(csv(&rows).unwrap_or_default()).unwrap_or_default();
+        let text = String::from_utf8(csv(&rows, &[]).unwrap_or_default()).unwrap_or_default();
         assert_eq!(text, "a,b.c,d\n1,\"x,y\",\n,,[1]\n");
-        assert!(csv(&[]).is_ok_and(|text| text.is_empty()));
+        assert!(csv(&[], &[]).is_ok_and(|text| text.is_empty()));
+        assert!(csv(&[], &["id", "state"]).is_ok_and(|text| text == b"id,state\n"));
     }
 }

@@ -56,7 +56,7 @@ export function check(values) {
 /** The validation message of a reason, or null. */
 export function checkReason(text) {
   if (text.length > MAX_REASON) return `At most ${MAX_REASON} characters.`;
-  return /\p{Cc}/u.test(text) ? 'No control characters.' : null;
+  return /[^\P{Cc}\n\t]/u.test(text) ? 'No control characters.' : null;
 }
 
 /** The body of a start request: empty fields are left out. */

@@ -71,12 +71,15 @@ async fn fields_of_the_wrong_type_are_named() {
         (json!({ "mode": "test", "run_id": "a\u{0}" }), "run_id"),
         (json!({ "mode": "test", "run_id": ["a"] }), "run_id"),
         (json!({ "mode": "test", "reset_world": "yes" }), "reset_world"),
-        (json!({ "mode": "test", "reason": "a\nb" }), "reason"),
+        (json!({ "mode": "test", "reason": "a\u{7}b" }), "reason"),
         (json!({ "mode": "test", "reason": {} }), "reason"),
     ];
     for (body, field) in cases {
         app.post("control/run/start", body).await.names(field);
     }
+    app.post("control/pause", json!({ "reason": "x\u{202e}y" })).await.names("reason");
+    app.post("control/pause", json!({ "reason": " a\r\nb\tc\n" })).await.ok();
+    assert_eq!(app.get("audit?limit=1").await.ok()["items"][0]["reason"], "a\nb\tc");
     app.post("control/run-mode", json!({})).await.names("mode");
     app.call(Method::PATCH, "config").json(&json!({})).send().await.names("updates");
     app.call(Method::PATCH, "config").json(&json!({ "updates": [] })).send().await.names("updates");

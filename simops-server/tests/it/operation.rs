@@ -101,6 +101,8 @@ async fn metrics_of_an_address_of_their_own_are_nowhere_else() {
     assert_eq!(alone.bare(Method::GET, "/metrics").send().await.status, 200);
     assert_eq!(alone.bare(Method::GET, "/healthz").send().await.status, 200);
     for path in ["/ops", "/api/admin/status", "/api/openapi.json", "/"] {
-        alone.bare(Method::GET, path).token(TOKEN).send().await.problem(404);
+        for token in [TOKEN, "guessed"] {
+            alone.bare(Method::GET, path).token(token).send().await.problem(404);
+        }
     }
 }

@@ -170,17 +170,26 @@ impl StartRun {
 /// Validates and trims a reason. An empty one counts as absent.
 ///
 /// # Errors
-/// Returns `Invalid` if the reason is too long or contains control characters.
+/// Returns `Invalid` if the reason is too long or has characters that [`prose`] refuses.
 pub(crate) fn check_reason(reason: Option<&str>) -> Result<Option<String>> {
-    let Some(reason) = present(reason) else { return Ok(None) };
-    if reason.chars().any(char::is_control) {
-        return Err(Error::invalid("reason", "must not contain control characters"));
+    prose(reason).map_err(|message| Error::invalid("reason", message))
+}
+
+/// Trimmed text of several lines: LF and TAB are allowed, CRLF becomes LF. An empty one is absent.
+///
+/// # Errors
+/// What is wrong: its length, or a control character.
+fn prose(text: Option<&str>) -> std::result::Result<Option<String>, String> {
+    let text = text.unwrap_or_default().replace("\r\n", "\n");
+    let text = text.trim();
+    let is_allowed = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || is_bidi(c));
+    if !text.chars().all(is_allowed) {
+        return Err("must not contain control characters other than LF and TAB".to_owned());
     }
-    if reason.chars().count() > MAX_REASON_CHARS {
-        let message = format!("must be at most {MAX_REASON_CHARS} characters");
-        return Err(Error::invalid("reason", message));
+    if text.chars().count() > MAX_REASON_CHARS {
+        return Err(format!("must be at most {MAX_REASON_CHARS} characters"));
     }
-    Ok(Some(reason.to_owned()))
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 fn present(text: Option<&str>) -> Option<&str> {
@@ -219,21 +228,12 @@ impl FieldErrors {
         number
     }
 
-    /// Text of several lines: LF and TAB are allowed, CRLF becomes LF.
+    /// Text of several lines.
     fn lines(&mut self, field: &str, text: Option<&str>) -> Option<String> {
-        let text = text.map(|text| text.replace("\r\n", "\n"))?;
-        let text = text.trim();
-        if text.is_empty() {
-            return None;
-        }
-        let is_allowed = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || is_bidi(c));
-        if !text.chars().all(is_allowed) {
-            self.add(field, "must not contain control characters other than LF and TAB");
-        }
-        if text.chars().count() > MAX_REASON_CHARS {
-            self.add(field, &format!("must be at most {MAX_REASON_CHARS} characters"));
-        }
-        Some(text.to_owned())
+        prose(text).unwrap_or_else(|message| {
+            self.add(field, &message);
+            None
+        })
     }
 
     fn into_result(self) -> Result<()> {
