@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::fields::{FieldChecker, RawEvent};
+use super::fields::{EventObject, FieldChecker, RawEvent};
 use super::steps::Kind;
 use crate::clock::{day_of, truncate_to_micros};
 use crate::{Error, FieldError, Result};
@@ -118,7 +118,8 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
         });
         events.map_err(|error| malformed_body(&error))?
     } else {
-        let raw = serde_json::from_slice(body).map_err(|error| malformed_body(&error))?;
+        let EventObject(raw) =
+            serde_json::from_slice(body).map_err(|error| malformed_body(&error))?;
         check(raw, now, &mut FieldChecker { errors: &mut errors }).into_iter().collect()
     };
     if errors.is_empty() { Ok(events) } else { Err(Error::invalid_fields(errors)) }
@@ -131,7 +132,7 @@ pub fn parse(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
 /// Returns `Invalid`, with each invalid field, if the text is not a valid event.
 pub fn parse_one(text: &[u8], default_uid: &str, now: Timestamp) -> Result<KpiEvent> {
     let mut errors = Vec::new();
-    let raw: RawEvent = serde_json::from_slice(text)
+    let EventObject(raw) = serde_json::from_slice(text)
         .map_err(|error| Error::invalid("event", format!("must be a JSON object: {error}")))?;
     let has_uid = raw.event_uid.as_str().is_some_and(|uid| !uid.trim().is_empty());
     let event = check(raw, now, &mut FieldChecker { errors: &mut errors });
@@ -177,7 +178,7 @@ impl<'de> Visitor<'de> for EventArray<'_> {
     ) -> std::result::Result<Self::Value, A::Error> {
         let mut events = Vec::new();
         for index in 0.. {
-            let Some(raw) = items.next_element()? else { break };
+            let Some(EventObject(raw)) = items.next_element::<EventObject>()? else { break };
             if index >= MAX_BATCH {
                 return Err(A::Error::custom(format_args!("more than {MAX_BATCH} events")));
             }
@@ -209,9 +210,12 @@ fn check(raw: RawEvent, now: Timestamp, checker: &mut FieldChecker<'_>) -> Optio
     let occurred_at = checker.time("occurred_at", raw.occurred_at);
     let occurred_at = occurred_at.map_or(now, |at| effective_time(at, now, checker));
     let event_uid = checker.text("event_uid", raw.event_uid, 128);
-    let (kind, visitor_id) = (kind.unwrap_or(Kind::LandingView), visitor_id.unwrap_or_default());
+    let visitor_id = visitor_id.unwrap_or_default().trim().to_owned();
     let event = KpiEvent {
         uid: event_uid.map_or_else(Uuid::now_v7, |text| uid_from(&text)),
+        kind: kind.unwrap_or(Kind::LandingView),
+        visitor: hash_key(&visitor_id),
+        visitor_id,
         session_id: checker.text("session_id", raw.session_id, 128),
         run_id: checker.text("run_id", raw.run_id, 128),
         event_id: checker.text_or_number("event_id", raw.event_id, 128),
@@ -221,7 +225,7 @@ fn check(raw: RawEvent, now: Timestamp, checker: &mut FieldChecker<'_>) -> Optio
         referrer: checker.text("referrer", raw.referrer, 2_048),
         metadata: checker.metadata(raw.metadata),
         occurred_at,
-        ..KpiEvent::new(kind, visitor_id.trim(), now)
+        received_at: now,
     };
     (checker.errors.len() == errors_before).then_some(event)
 }

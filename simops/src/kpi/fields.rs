@@ -1,7 +1,11 @@
 //! The fields of an incoming event, and their validation.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::FieldError;
@@ -13,7 +17,7 @@ const MAX_METADATA: usize = 4_096;
 
 /// An event before validation. Unknown fields are ignored.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, expecting = "an event object")]
+#[serde(default)]
 pub(super) struct RawEvent {
     pub(super) event_name: Value,
     pub(super) visitor_id: Value,
@@ -27,9 +31,30 @@ pub(super) struct RawEvent {
     pub(super) metadata: Value,
     pub(super) occurred_at: Value,
     pub(super) event_uid: Value,
-    /// Makes the derived implementation accept only objects; without it, also arrays.
-    #[serde(flatten)]
-    _other_fields: (),
+}
+
+/// A [`RawEvent`] that is read only from a JSON object. The derived implementation would also accept
+/// an array; with a flattened field it would not, but take twice as long.
+pub(super) struct EventObject(pub(super) RawEvent);
+
+impl<'de> Deserialize<'de> for EventObject {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = EventObject;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EventObject, A::Error> {
+        RawEvent::deserialize(MapAccessDeserializer::new(map)).map(EventObject)
+    }
 }
 
 /// Validates the fields of one event and collects the errors.
