@@ -38,7 +38,7 @@ pub(crate) struct Globals {
     #[arg(long, hide = true, value_name = "TOKEN")]
     token: Option<String>,
 
-    /// The name that the audit trail records [default: the OS user name]
+    /// The name that the audit trail records [default: the variable USER, else admin]
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 

@@ -3,8 +3,9 @@
 //! A connection is anonymous until one of its requests presents a valid token. Anonymous connections
 //! have a limit in total and per address. A new one is not refused at that limit: in its place the
 //! one is closed that has waited longest since its last response, or since it was opened. If all of
-//! them are very young, the new one waits for a moment. So whoever opens connections and leaves them
-//! idle loses his own, and an operator's request, which takes milliseconds, is read whatever others do.
+//! them are very young, the new one waits for a moment. A client that opens connections and leaves
+//! them idle loses its own, and an operator's request, which takes milliseconds, is read whatever
+//! others do.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;

@@ -40,7 +40,7 @@ async fn attacked_from(addresses: u8) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_keeps_control_while_his_own_address_holds_thousands_of_connections() {
+async fn an_operator_keeps_control_while_the_same_address_holds_thousands_of_connections() {
     attacked_from(1).await;
 }
 

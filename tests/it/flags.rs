@@ -60,6 +60,7 @@ async fn every_variable_of_the_readme_is_a_flag_and_no_secret_is_one() {
         ("simops-cli", &["agent", "once"]),
         ("simops-cli", &["digest"]),
         ("simops-cli", &["doctor"]),
+        ("simops-cli", &["kpi", "rollups"]),
     ] {
         let (of_command, named) = help(binary, command).await;
         for name in named {

@@ -101,7 +101,9 @@ pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failu
                 allow_duplicate_anchor: args.allow_duplicate_anchor.then_some(true),
             };
             let route = post("digest", &options);
-            let target = Target::with_gate(globals, true, args.gate).await?;
+            let target =
+                Target::with_options(globals, true, |options| options.digest_gate = args.gate)
+                    .await?;
             let digest = target.write(route, async |w| w.create_digest(&options).await).await?;
             if args.print_markdown {
                 return print_text(&digest);

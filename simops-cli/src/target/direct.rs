@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use simops::digest::Requirements;
 use simops::ops::{Caller, Ops, OpsOptions, Writer};
-use simops::store::RunStore;
 use simops::{ErrorKind, SystemClock};
 
 use crate::database;
 use crate::exit::Failure;
-use crate::globals::{Globals, OnDatabase};
+use crate::globals::OnDatabase;
 use crate::print;
 
 /// The use cases on a database.
@@ -21,34 +19,34 @@ pub(crate) struct Direct {
 impl Direct {
     /// The database, under the rules of its environment.
     pub(crate) async fn open(on: OnDatabase<'_>) -> Result<Self, Failure> {
-        Self::with_gate(on, Requirements::default()).await
-    }
-
-    /// The same, where a digest needs at least `gate`.
-    pub(crate) async fn with_gate(on: OnDatabase<'_>, gate: Requirements) -> Result<Self, Failure> {
-        Self::on(database::open(&on.database()?).await?, on.0, gate)
+        Self::open_with(on, true, |_| ()).await
     }
 
     /// The same for commands that change nothing: a database that may only be read will do.
     pub(crate) async fn open_to_read(on: OnDatabase<'_>) -> Result<Self, Failure> {
-        let store = database::open_to_read(&on.database()?).await?;
-        Self::on(store, on.0, Requirements::default())
+        Self::open_with(on, false, |_| ()).await
     }
 
-    fn on(
-        store: Arc<dyn RunStore>,
-        globals: &Globals,
-        digest_gate: Requirements,
+    /// One of both, with options that `adjust` changes.
+    pub(super) async fn open_with(
+        on: OnDatabase<'_>,
+        writes: bool,
+        adjust: impl FnOnce(&mut OpsOptions),
     ) -> Result<Self, Failure> {
+        let (globals, database) = (on.0, on.database()?);
+        let store = match writes {
+            true => database::open(&database).await?,
+            false => database::open_to_read(&database).await?,
+        };
         let caller = Caller { actor: globals.actor()?, ..Caller::default() };
-        // Alerts and scheduled work are the server's.
-        let options = OpsOptions {
+        // Notifications and scheduled work are the server's.
+        let mut options = OpsOptions {
             write_gate: globals.admin_write_enabled,
             registry: database::registry()?,
             output_folder: globals.simops_output_dir.clone(),
-            digest_gate,
             ..OpsOptions::of(globals.environment)
         };
+        adjust(&mut options);
         Ok(Self { ops: Ops::new(store, Arc::new(SystemClock), options), caller })
     }
 

@@ -8,8 +8,7 @@ mod server;
 use serde::Serialize;
 use serde_json::{Value, json};
 use simops::Result as LibraryResult;
-use simops::digest::Requirements;
-use simops::ops::{Ops, Writer};
+use simops::ops::{Ops, OpsOptions, Writer};
 
 pub(crate) use direct::Direct;
 pub(crate) use probe::{Probe, Seen};
@@ -50,21 +49,20 @@ impl Target {
     /// What the user names: a server, or else a database, which must be writable only if the command
     /// writes.
     pub(crate) async fn of(globals: &Globals, writes: bool) -> Result<Self, Failure> {
-        Self::with_gate(globals, writes, Requirements::default()).await
+        Self::with_options(globals, writes, |_| ()).await
     }
 
-    /// The same; on a database, a digest needs at least `gate`.
-    pub(crate) async fn with_gate(
+    /// The same; on a database, with options that `adjust` changes. A server has its own.
+    pub(crate) async fn with_options(
         globals: &Globals,
         writes: bool,
-        gate: Requirements,
+        adjust: impl FnOnce(&mut OpsOptions),
     ) -> Result<Self, Failure> {
         Ok(match globals.place() {
             Place::Server(server) => Self::Server(Box::new(Server::new(server)?)),
-            Place::Database(on) if writes => {
-                Self::Direct(Box::new(Direct::with_gate(on, gate).await?))
+            Place::Database(on) => {
+                Self::Direct(Box::new(Direct::open_with(on, writes, adjust).await?))
             }
-            Place::Database(on) => Self::Direct(Box::new(Direct::open_to_read(on).await?)),
         })
     }
 

@@ -135,6 +135,27 @@ fn seeded_traffic_is_healthy_and_can_be_removed_without_a_trace() {
 }
 
 #[test]
+fn alerts_follow_the_rules_of_a_file() {
+    let dir = TestDir::with_database();
+    let events: Vec<_> = (0..50).map(|number| event(number).to_string()).collect();
+    write(dir.path().join("events.ndjson"), events.join("\n")).unwrap();
+    dir.ok(&["kpi", "import", "events.ndjson"]);
+    let critical = |args: &[&str]| {
+        let rollups = dir.ok(&[&["kpi", "rollups"], args].concat());
+        rollups["alerts"]["counts"]["critical"].clone()
+    };
+    assert_eq!(critical(&[]), 1, "fifty visitors, no click");
+    let rule = "[[rule]]\nmetric = \"landing_to_run_ctr\"\nlabel = \"CTR\"\n\
+                warning_floor = 0.12\ncritical_floor = 0.08\nminimum_sample = 1000\n";
+    write(dir.path().join("rules.toml"), rule).unwrap();
+    assert_eq!(critical(&["--kpi-alert-rules", "rules.toml"]), 0);
+    write(dir.path().join("rules.toml"), "[[rule]]\nmetric = 1\n").unwrap();
+    let refused = dir.run(&["kpi", "rollups", "--kpi-alert-rules", "rules.toml"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("KPI_ALERT_RULES: rules.toml: line 2"), "{}", refused.stderr);
+}
+
+#[test]
 fn csv_and_stdin_are_imported_too() {
     let dir = TestDir::with_database();
     let csv = format!(

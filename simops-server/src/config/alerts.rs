@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use jiff::SignedDuration;
+use simops::Result;
 use simops::Secret;
 use simops::alert::{AlertOptions, Rules};
 use simops::notify::{
     AlertSink, Dialer, Format, Guard, HttpSink, Log, PAGERDUTY_URL, SigningSecret, Sinks,
 };
-use simops::{Error, Result};
 
 use super::value::Value;
 
@@ -104,7 +104,10 @@ impl AlertArgs {
         let cooldown =
             of("KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", &self.kpi_alert_notify_cooldown_minutes);
         let options = AlertOptions {
-            rules: rules(&of("KPI_ALERT_RULES", &self.kpi_alert_rules))?,
+            rules: match of("KPI_ALERT_RULES", &self.kpi_alert_rules).text() {
+                Some(path) => Rules::from_file(path.as_ref())?,
+                None => Rules::default(),
+            },
             webhook_enabled,
             receivers: sinks.receivers(),
             cooldown: SignedDuration::from_mins(cooldown.number(0..=10_080, 60)?),
@@ -113,13 +116,4 @@ impl AlertArgs {
         };
         Ok((options, sinks))
     }
-}
-
-/// The rules of a file, or the built-in ones.
-fn rules(value: &Value<'_>) -> Result<Rules> {
-    let Some(path) = value.text() else { return Ok(Rules::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {error}")))?;
-    Rules::from_toml(&text)
-        .map_err(|error| Error::invalid("KPI_ALERT_RULES", format!("{path}: {}", error.detail())))
 }

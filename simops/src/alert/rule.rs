@@ -1,6 +1,7 @@
 //! Alert rules: floors, drops against the 7-day average, and minimum sample sizes.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +150,19 @@ impl Rules {
             Error::invalid(format!("line {line}"), error.message())
         })?;
         Self::new(file.rule)
+    }
+
+    /// Reads the rules of a TOML file, as [`Rules::from_toml`].
+    ///
+    /// # Errors
+    /// Returns `Invalid` for `KPI_ALERT_RULES`, the setting that names the file, if it cannot be read or
+    /// its rules are not valid.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let invalid = |message: String| {
+            Error::invalid("KPI_ALERT_RULES", format!("{}: {message}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
+        Self::from_toml(&text).map_err(|error| invalid(error.detail().to_owned()))
     }
 
     /// Iterates over the rules.

@@ -4,14 +4,17 @@ mod array;
 mod import;
 mod seed;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
+use simops::alert::Rules;
 use simops::ops::VerifiedKpi;
 
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::progress::while_at;
-use crate::target::{Direct, get, read};
+use crate::target::{Direct, Target, get};
 
 const COLUMNS: &[&str] = &[
     "day_key",
@@ -32,6 +35,9 @@ pub(crate) enum KpiCommand {
         /// The number of days, 1 to 90
         #[arg(long, value_name = "N", default_value_t = 14, allow_negative_numbers = true)]
         days: i64,
+        /// On a database: a TOML file of alert rules that replaces the built-in ones. A server uses its own
+        #[arg(long, env = "KPI_ALERT_RULES", value_name = "FILE")]
+        kpi_alert_rules: Option<PathBuf>,
     },
     /// Recount all events; exit 1 when a sum kept of them is wrong
     Verify,
@@ -63,9 +69,15 @@ The same seed makes the same events, and they are recorded once.")]
 pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Failure> {
     let on = || globals.database_only("it reads or writes the events themselves");
     match command {
-        KpiCommand::Rollups { days } => {
+        KpiCommand::Rollups { days, kpi_alert_rules } => {
             let route = get("kpi/rollups").with("days", Some(days));
-            let rollups = read(globals, route, async |ops| ops.kpi_rollups(days).await).await?;
+            let file = kpi_alert_rules.filter(|path| !path.as_os_str().is_empty());
+            let rules =
+                file.map_or_else(|| Ok(Rules::default()), |path| Rules::from_file(&path))?;
+            let target =
+                Target::with_options(globals, false, |options| options.alerts.rules = rules)
+                    .await?;
+            let rollups = target.read(route, async |ops| ops.kpi_rollups(days).await).await?;
             print::show(&Output::list(rollups, COLUMNS), globals.output)
         }
         KpiCommand::Verify => {
