@@ -76,11 +76,6 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
         Role::Writer => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    // SQLite would delete the log of an empty file: commits of the database that was here.
-    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
-        let detail = "the database was replaced by an empty file: restore it, then restart simops";
-        return Err(Error::new(ErrorKind::Unusable, detail).into());
-    }
     let connection = open_file(path, flags, options)?;
     migrate::check_current(&connection)?;
     if role == Role::Writer {
@@ -125,6 +120,13 @@ fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Con
     // Each connection is used by one thread, so SQLite's mutexes are not needed.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| cannot_open(path, error))?;
+    // With its first statement, SQLite would delete the log of an empty file: commits of the database
+    // that was here. Before the file is open, it could still be replaced.
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) && has_log(path) {
+        let detail = "the database file is empty, but its log is not: restore the file, or delete \
+                      its -wal file too";
+        return Err(Error::new(ErrorKind::Unusable, detail).into());
+    }
     LOCK_WAIT.set((options.busy_timeout, None));
     connection.busy_handler(Some(wait_for_lock))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);

@@ -3,10 +3,28 @@
 use std::time::{Duration, Instant};
 
 use simops::ErrorKind;
-use simops::store::ControlStore;
-use simops_sqlite::SqliteStore;
+use simops::store::{ControlStore, EventStore};
+use simops_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::support::{assert_unavailable, change, path_in, refusal, stranger, url_in};
+use crate::support::{assert_unavailable, change, event, path_in, refusal, stranger, url_in};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_whose_log_holds_commits_is_refused_and_the_log_kept() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = SqliteStore::open(&url_in(&old)).await.unwrap();
+    store.append(&[event("only in the log")]).await.unwrap();
+    let logged = std::fs::read(old.path().join("simops.db-wal")).unwrap();
+    let log = new.path().join("simops.db-wal");
+    std::fs::write(&log, &logged).unwrap();
+    std::fs::write(path_in(&new), "").unwrap();
+    for read_only in [false, true] {
+        let options = SqliteOptions { read_only, ..SqliteOptions::default() };
+        let error = refusal(SqliteStore::open_with(&url_in(&new), options).await);
+        assert_eq!(error.kind(), ErrorKind::Unusable, "{error}");
+        assert!(error.detail().contains("-wal"), "{error}");
+        assert!(std::fs::read(&log).unwrap() == logged, "the log is gone");
+    }
+}
 
 #[tokio::test]
 async fn a_url_of_another_kind_is_invalid_and_not_quoted() {
