@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use simops_tests::wait::Stopwatch;
-use simops_tests::{Client, Server, ServerBuilder, cli, eventually};
+use simops_tests::{Client, Server, ServerBuilder, WorkerProcess, cli, eventually};
 
 async fn event_types(server: &Server) -> Vec<String> {
     let events = server.client.get("events?limit=500").await.ok();
@@ -97,14 +97,7 @@ async fn a_worker_process_follows_the_server_over_the_database() {
     let reset = server.client.post("control/run/reset-dev", &json!({})).await;
     assert_eq!(reset.status, 409, "a reset without a host: {reset:?}");
 
-    let mut worker = tokio::process::Command::new(simops_tests::program("simops-cli"))
-        .args(["worker", "--speed", "100"])
-        .current_dir(dir.path())
-        .stderr(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let worker = WorkerProcess::start_with(dir.path(), "one", &[]);
     eventually("the worker reports", async || {
         let status = server.client.get("status").await.ok();
         (!status["hosts"].as_array().unwrap().is_empty()).then_some(())
@@ -121,11 +114,7 @@ async fn a_worker_process_follows_the_server_over_the_database() {
     server.client.post("control/run/stop", &json!({})).await.ok();
     server.until_state("stopped").await;
 
-    let pid = worker.id().unwrap().to_string();
-    let sent = tokio::process::Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-    assert!(sent.success());
-    let ended = tokio::time::timeout(Duration::from_secs(10), worker.wait()).await;
-    assert!(ended.unwrap().unwrap().success());
+    assert!(worker.terminate().await);
     eventually("the host that left is not shown", async || {
         let status = server.client.get("status").await.ok();
         (status["hosts"] == json!([])).then_some(())

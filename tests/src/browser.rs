@@ -37,21 +37,7 @@ impl Browser {
     /// # Panics
     /// When Chromium or its driver is missing: `tests/run.sh` installs both.
     pub async fn open(width: u32, height: u32) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver; tests/run.sh installs it");
-        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
-        let port = loop {
-            let line = lines.next_line().await.expect("output").expect("chromedriver's port");
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
-            }
-        };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (driver, port) = eventually("chromedriver has a port", start_driver).await;
         let profile = tempfile::tempdir().expect("a folder");
         let arguments = json!([
             "--headless",
@@ -257,4 +243,25 @@ impl Browser {
         let png = self.client.screenshot().await.expect("a screenshot");
         std::fs::write(path, png).expect("a file");
     }
+}
+
+/// Starts a driver; it and its port. None when it exits: it wants one port on IPv4 and IPv6, and the
+/// free one that it chose on the first may be taken on the second.
+async fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver; tests/run.sh installs it");
+    let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+    while let Some(line) = lines.next_line().await.expect("output") {
+        if let Some((_, port)) = line.split_once("successfully on port ") {
+            let port = port.trim_end_matches('.').to_owned();
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some((driver, port));
+        }
+    }
+    None
 }

@@ -43,18 +43,23 @@ pub fn eventually_blocking<T>(what: &str, mut check: impl FnMut() -> Option<T>) 
 #[derive(Debug)]
 pub struct Stopwatch {
     began: Instant,
-    stalled: Duration,
+    stalled_before: Duration,
 }
 
 impl Stopwatch {
     /// One that starts now.
     pub fn start() -> Self {
-        Self { began: Instant::now(), stalled: stalled() }
+        Self { began: Instant::now(), stalled_before: stalled_since_boot() }
     }
 
     /// The time since the start in which no program had to wait for a processor.
     pub fn elapsed(&self) -> Duration {
-        self.began.elapsed().saturating_sub(stalled().saturating_sub(self.stalled))
+        self.began.elapsed().saturating_sub(self.stalled())
+    }
+
+    /// The time since the start in which some program waited for a processor.
+    pub fn stalled(&self) -> Duration {
+        stalled_since_boot().saturating_sub(self.stalled_before)
     }
 
     /// The time since the start.
@@ -65,7 +70,7 @@ impl Stopwatch {
 
 /// For how long some program has waited for a processor since the system started; zero where the
 /// kernel does not count it.
-fn stalled() -> Duration {
+fn stalled_since_boot() -> Duration {
     let pressure = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
     let total = pressure.split_once("total=").and_then(|(_, rest)| rest.split_whitespace().next());
     Duration::from_micros(total.and_then(|total| total.parse().ok()).unwrap_or(0))

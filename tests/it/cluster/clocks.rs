@@ -6,7 +6,7 @@ use simops_tests::clock::clock;
 use simops_tests::postgres::PostgresServer;
 use simops_tests::{Server, WorkerProcess, eventually};
 
-use super::{actions, host, server, start_run};
+use super::{actions, server, start_run, until_hosts};
 
 /// How far a server's clock is ahead of ours, in seconds.
 async fn ahead(server: &Server) -> f64 {
@@ -43,10 +43,7 @@ async fn servers_and_workers_whose_clocks_are_seconds_apart_act_as_one() {
         eventually("turns are taken", async || (actions(other).await > taken + 10).then_some(()))
             .await;
         for server in [&right, &fast] {
-            let status = server.client.get("status").await.ok();
-            for id in ["slow", "punctual"] {
-                assert_eq!(host(&status, id), Some("running"), "{status}");
-            }
+            until_hosts(server, &["slow", "punctual"], "running").await;
         }
         other.client.post("control/run/stop", &json!({})).await.ok();
         one.until_state("stopped").await;

@@ -26,6 +26,15 @@ pub(crate) fn host<'s>(status: &'s Value, id: &str) -> Option<&'s str> {
     hosts.iter().find(|host| host["id"] == id)?["state"].as_str()
 }
 
+/// The status, once all hosts with these ids are shown in `state`.
+pub(crate) async fn until_hosts(server: &Server, ids: &[&str], state: &str) -> Value {
+    eventually(&format!("{ids:?} are {state}"), async || {
+        let status = server.client.get("status").await.ok();
+        ids.iter().all(|id| host(&status, id) == Some(state)).then_some(status)
+    })
+    .await
+}
+
 /// How many turns the world has seen.
 pub(crate) async fn actions(server: &Server) -> i64 {
     let metrics = server.client.get("run/metrics").await.ok();

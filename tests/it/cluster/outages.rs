@@ -11,7 +11,7 @@ use simops_tests::wait::Stopwatch;
 use simops_tests::{WorkerProcess, cli, eventually};
 
 use super::load::{Load, check};
-use super::{actions, host, server, start_run};
+use super::{actions, server, start_run, until_hosts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_postgres_under_load_loses_nothing_and_all_go_on_by_themselves() {
@@ -94,20 +94,11 @@ async fn a_worker_cut_off_for_30_seconds_is_shown_as_lost_and_catches_up_before_
     let near = WorkerProcess::start(dir.path(), &database.url(), "near");
     let far = WorkerProcess::start(dir.path(), &database.url_at(proxy.port()), "far");
     start_run(&server.client, "parted").await;
-    eventually("both take turns", async || {
-        let status = server.client.get("status").await.ok();
-        (host(&status, "far") == Some("running") && host(&status, "near") == Some("running"))
-            .then_some(())
-    })
-    .await;
+    until_hosts(&server, &["far", "near"], "running").await;
 
     let parted = Stopwatch::start();
     proxy.set(Network::Silent);
-    eventually("the far worker is shown as lost", async || {
-        let status = server.client.get("status").await.ok();
-        (host(&status, "far") == Some("lost")).then_some(())
-    })
-    .await;
+    until_hosts(&server, &["far"], "lost").await;
     assert!(parted.elapsed() < Duration::from_secs(18), "{:?}", parted.elapsed());
     let before = actions(&server).await;
     eventually("the near worker continues", async || {
@@ -120,11 +111,7 @@ async fn a_worker_cut_off_for_30_seconds_is_shown_as_lost_and_catches_up_before_
     let moved = actions(&server).await;
     tokio::time::sleep(Duration::from_secs(30).saturating_sub(parted.wall_clock())).await;
     proxy.set(Network::Whole);
-    eventually("the far worker has caught up", async || {
-        let status = server.client.get("status").await.ok();
-        (host(&status, "far") == Some("paused")).then_some(())
-    })
-    .await;
+    until_hosts(&server, &["far"], "paused").await;
     assert_eq!(actions(&server).await, moved, "something moved after the pause");
     server.client.post("control/resume", &json!({})).await.ok();
     server.until_state("running").await;

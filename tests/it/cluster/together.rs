@@ -1,13 +1,13 @@
 //! What one process changes, all others see and do.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use simops_tests::postgres::PostgresServer;
-use simops_tests::wait::LIMIT;
+use simops_tests::wait::{LIMIT, Stopwatch};
 use simops_tests::{Server, WorkerProcess, eventually};
 
-use super::{actions, host, server, start_run};
+use super::{actions, host, server, start_run, until_hosts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_and_two_workers_act_as_one() {
@@ -20,13 +20,15 @@ async fn two_servers_and_two_workers_act_as_one() {
     let workers = ["one", "two"].map(|id| WorkerProcess::start(dir.path(), &url, id));
 
     start_run(&a.client, "shared").await;
-    let status = b.until_state("running").await;
-    assert_eq!(status["run_metadata"]["run_id"], "shared");
-    assert_eq!((host(&status, "one"), host(&status, "two")), (Some("running"), Some("running")));
+    let status = until_hosts(&b, &["one", "two"], "running").await;
+    assert_eq!(
+        (&status["run_state"], &status["run_metadata"]["run_id"]),
+        (&json!("running"), &json!("shared"))
+    );
     eventually("turns are taken", async || (actions(&b).await > 20).then_some(())).await;
 
-    // The stream of one server shows a pause on the other within a second. Where the scheduler delays
-    // one of them, it does not delay all.
+    // The stream of one server shows a pause on the other within a second. Where the disk delays one of
+    // them, it does not delay all.
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
         fastest = fastest.min(pause_shows_after(&a, &b).await);
@@ -64,7 +66,7 @@ async fn pause_shows_after(one: &Server, other: &Server) -> Duration {
     let request = other.client.request(reqwest::Method::GET, "stream");
     let mut stream = request.send().await.unwrap();
     let mut received = String::new();
-    let asked = Instant::now();
+    let asked = Stopwatch::start();
     one.client.post("control/pause", &json!({"reason": "look"})).await.ok();
     let shown = async {
         while !received.contains("\"simulation_paused\":true") {
