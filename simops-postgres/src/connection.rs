@@ -45,10 +45,11 @@ impl Session {
     pub(crate) fn new(options: &PostgresOptions, pooled: bool) -> Self {
         let limit = |time: Duration| format!("{}ms", time.as_millis().max(1));
         Self {
+            // A client that stops in a transaction loses it before others give up on its locks.
             limits: [
                 ("statement_timeout", limit(options.call_timeout)),
                 ("lock_timeout", limit(options.call_timeout / 2)),
-                ("idle_in_transaction_session_timeout", limit(options.call_timeout)),
+                ("idle_in_transaction_session_timeout", limit(options.call_timeout / 4)),
             ],
             pooled,
         }

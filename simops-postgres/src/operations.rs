@@ -2,8 +2,10 @@
 
 use simops::event::NewEvent;
 use simops::store::Documents;
-use simops::store::sql::{LedgerSums, SqlRecord, SqlTx, Statement};
+use simops::store::sql::{GateLock, LedgerSums, SqlRecord, SqlTx, Statement};
 use simops::usage::{CounterEpoch, Lease, Op};
+
+use sqlx::AssertSqlSafe;
 
 use crate::codec::{Json, all, execute, first};
 use crate::error::{Failure, Work};
@@ -16,6 +18,19 @@ impl SqlTx for Tx {
 
     const FOR_SHARE: &'static str = " FOR SHARE";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
+
+    async fn lock_gate(&mut self, lock: GateLock) -> Work<()> {
+        let function = match lock {
+            GateLock::Shared => "pg_advisory_xact_lock_shared",
+            GateLock::Exclusive => "pg_advisory_xact_lock",
+        };
+        // Advisory locks belong to a database; the table tells its schemas apart. Row locks would not
+        // do: those who share one do not queue behind a waiting writer.
+        let lock =
+            format!("SELECT {function}(hashtext('simops gate'), 'control'::regclass::oid::int)");
+        sqlx::query(AssertSqlSafe(lock)).execute(&mut **self).await?;
+        Ok(())
+    }
 
     async fn execute(&mut self, statement: &Statement) -> Work<u64> {
         execute(self, statement).await

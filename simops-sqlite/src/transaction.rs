@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 use simops::event::NewEvent;
 use simops::store::Documents;
-use simops::store::sql::{LedgerSums, SqlRecord, SqlTx, Statement, USAGE_COLUMNS};
+use simops::store::sql::{GateLock, LedgerSums, SqlRecord, SqlTx, Statement, USAGE_COLUMNS};
 use simops::usage::{CallTotals, CounterEpoch, DayTotals, Lease, Op, UsageRow};
 
 use crate::codec::{Cells, Json, all, execute, first};
@@ -19,6 +19,10 @@ impl SqlTx for Tx<'_> {
     // There is one writer, and a reader has its own snapshot.
     const FOR_SHARE: &'static str = "";
     const FOR_UPDATE: &'static str = "";
+
+    async fn lock_gate(&mut self, _lock: GateLock) -> Work<()> {
+        Ok(())
+    }
 
     async fn execute(&mut self, statement: &Statement) -> Work<u64> {
         execute(self, statement)

@@ -13,6 +13,7 @@ pub mod process;
 pub mod provider;
 pub mod proxy;
 pub mod redis;
+pub mod turns;
 pub mod visits;
 pub mod wait;
 pub mod worker;

@@ -8,4 +8,5 @@ mod parity;
 mod partitions;
 mod pool;
 mod support;
+mod turns;
 mod watching;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::alerts::put_alert_records;
 use super::digests::put_digest;
 use super::runs::{RUN_COLUMNS, put_run, run_of};
-use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement};
+use super::{GateLock, SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement};
 use super::{count, insert, one_more, page};
 use crate::control::{AuditHead, AuditRow, Change, ControlState};
 use crate::run::RunRecord;
@@ -182,6 +182,7 @@ impl SqlOperation for CommitChange {
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Commit, T::Error> {
         let change = &self.change;
+        tx.lock_gate(GateLock::Exclusive).await?;
         // The generation is compared first: of several concurrent commits only one gets further, and
         // the others wait for the lock on this row and then find another generation.
         if tx.execute(&replace_state(change)).await? == 0 {

@@ -37,7 +37,7 @@ pub use events::{
 pub use recount::RecountUsage;
 pub use row::{SqlRecord, SqlRow};
 pub use statement::{SqlValue, Statement, insert, upsert};
-pub use store::{LedgerSums, SqlOperation, SqlStore, SqlTx};
+pub use store::{GateLock, LedgerSums, SqlOperation, SqlStore, SqlTx};
 pub use usage::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, PrunedCalls, RUN_TOTALS_COLUMNS, TOTALS_COLUMNS, USAGE_COLUMNS,
     all_leases, day_use, due_leases, failure_window, pruned_calls, put_day_use, put_run_totals,

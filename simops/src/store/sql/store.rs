@@ -107,6 +107,16 @@ impl SqlOperation for Statement {
 /// The sums of the rows of the ledger by day, and by run.
 pub type LedgerSums = (Vec<(Date, DayTotals)>, Vec<(String, CallTotals)>);
 
+/// How a transaction locks the run gate. It comes after locks on epochs, and before the control row
+/// and all others, to avoid deadlocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateLock {
+    /// With other transactions that depend on the control state: turns.
+    Shared,
+    /// Alone, to change the control state.
+    Exclusive,
+}
+
 /// A transaction.
 pub trait SqlTx: Send {
     /// The error of the store.
@@ -117,6 +127,11 @@ pub trait SqlTx: Send {
 
     /// As `FOR_SHARE`, for a transaction that changes the rows itself.
     const FOR_UPDATE: &'static str;
+
+    /// Locks the run gate until the transaction ends. Locks are granted in the order of their
+    /// requests, so turns that keep coming cannot starve a commit.
+    fn lock_gate(&mut self, lock: GateLock)
+    -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Runs a statement; the number of rows it changed.
     fn execute(

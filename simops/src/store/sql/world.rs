@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, count};
+use super::{GateLock, SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, count};
 use crate::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
 use crate::{Error, Result};
 
@@ -147,17 +147,31 @@ impl SqlOperation for DeleteEpochs {
     }
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<u64, T::Error> {
-        // Shared with turns, exclusive with a commit that shows another epoch.
-        let active = format!("SELECT world_epoch FROM control{}", T::FOR_SHARE);
-        let active: Option<i64> = tx.fetch_one(&Statement::new(active)).await?;
-        let delete = Statement::new(
-            "DELETE FROM epochs WHERE requested_at < $1 \
+        // Epochs are locked before the gate, as by turns.
+        let old = format!(
+            "SELECT epoch FROM epochs WHERE requested_at < $1 \
                  AND epoch NOT IN (SELECT epoch FROM epochs ORDER BY epoch DESC LIMIT $2) \
-                 AND epoch IS DISTINCT FROM $3 AND epoch IS DISTINCT FROM $4",
+                 AND epoch IS DISTINCT FROM $3 ORDER BY epoch{}",
+            T::FOR_UPDATE
         );
-        let delete = delete.bind(self.before).bind(count(self.keep)).bind(self.shown).bind(active);
-        tx.execute(&delete).await
+        let old = Statement::new(old).bind(self.before).bind(count(self.keep)).bind(self.shown);
+        let old: Vec<i64> = tx.fetch_all(&old).await?;
+        tx.lock_gate(GateLock::Shared).await?;
+        let (_, active) = gate(tx).await?;
+        let mut deleted = 0;
+        for epoch in old.into_iter().filter(|epoch| Some(*epoch) != active) {
+            let delete = Statement::new("DELETE FROM epochs WHERE epoch = $1").bind(epoch);
+            deleted += tx.execute(&delete).await?;
+        }
+        Ok(deleted)
     }
+}
+
+/// The generation of the gate and the active epoch, which stay the same until the transaction ends.
+async fn gate<T: SqlTx>(tx: &mut T) -> Result<(i64, Option<i64>), T::Error> {
+    // The row is locked as well, because earlier versions of simops lock nothing else.
+    let control = format!("SELECT gate_generation, world_epoch FROM control{}", T::FOR_SHARE);
+    tx.fetch_one(&Statement::new(control)).await
 }
 
 struct ReadWorld(i64);
@@ -182,16 +196,8 @@ impl SqlOperation for CommitTurn {
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<i64, T::Error> {
         let Self(turn) = self;
-        // Turns share the lock. A commit that changes the gate waits for the turns in flight, and
-        // later turns see the new gate.
-        let control = format!("SELECT gate_generation, world_epoch FROM control{}", T::FOR_SHARE);
-        let (gate, shown): (i64, Option<i64>) = tx.fetch_one(&Statement::new(control)).await?;
-        if turn.generation < gate.cast_unsigned() {
-            return Err(Error::stale("the run was paused, stopped or reset since").into());
-        }
-        if shown != Some(turn.epoch) {
-            return Err(Error::stale("another epoch of the world is shown").into());
-        }
+        // Turns of an epoch take their places here, so only one of them at a time locks the gate, and
+        // a commit waits for that one alone.
         let moved = Statement::new(
             "UPDATE epochs SET version = version + 1 WHERE epoch = $1 AND version = $2 \
              RETURNING version",
@@ -200,6 +206,14 @@ impl SqlOperation for CommitTurn {
         let Some(version) = tx.fetch_optional(&moved).await? else {
             return Err(Error::stale("the world has changed since").into());
         };
+        tx.lock_gate(GateLock::Shared).await?;
+        let (generation, active) = gate(tx).await?;
+        if turn.generation < generation.cast_unsigned() {
+            return Err(Error::stale("the run was paused, stopped or reset since").into());
+        }
+        if active != Some(turn.epoch) {
+            return Err(Error::stale("another epoch of the world is active").into());
+        }
         tx.put_documents(turn.epoch, &turn.documents).await?;
         tx.append_events(&turn.events).await?;
         Ok(version)

@@ -91,7 +91,7 @@ impl WorldStore for MemoryStore {
             return Err(Error::stale("the run was paused, stopped or reset since"));
         }
         if data.state.world_epoch != Some(turn.epoch) {
-            return Err(Error::stale("another epoch of the world is shown"));
+            return Err(Error::stale("another epoch of the world is active"));
         }
         let world = data.epochs.get_mut(&turn.epoch).map(|epoch| &mut epoch.world);
         let Some(world) = world.filter(|world| world.version == turn.expected_version) else {
