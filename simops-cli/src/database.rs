@@ -20,40 +20,39 @@ use crate::print;
 /// The time that model calls in flight have to be recorded; after that their leases expire into rows.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Opens a database that exists.
+/// Opens a database that exists, and migrates it.
 pub(crate) async fn open(database: &Database) -> Result<Arc<dyn RunStore>, Failure> {
+    must_exist(database)?;
+    explained(database, database.open().await)
+}
+
+/// Opens a database that exists for a command that only reads: its schema stays as it is, and one that
+/// may not be written is read.
+pub(crate) async fn open_to_read(database: &Database) -> Result<Arc<dyn RunStore>, Failure> {
+    must_exist(database)?;
+    explained(database, database.open_to_read().await)
+}
+
+fn must_exist(database: &Database) -> Result<(), Failure> {
     not_in_memory(database)?;
-    let path = database.path();
-    if let Some(path) = path
-        && matches!(path.try_exists(), Ok(false))
-    {
-        return Err(Failure::new(format!(
+    match database.path() {
+        Some(path) if matches!(path.try_exists(), Ok(false)) => Err(Failure::new(format!(
             "there is no database {}: simops-server and `simops-cli worker` create one; \
              --database-url names another, --url a server",
             path.display()
-        )));
+        ))),
+        _ => Ok(()),
     }
-    match database.open().await {
-        Err(error) if path.is_some_and(is_read_only) => Err(Failure::new(format!(
+}
+
+fn explained<T>(database: &Database, opened: simops::Result<T>) -> Result<T, Failure> {
+    match opened {
+        Err(error) if database.path().is_some_and(is_read_only) => Err(Failure::new(format!(
             "{}; even to read it, a database that no other process has open must be writable: run \
              this as its owner, work on a copy, or name a server with --url",
             Failure::from(error)
         ))),
         opened => Ok(opened?),
-    }
-}
-
-/// Opens a database that exists for a command that only reads: one that may not be written is read
-/// as it is.
-pub(crate) async fn open_to_read(database: &Database) -> Result<Arc<dyn RunStore>, Failure> {
-    let opened = open(database).await;
-    if opened.is_ok() || !database.path().is_some_and(Path::exists) {
-        return opened;
-    }
-    match database.open_to_read().await {
-        Ok(store) => Ok(store),
-        // The reason why it cannot be opened for writing is the more useful one.
-        Err(_) => opened,
     }
 }
 

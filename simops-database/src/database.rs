@@ -69,37 +69,47 @@ impl Database {
     pub async fn open(&self) -> Result<Arc<dyn RunStore>> {
         Ok(match self.kind {
             Kind::Sqlite | Kind::SqliteMemory => Arc::new(SqliteStore::open(&self.url).await?),
-            Kind::Postgres => {
-                Arc::new(PostgresStore::open_with(&self.url, self.options.clone()).await?)
-            }
+            Kind::Postgres => Arc::new(self.postgres(true).await?),
         })
     }
 
-    /// As [`Database::open`], but a file is opened read-only: it is neither created nor migrated.
+    /// As [`Database::open`], but the database is neither created nor migrated. An older schema takes no
+    /// writes then. A file that may not be written is read as it is.
     ///
     /// # Errors
     /// As [`Database::open`].
     pub async fn open_to_read(&self) -> Result<Arc<dyn RunStore>> {
-        match self.kind {
-            Kind::Sqlite => {
-                let options = SqliteOptions { read_only: true, ..SqliteOptions::default() };
-                Ok(Arc::new(SqliteStore::open_with(&self.url, options).await?))
-            }
-            Kind::SqliteMemory | Kind::Postgres => self.open().await,
+        if self.kind == Kind::Postgres {
+            return Ok(Arc::new(self.postgres(false).await?));
+        }
+        let unchanged = SqliteOptions { migrate: false, ..SqliteOptions::default() };
+        let read_only = SqliteOptions { read_only: true, ..unchanged.clone() };
+        match SqliteStore::open_with(&self.url, unchanged).await {
+            Ok(store) => Ok(Arc::new(store)),
+            Err(error) => match SqliteStore::open_with(&self.url, read_only).await {
+                Ok(store) => Ok(Arc::new(store)),
+                // The reason why it cannot be written is the more useful one.
+                Err(_) => Err(error),
+            },
         }
     }
 
-    /// As [`Database::open`], with facts about the server if there is one.
+    /// As [`Database::open_to_read`], with facts about the server if there is one.
     ///
     /// # Errors
     /// As [`Database::open`].
     pub async fn open_with_info(&self) -> Result<(Arc<dyn RunStore>, Option<ServerInfo>)> {
         if self.kind != Kind::Postgres {
-            return Ok((self.open().await?, None));
+            return Ok((self.open_to_read().await?, None));
         }
-        let store = PostgresStore::open_with(&self.url, self.options.clone()).await?;
+        let store = self.postgres(false).await?;
         let info = store.server_info().await?;
         Ok((Arc::new(store), Some(info)))
+    }
+
+    async fn postgres(&self, migrate: bool) -> Result<PostgresStore> {
+        let options = PostgresOptions { migrate, ..self.options.clone() };
+        PostgresStore::open_with(&self.url, options).await
     }
 
     /// As [`Database::open`], but retries while the database is unavailable. `on_unavailable` is called

@@ -16,6 +16,7 @@ use crate::PostgresOptions;
 use crate::error::{Failure, Work};
 use crate::link::Link;
 use crate::location::Location;
+use crate::schema;
 
 /// Time limit for rolling back a connection that was dropped in a transaction.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,11 +65,12 @@ impl Session {
         connect.options(self.limits.clone())
     }
 
-    /// The statement that begins a transaction.
+    /// The statements that begin a transaction. One that writes returns the version of the schema in
+    /// the last row.
     pub(crate) fn begin(&self, mode: TxMode) -> String {
         let mut sql = match mode {
             TxMode::Read | TxMode::ReadLong => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            TxMode::Write | TxMode::WriteOnce | TxMode::WriteLong => {
+            TxMode::Write | TxMode::WriteOnce | TxMode::WriteLong | TxMode::Migrate => {
                 "BEGIN ISOLATION LEVEL READ COMMITTED"
             }
         }
@@ -81,6 +83,9 @@ impl Session {
             for (name, limit) in &self.limits {
                 sql.push_str(&format!("; SET LOCAL {name} = '{limit}'"));
             }
+        }
+        if mode.writes() {
+            sql.push_str(&format!("; {}; {}", schema::LOCK_WRITER, schema::STORED));
         }
         sql
     }
@@ -99,12 +104,19 @@ pub(crate) enum TxMode {
     WriteOnce,
     /// As `Write`, without a time limit.
     WriteLong,
+    /// Changes the schema, without a time limit.
+    Migrate,
 }
 
 impl TxMode {
     /// Whether there is no time limit.
     pub(crate) fn is_long(self) -> bool {
-        matches!(self, Self::ReadLong | Self::WriteLong)
+        matches!(self, Self::ReadLong | Self::WriteLong | Self::Migrate)
+    }
+
+    /// Whether it writes to the tables, which takes a schema that this program knows.
+    fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::WriteOnce | Self::WriteLong)
     }
 }
 
@@ -152,13 +164,19 @@ impl Connections {
     }
 
     /// A connection in a transaction. Dead ones, as after a restart of the server, are replaced.
+    ///
+    /// # Errors
+    /// `Unusable` if this program may not write to the schema, besides those of the database.
     pub(crate) async fn begin(&self, mode: TxMode) -> Work<Connection> {
         let sql = self.session.begin(mode);
         let mut dead = 0;
         loop {
             let mut connection = self.acquire().await?;
-            match connection.execute(AssertSqlSafe(sql.as_str())).await {
-                Ok(_) => return Ok(connection),
+            match connection.fetch_all(AssertSqlSafe(sql.as_str())).await {
+                Ok(rows) => {
+                    rows.last().map_or(Ok(()), schema::check_writer)?;
+                    return Ok(connection);
+                }
                 Err(error) => {
                     let failure = Failure::from(error);
                     if !failure.spoils_connection() || dead >= self.max {

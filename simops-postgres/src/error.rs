@@ -1,5 +1,6 @@
 //! Errors of Postgres, and their translation to errors of simops. The one place that knows its codes.
 
+use simops::store::sql::misfit;
 use simops::{Error, ErrorKind};
 
 /// Why a transaction failed.
@@ -37,6 +38,11 @@ impl Failure {
     /// Whether the server rolled this transaction back in favour of another: it must be retried.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self.code().as_deref(), Some("40001" | "40P01"))
+    }
+
+    /// Whether a lock was held for longer than the time limit.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        self.code().as_deref() == Some("55P03")
     }
 
     /// Whether the connection must be closed: it broke, the server shuts down, or it is read-only.
@@ -127,9 +133,7 @@ fn by_code(code: &str) -> Error {
         "42P07" => unusable(
             "another program has a table of the same name in this schema: use a database of its own",
         ),
-        "42P01" | "42703" | "3F000" => {
-            unusable("tables of simops are missing in the database: restore a backup")
-        }
+        "42P01" | "42703" | "3F000" => misfit(),
         "22021" => Error::invalid("text", "holds a NUL character, which the database cannot keep"),
         _ => match &code[..2.min(code.len())] {
             "08" | "53" | "57" | "58" => {

@@ -4,7 +4,7 @@
 //! of the same names, and gets the others as an [`SqlStore`](simops::store::sql::SqlStore), as the
 //! store on SQLite does. They rest on `codec` (values and rows), `transaction` (runs calls and retries
 //! them), `queue` (group commit), `connection` (the pool), `watch` (commits of other processes),
-//! `pooler` (detects one) and `migrate` (the schema). `open` assembles a store.
+//! `pooler` (detects one), `migrate` and `schema` (its versions). `open` assembles a store.
 //!
 //! ```no_run
 //! # async fn example() -> simops::Result<()> {
@@ -37,6 +37,7 @@ mod pooler;
 mod queue;
 mod retention;
 mod revision;
+mod schema;
 mod server_info;
 mod store;
 mod tally;

@@ -1,66 +1,94 @@
 //! Migrates the schema.
 
-use simops::store::sql::pending_migrations;
+use std::time::Duration;
+
+use simops::store::sql::{SchemaVersion, no_schema};
 use sqlx::Executor;
+use tokio::time::sleep;
 
 use crate::connection::{Connections, TxMode};
 use crate::error::Work;
 use crate::link::Link;
+use crate::schema::{LOCK_WRITERS_OUT, MIGRATIONS, STORED, version};
 
-/// The advisory lock of migrations: "SiOp".
+/// The advisory lock of those who migrate: "SiOp".
 const LOCK: i64 = 0x5369_4f70;
+/// Delay after a migration that had to wait for other transactions.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Each migrates the schema from its index to the next version. Append only.
-const MIGRATIONS: [&str; 13] = [
-    include_str!("../migrations/0001_control.sql"),
-    include_str!("../migrations/0002_events.sql"),
-    include_str!("../migrations/0003_usage.sql"),
-    include_str!("../migrations/0004_world.sql"),
-    include_str!("../migrations/0005_counting.sql"),
-    include_str!("../migrations/0006_duties.sql"),
-    include_str!("../migrations/0007_tallies.sql"),
-    include_str!("../migrations/0008_kpi.sql"),
-    include_str!("../migrations/0009_digests.sql"),
-    include_str!("../migrations/0010_alerts.sql"),
-    include_str!("../migrations/0011_retention.sql"),
-    include_str!("../migrations/0012_kpi_token.sql"),
-    include_str!("../migrations/0013_production_mark.sql"),
-];
-
-/// Migrates the schema.
+/// Migrates the schema if it is older.
 ///
-/// Runs in one transaction under one lock: of several processes that start at once, one migrates,
-/// and a crash leaves the old schema or the new one. The lock belongs to the transaction, so it also
-/// works behind a pooler.
+/// Of several processes that start at once, one migrates and the others wait. It waits a second at most
+/// for transactions that use the tables, because others wait behind it, and then tries again.
 pub(crate) async fn migrate(connections: &Connections) -> Work<()> {
-    let mut tx = connections.begin(TxMode::WriteLong).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
-    let version = version(&mut tx).await?;
-    let pending = pending_migrations(&MIGRATIONS, version)?;
-    if pending.is_empty() {
+    let mut has_warned = false;
+    loop {
+        match migrate_once(connections).await {
+            Err(failure) if failure.is_lock_timeout() => {
+                if !std::mem::replace(&mut has_warned, true) {
+                    tracing::warn!(
+                        code = "migration_waits",
+                        "waiting for transactions on the database, to migrate its schema"
+                    );
+                }
+                sleep(RETRY_DELAY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Migrates in one transaction: a crash leaves the old schema or the new one.
+async fn migrate_once(connections: &Connections) -> Work<()> {
+    let mut tx = connections.begin(TxMode::Migrate).await?;
+    if let Some(stored) = stored(&mut tx).await?
+        && MIGRATIONS.pending(stored)?.is_empty()
+    {
         return tx.commit().await;
     }
-    for migration in pending {
-        tx.execute(*migration).await?;
+    tx.execute(sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK)).await?;
+    let stored = match stored(&mut tx).await? {
+        Some(stored) => stored,
+        None => {
+            let create = "CREATE TABLE simops_schema (version INTEGER NOT NULL); \
+                          INSERT INTO simops_schema VALUES (0)";
+            tx.execute(create).await?;
+            SchemaVersion { version: 0, min_writer: 0 }
+        }
+    };
+    let pending = MIGRATIONS.pending(stored)?;
+    if !pending.is_empty() {
+        tx.execute("SET LOCAL lock_timeout = '1s'").await?;
+        tx.execute(LOCK_WRITERS_OUT).await?;
+        for migration in pending {
+            tx.execute(*migration).await?;
+        }
+        let number = |version| i32::try_from(version).unwrap_or(0);
+        let update = sqlx::query("UPDATE simops_schema SET version = $1, min_writer = $2");
+        tx.execute(update.bind(number(MIGRATIONS.version())).bind(number(MIGRATIONS.min_writer)))
+            .await?;
     }
-    sqlx::query("UPDATE simops_schema SET version = $1")
-        .bind(i32::try_from(MIGRATIONS.len()).unwrap_or(0))
-        .execute(&mut *tx)
-        .await?;
     tx.commit().await
 }
 
-/// The version of the schema; 0 for an empty one.
-async fn version(connection: &mut Link) -> Work<usize> {
+/// Checks that the database has a schema that can be read.
+///
+/// # Errors
+/// `Unusable` for an empty database, or one of a newer simops that lets this one not write.
+pub(crate) async fn check_reader(connections: &Connections) -> Work<()> {
+    let mut tx = connections.begin(TxMode::Read).await?;
+    let stored = stored(&mut tx).await?.filter(|stored| stored.version > 0);
+    tx.commit().await?;
+    Ok(MIGRATIONS.check_newer(stored.ok_or_else(no_schema)?)?)
+}
+
+/// The stored version; `None` for an empty database.
+async fn stored(connection: &mut Link) -> Work<Option<SchemaVersion>> {
     let (exists,): (bool,) = sqlx::query_as("SELECT to_regclass('simops_schema') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await?;
     if !exists {
-        let create = "CREATE TABLE simops_schema (version INTEGER NOT NULL); \
-                      INSERT INTO simops_schema VALUES (0)";
-        connection.execute(create).await?;
+        return Ok(None);
     }
-    let (version,): (i32,) =
-        sqlx::query_as("SELECT version FROM simops_schema").fetch_one(&mut *connection).await?;
-    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+    Ok(Some(version(&connection.fetch_one(STORED).await?)?))
 }

@@ -97,7 +97,11 @@ fn start(base: Base, direct: Option<PgConnectOptions>, options: &PostgresOptions
 async fn migrate(location: &Location, options: &PostgresOptions, pooled: bool) -> Result<()> {
     let alone = PostgresOptions { max_connections: 1, ..options.clone() };
     let connections = Connections::new(location, &alone, Session::new(options, pooled));
-    migrate::migrate(&connections).await.map_err(Failure::into_error)
+    let migrated = match options.migrate {
+        true => migrate::migrate(&connections).await,
+        false => migrate::check_reader(&connections).await,
+    };
+    migrated.map_err(Failure::into_error)
 }
 
 /// The channel of this schema, its revision, and whether its ledger is partitioned by time.

@@ -8,6 +8,9 @@ pub struct PostgresOptions {
     /// The URL past a pooler, for migrations and notifications. If it is set, the main URL is assumed
     /// to be that of a pooler.
     pub direct_url: Option<String>,
+    /// Whether to migrate an empty database or an older schema. Otherwise an older schema is read as it
+    /// is, and takes no writes.
+    pub migrate: bool,
     /// Maximum connections, without the one that listens for notifications.
     pub max_connections: u32,
     /// How long to wait for a free connection, and for a new one.
@@ -27,6 +30,7 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             direct_url: None,
+            migrate: true,
             max_connections: 10,
             acquire_timeout: Duration::from_secs(3),
             call_timeout: Duration::from_secs(10),

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,12 @@ pub async fn start(
     let address = listener
         .local_addr()
         .map_err(|error| Error::unavailable("the listen address is unknown").with_source(error))?;
-    let store = config.database.open().await?;
+    // It may take a while: of several processes that start at once, one migrates the database.
+    let mut shutdown = pin!(shutdown);
+    let store = tokio::select! {
+        opened = config.database.open() => opened?,
+        () = &mut shutdown => return Ok(()),
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let redis_url = config.redis_url.as_deref();
     let counter = open_counter(store.clone(), redis_url, Arc::clone(&clock)).await?;

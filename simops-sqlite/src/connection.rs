@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -42,10 +43,17 @@ pub(crate) enum Role {
     Reader,
 }
 
-/// Opens the connection that writes, creating and migrating the database.
-pub(crate) fn create(location: &Location, options: &SqliteOptions) -> Work<Connection> {
-    if let (Location::File(path), true) = (location, options.read_only) {
-        return read_only(path, options);
+/// Opens the connection that writes, and creates and migrates the database if `options` say so. Waits
+/// for another process that migrates it, until `closed`.
+pub(crate) fn create(
+    location: &Location,
+    options: &SqliteOptions,
+    closed: &AtomicBool,
+) -> Work<Connection> {
+    if let (Location::File(path), true) = (location, options.read_only || !options.migrate) {
+        let connection = reopen(path, Role::Writer, options)?;
+        migrate::check_newer(&connection)?;
+        return Ok(connection);
     }
     let connection = match location {
         Location::Memory => Connection::open_in_memory()?,
@@ -57,12 +65,12 @@ pub(crate) fn create(location: &Location, options: &SqliteOptions) -> Work<Conne
     };
     // The database of another program is refused before anything in it changes, including its
     // journal mode.
-    migrate::identify(&connection)?;
+    migrate::check_newer(&connection)?;
     if *location != Location::Memory {
         enable_wal(&connection)?;
     }
     prepare_writer(&connection, options)?;
-    migrate::migrate(&connection)?;
+    migrate::migrate(&connection, closed)?;
     Ok(connection)
 }
 
@@ -77,7 +85,7 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
         Role::Reader => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let connection = open_file(path, flags, options)?;
-    migrate::check_current(&connection)?;
+    migrate::check_reader(&connection)?;
     if role == Role::Writer {
         enable_wal(&connection)?;
         prepare_writer(&connection, options)?;
@@ -92,7 +100,7 @@ fn reopen(path: &Path, role: Role, options: &SqliteOptions) -> Work<Connection> 
 fn read_only(path: &Path, options: &SqliteOptions) -> Work<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let opened = open_file(path, flags, options).and_then(|connection| {
-        migrate::check_current(&connection)?;
+        migrate::check_reader(&connection)?;
         Ok(connection)
     });
     match opened {
@@ -102,7 +110,7 @@ fn read_only(path: &Path, options: &SqliteOptions) -> Work<Connection> {
             let frozen = format!("file:{text}?immutable=1");
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
             let connection = open_file(Path::new(&frozen), flags, options)?;
-            migrate::check_current(&connection)?;
+            migrate::check_reader(&connection)?;
             Ok(connection)
         }
         opened => opened,

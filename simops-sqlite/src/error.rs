@@ -1,7 +1,7 @@
 //! Errors of SQLite, and their translation to errors of simops.
 
 use rusqlite::ErrorCode;
-use simops::store::sql::copy_error;
+use simops::store::sql::{copy_error, misfit};
 use simops::{Error, ErrorKind};
 
 /// Why a job failed.
@@ -75,6 +75,14 @@ impl Failure {
     }
 }
 
+/// SQLite has no code for it.
+fn lacks_table_or_column(error: &rusqlite::Error) -> bool {
+    let text = error.to_string();
+    ["no such table", "no such column", "has no column named"]
+        .iter()
+        .any(|lack| text.contains(lack))
+}
+
 fn translate(error: rusqlite::Error) -> Error {
     let unavailable = |detail: &str| Error::unavailable(detail);
     let unusable = |detail: &str| Error::new(ErrorKind::Unusable, detail);
@@ -98,6 +106,7 @@ fn translate(error: rusqlite::Error) -> Error {
         Some(ErrorCode::ConstraintViolation) => {
             Error::internal("the database refused a change that contradicts what is stored")
         }
+        Some(ErrorCode::Unknown) | None if lacks_table_or_column(&error) => misfit(),
         Some(_) => Error::internal("the database refused a statement"),
         None => match error {
             rusqlite::Error::FromSqlConversionFailure(..)

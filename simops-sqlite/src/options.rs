@@ -15,7 +15,10 @@ pub struct SqliteOptions {
     pub poll_interval: Duration,
     /// Maximum calls that wait for the writer, and for the readers. Further ones are refused.
     pub max_waiting: usize,
-    /// Whether to open read-only: the database is neither created nor migrated, and writes fail.
+    /// Whether to create a missing database and migrate an older schema. Otherwise an older schema is
+    /// read as it is, and takes no writes.
+    pub migrate: bool,
+    /// Whether to open the file read-only: it is neither created nor migrated, and writes fail.
     pub read_only: bool,
     /// Visitors' events that are buffered in memory before they are merged into the trees on disk. A
     /// process that begins to record reads as many. At least 1.
@@ -32,6 +35,7 @@ impl Default for SqliteOptions {
             call_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_millis(50),
             max_waiting: 4096,
+            migrate: true,
             read_only: false,
             kpi_write_buffer: 1 << 18,
             max_bytes: None,

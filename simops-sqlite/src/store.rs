@@ -127,8 +127,9 @@ impl SqliteStore {
         let (ready, opened) = oneshot::channel();
         let (location, options) = (location.clone(), options.clone());
         let (queue, revision) = (Arc::clone(&self.writes), self.revision.clone());
+        let closed = Arc::clone(&self.closed);
         self.writer = Some(start("simops-sqlite-writer", move || {
-            match open_writer(&location, &options, &revision) {
+            match open_writer(&location, &options, &revision, &closed) {
                 Ok(slot) => {
                     // A caller that gave up drops the store, which closes the queue.
                     let _ = ready.send(Ok(()));
@@ -217,8 +218,9 @@ fn open_writer(
     location: &Location,
     options: &SqliteOptions,
     revision: &watch::Sender<u64>,
+    closed: &AtomicBool,
 ) -> Result<Slot, Failure> {
-    let connection = connection::create(location, options)?;
+    let connection = connection::create(location, options, closed)?;
     publish(revision, revision::stored(&connection)?);
     Ok(Slot::new(location, Role::Writer, options).holding(connection))
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::connection::Slot;
 use crate::error::{Failure, Work};
 use crate::job::{Job, Tx, apply_all};
+use crate::migrate::check_writer;
 use crate::outage::Outage;
 use crate::queue::Queue;
 use crate::revision::increment_revision;
@@ -72,7 +73,8 @@ fn commit(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option
         return Ok(None);
     }
     execute(connection, "BEGIN IMMEDIATE")?;
-    let done = run_all(connection, jobs).and_then(|revision| {
+    let done = check_writer(connection).and_then(|()| run_all(connection, jobs));
+    let done = done.and_then(|revision| {
         execute(connection, "COMMIT")?;
         Ok(revision)
     });

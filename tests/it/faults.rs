@@ -46,6 +46,7 @@ async fn a_database_that_cannot_be_used_gives_an_error_of_one_line() {
     server(dir.path()).start().await.kill().await;
     let db = rusqlite::Connection::open(dir.path().join("simops.db")).unwrap();
     db.pragma_update(None, "user_version", 9_999).unwrap();
+    db.execute("UPDATE schema_writers SET min_writer = 9999", []).unwrap();
     drop(db);
     fails_with_one_line(&server(dir.path()), &["newer", "9999"]).await;
 }

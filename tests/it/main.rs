@@ -17,5 +17,6 @@ mod races;
 mod reports;
 mod runbook;
 mod tidy;
+mod versions;
 mod visits;
 mod words;

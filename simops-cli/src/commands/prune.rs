@@ -45,7 +45,10 @@ fn log() -> impl clap::builder::TypedValueParser<Value = LogTable> {
 
 pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failure> {
     let on = globals.database_only("the admin API has no endpoint that deletes rows")?;
-    let direct = Direct::open(on).await?;
+    let direct = match args.dry_run {
+        true => Direct::open_to_read(on).await?,
+        false => Direct::open(on).await?,
+    };
     let mut answer = Map::new();
     answer.insert("older_than".to_owned(), json!(args.older_than));
     answer.insert("dry_run".to_owned(), json!(args.dry_run));

@@ -76,6 +76,7 @@ fn a_newer_or_a_foreign_database_ends_a_worker() {
     let newer = TestDir::with_database();
     let database = Connection::open(newer.path().join("simops.db")).unwrap();
     database.pragma_update(None, "user_version", 9_999).unwrap();
+    database.execute("UPDATE schema_writers SET min_writer = 9999", []).unwrap();
     let (code, error) = newer.fails(&["worker"]);
     assert_eq!((code, error.contains("newer simops")), (1, true), "{error}");
 

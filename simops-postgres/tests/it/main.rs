@@ -9,4 +9,5 @@ mod partitions;
 mod pool;
 mod support;
 mod turns;
+mod versions;
 mod watching;

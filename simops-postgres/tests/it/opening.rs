@@ -34,7 +34,7 @@ async fn twelve_that_open_an_empty_database_at_once_find_one_schema() {
 async fn a_database_of_a_newer_simops_or_another_program_is_left_alone() {
     let database = PostgresServer::shared().database();
     drop(PostgresStore::open(&database.url()).await.unwrap());
-    database.sql("UPDATE simops_schema SET version = 4000");
+    database.sql("UPDATE simops_schema SET version = 4000, min_writer = 3999");
     let (kind, detail) = refused(&database.url()).await;
     assert_eq!(kind, ErrorKind::Unusable);
     assert!(detail.contains("newer simops"), "{detail}");

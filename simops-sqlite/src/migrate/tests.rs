@@ -5,7 +5,7 @@ use super::*;
 /// A database of an older simops: the first `version` migrations.
 fn old(version: usize) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    for migration in &MIGRATIONS[..version] {
+    for migration in &ALL[..version] {
         connection.execute_batch(migration).unwrap();
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
@@ -30,7 +30,7 @@ fn events_of_an_older_database_are_classified_and_tallied() {
         let values = rusqlite::params![uid.as_slice(), agent, kind, metadata, at];
         connection.execute(sql, values).unwrap();
     }
-    migrate(&connection).unwrap();
+    migrate(&connection, &AtomicBool::new(false)).unwrap();
     let sql = "SELECT day || ' ' || event_type || ' ' || category || ' ' || enforcement || ' ' \
                || count FROM event_days ORDER BY 1";
     let mut statement = connection.prepare(sql).unwrap();
@@ -60,7 +60,7 @@ fn visitors_of_an_older_database_are_folded() {
              INSERT INTO kpi_steps VALUES (x'0a', 2, 5), (x'0b', 1, 6);",
         )
         .unwrap();
-    migrate(&connection).unwrap();
+    migrate(&connection, &AtomicBool::new(false)).unwrap();
     let all = |sql| {
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
@@ -73,7 +73,7 @@ fn visitors_of_an_older_database_are_folded() {
     assert_eq!(all("SELECT id || quote(filter) FROM kpi_folds"), ["1NULL"]);
     assert_eq!(all("SELECT day || hex(visitor) || steps FROM kpi_steps"), ["10B6", "20A5"]);
     let empty = old(10);
-    migrate(&empty).unwrap();
+    migrate(&empty, &AtomicBool::new(false)).unwrap();
     let folds: i64 =
         empty.query_row("SELECT count(*) FROM kpi_folds", [], |row| row.get(0)).unwrap();
     assert_eq!(folds, 0);

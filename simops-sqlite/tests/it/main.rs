@@ -6,4 +6,5 @@ mod faults;
 mod kpi;
 mod opening;
 mod support;
+mod versions;
 mod writing;

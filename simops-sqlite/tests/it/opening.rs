@@ -50,6 +50,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
     stranger(&folder).pragma_update(None, "user_version", 4711).unwrap();
+    stranger(&folder).execute("UPDATE schema_writers SET min_writer = 4000", []).unwrap();
     let before = std::fs::read(path_in(&folder)).unwrap();
 
     let error = refusal(SqliteStore::open(&url_in(&folder)).await);

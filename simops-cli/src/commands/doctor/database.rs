@@ -10,7 +10,7 @@ use simops::usage::open_counter;
 use simops_database::{Kind, ServerInfo};
 
 use super::Report;
-use crate::database::open;
+use crate::database::open_to_read;
 use crate::exit::Failure;
 use crate::globals::OnDatabase;
 
@@ -31,7 +31,9 @@ pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<b
     let database = on.database()?;
     let opened = match database.kind() {
         Kind::Postgres => database.open_with_info().await.map_err(Failure::from),
-        Kind::Sqlite | Kind::SqliteMemory => open(&database).await.map(|store| (store, None)),
+        Kind::Sqlite | Kind::SqliteMemory => {
+            open_to_read(&database).await.map(|store| (store, None))
+        }
     };
     let (store, examination) = match opened {
         Ok(opened) => opened,
@@ -42,7 +44,7 @@ pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<b
             return Ok(false);
         }
     };
-    report.ok("database", format!("{} opens, and its schema is up to date", store.backend()));
+    report.ok("database", format!("{} opens", store.backend()));
     writes(report, &store).await;
     if let Some(examination) = examination {
         server(report, &examination);

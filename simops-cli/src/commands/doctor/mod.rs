@@ -17,8 +17,8 @@ Examples:
   simops-cli doctor
   simops-cli doctor --database-url postgres://simops@db/simops
 
-Run it where the server runs, with the server's environment. It changes nothing, except that opening a
-database brings its schema up to date. Exit code 1 when a check fails; a warning fails nothing.")]
+Run it where the server runs, with the server's environment. It changes nothing. Exit code 1 when a check
+fails; a warning fails nothing.")]
 pub(crate) struct DoctorArgs {
     /// The addresses that the server lets use the admin API
     #[arg(long, env = "ADMIN_IP_ALLOWLIST", value_name = "NETWORKS")]

@@ -15,6 +15,7 @@ mod leader_leases;
 mod recount;
 mod row;
 mod runs;
+mod schema;
 mod statement;
 mod store;
 mod usage;
@@ -36,6 +37,7 @@ pub use events::{
 };
 pub use recount::RecountUsage;
 pub use row::{SqlRecord, SqlRow};
+pub use schema::{Migrations, SchemaVersion, misfit, no_schema};
 pub use statement::{SqlValue, Statement, insert, upsert};
 pub use store::{GateLock, LedgerSums, SqlOperation, SqlStore, SqlTx};
 pub use usage::{
@@ -112,25 +114,6 @@ pub fn count_wrong_steps(stored: &VisitorSteps, counted: &VisitorSteps) -> u64 {
     let wrong = stored.iter().filter(|(key, steps)| counted.get(key) != Some(steps)).count();
     let missing = counted.keys().filter(|key| !stored.contains_key(key)).count();
     (wrong + missing) as u64
-}
-
-/// The migrations that a schema of `version` lacks.
-///
-/// # Errors
-/// `Unusable` if a newer simops wrote the schema.
-pub fn pending_migrations<'m>(
-    all: &'m [&'static str],
-    version: usize,
-) -> Result<&'m [&'static str]> {
-    all.get(version..).ok_or_else(|| {
-        let detail = format!(
-            "written by a newer simops: its schema has version {version}, this simops {} knows up \
-             to {}; upgrade simops or use another database",
-            crate::VERSION,
-            all.len()
-        );
-        Error::new(ErrorKind::Unusable, detail)
-    })
 }
 
 /// The same error for another caller. The cause stays with the first.
