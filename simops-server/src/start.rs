@@ -10,7 +10,7 @@ use simops::control::Environment;
 use simops::jobs::Timers;
 use simops::llm::Router;
 use simops::notify::DeliveryTimer;
-use simops::ops::{EvaluateAlerts, Ops, ReportWriter, WeeklyDigest};
+use simops::ops::{DeleteExpiredResponses, EvaluateAlerts, Ops, ReportWriter, WeeklyDigest};
 use simops::usage::{keep_expiring, open_counter};
 use simops::{Clock, Error, Result, SystemClock};
 use tokio::net::TcpListener;
@@ -76,6 +76,7 @@ pub async fn start(
         .with(Arc::new(EvaluateAlerts(Arc::clone(&ops))))
         .with(Arc::new(deliver))
         .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
+        .with(Arc::new(DeleteExpiredResponses(Arc::clone(&ops))))
         .with(Arc::new(ReportWriter::new(ops)));
     let timers = spawn_timers(timers, stop.subscribe());
     let (router, worker) = match config.host {

@@ -272,7 +272,8 @@ impl Executor {
         permit: &WritePermit,
     ) -> Result<Option<Result<A>>> {
         let Some(key) = &permit.caller.idempotency else { return Ok(None) };
-        let Some(recorded) = self.store.idempotency_record(&key.key).await? else {
+        let recorded = self.store.idempotency_record(&key.key).await?;
+        let Some(recorded) = recorded.filter(|found| !found.is_expired(self.clock.now())) else {
             return Ok(None);
         };
         if recorded.fingerprint != key.fingerprint {

@@ -6,7 +6,7 @@ use clap::Args;
 use simops::host::{Worker, WorkerOptions};
 use simops::jobs::Timers;
 use simops::llm::LlmArgs;
-use simops::ops::{Ops, OpsOptions, ReportWriter};
+use simops::ops::{DeleteExpiredResponses, Ops, OpsOptions, ReportWriter};
 use simops::settings::is_name;
 use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
@@ -78,7 +78,9 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     // Reports of runs are written here, too, where no server is.
     let ops = OpsOptions { registry: Arc::clone(&registry), ..OpsOptions::of(globals.environment) };
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), ops));
-    let timers = Timers::new(Arc::clone(&store)).with(Arc::new(ReportWriter::new(ops)));
+    let timers = Timers::new(Arc::clone(&store))
+        .with(Arc::new(DeleteExpiredResponses(Arc::clone(&ops))))
+        .with(Arc::new(ReportWriter::new(ops)));
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
     let worker = async {
         Worker::with(store, Arc::new(commons), registry, clock, options)

@@ -12,8 +12,8 @@ use simops::event::{NewEvent, RuntimeMode};
 use simops::run::{EndedBy, RunClass, RunMode, RunRecord};
 use simops::settings::key;
 use simops::store::{
-    ActivityScope, EventFilter, IdempotencyKey, IdempotencyRecord, RunStore, TurnCommit,
-    UsageFilter,
+    ActivityScope, EventFilter, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord, RunStore,
+    TurnCommit, UsageFilter,
 };
 use simops::testing::MemoryStore;
 use simops::usage::{Caps, CounterBackend, CounterClient, Lease, NanoUsd, UsageRow};
@@ -251,7 +251,10 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
         10 => match chance.below(3) {
             0 => outcome(store.leave(&chance.host().id).await),
             1 => outcome(store.delete_hosts(chance.time() - 50.minutes()).await),
-            _ => outcome(store.delete_idempotency_before(chance.time() - 50.minutes()).await),
+            _ => {
+                let now = chance.time() + IDEMPOTENCY_PERIOD - 50.minutes();
+                outcome(store.delete_expired_idempotency(now, 1_000).await)
+            }
         },
         11 => outcome(store.request_epoch(chance.time()).await),
         12 => {

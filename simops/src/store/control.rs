@@ -1,7 +1,7 @@
 //! Control state, run registry, audit trail and idempotency records: the contents of one commit.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -30,13 +30,28 @@ pub struct IdempotencyRecord {
     pub created_at: Timestamp,
 }
 
+/// How long a response is kept under its idempotency key. After that the key is free.
+pub const IDEMPOTENCY_PERIOD: SignedDuration = SignedDuration::from_hours(24);
+
+impl IdempotencyRecord {
+    /// Records that were stored at this time or before have expired at `now`.
+    pub fn expired_since(now: Timestamp) -> Timestamp {
+        now.checked_sub(IDEMPOTENCY_PERIOD).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Whether its key is free again at `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.created_at <= Self::expired_since(now)
+    }
+}
+
 /// The outcome of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
     /// It is durable.
     Done,
-    /// The generation is not the expected one, or the idempotency key has a response: nothing
-    /// changed, decide again.
+    /// The generation is not the expected one, or the idempotency key has a response that had not
+    /// expired when the new one was created: nothing changed, decide again.
     Conflict,
 }
 
@@ -58,7 +73,8 @@ pub trait ControlStore: Send + Sync {
 
     /// Applies `change` in one transaction: the state with its production mark, the registry row, the
     /// audit rows, the events, and the response to an idempotency key. [`Commit::Conflict`], and
-    /// nothing changed, when the generation is not the expected one or the key has a response.
+    /// nothing changed, when the generation is not the expected one or the key has a response. One that
+    /// had expired when the new one was created is replaced.
     ///
     /// # Errors
     /// Returns `Internal`, and nothing changed, when a second run would be open, which the rules
@@ -69,18 +85,19 @@ pub trait ControlStore: Send + Sync {
         answer: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit>;
 
-    /// The response stored under `key`, if any.
+    /// The response stored under `key`, if any. It may have expired.
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>>;
 
-    /// Stores a response that changed nothing else. [`Commit::Conflict`] when the key has one.
+    /// Stores a response that changed nothing else. [`Commit::Conflict`] when the key has one. One that
+    /// had expired when the new one was created is replaced.
     async fn save_idempotency(
         &self,
         key: &IdempotencyKey,
         answer: &IdempotencyRecord,
     ) -> Result<Commit>;
 
-    /// Deletes the responses stored before `before`; returns their number.
-    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64>;
+    /// Deletes responses that have expired at `now`, at most `limit`, oldest first; returns their number.
+    async fn delete_expired_idempotency(&self, now: Timestamp, limit: usize) -> Result<u64>;
 
     /// A revision that changes with every commit, host state and epoch status, of this process or
     /// another. Turns, events and usage do not change it. Its value has no other meaning.

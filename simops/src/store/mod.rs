@@ -31,7 +31,9 @@ mod usage;
 mod world;
 
 pub use alerts::{AlertStore, MessageRecord};
-pub use control::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord};
+pub use control::{
+    AuditPage, Commit, ControlStore, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord,
+};
 pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;

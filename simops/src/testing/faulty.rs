@@ -132,8 +132,8 @@ impl ControlStore for FaultyStore {
         self.forward(self.inner.save_idempotency(key, record)).await
     }
 
-    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
-        self.forward(self.inner.delete_idempotency_before(before)).await
+    async fn delete_expired_idempotency(&self, now: Timestamp, limit: usize) -> Result<u64> {
+        self.forward(self.inner.delete_expired_idempotency(now, limit)).await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {

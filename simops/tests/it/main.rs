@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod digest;
+mod idempotency;
 mod llm_setup;
 mod memory_store;
 mod reset;

@@ -92,8 +92,13 @@ impl<S: SqlStore> ControlStore for S {
         Ok(if saved == 1 { Commit::Done } else { Commit::Conflict })
     }
 
-    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
-        let delete = Statement::new("DELETE FROM answers WHERE created_at < $1").bind(before);
+    async fn delete_expired_idempotency(&self, now: Timestamp, limit: usize) -> Result<u64> {
+        // The time is compared twice, because the response may be replaced meanwhile.
+        let delete = Statement::new(
+            "DELETE FROM answers WHERE created_at <= $1 AND key IN (SELECT key FROM answers \
+                 WHERE created_at <= $1 ORDER BY created_at LIMIT $2)",
+        );
+        let delete = delete.bind(IdempotencyRecord::expired_since(now)).bind(count(limit));
         self.write(delete.repeatable()).await
     }
 
@@ -238,12 +243,16 @@ fn put_audit_row(row: &AuditRow) -> Statement {
         .bind(&row.hash)
 }
 
-/// Stores a response; changes no row if its key has one.
+/// Stores a response; changes no row if its key has one that has not expired.
 fn put_answer(key: &IdempotencyKey, recorded: &IdempotencyRecord) -> Statement {
     let insert = insert("answers", "key, fingerprint, answer, created_at");
-    Statement::new(format!("{insert} ON CONFLICT (key) DO NOTHING"))
+    let replace = "ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, \
+                       answer = excluded.answer, created_at = excluded.created_at \
+                   WHERE answers.created_at <= $5";
+    Statement::new(format!("{insert} {replace}"))
         .bind(&key.key)
         .bind(&recorded.fingerprint)
         .bind_json(&recorded.answer)
         .bind(recorded.created_at)
+        .bind(IdempotencyRecord::expired_since(recorded.created_at))
 }

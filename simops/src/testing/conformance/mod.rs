@@ -156,7 +156,8 @@ macro_rules! store_conformance {
             idempotency:
                 an_idempotency_record_is_stored_once,
                 of_concurrent_records_of_one_key_one_is_stored,
-                old_idempotency_records_are_deleted;
+                an_expired_idempotency_record_is_replaced,
+                expired_idempotency_records_are_deleted_in_pieces;
             runs:
                 every_field_of_a_run_is_kept,
                 runs_are_listed_newest_first_in_pages,

@@ -27,8 +27,9 @@ impl ControlStore for MemoryStore {
         record: Option<(&IdempotencyKey, &IdempotencyRecord)>,
     ) -> Result<Commit> {
         let mut data = self.data();
-        let key_used = record.is_some_and(|(key, _)| data.idempotency.contains_key(&key.key));
-        if key_used || data.state.generation != change.expected_generation {
+        if record.is_some_and(|(key, record)| data.has_response(key, record))
+            || data.state.generation != change.expected_generation
+        {
             return Ok(Commit::Conflict);
         }
         if let Some(run) = &change.run {
@@ -63,18 +64,24 @@ impl ControlStore for MemoryStore {
         record: &IdempotencyRecord,
     ) -> Result<Commit> {
         let mut data = self.data();
-        if data.idempotency.contains_key(&key.key) {
+        if data.has_response(key, record) {
             return Ok(Commit::Conflict);
         }
         data.idempotency.insert(key.key.clone(), record.clone());
         Ok(Commit::Done)
     }
 
-    async fn delete_idempotency_before(&self, before: Timestamp) -> Result<u64> {
+    async fn delete_expired_idempotency(&self, now: Timestamp, limit: usize) -> Result<u64> {
         let records = &mut self.data().idempotency;
-        let before_count = records.len();
-        records.retain(|_, record| record.created_at >= before);
-        Ok((before_count - records.len()) as u64)
+        let expired = records.iter().filter(|(_, record)| record.is_expired(now));
+        let mut expired: Vec<_> =
+            expired.map(|(key, record)| (record.created_at, key.clone())).collect();
+        expired.sort();
+        expired.truncate(limit);
+        for (_, key) in &expired {
+            records.remove(key);
+        }
+        Ok(expired.len() as u64)
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
@@ -121,6 +128,12 @@ impl ControlStore for MemoryStore {
 }
 
 impl Data {
+    /// Whether `key` has a response that `record` does not replace.
+    fn has_response(&self, key: &IdempotencyKey, record: &IdempotencyRecord) -> bool {
+        let known = self.idempotency.get(&key.key);
+        known.is_some_and(|known| !known.is_expired(record.created_at))
+    }
+
     fn run(&self, run_id: &str) -> Option<&RunRecord> {
         self.runs.iter().find(|run| run.run_id == run_id)
     }
