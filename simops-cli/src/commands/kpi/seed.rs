@@ -11,6 +11,7 @@ use jiff::civil::{Date, Time, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::json;
+use simops::control::Write;
 use simops::kpi::{Kind, KpiEvent, MAX_BATCH};
 use simops::store::rules::hash_key;
 
@@ -73,6 +74,8 @@ pub(super) async fn run(
     if !(1..=MAX_VISITORS).contains(&args.visitors) {
         return Err(Failure::usage(format!("--visitors must be between 1 and {MAX_VISITORS}")));
     }
+    // Early in a day there may be nothing to record.
+    writer.permit(Write::ImportKpi)?;
     let now = direct.ops.clock().now();
     let bar = Bar::new("days");
     let (mut batch, mut accepted, mut duplicates) = (Vec::new(), 0, 0);
