@@ -91,6 +91,7 @@ fn translate(error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             unavailable("the database is locked by another process")
         }
+        Some(ErrorCode::OperationInterrupted) => unavailable("the call was given up"),
         Some(ErrorCode::SystemIoFailure) => {
             unavailable("reading or writing the disk of the database failed")
         }

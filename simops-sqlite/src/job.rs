@@ -1,7 +1,9 @@
 //! A unit of work that a caller awaits and a thread runs.
 
+use std::ffi::c_int;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use simops::store::sql::panicked;
@@ -11,6 +13,10 @@ use tokio::sync::oneshot;
 
 use crate::counting;
 use crate::error::{Failure, Work};
+
+/// How many instructions of SQLite's virtual machine run between two looks at whether a read is still
+/// awaited: some tens of microseconds.
+const INSTRUCTIONS_PER_LOOK: c_int = 1_000;
 
 /// The transaction that a job runs in.
 pub(crate) struct Tx<'c> {
@@ -60,22 +66,51 @@ pub(crate) trait Job: Send {
 struct Task<W, T> {
     work: Option<W>,
     result: Option<Work<T>>,
-    reply: oneshot::Sender<Result<T>>,
+    reply: Arc<oneshot::Sender<Result<T>>>,
+    kind: Kind,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Reads. It is interrupted once its caller is gone.
+    Read,
+    /// Writes. It completes once it has begun.
+    Write,
 }
 
 /// A job that runs `work`, and the receiver of its result.
-pub(crate) fn job<T, W>(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
+pub(crate) fn job<T, W>(kind: Kind, work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
     W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    (Box::new(Task { work: Some(work), result: None, reply }), answer)
+    (Box::new(Task { work: Some(work), result: None, reply: Arc::new(reply), kind }), answer)
+}
+
+impl<T, W> Task<W, T>
+where
+    T: Send + 'static,
+    W: FnOnce(&mut Tx<'_>) -> Work<T> + Send,
+{
+    /// Runs `work`, a read only while its caller waits. Nothing but its own statements is
+    /// interrupted: SQLite looks at this caller until they have ended.
+    fn result(&self, tx: &mut Tx<'_>, work: W) -> Work<T> {
+        if self.kind == Kind::Write {
+            return guard(|| work(tx));
+        }
+        let reply = Arc::clone(&self.reply);
+        tx.progress_handler(INSTRUCTIONS_PER_LOOK, Some(move || reply.is_closed()))?;
+        let result = guard(|| work(tx));
+        tx.progress_handler(0, None::<fn() -> bool>)?;
+        result
+    }
 }
 
 impl<T, W> Job for Task<W, T>
 where
-    T: Send,
+    T: Send + 'static,
     W: FnOnce(&mut Tx<'_>) -> Work<T> + Send,
 {
     fn is_awaited(&self) -> bool {
@@ -84,7 +119,7 @@ where
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure> {
         if let Some(work) = self.work.take() {
-            self.result = Some(guard(|| work(tx)));
+            self.result = Some(self.result(tx, work));
         }
         match &self.result {
             Some(Err(failure)) => Err(failure),
@@ -93,7 +128,10 @@ where
     }
 
     fn answer(self: Box<Self>, overruled: Option<Error>) {
-        reply(self.reply, self.result, overruled);
+        // Nothing else holds it: the job has ended.
+        if let Some(caller) = Arc::into_inner(self.reply) {
+            reply(caller, self.result, overruled);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Options of a store. The defaults suit one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// Number of connections that read.
+    /// Number of connections that read, without the one that is kept for run control.
     pub readers: usize,
     /// How long to wait for a lock of another process.
     pub busy_timeout: Duration,

@@ -15,6 +15,9 @@ pub(crate) struct Queue<T> {
 
 struct State<T> {
     waiting: VecDeque<T>,
+    /// Taken one at a time, and never two in a row while others wait.
+    yielding: VecDeque<T>,
+    has_yielded: bool,
     running: usize,
     closed: bool,
 }
@@ -25,11 +28,28 @@ impl<T> State<T> {
         self.running += count;
         self.waiting.drain(..count).collect()
     }
+
+    fn take_any(&mut self, limit: usize) -> Vec<T> {
+        self.has_yielded = self.waiting.is_empty() || !self.has_yielded;
+        match self.yielding.pop_front_if(|_| self.has_yielded) {
+            Some(item) => {
+                self.running += 1;
+                vec![item]
+            }
+            None => self.take(limit),
+        }
+    }
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), running: 0, closed: false };
+        let state = State {
+            waiting: VecDeque::new(),
+            yielding: VecDeque::new(),
+            has_yielded: false,
+            running: 0,
+            closed: false,
+        };
         Self { state: Mutex::new(state), arrived: Condvar::new(), capacity: capacity.max(1) }
     }
 
@@ -38,14 +58,28 @@ impl<T> Queue<T> {
     /// # Errors
     /// `Unavailable` if the queue is full or the store is closed.
     pub(crate) fn push(&self, item: T) -> Result<(), Error> {
+        self.push_to(item, |state| &mut state.waiting)
+    }
+
+    /// As [`Queue::push`], for an item of which there may be many slow ones: it lets others pass.
+    pub(crate) fn push_yielding(&self, item: T) -> Result<(), Error> {
+        self.push_to(item, |state| &mut state.yielding)
+    }
+
+    fn push_to(
+        &self,
+        item: T,
+        lane: impl FnOnce(&mut State<T>) -> &mut VecDeque<T>,
+    ) -> Result<(), Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Error::unavailable("the store is closed"));
         }
-        if state.waiting.len() >= self.capacity {
+        let lane = lane(&mut state);
+        if lane.len() >= self.capacity {
             return Err(Error::unavailable("too many calls wait for the database"));
         }
-        state.waiting.push_back(item);
+        lane.push_back(item);
         drop(state);
         self.arrived.notify_one();
         Ok(())
@@ -54,16 +88,19 @@ impl<T> Queue<T> {
     /// Takes up to `limit` items, waiting for the first. `None` once the queue is closed and empty.
     pub(crate) fn take(&self, limit: usize) -> Option<Vec<T>> {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
+        loop {
+            let items = state.take_any(limit);
+            if !items.is_empty() {
+                return Some(items);
+            }
             if state.closed {
                 return None;
             }
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        Some(state.take(limit))
     }
 
-    /// Takes up to `limit` items that wait now.
+    /// Takes up to `limit` items that wait now and do not yield.
     pub(crate) fn take_now(&self, limit: usize) -> Vec<T> {
         self.lock().take(limit)
     }
@@ -83,7 +120,7 @@ impl<T> Queue<T> {
     /// Waiting and running items as a share of the capacity.
     pub(crate) fn utilization(&self) -> f64 {
         let state = self.lock();
-        let used = state.waiting.len() + state.running;
+        let used = state.waiting.len() + state.yielding.len() + state.running;
         #[expect(clippy::cast_precision_loss, reason = "a share, not a count")]
         let share = used as f64 / self.capacity as f64;
         share.min(1.0)

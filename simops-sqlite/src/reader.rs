@@ -50,3 +50,7 @@ fn read(connection: &mut Connection, job: &mut dyn Job) -> Work<()> {
     }
     spoiled
 }
+
+#[cfg(test)]
+#[allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+mod tests;

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::codec::{all, first};
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::error::{Failure, Work};
-use crate::job::{Job, Tx, job, ledger_job};
+use crate::job::{Job, Kind, Tx, job, ledger_job};
 use crate::kpi_write_buffer::WriteBuffer;
 use crate::location::Location;
 use crate::queue::Queue;
@@ -31,13 +31,20 @@ use crate::{SqliteOptions, reader, revision, writer};
 pub struct SqliteStore {
     writes: Arc<Queue<Box<dyn Job>>>,
     // `None` for a database in memory, which has only the writer's connection.
-    reads: Option<Arc<Queue<Box<dyn Job>>>>,
+    reads: Option<Reads>,
     pub(crate) revision: watch::Sender<u64>,
     pub(crate) kpi_buffer: Arc<Mutex<WriteBuffer>>,
     closed: Arc<AtomicBool>,
     call_timeout: Duration,
     side_threads: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
+}
+
+/// The queues of the threads that read.
+struct Reads {
+    ordinary: Arc<Queue<Box<dyn Job>>>,
+    /// That of one thread, for run control.
+    control: Arc<Queue<Box<dyn Job>>>,
 }
 
 impl SqliteStore {
@@ -94,7 +101,7 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        let (job, answer) = job(work);
+        let (job, answer) = job(Kind::Write, work);
         self.enqueue(job, answer).await
     }
 
@@ -108,14 +115,29 @@ impl SqliteStore {
         await_answer(answer, self.call_timeout).await
     }
 
-    /// Runs `work` on a reader, on one snapshot.
+    /// Runs `work` on a reader, on one snapshot. It is interrupted when this call is dropped or takes
+    /// too long.
     pub(crate) async fn on_reader<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        let (job, answer) = job(work);
-        self.reads.as_ref().unwrap_or(&self.writes).push(job)?;
+        self.read_as(false, work).await
+    }
+
+    /// As [`SqliteStore::on_reader`], on the reader of run control if `is_control`.
+    pub(crate) async fn read_as<T, W>(&self, is_control: bool, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
+        let (job, answer) = job(Kind::Read, work);
+        match (&self.reads, is_control) {
+            (Some(reads), true) => reads.control.push(job)?,
+            (Some(reads), false) => reads.ordinary.push(job)?,
+            (None, true) => self.writes.push(job)?,
+            (None, false) => self.writes.push_yielding(job)?,
+        }
         await_answer(answer, self.call_timeout).await
     }
 
@@ -142,10 +164,12 @@ impl SqliteStore {
     }
 
     fn start_readers(&mut self, location: &Location, options: &SqliteOptions) -> Result<()> {
-        let reads = Arc::new(Queue::new(options.max_waiting));
-        for _ in 0..options.readers.max(1) {
+        let queue = || Arc::new(Queue::new(options.max_waiting));
+        let reads = Reads { ordinary: queue(), control: queue() };
+        let ordinary = std::iter::repeat_n(&reads.ordinary, options.readers.max(1));
+        for queue in ordinary.chain([&reads.control]) {
             let slot = Slot::new(location, Role::Reader, options);
-            let queue = Arc::clone(&reads);
+            let queue = Arc::clone(queue);
             let thread = start("simops-sqlite-reader", move || reader::run(slot, &queue))?;
             self.side_threads.push(thread);
         }
@@ -175,25 +199,25 @@ impl SqlStore for SqliteStore {
     }
 
     fn utilization(&self) -> f64 {
-        let reads = self.reads.as_ref().map_or(0.0, |reads| reads.utilization());
+        let reads = self.reads.as_ref().map_or(0.0, |reads| reads.ordinary.utilization());
         self.writes.utilization().max(reads)
     }
 
     async fn probe(&self) -> Result<()> {
-        self.on_reader(|tx| revision::stored(tx).map(drop)).await?;
+        self.read_as(true, |tx| revision::stored(tx).map(drop)).await?;
         self.on_writer(|_| Ok(())).await
     }
 
     async fn fetch_all<T: SqlRecord>(&self, statement: Statement) -> Result<Vec<T>> {
-        self.on_reader(move |tx| all(tx, &statement)).await
+        self.read_as(statement.is_control(), move |tx| all(tx, &statement)).await
     }
 
     async fn fetch_optional<T: SqlRecord>(&self, statement: Statement) -> Result<Option<T>> {
-        self.on_reader(move |tx| first(tx, &statement)).await
+        self.read_as(statement.is_control(), move |tx| first(tx, &statement)).await
     }
 
     async fn read<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
-        self.on_reader(move |tx| now(operation.run(tx))).await
+        self.read_as(operation.is_control(), move |tx| now(operation.run(tx))).await
     }
 
     async fn write<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
@@ -235,7 +259,8 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
         if let Some(reads) = &self.reads {
-            reads.close();
+            reads.ordinary.close();
+            reads.control.close();
         }
         end(self.side_threads.drain(..));
         // The writer ends last: the last connection to close checkpoints the write-ahead log, if it

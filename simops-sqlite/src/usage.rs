@@ -40,7 +40,7 @@ impl UsageStore for SqliteStore {
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
-        self.fetch_one(failure_window(run_id, since)).await
+        self.fetch_one(failure_window(run_id, since).control()).await
     }
 
     async fn usage_series(

@@ -80,7 +80,7 @@ impl<S: SqlStore> ControlStore for S {
 
     async fn idempotency_record(&self, key: &str) -> Result<Option<IdempotencyRecord>> {
         let sql = "SELECT fingerprint, answer, created_at FROM answers WHERE key = $1";
-        self.fetch_optional(Statement::new(sql).bind(key)).await
+        self.fetch_optional(Statement::new(sql).bind(key).control()).await
     }
 
     async fn save_idempotency(
@@ -107,7 +107,7 @@ impl<S: SqlStore> ControlStore for S {
     }
 
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>> {
-        self.fetch_optional(run_of(run_id)).await
+        self.fetch_optional(run_of(run_id).control()).await
     }
 
     async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
@@ -150,6 +150,10 @@ struct Load;
 impl SqlOperation for Load {
     type Output = ControlState;
 
+    fn is_control(&self) -> bool {
+        true
+    }
+
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<ControlState, T::Error> {
         let load = Statement::new(format!("SELECT {CONTROL_COLUMNS} FROM control"));
         let mut state: ControlState = tx.fetch_one(&load).await?;
@@ -184,6 +188,10 @@ struct CommitChange {
 
 impl SqlOperation for CommitChange {
     type Output = Commit;
+
+    fn is_control(&self) -> bool {
+        true
+    }
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Commit, T::Error> {
         let change = &self.change;
@@ -255,4 +263,5 @@ fn put_answer(key: &IdempotencyKey, recorded: &IdempotencyRecord) -> Statement {
         .bind_json(&recorded.answer)
         .bind(recorded.created_at)
         .bind(IdempotencyRecord::expired_since(recorded.created_at))
+        .control()
 }

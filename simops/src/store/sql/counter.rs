@@ -76,7 +76,7 @@ impl<S: SqlStore> UsageCounter for S {
     }
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {
-        Ok(self.fetch_optional(day_use(day)).await?.unwrap_or_default())
+        Ok(self.fetch_optional(day_use(day).control()).await?.unwrap_or_default())
     }
 
     fn health(&self) -> CounterStatus {
@@ -87,7 +87,7 @@ impl<S: SqlStore> UsageCounter for S {
 #[async_trait]
 impl<S: SqlStore> CounterEpochStore for S {
     async fn counter_epoch(&self) -> Result<CounterEpoch> {
-        self.fetch_one(epoch()).await
+        self.fetch_one(epoch().control()).await
     }
 
     async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool> {

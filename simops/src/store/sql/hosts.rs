@@ -32,12 +32,12 @@ impl<S: SqlStore> HostStore for S {
 
     async fn leave(&self, host_id: &str) -> Result<()> {
         let delete = Statement::new("DELETE FROM hosts WHERE id = $1").bind(host_id);
-        self.write(delete.repeatable().notifying()).await.map(drop)
+        self.write(delete.repeatable().notifying().control()).await.map(drop)
     }
 
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
         let sql = format!("SELECT {HOST_COLUMNS} FROM hosts WHERE last_seen >= $1 ORDER BY id");
-        self.fetch_all(Statement::new(sql).bind(since)).await
+        self.fetch_all(Statement::new(sql).bind(since).control()).await
     }
 
     async fn delete_hosts(&self, before: Timestamp) -> Result<()> {
@@ -52,6 +52,10 @@ impl SqlOperation for PutReport {
     type Output = ();
 
     fn is_repeatable(&self) -> bool {
+        true
+    }
+
+    fn is_control(&self) -> bool {
         true
     }
 

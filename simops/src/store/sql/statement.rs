@@ -71,12 +71,19 @@ pub struct Statement {
     pub values: Vec<SqlValue>,
     pub(super) is_repeatable: bool,
     pub(super) notifies: bool,
+    pub(super) is_control: bool,
 }
 
 impl Statement {
     /// A statement without values.
     pub fn new(sql: impl Into<Cow<'static, str>>) -> Self {
-        Self { sql: sql.into(), values: Vec::new(), is_repeatable: false, notifies: false }
+        Self {
+            sql: sql.into(),
+            values: Vec::new(),
+            is_repeatable: false,
+            notifies: false,
+            is_control: false,
+        }
     }
 
     /// Adds the value of the next parameter.
@@ -113,6 +120,13 @@ impl Statement {
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.is_repeatable = true;
+        self
+    }
+
+    /// It belongs to run control; see [`SqlOperation::is_control`](super::SqlOperation::is_control).
+    #[must_use]
+    pub fn control(mut self) -> Self {
+        self.is_control = true;
         self
     }
 

@@ -80,6 +80,12 @@ pub trait SqlOperation: Send + Sync + 'static {
         false
     }
 
+    /// Whether run control, the reports of hosts, the status or a health check waits for it. A store
+    /// keeps a connection that other reads never occupy for such operations, so they must be short.
+    fn is_control(&self) -> bool {
+        false
+    }
+
     /// Runs it. An error rolls the transaction back. It may be run more than once: after a conflict
     /// with another transaction.
     fn run<T: SqlTx>(
@@ -93,6 +99,10 @@ impl SqlOperation for Statement {
 
     fn is_repeatable(&self) -> bool {
         self.is_repeatable
+    }
+
+    fn is_control(&self) -> bool {
+        self.is_control
     }
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<u64, T::Error> {
