@@ -59,9 +59,9 @@ INSERT INTO kpi_events SELECT * FROM kpi_events_whole ORDER BY id;
 DROP TABLE events_whole, usage_whole, kpi_events_whole;
 
 ALTER TABLE events ADD PRIMARY KEY (id, created_at), ADD UNIQUE (uid, created_at);
-CREATE INDEX events_by_run ON events (run_id, id);
-CREATE INDEX events_by_type ON events (event_type, id);
-CREATE INDEX events_by_run_and_type ON events (run_id, event_type, id);
+CREATE INDEX events_by_run ON events (run_id, created_at, id);
+CREATE INDEX events_by_run_and_type ON events (run_id, event_type, created_at, id);
+CREATE INDEX events_by_type_and_time ON events (event_type, created_at, id);
 CREATE INDEX events_by_time
     ON events (created_at, id) INCLUDE (event_type, mode, agent_id, category, enforcement);
 ALTER TABLE usage ADD PRIMARY KEY (id, created_at), ADD UNIQUE (place, created_at);

@@ -1,37 +1,63 @@
-//! The pool of connections. It distinguishes "all in use" from "unreachable", and cleans up
-//! connections after failures and cancelled calls.
+//! The pool of connections. It distinguishes "all in use" from "unreachable", keeps some connections
+//! for run control, and cleans up connections after failures and cancelled calls.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use simops::{Error, Result};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::PostgresOptions;
 use crate::error::{Failure, Work};
-use crate::link::Link;
+use crate::link::{Link, ServerProcess};
 use crate::location::Location;
 use crate::schema;
 
+/// Connections that only run control uses, while all others are in use.
+const RESERVED: u32 = 2;
 /// Time limit for rolling back a connection that was dropped in a transaction.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the statement of a dropped connection may go on before the server is asked to cancel it.
+const CANCEL_DELAY: Duration = Duration::from_millis(20);
 /// Age at which connections are replaced, to find a server that was moved or promoted.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
-/// The connections of a store.
+/// The connections of a store, as one class of calls sees them.
+#[derive(Clone)]
 pub(crate) struct Connections {
-    pool: PgPool,
-    permits: Arc<Semaphore>,
+    pool: Arc<Pool>,
+    /// Whether the reserved connections may be used, too.
+    is_control: bool,
+}
+
+struct Pool {
+    connect: PgConnectOptions,
+    /// Those that are not in use. The last one was used last.
+    idle: Mutex<Vec<Link>>,
+    ordinary: Permits,
+    reserved: Permits,
     max: u32,
-    waiting: AtomicUsize,
     max_waiting: usize,
     acquire_timeout: Duration,
     session: Session,
+}
+
+/// Permits for connections, and the number of calls that wait for one.
+struct Permits {
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Permits {
+    fn new(count: u32) -> Self {
+        Self { free: Arc::new(Semaphore::new(count as usize)), waiting: AtomicUsize::new(0) }
+    }
 }
 
 /// Time limits of a session, set at its start or, behind a pooler, in each transaction.
@@ -65,8 +91,9 @@ impl Session {
         connect.options(self.limits.clone())
     }
 
-    /// The statements that begin a transaction. One that writes returns the version of the schema in
-    /// the last row.
+    /// The statements that begin a transaction. Behind a pooler, the first row is the server's process,
+    /// which may be another one in each transaction. If it writes, the last row is the version of the
+    /// schema.
     pub(crate) fn begin(&self, mode: TxMode) -> String {
         let mut sql = match mode {
             TxMode::Read | TxMode::ReadLong => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -83,6 +110,9 @@ impl Session {
             for (name, limit) in &self.limits {
                 sql.push_str(&format!("; SET LOCAL {name} = '{limit}'"));
             }
+        }
+        if self.pooled {
+            sql.push_str(&format!("; {}", ServerProcess::QUERY));
         }
         if mode.writes() {
             sql.push_str(&format!("; {}; {}", schema::LOCK_WRITER, schema::STORED));
@@ -123,44 +153,61 @@ impl TxMode {
 impl Connections {
     pub(crate) fn new(location: &Location, options: &PostgresOptions, session: Session) -> Self {
         let max = options.max_connections.max(1);
-        let pool = PgPoolOptions::new()
-            .max_connections(max)
-            .acquire_timeout(options.acquire_timeout)
-            // Dead connections fail at BEGIN and are replaced there.
-            .test_before_acquire(false)
-            .max_lifetime(MAX_LIFETIME)
-            .connect_lazy_with(session.configure(location.connect.clone()));
-        Self {
-            pool,
-            permits: Arc::new(Semaphore::new(max as usize)),
+        let pool = Pool {
+            connect: session.configure(location.connect.clone()),
+            idle: Mutex::new(Vec::new()),
+            ordinary: Permits::new(max),
+            reserved: Permits::new(RESERVED),
             max,
-            waiting: AtomicUsize::new(0),
             max_waiting: options.max_waiting,
             acquire_timeout: options.acquire_timeout,
             session,
-        }
+        };
+        Self { pool: Arc::new(pool), is_control: false }
     }
 
-    /// The share of connections in use.
+    /// The same connections for run control, which has some that no other call uses.
+    pub(crate) fn for_control(&self) -> Self {
+        Self { pool: Arc::clone(&self.pool), is_control: true }
+    }
+
+    /// The share of connections in use, without the reserved ones: those say nothing about the load.
     pub(crate) fn utilization(&self) -> f64 {
-        let free = u32::try_from(self.permits.available_permits()).unwrap_or(self.max);
-        f64::from(self.max.saturating_sub(free)) / f64::from(self.max)
+        let max = self.pool.max;
+        let free = u32::try_from(self.pool.ordinary.free.available_permits()).unwrap_or(max);
+        f64::from(max.saturating_sub(free)) / f64::from(max)
     }
 
     /// A connection without a transaction. It may be dead.
     async fn acquire(&self) -> Work<Connection> {
         let permit = self.permit().await?;
-        let live = self.pool.acquire().await?;
-        let link = Link::new(live, !self.session.pooled);
-        Ok(Connection { link: Some(link), permit: Some(permit), is_clean: false })
+        let link = self.pool.link().await?;
+        Ok(Connection {
+            link: Some(link),
+            permit: Some(permit),
+            pool: Arc::clone(&self.pool),
+            is_clean: false,
+        })
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        let Pool { ordinary, reserved, max_waiting, acquire_timeout, .. } = &*self.pool;
         let full = || Error::unavailable("all connections to the database are in use");
-        let _waiting = Waiting::begin(&self.waiting, self.max_waiting).ok_or_else(full)?;
-        let permit = timeout(self.acquire_timeout, Arc::clone(&self.permits).acquire_owned());
+        let waiting = if self.is_control { &reserved.waiting } else { &ordinary.waiting };
+        let _waiting = Waiting::begin(waiting, *max_waiting).ok_or_else(full)?;
+        let of = |permits: &Permits| Arc::clone(&permits.free).acquire_owned();
+        let permit = async {
+            if !self.is_control {
+                return of(ordinary).await;
+            }
+            tokio::select! {
+                biased;
+                permit = of(ordinary) => permit,
+                permit = of(reserved) => permit,
+            }
+        };
         let closed = |_| Error::unavailable("the store is closed");
-        permit.await.map_err(|_| full())?.map_err(closed)
+        timeout(*acquire_timeout, permit).await.map_err(|_| full())?.map_err(closed)
     }
 
     /// A connection in a transaction. Dead ones, as after a restart of the server, are replaced.
@@ -168,18 +215,27 @@ impl Connections {
     /// # Errors
     /// `Unusable` if this program may not write to the schema, besides those of the database.
     pub(crate) async fn begin(&self, mode: TxMode) -> Work<Connection> {
-        let sql = self.session.begin(mode);
+        let sql = self.pool.session.begin(mode);
         let mut dead = 0;
         loop {
             let mut connection = self.acquire().await?;
             match connection.fetch_all(AssertSqlSafe(sql.as_str())).await {
                 Ok(rows) => {
-                    rows.last().map_or(Ok(()), schema::check_writer)?;
+                    if self.pooled()
+                        && let Some(process) = rows.first()
+                    {
+                        connection.process = ServerProcess::read(process)?;
+                    }
+                    if mode.writes()
+                        && let Some(stored) = rows.last()
+                    {
+                        schema::check_writer(stored)?;
+                    }
                     return Ok(connection);
                 }
                 Err(error) => {
                     let failure = Failure::from(error);
-                    if !failure.spoils_connection() || dead >= self.max {
+                    if !failure.spoils_connection() || dead >= self.max() {
                         return Err(failure);
                     }
                     connection.discard();
@@ -192,22 +248,91 @@ impl Connections {
     /// A connection for one statement that reads.
     pub(crate) async fn reader(&self) -> Work<Connection> {
         // Behind a pooler, only a transaction stays on one session.
-        if self.session.pooled { self.begin(TxMode::Read).await } else { self.acquire().await }
+        if self.pooled() { self.begin(TxMode::Read).await } else { self.acquire().await }
     }
 
     /// The maximum number of connections.
     pub(crate) fn max(&self) -> u32 {
-        self.max
+        self.pool.max + RESERVED
     }
 
     /// Whether connections pass a pooler in transaction mode.
     pub(crate) fn pooled(&self) -> bool {
-        self.session.pooled
+        self.pool.session.pooled
     }
 
     /// Maximum retries of a call on dead connections.
     pub(crate) fn max_retries(&self) -> u32 {
-        self.max + 1
+        self.max() + 1
+    }
+
+    /// Asks the server to cancel the statement that `process` runs.
+    async fn cancel(&self, process: &ServerProcess) -> Work<()> {
+        let _permit = self.permit().await?;
+        // Closed if it fails.
+        let mut link = self.pool.link().await?;
+        process.cancel(&mut link).await?;
+        self.pool.put_back(link);
+        Ok(())
+    }
+}
+
+impl Pool {
+    /// An idle connection, or a new one.
+    async fn link(&self) -> Work<Link> {
+        let idle = {
+            let mut idle = self.idle();
+            idle.retain(|link| link.opened.elapsed() < MAX_LIFETIME);
+            idle.pop()
+        };
+        if let Some(link) = idle {
+            return Ok(link);
+        }
+        let late = |_| Error::unavailable("the database does not answer");
+        timeout(self.acquire_timeout, self.open()).await.map_err(late)?
+    }
+
+    async fn open(&self) -> Work<Link> {
+        let live = PgConnection::connect_with(&self.connect).await?;
+        let mut link = Link::new(live, !self.session.pooled);
+        if !self.session.pooled {
+            link.process = ServerProcess::read(&link.fetch_one(ServerProcess::QUERY).await?)?;
+        }
+        Ok(link)
+    }
+
+    fn put_back(&self, link: Link) {
+        self.idle().push(link);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Link>> {
+        // No code that can panic runs under the lock.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what a dropped connection was doing, and keeps it if that succeeds in time.
+    async fn recover(self: Arc<Self>, mut link: Link) {
+        let process = link.process.clone();
+        let rolled_back = {
+            // It waits for the end of the statement.
+            let mut roll_back = pin!(link.execute("ROLLBACK"));
+            match timeout(CANCEL_DELAY, &mut roll_back).await {
+                Ok(done) => done.is_ok(),
+                Err(_) => {
+                    let control = Connections { pool: Arc::clone(&self), is_control: true };
+                    let ended = async {
+                        if let Err(failure) = control.cancel(&process).await {
+                            tracing::debug!(?failure, "statement not cancelled");
+                        }
+                        roll_back.await.is_ok()
+                    };
+                    timeout(ROLLBACK_TIMEOUT, ended).await.unwrap_or(false)
+                }
+            }
+        };
+        if rolled_back {
+            self.put_back(link);
+        }
     }
 }
 
@@ -229,11 +354,12 @@ impl Drop for Waiting<'_> {
 
 /// A connection in use.
 ///
-/// If it is dropped before [`Connection::done`], as by a cancelled call, it is rolled back in the
-/// background, and closed if that takes too long.
+/// If it is dropped before [`Connection::done`], as by a cancelled call, its statement is cancelled and
+/// it is rolled back, in the background. It is closed if that takes too long.
 pub(crate) struct Connection {
     link: Option<Link>,
     permit: Option<OwnedSemaphorePermit>,
+    pool: Arc<Pool>,
     is_clean: bool,
 }
 
@@ -263,26 +389,24 @@ impl Connection {
 
     /// Closes the connection without a goodbye to the server.
     fn discard(mut self) {
-        if let Some(link) = self.link.take() {
-            link.discard();
-        }
+        self.link = None;
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(mut link) = self.link.take() else { return };
-        let permit = self.permit.take();
-        match tokio::runtime::Handle::try_current() {
-            Ok(_) if self.is_clean => drop(link),
-            Ok(runtime) => drop(runtime.spawn(async move {
-                let rolled_back = timeout(ROLLBACK_TIMEOUT, link.execute("ROLLBACK")).await;
-                if !matches!(rolled_back, Ok(Ok(_))) {
-                    link.discard();
-                }
+        let Some(link) = self.link.take() else { return };
+        if self.is_clean {
+            // Before the permit is free, so that the next call finds it.
+            return self.pool.put_back(link);
+        }
+        // Without a runtime, it is closed.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (pool, permit) = (Arc::clone(&self.pool), self.permit.take());
+            runtime.spawn(async move {
+                pool.recover(link).await;
                 drop(permit);
-            })),
-            Err(_) => link.discard(),
+            });
         }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, SqlStore, event_counts, event_of, list_events,
+    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, SqlStore, event_counts, event_of,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 use sqlx::AssertSqlSafe;
@@ -26,8 +26,8 @@ impl EventStore for PostgresStore {
     }
 
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
-        let events = self.fetch_all(list_events("", "created_at", filter)).await?;
-        Ok(Page::cut(events, filter.limit, |event: &Event| event.id))
+        let found = self.read(ListEvents(filter.clone())).await?;
+        Ok(Page::cut(found, filter.limit, |event: &Event| event.id))
     }
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {

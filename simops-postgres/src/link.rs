@@ -1,27 +1,54 @@
-//! A connection that prepares named statements only if its session is its own.
+//! A connection that prepares named statements only if its session is its own, and the process of the
+//! server behind it.
+
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
+use sqlx::{Either, Execute, Executor, Postgres, Row, SqlStr};
 
 /// A connection of the pool.
 #[derive(Debug)]
 pub(crate) struct Link {
-    live: PoolConnection<Postgres>,
+    live: PgConnection,
     owns_session: bool,
+    /// When it was opened.
+    pub(crate) opened: Instant,
+    /// The process that serves it.
+    pub(crate) process: ServerProcess,
 }
 
 impl Link {
-    pub(crate) fn new(live: PoolConnection<Postgres>, owns_session: bool) -> Self {
-        Self { live, owns_session }
+    pub(crate) fn new(live: PgConnection, owns_session: bool) -> Self {
+        Self { live, owns_session, opened: Instant::now(), process: ServerProcess::default() }
+    }
+}
+
+/// A process of a server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServerProcess {
+    id: String,
+    /// When the server started: a process of another server may have the same id.
+    server: String,
+}
+
+impl ServerProcess {
+    /// Returns the process that runs it. Not to be prepared.
+    pub(crate) const QUERY: &'static str =
+        "SELECT pg_backend_pid()::text, pg_postmaster_start_time()::text";
+
+    /// The process in a row of [`Self::QUERY`].
+    pub(crate) fn read(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self { id: row.try_get(0)?, server: row.try_get(1)? })
     }
 
-    /// Closes the connection without a goodbye to the server.
-    pub(crate) fn discard(self) {
-        drop(self.live.detach());
+    /// Cancels the statement that it runs, on another connection.
+    pub(crate) async fn cancel(&self, link: &mut Link) -> sqlx::Result<()> {
+        let cancel =
+            "SELECT pg_cancel_backend($1::int) WHERE pg_postmaster_start_time()::text = $2";
+        sqlx::query(cancel).bind(&self.id).bind(&self.server).execute(link).await.map(drop)
     }
 }
 

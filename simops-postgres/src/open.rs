@@ -53,7 +53,7 @@ impl PostgresStore {
         migrate(direct.unwrap_or(&location), &options, pooled && direct.is_none()).await?;
 
         let session = Session::new(&options, pooled);
-        let connections = Arc::new(Connections::new(&location, &options, session));
+        let connections = Connections::new(&location, &options, session);
         let (channel, revision, ledger_by_time) =
             read_schema(&connections).await.map_err(Failure::into_error)?;
         let base = Base {
@@ -71,9 +71,10 @@ fn start(base: Base, direct: Option<PgConnectOptions>, options: &PostgresOptions
     let (listener, mut tasks) = (NotifyListener::new(), JoinSet::new());
     let is_notified = direct.is_some();
     let (rarely, often) = (options.poll_interval, options.poll_interval_unnotified);
-    tasks.spawn(poll(base.clone(), Arc::clone(&listener), rarely, often));
+    let control = base.for_control();
+    tasks.spawn(poll(control.clone(), Arc::clone(&listener), rarely, often));
     if let Some(direct) = direct {
-        tasks.spawn(listen(base.clone(), listener, one_connection(direct, options)));
+        tasks.spawn(listen(control.clone(), listener, one_connection(direct, options)));
     }
     let known = DedupIndex::default();
     let (waiting, within) = (options.max_waiting, options.call_timeout);
@@ -89,6 +90,7 @@ fn start(base: Base, direct: Option<PgConnectOptions>, options: &PostgresOptions
             kpi::record_all(to_kpi.clone(), known.clone(), calls)
         }),
         base,
+        control,
         is_notified,
         _tasks: tasks,
     }

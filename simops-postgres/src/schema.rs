@@ -21,7 +21,7 @@ pub(crate) const STORED: &str = "SELECT version, \
 /// The migrations of this program.
 pub(crate) const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 13 };
 
-const ALL: [&str; 14] = [
+const ALL: [&str; 15] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -36,6 +36,7 @@ const ALL: [&str; 14] = [
     include_str!("../migrations/0012_kpi_token.sql"),
     include_str!("../migrations/0013_production_mark.sql"),
     include_str!("../migrations/0014_min_writer.sql"),
+    include_str!("../migrations/0015_events_in_order.sql"),
 ];
 
 /// Checks that this program may write, by the row of [`STORED`].

@@ -21,6 +21,8 @@ use crate::transaction::Base;
 /// - Dropping the store ends its tasks after the calls they have taken.
 pub struct PostgresStore {
     pub(crate) base: Base,
+    /// For calls of run control.
+    pub(crate) control: Base,
     pub(crate) events: Queue<Vec<NewEvent>, ()>,
     pub(crate) counting: Queue<Op, Outcome>,
     pub(crate) kpi: Queue<Vec<KpiEvent>, u64>,
@@ -45,7 +47,7 @@ impl SqlStore for PostgresStore {
     }
 
     async fn probe(&self) -> Result<()> {
-        self.base
+        self.control
             .run(TxMode::Write, async |mut tx| {
                 sqlx::query("SELECT revision FROM revisions FOR UPDATE").execute(&mut *tx).await?;
                 tx.roll_back = true;
@@ -56,7 +58,7 @@ impl SqlStore for PostgresStore {
 
     async fn fetch_all<T: SqlRecord>(&self, statement: Statement) -> Result<Vec<T>> {
         let statement = &statement;
-        self.base
+        self.base_for(statement.is_control())
             .query(|mut connection| async move {
                 let found = all(&mut connection, statement).await?;
                 Ok((connection, found))
@@ -66,7 +68,7 @@ impl SqlStore for PostgresStore {
 
     async fn fetch_optional<T: SqlRecord>(&self, statement: Statement) -> Result<Option<T>> {
         let statement = &statement;
-        self.base
+        self.base_for(statement.is_control())
             .query(|mut connection| async move {
                 let found = first(&mut connection, statement).await?;
                 Ok((connection, found))
@@ -94,8 +96,12 @@ impl SqlStore for PostgresStore {
 }
 
 impl PostgresStore {
+    fn base_for(&self, is_control: bool) -> &Base {
+        if is_control { &self.control } else { &self.base }
+    }
+
     async fn run<O: SqlOperation>(&self, mode: TxMode, operation: &O) -> Result<O::Output> {
-        self.base
+        self.base_for(operation.is_control())
             .run(mode, |mut tx| async move {
                 let done = operation.run(&mut tx).await?;
                 Ok((tx, done))

@@ -22,7 +22,7 @@ const MAX_BACKOFF: Duration = Duration::from_millis(200);
 /// What every call needs. A clone shares it.
 #[derive(Clone)]
 pub(crate) struct Base {
-    pub(crate) connections: Arc<Connections>,
+    pub(crate) connections: Connections,
     pub(crate) revision: watch::Sender<u64>,
     /// The channel of notifications.
     pub(crate) channel: Arc<str>,
@@ -57,6 +57,11 @@ impl DerefMut for Tx {
 }
 
 impl Base {
+    /// The same for run control.
+    pub(crate) fn for_control(&self) -> Self {
+        Self { connections: self.connections.for_control(), ..self.clone() }
+    }
+
     /// Runs `work` in a transaction, durable when this returns. Conflicts with other transactions are
     /// retried, and lost connections except in [`TxMode::WriteOnce`]: then the outcome is unknown.
     pub(crate) async fn run<T, F>(&self, mode: TxMode, work: impl Fn(Tx) -> F) -> Result<T>

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EventSums, SqlStore, Statement, event_counts, event_of, list_events,
+    EVENT_CLASS_COLUMNS, EventSums, ListEvents, SqlStore, event_counts, event_of,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 
@@ -21,7 +21,8 @@ impl EventStore for SqliteStore {
     }
 
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>> {
-        Ok(Page::cut(self.fetch_all(list(filter)).await?, filter.limit, |event: &Event| event.id))
+        let found = self.read(ListEvents(filter.clone())).await?;
+        Ok(Page::cut(found, filter.limit, |event: &Event| event.id))
     }
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {
@@ -90,16 +91,6 @@ fn add_sums(connection: &Connection, sums: EventSums<'_>) -> Work<()> {
     Ok(())
 }
 
-fn list(filter: &EventFilter) -> Statement {
-    // Without a time, the primary key finds the newest events. With one, the index by time bounds
-    // the events to read, and those are sorted.
-    let by_time = filter.run_id.is_none() && filter.after.is_some();
-    let index = match &filter.event_type {
-        Some(_) if by_time => " INDEXED BY events_by_type_and_time",
-        None if by_time => " INDEXED BY events_by_time",
-        _ => "",
-    };
-    // The plus keeps SQLite from choosing an index by time over those by run and type.
-    let time = if by_time { "created_at" } else { "+created_at" };
-    list_events(index, time, filter)
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test")]
+mod tests;

@@ -24,6 +24,10 @@ impl SqlTx for Tx<'_> {
         Ok(())
     }
 
+    fn using_index(name: &str) -> String {
+        format!(" INDEXED BY {name}")
+    }
+
     async fn execute(&mut self, statement: &Statement) -> Work<u64> {
         execute(self, statement)
     }

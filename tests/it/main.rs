@@ -14,6 +14,7 @@ mod layers;
 mod models;
 mod operator;
 mod races;
+mod reads;
 mod reports;
 mod runbook;
 mod tidy;

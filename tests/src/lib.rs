@@ -4,6 +4,7 @@ pub mod browser;
 pub mod client;
 pub mod clock;
 pub mod fixture;
+pub mod history;
 pub mod hostile;
 pub mod network;
 pub mod pgbouncer;

@@ -6,6 +6,7 @@ mod ledger;
 mod opening;
 mod parity;
 mod partitions;
+mod plans;
 mod pool;
 mod support;
 mod turns;

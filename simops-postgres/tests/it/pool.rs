@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use simops::ErrorKind;
-use simops::store::{ControlStore, EventFilter, EventStore};
+use simops::clock::day_of;
+use simops::store::sql::SqlStore;
+use simops::store::{ControlStore, DigestStore, EventFilter, EventStore, HostStore, UsageStore};
+use simops::usage::CounterEpochStore;
 use simops_postgres::{PostgresOptions, PostgresStore};
-use simops_tests::postgres::PostgresServer;
+use simops_tests::pgbouncer::PgBouncer;
+use simops_tests::postgres::{PostgresServer, TestDatabase};
 use simops_tests::wait::{Stopwatch, eventually};
 
-use crate::support::{commit, event};
+use crate::support::{LIMIT, commit, event};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pool_is_seen_refuses_in_time_and_recovers() {
@@ -76,6 +81,82 @@ async fn a_call_that_is_given_up_leaves_no_transaction_and_no_lock() {
         (idle.trim() == "0" && store.pool_utilization() == 0.0).then_some(())
     })
     .await;
+}
+
+/// The number of statements of the store that run at the server.
+fn running(database: &TestDatabase) -> u32 {
+    let count = database.sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'simops' AND state = 'active'",
+    );
+    count.trim().parse().unwrap()
+}
+
+async fn given_up_statements_end(database: &TestDatabase, store: PostgresStore) {
+    let holder = database.hold("events").await;
+    let store = Arc::new(store);
+    let reads: Vec<_> = (0..4)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.events(&EventFilter::default()).await })
+        })
+        .collect();
+    eventually("the reads wait for the table", async || (running(database) == 4).then_some(()))
+        .await;
+    reads.iter().for_each(|read| read.abort());
+    eventually("they are cancelled, while the table is still held", async || {
+        (running(database) == 0 && store.pool_utilization() == 0.0).then_some(())
+    })
+    .await;
+    drop(holder);
+    assert!(store.events(&EventFilter { limit: 1, ..EventFilter::default() }).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_whose_caller_is_gone_is_cancelled_at_the_server() {
+    let database = PostgresServer::shared().database();
+    let store = PostgresStore::open_with(&database.url(), slow_to_give_up()).await.unwrap();
+    given_up_statements_end(&database, store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler_too() {
+    let database = PostgresServer::shared().database();
+    let pooler = PgBouncer::before(PostgresServer::shared());
+    let store = PostgresStore::open_with(&pooler.url(&database), slow_to_give_up()).await.unwrap();
+    given_up_statements_end(&database, store).await;
+}
+
+/// Neither the server nor the store ends a call during the test.
+fn slow_to_give_up() -> PostgresOptions {
+    PostgresOptions { call_timeout: LIMIT * 2, ..PostgresOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_control_hosts_and_health_do_not_wait_for_other_calls() {
+    let database = PostgresServer::shared().database();
+    let options = PostgresOptions { max_connections: 2, ..slow_to_give_up() };
+    let store = Arc::new(PostgresStore::open_with(&database.url(), options).await.unwrap());
+    let holder = database.hold("digests").await;
+    let reads: Vec<_> = (0..20)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.digest("weekly-brief").await })
+        })
+        .collect();
+    eventually("the pool is full", async || (store.pool_utilization() >= 1.0).then_some(())).await;
+    let now = Timestamp::now();
+    commit(&store).await;
+    store.run("one").await.unwrap();
+    store.idempotency_record("key").await.unwrap();
+    store.hosts(now).await.unwrap();
+    store.probe().await.unwrap();
+    store.day_totals(day_of(now)).await.unwrap();
+    store.failure_window("one", now).await.unwrap();
+    store.counter_epoch().await.unwrap();
+    assert!(store.pool_utilization() >= 1.0);
+    reads.iter().for_each(|read| read.abort());
+    drop(holder);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -87,13 +87,13 @@ impl Streams {
     /// Reads everything that is broadcast.
     pub(super) async fn read_all(&self) -> Result<LastSent, Problem> {
         let audit = self.ops.audit(1, 0).await?.items;
-        let events = self.newest_events(1).await?;
+        let events = self.newest_events(MAX_ROWS).await?;
         Ok(LastSent {
             status: self.snapshots.now(&self.ops).await?,
             metrics: self.metrics().await?,
             counted: Instant::now(),
             audit_id: audit.first().map_or(0, |row| row.id),
-            event_id: events.first().map_or(0, |event| event.id),
+            event_id: newest_id(&events).unwrap_or(0),
             alerts: self.alerts().await?,
         })
     }
@@ -171,9 +171,9 @@ impl Streams {
         }
         let mut events = self.newest_events(MAX_ROWS).await?;
         events.retain(|event| event.id > last.event_id);
-        if let Some(newest) = events.first() {
+        if let Some(newest) = newest_id(&events) {
             self.send(Message::Frame(frame("events", &Items { items: &events })?));
-            last.event_id = newest.id;
+            last.event_id = newest;
         }
         let alerts = self.alerts().await?;
         if alerts != last.alerts {
@@ -223,6 +223,11 @@ impl Streams {
         // Fails without subscribers.
         let _ = self.messages.send(message);
     }
+}
+
+/// The id of the event that was stored last. Its time may be before that of another.
+fn newest_id(events: &[Event]) -> Option<i64> {
+    events.iter().map(|event| event.id).max()
 }
 
 fn is_settling(state: RunState) -> bool {

@@ -18,7 +18,7 @@ pub struct EventFilter {
     pub after: Option<Timestamp>,
     /// Only events up to this time (inclusive).
     pub until: Option<Timestamp>,
-    /// Only events with a lower id: the cursor of an earlier page.
+    /// Only events that are listed after the one with this id: the cursor of an earlier page.
     pub before: Option<i64>,
     /// The maximum number of events.
     pub limit: usize,
@@ -51,7 +51,9 @@ pub trait EventStore: Send + Sync {
     /// An event whose uid is already stored is skipped, so an append can be repeated.
     async fn append(&self, events: &[NewEvent]) -> Result<()>;
 
-    /// Lists events, newest first.
+    /// Lists events, newest first: by time, and those of the same time by id.
+    ///
+    /// The cost must not grow with the number of events, whatever the filter selects.
     async fn events(&self, filter: &EventFilter) -> Result<Page<Event>>;
 
     /// The event with this id.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlRecord, SqlRow, SqlValue, Statement, count, one_more};
+use super::{SqlOperation, SqlRecord, SqlRow, SqlTx, SqlValue, Statement, count, one_more};
 use crate::clock::day_of;
 use crate::event::{DayTally, Event, EventClass, EventTally, EventWindow, NewEvent, RuntimeMode};
 use crate::store::{ActivityScope, EventCount, EventFilter, TimeCursor};
@@ -32,26 +32,80 @@ pub fn event_of(id: i64) -> Statement {
     Statement::new(format!("SELECT {EVENT_COLUMNS} FROM events WHERE id = $1")).bind(id)
 }
 
-/// The query of a page of events, as [`EventStore::events`](crate::store::EventStore::events) lists
-/// them, and one more. `hint` follows the name of the table, and `time` is the column of the time.
-pub fn list_events(hint: &str, time: &str, filter: &EventFilter) -> Statement {
-    let conditions: [(_, Option<SqlValue>); 5] = [
-        ("id <", Some(filter.before.unwrap_or(i64::MAX).into())),
-        ("run_id =", filter.run_id.as_deref().map(Into::into)),
-        ("event_type =", filter.event_type.as_deref().map(Into::into)),
-        (&format!("{time} >"), filter.after.map(Into::into)),
-        (&format!("{time} <="), filter.until.map(Into::into)),
-    ];
-    let (mut wanted, mut values) = (Vec::new(), Vec::new());
-    for (condition, value) in conditions {
-        if let Some(value) = value {
-            values.push(value);
-            wanted.push(format!("{condition} ${}", values.len()));
-        }
+/// The page of events that a filter selects, and one more: as
+/// [`EventStore::events`](crate::store::EventStore::events) lists them.
+///
+/// Every filter has an index in the order of the listing, so the cost depends on the length of the
+/// page and not on the number of events.
+pub struct ListEvents(pub EventFilter);
+
+impl SqlOperation for ListEvents {
+    type Output = Vec<Event>;
+
+    async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Vec<Event>, T::Error> {
+        let Self(filter) = self;
+        let cursor = match filter.before {
+            Some(id) => {
+                let Some(at) = tx.fetch_optional(&time_of(id)).await? else {
+                    return Ok(Vec::new());
+                };
+                Some(TimeCursor { at, id })
+            }
+            None => None,
+        };
+        tx.fetch_all(&list_events(T::using_index, cursor, filter)).await
     }
-    let (wanted, limit) = (wanted.join(" AND "), values.len() + 1);
+}
+
+/// The query of the time of an event; of the one before it if it has been deleted.
+fn time_of(id: i64) -> Statement {
+    let sql = "SELECT created_at FROM events WHERE id <= $1 ORDER BY id DESC LIMIT 1";
+    Statement::new(sql).bind(id)
+}
+
+/// The query of events before `cursor`, newest first. `using` makes a statement use an index.
+pub fn list_events(
+    using: fn(&str) -> String,
+    cursor: Option<TimeCursor>,
+    filter: &EventFilter,
+) -> Statement {
+    let index = match (&filter.run_id, &filter.event_type) {
+        (None, None) => "events_by_time",
+        (None, Some(_)) => "events_by_type_and_time",
+        (Some(_), None) => "events_by_run",
+        (Some(_), Some(_)) => "events_by_run_and_type",
+    };
+    // The one upper end of the range to read: a second one would be a filter, which reads the events
+    // between both.
+    let until = filter.until.map(|at| TimeCursor { at, id: i64::MAX });
+    let end = [cursor, until].into_iter().flatten().min();
+    let (mut conditions, mut values) = (Vec::new(), Vec::<SqlValue>::new());
+    let mut only = |condition: &str, wanted: Vec<SqlValue>| {
+        let first = values.len() + 1;
+        let places: Vec<_> = (first..).take(wanted.len()).map(|n| format!("${n}")).collect();
+        conditions.push(format!("{condition} ({})", places.join(", ")));
+        values.extend(wanted);
+    };
+    if let Some(run_id) = &filter.run_id {
+        only("run_id =", vec![run_id.into()]);
+    }
+    if let Some(event_type) = &filter.event_type {
+        only("event_type =", vec![event_type.into()]);
+    }
+    if let Some(after) = filter.after {
+        only("created_at >", vec![after.into()]);
+    }
+    if let Some(end) = end {
+        only("(created_at, id) <", vec![end.at.into(), end.id.into()]);
+    }
+    let wanted = match conditions.as_slice() {
+        [] => String::new(),
+        _ => format!(" WHERE {}", conditions.join(" AND ")),
+    };
+    let (using, limit) = (using(index), values.len() + 1);
     let list = Statement::new(format!(
-        "SELECT {EVENT_COLUMNS} FROM events{hint} WHERE {wanted} ORDER BY id DESC LIMIT ${limit}"
+        "SELECT {EVENT_COLUMNS} FROM events{using}{wanted} \
+         ORDER BY created_at DESC, id DESC LIMIT ${limit}"
     ));
     values.into_iter().fold(list, Statement::bind).bind(one_more(filter.limit))
 }

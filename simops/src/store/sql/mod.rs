@@ -32,7 +32,7 @@ use uuid::Uuid;
 
 pub use counter::{counter_clients, epoch, lock_counter};
 pub use events::{
-    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, day_tallies, event_counts, event_of,
+    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, event_counts, event_of,
     events_of_type, last_event, list_events,
 };
 pub use recount::RecountUsage;

@@ -143,6 +143,12 @@ pub trait SqlTx: Send {
     fn lock_gate(&mut self, lock: GateLock)
     -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Follows the name of a table in a `SELECT` that must use the index `name`. Postgres chooses by
+    /// the cost.
+    fn using_index(_name: &str) -> String {
+        String::new()
+    }
+
     /// Runs a statement; the number of rows it changed.
     fn execute(
         &mut self,

@@ -66,7 +66,7 @@ pub async fn an_event_is_appended_once(store: Arc<dyn RunStore>) -> Result<()> {
     Ok(())
 }
 
-/// Events are filtered by run, by type, by both, and before an id.
+/// Events are filtered by run, by type, by both, and after a cursor.
 pub async fn events_are_filtered_by_run_and_type(store: Arc<dyn RunStore>) -> Result<()> {
     store
         .append(&[
@@ -100,7 +100,8 @@ pub async fn events_are_filtered_by_run_and_type(store: Arc<dyn RunStore>) -> Re
     Ok(())
 }
 
-/// Events are filtered by a lower and an upper time, alone and combined with run and type.
+/// Events are listed by time, and filtered by a lower and an upper time, alone and combined with run and
+/// type.
 pub async fn events_are_filtered_by_time(store: Arc<dyn RunStore>) -> Result<()> {
     let timed = |seconds: i64, event_type: &str| NewEvent {
         created_at: at(seconds),
@@ -110,12 +111,13 @@ pub async fn events_are_filtered_by_time(store: Arc<dyn RunStore>) -> Result<()>
     store.append(&events).await?;
     let (run, work) = (Some("run".to_owned()), Some("work".to_owned()));
     for (after, until, run_id, event_type, expected) in [
-        (Some(1), None, None, None, vec!["4", "2", "3"]),
-        (None, Some(3), None, None, vec!["2", "1", "3"]),
-        (Some(1), Some(3), None, None, vec!["2", "3"]),
+        (None, None, None, None, vec!["4", "3", "2", "1"]),
+        (Some(1), None, None, None, vec!["4", "3", "2"]),
+        (None, Some(3), None, None, vec!["3", "2", "1"]),
+        (Some(1), Some(3), None, None, vec!["3", "2"]),
         (Some(1), Some(3), None, work.clone(), vec!["3"]),
-        (Some(1), Some(3), run.clone(), None, vec!["2", "3"]),
-        (Some(0), Some(4), run.clone(), work, vec!["4", "1", "3"]),
+        (Some(1), Some(3), run.clone(), None, vec!["3", "2"]),
+        (Some(0), Some(4), run.clone(), work, vec!["4", "3", "1"]),
         (Some(3), Some(1), run, None, vec![]),
     ] {
         let filter = EventFilter {

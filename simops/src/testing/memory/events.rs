@@ -1,10 +1,11 @@
 //! The event log.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Data, MemoryStore, next_position, page};
+use super::{Data, MemoryStore, next_position};
 use crate::Result;
 use crate::event::{Event, NewEvent};
 use crate::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
@@ -21,13 +22,26 @@ impl EventStore for MemoryStore {
         let wanted = |wanted: &Option<String>, value: Option<&String>| {
             wanted.is_none() || wanted.as_ref() == value
         };
+        let place = |event: &Event| (event.created_at, event.id);
+        let cursor = match filter.before {
+            Some(id) => {
+                let Some(event) = data.listed().rfind(|event| event.id <= id) else {
+                    return Ok(Page { items: Vec::new(), next: None });
+                };
+                Some((event.created_at, id))
+            }
+            None => None,
+        };
         let found = data.listed().filter(|event| {
             wanted(&filter.run_id, event.run_id.as_ref())
                 && wanted(&filter.event_type, Some(&event.event_type))
                 && filter.after.is_none_or(|after| event.created_at > after)
                 && filter.until.is_none_or(|until| event.created_at <= until)
+                && cursor.is_none_or(|cursor| place(event) < cursor)
         });
-        Ok(page(found.map(|event| (event.id, event.clone())), filter.before, filter.limit))
+        let mut found: Vec<_> = found.cloned().collect();
+        found.sort_by_key(|event| Reverse(place(event)));
+        Ok(Page::cut(found, filter.limit, |event| event.id))
     }
 
     async fn event(&self, id: i64) -> Result<Option<Event>> {
