@@ -19,8 +19,8 @@ pub fn fill_sqlite(path: &Path, count: u32) {
     let insert = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1) \
          INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
              category, enforcement) \
-         SELECT unhex(printf('%032x', n)), nullif('run-' || n % 9, 'run-0'), n % 100, \
-             CASE WHEN n % 50000 = 1 THEN 'rare' ELSE 'type-' || n % 19 END, '', 'something happened', '{}', \
+         SELECT unhex(printf('%032x', n)), nullif('run-' || (n % 9), 'run-0'), n % 100, \
+             CASE WHEN n % 50000 = 1 THEN 'rare' ELSE 'type-' || (n % 19) END, '', 'something happened', '{}', \
              CAST(1000000 * (unixepoch() - 1209600.0 * (?1 - n) / ?1) AS INTEGER), '', 0 \
          FROM numbers";
     transaction.execute(insert, [count]).expect("events are appended");
@@ -40,8 +40,8 @@ pub fn fill_postgres(database: &TestDatabase, count: u32) {
     database.sql(&format!(
         "INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
              category, enforcement) \
-         SELECT lpad(to_hex(n), 32, '0')::uuid, nullif('run-' || n % 9, 'run-0'), n % 100, \
-             CASE WHEN n % 50000 = 1 THEN 'rare' ELSE 'type-' || n % 19 END, '', 'something happened', '{{}}', \
+         SELECT lpad(to_hex(n), 32, '0')::uuid, nullif('run-' || (n % 9), 'run-0'), n % 100, \
+             CASE WHEN n % 50000 = 1 THEN 'rare' ELSE 'type-' || (n % 19) END, '', 'something happened', '{{}}', \
              now() - interval '14 days' * (({count} - n)::float / {count}), '', false \
          FROM generate_series(1, {count}) AS n ORDER BY n"
     ));

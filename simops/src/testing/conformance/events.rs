@@ -26,7 +26,7 @@ fn named(run_id: Option<&str>, event_type: &str, description: &str) -> NewEvent 
 pub async fn events_are_appended_in_order(store: Arc<dyn RunStore>) -> Result<()> {
     let full = NewEvent {
         description: "an agent voted".to_owned(),
-        created_at: at(3),
+        created_at: at(-3),
         ..event(Some("run"), "vote_cast")
     }
     .of_agent(42)

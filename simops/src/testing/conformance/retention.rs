@@ -46,7 +46,7 @@ pub async fn old_events_are_deleted_in_batches_and_stay_counted(
     assert_eq!(store.prune(LogTable::Events, &cutoff(10, Some("open")), 2).await?, 2);
     let left = store.events(&EventFilter { limit: 10, ..EventFilter::default() }).await?.items;
     let left: Vec<_> = left.into_iter().map(|event| event.created_at).collect();
-    assert_eq!(left, [at(10), at(0), at(3)]);
+    assert_eq!(left, [at(10), at(3), at(0)]);
     assert_eq!(store.prune(LogTable::Events, &cutoff(10, Some("open")), 2).await?, 1);
     assert_eq!(store.prune(LogTable::Events, &cutoff(10, Some("open")), 2).await?, 0);
     let counted = store.count_events(&ActivityScope::Run("past".to_owned())).await?;
