@@ -55,17 +55,14 @@ impl Place {
         }
     }
 
-    /// As the version before this one.
+    /// As the last version without `min_writer`.
     fn migrate_back(&self, dir: &Path) {
         match self {
             Self::Sqlite => Self::sqlite(dir)
-                .execute_batch(&format!(
-                    "PRAGMA user_version = {}; DROP TABLE schema_writers",
-                    self.version(dir) - 1
-                ))
+                .execute_batch("PRAGMA user_version = 14; DROP TABLE schema_writers")
                 .unwrap(),
             Self::Postgres(database) => drop(database.sql(
-                "UPDATE simops_schema SET version = version - 1; \
+                "UPDATE simops_schema SET version = 13; \
                  ALTER TABLE simops_schema DROP COLUMN min_writer",
             )),
         }

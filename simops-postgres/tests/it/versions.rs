@@ -21,13 +21,13 @@ fn migrate_further(database: &TestDatabase, min_writer: i64) {
         .sql(&format!("UPDATE simops_schema SET version = version + 1, min_writer = {min_writer}"));
 }
 
-/// A database of the version before this one.
+/// A database of the last version without `min_writer`.
 async fn older() -> TestDatabase {
     let database = PostgresServer::shared().database();
     drop(PostgresStore::open(&database.url()).await.unwrap());
     database.sql(
         "ALTER TABLE simops_schema DROP COLUMN min_writer; \
-         UPDATE simops_schema SET version = version - 1",
+         UPDATE simops_schema SET version = 13",
     );
     database
 }
@@ -101,7 +101,7 @@ async fn an_older_schema_is_read_as_it_is_and_takes_no_writes() {
 
     let writer = PostgresStore::open(&database.url()).await.unwrap();
     assert_eq!(commit(&writer).await.unwrap(), Commit::Done);
-    assert_eq!(version(&database), before + 1);
+    assert!(version(&database) > before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
