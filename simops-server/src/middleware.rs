@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -73,7 +74,7 @@ async fn authorize(
         return Ok(None);
     }
     app.access.check(client, request.headers(), now)?;
-    if let Some(connection) = request.extensions().get::<Connection>() {
+    if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
         connection.trust();
     }
     if is_write(request.method()) {

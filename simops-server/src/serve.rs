@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::Request;
 use axum::response::Response;
@@ -12,17 +12,20 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 use crate::application::Application;
-use crate::connections::{Connection, Connections, Limits};
+use crate::connections::{Connection, Connections, Limits, Watched};
 
 /// Time limit for a request's head, and for an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may read nothing of its response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the system keeps of responses that a client does not read. By itself it would take megabytes.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// Buffer of a connection, and so the longest head of a request.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 /// Time for requests in flight at shutdown.
@@ -48,29 +51,28 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Err(error) = stream.set_nodelay(true) {
+                let buffer = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
+                if let Err(error) = stream.set_nodelay(true).and(buffer) {
                     debug!(%error, "connection closed before it was served");
                     continue;
                 }
-                let mut stream = TimeoutStream::new(stream);
-                stream.set_write_timeout(Some(WRITE_TIMEOUT));
-                let (peer, is_proxy) = (peer.ip(), app.is_proxy(peer.ip()));
-                let start = |this: Connection| {
-                    let service = service(app.clone(), peer, this.clone());
-                    let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
-                    let connection = draining.watch(connection);
-                    let task = async move {
-                        this.started(Instant::now());
-                        let _closed = CloseOnDrop(this);
-                        if let Err(error) = connection.await {
-                            debug!(%error, "connection failed");
-                        }
-                    };
-                    tokio::spawn(task).abort_handle()
-                };
-                if !connections.open(peer, is_proxy, start).await {
+                let Some(open) = connections.open(peer.ip(), app.is_proxy(peer.ip())) else {
                     debug!(%peer, "connection closed: too many are open");
-                }
+                    continue;
+                };
+                let connection = open.shared();
+                let mut stream = TimeoutStream::new(Watched::new(stream, Arc::clone(&connection)));
+                stream.set_write_timeout(Some(WRITE_TIMEOUT));
+                let service = service(app.clone(), peer.ip(), connection);
+                let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
+                let connection = draining.watch(connection);
+                tokio::spawn(async move {
+                    match open.run(connection).await {
+                        Some(Ok(())) => {}
+                        Some(Err(error)) => debug!(%error, "connection failed"),
+                        None => debug!(%peer, "connection closed: it made room"),
+                    }
+                });
             }
             Err(error) => {
                 warn!(code = "accept_failed", %error, "connection not accepted");
@@ -89,24 +91,15 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
 fn service(
     app: Application,
     peer: IpAddr,
-    connection: Connection,
+    connection: Arc<Connection>,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
     service_fn(move |mut request: Request<Incoming>| {
-        let (app, connection) = (app.clone(), connection.clone());
+        let (app, connection) = (app.clone(), Arc::clone(&connection));
         async move {
-            request.extensions_mut().insert(connection.clone());
+            request.extensions_mut().insert(Arc::clone(&connection));
             let response = app.respond(peer, request).await;
-            connection.answered(Instant::now());
+            connection.answered();
             Ok(response)
         }
     })
-}
-
-/// Forgets a connection when its task ends, also when it is aborted.
-struct CloseOnDrop(Connection);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        self.0.close();
-    }
 }

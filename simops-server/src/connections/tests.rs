@@ -1,119 +1,171 @@
-//! Connections against a plain model.
+//! The table of connections under random opens, waits, responses, tokens and ends.
 
 use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { anonymous: 5, per_address: 3, total: 8 };
+const LIMITS: Limits = Limits { anonymous: 5, per_address: 3, total: 12 };
+const GRACE_MICROS: u64 = GRACE.as_micros() as u64;
 
-/// What happens to connections; numbers choose one of those that were ever opened.
+/// What happens to connections; numbers choose one of those that are open.
 #[derive(Debug, Clone)]
 enum Step {
     Open(Option<u8>),
+    /// The server finds nothing to read.
+    Waits(usize),
     Answered(usize),
     Trust(usize),
+    /// The task runs after it was asked to make room; its client has sent something or not.
+    Polled(usize, bool),
     Close(usize),
 }
 
 fn step() -> impl Strategy<Value = (u64, Step)> {
     let step = prop_oneof![
-        4 => proptest::option::weighted(0.8, 0_u8..3).prop_map(Step::Open),
+        6 => proptest::option::weighted(0.8, 0_u8..3).prop_map(Step::Open),
+        4 => any::<usize>().prop_map(Step::Waits),
         2 => any::<usize>().prop_map(Step::Answered),
         1 => any::<usize>().prop_map(Step::Trust),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(n, sent)| Step::Polled(n, sent)),
         1 => any::<usize>().prop_map(Step::Close),
     ];
-    (1_u64..150, step)
+    (1_u64..150_000, step)
 }
 
-/// A connection as the model knows it.
-#[derive(Debug, Clone)]
-struct Known {
-    id: u64,
-    address: Option<IpAddr>,
-    waits_since: Instant,
-    has_response: bool,
-    anonymous: bool,
+fn asked(connection: &Connection) -> u8 {
+    connection.asked.load(Ordering::Relaxed)
 }
 
-/// Whether one more of `address` may be opened, after those have gone that must.
-fn has_room(open: &mut Vec<Known>, address: Option<IpAddr>, now: Instant) -> bool {
-    loop {
-        let anonymous: Vec<_> = open.iter().filter(|known| known.anonymous).collect();
-        let same = anonymous.iter().filter(|known| known.address == address);
-        let over = address.is_some() && same.count() >= LIMITS.per_address;
-        let full = anonymous.len() >= LIMITS.anonymous || open.len() >= LIMITS.total;
-        let mut may = anonymous.iter().filter(|known| !over || known.address == address);
-        if !over && !full {
-            return true;
-        }
-        let Some(first) = may.next() else { return false };
-        let longest = may.fold(first, |longest, known| {
-            let key = |known: &Known| (known.waits_since, known.id);
-            if key(known) < key(longest) { known } else { longest }
-        });
-        if now - longest.waits_since < GRACE && !longest.has_response {
-            return false;
-        }
-        let id = longest.id;
-        open.retain(|known| known.id != id);
-    }
+/// How long the server has waited for the client.
+fn waited(connection: &Connection, now: u64) -> Option<u64> {
+    let since = connection.waits_since.load(Ordering::Relaxed);
+    (since > 0).then(|| now - since)
 }
 
 proptest! {
     #[test]
-    fn limits_hold_and_those_that_wait_longest_make_room(
+    fn limits_hold_and_only_those_that_keep_the_server_waiting_make_room(
         steps in proptest::collection::vec(step(), 0..200),
     ) {
+        let all = Connections::new(LIMITS);
         let mut table = Table::default();
-        let (mut open, mut ever): (Vec<Known>, Vec<u64>) = (Vec::new(), Vec::new());
-        let mut now = Instant::now();
+        let mut open: Vec<Arc<Connection>> = Vec::new();
+        let mut now = 1;
         for (pause, step) in steps {
-            now += Duration::from_millis(pause);
-            let chosen = |number: usize| ever.get(number % ever.len().max(1)).copied();
+            now += pause;
+            let chosen = |number: usize| open.get(number % open.len().max(1)).cloned();
             match step {
-                Step::Open(address) => {
-                    let address = address.map(|last| IpAddr::from([192, 0, 2, last]));
-                    let room = has_room(&mut open, address, now);
-                    let waits = table.make_room(address, LIMITS, now).is_some();
-                    prop_assert_eq!(!waits && table.entries.len() < LIMITS.total, room);
-                    if room {
-                        let id = table.next_id();
-                        table.insert(id, address, now, ());
-                        open.push(Known {
-                            id, address, waits_since: now, has_response: false, anonymous: true,
-                        });
-                        ever.push(id);
+                Step::Open(last) => {
+                    let address = last.map(|last| IpAddr::from([192, 0, 2, last]));
+                    let before: Vec<_> = open.iter().map(|c| (asked(c), table.of_address(c.address))).collect();
+                    let (of_address, listed) = (table.of_address(address), table.listed.len());
+                    let admitted = table.admits(address, LIMITS);
+                    let full = open.len() >= LIMITS.total || of_address >= BURST * LIMITS.per_address;
+                    prop_assert!(!(full && admitted));
+                    prop_assert!(admitted || full || listed >= BURST * LIMITS.anonymous);
+                    for (connection, (asked_before, had)) in open.iter().zip(&before) {
+                        let closes = asked(connection) == CLOSES && *asked_before != CLOSES;
+                        prop_assert!(!closes || *had > of_address, "the larger address loses one");
+                    }
+                    if !admitted {
+                        continue;
+                    }
+                    table.last_id += 1;
+                    let new = Arc::new(Connection::new(Arc::clone(&all), table.last_id, address));
+                    table.insert(Arc::clone(&new), now);
+                    open.push(new);
+                    let before: Vec<_> = open.iter().map(|c| asked(c)).collect();
+                    table.make_room(address, LIMITS, now);
+                    for (connection, before) in open.iter().zip(before) {
+                        if asked(connection) != before {
+                            let waited = waited(connection, now);
+                            let has_response = connection.has_response.load(Ordering::Relaxed);
+                            prop_assert!(waited.is_some_and(|t| t >= GRACE_MICROS || has_response));
+                        }
+                    }
+                    // More than the limits are only open while none has waited for the grace.
+                    for over in [
+                        (table.of_address(address) > LIMITS.per_address).then_some(address),
+                        (table.listed.len() > LIMITS.anonymous).then_some(None),
+                    ].into_iter().flatten() {
+                        for connection in &open {
+                            let listed = table.entries[&connection.id].listed.is_some();
+                            let in_scope = listed && (over.is_none() || connection.address == over);
+                            let waited = waited(connection, now).unwrap_or(0);
+                            prop_assert!(!in_scope || waited < GRACE_MICROS);
+                        }
+                    }
+                }
+                Step::Waits(number) => {
+                    if let Some(connection) = chosen(number) {
+                        let first = waited(&connection, now).is_none();
+                        if first {
+                            connection.waits_since.store(now, Ordering::Relaxed);
+                        }
                     }
                 }
                 Step::Answered(number) => {
-                    if let Some(id) = chosen(number) {
-                        table.answered(id, now);
-                        for known in open.iter_mut().filter(|known| known.id == id) {
-                            (known.waits_since, known.has_response) = (now, true);
-                        }
+                    if let Some(connection) = chosen(number) {
+                        connection.answered();
                     }
                 }
                 Step::Trust(number) => {
-                    if let Some(id) = chosen(number) {
-                        table.trust(id);
-                        for known in open.iter_mut().filter(|known| known.id == id) {
-                            known.anonymous = false;
+                    if let Some(connection) = chosen(number) {
+                        connection.trusted.store(true, Ordering::Relaxed);
+                        table.unlist(connection.id);
+                    }
+                }
+                Step::Polled(number, sent) => {
+                    let Some(connection) = chosen(number) else { continue };
+                    let before = asked(&connection);
+                    if before != STAYS {
+                        if sent {
+                            connection.received();
                         }
+                        if connection.stays(before) {
+                            prop_assert!(sent || connection.trusted.load(Ordering::Relaxed));
+                            if !connection.trusted.load(Ordering::Relaxed) {
+                                table.list(connection.id, now);
+                            }
+                        } else {
+                            table.remove(connection.id);
+                            open.retain(|open| open.id != connection.id);
+                        }
+                        connection.received.store(false, Ordering::Relaxed);
                     }
                 }
                 Step::Close(number) => {
-                    if let Some(id) = chosen(number) {
-                        table.remove(id);
-                        open.retain(|known| known.id != id);
+                    if let Some(connection) = chosen(number) {
+                        table.remove(connection.id);
+                        open.retain(|open| open.id != connection.id);
                     }
                 }
             }
-            let mut ids: Vec<_> = table.entries.keys().copied().collect();
-            ids.sort_unstable();
-            prop_assert_eq!(ids, open.iter().map(|known| known.id).collect::<Vec<_>>());
-            let anonymous = open.iter().filter(|known| known.anonymous).count();
-            prop_assert_eq!(table.anonymous.len(), anonymous);
-            prop_assert!(anonymous <= LIMITS.anonymous && open.len() <= LIMITS.total);
+            prop_assert_eq!(table.entries.len(), open.len());
+            prop_assert!(open.len() <= LIMITS.total);
+            let listed = open.iter().filter(|c| table.entries[&c.id].listed.is_some()).count();
+            prop_assert_eq!(table.listed.len(), listed);
+            let trusted = open.iter().filter(|c| c.trusted.load(Ordering::Relaxed));
+            prop_assert!(trusted.into_iter().all(|c| table.entries[&c.id].listed.is_none()));
         }
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_asked_stays_once_if_its_client_has_sent_something() {
+    let all = Connections::new(LIMITS);
+    let open = all.open(IpAddr::from([192, 0, 2, 1]), false).unwrap();
+    let connection = open.shared();
+    let polled = Arc::clone(&connection);
+    let served = open.run(poll_fn(move |_| {
+        polled.waits(|| true);
+        Poll::<()>::Pending
+    }));
+    let mut served = pin!(served);
+    assert!(futures_util::future::poll_immediate(&mut served).await.is_none());
+    all.table().ask(connection.id, MAKES_ROOM);
+    assert!(futures_util::future::poll_immediate(&mut served).await.is_none(), "it stays once");
+    assert_eq!(all.table().listed.len(), 1);
+    all.table().ask(connection.id, MAKES_ROOM);
+    assert_eq!(futures_util::future::poll_immediate(&mut served).await, Some(None));
 }
