@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
 # Tests that take hours: everything again and again while two busy loops hold the processors, long loops
-# of power cuts, many more random cases of each property.
+# of power cuts, many more random cases of each property, an attack with thousands of connections.
 #
-#   tests/long.sh [--suites N] [--repeat N] [--cycles N] [--cases N] [FILTER...]
+#   tests/long.sh [--suites N] [--repeat N] [--cycles N] [--cases N] [--attack N] [FILTER...]
 #
 #   --suites N  runs of the whole suite under the busy loops                          (default 3)
 #   --repeat N  runs of each test that starts a process or a browser, under the same  (default 50)
 #   --cycles N  rounds of power cuts                                                  (default 1000)
 #   --cases N   random cases of each property                                         (default 10000)
+#   --attack N  rounds of the attack; prints the figures                              (default 5)
 #   FILTER...   of the repeated tests only those whose name contains one of these
 #
 # A part with 0 is left out. A failure does not end the script: logs are in target/long, the last lines
 # list what failed, and the exit code is 1.
 set -euo pipefail
 
-suites=3 repeat=50 cycles=1000 cases=10000 filters=()
+suites=3 repeat=50 cycles=1000 cases=10000 attack=5 filters=()
 while [ $# -gt 0 ]; do
     case $1 in
     --suites) suites=$2 && shift 2 ;;
     --repeat) repeat=$2 && shift 2 ;;
     --cycles) cycles=$2 && shift 2 ;;
     --cases) cases=$2 && shift 2 ;;
-    -*) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    --attack) attack=$2 && shift 2 ;;
+    -*) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     *) filters+=("$1") && shift ;;
     esac
 done
@@ -102,6 +104,16 @@ if [ "$cases" -gt 0 ]; then
     echo "$cases cases of each property"
     PROPTEST_CASES=$cases attempt cases \
         cargo test -p simops -p simops-sqlite -p simops-postgres --all-features --locked
+fi
+
+if [ "$attack" -gt 0 ]; then
+    echo "thousands of hostile connections"
+    cargo build --release --workspace --bins --locked
+    for ((n = 1; n <= attack; n++)); do
+        attempt "attack-$n" bash -c 'set -o pipefail; "$@" | tee -a "$0"' "$logs/figures" \
+            cargo bench -q -p simops-tests --locked --bench attack
+    done
+    cat "$logs/figures"
 fi
 
 if [ ${#failed[@]} -gt 0 ]; then

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{BoxError, Router};
@@ -14,16 +14,14 @@ use simops::ops::Ops;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::access::AccessOptions;
+use crate::connections::Connection;
 use crate::ingest::IngestOptions;
-use crate::middleware::{Peer, WithoutAdmin, handle};
+use crate::middleware::{Peer, handle};
 use crate::problem::Problem;
+use crate::response::SECURITY_HEADERS;
 use crate::state::{App, AppState};
 use crate::stream::Streams;
 use crate::{openapi, routes};
-
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     connect-src 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; \
-     frame-ancestors 'none'";
 
 /// The admin API, the console and the public routes, ready to be served. A clone shares everything.
 #[derive(Clone)]
@@ -58,9 +56,10 @@ impl Application {
     }
 
     fn with(router: Router<App>, state: App) -> Self {
-        let set = |name: HeaderName, value| {
+        let set = |(name, value)| {
             SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
         };
+        let [policy, content_type, referrer] = SECURITY_HEADERS.map(set);
         let no_store = HeaderValue::from_static("no-store");
         let router = router
             .fallback(async || Problem::no_such_path())
@@ -70,9 +69,7 @@ impl Application {
             })
             // The first of these is the outermost.
             .layer((
-                set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-                set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-                set(header::REFERRER_POLICY, "no-referrer"),
+                (policy, content_type, referrer),
                 SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, no_store),
                 from_fn_with_state(Arc::clone(&state), handle),
             ))
@@ -85,17 +82,33 @@ impl Application {
         self.state.access.is_proxy(peer)
     }
 
-    /// Responds to a request from a connection of `peer`.
+    /// Responds to a request of `peer`.
     pub async fn respond<B>(&self, peer: IpAddr, request: Request<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
+        self.respond_on(None, peer, request).await
+    }
+
+    /// Responds to a request that came over `connection`.
+    pub(crate) async fn respond_on<B>(
+        &self,
+        connection: Option<Arc<Connection>>,
+        address: IpAddr,
+        request: Request<B>,
+    ) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        if !self.serves_admin {
-            request.extensions_mut().insert(WithoutAdmin);
-        }
+        let peer = Peer { address, connection, serves_admin: self.serves_admin };
+        request.extensions_mut().insert(peer);
         self.router.call(request).await.into_response()
+    }
+
+    /// Logs how many refused requests had no line of their own.
+    pub(crate) fn summarise_log(&self) {
+        self.state.request_log.summarise();
     }
 
     /// The open streams. They must be closed before a graceful shutdown can complete.

@@ -1,19 +1,27 @@
-//! Reads a request's body as JSON, bounded in size and time.
+//! Reads a request's body as JSON, bounded in size, time and rate.
+
+mod places;
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
+pub(crate) use places::{Place, Places};
 
 /// Maximum size of a body.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 /// Time limit for reading a body.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(25);
+/// How long a body may be slower than the least rate.
+const RATE_GRACE: Duration = Duration::from_secs(10);
+/// Bytes per second that a body must have after that, on average.
+const MIN_RATE: u32 = 256;
 /// How much of a refused body is read and discarded.
 const MAX_DRAIN_BYTES: usize = 16 * 1024 * 1024;
 /// How long a refused body is read and discarded.
@@ -40,47 +48,59 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next()?.trim().to_ascii_lowercase())
 }
 
-/// Reads the body of a request that was admitted, and returns what admitted it. The body of a refused
-/// one is drained.
+/// Reads the body of a request that was admitted, and returns its place, which counts the body. The
+/// body of a refused one is drained.
 ///
 /// # Errors
 /// Why it was refused; as [`read`].
-pub(crate) async fn read_admitted<T>(
-    admitted: Result<T, Problem>,
-    body: Body,
-) -> Result<(T, Bytes), Problem> {
-    match admitted {
-        Ok(permit) => Ok((permit, read(body).await?)),
-        Err(problem) => {
-            drain(body).await;
-            Err(problem)
-        }
+pub(crate) async fn read_admitted<'p>(
+    admitted: Result<Place<'p>, Problem>,
+    mut body: Body,
+) -> Result<(Place<'p>, Bytes), Problem> {
+    let read = match admitted {
+        Ok(mut place) => read(&mut body, &mut place).await.map(|bytes| (place, bytes)),
+        Err(problem) => Err(problem),
+    };
+    if read.is_err() {
+        drain(body).await;
     }
+    read
 }
 
 /// The whole body.
 ///
 /// # Errors
-/// 413 over [`MAX_BYTES`], 408 if it takes over 10 s, 400 if the connection ends early.
-async fn read(mut body: Body) -> Result<Bytes, Problem> {
+/// 413 over [`MAX_BYTES`], 408 if it takes over 25 s or is slower than 256 bytes per second, 400 if the
+/// connection ends early, 503 if too many bytes of other bodies are kept.
+async fn read(body: &mut Body, place: &mut Place<'_>) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
-        drain(body).await;
         return Err(too_large());
     }
-    let collected = Limited::new(&mut body, MAX_BYTES).collect();
-    match tokio::time::timeout(READ_TIMEOUT, collected).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            drain(body).await;
-            Err(too_large())
-        }
-        Ok(Err(_)) => {
-            let detail = "The body did not arrive whole";
-            Err(Problem::new(StatusCode::BAD_REQUEST, detail))
-        }
-        Err(_) => {
-            let detail = "The body did not arrive within 10 seconds";
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+    let begun = Instant::now();
+    // Frames are copied: a frame of one byte would keep the whole buffer it was read into.
+    let mut bytes = Vec::new();
+    loop {
+        let paid = Duration::from_secs(bytes.len() as u64) / MIN_RATE;
+        let deadline = begun + (RATE_GRACE + paid).min(READ_TIMEOUT);
+        match timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if bytes.len() + data.len() > MAX_BYTES {
+                    return Err(too_large());
+                }
+                place.grow(data.len())?;
+                bytes.extend_from_slice(&data);
+            }
+            Ok(None) => return Ok(bytes.into()),
+            Ok(Some(Err(_))) => {
+                let detail = "The body did not arrive whole";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+            }
+            Err(_) => {
+                let detail = "The body arrived too slowly: at least 256 bytes per second, \
+                              within 25 seconds";
+                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! its client has sent something. So a client that opens connections and leaves them idle loses its
 //! own, and an operator's request is read whatever others do.
 //!
-//! Connections that the server has waited for only briefly may exceed a limit [`BURST`] times. Beyond
+//! While the server has not waited long for any, there may be [`BURST`] times as many in total. Beyond
 //! that, the address with the most connections has to do with fewer.
 
 mod stream;
@@ -243,14 +243,14 @@ impl Table {
     /// Whether one more of `address` may be opened. Beyond the burst of all anonymous connections,
     /// the address with the most of them loses one for it.
     fn admits(&mut self, address: Option<IpAddr>, limits: Limits) -> bool {
-        let of_address = self.of_address(address);
-        if self.entries.len() >= limits.total || of_address >= BURST * limits.per_address {
+        if self.entries.len() >= limits.total {
             return false;
         }
         if self.listed.len() < BURST * limits.anonymous {
             return true;
         }
         let most = self.by_address.values().max_by_key(|listed| listed.len());
+        let of_address = self.of_address(address);
         let Some(most) = most.filter(|most| most.len() > of_address) else { return false };
         if let Some((_, id)) = most.first().copied() {
             self.ask(id, CLOSES);

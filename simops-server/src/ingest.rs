@@ -13,8 +13,6 @@ use crate::problem::Problem;
 
 /// The header of the write key.
 const WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
-/// Bodies read at once.
-const MAX_READING: usize = 256;
 /// Batches recorded at once.
 const MAX_RECORDING: usize = 64;
 /// `Retry-After` of a request refused for lack of permits.
@@ -45,7 +43,6 @@ impl Default for IngestOptions {
 pub(crate) struct Ingest {
     options: IngestOptions,
     limiter: RateLimiter,
-    reading: Semaphore,
     recording: Semaphore,
 }
 
@@ -54,20 +51,15 @@ impl Ingest {
         Self {
             limiter: RateLimiter::per_minute(options.per_minute),
             options,
-            reading: Semaphore::new(MAX_READING),
             recording: Semaphore::new(MAX_RECORDING),
         }
     }
 
-    /// Admits a request of `client`. The permit is held while its body is read.
+    /// Admits a request of `client`.
     ///
     /// # Errors
-    /// 403 if ingest is disabled, 429 over the rate limit, 503 if too many bodies are being read.
-    pub(crate) fn admit(
-        &self,
-        client: IpAddr,
-        now: Instant,
-    ) -> Result<SemaphorePermit<'_>, Problem> {
+    /// 403 if ingest is disabled, 429 over the rate limit.
+    pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> Result<(), Problem> {
         if !self.options.enabled {
             let detail = "KPI event ingest is disabled in this environment";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
@@ -75,8 +67,7 @@ impl Ingest {
         self.limiter.try_acquire(client, now).map_err(|wait| {
             let detail = "Too many requests from this address; send events in batches";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(wait)
-        })?;
-        self.reading.try_acquire().map_err(|_| overloaded())
+        })
     }
 
     /// A permit to record a batch.

@@ -20,6 +20,7 @@ mod problem;
 mod query;
 mod request;
 mod request_id;
+mod request_log;
 mod response;
 mod routes;
 mod serve;

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tokio::time::timeout;
-use tracing::{debug, error, info, warn};
 
 use crate::access::{Actor, Client, is_admin, is_write, write_of};
 use crate::connections::Connection;
-use crate::problem::{Cause, Problem};
+use crate::problem::Problem;
 use crate::request_id::REQUEST_ID;
+use crate::request_log::Line;
 use crate::state::App;
 
 /// Time limit of a handler. A reset waits at most 8 s for its world.
@@ -26,13 +26,16 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The route that requests to unknown paths are counted under.
 const UNMATCHED: &str = "unmatched";
 
-/// The address at the other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
-
-/// Marks the requests of an address that does not serve the admin API.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WithoutAdmin;
+/// Where a request came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// The address at the other end of the connection.
+    pub(crate) address: IpAddr,
+    /// `None` for a request that came over no connection.
+    pub(crate) connection: Option<Arc<Connection>>,
+    /// Whether the address that it was sent to serves the admin API.
+    pub(crate) serves_admin: bool,
+}
 
 /// Authorizes a request, runs its route, counts it and logs it.
 pub(crate) async fn handle(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -40,15 +43,19 @@ pub(crate) async fn handle(State(app): State<App>, mut request: Request, next: N
     let id = app.request_ids.of(request.headers());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let peer = request.extensions().get::<Peer>();
-    // A request that came over no connection is trusted with nothing.
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let client = app.access.client_ip(peer, request.headers());
+    let peer = request.extensions_mut().remove::<Peer>();
+    // A request of unknown origin is trusted with nothing.
+    let peer = peer.unwrap_or(Peer {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        connection: None,
+        serves_admin: false,
+    });
+    let client = app.access.client_ip(peer.address, request.headers());
     request.extensions_mut().insert(Client(client));
-    let authorized = authorize(&app, client, route.as_ref(), &mut request, started).await;
-    let actor = authorized.as_ref().ok().cloned().flatten();
+    let mut actor = None;
+    let authorized = authorize(&app, &peer, client, route.as_ref(), &mut request, &mut actor).await;
     let mut response = match authorized {
-        Ok(_) => run(next, request).await,
+        Ok(()) => run(next, request).await,
         Err(problem) => problem.into_response(),
     };
 
@@ -56,27 +63,34 @@ pub(crate) async fn handle(State(app): State<App>, mut request: Request, next: N
     let elapsed = started.elapsed();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     app.metrics.observe(route, &method, response.status(), elapsed);
-    log(&method, &uri, client, actor.as_ref(), &response, elapsed);
+    let actor = actor.as_ref();
+    let line = Line { method: &method, uri: &uri, client, actor, response: &response, elapsed };
+    app.request_log.write(&line);
     response
 }
 
-/// Checks access to the admin API, and the write gate before a body is read. The actor is `None` for
-/// the other paths, which are public.
+/// Checks access to the admin API, and the write gate before a body is read. Sets the actor of a
+/// request with a valid token. The other paths are public.
 async fn authorize(
     app: &App,
+    peer: &Peer,
     client: IpAddr,
     route: Option<&MatchedPath>,
     request: &mut Request,
-    now: Instant,
-) -> Result<Option<Actor>, Problem> {
-    let serves_admin = request.extensions().get::<WithoutAdmin>().is_none();
-    if !serves_admin || !is_admin(request.uri().path()) {
-        return Ok(None);
+    actor: &mut Option<Actor>,
+) -> Result<(), Problem> {
+    if request.headers().get_all(header::HOST).iter().nth(1).is_some() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "There must be one Host header"));
     }
-    app.access.check(client, request.headers(), now)?;
-    if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+    if !peer.serves_admin || !is_admin(request.uri().path()) {
+        return Ok(());
+    }
+    app.access.check(client, request.headers(), Instant::now())?;
+    if let Some(connection) = &peer.connection {
         connection.trust();
     }
+    let named = Actor::named_in(request.headers(), client);
+    *actor = named.as_ref().ok().cloned();
     if is_write(request.method()) {
         let write = route.and_then(|route| write_of(request.method(), route.as_str()));
         let rules = app.ops.write_rules().await?;
@@ -86,9 +100,8 @@ async fn authorize(
             rules.check(write)?;
         }
     }
-    let actor = Actor::named_in(request.headers(), client)?;
-    request.extensions_mut().insert(actor.clone());
-    Ok(Some(actor))
+    request.extensions_mut().insert(named?);
+    Ok(())
 }
 
 /// Runs the route. A panic becomes a 500, a time-out a 503.
@@ -112,44 +125,4 @@ async fn run(next: Next, request: Request) -> Response {
             Problem::unavailable(detail).into_response()
         }
     }
-}
-
-/// One log line per request. The query and all headers but the id are left out: they may hold
-/// secrets. Successful reads, visitors' events and rate-limited requests are logged at debug level only.
-fn log(
-    method: &Method,
-    uri: &Uri,
-    client: IpAddr,
-    actor: Option<&Actor>,
-    response: &Response,
-    elapsed: Duration,
-) {
-    macro_rules! line {
-        ($level:ident $(, $code:ident = $text:literal)?) => {
-            $level!(
-                $($code = $text,)?
-                method = method.as_str(),
-                path = uri.path(),
-                status = response.status().as_u16(),
-                ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3,
-                request = request_id(response.headers()),
-                %client,
-                actor = actor.map(|actor| &*actor.id),
-                cause = response.extensions().get::<Cause>().map(|cause| &*cause.0),
-                "request"
-            )
-        };
-    }
-    match response.status() {
-        StatusCode::INTERNAL_SERVER_ERROR => line!(error, code = "request_failed"),
-        status if status.is_server_error() => line!(warn, code = "request_unavailable"),
-        StatusCode::TOO_MANY_REQUESTS => line!(debug),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => line!(info),
-        _ if actor.is_some() && is_write(method) => line!(info),
-        _ => line!(debug),
-    }
-}
-
-fn request_id(headers: &HeaderMap<HeaderValue>) -> &str {
-    headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default()
 }

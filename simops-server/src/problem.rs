@@ -11,6 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use simops::{ErrorKind, FieldError};
 
+/// The content type of problems.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
 /// An error as the client sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -106,8 +109,9 @@ fn with_causes(error: &simops::Error) -> String {
     anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// The body as JSON.
+    pub(crate) fn body(&self) -> Vec<u8> {
         let body = ProblemBody {
             kind: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -116,8 +120,14 @@ impl IntoResponse for Problem {
             errors: &self.errors,
         };
         // Strings and numbers cannot fail to serialise.
-        let body = serde_json::to_vec(&body).unwrap_or_default();
-        let json = HeaderValue::from_static("application/problem+json");
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let json = HeaderValue::from_static(PROBLEM_JSON);
+        let body = self.body();
         let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {

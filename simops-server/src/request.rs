@@ -60,8 +60,9 @@ impl<T: DeserializeOwned> FromRequest<App> for WriteRequest<T> {
         let (mut parts, body) = request.into_parts();
         let actor = Actor::from_request_parts(&mut parts, app).await?;
         let key = idempotency_key(&parts.headers)?;
-        let is_json = body::check_type(&parts.headers, &body);
-        let ((), bytes) = body::read_admitted(is_json, body).await?;
+        let admitted = body::check_type(&parts.headers, &body);
+        let admitted = admitted.and_then(|()| app.bodies.take(actor.ip));
+        let (_place, bytes) = body::read_admitted(admitted, body).await?;
         let idempotency = key.map(|key| IdempotencyKey {
             key,
             fingerprint: fingerprint(parts.method.as_str(), parts.uri.path(), &bytes),

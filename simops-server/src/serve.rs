@@ -85,6 +85,7 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
     if tokio::time::timeout(DRAIN_TIMEOUT, draining.shutdown()).await.is_err() {
         warn!(code = "drain_timeout", "shutdown closed connections with requests in flight");
     }
+    app.summarise_log();
 }
 
 /// The application for one connection.
@@ -93,11 +94,10 @@ fn service(
     peer: IpAddr,
     connection: Arc<Connection>,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
-    service_fn(move |mut request: Request<Incoming>| {
+    service_fn(move |request: Request<Incoming>| {
         let (app, connection) = (app.clone(), Arc::clone(&connection));
         async move {
-            request.extensions_mut().insert(Arc::clone(&connection));
-            let response = app.respond(peer, request).await;
+            let response = app.respond_on(Some(Arc::clone(&connection)), peer, request).await;
             connection.answered();
             Ok(response)
         }

@@ -13,7 +13,7 @@ use simops::notify::DeliveryTimer;
 use simops::ops::{DeleteExpiredResponses, EvaluateAlerts, Ops, ReportWriter, WeeklyDigest};
 use simops::usage::{keep_expiring, open_counter};
 use simops::{Clock, Error, Result, SystemClock};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -24,6 +24,9 @@ use crate::config::{Config, HostKind};
 use crate::serve::serve;
 use crate::worker;
 
+/// Connections that wait to be accepted, if the system allows as many. Of those beyond, clients learn
+/// nothing for seconds.
+const BACKLOG: u32 = 16_384;
 /// Time from the signal to the end of the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(9);
 /// Time to record model calls in flight. Later their leases expire into ledger rows.
@@ -40,7 +43,7 @@ pub async fn start(
     mut out: impl Write,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
-    let listener = bind("SIMOPS_LISTEN", &config.listen).await?;
+    let listener = bind("SIMOPS_LISTEN", &config.listen)?;
     let address = listener
         .local_addr()
         .map_err(|error| Error::unavailable("the listen address is unknown").with_source(error))?;
@@ -59,7 +62,7 @@ pub async fn start(
     let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
     let metrics = match config.access.metrics {
-        MetricsAccess::Address(address) => Some(bind("METRICS_ACCESS", &[address]).await?),
+        MetricsAccess::Address(address) => Some(bind("METRICS_ACCESS", &[address])?),
         MetricsAccess::Open | MetricsAccess::Token => None,
     };
 
@@ -143,9 +146,25 @@ async fn shutdown_timeout(shutting_down: tokio::sync::oneshot::Receiver<()>) {
     }
 }
 
+/// Listens on `address`.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Listens on the first of `addresses` that can be bound. `name` is the setting they come from.
-async fn bind(name: &str, addresses: &[SocketAddr]) -> Result<TcpListener> {
-    TcpListener::bind(addresses).await.map_err(|error| {
+fn bind(name: &str, addresses: &[SocketAddr]) -> Result<TcpListener> {
+    let mut bound = Err(ErrorKind::AddrNotAvailable.into());
+    for address in addresses {
+        bound = listen(*address);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    bound.map_err(|error| {
         let address = addresses.first().map(ToString::to_string).unwrap_or_default();
         let why = match error.kind() {
             ErrorKind::AddrInUse => "is in use by another program".to_owned(),

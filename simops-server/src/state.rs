@@ -8,15 +8,20 @@ use simops::ops::Ops;
 
 use crate::access::{Access, AccessOptions};
 use crate::assets::Assets;
+use crate::body::Places;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::HttpMetrics;
 use crate::request_id::RequestIds;
+use crate::request_log::RequestLog;
 use crate::single_flight::SingleFlight;
 use crate::snapshot::Snapshots;
 use crate::stream::Streams;
 
 /// How long one readiness check of the store answers `/readyz`.
 const READY_TTL: Duration = Duration::from_millis(250);
+/// Bodies that are read at once, of operators and of visitors.
+const BODIES: usize = 128;
+const VISITORS_BODIES: usize = 512;
 
 /// A shared handle, as handlers extract it.
 pub(crate) type App = Arc<AppState>;
@@ -25,6 +30,10 @@ pub(crate) struct AppState {
     pub(crate) ops: Arc<Ops>,
     pub(crate) access: Access,
     pub(crate) ingest: Ingest,
+    /// Places for the bodies of requests with a valid token.
+    pub(crate) bodies: Places,
+    /// Places for bodies with visitors' events.
+    pub(crate) visitors_bodies: Places,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) ready: SingleFlight<()>,
@@ -32,6 +41,7 @@ pub(crate) struct AppState {
     pub(crate) assets: Assets,
     pub(crate) openapi: Bytes,
     pub(crate) request_ids: RequestIds,
+    pub(crate) request_log: Arc<RequestLog>,
 }
 
 impl AppState {
@@ -46,6 +56,8 @@ impl AppState {
         Arc::new(Self {
             access: Access::new(access),
             ingest: Ingest::new(ingest),
+            bodies: Places::new(BODIES),
+            visitors_bodies: Places::new(VISITORS_BODIES),
             streams: Arc::new(Streams::new(Arc::clone(&ops), Arc::clone(&snapshots))),
             snapshots,
             ready: SingleFlight::new(READY_TTL),
@@ -53,6 +65,7 @@ impl AppState {
             assets: Assets::new(),
             openapi,
             request_ids: RequestIds::default(),
+            request_log: Arc::default(),
             ops,
         })
     }

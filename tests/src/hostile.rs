@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 /// Pause before a connection that was closed is opened again.
 const REOPEN_DELAY: Duration = Duration::from_secs(1);
-/// Pause between two bytes of a slow sender.
+/// Pause between two writes of a slow sender.
 const SLOW_BYTE: Duration = Duration::from_secs(2);
 
 /// What a hostile connection does.
@@ -27,12 +27,20 @@ pub enum Kind {
     SlowBody,
     /// Sends one request after the other and reads no response.
     NeverReads,
+    /// Sends many requests at once, and reads the responses.
+    Pipelines,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::HalfOpen, Self::SlowHead, Self::LongHead, Self::SlowBody, Self::NeverReads];
+    pub const ALL: [Self; 6] = [
+        Self::HalfOpen,
+        Self::SlowHead,
+        Self::LongHead,
+        Self::SlowBody,
+        Self::NeverReads,
+        Self::Pipelines,
+    ];
 }
 
 /// Hostile connections, each opened again when the server closes it. They end when this is dropped.
@@ -50,11 +58,19 @@ impl Attack {
     /// # Panics
     /// When `server` is no address.
     pub fn start(server: &str, count: usize, addresses: u8) -> Self {
+        Self::of(&Kind::ALL, server, count, addresses)
+    }
+
+    /// The same of some kinds.
+    ///
+    /// # Panics
+    /// When `server` is no address.
+    pub fn of(kinds: &[Kind], server: &str, count: usize, addresses: u8) -> Self {
         let server: SocketAddr = server.parse().expect("an address with a port");
         let (open, opened) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let mut tasks = JoinSet::new();
         for number in 0..count {
-            let kind = Kind::ALL[number % Kind::ALL.len()];
+            let kind = kinds[number % kinds.len()];
             let last = u8::try_from(number % usize::from(addresses)).unwrap_or_default() + 1;
             let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
             let (open, opened) = (Arc::clone(&open), Arc::clone(&opened));
@@ -95,7 +111,8 @@ async fn hold(kind: Kind, mut socket: TcpStream) {
     match kind {
         Kind::HalfOpen => {}
         Kind::SlowHead => {
-            return slowly(&mut socket, b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
+            let begin = b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-slow: ";
+            return slowly(&mut socket, begin, b" ").await;
         }
         Kind::LongHead => {
             let head =
@@ -108,7 +125,7 @@ async fn hold(kind: Kind, mut socket: TcpStream) {
             let head = "POST /api/analytics/kpi/events HTTP/1.1\r\nhost: a\r\n\
                         content-type: application/json\r\ncontent-length: 900000\r\n\r\n[";
             if socket.write_all(head.as_bytes()).await.is_ok() {
-                slowly(&mut socket, b" ").await;
+                slowly(&mut socket, b" ", b" ").await;
             }
             return;
         }
@@ -118,12 +135,16 @@ async fn hold(kind: Kind, mut socket: TcpStream) {
             let sent = async { while socket.write_all(requests.as_bytes()).await.is_ok() {} };
             return sent.await;
         }
+        Kind::Pipelines => {
+            let requests = "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n".repeat(20);
+            return slowly(&mut socket, requests.as_bytes(), requests.as_bytes()).await;
+        }
     }
     while socket.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
 }
 
-/// Sends `begin`, and then a byte now and then.
-async fn slowly(socket: &mut TcpStream, begin: &[u8]) {
+/// Sends `begin`, and then `more` now and then.
+async fn slowly(socket: &mut TcpStream, begin: &[u8], more: &[u8]) {
     if socket.write_all(begin).await.is_err() {
         return;
     }
@@ -135,7 +156,7 @@ async fn slowly(socket: &mut TcpStream, begin: &[u8]) {
                 }
             }
             () = tokio::time::sleep(SLOW_BYTE) => {
-                if socket.write_all(b" ").await.is_err() {
+                if socket.write_all(more).await.is_err() {
                     return;
                 }
             }

@@ -215,6 +215,18 @@ impl Server {
         self.child.id().expect("a running process")
     }
 
+    /// The most memory that its process has had.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the status of the process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("its peak") / 1024
+    }
+
     /// Sends SIGTERM and waits; whether it exited with success.
     ///
     /// # Panics

@@ -14,6 +14,8 @@ use super::token::TokenHash;
 pub(crate) const MAX_FAILURES: usize = 10;
 /// How long failures count.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+/// Notices of lock-outs in the log per window.
+const MAX_NOTICES: u32 = 20;
 /// Addresses tracked at once.
 pub(crate) const MAX_ADDRESSES: usize = 4_096;
 
@@ -39,6 +41,8 @@ pub(crate) struct Lockout {
     records: Mutex<HashMap<IpAddr, Record>>,
     // The length of `records`, so that a right token takes no lock while there are no failures.
     known: AtomicUsize,
+    /// Notices since a time.
+    notices: Mutex<Option<(Instant, u32)>>,
 }
 
 #[derive(Debug)]
@@ -93,9 +97,22 @@ impl Lockout {
         if let Some(left) = records.get(&subject).and_then(|record| record.locked(now)) {
             return Verdict::Locked(left);
         }
-        count(&mut records, subject, token, now);
+        let locks = count(&mut records, subject, token, now);
         self.known.store(records.len(), Ordering::Release);
+        if locks && self.notices(now) < MAX_NOTICES {
+            let seconds = WINDOW.as_secs();
+            warn!(code = "address_locked_out", client = %subject, seconds, "too many wrong tokens");
+        }
         Verdict::Wrong
+    }
+
+    /// How many addresses were locked out before in this window.
+    fn notices(&self, now: Instant) -> u32 {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = notices.filter(|(since, _)| now.saturating_duration_since(*since) < WINDOW);
+        let (since, before) = current.unwrap_or((now, 0));
+        *notices = Some((since, before.saturating_add(1)));
+        before
     }
 
     #[cfg(test)]
@@ -104,16 +121,19 @@ impl Lockout {
     }
 }
 
-fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, token: TokenHash, now: Instant) {
+/// Counts a wrong token. Whether that locks the address out.
+fn count(
+    records: &mut HashMap<IpAddr, Record>,
+    subject: IpAddr,
+    token: TokenHash,
+    now: Instant,
+) -> bool {
     if let Some(record) = records.get_mut(&subject).filter(|record| !record.expired(now)) {
-        if !record.wrong.contains(&token) {
-            record.wrong.push(token);
-            if record.locked(now).is_some() {
-                let seconds = WINDOW.as_secs();
-                warn!(code = "address_locked_out", client = %subject, seconds, "too many wrong tokens");
-            }
+        if record.wrong.contains(&token) {
+            return false;
         }
-        return;
+        record.wrong.push(token);
+        return record.locked(now).is_some();
     }
     if records.len() >= MAX_ADDRESSES && !records.contains_key(&subject) {
         records.retain(|_, record| !record.expired(now));
@@ -124,6 +144,7 @@ fn count(records: &mut HashMap<IpAddr, Record>, subject: IpAddr, token: TokenHas
         }
     }
     records.insert(subject, Record { since: now, wrong: vec![token] });
+    false
 }
 
 /// What limits apply to: the address, or the /64 of a v6 client, which owns all of it.

@@ -1,16 +1,21 @@
-//! A connection's stream, which notes when the server waits for the client.
+//! A connection's stream, which notes when the server waits for the client, and completes the
+//! responses of hyper itself.
 
+use std::fmt::Write;
 use std::io::{IoSlice, Result};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::http::StatusCode;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Connection;
+use crate::problem::{PROBLEM_JSON, Problem};
+use crate::response::SECURITY_HEADERS;
 
 /// The stream of `connection`.
 #[derive(Debug)]
@@ -28,6 +33,38 @@ impl Watched {
 /// Whether the system has received something that was not read.
 fn has_unread(stream: &TcpStream) -> bool {
     SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]).is_ok()
+}
+
+/// The whole response to a request whose head hyper could not read. To that it responds by itself,
+/// with a head and no more. `None` for every other text.
+fn completed(bytes: &[u8]) -> Option<String> {
+    if !bytes.starts_with(b"HTTP/1.1 4") || !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let head = std::str::from_utf8(bytes).ok()?;
+    // Responses of the application have an id.
+    let head = head.strip_suffix("\r\n").filter(|head| !head.contains("x-request-id"))?;
+    let status = StatusCode::from_bytes(head.get(9..12)?.as_bytes()).ok()?;
+    let detail = match status {
+        StatusCode::URI_TOO_LONG => "The path of the request is too long",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            "The head of the request has too many headers, or over 64 KiB"
+        }
+        _ => "The head of the request is not valid HTTP/1.1",
+    };
+    let body = Problem::new(status, detail).body();
+    let mut whole = head.replace("content-length: 0\r\n", "");
+    for (name, value) in SECURITY_HEADERS {
+        write!(whole, "{name}: {value}\r\n").ok()?;
+    }
+    let length = body.len();
+    write!(
+        whole,
+        "cache-control: no-store\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {length}\r\n\r\n{}",
+        String::from_utf8(body).ok()?
+    )
+    .ok()?;
+    Some(whole)
 }
 
 impl AsyncRead for Watched {
@@ -53,6 +90,10 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
+        if let Some(whole) = completed(bytes) {
+            let polled = Pin::new(&mut this.stream).poll_write(context, whole.as_bytes());
+            return polled.map_ok(|_| bytes.len());
+        }
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
         if polled.is_pending() {
             this.connection.waits(|| false);
@@ -65,6 +106,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         if polled.is_pending() {

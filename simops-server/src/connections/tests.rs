@@ -60,7 +60,7 @@ proptest! {
                     let before: Vec<_> = open.iter().map(|c| (asked(c), table.of_address(c.address))).collect();
                     let (of_address, listed) = (table.of_address(address), table.listed.len());
                     let admitted = table.admits(address, LIMITS);
-                    let full = open.len() >= LIMITS.total || of_address >= BURST * LIMITS.per_address;
+                    let full = open.len() >= LIMITS.total;
                     prop_assert!(!(full && admitted));
                     prop_assert!(admitted || full || listed >= BURST * LIMITS.anonymous);
                     for (connection, (asked_before, had)) in open.iter().zip(&before) {

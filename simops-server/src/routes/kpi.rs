@@ -49,12 +49,12 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
     let client =
         client.ok_or_else(|| Problem::internal("a request without a client address".to_owned()))?;
     let (parts, body) = request.into_parts();
-    let admitted = app.ingest.admit(client.0, Instant::now()).and_then(|permit| {
+    let admitted = app.ingest.admit(client.0, Instant::now()).and_then(|()| {
         app.ingest.authorize(&parts.headers, &parts.uri)?;
         check_type(&parts.headers)?;
-        Ok(permit)
+        app.visitors_bodies.take(client.0)
     });
-    let (_reading, bytes) = body::read_admitted(admitted, body).await?;
+    let (_place, bytes) = body::read_admitted(admitted, body).await?;
     let _recording = app.ingest.recording_permit()?;
     let events = kpi::parse(&bytes, app.ops.clock().now())?;
     Ok(app.ops.system().record_kpi(&events).await?)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Method;
+use futures_util::StreamExt;
 use serde_json::json;
 
 use crate::support::{Call, TestApp};
@@ -134,11 +135,31 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let app = TestApp::new();
     let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let call = start(&app, Body::from_stream(never));
-    let answer = tokio::time::timeout(Duration::from_secs(11), call.send()).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(13), call.send()).await.unwrap();
     answer.problem(408);
 
     let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("cut"))]);
     start(&app, Body::from_stream(broken)).send().await.problem(400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_be_slow_but_not_too_slow() {
+    let app = TestApp::new();
+    let body = |bytes_per_second: usize| {
+        let text = format!("{{\"reason\":\"slow\"{}}}", " ".repeat(10_000));
+        let pieces: Vec<_> = text.as_bytes().chunks(bytes_per_second).map(<[u8]>::to_vec).collect();
+        let pieces = futures_util::stream::iter(pieces).then(async |piece| {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+        Body::from_stream(pieces)
+    };
+    let call = |body| {
+        let call = app.call(Method::POST, "control/pause");
+        call.header("content-type", "application/json").body(body)
+    };
+    call(body(500)).send().await.ok();
+    call(body(100)).send().await.problem(408);
 }
 
 #[tokio::test]

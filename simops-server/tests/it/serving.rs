@@ -154,3 +154,45 @@ async fn a_database_that_cannot_be_used_gives_an_error_of_one_line() {
         assert!(!error.to_string().contains('\n'), "{error}");
     }
 }
+
+#[tokio::test]
+async fn heads_that_cannot_be_read_are_answered_as_any_other_mistake() {
+    let (flag, _file) = token_flag();
+    let server = serve(&[&flag, "--host=none"]).await.unwrap();
+    let many = "x: y\r\n".repeat(200);
+    let token = format!("X-Admin-Token: {TOKEN}\r\n");
+    let heads = [
+        ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        ("GET /ops HTTP/1.1\r\nhost: a\r\nx y: z\r\n\r\n".to_owned(), 400),
+        (format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n"), 431),
+        ("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".into(), 400),
+        (
+            format!(
+                "POST /api/admin/control/pause HTTP/1.1\r\nhost: a\r\nhost: a\r\n{token}\
+                 connection: close\r\n\r\n"
+            ),
+            400,
+        ),
+    ];
+    for (head, status) in heads {
+        let answer = server.raw(&head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+        let (answered, body) = answer.split_once("\r\n\r\n").unwrap();
+        for header in [
+            "content-type: application/problem+json",
+            "content-security-policy: default-src 'none'",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+            &format!("content-length: {}", body.len()),
+        ] {
+            assert_eq!(answered.matches(header).count(), 1, "{header}: {answer}");
+        }
+        assert_eq!(answered.matches("content-length").count(), 1, "{answer}");
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+    }
+    server.finish().await;
+}
