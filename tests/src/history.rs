@@ -15,6 +15,8 @@ pub fn fill_sqlite(path: &Path, count: u32) {
     let mut database = Connection::open(path).expect("the database opens");
     // A crash loses a database of a test only.
     database.pragma_update(None, "synchronous", "OFF").expect("a setting");
+    // 1 GiB: pages of the indexes are changed again and again.
+    database.pragma_update(None, "cache_size", -(1 << 20)).expect("a setting");
     let transaction = database.transaction().expect("a transaction");
     let insert = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1) \
          INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
