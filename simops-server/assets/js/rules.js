@@ -65,7 +65,6 @@ export function startBody(values, mode, resetWorld, reason) {
   for (const { name, number } of FIELDS) {
     if (values[name]) body[name] = number ? Number(values[name]) : values[name];
   }
-  if (values.deviation_reason) body.protocol_deviation = true;
   if (mode === 'test') body.reset_world = resetWorld;
   if (reason) body.reason = reason;
   return body;

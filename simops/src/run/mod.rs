@@ -4,4 +4,4 @@ mod metadata;
 pub(crate) mod rules;
 
 pub use metadata::{EndedBy, RunClass, RunMode, RunRecord};
-pub use rules::StartRun;
+pub use rules::{IDENTIFIERS, MAX_REASON_CHARS, MAX_SEASON_NUMBER, StartRun};

@@ -4,10 +4,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunClass, RunMode, RunRecord};
 use crate::settings::validate::is_name;
+use crate::text::{composed, is_bidi};
 use crate::{Error, FieldError, Result};
 
 /// The maximum length of a reason in characters.
-pub(crate) const MAX_REASON_CHARS: usize = 500;
+pub const MAX_REASON_CHARS: usize = 500;
+/// The identifiers of a start request and their maximum lengths. They consist of letters, digits, `_`, `:` and
+/// `-`.
+pub const IDENTIFIERS: [(&str, usize); 9] = [
+    ("condition_name", 120),
+    ("epoch_id", 64),
+    ("hypothesis_id", 120),
+    ("mirror_control_run_id", 64),
+    ("parent_run_id", 64),
+    ("protocol_version", 64),
+    ("run_id", 64),
+    ("season_id", 64),
+    ("transfer_policy_version", 64),
+];
+/// The largest number of a season.
+pub const MAX_SEASON_NUMBER: i64 = 9999;
 /// The default protocol version.
 pub(crate) const DEFAULT_PROTOCOL: &str = "protocol_v1";
 
@@ -74,7 +90,7 @@ pub struct StartRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", allow_negative_numbers = true))]
     pub fresh_agent_count: Option<i64>,
-    /// Whether it deviates from its protocol.
+    /// Whether it deviates from its protocol; by default, whether there is a `deviation_reason`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub protocol_deviation: Option<bool>,
@@ -120,36 +136,35 @@ impl StartRun {
         if run_class == Some(None) {
             errors.add("run_class", &format!("must be one of {}", RunClass::NAMES.join(", ")));
         }
-        if self.season_number.is_some_and(|number| !(0..=9999).contains(&number)) {
-            errors.add("season_number", "must be a whole number between 0 and 9999");
+        if self.season_number.is_some_and(|number| !(0..=MAX_SEASON_NUMBER).contains(&number)) {
+            let message = format!("must be a whole number between 0 and {MAX_SEASON_NUMBER}");
+            errors.add("season_number", &message);
         }
-        let run_id = errors.identifier("run_id", &self.run_id, 64);
-        let protocol = errors.identifier("protocol_version", &self.protocol_version, 64);
+        let run_id = errors.identifier("run_id", &self.run_id);
+        let protocol = errors.identifier("protocol_version", &self.protocol_version);
+        let deviation_reason = errors.lines("deviation_reason", self.deviation_reason.as_deref());
+        if self.protocol_deviation == Some(false) && deviation_reason.is_some() {
+            errors.add("protocol_deviation", "must be true when deviation_reason is given");
+        }
         let run = RunRecord {
             mode: mode.unwrap_or_default(),
             protocol_version: protocol.unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
-            condition_name: errors.identifier("condition_name", &self.condition_name, 120),
-            hypothesis_id: errors.identifier("hypothesis_id", &self.hypothesis_id, 120),
-            season_id: errors.identifier("season_id", &self.season_id, 64),
+            condition_name: errors.identifier("condition_name", &self.condition_name),
+            hypothesis_id: errors.identifier("hypothesis_id", &self.hypothesis_id),
+            season_id: errors.identifier("season_id", &self.season_id),
             season_number: self.season_number.filter(|number| *number != 0),
-            parent_run_id: errors.identifier("parent_run_id", &self.parent_run_id, 64),
-            transfer_policy_version: errors.identifier(
-                "transfer_policy_version",
-                &self.transfer_policy_version,
-                64,
-            ),
-            epoch_id: errors.identifier("epoch_id", &self.epoch_id, 64),
+            parent_run_id: errors.identifier("parent_run_id", &self.parent_run_id),
+            transfer_policy_version: errors
+                .identifier("transfer_policy_version", &self.transfer_policy_version),
+            epoch_id: errors.identifier("epoch_id", &self.epoch_id),
             run_class: run_class.flatten().unwrap_or_default(),
-            mirror_control_run_id: errors.identifier(
-                "mirror_control_run_id",
-                &self.mirror_control_run_id,
-                64,
-            ),
+            mirror_control_run_id: errors
+                .identifier("mirror_control_run_id", &self.mirror_control_run_id),
             carryover_agent_count: errors
                 .count("carryover_agent_count", self.carryover_agent_count),
             fresh_agent_count: errors.count("fresh_agent_count", self.fresh_agent_count),
-            protocol_deviation: self.protocol_deviation.unwrap_or_default(),
-            deviation_reason: errors.lines("deviation_reason", self.deviation_reason.as_deref()),
+            protocol_deviation: self.protocol_deviation.unwrap_or(deviation_reason.is_some()),
+            deviation_reason,
             ..RunRecord::default()
         };
         if run.season_id.is_some() && run.season_number.is_none() {
@@ -175,12 +190,13 @@ pub(crate) fn check_reason(reason: Option<&str>) -> Result<Option<String>> {
     prose(reason).map_err(|message| Error::invalid("reason", message))
 }
 
-/// Trimmed text of several lines: LF and TAB are allowed, CRLF becomes LF. An empty one is absent.
+/// Trimmed text of several lines in normalisation form C: LF and TAB are allowed, CRLF becomes LF. An
+/// empty one is absent.
 ///
 /// # Errors
 /// What is wrong: its length, or a control character.
 fn prose(text: Option<&str>) -> std::result::Result<Option<String>, String> {
-    let text = text.unwrap_or_default().replace("\r\n", "\n");
+    let text = composed(&text.unwrap_or_default().replace("\r\n", "\n"));
     let text = text.trim();
     let is_allowed = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || is_bidi(c));
     if !text.chars().all(is_allowed) {
@@ -198,11 +214,6 @@ fn present(text: Option<&str>) -> Option<&str> {
         .filter(|t| !t.is_empty())
 }
 
-/// Whether `c` changes the direction of the text after it, which can make text read as another.
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Collects the errors of fields.
 struct FieldErrors(Vec<FieldError>);
 
@@ -211,8 +222,9 @@ impl FieldErrors {
         self.0.push(FieldError { field: field.to_owned(), message: message.to_owned() });
     }
 
-    fn identifier(&mut self, field: &str, text: &Option<String>, max: usize) -> Option<String> {
+    fn identifier(&mut self, field: &str, text: &Option<String>) -> Option<String> {
         let text = present(text.as_deref())?;
+        let max = IDENTIFIERS.iter().find(|(name, _)| *name == field).map_or(0, |(_, max)| *max);
         if !is_name(text, max) {
             let message =
                 format!("must be at most {max} characters of letters, digits, '_', ':', '-'");

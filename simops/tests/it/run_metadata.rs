@@ -43,6 +43,28 @@ async fn mirror_agents_and_deviation_are_kept_in_the_row() {
 }
 
 #[tokio::test]
+async fn a_reason_of_a_deviation_says_that_there_is_one() {
+    let options = OpsOptions::of(Environment::Development);
+    let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+    let with = |deviates: Option<bool>, reason: &str| {
+        let mut request = json!({ "mode": "test", "run_id": "r1", "deviation_reason": reason });
+        if let Some(deviates) = deviates {
+            request["protocol_deviation"] = json!(deviates);
+        }
+        request
+    };
+    let refused = start(&ops, with(Some(false), "agent 7 left")).await.unwrap_err();
+    assert_eq!(refused.fields()[0].field, "protocol_deviation");
+    start(&ops, with(None, "agent 7 left")).await.unwrap();
+    assert!(ops.run("r1").await.unwrap().protocol_deviation);
+    let writer = ops.writer(&Caller::default()).await.unwrap();
+    writer.stop_run(&StopRun::default()).await.unwrap();
+    let request = json!({ "mode": "test", "run_id": "r2", "deviation_reason": " " });
+    start(&ops, request).await.unwrap();
+    assert!(!ops.run("r2").await.unwrap().protocol_deviation);
+}
+
+#[tokio::test]
 async fn what_is_out_of_form_or_missing_is_refused() {
     let options = OpsOptions::of(Environment::Development);
     let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
