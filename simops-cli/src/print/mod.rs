@@ -76,8 +76,11 @@ pub(crate) fn show(output: &Output, format: Option<Format>) -> Result<(), Failur
     match format.unwrap_or(usual) {
         Format::Json => pretty(&output.value),
         Format::Csv => {
-            let record = std::slice::from_ref(&output.value);
-            raw(&rows::csv(output.rows.as_deref().unwrap_or(record), output.columns)?)?;
+            let csv = match &output.rows {
+                Some(rows) => rows::csv(rows, output.columns),
+                None => rows::csv_of_record(&output.value),
+            };
+            raw(&csv?)?;
             more(&output.value);
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! Values as cells and as CSV.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::exit::Failure;
 
@@ -56,14 +56,17 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
-/// Rows with all their columns, or the `usual` ones if there is no row. A list in a cell is JSON, a missing value empty; a row that is no object
-/// is a line of its own.
-pub(super) fn csv(rows: &[Value], usual: &[&str]) -> Result<Vec<u8>, Failure> {
+/// Rows with all their fields: the columns `named` first, then the others, so that they do not depend on what
+/// a nested object holds. That and a list is JSON in one cell, a missing value empty; a row that is no object is
+/// a line of its own.
+pub(super) fn csv(rows: &[Value], named: &[&str]) -> Result<Vec<u8>, Failure> {
     let failed = |why: String| Failure::new(format!("the result cannot be written: {why}"));
-    let columns = match rows {
-        [] => usual.iter().map(|column| (*column).to_owned()).collect(),
-        rows => columns(rows),
-    };
+    let mut columns: Vec<_> = named.iter().map(|column| (*column).to_owned()).collect();
+    for field in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+        if !columns.contains(field) {
+            columns.push(field.clone());
+        }
+    }
     let plain = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -84,6 +87,13 @@ pub(super) fn csv(rows: &[Value], usual: &[&str]) -> Result<Vec<u8>, Failure> {
     writer.into_inner().map_err(|error| failed(error.to_string()))
 }
 
+/// One object in a line, with the fields of nested objects; another value alone.
+pub(super) fn csv_of_record(value: &Value) -> Result<Vec<u8>, Failure> {
+    let fields = flat(value).into_iter().map(|(name, value)| (name, value.clone()));
+    let row = if value.is_object() { Value::Object(fields.collect()) } else { value.clone() };
+    csv(&[row], &[])
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -102,11 +112,19 @@ mod tests {
     }
 
     #[test]
-    fn csv_has_every_column_of_every_row_and_quotes_what_needs_it() {
-        let rows = [json!({ "a": 1, "b": { "c": "x,y" } }), json!({ "a": null, "d": [1] })];
-        let text = String::from_utf8(csv(&rows, &[]).unwrap_or_default()).unwrap_or_default();
-        assert_eq!(text, "a,b.c,d\n1,\"x,y\",\n,,[1]\n");
-        assert!(csv(&[], &[]).is_ok_and(|text| text.is_empty()));
-        assert!(csv(&[], &["id", "state"]).is_ok_and(|text| text == b"id,state\n"));
+    fn csv_has_the_same_columns_whatever_nested_objects_hold() {
+        let text = |rows: &[Value], named: &[&str]| {
+            String::from_utf8(csv(rows, named).unwrap_or_default()).unwrap_or_default()
+        };
+        let row = |nested: Value| json!({ "a": 1, "nested": nested, "z": "x,y" });
+        let rows = [row(json!({ "b": [1] })), row(json!(null)), row(json!({ "c": "d" }))];
+        assert_eq!(
+            text(&rows, &["z", "nested.c"]),
+            "z,nested.c,a,nested\n\"x,y\",,1,\"{\"\"b\"\":[1]}\"\n\"x,y\",,1,\n\"x,y\",d,1,\"{\"\"c\"\":\"\"d\"\"}\"\n"
+        );
+        assert_eq!(text(&[], &[]), "");
+        assert_eq!(text(&[], &["id", "state"]), "id,state\n");
+        let record = csv_of_record(&json!({ "a": { "b": 1 }, "c": [2] })).unwrap_or_default();
+        assert_eq!(String::from_utf8_lossy(&record), "a.b,c\n1,[2]\n");
     }
 }

@@ -35,8 +35,7 @@ fn a_file_is_imported_once_however_often_and_bad_lines_are_named() {
 
     let output = dir.run(&["kpi", "import", "events.ndjson"]);
     assert_eq!(output.code, 1);
-    let answer =
-        json!({ "ok": false, "accepted": 2_498, "duplicates": 0, "rejected": 2, "lines": 2_501 });
+    let answer = json!({ "ok": false, "accepted": 2_498, "duplicates": 0, "rejected": 2, "last_line": 2_501 });
     assert_eq!(output.json(), answer, "{}", output.stderr);
     assert!(
         output.stderr.contains("line 8: ") && output.stderr.contains("line 1201: visitor_id"),
@@ -231,4 +230,26 @@ fn falsified_sums_are_found_and_put_right() {
     assert_eq!(dir.ok(&["kpi", "verify"])["ok"], true);
     let (code, error) = dir.fails(&["alert", "ack", "nonsense"]);
     assert_eq!((code, error.contains("no alert")), (1, true), "{error}");
+}
+
+#[test]
+fn a_cut_array_names_a_line_from_which_nothing_is_left_out() {
+    let dir = TestDir::with_database();
+    let events: Vec<_> = (0..5).map(|number| event(number).to_string()).collect();
+    // On one line, one per line, and over several lines.
+    for (name, separator, from) in [("a", ",", 1), ("b", ",\n", 4), ("c", "\n,\n\n", 10)] {
+        let whole = format!("[{}]", events.join(separator));
+        let path = format!("{name}.json");
+        let cut = whole.rfind("event_name").unwrap();
+        write(dir.path().join(&path), &whole[..cut]).unwrap();
+        let (code, error) = dir.fails(&["kpi", "import", &path]);
+        let hint = format!("--from-line {from}\n");
+        assert!(code == 1 && error.contains("does not end") && error.contains(&hint), "{error}");
+        write(dir.path().join(&path), &whole).unwrap();
+        let from = from.to_string();
+        let imported = dir.ok(&["kpi", "import", &path, "--from-line", &from]);
+        let is_first = name == "a";
+        assert_eq!(imported["accepted"], u64::from(is_first), "{name}: {imported}");
+        assert_eq!(imported["ok"], true);
+    }
 }

@@ -65,6 +65,15 @@ fn csv_has_a_line_of_names_and_a_line_per_row() {
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
     let reason = names.iter().position(|name| name == "start_reason").unwrap();
     assert_eq!((rows.len(), &rows[0][reason]), (1, "a, \"b\""));
+    let header = |args: &[&str]| {
+        let csv = dir.run(&[args, &["list", "-o", "csv"]].concat()).stdout;
+        csv.lines().next().unwrap_or_default().to_owned()
+    };
+    // What an event holds is a cell, not columns.
+    assert_eq!(
+        header(&["events"]),
+        "id,created_at,run_id,agent_id,event_type,description,metadata"
+    );
     let status = dir.run(&["run", "status", "-o", "csv"]).stdout;
     assert!(status.lines().next().unwrap().contains("viewer_ops.run_id"), "{status}");
     assert_eq!(dir.run(&["config", "get", "LLM_ACTION_MAX_TOKENS", "-o", "csv"]).stdout, "350\n");

@@ -62,6 +62,8 @@ struct Import<'a> {
     /// How often each content without an `event_uid` has occurred, by a hash of it.
     seen: HashMap<u64, u64>,
     read: u64,
+    /// Whether a line can hold several events: then a line is not done with one of them.
+    lines_are_shared: bool,
     from_line: u64,
     imported: Imported,
 }
@@ -73,7 +75,7 @@ struct Imported {
     duplicates: u64,
     rejected: u64,
     /// The last line up to which every event is recorded or rejected.
-    lines: u64,
+    last_line: u64,
 }
 
 pub(super) async fn run(
@@ -103,6 +105,7 @@ pub(super) async fn run(
         batch: Vec::with_capacity(MAX_BATCH),
         seen: HashMap::new(),
         read: 0,
+        lines_are_shared: false,
         from_line: args.from_line,
         imported: Imported::default(),
     };
@@ -112,7 +115,7 @@ pub(super) async fn run(
     };
     // The events before a broken place are valid.
     let recorded = import.record().await.and_then(|()| {
-        import.imported.lines = import.read;
+        import.imported.last_line = import.read;
         read
     });
     import.bar.clear();
@@ -120,7 +123,7 @@ pub(super) async fn run(
     imported.ok = recorded.is_ok() && imported.rejected == 0;
     print::show(&Output::record(&imported), globals.output)?;
     if let Err(failure) = recorded {
-        let next = imported.lines + 1;
+        let next = imported.last_line + 1;
         print::note(&format!("the import was interrupted; continue with --from-line {next}"));
         return Err(failure);
     }
@@ -161,8 +164,9 @@ impl Import<'_> {
 
     async fn array(&mut self, reader: impl BufRead, line: u64) -> Result<(), Failure> {
         let mut elements = Elements::new(reader, line, MAX_EVENT);
+        self.lines_are_shared = true;
         while let Some(element) = elements.next()? {
-            self.read = element.line;
+            self.read = element.line - 1;
             match element.text {
                 Some(text) => self.take(element.line, &text).await?,
                 None => self.reject(element.line, TOO_LONG),
@@ -237,7 +241,7 @@ impl Import<'_> {
             self.record().await?;
         }
         if self.batch.is_empty() {
-            self.imported.lines = line;
+            self.imported.last_line = line - u64::from(self.lines_are_shared);
         }
         Ok(())
     }
