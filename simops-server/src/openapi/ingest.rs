@@ -25,7 +25,7 @@ pub(super) fn path() -> Value {
     let recorded = json!({ "$ref": "#/components/schemas/KpiRecorded" });
     let mut operation = json!({
         "tags": ["kpi"],
-        "operationId": "record",
+        "operationId": "post_kpi_events",
         "summary": "Records events of visitors, all or none. Needs no token; the rate per address is limited.",
         "description": "Plain text is read as JSON, because browsers' beacons send JSON as such.",
         "security": [],

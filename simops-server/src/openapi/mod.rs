@@ -1,9 +1,10 @@
 //! Completes the generated OpenAPI description with what all operations share.
 
 mod ingest;
+mod limits;
 
 use axum::body::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use simops::Error;
 
 use crate::routes::KPI_EVENTS;
@@ -43,14 +44,22 @@ pub(crate) fn finish(generated: &utoipa::openapi::OpenApi) -> simops::Result<Byt
         "header": { "type": "apiKey", "in": "header", "name": "X-Admin-Token" },
     });
     api["security"] = json!([{ "bearer": [] }, { "header": [] }]);
-    for item in api["paths"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+    for (path, item) in api["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            operation["operationId"] = json!(operation_id(method, path));
             complete(operation, method != "get");
         }
     }
+    limits::add(&mut api);
     api["paths"][KPI_EVENTS] = ingest::path();
     api["components"]["schemas"]["VisitorEvent"] = ingest::event();
     Ok(serde_json::to_vec(&api).map_err(unwritable)?.into())
+}
+
+/// The unique name of an operation: `get_runs_run_id` for `GET /api/admin/runs/{run_id}`.
+fn operation_id(method: &str, path: &str) -> String {
+    let below = path.trim_start_matches("/api/admin").replace(['{', '}'], "");
+    format!("{method}{}", below.replace(['/', '-'], "_"))
 }
 
 fn complete(operation: &mut Value, is_write: bool) {
@@ -58,11 +67,13 @@ fn complete(operation: &mut Value, is_write: bool) {
     for (status, description) in COMMON.iter().chain(of_writes) {
         operation["responses"][status] = problem(description);
     }
-    let mut headers = vec![header("X-Admin-User", "The actor's name; `admin` by default.", 120)];
+    let about = "The actor's name; `admin` by default. What is longer than 120 characters is cut.";
+    let mut headers = vec![header("X-Admin-User", about, json!({ "type": "string" }))];
     if is_write {
         let about =
             "Identifies this write: repeated with the same body, it returns the first response.";
-        headers.push(header("Idempotency-Key", about, 255));
+        let key = json!({ "type": "string", "pattern": "^[!-~]{1,255}$" });
+        headers.push(header("Idempotency-Key", about, key));
         // The body is optional if every field is.
         operation["requestBody"]["required"] = json!(requires_body(operation));
     }
@@ -89,12 +100,12 @@ fn requires_body(operation: &Value) -> bool {
     name.is_some_and(|name| with_required_fields.contains(&name))
 }
 
-fn header(name: &str, description: &str, max: u32) -> Value {
+fn header(name: &str, description: &str, schema: Value) -> Value {
     json!({
         "name": name,
         "in": "header",
         "description": description,
         "required": false,
-        "schema": { "type": "string", "maxLength": max },
+        "schema": schema,
     })
 }

@@ -98,6 +98,49 @@ async fn the_public_door_for_visitors_is_described_as_it_is() {
 }
 
 #[tokio::test]
+async fn every_operation_has_a_name_of_its_own() {
+    let described = description(&TestApp::new()).await;
+    let mut names = BTreeSet::new();
+    for item in described["paths"].as_object().unwrap().values() {
+        for operation in item.as_object().unwrap().values() {
+            let name = operation["operationId"].as_str().unwrap();
+            let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
+            assert!(name.chars().all(is_word) && names.insert(name), "{name}");
+        }
+    }
+    assert!(names.contains("get_runs_run_id") && names.contains("post_control_pause"));
+}
+
+#[tokio::test]
+async fn limits_are_described_as_they_are_checked() {
+    let app = TestApp::new();
+    let described = description(&app).await;
+    let mut tried = 0;
+    for (path, item) in described["paths"].as_object().unwrap() {
+        let below = path.trim_start_matches("/api/admin/").replace("{run_id}", "none");
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            let Some(max) = parameter["schema"]["maximum"].as_i64() else { continue };
+            let name = parameter["name"].as_str().unwrap();
+            for (number, fits) in [(0, false), (1, true), (max, true), (max + 1, false)] {
+                let answer = app.get(&format!("{below}?{name}={number}")).await;
+                assert_eq!(answer.status != 422, fits, "{below} {name}={number}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 8, "{tried}");
+    let start = &described["components"]["schemas"]["StartRun"]["properties"];
+    for (name, schema) in start.as_object().unwrap() {
+        let Some(max) = schema["maxLength"].as_u64() else { continue };
+        let body =
+            json!({ "mode": "test", "season_number": 1, name: "x".repeat(max as usize + 1) });
+        app.post("control/run/start", body).await.names(name);
+    }
+    assert_eq!(start["mode"]["enum"], json!(["test", "real"]));
+    assert_eq!(start["season_number"]["maximum"], 9999);
+}
+
+#[tokio::test]
 async fn every_reference_leads_somewhere() {
     let described = description(&TestApp::new()).await;
     let text = described.to_string();

@@ -24,7 +24,7 @@ const EVALUATE_EVERY: Duration = Duration::from_secs(15);
 /// How long to wait for further events before an evaluation.
 const GATHER: Duration = Duration::from_millis(500);
 /// The longest silence, in minutes: 30 days.
-const MAX_SILENCE: i64 = 30 * 24 * 60;
+pub(super) const MAX_SILENCE: i64 = 30 * 24 * 60;
 
 /// `GET kpi/deliveries/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -24,8 +24,8 @@ use crate::usage::Budget;
 /// Default number and length of windows.
 const WINDOWS: i64 = 12;
 const WINDOW_MINUTES: i64 = 5;
-const MAX_WINDOWS: i64 = 1_000;
-const MAX_WINDOW_MINUTES: i64 = 1_440;
+pub(super) const MAX_WINDOWS: i64 = 1_000;
+pub(super) const MAX_WINDOW_MINUTES: i64 = 1_440;
 /// Votes read at a time.
 const BATCH: usize = 1_000;
 

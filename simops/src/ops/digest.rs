@@ -22,7 +22,7 @@ use crate::run::RunRecord;
 use crate::{Error, Result, baseline, output};
 
 const LOOKBACK_DAYS: i64 = 7;
-const MAX_DAYS: i64 = 90;
+pub(super) const MAX_DAYS: i64 = 90;
 /// Proposals that a digest may quote.
 const QUOTES: usize = 5;
 /// Runs read at a time to find the run that a digest covers.

@@ -11,6 +11,9 @@ use crate::settings::key;
 use crate::store::{ActivityScope, EventCount};
 use crate::usage::CallTotals;
 
+/// The longest time in hours that is counted without a run: two weeks.
+pub(super) const MAX_HOURS: i64 = 336;
+
 /// Actions by origin and type, and messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -80,7 +83,7 @@ impl Ops {
         run_id: Option<&str>,
         hours_fallback: i64,
     ) -> Result<RunMetrics> {
-        bounded("hours_fallback", hours_fallback, 336)?;
+        bounded("hours_fallback", hours_fallback, MAX_HOURS)?;
         let state = self.store.load().await?;
         let settings = state.effective(&self.options.registry);
         let run = match run_id.filter(|run_id| !run_id.is_empty()) {

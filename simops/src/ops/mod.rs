@@ -39,6 +39,7 @@ use crate::control::{Environment, WriteGate, WritePolicy};
 use crate::digest::{Requirements, Schedule};
 use crate::enforcement::Observer;
 use crate::execute::Executor;
+use crate::kpi::MAX_LATE_DAYS;
 use crate::settings::Registry;
 use crate::store::{Page, RunStore};
 use crate::{Clock, Error, Result, output};
@@ -181,6 +182,17 @@ fn cursor_position(cursor: Option<&str>) -> Result<Option<i64>> {
         _ => Err(Error::invalid("cursor", "must be a next_cursor of an earlier response")),
     }
 }
+
+/// The largest values of whole numbers in requests, by name; the least is 1.
+pub const MAXIMA: [(&str, i64); 7] = [
+    ("days", MAX_LATE_DAYS),
+    ("hours_fallback", metrics::MAX_HOURS),
+    ("limit", records::MAX_PAGE),
+    ("lookback_days", digest::MAX_DAYS),
+    ("minutes", alerts::MAX_SILENCE),
+    ("window_minutes", baseline::MAX_WINDOW_MINUTES),
+    ("windows", baseline::MAX_WINDOWS),
+];
 
 /// `limit` if it lies within 1 to `max`.
 fn bounded(field: &str, limit: i64, max: i64) -> Result<usize> {

@@ -1,6 +1,6 @@
 //! The write capabilities: [`Writer`] for people, [`SystemWriter`] for simops itself.
 
-use super::{Caller, Ops};
+use super::{Caller, Ops, actor_name};
 use crate::Result;
 use crate::control::{Command, Write, WriteRules};
 use crate::execute::{Intent, WritePermit};
@@ -61,12 +61,14 @@ impl Ops {
     /// return `Forbidden`.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the write gate is closed.
+    /// Returns `Forbidden` when the write gate is closed, and `Invalid` for a name that
+    /// [`actor_name`] refuses.
     pub async fn writer(&self, caller: &Caller) -> Result<Writer<'_>> {
         let rules = self.write_rules().await?;
         // Passes every gate that is not closed.
         rules.check_gate(Some(Write::Pause))?;
-        Ok(Writer { ops: self, caller: caller.clone(), rules })
+        let actor = actor_name("actor", &caller.actor)?;
+        Ok(Writer { ops: self, caller: Caller { actor, ..caller.clone() }, rules })
     }
 
     /// The right of simops to write on its own behalf.
