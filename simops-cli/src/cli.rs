@@ -3,6 +3,7 @@
 
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser};
+use simops_database::env_file::FileVariables;
 
 use crate::commands::Command;
 use crate::exit::Failure;
@@ -21,7 +22,8 @@ Examples:
 A command works on the database of --database-url, or on the server of --url if one is given; one that
 cannot run on a server refuses. The result goes to stdout, as a table on a terminal and as JSON in a
 pipe; messages go to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
-A .env file in the working directory is read; the real environment wins over it.";
+A .env file in the working directory is read; the real environment wins over it. To a server that .env
+names (SIMOPS_URL), only a token is sent that .env holds, too.";
 
 /// Operate simops: run controls, settings, audit trail, events, usage, agents and workers.
 #[derive(Parser)]
@@ -34,12 +36,12 @@ struct Cli {
 }
 
 /// The arguments of this process: what a command works on, and the command. Help and wrong usage end it
-/// here.
-pub(crate) fn parse() -> Result<(Globals, Command), Failure> {
+/// here. `file_variables` are those that `.env` has set.
+pub(crate) fn parse(file_variables: FileVariables) -> Result<(Globals, Command), Failure> {
     let matches = command().get_matches();
     let Cli { globals, command } =
         Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok((globals.resolved(&matches)?, command))
+    Ok((globals.resolved(&matches, &file_variables)?, command))
 }
 
 /// The command line's definition. Every command takes the flags of [`Globals`].

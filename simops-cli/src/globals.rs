@@ -1,12 +1,13 @@
 //! What every command takes, and the one place that decides what a command works on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use simops::Secret;
 use simops::control::{Environment, WriteGate, WritePolicy};
 use simops::ops::actor_name;
+use simops_database::env_file::FileVariables;
 use simops_database::{Database, DatabaseArgs};
 use tracing_subscriber::filter::Targets;
 
@@ -86,12 +87,16 @@ pub(crate) struct FormatAlias {
     format_alias: Option<Format>,
 }
 
-/// Which flags are on the command line, which beats the environment.
+/// Where values come from: the command line beats the environment, which beats `.env`.
 #[derive(Clone, Copy, Default)]
 struct Sources {
     url: bool,
     database: bool,
     token_file: bool,
+    /// `.env` of the working directory names the server.
+    url_of_file: bool,
+    /// `.env` of the working directory holds the token.
+    token_of_file: bool,
 }
 
 /// What a command that runs on either works on.
@@ -113,13 +118,20 @@ pub(crate) struct OnServer<'a> {
 }
 
 impl Globals {
-    /// The same, knowing which flags are on the command line. Refuses contradictory ones.
-    pub(crate) fn resolved(self, matches: &ArgMatches) -> Result<Self, Failure> {
+    /// The same, knowing which flags are on the command line and which variables are of `.env`. Refuses
+    /// contradictory ones.
+    pub(crate) fn resolved(
+        self,
+        matches: &ArgMatches,
+        file_variables: &FileVariables,
+    ) -> Result<Self, Failure> {
         let given = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let sources = Sources {
             url: given("url"),
             database: given("database_url"),
             token_file: given("admin_api_token_file"),
+            url_of_file: !given("url") && file_variables.contains("SIMOPS_URL"),
+            token_of_file: file_variables.contains("ADMIN_API_TOKEN"),
         };
         if sources.url && sources.database {
             return Err(Failure::usage(
@@ -216,20 +228,26 @@ impl Globals {
     }
 }
 
-impl OnDatabase<'_> {
-    pub(crate) fn database(&self) -> Result<Database, Failure> {
-        Ok(self.0.database.database()?)
+impl OnServer<'_> {
+    /// The token to send to the server, if there is one. Whoever has written the `.env` of a folder must
+    /// not get the token of its visitors.
+    pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
+        let token = self.globals.token()?;
+        let Sources { url_of_file, token_of_file, token_file, .. } = self.globals.sources;
+        let is_foreign = url_of_file && (token_file || !token_of_file);
+        match token {
+            Some(_) if is_foreign => Err(Failure::usage(
+                "SIMOPS_URL is from the file .env of this folder, but the admin token is not, so it is \
+                 not sent there: if you trust that server, name it with --url",
+            )),
+            token => Ok(token),
+        }
     }
 }
 
-/// Reads `.env` of the working directory. To be called before any thread starts.
-pub(crate) fn read_dotenv() -> Result<(), Failure> {
-    match dotenvy::from_path(Path::new(".env")) {
-        Err(dotenvy::Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(dotenvy::Error::Io(error)) => Err(Failure::new(format!("cannot read .env: {error}"))),
-        // The error quotes the line, which may hold a secret.
-        Err(_) => Err(Failure::new("cannot read .env: a line is not of the form NAME=VALUE")),
-        Ok(()) => Ok(()),
+impl OnDatabase<'_> {
+    pub(crate) fn database(&self) -> Result<Database, Failure> {
+        Ok(self.0.database.database()?)
     }
 }
 

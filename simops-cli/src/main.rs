@@ -14,9 +14,11 @@ mod progress;
 mod signal;
 mod target;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use simops_database::env_file;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::exit::Failure;
@@ -32,8 +34,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    globals::read_dotenv()?;
-    let (globals, command) = cli::parse()?;
+    // Before the first thread starts, because it sets environment variables.
+    let file_variables = env_file::load(Path::new(".env"))?;
+    let (globals, command) = cli::parse(file_variables)?;
     let level = if command.is_long_running() { LevelFilter::INFO } else { LevelFilter::ERROR };
     let filter = globals.simops_log.clone().unwrap_or_else(|| Targets::new().with_default(level));
     logs::begin(filter, globals.simops_log_format);

@@ -32,21 +32,21 @@ impl Database {
     /// The database at `url` with default options.
     ///
     /// # Errors
-    /// `Invalid` for a URL of another kind. Only its scheme is quoted, since it may hold a password.
+    /// `Invalid` for a URL of another kind. It is not quoted, since it may hold a password.
     pub fn at(url: &str) -> Result<Self> {
         let kind = match url.split(':').next().unwrap_or_default() {
             "sqlite" if is_memory(url) => Kind::SqliteMemory,
             "sqlite" => Kind::Sqlite,
             "postgres" | "postgresql" => Kind::Postgres,
-            scheme => {
-                // What follows the first colon may hold a password.
-                let what = format!(
-                    "\"{scheme}:…\" is not allowed; must be sqlite://PATH, sqlite::memory: or \
-                     postgres://USER:PASSWORD@HOST:PORT/NAME"
-                );
+            _ => {
+                let what = "is not the URL of a database (not shown: it may hold a password); must be \
+                            sqlite://PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST:PORT/NAME";
                 return Err(Error::invalid("DATABASE_URL", what));
             }
         };
+        if kind == Kind::Sqlite {
+            simops_sqlite::check_url(url)?;
+        }
         Ok(Self { url: url.to_owned(), kind, options: PostgresOptions::default() })
     }
 

@@ -1,6 +1,7 @@
 //! Reads a request's body as JSON, bounded in size, time and rate.
 
 mod places;
+mod unique_keys;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
 pub(crate) use places::{Place, Places};
+use unique_keys::UniqueKeys;
 
 /// Maximum size of a body.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
@@ -130,6 +132,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Value::Object(Map::new())
     } else {
         serde_json::from_slice(bytes)
+            .map(|UniqueKeys(value)| value)
             .map_err(|error| Problem::invalid("body", &format!("must be JSON: {error}")))?
     };
     if !value.is_object() {

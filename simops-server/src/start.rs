@@ -59,6 +59,9 @@ pub async fn start(
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), config.ops.clone()));
     ops.system().mark_production().await?;
     let generated = generated_token(&mut config)?;
+    if config.ops.environment == Environment::Production {
+        warn_of_exposure(&config, address);
+    }
     let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
 
     let metrics = match config.access.metrics {
@@ -190,6 +193,27 @@ fn generated_token(config: &mut Config) -> Result<Option<String>> {
     })?;
     config.access.token = Some(Token::new(&text));
     Ok(Some(text))
+}
+
+/// Names what makes the admin API of a server in production easy to reach, or useless.
+fn warn_of_exposure(config: &Config, address: SocketAddr) {
+    let access = &config.access;
+    if !address.ip().is_loopback() {
+        warn!(
+            code = "listens_beyond_loopback",
+            %address,
+            "SIMOPS_LISTEN is reachable from other machines: put a proxy with TLS in front of it"
+        );
+    }
+    if access.enabled && access.allowlist.is_empty() {
+        warn!(
+            code = "no_allowlist",
+            "ADMIN_IP_ALLOWLIST is empty: any address may read with the token, and writes are refused"
+        );
+    }
+    if access.enabled && access.token.is_none() {
+        warn!(code = "no_token", "ADMIN_API_TOKEN is not set: admin paths return 503");
+    }
 }
 
 fn announce(out: &mut impl Write, address: SocketAddr, token: Option<&str>) -> std::io::Result<()> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use simops::output::create_file;
 use simops::{Error, ErrorKind};
 
 use crate::SqliteOptions;
@@ -57,11 +58,16 @@ pub(crate) fn create(
     }
     let connection = match location {
         Location::Memory => Connection::open_in_memory()?,
-        Location::File(path) => open_file(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-            options,
-        )?,
+        Location::File(path) => {
+            // A new file is its owner's alone; SQLite gives its log the same permissions. A file that
+            // exists keeps its own; other failures are reported when it is opened.
+            let _ = create_file(path);
+            open_file(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+                options,
+            )?
+        }
     };
     // The database of another program is refused before anything in it changes, including its
     // journal mode.

@@ -45,3 +45,11 @@ mod writer;
 
 pub use options::SqliteOptions;
 pub use store::SqliteStore;
+
+/// Checks that `url` names an SQLite database, before anything is opened.
+///
+/// # Errors
+/// `Invalid` for another URL. It is not quoted.
+pub fn check_url(url: &str) -> simops::Result<()> {
+    location::Location::parse(url).map(drop)
+}

@@ -32,6 +32,7 @@ use crate::run::RunMode;
 use crate::run::rules::RunPlan;
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
+use crate::text::{composed, is_hidden, looks_like_prefix};
 use crate::{Clock, Error, ErrorKind, FieldError, Result};
 
 /// Attempts of one write before the caller is asked to try again later.
@@ -92,22 +93,24 @@ const MAX_ACTOR_CHARS: usize = 120;
 /// Reserved for simops itself.
 const SYSTEM: &str = "system:";
 
-/// The actor named by a request: trimmed, cut to 120 characters, `admin` when empty.
+/// The actor named by a request: trimmed, in normalisation form C, cut to 120 characters, `admin` when
+/// empty.
 ///
 /// # Errors
-/// Returns `Invalid` for `field` when the name has control characters or begins with `system:`.
+/// Returns `Invalid` for `field` when the name has control or format characters, or begins with
+/// `system:` or something that looks like it.
 pub fn actor_name(field: &str, given: &str) -> Result<String> {
     let name = given.trim();
-    if name.chars().any(char::is_control) {
-        return Err(Error::invalid(field, "must not contain control characters"));
+    if name.chars().any(is_hidden) {
+        return Err(Error::invalid(field, "must not contain control or format characters"));
     }
-    if name.get(..SYSTEM.len()).is_some_and(|start| start.eq_ignore_ascii_case(SYSTEM)) {
+    if looks_like_prefix(name, SYSTEM) {
         return Err(Error::invalid(
             field,
-            "must not begin with system:, which is reserved for simops",
+            "must not begin with system: or what looks like it, which is reserved for simops",
         ));
     }
-    let name: String = name.chars().take(MAX_ACTOR_CHARS).collect();
+    let name: String = composed(name).chars().take(MAX_ACTOR_CHARS).collect();
     let name = name.trim_end();
     Ok(if name.is_empty() { "admin" } else { name }.to_owned())
 }
@@ -474,7 +477,13 @@ mod tests {
         assert_eq!(name(" "), Some("admin".to_owned()));
         assert_eq!(name(&"é".repeat(200)), Some("é".repeat(120)));
         assert_eq!(name("a\tb"), None);
-        assert_eq!(name("System:guardrail"), None);
+        for disguised in ["System:guardrail", "ѕуstem:guardrail", "system：x", "sys tem:x"] {
+            assert_eq!(name(disguised), None, "{disguised}");
+        }
+        for hidden in ["a\u{200b}da", "ada\u{202e}", "a\u{ad}da", "a\u{2028}da"] {
+            assert_eq!(name(hidden), None, "{hidden:?}");
+        }
+        assert_eq!(name("Ame\u{301}lie"), Some("Amélie".to_owned()));
         assert_eq!(name("systém:x"), Some("systém:x".to_owned()));
     }
 }

@@ -73,6 +73,7 @@ pub mod settings;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 pub mod usage;
 
 pub use clock::{Clock, SystemClock};

@@ -1,6 +1,7 @@
-//! Atomic writes of output files such as baselines and digests.
+//! Atomic writes of output files such as baselines and digests. Only the owner of the process can read
+//! what is created.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -58,9 +59,9 @@ fn create(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Writes `content` to a new temporary file in the folder of `path` and syncs it to disk.
 fn write_temporary(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     let folder = folder(path);
-    fs::create_dir_all(folder)?;
+    create_folder(folder)?;
     let temporary = folder.join(format!(".{}.tmp", Uuid::now_v7().simple()));
-    let written = File::create_new(&temporary).and_then(|mut file| {
+    let written = create_file(&temporary).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
@@ -71,6 +72,27 @@ fn write_temporary(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
             Err(error)
         }
     }
+}
+
+/// Creates a file that only its owner can read and write (0600).
+///
+/// # Errors
+/// Returns `AlreadyExists` if there is a file at `path`.
+pub fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Creates a folder with its missing parents, for their owner only (0700).
+fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 fn folder(path: &Path) -> &Path {
@@ -96,4 +118,25 @@ pub(crate) fn read_error(path: &Path, error: io::Error) -> Error {
         _ => (ErrorKind::Unavailable, format!("{} cannot be read: {error}", path.display())),
     };
     Error::new(kind, detail).with_source(error)
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_created_belongs_to_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("a/b");
+        replace(&below.join("replaced"), b"1").unwrap();
+        write_new("new", b"1", |stem| below.join(stem)).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for name in ["replaced", "new"] {
+            assert_eq!(mode(&below.join(name)), 0o600, "{name}");
+        }
+        assert_eq!((mode(&below), mode(&folder.path().join("a"))), (0o700, 0o700));
+    }
 }

@@ -1,11 +1,18 @@
 //! Secrets: never shown, and read from the environment or from a file.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::{Error, Result};
 
 /// Shown in place of a secret.
 const MASK: &str = "***";
+/// The shortest strong token, in characters.
+const MIN_TOKEN_CHARS: usize = 24;
+/// The fewest different characters of a strong token.
+const MIN_DIFFERENT_CHARS: usize = 8;
+/// Words by which a token gives itself up as a placeholder.
+const PLACEHOLDERS: [&str; 5] = ["password", "changeme", "secret", "token", "admin"];
 
 /// A secret text. `Debug` and `Display` mask it.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +54,28 @@ impl Secret {
         match text.trim() {
             "" => Err(refused("the file is empty".to_owned())),
             text => Ok(Self::new(text)),
+        }
+    }
+
+    /// Why a token with this text can be guessed, as the end of a sentence about it; `None` if it is
+    /// strong enough for production.
+    pub fn weakness(&self) -> Option<String> {
+        let chars: Vec<char> = self.0.chars().collect();
+        let different = chars.iter().collect::<BTreeSet<_>>().len();
+        let lower = self.0.to_lowercase();
+        // A text of period n equals itself moved by n characters.
+        let repeats = |n: usize| chars[n..] == chars[..chars.len() - n];
+        if chars.len() < MIN_TOKEN_CHARS {
+            Some(format!("has {} characters; at least {MIN_TOKEN_CHARS} are required", chars.len()))
+        } else if different < MIN_DIFFERENT_CHARS {
+            Some(format!(
+                "has {different} different characters; at least {MIN_DIFFERENT_CHARS} are required"
+            ))
+        } else if (1..=chars.len() / 2).any(repeats) {
+            Some("is a repeated block of characters".to_owned())
+        } else {
+            let word = PLACEHOLDERS.into_iter().find(|word| lower.contains(word))?;
+            Some(format!("contains {word:?}, as placeholders do"))
         }
     }
 
@@ -95,6 +124,30 @@ mod tests {
         assert_eq!(find(&[]).unwrap(), None);
         assert_eq!(find(&[("KEY", "plain "), ("KEY_FILE", " ")]).unwrap().unwrap(), "plain");
         assert_eq!(find(&[("KEY", ""), ("KEY_FILE", path)]).unwrap().unwrap(), "from a file");
+    }
+
+    #[test]
+    fn a_token_that_can_be_guessed_is_weak_and_the_reason_does_not_quote_it() {
+        for (text, reason) in [
+            ("k3J9x", "5 characters"),
+            ("q8Zr5Wn2Lx7Vb4Tc9Ym6Ks3", "23 characters"),
+            ("abcabcabdabcabdabcabcabd1112", "6 different"),
+            ("k3J9xQ7zk3J9xQ7zk3J9xQ7z", "repeated block"),
+            ("k3J9xQ7zk3J9xQ7zk3J9xQ7zk3J", "repeated block"),
+            ("ChangeMe-q8Zr5Wn2Lx7Vb4Tc9", "changeme"),
+            ("q8Zr5Wn2Lx7-mySecret-Tc9Ym", "secret"),
+            ("q8Zr5Wn2Lx7-TOKEN-Tc9Ym6Ks", "token"),
+            ("q8Zr5Wn2Lx7-aDmIn-Tc9Ym6Ks", "admin"),
+            ("q8Zr5Wn2-passWORD-Tc9Ym6Ks", "password"),
+        ] {
+            let found = Secret::new(text).weakness().unwrap_or_default();
+            assert!(found.contains(reason) && !found.contains(text), "{text}: {found}");
+        }
+        for strong in
+            ["q8Zr5Wn2Lx7Vb4Tc9Ym6Ks3H", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd"]
+        {
+            assert_eq!(Secret::new(strong).weakness(), None, "{strong}");
+        }
     }
 
     #[test]

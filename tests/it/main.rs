@@ -13,6 +13,7 @@ mod flags;
 mod layers;
 mod models;
 mod operator;
+mod production;
 mod races;
 mod reads;
 mod reports;

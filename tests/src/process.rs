@@ -12,7 +12,7 @@ use crate::wait::{LIMIT, Stopwatch};
 use crate::{Client, eventually};
 
 /// The token that test servers are given.
-pub const TOKEN: &str = "a-token-for-tests-only";
+pub const TOKEN: &str = "4f9c1e7a2b8d6053c7e1f4a9";
 
 /// How long a process may take to exit, by the contract.
 const EXIT_LIMIT: Duration = Duration::from_secs(10);

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode, Url};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use super::server::{base, client, headers};
@@ -11,11 +17,17 @@ use crate::exit::Failure;
 use crate::globals::OnServer;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that is read of a response to a raw request.
+const MAX_RAW_BYTES: usize = 4 << 20;
+
+type RawClient = hyper_util::client::legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A server under examination.
 pub(crate) struct Probe {
     anonymous: Client,
     operator: Client,
+    raw: RawClient,
+    authorization: HeaderValue,
     base: Url,
 }
 
@@ -38,9 +50,13 @@ impl Probe {
     /// The server that the user names, asked with and without `token`.
     pub(crate) fn new(on: OnServer<'_>, token: &str) -> Result<Self, Failure> {
         let base = base(on.url)?;
+        let headers = headers(Some(token), "check")?;
+        let authorization = headers.get(AUTHORIZATION).cloned();
         Ok(Self {
             anonymous: client(&base, HeaderMap::new())?,
-            operator: client(&base, headers(Some(token), "check")?)?,
+            operator: client(&base, headers)?,
+            raw: raw_client(&base)?,
+            authorization: authorization.unwrap_or_else(|| HeaderValue::from_static("")),
             base,
         })
     }
@@ -73,7 +89,52 @@ impl Probe {
     pub(crate) async fn harmless(&self, method: Method, path: &str) -> Result<Seen, Failure> {
         let json = HeaderValue::from_static("application/json");
         let request = self.operator.request(method, self.at(path));
-        seen(request.header(reqwest::header::CONTENT_TYPE, json).body("{")).await
+        seen(request.header(CONTENT_TYPE, json).body("{")).await
+    }
+
+    /// A read without credentials whose path is sent as it is written: dot segments, empty segments and
+    /// all.
+    pub(crate) async fn stranger_raw(&self, path: &str) -> Result<Seen, Failure> {
+        self.raw(Method::GET, path, None).await
+    }
+
+    /// As [`Probe::harmless`], with a path that is sent as it is written.
+    pub(crate) async fn harmless_raw(&self, path: &str) -> Result<Seen, Failure> {
+        self.raw(Method::POST, path, Some(&self.authorization)).await
+    }
+
+    async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Seen, Failure> {
+        let cannot =
+            |error: String| Failure::new(format!("the server does not answer {path}: {error}"));
+        let below = self.base.path().trim_end_matches('/');
+        let origin = self.base.origin().ascii_serialization();
+        let mut request =
+            hyper::Request::builder().method(method.clone()).uri(format!("{origin}{below}{path}"));
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let body = if method == Method::GET { "" } else { "{" };
+        let request = request
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body))
+            .map_err(|error| cannot(error.to_string()))?;
+        let answered = async {
+            let response = self.raw.request(request).await.map_err(|error| error.to_string())?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MAX_RAW_BYTES).collect().await;
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            let json = serde_json::from_slice(&body).unwrap_or_default();
+            Ok(Seen { status: head.status, headers: head.headers, json })
+        };
+        match tokio::time::timeout(TIMEOUT, answered).await {
+            Ok(answered) => answered.map_err(cannot),
+            Err(_) => Err(cannot(format!("no response within {} s", TIMEOUT.as_secs()))),
+        }
     }
 
     fn at(&self, path: &str) -> Url {
@@ -84,6 +145,20 @@ impl Probe {
         url.set_query(query);
         url
     }
+}
+
+/// A client that sends paths as they are written. The machine's certificates are read only for https.
+fn raw_client(base: &Url) -> Result<RawClient, Failure> {
+    let builder = HttpsConnectorBuilder::new();
+    let builder = if base.scheme() == "https" {
+        let built = builder.try_with_platform_verifier();
+        built.map_err(|error| Failure::new(format!("connections cannot be made: {error}")))?
+    } else {
+        let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+        builder.with_tls_config(config.with_no_client_auth())
+    };
+    let connector = builder.https_or_http().enable_http1().build();
+    Ok(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector))
 }
 
 async fn seen(request: reqwest::RequestBuilder) -> Result<Seen, Failure> {

@@ -52,7 +52,7 @@ impl Server {
     /// The server that the user names, with the user's token and name.
     pub(crate) fn new(on: OnServer<'_>) -> Result<Self, Failure> {
         let base = base(on.url)?;
-        let token = on.globals.token()?;
+        let token = on.token()?;
         let headers = headers(token.as_ref().map(Secret::expose), &on.globals.actor()?)?;
         Ok(Self { client: client(&base, headers)?, base, has_token: token.is_some() })
     }

@@ -175,3 +175,47 @@ fn a_name_that_could_lead_elsewhere_is_not_asked_for() {
         assert_eq!(output, (1, format!("error: there is no run {name:?}\n")));
     }
 }
+
+#[test]
+fn a_path_that_passes_the_gate_in_a_disguise_is_found_because_it_is_sent_as_it_is_written() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // Lets through what a careless proxy would.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            reader.read_line(&mut line).unwrap();
+            reader.lines().take_while(|line| matches!(line, Ok(line) if !line.is_empty())).count();
+            let leaks =
+                ["/ops/../api/", "..;", "%2e%2e", "//api"].iter().any(|part| line.contains(part));
+            let answer = match leaks {
+                true => answer("200 OK", "", r#"{"viewer_ops":{}}"#),
+                false => answer("401 Unauthorized", "", "{}"),
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let dir = TestDir::empty();
+    std::fs::write(dir.path().join("token"), "q8Zr5Wn2Lx7Vb4Tc9Ym6Ks3H").unwrap();
+    let check = ["check", "production", "--url", &url, "--token-file", "token"];
+    let output = dir.run(&check);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let checked = output.json();
+    let mut checks = checked["checks"].as_array().unwrap().iter();
+    let found =
+        checks.find(|check| check["check"].as_str().unwrap().starts_with("no disguised path"));
+    let detail = found.unwrap()["detail"].as_str().unwrap();
+    let spellings: Vec<_> = detail.split(' ').collect();
+    for path in [
+        "/ops/../api/admin/status",
+        "/ops/..;/api/admin/status",
+        "/ops/%2e%2e/api/admin/status",
+        "/api/admin/%2e%2e/admin/status",
+        "//api/admin/status",
+    ] {
+        assert!(spellings.contains(&path), "{path}: {detail}");
+    }
+    assert_eq!(spellings.len(), 5, "{detail}");
+}

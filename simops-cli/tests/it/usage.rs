@@ -131,6 +131,86 @@ fn a_secret_in_the_environment_or_in_dotenv_is_never_shown() {
 }
 
 #[test]
+fn a_server_that_dotenv_names_gets_only_a_token_that_dotenv_holds() {
+    let dir = TestDir::empty();
+    std::fs::write(dir.path().join("token"), "of-a-file").unwrap();
+    let asked = |file: &str, args: &[&str], token: &str| {
+        std::fs::write(dir.path().join(".env"), file).unwrap();
+        let mut command = dir.command(args);
+        CliOutput::of(command.env("ADMIN_API_TOKEN", token).output().unwrap())
+    };
+    let url = "SIMOPS_URL=http://127.0.0.1:1\n";
+    let status = ["run", "status"];
+    let check = ["check", "production"];
+    let with_file = [&status[..], &["--token-file", "token"]].concat();
+    for (file, args, token) in [
+        (url.to_owned(), &status[..], "of-the-shell"),
+        (url.to_owned(), &check[..], "of-the-shell"),
+        (url.to_owned(), &with_file[..], ""),
+        (format!("{url}ADMIN_API_TOKEN=x\n"), &status[..], "of-the-shell"),
+        (format!("{url}ADMIN_API_TOKEN_FILE=token\n"), &status[..], ""),
+    ] {
+        let output = asked(&file, args, token);
+        assert_eq!(output.code, 2, "{file}{args:?}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(".env") && output.stderr.contains("--url"),
+            "{}",
+            output.stderr
+        );
+    }
+    let named = [&status[..], &["--url", "http://127.0.0.1:1"]].concat();
+    for (file, args, token) in [
+        (url, &named[..], "of-the-shell"),
+        ("", &named[..], "of-the-shell"),
+        (url, &status[..], ""),
+    ] {
+        let output = asked(file, args, token);
+        assert!(
+            output.code == 1 && output.stderr.contains("cannot be reached"),
+            "{}",
+            output.stderr
+        );
+    }
+    let mut command = dir.command(&status);
+    std::fs::write(dir.path().join(".env"), format!("{url}ADMIN_API_TOKEN='of $the file'\n"))
+        .unwrap();
+    let output = CliOutput::of(command.output().unwrap());
+    assert!(output.stderr.contains("cannot be reached"), "{}", output.stderr);
+}
+
+#[test]
+fn the_address_of_a_database_is_never_shown() {
+    let dir = TestDir::empty();
+    for url in [
+        "host=db password=top-secret user=simops",
+        "password=top-secret:x",
+        "top-secret",
+        "mysql://u:top-secret@h/d",
+        "postgres:top-secret@h",
+        "postgres://u:top-secret@h:port/d",
+        "postgres://u:top-secret@127.0.0.1:1/d",
+        "postgres://u@127.0.0.1:1/d?password=top-secret",
+        "postgresql://u:top secret@h/d",
+        "sqlite://x?password=top-secret",
+    ] {
+        for args in [&["run", "status"][..], &["doctor"], &["config", "get"]] {
+            for name in ["DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL"] {
+                let mut command = dir.command(args);
+                if name != "DATABASE_URL" {
+                    command.env("DATABASE_URL", "postgres://u@127.0.0.1:1/d");
+                }
+                command.env("DATABASE_ACQUIRE_TIMEOUT_SECONDS", "1").env(name, url);
+                let output = CliOutput::of(command.output().unwrap());
+                let shown = [output.stdout, output.stderr].concat();
+                assert_ne!(output.code, 0, "{url} {args:?}");
+                let hidden = !shown.contains("top-secret") && !shown.contains("top secret");
+                assert!(hidden, "{name}={url} {args:?}: {shown}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_reader_that_has_closed_its_end_is_no_failure() {
     let dir = TestDir::with_database();
     let mut command = dir.command(&["config", "get"]);

@@ -11,7 +11,7 @@ use simops::notify::{
     AlertSink, Dialer, Format, Guard, HttpSink, Log, PAGERDUTY_URL, SigningSecret, Sinks,
 };
 
-use super::value::Value;
+use super::value::{Value, secret};
 
 /// Flags and variables of KPI alerts.
 #[derive(Args)]
@@ -25,10 +25,27 @@ pub(super) struct AlertArgs {
     #[arg(long, env = "KPI_ALERT_WEBHOOK_ENABLED", value_name = "BOOL")]
     kpi_alert_webhook_enabled: Option<String>,
 
-    /// The URL of the webhook. The variable KPI_ALERT_WEBHOOK_SECRET holds the secret that signs its
-    /// messages.
+    /// The URL of the webhook.
     #[arg(long, env = "KPI_ALERT_WEBHOOK_URL", value_name = "URL", hide_env_values = true)]
     kpi_alert_webhook_url: Option<String>,
+
+    /// The file that holds the secret that signs the webhook's messages. The variable
+    /// KPI_ALERT_WEBHOOK_SECRET holds the secret itself.
+    #[arg(long, env = "KPI_ALERT_WEBHOOK_SECRET_FILE", value_name = "FILE")]
+    kpi_alert_webhook_secret_file: Option<String>,
+
+    /// The file that holds the URL of a Slack webhook [or the variable KPI_ALERT_SLACK_URL].
+    #[arg(long, env = "KPI_ALERT_SLACK_URL_FILE", value_name = "FILE")]
+    kpi_alert_slack_url_file: Option<String>,
+
+    /// The file that holds the URL of a Discord webhook [or the variable KPI_ALERT_DISCORD_URL].
+    #[arg(long, env = "KPI_ALERT_DISCORD_URL_FILE", value_name = "FILE")]
+    kpi_alert_discord_url_file: Option<String>,
+
+    /// The file that holds the routing key of a PagerDuty service [or the variable
+    /// KPI_ALERT_PAGERDUTY_KEY].
+    #[arg(long, env = "KPI_ALERT_PAGERDUTY_KEY_FILE", value_name = "FILE")]
+    kpi_alert_pagerduty_key_file: Option<String>,
 
     /// Minutes within which an identical payload is not sent again; default 60.
     #[arg(long, env = "KPI_ALERT_NOTIFY_COOLDOWN_MINUTES", value_name = "NUMBER")]
@@ -59,7 +76,7 @@ impl AlertArgs {
         lookup: impl Fn(&str) -> Option<String>,
     ) -> Result<(AlertOptions, Sinks)> {
         let of = |name, text| Value::of(name, Option::as_ref(text));
-        let secret = |name| Secret::find(name, &lookup);
+        let secret = |name, file: &Option<String>| secret(name, file, &lookup);
         let webhook_enabled =
             of("KPI_ALERT_WEBHOOK_ENABLED", &self.kpi_alert_webhook_enabled).flag(false)?;
         let hosts = of("KPI_ALERT_ALLOWED_HOSTS", &self.kpi_alert_allowed_hosts);
@@ -75,9 +92,10 @@ impl AlertArgs {
             Ok(())
         };
         // Anyone who knows a chat's URL can post to it, so these URLs are secrets.
-        let (signing, slack) =
-            (secret("KPI_ALERT_WEBHOOK_SECRET")?, secret("KPI_ALERT_SLACK_URL")?);
-        let (discord, key) = (secret("KPI_ALERT_DISCORD_URL")?, secret("KPI_ALERT_PAGERDUTY_KEY")?);
+        let signing = secret("KPI_ALERT_WEBHOOK_SECRET", &self.kpi_alert_webhook_secret_file)?;
+        let slack = secret("KPI_ALERT_SLACK_URL", &self.kpi_alert_slack_url_file)?;
+        let discord = secret("KPI_ALERT_DISCORD_URL", &self.kpi_alert_discord_url_file)?;
+        let key = secret("KPI_ALERT_PAGERDUTY_KEY", &self.kpi_alert_pagerduty_key_file)?;
         let log = of("KPI_ALERT_LOG_ENABLED", &self.kpi_alert_log_enabled).flag(false)?;
         let webhook = of("KPI_ALERT_WEBHOOK_URL", &self.kpi_alert_webhook_url);
         if let Some(url) = webhook.text().filter(|_| webhook_enabled) {

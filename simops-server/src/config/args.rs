@@ -59,10 +59,15 @@ pub struct Args {
     #[arg(long, env = "TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub(super) trusted_proxies: Option<String>,
 
-    /// Who may read /metrics: `open`, `token` (the admin token, or the one in METRICS_TOKEN), or an
+    /// Who may read /metrics: `open`, `token` (the admin token, or the one of METRICS_TOKEN), or an
     /// ADDRESS:PORT that serves it alone; default: open in development, token in production.
     #[arg(long, env = "METRICS_ACCESS", value_name = "ACCESS")]
     pub(super) metrics_access: Option<String>,
+
+    /// The file that holds a token that reads /metrics and nothing else. The variable METRICS_TOKEN holds
+    /// the token itself.
+    #[arg(long, env = "METRICS_TOKEN_FILE", value_name = "FILE")]
+    pub(super) metrics_token_file: Option<String>,
 
     /// With `false`, visitors' events are refused with 403; default true.
     #[arg(long, env = "KPI_EVENT_INGEST_ENABLED", value_name = "BOOL")]
@@ -73,10 +78,14 @@ pub struct Args {
     pub(super) kpi_event_rate_limit: Option<String>,
 
     /// Origins whose pages may send visitors' events and read the response, separated by commas; `*`
-    /// means all; default: only the server's own. Pages of other origins are refused. The variable
-    /// KPI_EVENT_WRITE_KEY holds a key that every event must carry.
+    /// means all; default: only the server's own. Pages of other origins are refused.
     #[arg(long, env = "KPI_EVENT_CORS_ORIGINS", value_name = "ORIGINS")]
     pub(super) kpi_event_cors_origins: Option<String>,
+
+    /// The file that holds a key that every request with visitors' events must carry. The variable
+    /// KPI_EVENT_WRITE_KEY holds the key itself.
+    #[arg(long, env = "KPI_EVENT_WRITE_KEY_FILE", value_name = "FILE")]
+    pub(super) kpi_event_write_key_file: Option<String>,
 
     /// The simulation that runs in this process: `commons` (default) or `none`.
     #[arg(long, visible_alias = "host", env = "SIMOPS_HOST", value_name = "NAME")]

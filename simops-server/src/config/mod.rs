@@ -18,7 +18,7 @@ use simops_database::Database;
 use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
 
 pub use args::Args;
-use value::Value;
+use value::{Value, secret};
 
 use crate::access::{AccessOptions, Token};
 use crate::ingest::IngestOptions;
@@ -100,15 +100,22 @@ impl Config {
             listen: of("SIMOPS_LISTEN", &args.simops_listen).addresses("127.0.0.1:8080")?,
             access: AccessOptions {
                 enabled: of("ADMIN_ENABLED", &args.admin_enabled).flag(true)?,
-                token: token("ADMIN_API_TOKEN", |name| match name {
-                    "ADMIN_API_TOKEN_FILE" => args.admin_api_token_file.clone(),
-                    name => lookup(name),
-                })?,
+                token: admin_token(
+                    "ADMIN_API_TOKEN",
+                    &args.admin_api_token_file,
+                    environment,
+                    &lookup,
+                )?,
                 allowlist: of("ADMIN_IP_ALLOWLIST", &args.admin_ip_allowlist).networks()?,
                 trusted_proxies: of("TRUSTED_PROXIES", &args.trusted_proxies).networks()?,
                 metrics: of("METRICS_ACCESS", &args.metrics_access)
                     .metrics_access(in_development)?,
-                metrics_token: token("METRICS_TOKEN", &lookup)?,
+                metrics_token: admin_token(
+                    "METRICS_TOKEN",
+                    &args.metrics_token_file,
+                    environment,
+                    &lookup,
+                )?,
             },
             host: of("SIMOPS_HOST", &args.simops_host).word(&hosts, HostKind::Commons)?,
             speed: of("SIMOPS_WORLD_SPEED", &args.simops_world_speed)
@@ -126,7 +133,9 @@ impl Config {
                 per_minute: of("KPI_EVENT_RATE_LIMIT", &args.kpi_event_rate_limit)
                     .number(0..=1_000_000, IngestOptions::default().per_minute)?,
                 origins: of("KPI_EVENT_CORS_ORIGINS", &args.kpi_event_cors_origins).origins()?,
-                write_key: token("KPI_EVENT_WRITE_KEY", &lookup)?,
+                // Every page that sends events shows it, so nothing depends on its strength.
+                write_key: token("KPI_EVENT_WRITE_KEY", &args.kpi_event_write_key_file, &lookup)?
+                    .map(|key| Token::new(key.expose())),
             },
             sinks,
             log: of("SIMOPS_LOG", &args.simops_log).text().unwrap_or("info").to_owned(),
@@ -136,13 +145,36 @@ impl Config {
     }
 }
 
-/// The token in the variable `name`, or in the file that `NAME_FILE` names.
-fn token(name: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Token>> {
-    let Some(secret) = Secret::find(name, lookup)? else { return Ok(None) };
+/// A token that keeps strangers out. One that can be guessed is refused in production.
+fn admin_token(
+    name: &str,
+    file: &Option<String>,
+    environment: Environment,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Token>> {
+    let Some(secret) = token(name, file, lookup)? else { return Ok(None) };
+    match secret.weakness().filter(|_| environment == Environment::Production) {
+        Some(why) => {
+            let message = format!(
+                "(not shown) {why} in production; set it to the output of: openssl rand -hex 32"
+            );
+            Err(Error::invalid(name, message))
+        }
+        None => Ok(Some(Token::new(secret.expose()))),
+    }
+}
+
+/// The secret in the variable `name`, or in the file that `NAME_FILE` names, which a header can carry.
+fn token(
+    name: &str,
+    file: &Option<String>,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Secret>> {
+    let Some(secret) = secret(name, file, lookup)? else { return Ok(None) };
     if !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = "is set to something (not shown) with characters that no header carries; \
                        must be visible ASCII without spaces";
         return Err(Error::invalid(name, message));
     }
-    Ok(Some(Token::new(secret.expose())))
+    Ok(Some(secret))
 }

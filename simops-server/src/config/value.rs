@@ -1,10 +1,10 @@
 //! Parses variables. An empty one counts as unset; an error names the variable and what is allowed.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 
 use simops::control::WriteGate;
-use simops::{Error, Result};
+use simops::{Error, Result, Secret};
 
 use crate::access::{MetricsAccess, Networks};
 
@@ -84,14 +84,10 @@ impl<'a> Value<'a> {
     pub(super) fn origins(&self) -> Result<Vec<String>> {
         let entries = self.text.unwrap_or_default().split(',').map(str::trim);
         let entries = entries.filter(|entry| !entry.is_empty());
-        let origin = |entry: &str| {
-            let rest = entry.strip_prefix("https://").or_else(|| entry.strip_prefix("http://"));
-            let is_origin = |rest: &str| {
-                !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
-            };
-            (entry == "*" || rest.is_some_and(is_origin)).then(|| entry.to_owned())
-        };
-        let allowed = "must be origins such as https://www.example.org, or *";
+        let origin = |entry: &str| (entry == "*" || is_origin(entry)).then(|| entry.to_owned());
+        let allowed = "must be origins as browsers send them, such as https://www.example.org or \
+                       http://localhost:3000, or * alone; a name has no wildcard, and the usual port \
+                       of a scheme is left out";
         entries.map(|entry| origin(entry).ok_or_else(|| self.not_allowed(allowed))).collect()
     }
 
@@ -109,5 +105,74 @@ impl<'a> Value<'a> {
     pub(super) fn not_allowed(&self, allowed: &str) -> Error {
         let text = self.text.unwrap_or_default();
         Error::invalid(self.name, format!("{text:?} is not allowed; {allowed}"))
+    }
+}
+
+/// The secret in the variable `name`, or in the file that the flag or variable `NAME_FILE` names.
+pub(super) fn secret(
+    name: &str,
+    file: &Option<String>,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Secret>> {
+    Secret::find(name, |wanted| match wanted.ends_with("_FILE") {
+        true => file.clone().or_else(|| lookup(wanted)),
+        false => lookup(wanted),
+    })
+}
+
+/// Whether `text` is an origin as a browser sends it: scheme, host, and a port other than the scheme's.
+fn is_origin(text: &str) -> bool {
+    let schemes = [("https://", 443), ("http://", 80)];
+    let Some((rest, usual)) =
+        schemes.iter().find_map(|(scheme, port)| Some((text.strip_prefix(scheme)?, *port)))
+    else {
+        return false;
+    };
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let is_v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_v6 = is_v6.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+    let is_name = !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let is_port = |port: &str| {
+        port.parse::<u16>().is_ok_and(|number| number != usual && number.to_string() == port)
+    };
+    (is_v6 || is_name) && port.is_none_or(is_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_none() {
+        for sent in [
+            "https://www.example.org",
+            "http://localhost:3000",
+            "https://[::1]:8443",
+            "http://10.0.0.1",
+        ] {
+            assert!(is_origin(sent), "{sent}");
+        }
+        for never in [
+            "https://*.example.org",
+            "*.example.org",
+            "https://*",
+            "https://example.org/",
+            "https://example.org:443",
+            "http://example.org:80",
+            "http://example.org:080",
+            "https://example.org:",
+            "https://ada@example.org",
+            "https://example.org?x",
+            "https://",
+            "https://[::1",
+            "ftp://example.org",
+            "null",
+        ] {
+            assert!(!is_origin(never), "{never}");
+        }
     }
 }

@@ -68,12 +68,12 @@ fn complete(operation: &mut Value, is_write: bool) {
         operation["responses"][status] = problem(description);
     }
     let about = "The actor's name; `admin` by default. What is longer than 120 characters is cut.";
-    let mut headers = vec![header("X-Admin-User", about, json!({ "type": "string" }))];
+    let mut headers = vec![header("X-Admin-User", about, &json!({ "type": "string" }))];
     if is_write {
         let about =
             "Identifies this write: repeated with the same body, it returns the first response.";
         let key = json!({ "type": "string", "pattern": "^[!-~]{1,255}$" });
-        headers.push(header("Idempotency-Key", about, key));
+        headers.push(header("Idempotency-Key", about, &key));
         // The body is optional if every field is.
         operation["requestBody"]["required"] = json!(requires_body(operation));
     }
@@ -100,7 +100,7 @@ fn requires_body(operation: &Value) -> bool {
     name.is_some_and(|name| with_required_fields.contains(&name))
 }
 
-fn header(name: &str, description: &str, schema: Value) -> Value {
+fn header(name: &str, description: &str, schema: &Value) -> Value {
     json!({
         "name": name,
         "in": "header",

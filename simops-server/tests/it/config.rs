@@ -36,10 +36,27 @@ async fn a_patch_is_all_or_nothing() {
     app.patch(both).await.names("OPENROUTER_RPM_LIMIT");
     app.patch(json!({ "LLM_ACTION_MAX_TOKENS": 400, "NO_SUCH_KEY": 1 })).await.problem(400);
     app.patch(json!({ "LLM_ACTION_MAX_TOKENS": "400" })).await.names("LLM_ACTION_MAX_TOKENS");
+    let twice = r#"{"updates":{"LLM_DAILY_BUDGET_USD_HARD":0,"LLM_DAILY_BUDGET_USD_HARD":9}}"#;
+    let twice = app
+        .call(Method::PATCH, "config")
+        .header("content-type", "application/json")
+        .body(twice)
+        .send()
+        .await;
+    assert!(twice.problem(422).contains("given twice"));
     app.patch(json!({ "LLM_ACTION_MAX_TOKENS": 1e300 })).await.names("LLM_ACTION_MAX_TOKENS");
     let budgets = json!({ "LLM_DAILY_BUDGET_USD_SOFT": 5, "LLM_DAILY_BUDGET_USD_HARD": 2 });
     app.patch(budgets).await.names("LLM_DAILY_BUDGET_USD_HARD");
     assert_eq!(app.get("config").await.ok()["overrides"], json!({}));
+}
+
+#[tokio::test]
+async fn zero_has_no_sign() {
+    let app = TestApp::new();
+    let answer = app.patch(json!({ "LLM_DAILY_BUDGET_USD_HARD": -0.0 })).await.ok();
+    assert_eq!(answer["applied"]["LLM_DAILY_BUDGET_USD_HARD"].to_string(), "0.0");
+    app.patch(json!({ "LLM_DAILY_BUDGET_USD_HARD": 0 })).await.ok();
+    assert_eq!(app.get("audit").await.ok()["count"], 1);
 }
 
 #[tokio::test]
@@ -152,6 +169,31 @@ fn a_secret_is_no_flag_and_may_be_in_a_file() {
     resolved(&[], &both[..1]).unwrap();
     let flag = format!("--admin-api-token-file={path}");
     assert!(resolved(&[&flag], &both).unwrap_err().contains("set only one of them"));
+}
+
+#[test]
+fn a_token_that_can_be_guessed_stops_the_start_in_production_only() {
+    const STRONG: &str = "q8Zr5Wn2Lx7Vb4Tc9Ym6Ks3H";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "short-1").unwrap();
+    let path = file.path().to_str().unwrap();
+    for (name, value) in [
+        ("ADMIN_API_TOKEN", "short-1"),
+        ("ADMIN_API_TOKEN", "q8Zr5Wn2Lx7Vb4Tc9-changeme"),
+        ("METRICS_TOKEN", "k3J9xQ7zk3J9xQ7zk3J9xQ7z"),
+        ("METRICS_TOKEN_FILE", path),
+    ] {
+        resolved(&[], &[(name, value)]).unwrap();
+        let error = resolved(&["--environment=production"], &[(name, value)]).unwrap_err();
+        let variable = name.trim_end_matches("_FILE");
+        assert!(error.contains(variable) && error.contains("openssl rand"), "{error}");
+        assert!(!error.contains(value) && !error.contains("short-1"), "{error}");
+    }
+    let flags = ["--environment=production", &format!("--admin-api-token-file={path}")];
+    assert!(resolved(&flags, &[]).unwrap_err().contains("7 characters"));
+    let strong =
+        [("ADMIN_API_TOKEN", STRONG), ("METRICS_TOKEN", STRONG), ("KPI_EVENT_WRITE_KEY", "pages")];
+    resolved(&["--environment=production"], &strong).unwrap();
 }
 
 #[tokio::test]

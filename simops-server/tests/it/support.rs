@@ -16,7 +16,7 @@ use simops::{Result, SystemClock};
 use simops_server::{AccessOptions, Application, IngestOptions, Networks};
 use tempfile::TempDir;
 
-pub(crate) const TOKEN: &str = "a-token-for-tests-only";
+pub(crate) const TOKEN: &str = "4f9c1e7a2b8d6053c7e1f4a9";
 
 /// An application on a store of its own.
 pub(crate) struct TestApp {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kpi::DaySums;
 use crate::kpi::rollup::Rate;
+use crate::text::is_hidden;
 use crate::{Error, FieldError, Result};
 
 /// The thresholds of one rate.
@@ -106,8 +107,8 @@ impl Rules {
             if rule.label.trim().is_empty() || rule.label.chars().count() > 80 {
                 fail("label", "must have 1 to 80 characters");
             }
-            if rule.label.chars().any(char::is_control) {
-                fail("label", "must not contain control characters");
+            if rule.label.chars().any(is_hidden) {
+                fail("label", "must not contain control or format characters");
             }
             if rule.minimum_sample < 1 {
                 fail("minimum_sample", "must be at least 1");

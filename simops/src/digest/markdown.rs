@@ -1,5 +1,7 @@
 //! Markdown formatting that is safe for text written by agents.
 
+use crate::text::is_hidden;
+
 /// Longer texts are truncated to this number of characters.
 const MAX_CHARS: usize = 200;
 
@@ -11,7 +13,7 @@ const MAX_CHARS: usize = 200;
 pub(crate) fn escaped(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    let readable: Vec<char> = line.chars().filter(|c| !is_invisible(*c)).collect();
+    let readable: Vec<char> = line.chars().filter(|c| !is_hidden(*c)).collect();
     let mut escaped = String::with_capacity(line.len() + 16);
     for (index, c) in readable.iter().enumerate().take(MAX_CHARS) {
         let before = &readable[index.saturating_sub(3)..index];
@@ -45,11 +47,6 @@ pub(crate) fn named(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':' | '.');
     let is_identifier = !name.is_empty() && name.len() <= MAX_CHARS && name.chars().all(plain);
     if is_identifier { format!("`{name}`") } else { escaped(name) }
-}
-
-/// Zero-width characters and characters that change the text direction.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A link to a root-relative path of this server.

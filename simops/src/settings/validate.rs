@@ -44,10 +44,10 @@ impl SettingSpec {
         })
     }
 
-    /// The form in which `value` is stored: a float setting stores 1 and 1.0 alike.
+    /// The form in which `value` is stored: a float setting stores 1 and 1.0 alike, and 0 without a sign.
     pub fn canonical(&self, value: &Value) -> Value {
         match (self.kind, value.as_f64()) {
-            (SettingKind::Float { .. }, Some(number)) => json!(number),
+            (SettingKind::Float { .. }, Some(number)) => json!(number + 0.0),
             _ => value.clone(),
         }
     }

@@ -31,11 +31,11 @@ a warning fails nothing.")]
 pub(crate) async fn run(globals: &Globals, command: CheckCommand) -> Result<(), Failure> {
     let CheckCommand::Production { .. } = command;
     let on = globals.server_only()?;
-    let token = globals.token()?.ok_or_else(|| {
+    let token = on.token()?.ok_or_else(|| {
         Failure::usage("check production needs the admin token: ADMIN_API_TOKEN or --token-file")
     })?;
     let probe = Probe::new(on, token.expose())?;
-    let checked = while_at("asking the server", production::check(&probe, token.expose())).await;
+    let checked = while_at("asking the server", production::check(&probe, &token)).await;
     let output = Output::record(&checked).with_rows_of("checks", &[]);
     print::show(&output.with_text(checked.table()), globals.output)?;
     match checked.failed {

@@ -1,6 +1,5 @@
 //! A folder with a database, and a worker process on it.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -12,6 +11,7 @@ use simops::SystemClock;
 use simops::control::{Environment, RunState};
 use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, StartRun, StopRun};
 use simops::ops::{UsageQuery, Writer};
+use simops::output::create_file;
 use simops::usage::UsageRow;
 use simops_database::Database;
 use tempfile::TempDir;
@@ -73,7 +73,7 @@ impl Stage {
         self.end_worker().await;
         self.logs += 1;
         let cannot = |error: std::io::Error| Failure::new(format!("no worker starts: {error}"));
-        let log = File::create(self.log_path()).map_err(cannot)?;
+        let log = create_file(&self.log_path()).map_err(cannot)?;
         let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
         command.args(["worker", "--agents", AGENTS, "--speed", SPEED, "--host-id"]);
         command.arg(format!("drill-{}", self.logs));
