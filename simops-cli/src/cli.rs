@@ -37,11 +37,11 @@ struct Cli {
 
 /// The arguments of this process: what a command works on, and the command. Help and wrong usage end it
 /// here. `file_variables` are those that `.env` has set.
-pub(crate) fn parse(file_variables: FileVariables) -> Result<(Globals, Command), Failure> {
+pub(crate) fn parse(file_variables: &FileVariables) -> Result<(Globals, Command), Failure> {
     let matches = command().get_matches();
     let Cli { globals, command } =
         Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok((globals.resolved(&matches, &file_variables)?, command))
+    Ok((globals.resolved(&matches, file_variables)?, command))
 }
 
 /// The command line's definition. Every command takes the flags of [`Globals`].
