@@ -1,16 +1,14 @@
-// Sends visitor events to simops in batches, with retries.
+// Sends visitor events in batches.
 //   <script src="kpi.js" data-endpoint="https://HOST/api/analytics/kpi/events"></script>
 //   simopsKpi('landing_view', { surface: 'landing' })
 (() => {
   const endpoint = document.currentScript?.dataset.endpoint ?? '/api/analytics/kpi/events';
-  const read = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const read = (name) => { try { return localStorage.getItem(name); } catch {} };
   const write = (name, text) => { try { localStorage.setItem(name, text); } catch {} };
-  // No randomUUID without TLS.
-  const id = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
-  const visitor_id = read('simops.visitor') ?? id();
-  const session_id = id();
+  const id = () => crypto.randomUUID?.() ?? Date.now() + '-' + Math.random();
+  const visitor_id = read('simops.visitor') ?? id(), session_id = id();
   write('simops.visitor', visitor_id);
-  let queue = [], timer = null, pause = 1000, busy = false;
+  let queue = [], timer, pause = 1e3, busy;
   try { queue = JSON.parse(read('simops.queue')) ?? []; } catch {}
   const save = () => write('simops.queue', JSON.stringify(queue.slice(-500)));
   const later = (wait) => { timer ??= setTimeout(send, wait); };
@@ -23,12 +21,14 @@
     let wait = 0;
     try {
       const reply = await fetch(endpoint, { method: 'POST', body: JSON.stringify(body), keepalive: true });
-      // Invalid batches are not retried.
-      if (reply.ok || [400, 403, 413, 422].includes(reply.status)) queue.splice(0, body.length);
-      else wait = 1000 * reply.headers.get('retry-after') || pause;
+      // Invalid events are dropped.
+      const bad = reply.status === 422 && await reply.text();
+      if (reply.ok || bad || /40[03]|413/.test(reply.status))
+        queue.splice(0, body.length, ...body.filter((_, n) => bad && !bad.includes(`"[${n}].`)));
+      if (!reply.ok) wait = 1e3 * reply.headers.get('retry-after') || pause;
     } catch { wait = pause; }
     busy = false;
-    pause = wait ? Math.min(pause * 2, 60000) : 1000;
+    pause = wait ? Math.min(pause * 2, 6e4) : 1e3;
     save();
     if (queue.length) later(wait);
   }
@@ -39,7 +39,6 @@
     save();
     later(500);
   };
-  // The page is closing.
   addEventListener('pagehide', () => {
     if (queue.length) navigator.sendBeacon(endpoint, JSON.stringify(queue.slice(0, 100)));
   });

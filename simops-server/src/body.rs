@@ -50,17 +50,23 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next()?.trim().to_ascii_lowercase())
 }
 
-/// Reads the body of a request that was admitted, and returns its place, which counts the body. The
-/// body of a refused one is drained.
+/// The size of a body; [`MAX_BYTES`] if it is not known.
+pub(crate) fn declared_bytes(body: &Body) -> u64 {
+    body.size_hint().exact().unwrap_or(MAX_BYTES as u64)
+}
+
+/// Reads the body of a request that was admitted, and returns its place, which counts the body.
+/// `arrived` gets the size of each piece. The body of a refused request is drained.
 ///
 /// # Errors
 /// Why it was refused; as [`read`].
 pub(crate) async fn read_admitted<'p>(
     admitted: Result<Place<'p>, Problem>,
     mut body: Body,
+    arrived: impl Fn(usize),
 ) -> Result<(Place<'p>, Bytes), Problem> {
     let read = match admitted {
-        Ok(mut place) => read(&mut body, &mut place).await.map(|bytes| (place, bytes)),
+        Ok(mut place) => read(&mut body, &mut place, arrived).await.map(|bytes| (place, bytes)),
         Err(problem) => Err(problem),
     };
     if read.is_err() {
@@ -74,7 +80,11 @@ pub(crate) async fn read_admitted<'p>(
 /// # Errors
 /// 413 over [`MAX_BYTES`], 408 if it takes over 25 s or is slower than 256 bytes per second, 400 if the
 /// connection ends early, 503 if too many bytes of other bodies are kept.
-async fn read(body: &mut Body, place: &mut Place<'_>) -> Result<Bytes, Problem> {
+async fn read(
+    body: &mut Body,
+    place: &mut Place<'_>,
+    arrived: impl Fn(usize),
+) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
         return Err(too_large());
     }
@@ -87,6 +97,7 @@ async fn read(body: &mut Body, place: &mut Place<'_>) -> Result<Bytes, Problem> 
         match timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
+                arrived(data.len());
                 if bytes.len() + data.len() > MAX_BYTES {
                     return Err(too_large());
                 }

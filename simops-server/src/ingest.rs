@@ -1,5 +1,5 @@
-//! Admission of visitors' events: rate limit per address, allowed origins, and bounds on
-//! concurrent requests, so that public traffic cannot exhaust memory.
+//! Admission of visitors' events: limits of requests, events and bytes, allowed origins, and bounds
+//! on concurrent requests, so that public traffic exhausts neither memory nor the disk.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::access::{RateLimiter, Token};
+use crate::access::{RateLimiter, Token, subject};
 use crate::problem::Problem;
 
 /// The header of the write key.
@@ -23,8 +23,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct IngestOptions {
     /// Whether events are accepted.
     pub enabled: bool,
-    /// Requests per minute and address; 0 means no limit.
-    pub per_minute: u32,
+    /// How much is accepted per minute.
+    pub limits: IngestLimits,
     /// Origins whose pages may send events and read the response, besides the server's own; `*` means
     /// all.
     pub origins: Vec<String>,
@@ -34,7 +34,109 @@ pub struct IngestOptions {
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self { enabled: true, per_minute: 600, origins: Vec::new(), write_key: None }
+        let limits = IngestLimits::default();
+        Self { enabled: true, limits, origins: Vec::new(), write_key: None }
+    }
+}
+
+/// How much is accepted per minute, also as one burst; 0 means no limit. A page sends tens of small
+/// events; a server that passes on the events of a site sends batches of 1,000.
+#[derive(Debug, Clone)]
+pub struct IngestLimits {
+    /// Requests per address, or per /64 of v6.
+    pub requests: u64,
+    /// Events per address.
+    pub events: u64,
+    /// Bytes of bodies per address.
+    pub bytes: u64,
+    /// Events of all addresses.
+    pub total_events: u64,
+    /// Bytes of bodies of all addresses.
+    pub total_bytes: u64,
+}
+
+impl Default for IngestLimits {
+    fn default() -> Self {
+        Self {
+            requests: 600,
+            events: 60_000,
+            bytes: 32 << 20,
+            total_events: 600_000,
+            total_bytes: 256 << 20,
+        }
+    }
+}
+
+/// The state of [`IngestLimits`].
+#[derive(Debug)]
+struct Limiters {
+    requests: RateLimiter<IpAddr>,
+    events: RateLimiter<IpAddr>,
+    bytes: RateLimiter<IpAddr>,
+    total_events: RateLimiter<()>,
+    total_bytes: RateLimiter<()>,
+}
+
+impl Limiters {
+    fn new(limits: &IngestLimits) -> Self {
+        Self {
+            requests: RateLimiter::per_minute(limits.requests),
+            events: RateLimiter::per_minute(limits.events),
+            bytes: RateLimiter::per_minute(limits.bytes),
+            total_events: RateLimiter::per_minute(limits.total_events),
+            total_bytes: RateLimiter::per_minute(limits.total_bytes),
+        }
+    }
+
+    /// Takes a request of `address` with a body of `bytes`, if all limits allow it. Its bytes and
+    /// events are taken when they are here.
+    fn admit(&self, address: IpAddr, bytes: u64, now: Instant) -> Result<(), Problem> {
+        let refuse = |detail: &'static str| {
+            move |wait| Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(wait)
+        };
+        let total = self.total_bytes.check((), bytes, now);
+        let total = total.and_then(|()| self.total_events.check((), 1, now));
+        total.map_err(refuse("Too many events from all addresses; send them later"))?;
+        let data = self.bytes.check(address, bytes, now);
+        data.map_err(refuse("Too many bytes from this address; send smaller events, or later"))?;
+        let events = self.events.check(address, 1, now);
+        events.map_err(refuse("Too many events from this address; send them later"))?;
+        let requests = self.requests.try_acquire(address, now);
+        requests.map_err(refuse("Too many requests from this address; send events in batches"))
+    }
+}
+
+/// A client that sends events. Its bytes and events count as they become known.
+pub(crate) struct Sender<'a> {
+    ingest: &'a Ingest,
+    address: IpAddr,
+}
+
+impl Sender<'_> {
+    /// Admits a request with a body of `bytes`.
+    ///
+    /// # Errors
+    /// 403 if ingest is disabled, 429 over a limit.
+    pub(crate) fn admit(&self, bytes: u64, now: Instant) -> Result<(), Problem> {
+        if !self.ingest.options.enabled {
+            let detail = "KPI event ingest is disabled in this environment";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        self.ingest.limiters.admit(self.address, bytes, now)
+    }
+
+    /// Counts bytes of the body that have arrived.
+    pub(crate) fn count_bytes(&self, bytes: usize) {
+        let (limiters, bytes, now) = (&self.ingest.limiters, bytes as u64, Instant::now());
+        limiters.bytes.take(self.address, bytes, now);
+        limiters.total_bytes.take((), bytes, now);
+    }
+
+    /// Counts the events of the body.
+    pub(crate) fn count_events(&self, events: usize) {
+        let (limiters, events, now) = (&self.ingest.limiters, events as u64, Instant::now());
+        limiters.events.take(self.address, events, now);
+        limiters.total_events.take((), events, now);
     }
 }
 
@@ -42,32 +144,22 @@ impl Default for IngestOptions {
 #[derive(Debug)]
 pub(crate) struct Ingest {
     options: IngestOptions,
-    limiter: RateLimiter,
+    limiters: Limiters,
     recording: Semaphore,
 }
 
 impl Ingest {
     pub(crate) fn new(options: IngestOptions) -> Self {
         Self {
-            limiter: RateLimiter::per_minute(options.per_minute),
+            limiters: Limiters::new(&options.limits),
             options,
             recording: Semaphore::new(MAX_RECORDING),
         }
     }
 
-    /// Admits a request of `client`.
-    ///
-    /// # Errors
-    /// 403 if ingest is disabled, 429 over the rate limit.
-    pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> Result<(), Problem> {
-        if !self.options.enabled {
-            let detail = "KPI event ingest is disabled in this environment";
-            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-        }
-        self.limiter.try_acquire(client, now).map_err(|wait| {
-            let detail = "Too many requests from this address; send events in batches";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(wait)
-        })
+    /// A client whose events count against its limits.
+    pub(crate) fn sender(&self, client: IpAddr) -> Sender<'_> {
+        Sender { ingest: self, address: subject(client) }
     }
 
     /// A permit to record a batch.

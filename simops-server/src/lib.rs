@@ -34,7 +34,7 @@ mod worker;
 
 pub use access::{AccessOptions, MetricsAccess, Networks, Token};
 pub use application::Application;
-pub use ingest::IngestOptions;
+pub use ingest::{IngestLimits, IngestOptions};
 pub use serve::serve;
 pub use signals::shutdown;
 pub use start::start;

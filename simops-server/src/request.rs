@@ -62,7 +62,7 @@ impl<T: DeserializeOwned> FromRequest<App> for WriteRequest<T> {
         let key = idempotency_key(&parts.headers)?;
         let admitted = body::check_type(&parts.headers, &body);
         let admitted = admitted.and_then(|()| app.bodies.take(actor.ip));
-        let (_place, bytes) = body::read_admitted(admitted, body).await?;
+        let (_place, bytes) = body::read_admitted(admitted, body, |_| ()).await?;
         let idempotency = key.map(|key| IdempotencyKey {
             key,
             fingerprint: fingerprint(parts.method.as_str(), parts.uri.path(), &bytes),

@@ -30,8 +30,7 @@ async fn main() {
     let dir = tempfile::tempdir().unwrap();
     let postgres = PostgresServer::durable();
     let database = postgres.database();
-    let builder =
-        ServerBuilder::new(dir.path()).env("KPI_EVENT_RATE_LIMIT", "0").env("SIMOPS_HOST", "none");
+    let builder = ServerBuilder::new(dir.path()).without_ingest_limits().env("SIMOPS_HOST", "none");
     let on_sqlite = builder.clone().start().await;
     let on_postgres = builder.env("DATABASE_URL", &database.url()).start().await;
     let plain = PlainSqlite::create(&dir.path().join("plain.db")).unwrap();

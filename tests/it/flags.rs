@@ -9,8 +9,14 @@ const README: &str = include_str!("../../README.md");
 const PROVIDERS: [&str; 4] = ["OPENROUTER", "GROQ", "MISTRAL", "GEMINI"];
 
 /// What the variables share that a row of the table abbreviates.
-const STEMS: [&str; 4] =
-    ["DATABASE", "KPI_ALERT_WEBHOOK", "KPI_ALERT_PAGERDUTY", "ARCHIVE_WEEKLY_DRAFT"];
+const STEMS: [&str; 6] = [
+    "DATABASE",
+    "KPI_ALERT_WEBHOOK",
+    "KPI_ALERT_PAGERDUTY",
+    "KPI_EVENT_RATE_LIMIT",
+    "KPI_EVENT_TOTAL_LIMIT",
+    "ARCHIVE_WEEKLY_DRAFT",
+];
 
 /// Whether a variable holds a secret: it comes from the environment or from a file.
 fn is_secret(name: &str) -> bool {

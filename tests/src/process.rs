@@ -81,6 +81,19 @@ impl ServerBuilder {
         self
     }
 
+    /// The same without limits of visitors' events.
+    #[must_use]
+    pub fn without_ingest_limits(self) -> Self {
+        let limits = [
+            "RATE_LIMIT",
+            "RATE_LIMIT_EVENTS",
+            "RATE_LIMIT_BYTES",
+            "TOTAL_LIMIT_EVENTS",
+            "TOTAL_LIMIT_BYTES",
+        ];
+        limits.iter().fold(self, |builder, limit| builder.env(&format!("KPI_EVENT_{limit}"), "0"))
+    }
+
     /// The same with a variable set.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

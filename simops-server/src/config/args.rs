@@ -1,11 +1,14 @@
 //! Command-line flags and environment variables.
 
 use clap::Parser;
+use simops::Result;
 use simops::digest::{Requirements, Schedule};
 use simops::llm::LlmArgs;
 use simops_database::DatabaseArgs;
 
 use super::alerts::AlertArgs;
+use super::value::Value;
+use crate::ingest::IngestLimits;
 
 /// The simops server: admin API, console, and the reference world in-process.
 ///
@@ -75,7 +78,25 @@ pub struct Args {
 
     /// Requests with visitors' events per minute and address; default 600, 0 means no limit.
     #[arg(long, env = "KPI_EVENT_RATE_LIMIT", value_name = "NUMBER")]
-    pub(super) kpi_event_rate_limit: Option<String>,
+    kpi_event_rate_limit: Option<String>,
+
+    /// Visitors' events per minute and address; default 60000, 0 means no limit.
+    #[arg(long, env = "KPI_EVENT_RATE_LIMIT_EVENTS", value_name = "NUMBER")]
+    kpi_event_rate_limit_events: Option<String>,
+
+    /// Bytes with visitors' events per minute and address; default 33554432 (32 MiB), 0 means no
+    /// limit.
+    #[arg(long, env = "KPI_EVENT_RATE_LIMIT_BYTES", value_name = "NUMBER")]
+    kpi_event_rate_limit_bytes: Option<String>,
+
+    /// Visitors' events per minute from all addresses; default 600000, 0 means no limit.
+    #[arg(long, env = "KPI_EVENT_TOTAL_LIMIT_EVENTS", value_name = "NUMBER")]
+    kpi_event_total_limit_events: Option<String>,
+
+    /// Bytes with visitors' events per minute from all addresses; default 268435456 (256 MiB), 0 means
+    /// no limit.
+    #[arg(long, env = "KPI_EVENT_TOTAL_LIMIT_BYTES", value_name = "NUMBER")]
+    kpi_event_total_limit_bytes: Option<String>,
 
     /// Origins whose pages may send visitors' events and read the response, separated by commas; `*`
     /// means all; default: only the server's own. Pages of other origins are refused.
@@ -131,4 +152,37 @@ pub struct Args {
 
     #[command(flatten)]
     pub(super) models: LlmArgs,
+}
+
+impl Args {
+    /// How many visitors' events are accepted per minute.
+    pub(super) fn ingest_limits(&self) -> Result<IngestLimits> {
+        let default = IngestLimits::default();
+        let of = |name, text: &Option<String>, default| {
+            Value::of(name, text.as_ref()).number(0..=u64::MAX, default)
+        };
+        Ok(IngestLimits {
+            requests: of("KPI_EVENT_RATE_LIMIT", &self.kpi_event_rate_limit, default.requests)?,
+            events: of(
+                "KPI_EVENT_RATE_LIMIT_EVENTS",
+                &self.kpi_event_rate_limit_events,
+                default.events,
+            )?,
+            bytes: of(
+                "KPI_EVENT_RATE_LIMIT_BYTES",
+                &self.kpi_event_rate_limit_bytes,
+                default.bytes,
+            )?,
+            total_events: of(
+                "KPI_EVENT_TOTAL_LIMIT_EVENTS",
+                &self.kpi_event_total_limit_events,
+                default.total_events,
+            )?,
+            total_bytes: of(
+                "KPI_EVENT_TOTAL_LIMIT_BYTES",
+                &self.kpi_event_total_limit_bytes,
+                default.total_bytes,
+            )?,
+        })
+    }
 }

@@ -130,8 +130,7 @@ impl Config {
             ingest: IngestOptions {
                 enabled: of("KPI_EVENT_INGEST_ENABLED", &args.kpi_event_ingest_enabled)
                     .flag(true)?,
-                per_minute: of("KPI_EVENT_RATE_LIMIT", &args.kpi_event_rate_limit)
-                    .number(0..=1_000_000, IngestOptions::default().per_minute)?,
+                limits: args.ingest_limits()?,
                 origins: of("KPI_EVENT_CORS_ORIGINS", &args.kpi_event_cors_origins).origins()?,
                 // Every page that sends events shows it, so nothing depends on its strength.
                 write_key: token("KPI_EVENT_WRITE_KEY", &args.kpi_event_write_key_file, &lookup)?

@@ -12,7 +12,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("408", "The body did not arrive in time."),
     ("413", "The body is larger than 1 MiB."),
     ("415", "The body is neither JSON nor plain text."),
-    ("422", "An event is invalid; `errors` names each field. Nothing was recorded."),
+    ("422", "An event cannot be counted; `errors` names each field. Nothing was recorded."),
     ("429", "Too many requests from this address; see Retry-After."),
     ("503", "Overloaded, or the database is unavailable; see Retry-After. Nothing was recorded."),
 ];
@@ -27,7 +27,8 @@ pub(super) fn path() -> Value {
         "tags": ["kpi"],
         "operationId": "post_kpi_events",
         "summary": "Records events of visitors, all or none. Needs no token; the rate per address is limited.",
-        "description": "Plain text is read as JSON, because browsers' beacons send JSON as such.",
+        "description": "Plain text is read as JSON, because browsers' beacons send JSON as such. Texts \
+                        are cut when they are too long, and control characters in them are replaced.",
         "security": [],
         "requestBody": {
             "required": true,
@@ -63,7 +64,7 @@ pub(super) fn event() -> Value {
             "target": text("What was clicked or shared."),
             "path": text("The page."),
             "referrer": text("The page before."),
-            "metadata": { "type": ["object", "null"], "maxProperties": 20 },
+            "metadata": { "type": ["object", "null"], "description": "The first 20 keys are kept." },
             "occurred_at": { "type": ["string", "null"], "format": "date-time", "description": late },
             "event_uid": text(uid),
         },

@@ -49,14 +49,17 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
     let client =
         client.ok_or_else(|| Problem::internal("a request without a client address".to_owned()))?;
     let (parts, body) = request.into_parts();
-    let admitted = app.ingest.admit(client.0, Instant::now()).and_then(|()| {
+    let sender = app.ingest.sender(client.0);
+    let admitted = sender.admit(body::declared_bytes(&body), Instant::now()).and_then(|()| {
         app.ingest.authorize(&parts.headers, &parts.uri)?;
         check_type(&parts.headers)?;
         app.visitors_bodies.take(client.0)
     });
-    let (_place, bytes) = body::read_admitted(admitted, body).await?;
+    let arrived = |bytes| sender.count_bytes(bytes);
+    let (_place, bytes) = body::read_admitted(admitted, body, arrived).await?;
     let _recording = app.ingest.recording_permit()?;
     let events = kpi::parse(&bytes, app.ops.clock().now())?;
+    sender.count_events(events.len());
     Ok(app.ops.system().record_kpi(&events).await?)
 }
 

@@ -7,7 +7,7 @@ use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simops::testing::{Fault, FaultyStore, MemoryStore};
-use simops_server::{IngestOptions, Token};
+use simops_server::{IngestLimits, Token};
 
 use crate::support::{Answer, Setup, TestApp};
 
@@ -65,7 +65,7 @@ async fn a_beacon_of_plain_text_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_out_of_form_is_named_and_nothing_is_recorded() {
+async fn what_cannot_be_counted_is_named_and_nothing_is_recorded() {
     let app = TestApp::new();
     let with = |field: &str, value: Value| {
         let mut event = event("landing_view", "visitor-1");
@@ -73,7 +73,6 @@ async fn what_is_out_of_form_is_named_and_nothing_is_recorded() {
         event
     };
     let long = "x".repeat(129);
-    let keys: serde_json::Map<_, _> = (0..21).map(|n| (format!("k{n}"), json!(n))).collect();
     let old = (Timestamp::now() - SignedDuration::from_hours(24 * 92)).to_string();
     let soon = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
     for (field, value) in [
@@ -85,16 +84,11 @@ async fn what_is_out_of_form_is_named_and_nothing_is_recorded() {
         ("visitor_id", json!(12_345_678)),
         ("visitor_id", json!("visitor\u{0}1")),
         ("session_id", json!({})),
-        ("surface", json!("a\nb")),
-        ("path", json!("x".repeat(2_049))),
+        ("event_uid", json!(7)),
         ("metadata", json!([])),
-        ("metadata", json!(keys)),
-        ("metadata", json!({ "a": "x".repeat(5_000) })),
-        ("metadata", json!({ "a": ["\u{7}"] })),
         ("occurred_at", json!("yesterday")),
         ("occurred_at", json!(old)),
         ("occurred_at", json!(soon)),
-        ("event_uid", json!(long)),
     ] {
         send(&app, &with(field, value.clone())).await.names(field);
         let batch = json!([event("landing_view", "visitor-2"), with(field, value)]);
@@ -110,6 +104,37 @@ async fn what_is_out_of_form_is_named_and_nothing_is_recorded() {
     assert_eq!(today(&app).await["landing_views"], 0);
     send(&app, &json!(many[..1_000])).await.ok();
     assert_eq!(today(&app).await["landing_views"], 1_000);
+}
+
+#[tokio::test]
+async fn what_can_be_counted_is_counted() {
+    let app = TestApp::new();
+    let long = "x".repeat(5_000);
+    let keys: serde_json::Map<_, _> = (0..21).map(|n| (format!("k{n}"), json!(n))).collect();
+    let odd = [
+        ("surface", json!("a\nb\u{0}c")),
+        ("path", json!(long)),
+        ("metadata", json!(keys)),
+        ("metadata", json!({ "a": long })),
+        ("metadata", json!({ "a": ["\u{7}"], "\u{1b}": {} })),
+        ("event_uid", json!(long)),
+    ];
+    let odd = odd.map(|(field, value)| {
+        let mut event = event("landing_view", "visitor-1");
+        event[field] = value;
+        event
+    });
+    assert_eq!(send(&app, &json!(odd)).await.ok()["accepted"], odd.len());
+    // A page that cuts a text within an emoji, and one that is not in UTF-8.
+    for target in [br#""\ud83d""#.as_slice(), b"\"caf\xe9\"", br#""\ude00 \ud83d\ude00""#] {
+        let mut body =
+            br#"{"event_name":"landing_view","visitor_id":"visitor-1","target":"#.to_vec();
+        body.extend_from_slice(target);
+        body.push(b'}');
+        let call = app.bare(Method::POST, EVENTS).header("content-type", "text/plain");
+        call.body(body).send().await.ok();
+    }
+    assert_eq!(today(&app).await["landing_views"], odd.len() + 3);
 }
 
 #[tokio::test]
@@ -148,7 +173,7 @@ async fn a_closed_door_answers_403() {
 #[tokio::test]
 async fn an_address_that_comes_too_often_waits() {
     let mut setup = Setup::development();
-    setup.ingest = IngestOptions { per_minute: 5, ..IngestOptions::default() };
+    setup.ingest.limits.requests = 5;
     let app = setup.build();
     let body = event("landing_view", "visitor-1");
     let number = AtomicU8::new(0);
@@ -166,6 +191,56 @@ async fn an_address_that_comes_too_often_waits() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
     from("203.0.113.10").await.ok();
     assert_eq!(today(&app).await["landing_views"], 6);
+}
+
+#[tokio::test]
+async fn events_and_bytes_are_limited_per_address_and_in_total() {
+    let unlimited =
+        IngestLimits { requests: 0, events: 0, bytes: 0, total_events: 0, total_bytes: 0 };
+    let batch: Vec<_> = (0..50).map(|_| event("landing_view", "visitor-1")).collect();
+    let batch = json!(batch);
+    let bytes = batch.to_string().len() as u64;
+    let cases = [
+        (IngestLimits { events: 100, ..unlimited.clone() }, "events from this address", true),
+        (IngestLimits { bytes: 2 * bytes, ..unlimited.clone() }, "bytes from this address", true),
+        (IngestLimits { total_events: 100, ..unlimited.clone() }, "all addresses", false),
+        (IngestLimits { total_bytes: 2 * bytes, ..unlimited }, "all addresses", false),
+    ];
+    for (limits, detail, is_own) in cases {
+        let mut setup = Setup::development();
+        setup.ingest.limits = limits;
+        let app = setup.build();
+        let from = async |address: &str| {
+            app.bare(Method::POST, EVENTS).from(address).json(&batch).send().await
+        };
+        // Two addresses of one /64.
+        from("2001:db8::1").await.ok();
+        from("2001:db8::2").await.ok();
+        let refused = from("2001:db8::3").await;
+        assert!(refused.problem(429).contains(detail), "{detail}");
+        let wait = refused.header("retry-after").parse::<u64>().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        let other = from("2001:db8:0:1::1").await;
+        if is_own {
+            other.ok();
+        } else {
+            assert!(other.problem(429).contains(detail), "{detail}");
+        }
+        assert_eq!(today(&app).await["landing_views"], if is_own { 150 } else { 100 });
+    }
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_a_limit_is_taken_once_nothing_else_was() {
+    let mut setup = Setup::development();
+    setup.ingest.limits.events = 10;
+    setup.ingest.limits.bytes = 100;
+    let app = setup.build();
+    let batch: Vec<_> = (0..50).map(|_| event("landing_view", "visitor-1")).collect();
+    send(&app, &json!(batch)).await.ok();
+    // What it took too much is waited for.
+    let wait = send(&app, &json!(batch[..1])).await.header("retry-after").parse::<u64>().unwrap();
+    assert!(wait > 240, "{wait}");
 }
 
 #[tokio::test]

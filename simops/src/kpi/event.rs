@@ -105,9 +105,17 @@ fn uid_from(text: &str) -> Uuid {
 /// Parses a request body: one event, or an array of at most [`MAX_BATCH`] events.
 ///
 /// # Errors
-/// Returns `Invalid` if an event is invalid. Each invalid field is named: `visitor_id`, or
-/// `[3].visitor_id` in an array. No event is returned in that case.
+/// Returns `Invalid` if an event cannot be counted. Each invalid field is named: `visitor_id`, or
+/// `[3].visitor_id` in an array. No event is returned in that case. Free text is repaired instead:
+/// control characters are replaced, and what is too long is cut.
 pub fn parse(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
+    parse_strict(body, now).or_else(|error| match repaired_encoding(body) {
+        Some(body) => parse_strict(&body, now),
+        None => Err(error),
+    })
+}
+
+fn parse_strict(body: &[u8], now: Timestamp) -> Result<Vec<KpiEvent>> {
     let mut errors = Vec::new();
     let events = if body.trim_ascii_start().first() == Some(&b'[') {
         let mut reader = serde_json::Deserializer::from_slice(body);
@@ -141,6 +149,38 @@ pub fn parse_one(text: &[u8], default_uid: &str, now: Timestamp) -> Result<KpiEv
         event.uid = hash_key(default_uid);
     }
     Ok(event)
+}
+
+/// The body with invalid UTF-8 and halves of surrogate pairs replaced; `None` if it has neither. A page
+/// that cuts a text within an emoji sends such a half, as an escape sequence.
+fn repaired_encoding(body: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(body);
+    let mut repaired = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some(at) = rest.find('\\') {
+        repaired.push_str(rest.get(..at)?);
+        rest = rest.get(at..)?;
+        let length = match (surrogate(rest), rest.get(6..).and_then(surrogate)) {
+            (None, _) => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(_), _) => {
+                repaired.push_str("\\ufffd");
+                rest = rest.get(6..)?;
+                continue;
+            }
+        };
+        repaired.push_str(rest.get(..length)?);
+        rest = rest.get(length..)?;
+    }
+    repaired.push_str(rest);
+    (repaired.as_bytes() != body).then(|| repaired.into_bytes())
+}
+
+/// The half of a surrogate pair whose escape sequence `text` begins with.
+fn surrogate(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let unit = u16::from_str_radix(digits, 16).ok()?;
+    (0xD800..=0xDFFF).contains(&unit).then_some(unit)
 }
 
 fn malformed_body(error: &serde_json::Error) -> Error {
@@ -200,7 +240,7 @@ impl<'de> Visitor<'de> for EventArray<'_> {
 fn check(raw: RawEvent, now: Timestamp, checker: &mut FieldChecker<'_>) -> Option<KpiEvent> {
     let errors_before = checker.errors.len();
     let kind = kind(&raw.event_name, checker);
-    let visitor_id = checker.text("visitor_id", raw.visitor_id, 128);
+    let visitor_id = checker.strict_text("visitor_id", raw.visitor_id, 128);
     // A type error of the field has already been reported.
     let already_reported =
         checker.errors.last().is_some_and(|error| error.field.ends_with("visitor_id"));
@@ -209,20 +249,21 @@ fn check(raw: RawEvent, now: Timestamp, checker: &mut FieldChecker<'_>) -> Optio
     }
     let occurred_at = checker.time("occurred_at", raw.occurred_at);
     let occurred_at = occurred_at.map_or(now, |at| effective_time(at, now, checker));
-    let event_uid = checker.text("event_uid", raw.event_uid, 128);
+    // Its hash is stored, so any text will do.
+    let event_uid = checker.text("event_uid", raw.event_uid);
     let visitor_id = visitor_id.unwrap_or_default().trim().to_owned();
     let event = KpiEvent {
         uid: event_uid.map_or_else(Uuid::now_v7, |text| uid_from(&text)),
         kind: kind.unwrap_or(Kind::LandingView),
         visitor: hash_key(&visitor_id),
         visitor_id,
-        session_id: checker.text("session_id", raw.session_id, 128),
-        run_id: checker.text("run_id", raw.run_id, 128),
+        session_id: checker.free_text("session_id", raw.session_id, 128),
+        run_id: checker.free_text("run_id", raw.run_id, 128),
         event_id: checker.text_or_number("event_id", raw.event_id, 128),
-        surface: checker.text("surface", raw.surface, 128),
-        target: checker.text("target", raw.target, 512),
-        path: checker.text("path", raw.path, 2_048),
-        referrer: checker.text("referrer", raw.referrer, 2_048),
+        surface: checker.free_text("surface", raw.surface, 128),
+        target: checker.free_text("target", raw.target, 512),
+        path: checker.free_text("path", raw.path, 2_048),
+        referrer: checker.free_text("referrer", raw.referrer, 2_048),
         metadata: checker.metadata(raw.metadata),
         occurred_at,
         received_at: now,

@@ -9,10 +9,11 @@ use crate::kpi::recount::Recounter;
 use crate::kpi::rollup::Rate;
 use crate::kpi::summary::{Days, comparison_day, trailing_average};
 use crate::kpi::sums::apply_steps;
-use crate::kpi::{DaySums, Interval, Kind, Rollup, Steps, Summary};
-use jiff::ToSpan;
+use crate::kpi::{DaySums, Interval, Kind, Rollup, Steps, Summary, parse};
 use jiff::civil::{Date, date};
+use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 const FIRST: Date = date(2026, 2, 20);
@@ -317,4 +318,83 @@ fn names_are_taken_in_any_case_and_trimmed() {
         assert_eq!(Kind::of_code(kind.code()), Some(kind));
     }
     assert_eq!(Kind::parse_lenient("landing"), None);
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "(?s).{0,12}".prop_map(Value::from),
+        (0..3_000_usize).prop_map(|length| Value::from("\u{1b}é".repeat(length))),
+    ];
+    leaf.prop_recursive(3, 32, 8, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map("(?s).{0,6}", inner, 0..6).prop_map(Value::from_iter),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_free_text_holds_the_event_counts(
+        texts in prop::collection::vec("(?s).{0,600}", 5),
+        metadata in prop::collection::vec(("(?s).{1,600}", any_json()), 0..30),
+    ) {
+        let mut event = json!({ "event_name": "landing_view", "visitor_id": "visitor-1" });
+        let fields = ["session_id", "surface", "target", "path", "referrer"];
+        for (field, text) in fields.iter().zip(&texts) {
+            event[field] = json!(text);
+        }
+        event["metadata"] = Value::from_iter(metadata);
+        let [parsed] = &parse(event.to_string().as_bytes(), Timestamp::UNIX_EPOCH).unwrap()[..]
+        else {
+            panic!("not one event");
+        };
+        let kept = [
+            (&parsed.session_id, 128),
+            (&parsed.surface, 128),
+            (&parsed.target, 512),
+            (&parsed.path, 2_048),
+            (&parsed.referrer, 2_048),
+        ];
+        for ((kept, max), sent) in kept.into_iter().zip(&texts) {
+            if sent.trim().is_empty() {
+                prop_assert_eq!(kept, &None);
+                continue;
+            }
+            let expected = sent.chars().take(max);
+            let expected = expected.map(|c| if c.is_control() { '\u{fffd}' } else { c });
+            prop_assert_eq!(kept.as_ref().unwrap(), &expected.collect::<String>());
+        }
+        if let Some(metadata) = &parsed.metadata {
+            let text = serde_json::to_string(metadata).unwrap();
+            prop_assert!(metadata.len() <= 20 && text.len() <= 4_096);
+            prop_assert!(!text.chars().any(char::is_control) && !text.contains("\\u00"));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_refused_without_a_panic(body: Vec<u8>, text in "(?s).{0,60}") {
+        let _ = parse(&body, Timestamp::UNIX_EPOCH);
+        let half = format!("{{\"event_name\":\"\\ud83d{text}\\u");
+        let _ = parse(half.as_bytes(), Timestamp::UNIX_EPOCH);
+    }
+}
+
+#[test]
+fn the_first_twenty_keys_of_metadata_are_kept_in_the_order_in_which_they_were_sent() {
+    let keys: Vec<_> = (0..30).rev().map(|number| format!("\"k{number:02}\":{number}")).collect();
+    let metadata = keys.join(",");
+    let body = format!(
+        r#"{{"event_name":"landing_view","visitor_id":"visitor-1","metadata":{{{metadata},"k29":7}}}}"#
+    );
+    let events = parse(body.as_bytes(), Timestamp::UNIX_EPOCH).unwrap();
+    let kept = events[0].metadata.as_ref().unwrap();
+    let kept: Vec<_> = kept.keys().map(String::as_str).collect();
+    let expected: Vec<_> = (10..30).map(|number| format!("k{number:02}")).collect();
+    assert_eq!(kept, expected);
 }
