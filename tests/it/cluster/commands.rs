@@ -24,6 +24,13 @@ async fn doctor_finds_what_is_wrong_with_a_database_and_says_what_to_do() {
     let server = PostgresServer::shared();
     let database = server.database();
     let (code, checks, output) = doctor(&database.url()).await;
+    assert_eq!((code, &checks[0]), (Some(1), &("database".to_owned(), "failed".to_owned())));
+    assert!(output.contains("the database is empty"), "{output}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let started = super::server(dir.path(), &database.url()).start().await;
+    assert!(started.terminate().await);
+    let (code, checks, output) = doctor(&database.url()).await;
     // The servers of tests do without fsync, and nothing else is wrong with them.
     let failed: Vec<_> = checks.iter().filter(|(_, status)| status != "ok").collect();
     assert_eq!(failed, [&("durability".to_owned(), "failed".to_owned())], "{output}");

@@ -55,22 +55,22 @@ async fn a_token_stays_in_its_tab_and_in_its_header() {
     let fields =
         "return [document.querySelector('#token').value, document.querySelector('#actor').value]";
     assert_eq!(browser.run(fields).await, serde_json::json!(["", "ada"]));
-    let on_device = "return JSON.stringify(localStorage).includes('a-token')";
-    assert_eq!(browser.run(on_device).await, false);
+    let on_device = format!("return JSON.stringify(localStorage).includes('{TOKEN}')");
+    assert_eq!(browser.run(&on_device).await, false);
     // Asked to, it is remembered on the device, and forgotten on disconnect.
     browser.click("remember").await;
     browser.type_into("token", TOKEN).await;
     browser.click("connect").await;
     browser.until_text("live-state", "live").await;
-    assert_eq!(browser.run(on_device).await, true);
+    assert_eq!(browser.run(&on_device).await, true);
     browser.click("disconnect").await;
     browser.find("token").await;
-    let kept = "return JSON.stringify([localStorage, sessionStorage]).includes('a-token')";
-    assert_eq!(browser.run(kept).await, false);
+    let kept = format!("return JSON.stringify([localStorage, sessionStorage]).includes('{TOKEN}')");
+    assert_eq!(browser.run(&kept).await, false);
 
     let address = browser.client.current_url().await.unwrap();
-    assert!(!address.as_str().contains("a-token"));
-    assert!(proxy.seen().iter().all(|line| !line.contains("a-token")));
+    assert!(!address.as_str().contains(TOKEN));
+    assert!(proxy.seen().iter().all(|line| !line.contains(TOKEN)));
     let log = std::fs::read_to_string(&server.log).unwrap();
     assert!(!log.contains(TOKEN));
 }
