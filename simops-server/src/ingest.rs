@@ -223,7 +223,7 @@ fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
 fn presented_key<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
     match headers.get(WRITE_KEY) {
         Some(key) => key.to_str().ok().map(Cow::Borrowed),
-        None => form_urlencoded::parse(uri.query()?.as_bytes())
+        None => url::form_urlencoded::parse(uri.query()?.as_bytes())
             .find_map(|(name, value)| (name == "key").then_some(value)),
     }
 }

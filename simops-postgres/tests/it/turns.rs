@@ -23,6 +23,15 @@ async fn open(url: &str, max_connections: u32) -> Arc<PostgresStore> {
     Arc::new(PostgresStore::open_with(url, options).await.unwrap())
 }
 
+/// A turn that has its lock and is not over.
+async fn begun_turn(url: &str) -> PgConnection {
+    let mut turn = PgConnection::connect(url).await.unwrap();
+    let begin = "BEGIN; \
+         SELECT pg_advisory_xact_lock_shared(hashtext('simops gate'), 'control'::regclass::oid::int)";
+    sqlx::raw_sql(begin).execute(&mut turn).await.unwrap();
+    turn
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_pause_is_granted_while_many_distant_hosts_take_turns() {
     let database = PostgresServer::shared().database();
@@ -59,15 +68,7 @@ async fn a_commit_that_waits_goes_before_later_turns() {
     let _operator = Operator::of_new_run(store.clone()).await;
     let state = store.load().await.unwrap();
     let epoch = state.world_epoch.unwrap();
-    // A turn that is not over.
-    let mut turn = PgConnection::connect(&database.url()).await.unwrap();
-    sqlx::raw_sql(
-        "BEGIN; \
-         SELECT pg_advisory_xact_lock_shared(hashtext('simops gate'), 'control'::regclass::oid::int)",
-    )
-    .execute(&mut turn)
-    .await
-    .unwrap();
+    let mut turn = begun_turn(&database.url()).await;
     let mut pause = change(&state);
     pause.next.gate_generation = pause.next.generation;
     let commit = {
@@ -124,14 +125,7 @@ async fn the_gates_of_two_schemas_are_apart() {
     for schema in ["one", "two"] {
         stores.push(open(&url(schema), 4).await);
     }
-    let mut turn = PgConnection::connect(&url("one")).await.unwrap();
-    sqlx::raw_sql(
-        "BEGIN; \
-         SELECT pg_advisory_xact_lock_shared(hashtext('simops gate'), 'control'::regclass::oid::int)",
-    )
-    .execute(&mut turn)
-    .await
-    .unwrap();
+    let turn = begun_turn(&url("one")).await;
     let commit = async |store: &PostgresStore| {
         store.commit(&change(&store.load().await.unwrap()), None).await.unwrap()
     };

@@ -1,10 +1,11 @@
 //! Parses variables. An empty one counts as unset; an error names the variable and what is allowed.
 
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 
 use simops::control::WriteGate;
 use simops::{Error, Result, Secret};
+use url::Url;
 
 use crate::access::{MetricsAccess, Networks};
 
@@ -120,26 +121,12 @@ pub(super) fn secret(
     })
 }
 
-/// Whether `text` is an origin as a browser sends it: scheme, host, and a port other than the scheme's.
+/// Whether `text` is an origin as a browser sends it: scheme, host in lower case, and a port other than
+/// the scheme's.
 fn is_origin(text: &str) -> bool {
-    let schemes = [("https://", 443), ("http://", 80)];
-    let Some((rest, usual)) =
-        schemes.iter().find_map(|(scheme, port)| Some((text.strip_prefix(scheme)?, *port)))
-    else {
-        return false;
-    };
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (rest, None),
-    };
-    let is_v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_v6 = is_v6.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
-    let is_name = !host.is_empty()
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    let is_port = |port: &str| {
-        port.parse::<u16>().is_ok_and(|number| number != usual && number.to_string() == port)
-    };
-    (is_v6 || is_name) && port.is_none_or(is_port)
+    let Ok(url) = Url::parse(text) else { return false };
+    let is_web = matches!(url.scheme(), "http" | "https") && !text.contains('*');
+    is_web && url.origin().ascii_serialization() == text
 }
 
 #[cfg(test)]
@@ -153,6 +140,7 @@ mod tests {
             "http://localhost:3000",
             "https://[::1]:8443",
             "http://10.0.0.1",
+            "https://xn--bcher-kva.example",
         ] {
             assert!(is_origin(sent), "{sent}");
         }
@@ -169,6 +157,9 @@ mod tests {
             "https://example.org?x",
             "https://",
             "https://[::1",
+            "https://[0:0:0:0:0:0:0:1]",
+            "https://WWW.example.org",
+            "https://bücher.example",
             "ftp://example.org",
             "null",
         ] {
