@@ -85,7 +85,7 @@ async fn authorize(
     if !peer.serves_admin || !is_admin(request.uri().path()) {
         return Ok(());
     }
-    app.access.check(client, request.headers(), Instant::now())?;
+    app.access.check(client, request.headers(), Instant::now()).await?;
     if let Some(connection) = &peer.connection {
         connection.trust();
     }

@@ -54,7 +54,7 @@ impl AppState {
     ) -> App {
         let snapshots = Arc::new(Snapshots::new(&ops, !access.allowlist.is_empty()));
         Arc::new(Self {
-            access: Access::new(access),
+            access: Access::new(access, Arc::clone(ops.store())),
             ingest: Ingest::new(ingest),
             bodies: Places::new(BODIES),
             visitors_bodies: Places::new(VISITORS_BODIES),

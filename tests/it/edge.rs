@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use simops_tests::hostile::{Attack, Kind};
 use simops_tests::process::TOKEN;
-use simops_tests::{Server, ServerBuilder, cli, eventually};
+use simops_tests::{Client, Server, ServerBuilder, cli, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -136,4 +136,29 @@ async fn a_flood_of_strangers_leaves_the_log_short_and_operators_in_it() {
     let paused = |line: &str| line.contains("/control/pause") && line.contains("status=200");
     assert!(log.lines().any(|line| paused(line) && line.contains("tester")), "{log}");
     assert!(!log.contains('\u{1b}') && !log.contains("\nforged"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_from_an_operators_address_do_not_lock_the_operator_out_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let builder = ServerBuilder::new(dir.path()).env("SIMOPS_HOST", "none");
+    let server = builder.start().await;
+    server.client.get("status").await.ok();
+    let database = rusqlite::Connection::open(dir.path().join("simops.db")).unwrap();
+    eventually("the address is stored", async || {
+        let count = "SELECT count(*) FROM known_addresses";
+        (database.query_row(count, [], |row| row.get::<_, i64>(0)) == Ok(1)).then_some(())
+    })
+    .await;
+    server.kill().await;
+
+    let server = builder.start().await;
+    for number in 0..11 {
+        let guess = Client::new(&server.base, &format!("wrong-{number}"));
+        let status = guess.get("status").await.status;
+        assert_eq!(status, if number < 10 { 401 } else { 429 });
+    }
+    server.client.post("control/pause", &json!({})).await.ok();
+    // The guesser stays locked out.
+    assert_eq!(Client::new(&server.base, "another").get("status").await.status, 429);
 }

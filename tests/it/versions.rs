@@ -59,11 +59,14 @@ impl Place {
     fn migrate_back(&self, dir: &Path) {
         match self {
             Self::Sqlite => Self::sqlite(dir)
-                .execute_batch("PRAGMA user_version = 14; DROP TABLE schema_writers")
+                .execute_batch(
+                    "PRAGMA user_version = 14; DROP TABLE schema_writers; \
+                     DROP TABLE known_addresses",
+                )
                 .unwrap(),
             Self::Postgres(database) => drop(database.sql(
                 "UPDATE simops_schema SET version = 13; \
-                 ALTER TABLE simops_schema DROP COLUMN min_writer",
+                 ALTER TABLE simops_schema DROP COLUMN min_writer; DROP TABLE known_addresses",
             )),
         }
     }

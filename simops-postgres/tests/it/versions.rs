@@ -27,6 +27,7 @@ async fn older() -> TestDatabase {
     drop(PostgresStore::open(&database.url()).await.unwrap());
     database.sql(
         "ALTER TABLE simops_schema DROP COLUMN min_writer; \
+         DROP TABLE known_addresses; \
          UPDATE simops_schema SET version = 13",
     );
     database

@@ -11,11 +11,12 @@ mod token;
 mod writes;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::{HeaderMap, Method, StatusCode};
 use simops::control::{Environment, WriteRules};
+use simops::store::RunStore;
 use tracing::warn;
 
 pub(crate) use actor::{Actor, Client};
@@ -28,6 +29,7 @@ pub(crate) use writes::write_of;
 use crate::problem::Problem;
 use known_addresses::KnownAddresses;
 use lockout::{Lockout, Verdict};
+use token::TokenHash;
 
 /// How many peers the log names that send `X-Forwarded-For` without being trusted.
 const MAX_NOTED_PEERS: usize = 8;
@@ -78,7 +80,6 @@ impl AccessOptions {
 }
 
 /// Checks the access of requests.
-#[derive(Debug)]
 pub(crate) struct Access {
     options: AccessOptions,
     lockout: Lockout,
@@ -88,11 +89,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    pub(crate) fn new(options: AccessOptions) -> Self {
+    pub(crate) fn new(options: AccessOptions, store: Arc<dyn RunStore>) -> Self {
         Self {
             options,
             lockout: Lockout::default(),
-            known: KnownAddresses::default(),
+            known: KnownAddresses::new(store),
             noted: Mutex::default(),
         }
     }
@@ -129,7 +130,7 @@ impl Access {
     ///
     /// # Errors
     /// The response of the first check that fails.
-    pub(crate) fn check(
+    pub(crate) async fn check(
         &self,
         client: IpAddr,
         headers: &HeaderMap,
@@ -146,14 +147,14 @@ impl Access {
         if !options.allowlist.is_empty() && !options.allowlist.contains(client) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "Admin IP not allowed"));
         }
-        self.check_token(client, &[token], headers, now)
+        self.check_token(client, &[token], headers, now).await
     }
 
     /// Checks a request for `/metrics` at the server's own address.
     ///
     /// # Errors
     /// 401 and 429 as for the admin API. 503 if a token is required and none is configured.
-    pub(crate) fn check_metrics(
+    pub(crate) async fn check_metrics(
         &self,
         client: IpAddr,
         headers: &HeaderMap,
@@ -169,10 +170,10 @@ impl Access {
                 "No token is configured; set METRICS_TOKEN, or METRICS_ACCESS to an address";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
-        self.check_token(client, &tokens, headers, now)
+        self.check_token(client, &tokens, headers, now).await
     }
 
-    fn check_token(
+    async fn check_token(
         &self,
         client: IpAddr,
         tokens: &[&Token],
@@ -181,7 +182,7 @@ impl Access {
     ) -> Result<(), Problem> {
         let verdict = match token::presented(headers).map(token::hash) {
             Some(presented) if tokens.iter().any(|token| token.has(&presented)) => {
-                self.judge_right(client, now)
+                self.judge_right(client, &presented, now).await
             }
             Some(presented) => self.lockout.wrong(client, presented, now),
             // A missing token does not count as a failed one.
@@ -202,11 +203,13 @@ impl Access {
 
     /// A right token opens the door to a locked address if it was right from there before: whoever
     /// shares the operator's address cannot lock the operator out with wrong tokens.
-    fn judge_right(&self, client: IpAddr, now: Instant) -> Verdict {
+    async fn judge_right(&self, client: IpAddr, token: &TokenHash, now: Instant) -> Verdict {
         match self.lockout.right(client, now) {
-            Verdict::Locked(left) if !self.known.contains(client, now) => Verdict::Locked(left),
+            Verdict::Locked(left) if !self.known.contains(token, client, now).await => {
+                Verdict::Locked(left)
+            }
             _ => {
-                self.known.insert(client, now);
+                self.known.insert(token, client, now);
                 Verdict::Right
             }
         }

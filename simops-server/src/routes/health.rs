@@ -41,7 +41,7 @@ pub(crate) async fn guarded_metrics(
     Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Response {
-    match app.access.check_metrics(client.0, &headers, Instant::now()) {
+    match app.access.check_metrics(client.0, &headers, Instant::now()).await {
         Ok(()) => metrics(app).await,
         Err(problem) => problem.into_response(),
     }

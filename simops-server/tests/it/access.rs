@@ -1,10 +1,13 @@
 //! Who may do what, in the contract's order.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::Method;
 use serde_json::json;
 use simops::control::WriteGate;
 use simops_server::{AccessOptions, Networks};
+use simops_tests::eventually;
 
 use crate::support::{Setup, TOKEN, TestApp};
 
@@ -166,6 +169,35 @@ async fn an_operator_keeps_control_from_an_address_that_guesses() {
         let pause = app.call(Method::POST, "control/pause").from(STRANGER);
         pause.json(&json!({})).send().await.ok();
     }
+}
+
+/// The status of a request with the right token from an address that guesses.
+async fn right_among_guesses(app: &TestApp, peer: &str, token: &str) -> u16 {
+    fail_ten_times(app, peer).await;
+    let call = app.bare(Method::GET, "/api/admin/status").from(peer);
+    call.token(token).send().await.status.as_u16()
+}
+
+#[tokio::test]
+async fn an_operator_keeps_control_when_the_server_was_restarted_meanwhile() {
+    const OTHER: &str = "b1f60c7de2495a83b1f60c7d";
+    let first = TestApp::new();
+    first.call(Method::GET, "status").from("2001:db8::1").send().await.ok();
+    let again = |token: &str| {
+        let mut setup = Setup::development();
+        setup.access.token = AccessOptions::with_token(token).token;
+        setup.store = Arc::clone(&first.store);
+        setup.build()
+    };
+    // It is stored after the response.
+    eventually("the right token passes in another process", async || {
+        let status = right_among_guesses(&again(TOKEN), "2001:db8::2", TOKEN).await;
+        (status == 200).then_some(())
+    })
+    .await;
+    let second = again(TOKEN);
+    assert_eq!(right_among_guesses(&second, "2001:db8:0:1::1", TOKEN).await, 429);
+    assert_eq!(right_among_guesses(&again(OTHER), "2001:db8::1", OTHER).await, 429);
 }
 
 #[tokio::test]

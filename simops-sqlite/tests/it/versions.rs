@@ -25,7 +25,7 @@ async fn older() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
     let database = stranger(&folder);
-    database.execute_batch("DROP TABLE schema_writers").unwrap();
+    database.execute_batch("DROP TABLE schema_writers; DROP TABLE known_addresses").unwrap();
     database.pragma_update(None, "user_version", 14).unwrap();
     drop(database);
     folder

@@ -19,6 +19,7 @@ mod control;
 mod digests;
 mod events;
 mod hosts;
+mod known_addresses;
 mod kpi;
 mod leader_leases;
 mod page;
@@ -37,6 +38,7 @@ pub use control::{
 pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
+pub use known_addresses::{KnownAddress, KnownAddressStore};
 pub use kpi::KpiStore;
 pub use leader_leases::{FencingToken, LeaderLease, LeaderLeaseStore};
 pub use page::Page;
@@ -58,6 +60,7 @@ pub trait RunStore:
     + DigestStore
     + ReportStore
     + HostStore
+    + KnownAddressStore
     + KpiStore
     + RetentionStore
     + UsageStore
@@ -78,6 +81,7 @@ impl<S> RunStore for S where
         + DigestStore
         + ReportStore
         + HostStore
+        + KnownAddressStore
         + KpiStore
         + RetentionStore
         + UsageStore

@@ -11,6 +11,7 @@ mod counter;
 mod digests;
 mod events;
 mod hosts;
+mod known_addresses;
 mod leader_leases;
 mod recount;
 mod row;

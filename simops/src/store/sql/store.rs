@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// A store on an SQL database.
 ///
 /// Its implementers get the roles whose statements are the same in every dialect: alerts, control,
-/// digests, reports, hosts, leader leases, worlds, the counter and its epoch.
+/// digests, reports, hosts, known addresses, leader leases, worlds, the counter and its epoch.
 pub trait SqlStore: Send + Sync + 'static {
     /// The kind of store: `sqlite`, `postgres`.
     const BACKEND: &'static str;

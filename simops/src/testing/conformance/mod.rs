@@ -38,6 +38,7 @@ pub mod events;
 pub mod handles;
 pub mod hosts;
 pub mod idempotency;
+pub mod known_addresses;
 pub mod kpi;
 pub mod leader_leases;
 pub mod retention;
@@ -188,6 +189,9 @@ macro_rules! store_conformance {
                 messages_are_listed_with_their_deliveries,
                 attempts_are_recorded_only_by_the_lease_holder,
                 an_attempt_moves_the_watch;
+            known_addresses:
+                a_known_address_is_stored_once,
+                the_newest_known_addresses_are_kept;
             leader_leases:
                 a_leader_lease_is_stored,
                 a_changed_leader_lease_is_not_replaced,

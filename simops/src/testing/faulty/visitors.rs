@@ -1,6 +1,7 @@
-//! Forwards the roles for KPIs, alerts and the leader lease.
+//! Forwards the roles for KPIs, alerts, known addresses and the leader lease.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
@@ -10,7 +11,8 @@ use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::kpi::summary::Days;
 use crate::kpi::{KpiEvent, KpiRecount};
 use crate::store::{
-    AlertStore, FencingToken, KpiStore, LeaderLease, LeaderLeaseStore, MessageRecord, Page,
+    AlertStore, FencingToken, KnownAddress, KnownAddressStore, KpiStore, LeaderLease,
+    LeaderLeaseStore, MessageRecord, Page,
 };
 
 #[async_trait]
@@ -74,6 +76,17 @@ impl LeaderLeaseStore for FaultyStore {
         next: &LeaderLease,
     ) -> Result<bool> {
         self.forward(self.inner.replace_leader_lease(seen, next)).await
+    }
+}
+
+#[async_trait]
+impl KnownAddressStore for FaultyStore {
+    async fn known_address(&self, id: &str) -> Result<Option<Timestamp>> {
+        self.forward(self.inner.known_address(id)).await
+    }
+
+    async fn save_known_address(&self, address: &KnownAddress, keep: usize) -> Result<()> {
+        self.forward(self.inner.save_known_address(address, keep)).await
     }
 }
 

@@ -10,6 +10,7 @@ mod counter_epoch;
 mod digests;
 mod events;
 mod hosts;
+mod known_addresses;
 mod kpi;
 mod leader_leases;
 mod retention;
@@ -31,7 +32,9 @@ use crate::digest::Digest;
 use crate::event::{Event, RuntimeMode};
 use crate::kpi::KpiEvent;
 use crate::run::RunRecord;
-use crate::store::{IdempotencyRecord, LeaderLease, Page, StoredReport, World, WorldEpoch};
+use crate::store::{
+    IdempotencyRecord, KnownAddress, LeaderLease, Page, StoredReport, World, WorldEpoch,
+};
 use crate::usage::budget::CallTotals;
 use crate::usage::{CounterBackend, CounterClient, CounterEpoch, DayUse, Lease, UsageRow};
 
@@ -59,6 +62,7 @@ struct Data {
     counter_epoch: CounterEpoch,
     counter_clients: BTreeMap<Uuid, CounterClient>,
     leader_leases: BTreeMap<String, LeaderLease>,
+    known_addresses: Vec<KnownAddress>,
     kpi: Vec<KpiEvent>,
     alerts: Vec<Alert>,
     messages: Vec<Message>,
@@ -102,6 +106,7 @@ impl Default for Data {
             },
             counter_clients: BTreeMap::new(),
             leader_leases: BTreeMap::new(),
+            known_addresses: Vec::new(),
             kpi: Vec::new(),
             alerts: Vec::new(),
             messages: Vec::new(),

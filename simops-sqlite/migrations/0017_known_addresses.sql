@@ -1,0 +1,6 @@
+-- Addresses from which a token was right, as hashes of token and address.
+
+CREATE TABLE known_addresses (
+    id      TEXT PRIMARY KEY,
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
