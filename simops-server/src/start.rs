@@ -123,7 +123,7 @@ pub async fn start(
     Ok(())
 }
 
-/// Runs timers while this process is the leader, until `stopping` is true.
+/// Runs each timer while this process holds its lease, until `stopping` is true.
 fn spawn_timers(timers: Timers, mut stopping: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(timers.run(async move {
         // An error means that the sender is dropped, which is also a shutdown.

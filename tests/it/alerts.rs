@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use simops::notify::SigningSecret;
 use simops_tests::postgres::PostgresServer;
 use simops_tests::provider::{Provider, Reply};
-use simops_tests::{Server, ServerBuilder, cli, eventually};
+use simops_tests::{Server, ServerBuilder, WorkerProcess, cli, eventually};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -127,6 +127,26 @@ async fn is_accepted_once(database_url: Option<String>) {
         assert!(body["data"]["items"][0]["message"].as_str().unwrap().contains("95% interval"));
     }
     assert!(one.terminate().await && other.terminate().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_there_first_keeps_no_alert_from_being_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let worker = WorkerProcess::start(dir.path(), "sqlite://simops.db", "first");
+    let path = dir.path().join("simops.db");
+    eventually("the worker holds leases", async || {
+        let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let database = rusqlite::Connection::open_with_flags(&path, read_only).ok()?;
+        let held = "SELECT count(*) FROM duties WHERE holder IS NOT NULL";
+        let held: i64 = database.query_row(held, [], |row| row.get(0)).ok()?;
+        (held > 0).then_some(())
+    })
+    .await;
+    let receiver = Provider::start(|_| accepted()).await;
+    let server = server(&dir, &receiver).start().await;
+    visit(&server, "landing_view", 0..60).await;
+    until_sent(&server).await;
+    assert!(server.terminate().await && worker.terminate().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

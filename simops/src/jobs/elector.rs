@@ -35,8 +35,12 @@ pub(super) struct Leadership {
 }
 
 impl LeaderElector {
-    pub(super) fn new(store: Arc<dyn RunStore>, lease_name: &'static str) -> Self {
-        Self { store, lease_name, process_id: Uuid::now_v7() }
+    pub(super) fn new(
+        store: Arc<dyn RunStore>,
+        lease_name: &'static str,
+        process_id: Uuid,
+    ) -> Self {
+        Self { store, lease_name, process_id }
     }
 
     /// Waits until this process holds the lease.

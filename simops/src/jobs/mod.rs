@@ -1,9 +1,10 @@
 //! Timers: periodic work that one process does for all that share a store.
 //!
-//! The processes elect a leader by a row of the store ([`crate::store::LeaderLeaseStore`]). The leader
-//! renews its lease and releases it when it shuts down; when it dies, another process takes over
-//! within 10 s and one poll interval. A leader that was suspended may run a moment
-//! longer than its lease: its writes carry a [`FencingToken`], which the store checks.
+//! For each timer, the processes that have it elect a leader by a row of the store
+//! ([`crate::store::LeaderLeaseStore`]). So a process with few timers, such as a worker, keeps no timer
+//! of a server from running. The leader renews its lease and releases it when it shuts down; when it
+//! dies, another process takes over within 10 s and one poll interval. A leader that was suspended may
+//! run a moment longer than its lease: its writes carry a [`FencingToken`], which the store checks.
 
 mod election;
 mod elector;
@@ -11,22 +12,21 @@ mod elector;
 mod tests;
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
+use uuid::Uuid;
 
 use crate::Result;
 use crate::store::{FencingToken, RunStore};
 use elector::LeaderElector;
 
-/// The name of the leader lease under which timers run.
-pub const LEASE_NAME: &str = "timers";
 /// A run that takes longer is cancelled.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 /// The delay after a failed run.
@@ -37,11 +37,12 @@ const MIN_DELAY: Duration = Duration::from_millis(10);
 /// Periodic work.
 #[async_trait]
 pub trait Timer: Send + Sync {
-    /// The timer's name in logs.
+    /// The timer's name in logs, and the name of its leader lease: timers of one name run in one
+    /// process at a time.
     fn name(&self) -> &'static str;
 
     /// Does the work that is due and returns the delay until the next run. The first run begins as
-    /// soon as the process leads.
+    /// soon as the process holds the lease.
     ///
     /// For a moment two processes may run it at once. Its writes must allow for that: by passing
     /// `token` to the store, or by being idempotent.
@@ -78,34 +79,49 @@ impl Timers {
         self
     }
 
-    /// Runs the timers while this process holds the leader lease, until `shutdown` completes; then
-    /// releases the lease.
+    /// Runs each timer while this process holds its lease, until `shutdown` completes; then releases
+    /// the leases.
     ///
     /// # Cancel safety
-    /// Dropping the future stops the timers; another process takes over once the lease expires.
+    /// Dropping the future stops the timers; other processes take over once the leases expire.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let elector = LeaderElector::new(Arc::clone(&self.store), LEASE_NAME);
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let mut leadership = tokio::select! {
-                biased;
-                () = &mut shutdown => return,
-                leadership = elector.acquire() => leadership,
-            };
-            let mut runs = JoinSet::new();
-            for timer in &self.timers {
-                runs.spawn(keep_running(Arc::clone(timer), leadership.lease.fencing_token()));
-            }
-            let ended = tokio::select! {
-                () = &mut shutdown => true,
-                () = elector.renew_until_lost(&mut leadership) => false,
-            };
-            // Stop them before another process may lead.
-            runs.shutdown().await;
-            if ended {
-                elector.release(&leadership).await;
-                return;
-            }
+        let process_id = Uuid::now_v7();
+        let (stop, stopping) = watch::channel(false);
+        let mut timers = JoinSet::new();
+        for timer in self.timers {
+            let elector = LeaderElector::new(Arc::clone(&self.store), timer.name(), process_id);
+            timers.spawn(run_while_leading(timer, elector, stopping.clone()));
+        }
+        shutdown.await;
+        stop.send_replace(true);
+        while timers.join_next().await.is_some() {}
+    }
+}
+
+/// Runs a timer whenever this process holds its lease, until `stopping` is true.
+async fn run_while_leading(
+    timer: Arc<dyn Timer>,
+    elector: LeaderElector,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let mut leadership = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            leadership = elector.acquire() => leadership,
+        };
+        // In a task of its own, so that no run delays a renewal.
+        let mut runs = JoinSet::new();
+        runs.spawn(keep_running(Arc::clone(&timer), leadership.lease.fencing_token()));
+        let ended = tokio::select! {
+            _ = stopping.wait_for(|stopping| *stopping) => true,
+            () = elector.renew_until_lost(&mut leadership) => false,
+        };
+        // Stop it before another process may lead.
+        runs.shutdown().await;
+        if ended {
+            elector.release(&leadership).await;
+            return;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::jobs::election::{LEASE_DURATION, release, renew, try_acquire};
-use crate::jobs::{LEASE_NAME, Timer, Timers};
+use crate::jobs::{Timer, Timers};
 use crate::store::{FencingToken, LeaderLease, LeaderLeaseStore, RunStore};
 use crate::testing::{Fault, FaultyStore, MemoryStore};
 use crate::{Error, Result, async_trait};
@@ -14,8 +14,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-#[derive(Default)]
+const NAME: &str = "count";
+
 struct Count {
+    name: &'static str,
     runs: AtomicU64,
     fence: AtomicU64,
     call: Notify,
@@ -25,7 +27,7 @@ struct Count {
 #[async_trait]
 impl Timer for Count {
     fn name(&self) -> &'static str {
-        "count"
+        self.name
     }
 
     async fn run(&self, token: &FencingToken) -> Result<Duration> {
@@ -40,6 +42,18 @@ impl Timer for Count {
 
     async fn triggered(&self) {
         self.call.notified().await;
+    }
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Self {
+            name: NAME,
+            runs: AtomicU64::new(0),
+            fence: AtomicU64::new(0),
+            call: Notify::new(),
+            fails: false,
+        }
     }
 }
 
@@ -89,6 +103,21 @@ async fn of_several_processes_one_runs_the_timers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_with_few_timers_keeps_no_other_timer_from_running() {
+    let store = Arc::new(MemoryStore::new());
+    let first = process(store.clone());
+    first.count.until_runs(1).await;
+    let (both, other) = (Arc::new(Count::default()), Count { name: "other", ..Count::default() });
+    let other = Arc::new(other);
+    let timers = Timers::new(store).with(both.clone()).with(other.clone());
+    tokio::spawn(timers.run(std::future::pending()));
+    other.until_runs(2).await;
+    assert_eq!(both.runs(), 0, "the first process runs it");
+    first.task.abort();
+    both.until_runs(1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_process_takes_over_within_fifteen_seconds_of_a_death() {
     let store = Arc::new(MemoryStore::new());
     let first = process(store.clone());
@@ -113,7 +142,7 @@ async fn a_process_that_shuts_down_hands_over_at_once() {
     sleep(Duration::from_secs(5)).await;
     drop(first.end.take());
     first.task.await.unwrap();
-    assert_eq!(store.leader_lease(LEASE_NAME).await.unwrap().unwrap().holder, None);
+    assert_eq!(store.leader_lease(NAME).await.unwrap().unwrap().holder, None);
     let ended = Instant::now();
     second.count.until_runs(1).await;
     assert!(ended.elapsed() < Duration::from_secs(2));
@@ -151,7 +180,7 @@ async fn a_renewal_of_unknown_outcome_keeps_the_lease() {
         faulty.fail(calls..calls + 1, Fault::After);
         sleep(Duration::from_secs(4)).await;
     }
-    assert_eq!(shared.leader_lease(LEASE_NAME).await.unwrap().unwrap().fence, 1);
+    assert_eq!(shared.leader_lease(NAME).await.unwrap().unwrap().fence, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,7 +226,7 @@ proptest! {
                         seen[of] = (row.clone(), now);
                     }
                     let silent = Duration::from_millis(now - seen[of].1);
-                    if let Some(next) = try_acquire(LEASE_NAME, row.as_ref(), silent, ids[of]) {
+                    if let Some(next) = try_acquire(NAME, row.as_ref(), silent, ids[of]) {
                         let fence = row.as_ref().map_or(0, |row| row.fence);
                         prop_assert_eq!(next.fence, fence + 1);
                         if row.as_ref().is_some_and(|row| row.holder.is_some()) {

@@ -2,7 +2,7 @@
 //!
 //! [`AlertSink`] is the trait of a receiver; `http` and `log` implement it, and
 //! [`Sinks`] holds the receivers of a deployment. [`DeliveryTimer`] delivers the messages of the outbox,
-//! in the process that holds the leader lease. `guard` decides which addresses are allowed.
+//! in the process that holds the leader lease of deliveries. `guard` decides which addresses are allowed.
 
 mod deliver;
 mod dial;

@@ -1,11 +1,11 @@
-//! The leader lease: of all processes that share a store, its holder alone runs the timers.
+//! Leader leases: of all processes that share a store, the holder of a timer's lease alone runs it.
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::Result;
 
-/// One row of the store: which process leads.
+/// One row of the store: which process runs a timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaderLease {
     /// The lease's name.

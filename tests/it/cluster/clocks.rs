@@ -26,8 +26,11 @@ async fn servers_and_workers_whose_clocks_are_seconds_apart_act_as_one() {
         .fold(server(dir.path(), &url), |builder, (name, value)| builder.env(name, value));
     let fast = fast.start().await;
     assert!(ahead(&fast).await > 4.0 && ahead(&right).await < 1.0, "{}", ahead(&fast).await);
-    let holder = || database.sql("SELECT holder, fence FROM duties WHERE duty = 'timers'");
-    let had = holder();
+    let holder = || database.sql("SELECT holder, fence FROM duties WHERE duty = 'closeout'");
+    let had = eventually("a lease has a holder", async || {
+        Some(holder()).filter(|held| !held.trim().is_empty())
+    })
+    .await;
 
     let slow = clock("-5s");
     let slow = slow.iter().map(|(name, value)| (*name, value.as_str()));

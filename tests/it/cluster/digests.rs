@@ -49,7 +49,7 @@ async fn two_servers_at_the_slot_draft_one_digest_and_one_for_each_duplicate_ask
     assert!(slugs(&one).await.is_empty());
     until_drafted(&one).await;
     until_drafted(&other).await;
-    let fence = || database.sql("SELECT fence FROM duties WHERE duty = 'timers'");
+    let fence = || database.sql("SELECT fence FROM duties WHERE duty = 'weekly_digest'");
     let had = fence();
 
     // To those who come after a power cut the moment comes once more.

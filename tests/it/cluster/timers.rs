@@ -11,9 +11,9 @@ use super::server;
 /// How long the timers may be without a live holder of their lease.
 const MOVES_WITHIN: Duration = Duration::from_secs(15);
 
-/// The holder of the lease of the timers, and its fencing token.
+/// The holder of the lease of a timer, and its fencing token.
 fn lease(database: &TestDatabase) -> Option<(String, i64)> {
-    let row = database.sql("SELECT holder, fence FROM duties WHERE duty = 'timers'");
+    let row = database.sql("SELECT holder, fence FROM duties WHERE duty = 'deliveries'");
     let (holder, fence) = row.trim().split_once('|')?;
     (!holder.is_empty()).then(|| Some((holder.to_owned(), fence.parse().ok()?)))?
 }
