@@ -23,7 +23,7 @@ A command works on the database of --database-url, or on the server of --url if 
 cannot run on a server refuses. The result goes to stdout, as a table on a terminal and as JSON in a
 pipe; messages go to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
 A .env file in the working directory is read; the real environment wins over it. To a server that .env
-names (SIMOPS_URL), only a token is sent that .env holds, too.";
+names (SIMOPS_URL, GROQ_BASE_URL, HTTPS_PROXY), only a token or key is sent that .env holds, too.";
 
 /// Operate simops: run controls, settings, audit trail, events, usage, agents and workers.
 #[derive(Parser)]
@@ -37,7 +37,7 @@ struct Cli {
 
 /// The arguments of this process: what a command works on, and the command. Help and wrong usage end it
 /// here. `file_variables` are those that `.env` has set.
-pub(crate) fn parse(file_variables: &FileVariables) -> Result<(Globals, Command), Failure> {
+pub(crate) fn parse(file_variables: FileVariables) -> Result<(Globals, Command), Failure> {
     let matches = command().get_matches();
     let Cli { globals, command } =
         Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;

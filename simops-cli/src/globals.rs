@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use simops::Secret;
 use simops::control::{Environment, WriteGate, WritePolicy};
+use simops::llm::{LlmArgs, LlmConfig};
 use simops::ops::actor_name;
 use simops_database::env_file::FileVariables;
 use simops_database::{Database, DatabaseArgs};
@@ -75,6 +76,9 @@ pub(crate) struct Globals {
 
     #[arg(skip)]
     sources: Sources,
+    /// The variables of `.env` in the working directory.
+    #[arg(skip)]
+    file_variables: FileVariables,
     /// The command's words, such as `usage verify`, for messages.
     #[arg(skip)]
     command: String,
@@ -93,10 +97,6 @@ struct Sources {
     url: bool,
     database: bool,
     token_file: bool,
-    /// `.env` of the working directory names the server.
-    url_of_file: bool,
-    /// `.env` of the working directory holds the token.
-    token_of_file: bool,
 }
 
 /// What a command that runs on either works on.
@@ -123,15 +123,13 @@ impl Globals {
     pub(crate) fn resolved(
         self,
         matches: &ArgMatches,
-        file_variables: &FileVariables,
+        file_variables: FileVariables,
     ) -> Result<Self, Failure> {
         let given = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         let sources = Sources {
             url: given("url"),
             database: given("database_url"),
             token_file: given("admin_api_token_file"),
-            url_of_file: !given("url") && file_variables.contains("SIMOPS_URL"),
-            token_of_file: file_variables.contains("ADMIN_API_TOKEN"),
         };
         if sources.url && sources.database {
             return Err(Failure::usage(
@@ -151,7 +149,7 @@ impl Globals {
         }
         let alias = rest.try_get_one::<Format>("format_alias").ok().flatten();
         let output = self.output.or(alias.copied());
-        Ok(Self { sources, output, command: words.join(" "), ..self })
+        Ok(Self { sources, file_variables, output, command: words.join(" "), ..self })
     }
 
     /// What a command that runs on a database and on a server works on: a flag beats the environment,
@@ -212,6 +210,16 @@ impl Globals {
         token.map_err(|error| Failure::usage(error.detail()))
     }
 
+    /// The models that may be asked; a wrong value is wrong usage.
+    pub(crate) fn models(&self, args: &LlmArgs) -> Result<LlmConfig, Failure> {
+        let models = args.config(|name| std::env::var(name).ok());
+        let checked = models.and_then(|models| {
+            self.file_variables.check_providers(&models.providers)?;
+            Ok(models)
+        });
+        checked.map_err(|error| Failure::usage(error.detail()))
+    }
+
     /// What flags and environment say about writes.
     pub(crate) fn write_policy(&self) -> WritePolicy {
         WritePolicy { environment: self.environment, gate: self.admin_write_enabled }
@@ -229,25 +237,32 @@ impl Globals {
 }
 
 impl OnServer<'_> {
-    /// The token to send to the server, if there is one. Whoever has written the `.env` of a folder must
-    /// not get the token of its visitors.
+    /// The token to send to the server, if there is one, by the rule of [`FileVariables`].
     pub(crate) fn token(&self) -> Result<Option<Secret>, Failure> {
         let token = self.globals.token()?;
-        let Sources { url_of_file, token_of_file, token_file, .. } = self.globals.sources;
-        let is_foreign = url_of_file && (token_file || !token_of_file);
-        match token {
-            Some(_) if is_foreign => Err(Failure::usage(
-                "SIMOPS_URL is from the file .env of this folder, but the admin token is not, so it is \
-                 not sent there: if you trust that server, name it with --url",
-            )),
-            token => Ok(token),
+        let Globals { sources, file_variables, .. } = self.globals;
+        if token.is_none() || (!sources.token_file && file_variables.contains("ADMIN_API_TOKEN")) {
+            return Ok(token);
+        }
+        let not_sent = "is from the file .env of this folder, but the admin token is not, so it is not \
+                        sent there: if you trust that server,";
+        if !sources.url && file_variables.contains("SIMOPS_URL") {
+            return Err(Failure::usage(format!("SIMOPS_URL {not_sent} name it with --url")));
+        }
+        match file_variables.network() {
+            Some(name) => {
+                Err(Failure::usage(format!("{name} {not_sent} set {name} in the environment, too")))
+            }
+            None => Ok(token),
         }
     }
 }
 
 impl OnDatabase<'_> {
     pub(crate) fn database(&self) -> Result<Database, Failure> {
-        Ok(self.0.database.database()?)
+        let database = self.0.database.database()?;
+        self.0.file_variables.check_database(&database)?;
+        Ok(database)
     }
 }
 

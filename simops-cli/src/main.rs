@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     // Before the first thread starts, because it sets environment variables.
     let file_variables = env_file::load(Path::new(".env"))?;
-    let (globals, command) = cli::parse(&file_variables)?;
+    let (globals, command) = cli::parse(file_variables)?;
     let level = if command.is_long_running() { LevelFilter::INFO } else { LevelFilter::ERROR };
     let filter = globals.simops_log.clone().unwrap_or_else(|| Targets::new().with_default(level));
     logs::begin(filter, globals.simops_log_format);

@@ -50,6 +50,11 @@ impl Database {
         Ok(Self { url: url.to_owned(), kind, options: PostgresOptions::default() })
     }
 
+    /// Whether it is at `url`, or its connections past a pooler are.
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        self.url == url || self.options.direct_url.as_deref() == Some(url)
+    }
+
     /// The kind of the database.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -3,16 +3,87 @@
 //! A value is taken literally: nothing in it is expanded or escaped. Quotes around it are removed; then it
 //! may hold spaces, `#` and line breaks. Outside of quotes, a `#` after a space begins a comment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use simops::llm::ProviderConfig;
 use simops::{Error, Result};
 
-/// The names of the variables that a file has set in this process.
-pub type FileVariables = BTreeSet<String>;
+use crate::Database;
 
-/// Sets the variables of the file at `path` that the environment does not set, and returns their names;
-/// none if there is no such file. To be called before the first thread starts.
+/// Variables by which any request may reach another server than the one of its URL: proxies, and the
+/// certificates that are trusted. In upper case.
+const NETWORK: [&str; 5] =
+    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// The variables that a file has set in this process.
+///
+/// Whoever has written the `.env` of a folder must not get the secrets of its visitors. So a secret of
+/// the environment is not sent to a server that the file names; a secret of the file itself is.
+#[derive(Clone, Default)]
+pub struct FileVariables(BTreeMap<String, String>);
+
+impl FileVariables {
+    /// Whether the file has set the variable `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The first variable of the file that names a proxy or trusted certificates.
+    pub fn network(&self) -> Option<&str> {
+        let is_network = |name: &&String| NETWORK.contains(&name.to_ascii_uppercase().as_str());
+        self.0.keys().find(is_network).map(String::as_str)
+    }
+
+    /// Checks where the keys of `providers` are sent.
+    ///
+    /// # Errors
+    /// `Invalid` with the variable of the file by which a key would be sent that the file does not hold.
+    pub fn check_providers(&self, providers: &[ProviderConfig]) -> Result<()> {
+        for provider in providers.iter().filter(|provider| provider.key.is_some()) {
+            let prefix = provider.name.to_uppercase();
+            let (key, url) = (format!("{prefix}_API_KEY"), format!("{prefix}_BASE_URL"));
+            let names_url = self.holds(&url, |set| set.trim_end_matches('/') == provider.base_url);
+            let destination = names_url.then_some(url.as_str()).or_else(|| self.network());
+            self.check(destination, &key)?;
+        }
+        Ok(())
+    }
+
+    /// Checks where the password of the environment for Postgres (`PGPASSWORD`) is sent.
+    ///
+    /// # Errors
+    /// `Invalid` if the file names `database`, and the environment has the password.
+    pub fn check_database(&self, database: &Database) -> Result<()> {
+        let password = "PGPASSWORD";
+        let is_set = std::env::var_os(password).is_some_and(|value| !value.is_empty());
+        let destination = ["DATABASE_URL", "DATABASE_DIRECT_URL"]
+            .into_iter()
+            .find(|name| is_set && self.holds(name, |set| database.is_at(set)));
+        self.check(destination, password)
+    }
+
+    fn holds(&self, name: &str, is: impl Fn(&str) -> bool) -> bool {
+        self.0.get(name).is_some_and(|value| is(value.trim()))
+    }
+
+    /// Refuses `destination`, a variable of the file, for a secret that the file does not hold.
+    fn check(&self, destination: Option<&str>, secret: &str) -> Result<()> {
+        match destination.filter(|_| !self.contains(secret)) {
+            Some(name) => Err(Error::invalid(
+                name,
+                format!(
+                    "is from the file .env of this folder, but {secret} is not, so it is not sent \
+                     there: if you trust that server, set {name} in the environment, too"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Sets the variables of the file at `path` that the environment does not set, and returns them; none
+/// if there is no such file. To be called before the first thread starts.
 ///
 /// # Errors
 /// `Unavailable` if the file cannot be read, `Invalid` if a line is not `NAME=VALUE`. The message has the
@@ -23,7 +94,7 @@ pub fn load(path: &Path) -> Result<FileVariables> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(FileVariables::new());
+            return Ok(FileVariables::default());
         }
         Err(error) => return Err(unreadable(error.to_string())),
     };
@@ -32,7 +103,7 @@ pub fn load(path: &Path) -> Result<FileVariables> {
     variables.retain(|name, _| std::env::var_os(name).is_none());
     dotenvy::from_read(rendered(&variables).as_bytes())
         .map_err(|error| unreadable(error.to_string()))?;
-    Ok(variables.into_keys().collect())
+    Ok(FileVariables(variables))
 }
 
 /// The variables of a file's text; the last of several with one name wins. An error is the number of a line
@@ -154,6 +225,35 @@ mod tests {
 
     #[test]
     fn a_missing_file_sets_nothing() {
-        assert!(load(Path::new("/no/such/.env")).unwrap().is_empty());
+        assert!(load(Path::new("/no/such/.env")).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn a_key_is_sent_where_the_file_says_only_if_the_file_holds_it() {
+        let provider = |name: &str, base_url: &str, key: Option<&str>| ProviderConfig {
+            name: name.to_owned(),
+            base_url: base_url.to_owned(),
+            key: key.map(simops::Secret::new),
+            model: "m".to_owned(),
+        };
+        let refused = |file: &str, providers: &[ProviderConfig]| {
+            let checked = FileVariables(parse(file).unwrap()).check_providers(providers);
+            checked.err().map(|error| error.fields()[0].field.clone())
+        };
+        let keyed =
+            [provider("groq", "http://x/v1", Some("k")), provider("gemini", "http://y", None)];
+        let url = "GROQ_BASE_URL = http://x/v1/ \n";
+        assert_eq!(refused(url, &keyed).as_deref(), Some("GROQ_BASE_URL"));
+        assert_eq!(refused(&format!("{url}GROQ_API_KEY=k"), &keyed), None);
+        let key_file = format!("{url}GROQ_API_KEY_FILE=k");
+        assert_eq!(refused(&key_file, &keyed).as_deref(), Some("GROQ_BASE_URL"));
+        assert_eq!(refused("GROQ_BASE_URL=http://z", &keyed), None, "a flag names another one");
+        assert_eq!(refused("GEMINI_BASE_URL=http://y", &keyed), None, "no key is sent");
+        for network in ["HTTPS_PROXY", "http_proxy", "All_Proxy", "SSL_CERT_FILE"] {
+            let file = format!("{network}=http://p\n");
+            assert_eq!(refused(&file, &keyed).as_deref(), Some(network));
+            assert_eq!(refused(&file, &keyed[1..]), None);
+            assert_eq!(refused(&format!("{file}GROQ_API_KEY=k"), &keyed), None);
+        }
     }
 }

@@ -23,8 +23,10 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     // Before the first thread starts, because it sets environment variables.
-    env_file::load(Path::new(".env"))?;
+    let file_variables = env_file::load(Path::new(".env"))?;
     let config = Config::resolve(&Args::parse(), |name| std::env::var(name).ok())?;
+    file_variables.check_providers(&config.models.providers)?;
+    file_variables.check_database(&config.database)?;
     logs::init(&config.log, config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("cannot start the runtime")?.block_on(async {

@@ -7,7 +7,6 @@ use simops::control::Write;
 use simops::llm::LlmArgs;
 use simops_examples::commons::{self, Commons};
 
-use crate::commands::values;
 use crate::database;
 use crate::exit::Failure;
 use crate::globals::Globals;
@@ -39,7 +38,7 @@ With a model provider the agent asks it. Such a call is paid for and recorded in
 pub(crate) async fn run(globals: &Globals, command: AgentCommand) -> Result<(), Failure> {
     let AgentCommand::Once { agent_id, dry_run, models } = command;
     let on = globals.database_only("the turn is taken in this process, on the database")?;
-    let models = values::models(&models)?;
+    let models = globals.models(&models)?;
     let direct = Direct::open(on).await?;
     let permit = match dry_run {
         true => None,

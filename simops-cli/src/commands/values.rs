@@ -3,10 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
-use simops::llm::{LlmArgs, LlmConfig};
 use simops::{Clock, SystemClock};
-
-use crate::exit::Failure;
 
 /// A page of a list.
 #[derive(Args, Serialize)]
@@ -34,9 +31,4 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("must be of the form KEY=VALUE".to_owned()),
     }
-}
-
-/// The models that may be asked; a wrong value is wrong usage.
-pub(super) fn models(args: &LlmArgs) -> Result<LlmConfig, Failure> {
-    args.config(|name| std::env::var(name).ok()).map_err(|error| Failure::usage(error.detail()))
 }

@@ -11,7 +11,6 @@ use simops::settings::is_name;
 use simops::{Clock, SystemClock};
 use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
-use crate::commands::values::models;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::{database, print, signal};
@@ -56,7 +55,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     let on = globals.database_only("a worker takes turns in this process, on the database")?;
     // Both catch signals that arrive from now on.
     let (given_up, shutdown) = (signal::shutdown()?, signal::shutdown()?);
-    let (registry, models) = (database::registry()?, models(&args.models)?);
+    let (registry, models) = (database::registry()?, globals.models(&args.models)?);
     let database = on.database()?;
     let Some(store) = database::open_when_available(&database, given_up).await? else {
         return Ok(());

@@ -179,6 +179,30 @@ fn a_server_that_dotenv_names_gets_only_a_token_that_dotenv_holds() {
 }
 
 #[test]
+fn no_secret_of_the_environment_is_sent_where_dotenv_says() {
+    let dir = TestDir::empty();
+    let turn = ["agent", "once", "--agent-id", "1", "--dry-run"];
+    let status = ["run", "status", "--url", "http://127.0.0.1:1"];
+    for (file, args, secret, named) in [
+        ("GROQ_BASE_URL=http://127.0.0.1:1", &turn[..], "GROQ_API_KEY", "GROQ_BASE_URL"),
+        ("https_proxy=http://127.0.0.1:1", &turn, "GROQ_API_KEY", "https_proxy"),
+        ("HTTP_PROXY=http://127.0.0.1:1", &status, "ADMIN_API_TOKEN", "HTTP_PROXY"),
+        ("SSL_CERT_FILE=mine.pem", &status, "ADMIN_API_TOKEN", "SSL_CERT_FILE"),
+        ("DATABASE_URL=postgres://u@127.0.0.1:1/d", &status[..2], "PGPASSWORD", "DATABASE_URL"),
+    ] {
+        std::fs::write(dir.path().join(".env"), format!("{file}\n")).unwrap();
+        let output = CliOutput::of(dir.command(args).env(secret, "hush").output().unwrap());
+        let error = &output.stderr;
+        assert!(matches!(output.code, 1 | 2) && !error.contains("hush"), "{file}: {error}");
+        assert!(error.contains(named) && error.contains("is not sent there"), "{file}: {error}");
+
+        std::fs::write(dir.path().join(".env"), format!("{file}\n{secret}=hush\n")).unwrap();
+        let output = CliOutput::of(dir.command(args).output().unwrap());
+        assert!(!output.stderr.contains("is not sent there"), "{file}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn the_address_of_a_database_is_never_shown() {
     let dir = TestDir::empty();
     for url in [
