@@ -1,14 +1,22 @@
-//! Progress of long work: a bar on stderr when that is a terminal, otherwise nothing.
+//! Progress of long work: a bar on stderr when that is a terminal. Otherwise recounts show lines, and
+//! other work shows nothing.
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{IsTerminal, Read, stderr};
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use simops::recount::{RecountProgress, Stage};
 use tokio::time::timeout;
 
+use crate::exit::Failure;
 use crate::print;
+use crate::signal::interruption;
+
+/// Time between two lines about a recount.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shorter work shows no progress.
 const SHOW_AFTER: Duration = Duration::from_millis(300);
@@ -22,6 +30,45 @@ pub(crate) async fn while_at<T>(what: &'static str, work: impl Future<Output = T
     let _spinner = Bar::spinner(what);
     work.await
 }
+
+/// Recounts `what`, with its progress. When the process is asked to end, the recount ends, and the
+/// failure says what has `remained`.
+pub(crate) async fn recount<T>(
+    what: &'static str,
+    remained: &str,
+    work: impl AsyncFnOnce(&(dyn Fn(RecountProgress) + Send + Sync)) -> simops::Result<T>,
+) -> Result<T, Failure> {
+    let interrupted = interruption()?;
+    let bar = stderr().is_terminal().then(|| Bar::new(what));
+    let shown = Mutex::new(Instant::now());
+    let show = |RecountProgress { stage, done, of }: RecountProgress| {
+        let what = match stage {
+            Stage::Counting => what,
+            Stage::Comparing => "comparing days",
+            Stage::Indexing => "writing the index of events",
+        };
+        if let Some(bar) = &bar {
+            bar.show_message(what);
+            return bar.show(done, of);
+        }
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.elapsed() >= LINE_INTERVAL {
+            *shown = Instant::now();
+            print::note(&format!("{what}: {done} of {of}"));
+        }
+    };
+    tokio::select! {
+        done = work(&show) => Ok(done?),
+        () = interrupted => Err(Failure::new(format!("interrupted; {remained}"))),
+    }
+}
+
+/// What a recount that only compares leaves.
+pub(crate) const UNCHANGED: &str = "nothing was changed";
+
+/// What a recount that corrects leaves.
+pub(crate) const CORRECTED: &str =
+    "corrections that were made are kept: run it again to make the rest";
 
 /// A bar that disappears when it is dropped.
 pub(crate) struct Bar(ProgressBar);

@@ -1,28 +1,28 @@
 //! Visitors' events, appended in one transaction with the sums of their days.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use simops::kpi::Days;
-use simops::kpi::{DaySums, KpiEvent, KpiRecount, Steps};
-use simops::store::KpiStore;
-use simops::store::rules::{RETENTION_DAYS, apply_steps};
-use simops::store::sql::{Statement, VisitorSteps};
+use simops::kpi::{CountedSteps, DaySums, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
+use simops::store::rules::{RETENTION_DAYS, apply_steps, whole_visitors};
+use simops::store::sql::count;
+use simops::store::{KpiBasis, KpiSnapshot, KpiStore};
 use simops::{Error, Result};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::PostgresStore;
-use crate::codec::{Json, Micros, execute};
+use crate::codec::{Json, Micros};
 use crate::connection::TxMode;
 use crate::error::{Work, is_duplicate};
 use crate::kpi_dedup_index::DedupIndex;
-use crate::kpi_recount::{rebuild, recount};
 use crate::kpi_rows::{days, insert_steps, lock, put_steps, put_sums, replace_token, steps, sums};
 use crate::link::Link;
 use crate::transaction::Base;
+use crate::{PostgresStore, kpi_recount};
 
 #[async_trait]
 impl KpiStore for PostgresStore {
@@ -39,31 +39,104 @@ impl KpiStore for PostgresStore {
             .await
     }
 
-    async fn recount_kpi(&self) -> Result<KpiRecount> {
+    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+        let until = kpi_recount::position(&self.base).await?;
+        let found = self.base.run(TxMode::ReadLong, |mut tx| async move {
+            let found = kpi_recount::visits_of(&mut tx, prefix, 0).await?;
+            Ok((tx, found))
+        });
+        let mut visits = found.await?;
+        visits.sort_unstable();
+        let mut deleted = 0;
+        for visits in whole_visitors(&visits, DELETED_AT_ONCE) {
+            let delete = self.base.run(TxMode::WriteLong, |mut tx| async move {
+                let deleted = kpi_recount::delete_visitors(&mut tx, prefix, visits, until).await?;
+                Ok((tx, deleted))
+            });
+            deleted += delete.await?;
+        }
+        Ok(deleted)
+    }
+
+    async fn kpi_position(&self) -> Result<i64> {
+        kpi_recount::position(&self.base).await
+    }
+
+    async fn kpi_log(&self, after: i64, until: i64, limit: usize) -> Result<Vec<LoggedVisit>> {
         self.base
-            .run(TxMode::ReadLong, |mut connection| async move {
-                let found = recount(&mut connection).await?;
-                Ok((connection, found))
+            .run(TxMode::ReadLong, |mut tx| async move {
+                let done = kpi_recount::log(&mut tx, after, until, count(limit)).await?;
+                Ok((tx, done))
             })
             .await
     }
 
-    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+    async fn kpi_basis(&self) -> Result<KpiBasis> {
+        self.base
+            .run(TxMode::ReadLong, |mut tx| async move {
+                let done = kpi_recount::basis(&mut tx).await?;
+                Ok((tx, done))
+            })
+            .await
+    }
+
+    async fn compare_steps(&self, counted: Arc<CountedSteps>) -> Result<(i64, Vec<WrongSteps>)> {
+        let counted = &*counted;
+        self.base
+            .run(TxMode::ReadLong, |mut tx| async move {
+                let done = kpi_recount::compare(&mut tx, counted).await?;
+                Ok((tx, done))
+            })
+            .await
+    }
+
+    async fn visitor_steps(&self, keys: Vec<(Uuid, Date)>) -> Result<VisitorSteps> {
+        let keys = &keys;
+        self.base
+            .run(TxMode::ReadLong, |mut tx| async move {
+                let done = steps(&mut tx, keys).await?;
+                Ok((tx, done))
+            })
+            .await
+    }
+
+    async fn kpi_snapshot(&self, first: Date, last: Date, after: i64) -> Result<KpiSnapshot> {
+        self.base
+            .run(TxMode::ReadLong, |mut tx| async move {
+                let done = kpi_recount::snapshot(&mut tx, first, last, after).await?;
+                Ok((tx, done))
+            })
+            .await
+    }
+
+    async fn correct_steps(
+        &self,
+        revision: i64,
+        counted: Arc<Vec<((Uuid, Date), Steps)>>,
+        until: i64,
+    ) -> Result<Option<i64>> {
+        let counted = &*counted;
         self.base
             .run(TxMode::WriteLong, |mut tx| async move {
-                lock(&mut tx).await?;
-                let delete = "DELETE FROM kpi_events WHERE starts_with(visitor_id, $1)";
-                let deleted = execute(&mut tx, &Statement::new(delete).bind(prefix)).await?;
-                let (tx, _) = rebuild(tx).await?;
-                Ok((tx, deleted))
+                let done = kpi_recount::correct_steps(&mut tx, revision, counted, until).await?;
+                Ok((tx, done))
             })
             .await
     }
 
-    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
-        self.base.run(TxMode::WriteLong, rebuild).await
+    async fn correct_sums(&self, revision: i64, changes: Arc<Days>) -> Result<Option<i64>> {
+        let changes = &*changes;
+        self.base
+            .run(TxMode::WriteLong, |mut tx| async move {
+                let done = kpi_recount::correct_sums(&mut tx, revision, changes).await?;
+                Ok((tx, done))
+            })
+            .await
     }
 }
+
+/// Events that are deleted in one transaction.
+const DELETED_AT_ONCE: usize = 2_000;
 
 /// Records the events of several calls in one transaction; how many of each were new. Events have
 /// uids, so a transaction that was lost with its connection is repeated; events that were durable are

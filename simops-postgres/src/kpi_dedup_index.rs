@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use simops::store::sql::VisitorSteps;
+use simops::kpi::VisitorSteps;
 use uuid::Uuid;
 
 /// Maximum number of visitors' days that are remembered: some tens of MiB.

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::TryStreamExt;
 use jiff::civil::Date;
-use simops::kpi::Days;
-use simops::kpi::{DaySums, Steps};
-use simops::store::rules::Recounter;
-use simops::store::sql::{Statement, VisitorSteps, day_sums, kpi_kind};
+use simops::kpi::{DaySums, Days, Steps, VisitorSteps};
+use simops::store::sql::day_sums;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::codec::{Day, all};
+use crate::codec::Day;
 use crate::error::Work;
 use crate::link::Link;
 
@@ -31,19 +28,16 @@ pub(crate) async fn replace_token(connection: &mut Link) -> Work<Uuid> {
     Ok(token)
 }
 
-/// The sums of a range of days.
+/// The sums of a range of days, without those that are zero: its events were deleted.
 pub(crate) async fn days(connection: &mut Link, first: Date, last: Date) -> Work<Days> {
     let rows = sqlx::query("SELECT day, sums FROM kpi_days WHERE day BETWEEN $1 AND $2")
         .bind(Day::at_least(first))
         .bind(Day::at_least(last))
         .fetch_all(connection)
         .await?;
-    read_days(&rows)
-}
-
-/// The sums of every day that has any.
-pub(crate) async fn all_days(connection: &mut Link) -> Work<Days> {
-    days(connection, Date::MIN, Date::MAX).await
+    let mut days = read_days(&rows)?;
+    days.retain(|_, sums| *sums != DaySums::default());
+    Ok(days)
 }
 
 /// The sums of some days.
@@ -93,13 +87,8 @@ pub(crate) async fn steps(connection: &mut Link, keys: &[(Uuid, Date)]) -> Work<
     Ok(rows.iter().map(visitor_steps).collect::<sqlx::Result<_>>()?)
 }
 
-/// All stored steps.
-pub(crate) async fn all_steps(connection: &mut Link) -> Work<VisitorSteps> {
-    let rows = sqlx::query("SELECT visitor, day, steps FROM kpi_steps").fetch(connection);
-    Ok(rows.and_then(async |row| visitor_steps(&row)).try_collect().await?)
-}
-
-fn visitor_steps(row: &PgRow) -> sqlx::Result<((Uuid, Date), Steps)> {
+/// The visitor, day and steps of a row.
+pub(crate) fn visitor_steps(row: &PgRow) -> sqlx::Result<((Uuid, Date), Steps)> {
     let (Day(day), bits): (_, i32) = (row.try_get(1)?, row.try_get(2)?);
     Ok(((row.try_get(0)?, day), Steps(u16::try_from(bits).unwrap_or_default())))
 }
@@ -138,18 +127,15 @@ async fn write_steps(
     Ok(())
 }
 
-/// Adds what is kept of pruned events to a recount: their numbers, and the steps on their days.
-pub(crate) async fn add_pruned(connection: &mut Link, recount: &mut Recounter) -> Work<()> {
-    let pruned = Statement::new("SELECT kind::bigint, day, events FROM kpi_pruned");
-    for (kind, day, events) in all::<(i64, Date, i64)>(connection, &pruned).await? {
-        recount.count_pruned(kpi_kind(kind)?, day, events.cast_unsigned());
-    }
-    let rows = sqlx::query(
-        "SELECT visitor, day, steps FROM kpi_steps WHERE day IN (SELECT day FROM kpi_pruned)",
-    );
-    for row in rows.fetch_all(connection).await? {
-        let ((visitor, day), steps) = visitor_steps(&row)?;
-        recount.add_known_steps(visitor, day, steps);
-    }
+/// Deletes the steps of visitors and days.
+pub(crate) async fn delete_steps(connection: &mut Link, keys: &[(Uuid, Date)]) -> Work<()> {
+    sqlx::query(
+        "DELETE FROM kpi_steps USING unnest($1::uuid[], $2::date[]) AS gone (visitor, day) \
+         WHERE kpi_steps.visitor = gone.visitor AND kpi_steps.day = gone.day",
+    )
+    .bind(keys.iter().map(|(visitor, _)| *visitor).collect::<Vec<_>>())
+    .bind(keys.iter().map(|(_, day)| Day(*day)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -2,20 +2,20 @@
 
 use simops::event::NewEvent;
 use simops::store::Documents;
-use simops::store::sql::{GateLock, LedgerSums, SqlRecord, SqlTx, Statement};
+use simops::store::sql::{GateLock, SqlRecord, SqlTx, Statement};
 use simops::usage::{CounterEpoch, Lease, Op};
 
 use sqlx::AssertSqlSafe;
 
 use crate::codec::{Json, all, execute, first};
 use crate::error::{Failure, Work};
-use crate::ledger_rows::{DAY_SUMS, call_sums};
 use crate::transaction::Tx;
 use crate::{counting, events};
 
 impl SqlTx for Tx {
     type Error = Failure;
 
+    const PLACE: &'static str = "place";
     const FOR_SHARE: &'static str = " FOR SHARE";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
 
@@ -77,15 +77,6 @@ impl SqlTx for Tx {
     async fn transfer(&mut self, epoch: &CounterEpoch, leases: &[Lease]) -> Work<()> {
         let transfer = [Op::Transfer(leases.to_vec())];
         counting::apply_locked(self, &transfer, epoch.clone()).await.map(drop)
-    }
-
-    async fn count_ledger(&mut self) -> Work<LedgerSums> {
-        let days = format!("SELECT day, {DAY_SUMS} FROM usage GROUP BY day");
-        let runs = format!(
-            "SELECT run_id, {} FROM usage WHERE run_id IS NOT NULL GROUP BY run_id",
-            call_sums()
-        );
-        Ok((all(self, &Statement::new(days)).await?, all(self, &Statement::new(runs)).await?))
     }
 
     fn notify_watchers(&mut self) {

@@ -1,16 +1,20 @@
 //! The usage ledger.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
-    RecountUsage, SqlStore, Statement, USAGE_COLUMNS, failure_window, one_more, page, run_totals,
+    CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, USAGE_COLUMNS,
+    failure_window, one_more, page, run_totals,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
-    Bucket, CallTally, CallTotals, DayTotals, Op, Recount, UsageCounter, UsageRow,
+    Bucket, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan, Op, Recount,
+    UsageCorrection, UsageCounter, UsageRow,
 };
 
 use crate::PostgresStore;
@@ -98,11 +102,23 @@ impl UsageStore for PostgresStore {
         Ok(page(self.fetch_all(rows).await?, limit))
     }
 
-    async fn recount(&self) -> Result<Recount> {
-        self.read(RecountUsage { corrects: false }).await
+    async fn ledger_basis(&self) -> Result<LedgerBasis> {
+        self.read(ReadLedgerBasis).await
     }
 
-    async fn rebuild_usage(&self) -> Result<Recount> {
-        self.write(RecountUsage { corrects: true }).await
+    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
+        self.read(CountCalls { after, until, limit }).await
+    }
+
+    async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount> {
+        self.read(FinishRecount(scan)).await
+    }
+
+    async fn correct_usage(
+        &self,
+        revision: i64,
+        wrong: Arc<UsageCorrection>,
+    ) -> Result<Option<i64>> {
+        self.write(CorrectUsage { revision, wrong }).await
     }
 }

@@ -1,24 +1,27 @@
 //! Visitors' events, appended in one transaction with the sums of their days.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
 use jiff::civil::Date;
 use rusqlite::{Connection, params};
 use simops::Result;
 use simops::kpi::Days;
-use simops::kpi::{DaySums, KpiEvent, KpiRecount};
-use simops::store::KpiStore;
-use simops::store::rules::apply_steps;
+use simops::kpi::{CountedSteps, DaySums, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
+use simops::progress::Progress;
+use simops::store::rules::{apply_steps, whole_visitors};
+use simops::store::sql::count;
+use simops::store::{KpiBasis, KpiSnapshot, KpiStore};
 use uuid::Uuid;
 
-use crate::SqliteStore;
 use crate::codec::{Json, Micros};
 use crate::error::Work;
-use crate::kpi_recount::{rebuild, recount};
+use crate::job::Tx;
 use crate::kpi_rows::{days, put_sums, sums};
+use crate::kpi_uids::rebuild_segments;
 use crate::kpi_write_buffer::WriteBuffer;
+use crate::{SqliteStore, kpi_recount};
 
 #[async_trait]
 impl KpiStore for SqliteStore {
@@ -41,29 +44,87 @@ impl KpiStore for SqliteStore {
         self.on_reader(move |tx| days(tx, first, last)).await
     }
 
-    async fn recount_kpi(&self) -> Result<KpiRecount> {
-        self.on_reader(|tx| recount(tx)).await
-    }
-
     async fn delete_visits(&self, prefix: &str) -> Result<u64> {
-        let (prefix, buffer) = (prefix.to_owned(), self.kpi_buffer.clone());
-        self.on_writer(move |tx| {
-            buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            let deleted = tx.execute(
-                "DELETE FROM kpi_events WHERE substr(visitor_id, 1, length(?1)) = ?1",
-                [&prefix],
-            )?;
-            rebuild(tx)?;
-            Ok(deleted as u64)
-        })
-        .await
+        let wanted = prefix.to_owned();
+        let found = self.on_reader_long(move |tx| {
+            Ok((kpi_recount::position(tx)?, kpi_recount::visits_of(tx, &wanted, 0)?))
+        });
+        let (until, mut visits) = found.await?;
+        visits.sort_unstable();
+        let mut deleted = 0;
+        for visits in whole_visitors(&visits, DELETED_AT_ONCE) {
+            let (prefix, visits) = (prefix.to_owned(), visits.to_vec());
+            deleted += self
+                .with_buffer(move |tx, buffer| {
+                    kpi_recount::delete_visitors(tx, buffer, &prefix, &visits, until)
+                })
+                .await?;
+        }
+        Ok(deleted)
     }
 
-    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
+    async fn kpi_position(&self) -> Result<i64> {
+        self.on_reader_long(|tx| kpi_recount::position(tx)).await
+    }
+
+    async fn kpi_log(&self, after: i64, until: i64, limit: usize) -> Result<Vec<LoggedVisit>> {
+        self.on_reader_long(move |tx| kpi_recount::log(tx, after, until, count(limit))).await
+    }
+
+    async fn kpi_basis(&self) -> Result<KpiBasis> {
+        self.on_reader_long(|tx| kpi_recount::basis(tx)).await
+    }
+
+    async fn compare_steps(&self, counted: Arc<CountedSteps>) -> Result<(i64, Vec<WrongSteps>)> {
+        self.on_reader_long(move |tx| kpi_recount::compare(tx, &counted)).await
+    }
+
+    async fn visitor_steps(&self, keys: Vec<(Uuid, Date)>) -> Result<VisitorSteps> {
+        self.on_reader_long(move |tx| kpi_recount::visitor_steps(tx, &keys)).await
+    }
+
+    async fn kpi_snapshot(&self, first: Date, last: Date, after: i64) -> Result<KpiSnapshot> {
+        self.on_reader_long(move |tx| kpi_recount::snapshot(tx, first, last, after)).await
+    }
+
+    async fn correct_steps(
+        &self,
+        revision: i64,
+        counted: Arc<Vec<((Uuid, Date), Steps)>>,
+        until: i64,
+    ) -> Result<Option<i64>> {
+        self.on_writer_long(move |tx| kpi_recount::correct_steps(tx, revision, &counted, until))
+            .await
+    }
+
+    async fn correct_sums(&self, revision: i64, changes: Arc<Days>) -> Result<Option<i64>> {
+        self.on_writer_long(move |tx| kpi_recount::correct_sums(tx, revision, &changes)).await
+    }
+
+    async fn rebuild_uids(&self, progress: Progress<'_>) -> Result<()> {
+        rebuild_segments(self, progress).await
+    }
+}
+
+/// Events that are deleted in one transaction.
+const DELETED_AT_ONCE: usize = 2_000;
+
+impl SqliteStore {
+    /// Runs `work` on the writer, without a time limit, with the buffer, which is cleared if it fails.
+    async fn with_buffer<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>, &mut WriteBuffer) -> Work<T> + Send + 'static,
+    {
         let buffer = self.kpi_buffer.clone();
-        self.on_writer(move |tx| {
-            buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            rebuild(tx)
+        self.on_writer_long(move |tx| {
+            // Only the writer thread locks it.
+            let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = work(tx, &mut buffer);
+            if done.is_err() {
+                buffer.clear();
+            }
+            done
         })
         .await
     }
@@ -103,13 +164,13 @@ fn record(connection: &Connection, buffer: &mut WriteBuffer, events: &[KpiEvent]
         buffer.appended(connection.last_insert_rowid(), batch, event.uid);
         let day = event.day();
         changes.entry(day).or_default().count(event.kind);
-        let known = apply_steps(
+        apply_steps(
             day,
             event.kind.step(),
             |day| buffer.steps(connection, event.visitor, day),
             |day, change| change(changes.entry(day).or_default()),
         )?;
-        buffer.set_steps(event.visitor, day, known);
+        buffer.add_steps(event.visitor, day, event.kind.step());
         recorded += 1;
     }
     for (day, change) in changes {

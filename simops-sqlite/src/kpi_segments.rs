@@ -6,6 +6,7 @@
 
 use fastbloom::BloomFilter;
 use rusqlite::{Connection, OptionalExtension, params};
+use simops::store::sql::count;
 use uuid::Uuid;
 
 use crate::error::Work;
@@ -15,7 +16,7 @@ const BITS: usize = 16;
 const HASHES: u32 = 8;
 
 /// Uids per row: more would need overflow pages.
-const UIDS_PER_ROW: usize = 58;
+pub(crate) const UIDS_PER_ROW: usize = 58;
 
 /// The stored segments that this process has loaded.
 #[derive(Debug, Default)]
@@ -72,6 +73,31 @@ impl Segments {
         Ok(false)
     }
 
+    /// Removes a uid from the segment that holds it.
+    pub(crate) fn remove(&self, connection: &Connection, uid: Uuid) -> Work<()> {
+        let key = key(uid);
+        for segment in self.0.iter().filter(|segment| segment.filter.contains_hash(key)) {
+            let mut statement = connection.prepare_cached(
+                "SELECT first, uids FROM kpi_fold_runs WHERE fold = ?1 AND first <= ?2 \
+                 ORDER BY first DESC LIMIT 1",
+            )?;
+            let found = statement.query_row(params![segment.id, uid.as_bytes()], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            });
+            let Some((first, mut uids)) = found.optional()? else { continue };
+            let Ok(index) = uids.as_chunks::<16>().0.binary_search(uid.as_bytes()) else {
+                continue;
+            };
+            uids.drain(16 * index..16 * (index + 1));
+            connection
+                .prepare_cached(
+                    "UPDATE kpi_fold_runs SET uids = ?3 WHERE fold = ?1 AND first = ?2",
+                )?
+                .execute(params![segment.id, first, uids])?;
+        }
+        Ok(())
+    }
+
     /// Appends a segment.
     pub(crate) fn append(&mut self, connection: &Connection, mut uids: Vec<Uuid>) -> Work<()> {
         if uids.is_empty() {
@@ -84,31 +110,102 @@ impl Segments {
             .prepare_cached("INSERT INTO kpi_folds (token, filter) VALUES (?1, ?2)")?
             .execute(params![token, bytes(&filter)])?;
         let id = connection.last_insert_rowid();
-        let mut insert = connection
-            .prepare_cached("INSERT INTO kpi_fold_runs (fold, first, uids) VALUES (?1, ?2, ?3)")?;
-        let mut row = Vec::with_capacity(16 * UIDS_PER_ROW);
-        for uids in uids.chunks(UIDS_PER_ROW) {
-            row.clear();
-            row.extend(uids.iter().flat_map(|uid| uid.as_bytes()));
-            insert.execute(params![id, uids[0].as_bytes(), row])?;
-        }
+        write_rows(connection, id, uids.chunks(UIDS_PER_ROW))?;
         self.0.push(Segment { id, token, filter });
         Ok(())
     }
 }
 
-/// Replaces all segments with one of all stored events.
-pub(crate) fn rebuild_segments(connection: &Connection) -> Work<()> {
-    connection.execute_batch(
-        "DELETE FROM kpi_folds; DELETE FROM kpi_fold_runs; \
-         INSERT INTO kpi_folds (id, token) SELECT 1, random() WHERE EXISTS (SELECT 1 FROM kpi_events); \
-         INSERT INTO kpi_fold_runs \
-         SELECT 1, min(uid), unhex(group_concat(hex(uid), '' ORDER BY uid)) \
-         FROM (SELECT uid, (row_number() OVER (ORDER BY uid) - 1) / 58 AS run \
-             FROM (SELECT DISTINCT uid FROM kpi_events)) \
-         GROUP BY run;",
-    )?;
+/// The stored segments, in order.
+pub(crate) fn stored_segments(connection: &Connection) -> Work<Vec<i64>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM kpi_folds ORDER BY id")?;
+    let stored = statement.query_map([], |row| row.get(0))?;
+    Ok(stored.collect::<Result<_, _>>()?)
+}
+
+/// Writes rows of a segment, which is not part of the index until it is [listed](list_segment): chunks
+/// of sorted uids.
+pub(crate) fn write_rows<'u>(
+    connection: &Connection,
+    segment: i64,
+    rows: impl Iterator<Item = &'u [Uuid]>,
+) -> Work<()> {
+    let mut insert = connection
+        .prepare_cached("INSERT INTO kpi_fold_runs (fold, first, uids) VALUES (?1, ?2, ?3)")?;
+    let mut row = Vec::with_capacity(16 * UIDS_PER_ROW);
+    for uids in rows {
+        row.clear();
+        row.extend(uids.iter().flat_map(|uid| uid.as_bytes()));
+        insert.execute(params![segment, uids[0].as_bytes(), row])?;
+    }
     Ok(())
+}
+
+/// Makes a segment part of the index. False if not all of its `rows` are there.
+pub(crate) fn list_segment(
+    connection: &Connection,
+    segment: i64,
+    rows: usize,
+    filter: &[u8],
+) -> Work<bool> {
+    let stored: i64 = connection
+        .prepare_cached("SELECT count(*) FROM kpi_fold_runs WHERE fold = ?1")?
+        .query_row([segment], |row| row.get(0))?;
+    if usize::try_from(stored) != Ok(rows) {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached("INSERT INTO kpi_folds (id, token, filter) VALUES (?1, random(), ?2)")?
+        .execute(params![segment, filter])?;
+    Ok(true)
+}
+
+/// Ends that segments are part of the index, and makes every process load the others. The rows of the
+/// segments stay.
+pub(crate) fn drop_segments(connection: &Connection, segments: &[i64]) -> Work<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM kpi_folds WHERE id = ?1")?;
+    for segment in segments {
+        delete.execute([segment])?;
+    }
+    replace_last_token(connection)
+}
+
+/// Makes every process load the last segment again, and those that it does not know.
+pub(crate) fn replace_last_token(connection: &Connection) -> Work<()> {
+    let mut replace = connection.prepare_cached(
+        "UPDATE kpi_folds SET token = random() WHERE id = (SELECT max(id) FROM kpi_folds)",
+    )?;
+    replace.execute([])?;
+    Ok(())
+}
+
+/// The segments that have rows but are not part of the index.
+pub(crate) fn unlisted_segments(connection: &Connection) -> Work<Vec<i64>> {
+    // One look-up per segment, instead of reading all rows.
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE found (fold) AS ( \
+             SELECT min(fold) FROM kpi_fold_runs UNION ALL \
+             SELECT (SELECT min(fold) FROM kpi_fold_runs WHERE fold > found.fold) FROM found \
+             WHERE found.fold IS NOT NULL \
+         ) SELECT fold FROM found WHERE fold IS NOT NULL AND fold NOT IN (SELECT id FROM kpi_folds)",
+    )?;
+    let unlisted = statement.query_map([], |row| row.get(0))?;
+    Ok(unlisted.collect::<Result<_, _>>()?)
+}
+
+/// Deletes at most `limit` rows of a segment that is not part of the index. Returns their number.
+pub(crate) fn delete_unlisted(connection: &Connection, segment: i64, limit: usize) -> Work<usize> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM kpi_fold_runs WHERE fold = ?1 AND first IN \
+             (SELECT first FROM kpi_fold_runs WHERE fold = ?1 ORDER BY first LIMIT ?2) \
+             AND NOT EXISTS (SELECT 1 FROM kpi_folds WHERE id = ?1)",
+    )?;
+    Ok(delete.execute(params![segment, count(limit)])?)
+}
+
+/// The stored form of the filter of a segment of these uids.
+pub(crate) fn filter_bytes(uids: &[Uuid]) -> Vec<u8> {
+    bytes(&filter(uids.len(), uids.iter().copied()))
 }
 
 /// The filter of a segment, built and stored if it has none.

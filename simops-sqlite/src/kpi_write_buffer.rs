@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::codec::Micros;
 use crate::error::Work;
-use crate::kpi_rows::{known_days, last_merged, put_steps, set_last_merged, steps};
+use crate::kpi_rows::{Merged, add_steps, known_days, merged, set_last_merged, steps};
 use crate::kpi_segments::Segments;
 
 /// The write buffer.
@@ -25,8 +25,8 @@ pub(crate) struct WriteBuffer {
     capacity: usize,
     /// The uids that are merged.
     segments: Segments,
-    /// The id of the last merged event, once known.
-    merged: Option<i64>,
+    /// The progress of the merge that this buffer continues, once known.
+    merged: Option<Merged>,
     /// The last buffered event, and the batch it was recorded in.
     last: i64,
     batch: i64,
@@ -38,11 +38,12 @@ pub(crate) struct WriteBuffer {
     steps: HashMap<(Uuid, Date), KnownSteps>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct KnownSteps {
-    steps: Steps,
-    /// Whether the tree lacks some of them.
-    is_unmerged: bool,
+    /// Those in the tree, if they were looked up.
+    stored: Option<Steps>,
+    /// Those that the tree may lack.
+    unmerged: Steps,
 }
 
 impl WriteBuffer {
@@ -67,17 +68,23 @@ impl WriteBuffer {
     }
 
     /// Reads events that other processes have appended. Reads the whole buffer again if it no longer
-    /// matches the log, after a rollback or after another process has merged or rebuilt.
+    /// matches the log, after a rollback or after another process has merged.
     pub(crate) fn catch_up(&mut self, connection: &Connection) -> Work<()> {
-        let merged = last_merged(connection)?;
-        let is_current = self.merged == Some(merged)
-            && self.segments.are_current(connection)?
+        let now = merged(connection)?;
+        let is_current = self.merged.is_some_and(|seen| seen.last == now.last)
             && self.matches_log(connection)?;
         if !is_current {
             self.clear();
+            self.last = now.last;
+        }
+        if !self.segments.are_current(connection)? {
             self.segments.catch_up(connection)?;
-            self.days = known_days(connection)?.into_iter().map(|day| (day, true)).collect();
-            (self.merged, self.last) = (Some(merged), merged);
+        }
+        if self.merged != Some(now) {
+            // Another process may have corrected steps, or has added days.
+            self.steps.values_mut().for_each(|known| known.stored = None);
+            self.days.extend(known_days(connection)?.into_iter().map(|day| (day, true)));
+            self.merged = Some(now);
         }
         let mut statement = connection.prepare_cached(
             "SELECT id, uid, batch, kind, visitor_id, occurred_at FROM kpi_events WHERE id > ?1 \
@@ -90,14 +97,13 @@ impl WriteBuffer {
             let visitor = hash_key(row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?);
             let day = simops::clock::day_of(row.get::<_, Micros>(5)?.0);
             let kind = Kind::of_code(row.get(3)?).map(Kind::step).unwrap_or_default();
-            let known = self.steps(connection, visitor, day)?;
-            self.set_steps(visitor, day, known | kind);
+            self.add_steps(visitor, day, kind);
         }
         Ok(())
     }
 
     fn matches_log(&self, connection: &Connection) -> Work<bool> {
-        if self.merged == Some(self.last) {
+        if self.merged.is_some_and(|merged| merged.last == self.last) {
             return Ok(true);
         }
         let mut statement =
@@ -109,6 +115,11 @@ impl WriteBuffer {
     /// Whether no event with this uid is stored.
     pub(crate) fn is_new(&self, connection: &Connection, uid: Uuid) -> Work<bool> {
         Ok(!self.uids.contains(&uid) && !self.segments.contain(connection, uid)?)
+    }
+
+    /// Forgets the uid of an event that was merged and then deleted.
+    pub(crate) fn remove(&self, connection: &Connection, uid: Uuid) -> Work<()> {
+        self.segments.remove(connection, uid)
     }
 
     /// Adds an event that was appended.
@@ -125,25 +136,25 @@ impl WriteBuffer {
         day: Date,
     ) -> Work<Steps> {
         // Most events are of today, and the days after it have none.
-        let Some(stored) = self.days.get(&day) else { return Ok(Steps::default()) };
-        if let Some(known) = self.steps.get(&(visitor, day)) {
-            return Ok(known.steps);
+        let Some(&is_stored) = self.days.get(&day) else { return Ok(Steps::default()) };
+        let known = self.steps.get(&(visitor, day)).copied().unwrap_or_default();
+        if known.stored.is_some() || !is_stored {
+            return Ok(known.stored.unwrap_or_default() | known.unmerged);
         }
-        if !stored {
-            return Ok(Steps::default());
-        }
-        let steps = steps(connection, visitor, day)?;
-        self.steps.insert((visitor, day), KnownSteps { steps, is_unmerged: false });
-        Ok(steps)
+        let stored = steps(connection, visitor, day)?;
+        self.steps.insert((visitor, day), KnownSteps { stored: Some(stored), ..known });
+        Ok(stored | known.unmerged)
     }
 
-    /// Sets the steps of a visitor on a day.
-    pub(crate) fn set_steps(&mut self, visitor: Uuid, day: Date, steps: Steps) {
-        self.days.entry(day).or_insert(false);
-        let known =
-            self.steps.entry((visitor, day)).or_insert(KnownSteps { steps, is_unmerged: true });
-        if known.steps != steps {
-            *known = KnownSteps { steps, is_unmerged: true };
+    /// Adds to the steps of a visitor on a day.
+    pub(crate) fn add_steps(&mut self, visitor: Uuid, day: Date, steps: Steps) {
+        let is_stored = *self.days.entry(day).or_insert(false);
+        let known = self.steps.entry((visitor, day)).or_insert_with(|| KnownSteps {
+            stored: (!is_stored).then(Steps::default),
+            unmerged: Steps::default(),
+        });
+        if known.stored.unwrap_or_default() | steps != known.stored.unwrap_or_default() {
+            known.unmerged = known.unmerged | steps;
         }
     }
 
@@ -157,25 +168,28 @@ impl WriteBuffer {
 
     /// Merges the buffer if it holds an event up to `id`.
     pub(crate) fn merge_up_to(&mut self, connection: &Connection, id: i64) -> Work<()> {
-        if self.merged.is_some_and(|merged| id <= merged) {
+        if self.merged.is_some_and(|merged| id <= merged.last) {
             return Ok(());
         }
         self.merge(connection)
     }
 
-    fn merge(&mut self, connection: &Connection) -> Work<()> {
+    /// Merges the buffer.
+    pub(crate) fn merge(&mut self, connection: &Connection) -> Work<()> {
         self.segments.append(connection, self.uids.drain().collect())?;
-        let unmerged = self.steps.iter_mut().filter(|(_, known)| known.is_unmerged);
+        let unmerged =
+            self.steps.iter_mut().filter(|(_, known)| known.unmerged != Steps::default());
         let mut unmerged: Vec<_> = unmerged
             .map(|((visitor, day), known)| {
-                known.is_unmerged = false;
-                (*day, *visitor, known.steps)
+                let steps = std::mem::take(&mut known.unmerged);
+                known.stored = known.stored.map(|stored| stored | steps);
+                (*day, *visitor, steps)
             })
             .collect();
         // In key order, so that each page is changed once.
         unmerged.sort_unstable_by_key(|(day, visitor, _)| (*day, *visitor));
         for (day, visitor, steps) in unmerged {
-            put_steps(connection, visitor, day, steps)?;
+            add_steps(connection, visitor, day, steps)?;
             self.days.insert(day, true);
         }
         // Recent visitors are kept: they are likely to return.
@@ -183,7 +197,7 @@ impl WriteBuffer {
             self.steps.clear();
         }
         set_last_merged(connection, self.last)?;
-        self.merged = Some(self.last);
+        self.merged = self.merged.map(|merged| Merged { last: self.last, ..merged });
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ mod kpi;
 mod kpi_recount;
 mod kpi_rows;
 mod kpi_segments;
+mod kpi_uids;
 mod kpi_write_buffer;
 mod ledger_rows;
 mod location;

@@ -21,6 +21,9 @@ use crate::location::Location;
 use crate::queue::Queue;
 use crate::{SqliteOptions, reader, revision, writer};
 
+/// The time limit of calls that may take long.
+const NO_LIMIT: Duration = Duration::MAX;
+
 /// A store on one SQLite database.
 ///
 /// # Contract
@@ -131,6 +134,23 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
+        await_answer(self.push_read(is_control, work)?, self.call_timeout).await
+    }
+
+    /// As [`SqliteStore::on_reader`], without a time limit.
+    pub(crate) async fn on_reader_long<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
+        await_answer(self.push_read(false, work)?, NO_LIMIT).await
+    }
+
+    fn push_read<T, W>(&self, is_control: bool, work: W) -> Result<oneshot::Receiver<Result<T>>>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
         let (job, answer) = job(Kind::Read, work);
         match (&self.reads, is_control) {
             (Some(reads), true) => reads.control.push(job)?,
@@ -138,7 +158,18 @@ impl SqliteStore {
             (None, true) => self.writes.push(job)?,
             (None, false) => self.writes.push_yielding(job)?,
         }
-        await_answer(answer, self.call_timeout).await
+        Ok(answer)
+    }
+
+    /// As [`on_writer`](Self::on_writer), without a time limit.
+    pub(crate) async fn on_writer_long<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
+        let (job, answer) = job(Kind::Write, work);
+        self.writes.push(job)?;
+        await_answer(answer, NO_LIMIT).await
     }
 
     fn start_writer(
@@ -217,11 +248,15 @@ impl SqlStore for SqliteStore {
     }
 
     async fn read<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
-        self.read_as(operation.is_control(), move |tx| now(operation.run(tx))).await
+        let (is_long, is_control) = (operation.is_long(), operation.is_control());
+        let work = move |tx: &mut Tx<'_>| now(operation.run(tx));
+        if is_long { self.on_reader_long(work).await } else { self.read_as(is_control, work).await }
     }
 
     async fn write<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
-        self.on_writer(move |tx| now(operation.run(tx))).await
+        let is_long = operation.is_long();
+        let work = move |tx: &mut Tx<'_>| now(operation.run(tx));
+        if is_long { self.on_writer_long(work).await } else { self.on_writer(work).await }
     }
 
     async fn apply(&self, op: Op) -> Result<Outcome> {

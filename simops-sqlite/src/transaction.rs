@@ -1,14 +1,12 @@
 //! A transaction as the operations use it that SQL stores share.
 
-use std::collections::BTreeMap;
-
 use rusqlite::params;
 use simops::event::NewEvent;
 use simops::store::Documents;
-use simops::store::sql::{GateLock, LedgerSums, SqlRecord, SqlTx, Statement, USAGE_COLUMNS};
-use simops::usage::{CallTotals, CounterEpoch, DayTotals, Lease, Op, UsageRow};
+use simops::store::sql::{GateLock, SqlRecord, SqlTx, Statement};
+use simops::usage::{CounterEpoch, Lease, Op};
 
-use crate::codec::{Cells, Json, all, execute, first};
+use crate::codec::{Json, all, execute, first};
 use crate::error::{Failure, Work};
 use crate::job::Tx;
 use crate::{counting, events};
@@ -16,6 +14,7 @@ use crate::{counting, events};
 impl SqlTx for Tx<'_> {
     type Error = Failure;
 
+    const PLACE: &'static str = "rowid";
     // There is one writer, and a reader has its own snapshot.
     const FOR_SHARE: &'static str = "";
     const FOR_UPDATE: &'static str = "";
@@ -62,22 +61,6 @@ impl SqlTx for Tx<'_> {
 
     async fn transfer(&mut self, _epoch: &CounterEpoch, leases: &[Lease]) -> Work<()> {
         counting::apply_one(self, &Op::Transfer(leases.to_vec())).map(drop)
-    }
-
-    async fn count_ledger(&mut self) -> Work<LedgerSums> {
-        let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
-        let mut ledger = self.prepare(&format!("SELECT {USAGE_COLUMNS} FROM usage"))?;
-        for call in ledger.query_map([], |row| Cells::record::<UsageRow>(row))? {
-            let call = call?;
-            let day: &mut DayTotals = days.entry(call.day).or_default();
-            *day = *day + DayTotals::of(&call);
-            let totals = CallTotals::of(&call);
-            if let Some(run_id) = call.run_id {
-                let run: &mut CallTotals = runs.entry(run_id).or_default();
-                *run = *run + totals;
-            }
-        }
-        Ok((days.into_iter().collect(), runs.into_iter().collect()))
     }
 
     fn notify_watchers(&mut self) {

@@ -1,6 +1,7 @@
 //! The usage ledger.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -9,11 +10,13 @@ use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
-    RecountUsage, SqlStore, Statement, USAGE_COLUMNS, failure_window, one_more, page, run_totals,
+    CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, USAGE_COLUMNS,
+    failure_window, one_more, page, run_totals,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
-    Bucket, CallTally, CallTotals, DayTotals, NanoUsd, Op, Recount, Series, UsageCounter, UsageRow,
+    Bucket, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan, NanoUsd, Op,
+    Recount, Series, UsageCorrection, UsageCounter, UsageRow,
 };
 
 use crate::SqliteStore;
@@ -76,12 +79,24 @@ impl UsageStore for SqliteStore {
         Ok(page(self.fetch_all(rows).await?, limit))
     }
 
-    async fn recount(&self) -> Result<Recount> {
-        self.read(RecountUsage { corrects: false }).await
+    async fn ledger_basis(&self) -> Result<LedgerBasis> {
+        self.read(ReadLedgerBasis).await
     }
 
-    async fn rebuild_usage(&self) -> Result<Recount> {
-        self.write(RecountUsage { corrects: true }).await
+    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
+        self.read(CountCalls { after, until, limit }).await
+    }
+
+    async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount> {
+        self.read(FinishRecount(scan)).await
+    }
+
+    async fn correct_usage(
+        &self,
+        revision: i64,
+        wrong: Arc<UsageCorrection>,
+    ) -> Result<Option<i64>> {
+        self.write(CorrectUsage { revision, wrong }).await
     }
 }
 

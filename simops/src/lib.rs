@@ -64,6 +64,7 @@ mod number;
 pub mod ops;
 pub mod output;
 pub mod progress;
+pub mod recount;
 pub mod report;
 #[cfg(feature = "http")]
 mod retry_after;

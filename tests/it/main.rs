@@ -16,6 +16,7 @@ mod operator;
 mod production;
 mod races;
 mod reads;
+mod recount;
 mod reports;
 mod runbook;
 mod tidy;

@@ -61,12 +61,17 @@ impl Place {
             Self::Sqlite => Self::sqlite(dir)
                 .execute_batch(
                     "PRAGMA user_version = 14; DROP TABLE schema_writers; \
-                     DROP TABLE known_addresses",
+                     DROP TABLE known_addresses; \
+                     ALTER TABLE kpi_progress DROP COLUMN revision; \
+                     ALTER TABLE kpi_progress DROP COLUMN invalidations; \
+                     ALTER TABLE fence DROP COLUMN corrections",
                 )
                 .unwrap(),
             Self::Postgres(database) => drop(database.sql(
                 "UPDATE simops_schema SET version = 13; \
-                 ALTER TABLE simops_schema DROP COLUMN min_writer; DROP TABLE known_addresses",
+                 ALTER TABLE simops_schema DROP COLUMN min_writer; DROP TABLE known_addresses; \
+                 ALTER TABLE kpi_line DROP COLUMN revision; \
+                 ALTER TABLE fence DROP COLUMN corrections",
             )),
         }
     }

@@ -34,11 +34,15 @@ pub fn program(name: &str) -> PathBuf {
 /// # Panics
 /// When it cannot be started.
 pub async fn cli(dir: &Path, args: &[&str]) -> Output {
-    clean(Command::new(program("simops-cli")), dir)
-        .args(args)
-        .output()
-        .await
-        .expect("simops-cli starts")
+    command("simops-cli", dir).args(args).output().await.expect("simops-cli starts")
+}
+
+/// A binary of this workspace in `dir`, which sees nothing of the test's environment.
+///
+/// # Panics
+/// When it was not built.
+pub fn command(name: &str, dir: &Path) -> Command {
+    clean(Command::new(program(name)), dir)
 }
 
 /// A process that sees nothing of the test's environment but where programs are.

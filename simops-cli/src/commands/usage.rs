@@ -3,13 +3,16 @@
 use clap::Subcommand;
 use jiff::Timestamp;
 use simops::ops::{Counted, UsageQuery, VerifiedUsage};
+use simops::recount::OnProgress;
 
 use crate::commands::values::{PageArgs, since};
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::progress::while_at;
+use crate::progress::{CORRECTED, UNCHANGED, recount};
 use crate::target::Direct;
+
+const COUNTING: &str = "counting the ledger";
 
 const COLUMNS: &[&str] = &[
     "created_at",
@@ -48,14 +51,15 @@ Examples:
 Examples:
   simops-cli usage verify
 
-Sums of money are in billionths of a US dollar (cost_nano_usd).")]
+Sums of money are in billionths of a US dollar (cost_nano_usd). Calls can be made meanwhile.")]
     Verify,
     /// Recount the ledger and correct every sum
     #[command(after_help = "\
 Examples:
   simops-cli usage rebuild
 
-The ledger itself is never changed.")]
+The ledger itself is never changed, and calls can be made meanwhile. If it is interrupted, corrections
+that were made are kept.")]
     Rebuild,
 }
 
@@ -69,14 +73,16 @@ pub(crate) async fn run(globals: &Globals, command: UsageCommand) -> Result<(), 
         }
         UsageCommand::Verify => {
             let direct = Direct::open_to_read(on).await?;
-            let verified = while_at("counting the ledger", direct.ops.verify_usage()).await?;
+            let verify = async |show: OnProgress<'_>| direct.ops.verify_usage(show).await;
+            let verified = recount(COUNTING, UNCHANGED, verify).await?;
             print::show(&Output::record(&verified), globals.output)?;
             verdict(&verified)
         }
         UsageCommand::Rebuild => {
             let direct = Direct::open(on).await?;
-            let rebuilt =
-                while_at("counting the ledger", direct.writer().await?.rebuild_usage()).await?;
+            let writer = direct.writer().await?;
+            let rebuild = async |show: OnProgress<'_>| writer.rebuild_usage(show).await;
+            let rebuilt = recount(COUNTING, CORRECTED, rebuild).await?;
             print::show(&Output::record(&rebuilt), globals.output)?;
             let repaired = many(rebuilt.repaired.len(), "sum");
             print::note(&format!("{repaired} corrected; counted {}", summary(&rebuilt.counted)));

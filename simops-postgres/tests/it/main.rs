@@ -8,6 +8,7 @@ mod parity;
 mod partitions;
 mod plans;
 mod pool;
+mod recount;
 mod support;
 mod turns;
 mod versions;

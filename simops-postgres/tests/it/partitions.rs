@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use simops::clock::day_of;
 use simops::event::NewEvent;
 use simops::kpi::{Kind, KpiEvent};
+use simops::recount::RecountExt;
 use simops::store::rules::hash_key;
 use simops::store::{
     ActivityScope, EventFilter, EventStore, KpiStore, LogTable, PruneCutoff, RetentionStore,

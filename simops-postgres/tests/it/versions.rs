@@ -1,6 +1,7 @@
 //! Schemas of other versions: which are migrated, read as they are, or refused.
 
 use simops::ErrorKind;
+use simops::recount::RecountExt;
 use simops::store::{Commit, ControlStore, EventFilter, EventStore};
 use simops_postgres::{PostgresOptions, PostgresStore};
 use simops_tests::pgbouncer::PgBouncer;
@@ -28,6 +29,7 @@ async fn older() -> TestDatabase {
     database.sql(
         "ALTER TABLE simops_schema DROP COLUMN min_writer; \
          DROP TABLE known_addresses; \
+         ALTER TABLE kpi_line DROP COLUMN revision; ALTER TABLE fence DROP COLUMN corrections; \
          UPDATE simops_schema SET version = 13",
     );
     database
@@ -89,6 +91,8 @@ async fn an_older_schema_is_read_as_it_is_and_takes_no_writes() {
     assert_eq!(store.load().await.unwrap().generation, 0);
     let filter = EventFilter { limit: 1, ..EventFilter::default() };
     assert!(store.events(&filter).await.unwrap().items.is_empty());
+    assert_eq!(store.recount_kpi().await.unwrap().differences(), []);
+    assert_eq!(store.recount().await.unwrap().differences(), []);
     let refused = commit(&store).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unusable);
     assert!(refused.detail().contains("simops-server"), "{refused}");

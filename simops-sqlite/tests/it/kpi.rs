@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use simops::kpi::{DaySums, Kind, KpiEvent, MAX_BATCH};
+use simops::recount::RecountExt;
 use simops::store::KpiStore;
 use simops::store::rules::Recounter;
 use simops_sqlite::{SqliteOptions, SqliteStore};

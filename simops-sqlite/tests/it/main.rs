@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod kpi;
 mod opening;
+mod recount;
 mod support;
 mod versions;
 mod writing;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use simops::ErrorKind;
+use simops::recount::RecountExt;
 use simops::store::{Commit, ControlStore, EventFilter, EventStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
@@ -25,7 +26,14 @@ async fn older() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
     let database = stranger(&folder);
-    database.execute_batch("DROP TABLE schema_writers; DROP TABLE known_addresses").unwrap();
+    database
+        .execute_batch(
+            "DROP TABLE schema_writers; DROP TABLE known_addresses; \
+             ALTER TABLE kpi_progress DROP COLUMN revision; \
+             ALTER TABLE kpi_progress DROP COLUMN invalidations; \
+             ALTER TABLE fence DROP COLUMN corrections",
+        )
+        .unwrap();
     database.pragma_update(None, "user_version", 14).unwrap();
     drop(database);
     folder
@@ -78,6 +86,8 @@ async fn an_older_schema_is_read_as_it_is_and_takes_no_writes() {
     assert_eq!(store.load().await.unwrap().generation, 0);
     let filter = EventFilter { limit: 1, ..EventFilter::default() };
     assert!(store.events(&filter).await.unwrap().items.is_empty());
+    assert_eq!(store.recount_kpi().await.unwrap().differences(), []);
+    assert_eq!(store.recount().await.unwrap().differences(), []);
     let refused = refusal(commit(&store).await);
     assert_eq!(refused.kind(), ErrorKind::Unusable);
     assert!(refused.detail().contains("simops-server"), "{refused}");

@@ -19,7 +19,7 @@ mod tests;
 
 pub use event::{KpiEvent, MAX_BATCH, MAX_LATE_DAYS, parse, parse_one};
 pub use interval::Interval;
-pub use recount::{KpiDifference, KpiRecount};
+pub use recount::{CountedSteps, KpiDifference, KpiRecount, LoggedVisit, VisitorSteps, WrongSteps};
 pub use rollup::{Rate, Rollup};
 pub use steps::{Kind, Steps};
 pub use summary::{Days, Summary};

@@ -44,6 +44,35 @@ impl DaySums {
         }
     }
 
+    /// Adds `events` events.
+    pub fn count_many(&mut self, kind: Kind, events: i64) {
+        if let Some(sum) = self.events.get_mut(kind.code()) {
+            *sum = sum.saturating_add(events);
+        }
+    }
+
+    /// Adds visitors who caused events of the kinds `steps`, except to the numbers of events and of
+    /// returns.
+    pub fn add_visitors(&mut self, steps: Steps, visitors: i64) {
+        let of = |kinds| if steps.any(kinds) { visitors } else { 0 };
+        for (kind, sum) in Kind::ALL.iter().zip(&mut self.visitors) {
+            *sum += of(kind.step());
+        }
+        self.sharers += of(Steps::SHARE);
+        self.viewers += of(Steps::VIEWER);
+    }
+
+    /// The sums less those of `other`, field by field.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let mut figures = self.to_array();
+        figures
+            .iter_mut()
+            .zip(other.to_array())
+            .for_each(|(sum, less)| *sum = sum.saturating_sub(less));
+        Self::from_array(&figures)
+    }
+
     /// All sums in a fixed order: events, visitors, sharers, viewers, returned.
     pub fn to_array(&self) -> [i64; SUM_FIELDS] {
         let mut figures = [0; SUM_FIELDS];
@@ -67,7 +96,8 @@ impl DaySums {
     #[must_use]
     pub fn plus(&self, more: &Self) -> Self {
         let mut figures = self.to_array();
-        figures.iter_mut().zip(more.to_array()).for_each(|(sum, more)| *sum += more);
+        let more = more.to_array();
+        figures.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(more));
         Self::from_array(&figures)
     }
 

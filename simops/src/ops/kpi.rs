@@ -10,6 +10,7 @@ use crate::control::Write;
 use crate::execute::compared_days;
 use crate::kpi::recount::KpiDifference;
 use crate::kpi::{KpiEvent, MAX_LATE_DAYS, Rollup, Summary};
+use crate::recount::{Limits, OnProgress, recount_visits};
 use crate::{Error, Result};
 
 /// `POST kpi/events`.
@@ -106,8 +107,8 @@ impl Writer<'_> {
         self.ops.record_kpi(events).await
     }
 
-    /// Deletes the events of all visitors whose id begins with `prefix`, and recounts the sums, in one
-    /// transaction.
+    /// Deletes the events of all visitors whose id begins with `prefix`, and subtracts them from the
+    /// sums, some visitors in one transaction.
     ///
     /// # Errors
     /// Returns `Forbidden` when the gate is closed, and `Invalid` for an empty prefix, which every id
@@ -120,14 +121,15 @@ impl Writer<'_> {
         Ok(DeletedVisits { ok: true, deleted: self.ops.store.delete_visits(prefix).await? })
     }
 
-    /// Recounts the KPI sums from the events and corrects them, in one transaction.
+    /// Recounts the KPI sums from the events in pieces and corrects them in short transactions, day by
+    /// day. If the future is dropped, the corrections that were made stay.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the gate is closed, and an error when the database cannot be read or
-    /// written.
-    pub async fn rebuild_kpi(&self) -> Result<RebuiltKpi> {
+    /// Returns `Forbidden` when the gate is closed; as [`recount_visits`].
+    pub async fn rebuild_kpi(&self, progress: OnProgress<'_>) -> Result<RebuiltKpi> {
         self.permit(Write::RebuildKpi)?;
-        let found = self.ops.store.rebuild_kpi().await?;
+        let store = &*self.ops.store;
+        let found = recount_visits(store, true, Limits::default(), progress).await?;
         Ok(RebuiltKpi {
             ok: true,
             events: found.events,
@@ -172,9 +174,12 @@ impl Ops {
         })
     }
 
-    /// Recounts all events and compares the result with the stored sums.
-    pub async fn verify_kpi(&self) -> Result<VerifiedKpi> {
-        let recount = self.store.recount_kpi().await?;
+    /// Recounts all events in pieces and compares the result with the stored sums.
+    ///
+    /// # Errors
+    /// As [`recount_visits`].
+    pub async fn verify_kpi(&self, progress: OnProgress<'_>) -> Result<VerifiedKpi> {
+        let recount = recount_visits(&*self.store, false, Limits::default(), progress).await?;
         let differences = recount.differences();
         Ok(VerifiedKpi {
             ok: differences.is_empty() && recount.wrong_steps == 0,

@@ -10,6 +10,7 @@ use crate::ops::{
     SilenceAlert, StartRun, StopRun, WritePermit, Writer,
 };
 use crate::progress::NO_PROGRESS;
+use crate::recount::UNWATCHED;
 use crate::settings::Registry;
 use crate::store::{Commit, ControlStore, LogTable, RunStore};
 use crate::testing::{MemoryStore, mark_production};
@@ -93,10 +94,10 @@ async fn attempt(writer: &Writer<'_>, write: Write) -> Result<()> {
             let now = SystemClock.now();
             writer.prune(LogTable::Events, now, NO_PROGRESS).await.map(drop)
         }
-        Write::RebuildKpi => writer.rebuild_kpi().await.map(drop),
+        Write::RebuildKpi => writer.rebuild_kpi(UNWATCHED).await.map(drop),
         Write::ImportKpi => writer.import_kpi(&[]).await.map(drop),
         Write::DeleteVisits => writer.delete_visits("none").await.map(drop),
-        Write::RebuildUsage => writer.rebuild_usage().await.map(drop),
+        Write::RebuildUsage => writer.rebuild_usage(UNWATCHED).await.map(drop),
         Write::TakeTurn => writer.permit(Write::TakeTurn).map(drop),
         Write::UnmarkProduction => writer.unmark_production(None).await,
     }

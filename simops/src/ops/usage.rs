@@ -7,6 +7,7 @@ use super::records::MAX_PAGE;
 use super::{Listing, Ops, Writer, bounded, cursor_position};
 use crate::Result;
 use crate::control::Write;
+use crate::recount::{Limits, OnProgress, recount_usage};
 use crate::store::UsageFilter;
 use crate::usage::UsageRow;
 use crate::usage::recount::{Difference, Recount};
@@ -78,9 +79,12 @@ impl Ops {
         self.store.usage_rows(&filter, limit).await.map(Listing::from)
     }
 
-    /// Recounts ledger and open leases and compares the result with the stored sums.
-    pub async fn verify_usage(&self) -> Result<VerifiedUsage> {
-        let recount = self.store.recount().await?;
+    /// Recounts ledger and open leases in pieces and compares the result with the stored sums.
+    ///
+    /// # Errors
+    /// As [`recount_usage`].
+    pub async fn verify_usage(&self, progress: OnProgress<'_>) -> Result<VerifiedUsage> {
+        let recount = recount_usage(&*self.store, false, Limits::default(), progress).await?;
         let differences = recount.differences();
         let counted = Counted::of(&recount);
         Ok(VerifiedUsage { ok: differences.is_empty(), counted, differences })
@@ -88,14 +92,15 @@ impl Ops {
 }
 
 impl Writer<'_> {
-    /// Recounts the usage sums from ledger and leases and corrects them, in one transaction.
+    /// Recounts the usage sums from ledger and leases in pieces and corrects them in short
+    /// transactions. If the future is dropped, the corrections that were made stay.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the gate is closed, and an error when the database cannot be read or
-    /// written.
-    pub async fn rebuild_usage(&self) -> Result<RebuiltUsage> {
+    /// Returns `Forbidden` when the gate is closed; as [`recount_usage`].
+    pub async fn rebuild_usage(&self, progress: OnProgress<'_>) -> Result<RebuiltUsage> {
         self.permit(Write::RebuildUsage)?;
-        let found = self.ops.store.rebuild_usage().await?;
+        let store = &*self.ops.store;
+        let found = recount_usage(store, true, Limits::default(), progress).await?;
         Ok(RebuiltUsage { ok: true, counted: Counted::of(&found), repaired: found.differences() })
     }
 }

@@ -1,11 +1,37 @@
 //! Storage of visitor events and their daily sums.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
+use uuid::Uuid;
 
 use crate::Result;
 use crate::kpi::summary::Days;
-use crate::kpi::{KpiEvent, KpiRecount};
+use crate::kpi::{CountedSteps, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
+use crate::progress::Progress;
+
+/// What changes a recount otherwise than by recording.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KpiBasis {
+    /// Increases with every deletion of visitors and every correction.
+    pub revision: i64,
+    /// The numbers of pruned events, in [`DaySums::events`](crate::kpi::DaySums).
+    pub pruned: Days,
+}
+
+/// The sums of some days, and what they should be equal to, from one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KpiSnapshot {
+    /// What else the recount depends on, of all days.
+    pub basis: KpiBasis,
+    /// The stored sums. Sums that cannot be read are left out.
+    pub kept: Days,
+    /// The sums that follow from the stored steps, without the numbers of events.
+    pub by_steps: Days,
+    /// The numbers of events after the position that was asked for.
+    pub recent: Days,
+}
 
 /// Visitor events and their daily sums.
 ///
@@ -22,14 +48,51 @@ pub trait KpiStore: Send + Sync {
     /// The stored sums of the days `first` to `last` (inclusive). Days without events are omitted.
     async fn kpi_days(&self, first: Date, last: Date) -> Result<Days>;
 
-    /// Recounts all events and returns the result with the stored sums, from one snapshot.
-    async fn recount_kpi(&self) -> Result<KpiRecount>;
-
-    /// Deletes the events of visitors whose id begins with `prefix` and recounts the sums, in one
-    /// transaction. Returns the number of events deleted. Their uids are unknown afterwards.
+    /// Deletes the events of visitors whose id begins with `prefix`, in several short transactions, each
+    /// of all events of some visitors, and subtracts them from the sums. Returns the number of events
+    /// deleted. Their uids are unknown afterwards.
     async fn delete_visits(&self, prefix: &str) -> Result<u64>;
 
-    /// Recounts all events and corrects the stored sums in the same transaction. Returns the sums
-    /// from before the correction.
-    async fn rebuild_kpi(&self) -> Result<KpiRecount>;
+    /// The position of the last event. No event that is recorded later gets a position up to it; the
+    /// positions of deleted events may be given again.
+    async fn kpi_position(&self) -> Result<i64>;
+
+    /// The events after one position up to another, in order, at most `limit`.
+    async fn kpi_log(&self, after: i64, until: i64, limit: usize) -> Result<Vec<LoggedVisit>>;
+
+    /// What changes a recount otherwise than by recording.
+    async fn kpi_basis(&self) -> Result<KpiBasis>;
+
+    /// Compares the stored steps of a range of visitors with counted ones, in one snapshot, whose
+    /// revision and wrong steps are returned.
+    async fn compare_steps(&self, counted: Arc<CountedSteps>) -> Result<(i64, Vec<WrongSteps>)>;
+
+    /// The stored steps of some visitors and days.
+    async fn visitor_steps(&self, keys: Vec<(Uuid, Date)>) -> Result<VisitorSteps>;
+
+    /// Reads the sums of the days `first` to `last` (inclusive) and what they should be equal to.
+    async fn kpi_snapshot(&self, first: Date, last: Date, after: i64) -> Result<KpiSnapshot>;
+
+    /// Replaces the steps of some visitors and days with `counted`, the steps from the events up to the
+    /// position `until`, together with those of later events. On days of which events were pruned, steps
+    /// are only added. Returns the new revision; `None`, and changes nothing, if the revision is no
+    /// longer `revision`.
+    async fn correct_steps(
+        &self,
+        revision: i64,
+        counted: Arc<Vec<((Uuid, Date), Steps)>>,
+        until: i64,
+    ) -> Result<Option<i64>>;
+
+    /// Adds `changes` to the sums of their days. Returns the new revision; `None`, and changes nothing,
+    /// if the revision is no longer `revision`.
+    async fn correct_sums(&self, revision: i64, changes: Arc<Days>) -> Result<Option<i64>>;
+
+    /// Writes the index by which events that were recorded before are recognised again, if it is no
+    /// part of the events' table, in several short transactions. A call that is cancelled leaves an
+    /// index that is complete.
+    async fn rebuild_uids(&self, progress: Progress<'_>) -> Result<()> {
+        let _ = progress;
+        Ok(())
+    }
 }

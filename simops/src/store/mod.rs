@@ -39,7 +39,7 @@ pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use known_addresses::{KnownAddress, KnownAddressStore};
-pub use kpi::KpiStore;
+pub use kpi::{KpiBasis, KpiSnapshot, KpiStore};
 pub use leader_leases::{FencingToken, LeaderLease, LeaderLeaseStore};
 pub use page::Page;
 pub use retention::{LogTable, PruneCutoff, RetentionStore};

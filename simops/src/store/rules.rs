@@ -2,5 +2,7 @@
 //! [`RunStore`](super::RunStore), and for programs that prepare rows for one.
 
 pub use crate::kpi::event::hash_key;
-pub use crate::kpi::recount::Recounter;
+pub use crate::kpi::recount::{
+    Recounter, StepsComparison, change_of_sums, neighbours, right_steps, whole_visitors,
+};
 pub use crate::kpi::sums::{RETENTION_DAYS, SUM_FIELDS, apply_steps};

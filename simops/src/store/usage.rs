@@ -1,5 +1,7 @@
 //! Storage of the usage ledger.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -7,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{ActivityScope, Page};
 use crate::Result;
 use crate::event::EventWindow;
-use crate::usage::recount::Recount;
+use crate::usage::recount::{LedgerBasis, LedgerPiece, LedgerScan, Recount, UsageCorrection};
 use crate::usage::series::Bucket;
 use crate::usage::{CallTally, CallTotals, DayTotals, UsageRow};
 
@@ -69,10 +71,22 @@ pub trait UsageStore: Send + Sync {
     /// Lists rows in the order in which they were first written, at most `limit`.
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>>;
 
-    /// Recounts the ledger and the open leases, from one snapshot.
-    async fn recount(&self) -> Result<Recount>;
+    /// What changes with the rows of each day.
+    async fn ledger_basis(&self) -> Result<LedgerBasis>;
 
-    /// Recounts and corrects all sums in the same transaction. Returns the sums from before the
-    /// correction.
-    async fn rebuild_usage(&self) -> Result<Recount>;
+    /// Counts the rows whose place in the order of insertion is after `after` and up to `until`, at
+    /// most `limit`. A row that is added later has a later place.
+    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece>;
+
+    /// Completes a scan and compares it with the stored sums and the open leases, in one snapshot:
+    /// counts the rows after it, and again the pieces of which a day has changed.
+    async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount>;
+
+    /// Corrects sums by the difference that a recount has found. Returns the new revision; `None`, and
+    /// changes nothing, if the revision is no longer `revision`.
+    async fn correct_usage(
+        &self,
+        revision: i64,
+        wrong: Arc<UsageCorrection>,
+    ) -> Result<Option<i64>>;
 }

@@ -29,7 +29,7 @@ use crate::store::{
 };
 use crate::usage::CallTally;
 use crate::usage::CallTotals;
-use crate::usage::recount::Recount;
+use crate::usage::recount::{LedgerBasis, LedgerPiece, LedgerScan, Recount, UsageCorrection};
 use crate::usage::series::Bucket;
 use crate::usage::{
     Admission, Caps, CounterClient, CounterEpoch, CounterEpochStore, CounterStatus, DayTotals,
@@ -325,12 +325,24 @@ impl UsageStore for FaultyStore {
         self.forward(self.inner.usage_rows(filter, limit)).await
     }
 
-    async fn recount(&self) -> Result<Recount> {
-        self.forward(self.inner.recount()).await
+    async fn ledger_basis(&self) -> Result<LedgerBasis> {
+        self.forward(self.inner.ledger_basis()).await
     }
 
-    async fn rebuild_usage(&self) -> Result<Recount> {
-        self.forward(self.inner.rebuild_usage()).await
+    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
+        self.forward(self.inner.count_calls(after, until, limit)).await
+    }
+
+    async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount> {
+        self.forward(self.inner.finish_recount(scan)).await
+    }
+
+    async fn correct_usage(
+        &self,
+        revision: i64,
+        wrong: Arc<UsageCorrection>,
+    ) -> Result<Option<i64>> {
+        self.forward(self.inner.correct_usage(revision, wrong)).await
     }
 }
 

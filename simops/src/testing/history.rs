@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use super::ManualClock;
 use crate::clock::{day_of, truncate_to_micros};
+use crate::recount::RecountExt;
 use crate::store::{ActivityScope, RunStore, UsageFilter};
 use crate::usage::{
     Admission, CallTotals, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter,

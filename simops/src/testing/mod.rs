@@ -2,16 +2,18 @@
 //!
 //! [`MemoryStore`] is the reference implementation of a store, [`conformance`] the test suite that every
 //! store passes, [`replay`] compares counters over random histories, [`FaultyStore`] injects failures,
-//! and [`ManualClock`] is a clock that tests set.
+//! [`DisturbedStore`] writes between the pieces of recounts, and [`ManualClock`] is a clock that tests set.
 
 mod clock;
 pub mod conformance;
+mod disturbed;
 mod faulty;
 mod history;
 mod memory;
 
 pub use clock::ManualClock;
 pub use conformance::{CounterBuilder, StoreBuilder};
+pub use disturbed::{Disturbance, DisturbedStore};
 pub use faulty::{Fault, FaultyStore};
 pub use history::{Counting, History, HistoryStep, replay};
 pub use memory::MemoryStore;

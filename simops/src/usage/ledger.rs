@@ -186,7 +186,7 @@ pub struct Changes {
 ///   run to the new ones. Any other row is final.
 /// - **Days.** A lease counts for its own day and a row for its own, whenever they are written.
 /// - **Sums** stop at `i64::MAX` and at 0. A sum that was cut off is approximate until
-///   [`rebuild_usage`](crate::store::UsageStore::rebuild_usage).
+///   a rebuild.
 /// - **Retention.** The row of an id that was deleted as old is unknown here.
 ///
 /// # Budgets

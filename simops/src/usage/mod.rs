@@ -39,7 +39,9 @@ pub use lease::Lease;
 pub use ledger::{Changes, Footprint, LedgerBatch, Loaded, Op, Outcome};
 pub use money::NanoUsd;
 pub use price::{Price, PriceBook, Quote, Tokens, UnpricedPolicy};
-pub use recount::{Difference, Pair, Recount};
+pub use recount::{
+    CallSums, Difference, LedgerBasis, LedgerPiece, LedgerScan, Pair, Recount, UsageCorrection,
+};
 pub use row::UsageRow;
 pub use series::{Bucket, Series};
 pub use tally::{CallClass, CallTally};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use simops::recount::RecountExt;
 use simops::store::UsageStore;
 use simops::usage::{Caps, CounterBackend, CounterEpochStore, DayTotals, NanoUsd, UsageCounter};
 use simops::{Clock, SystemClock};

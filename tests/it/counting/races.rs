@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use simops::clock::day_of;
+use simops::recount::RecountExt;
 use simops::store::{UsageFilter, UsageStore};
 use simops::usage::{DayTotals, UsageCounter};
 use simops::{Clock, SystemClock};

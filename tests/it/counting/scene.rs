@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use simops::clock::day_of;
-use simops::store::UsageStore;
+use simops::recount::RecountExt;
 use simops::usage::{
     Admission, Caps, CounterStatus, DayTotals, Lease, NanoUsd, UsageCounter, UsageRow,
 };

@@ -12,6 +12,7 @@ use simops::control::{Environment, RunState};
 use simops::ops::{Caller, EventsQuery, Ops, OpsOptions, PatchConfig, StartRun, StopRun};
 use simops::ops::{UsageQuery, Writer};
 use simops::output::create_file;
+use simops::recount::UNWATCHED;
 use simops::usage::UsageRow;
 use simops_database::Database;
 use tempfile::TempDir;
@@ -195,7 +196,7 @@ impl Stage {
 
     /// Checks the sums that are kept of the ledger.
     pub(super) async fn check_sums(&self, checks: &mut Checks) -> Result<(), Failure> {
-        let verified = self.ops.verify_usage().await?;
+        let verified = self.ops.verify_usage(UNWATCHED).await?;
         checks.note(
             "the sums kept of the ledger equal it",
             verified.differences.len(),

@@ -9,12 +9,15 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use simops::alert::Rules;
 use simops::ops::VerifiedKpi;
+use simops::recount::OnProgress;
 
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::progress::while_at;
+use crate::progress::{CORRECTED, UNCHANGED, recount};
 use crate::target::{Direct, Target, get};
+
+const COUNTING: &str = "counting visitors' events";
 
 const COLUMNS: &[&str] = &[
     "day_key",
@@ -42,7 +45,9 @@ pub(crate) enum KpiCommand {
     /// Recount all events; exit 1 when a sum kept of them is wrong
     Verify,
     /// Recount all events and correct every sum
-    #[command(after_help = "The events themselves are never changed.")]
+    #[command(after_help = "\
+The events themselves are never changed, and events can be recorded meanwhile. If it is interrupted,
+corrections that were made are kept.")]
     Rebuild,
     /// Record events from a file or from stdin
     #[command(after_help = "\
@@ -82,14 +87,16 @@ pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Fa
         }
         KpiCommand::Verify => {
             let direct = Direct::open_to_read(on()?).await?;
-            let verified = while_at("counting visitors' events", direct.ops.verify_kpi()).await?;
+            let verify = async |show: OnProgress<'_>| direct.ops.verify_kpi(show).await;
+            let verified = recount(COUNTING, UNCHANGED, verify).await?;
             print::show(&Output::record(&verified), globals.output)?;
             verdict(&verified)
         }
         KpiCommand::Rebuild => {
             let direct = Direct::open(on()?).await?;
             let writer = direct.writer().await?;
-            let rebuilt = while_at("counting visitors' events", writer.rebuild_kpi()).await?;
+            let rebuild = async |show: OnProgress<'_>| writer.rebuild_kpi(show).await;
+            let rebuilt = recount(COUNTING, CORRECTED, rebuild).await?;
             print::show(&Output::record(rebuilt), globals.output)
         }
         KpiCommand::Import(args) => import::run(globals, &Direct::open(on()?).await?, &args).await,

@@ -23,24 +23,21 @@ mod usage;
 mod world;
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::civil::Date;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 pub use counter::{counter_clients, epoch, lock_counter};
 pub use events::{
     EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, event_counts, event_of,
     events_of_type, last_event, list_events,
 };
-pub use recount::RecountUsage;
+pub use recount::{CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis};
 pub use row::{SqlRecord, SqlRow};
 pub use schema::{Migrations, SchemaVersion, misfit, no_schema};
 pub use statement::{SqlValue, Statement, insert, upsert};
-pub use store::{GateLock, LedgerSums, SqlOperation, SqlStore, SqlTx};
+pub use store::{GateLock, SqlOperation, SqlStore, SqlTx};
 pub use usage::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, PrunedCalls, RUN_TOTALS_COLUMNS, TOTALS_COLUMNS, USAGE_COLUMNS,
     all_leases, day_use, due_leases, failure_window, pruned_calls, put_day_use, put_run_totals,
@@ -49,7 +46,7 @@ pub use usage::{
 
 use super::{LogTable, Page};
 use crate::kpi::sums::SUM_FIELDS;
-use crate::kpi::{DaySums, Kind, Steps};
+use crate::kpi::{DaySums, Kind};
 use crate::{Error, ErrorKind, Result};
 
 /// A page of items with their places, of which [`one_more`] than `limit` were fetched.
@@ -107,15 +104,17 @@ pub fn kpi_kind(code: i64) -> Result<Kind> {
     })
 }
 
-/// What visitors did, by visitor and day.
-pub type VisitorSteps = HashMap<(Uuid, Date), Steps>;
+/// The numbers of visitors with the same steps on the days $1 to $2: day, steps, visitors.
+pub const STEPS_BY_DAY: &str = "SELECT day, steps, count(*) FROM kpi_steps \
+                                WHERE day BETWEEN $1 AND $2 GROUP BY day, steps";
 
-/// The number of visitors' days whose stored steps differ from those counted.
-pub fn count_wrong_steps(stored: &VisitorSteps, counted: &VisitorSteps) -> u64 {
-    let wrong = stored.iter().filter(|(key, steps)| counted.get(key) != Some(steps)).count();
-    let missing = counted.keys().filter(|key| !stored.contains_key(key)).count();
-    (wrong + missing) as u64
-}
+/// The numbers of viewers on the days $2 to $3 who were viewers again $1 days later: day, visitors.
+/// $4 is [`Steps::VIEWER`](crate::kpi::Steps::VIEWER).
+pub const RETURNS_BY_DAY: &str = "SELECT first.day, count(*) FROM kpi_steps AS first \
+     JOIN kpi_steps AS again \
+         ON again.visitor = first.visitor AND again.day = first.day + CAST($1 AS integer) \
+     WHERE first.day BETWEEN $2 AND $3 AND (first.steps & CAST($4 AS integer)) <> 0 \
+         AND (again.steps & CAST($4 AS integer)) <> 0 GROUP BY first.day";
 
 /// The same error for another caller. The cause stays with the first.
 pub fn copy_error(error: &Error) -> Error {

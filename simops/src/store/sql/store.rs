@@ -1,12 +1,11 @@
 //! What the roles that SQL stores share need of a store.
 
-use jiff::civil::Date;
 use tokio::sync::watch;
 
 use super::{SqlRecord, Statement};
 use crate::event::NewEvent;
 use crate::store::Documents;
-use crate::usage::{CallTotals, CounterEpoch, DayTotals, Lease, Op, Outcome};
+use crate::usage::{CounterEpoch, Lease, Op, Outcome};
 use crate::{Error, Result};
 
 /// A store on an SQL database.
@@ -114,9 +113,6 @@ impl SqlOperation for Statement {
     }
 }
 
-/// The sums of the rows of the ledger by day, and by run.
-pub type LedgerSums = (Vec<(Date, DayTotals)>, Vec<(String, CallTotals)>);
-
 /// How a transaction locks the run gate. It comes after locks on epochs, and before the control row
 /// and all others, to avoid deadlocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +127,9 @@ pub enum GateLock {
 pub trait SqlTx: Send {
     /// The error of the store.
     type Error: From<Error> + Send;
+
+    /// The column that numbers the rows of the ledger in the order of insertion.
+    const PLACE: &'static str;
 
     /// Ends a `SELECT` whose rows stay unchanged until the transaction ends.
     const FOR_SHARE: &'static str;
@@ -194,9 +193,6 @@ pub trait SqlTx: Send {
         epoch: &CounterEpoch,
         leases: &[Lease],
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
-
-    /// Sums up all rows of the ledger.
-    fn count_ledger(&mut self) -> impl Future<Output = Result<LedgerSums, Self::Error>> + Send;
 
     /// Notifies watchers once the transaction is durable.
     fn notify_watchers(&mut self);

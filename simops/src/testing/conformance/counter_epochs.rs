@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::samples::{at, call, day, settled};
 use super::{joined, present};
+use crate::recount::RecountExt;
 use crate::store::RunStore;
 use crate::usage::{
     Admission, Caps, CounterBackend, CounterClient, CounterEpoch, DayTotals, Lease, NanoUsd,

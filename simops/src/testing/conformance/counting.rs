@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::samples::{at, day, settled};
 use super::{joined, present};
+use crate::recount::RecountExt;
 use crate::store::{ActivityScope, UsageFilter};
 use crate::testing::{Counting, History, MemoryStore, replay};
 use crate::usage::{Admission, Caps, DayTotals, Lease, NanoUsd, Refused, UsageRow};

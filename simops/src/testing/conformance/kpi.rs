@@ -12,6 +12,7 @@ use super::{StoreBuilder, joined};
 use crate::kpi::recount::Recounter;
 use crate::kpi::summary::Days;
 use crate::kpi::{DaySums, Kind, KpiEvent};
+use crate::recount::RecountExt;
 use crate::store::{KpiStore, RunStore};
 use crate::{Error, Result};
 
@@ -41,7 +42,7 @@ async fn sums(store: &dyn KpiStore, days: i64) -> Result<DaySums> {
 }
 
 /// Checks that the stored sums equal those of the reference definition and the store's own recount.
-async fn check(store: &dyn KpiStore, recorded: &[KpiEvent]) -> Result<()> {
+async fn check(store: &dyn RunStore, recorded: &[KpiEvent]) -> Result<()> {
     let mut reference = Recounter::default();
     let mut uids = BTreeSet::new();
     for event in recorded.iter().filter(|event| uids.insert(event.uid)) {

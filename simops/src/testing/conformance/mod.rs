@@ -41,6 +41,7 @@ pub mod idempotency;
 pub mod known_addresses;
 pub mod kpi;
 pub mod leader_leases;
+pub mod recounts;
 pub mod retention;
 pub mod runs;
 mod samples;
@@ -240,6 +241,10 @@ macro_rules! store_conformance {
                 old_visits_are_deleted_in_batches_and_stay_summed,
                 an_emptied_log_continues_its_ids,
                 rebuilding_keeps_the_sums_of_deleted_rows;
+            recounts:
+                a_recount_is_exact_while_others_record_and_prune,
+                a_recount_is_exact_while_visitors_are_deleted,
+                a_recount_of_calls_is_exact_while_others_record_and_prune;
             counter_epochs:
                 a_counter_epoch_is_kept,
                 of_concurrent_epoch_changes_one_succeeds,

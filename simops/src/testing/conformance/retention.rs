@@ -13,6 +13,7 @@ use crate::Result;
 use crate::event::NewEvent;
 use crate::kpi::Kind;
 use crate::kpi::recount::Recounter;
+use crate::recount::RecountExt;
 use crate::store::{
     ActivityScope, EventFilter, KpiStore, LogTable, PruneCutoff, RetentionStore, RunStore,
     UsageFilter,

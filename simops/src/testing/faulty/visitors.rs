@@ -1,5 +1,7 @@
 //! Forwards the roles for KPIs, alerts, known addresses and the leader lease.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -9,10 +11,11 @@ use super::FaultyStore;
 use crate::Result;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::kpi::summary::Days;
-use crate::kpi::{KpiEvent, KpiRecount};
+use crate::kpi::{CountedSteps, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
+use crate::progress::Progress;
 use crate::store::{
-    AlertStore, FencingToken, KnownAddress, KnownAddressStore, KpiStore, LeaderLease,
-    LeaderLeaseStore, MessageRecord, Page,
+    AlertStore, FencingToken, KnownAddress, KnownAddressStore, KpiBasis, KpiSnapshot, KpiStore,
+    LeaderLease, LeaderLeaseStore, MessageRecord, Page,
 };
 
 #[async_trait]
@@ -100,15 +103,48 @@ impl KpiStore for FaultyStore {
         self.forward(self.inner.kpi_days(first, last)).await
     }
 
-    async fn recount_kpi(&self) -> Result<KpiRecount> {
-        self.forward(self.inner.recount_kpi()).await
-    }
-
     async fn delete_visits(&self, prefix: &str) -> Result<u64> {
         self.forward(self.inner.delete_visits(prefix)).await
     }
 
-    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
-        self.forward(self.inner.rebuild_kpi()).await
+    async fn kpi_position(&self) -> Result<i64> {
+        self.forward(self.inner.kpi_position()).await
+    }
+
+    async fn kpi_log(&self, after: i64, until: i64, limit: usize) -> Result<Vec<LoggedVisit>> {
+        self.forward(self.inner.kpi_log(after, until, limit)).await
+    }
+
+    async fn kpi_basis(&self) -> Result<KpiBasis> {
+        self.forward(self.inner.kpi_basis()).await
+    }
+
+    async fn compare_steps(&self, counted: Arc<CountedSteps>) -> Result<(i64, Vec<WrongSteps>)> {
+        self.forward(self.inner.compare_steps(counted)).await
+    }
+
+    async fn visitor_steps(&self, keys: Vec<(Uuid, Date)>) -> Result<VisitorSteps> {
+        self.forward(self.inner.visitor_steps(keys)).await
+    }
+
+    async fn kpi_snapshot(&self, first: Date, last: Date, after: i64) -> Result<KpiSnapshot> {
+        self.forward(self.inner.kpi_snapshot(first, last, after)).await
+    }
+
+    async fn correct_steps(
+        &self,
+        revision: i64,
+        counted: Arc<Vec<((Uuid, Date), Steps)>>,
+        until: i64,
+    ) -> Result<Option<i64>> {
+        self.forward(self.inner.correct_steps(revision, counted, until)).await
+    }
+
+    async fn correct_sums(&self, revision: i64, changes: Arc<Days>) -> Result<Option<i64>> {
+        self.forward(self.inner.correct_sums(revision, changes)).await
+    }
+
+    async fn rebuild_uids(&self, progress: Progress<'_>) -> Result<()> {
+        self.forward(self.inner.rebuild_uids(progress)).await
     }
 }

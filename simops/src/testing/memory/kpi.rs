@@ -1,14 +1,17 @@
 //! KPI events of visitors. No sums are stored: every call recounts the events.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
+use uuid::Uuid;
 
-use super::{Data, MemoryStore};
+use super::{Data, MemoryStore, next_position};
 use crate::Result;
-use crate::kpi::recount::Recounter;
+use crate::kpi::recount::{Recounter, StepsComparison};
 use crate::kpi::summary::Days;
-use crate::kpi::{KpiEvent, KpiRecount};
-use crate::store::KpiStore;
+use crate::kpi::{CountedSteps, DaySums, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
+use crate::store::{KpiBasis, KpiSnapshot, KpiStore};
 
 #[async_trait]
 impl KpiStore for MemoryStore {
@@ -28,23 +31,11 @@ impl KpiStore for MemoryStore {
         Ok(days.into_iter().filter(|(day, _)| (first..=last).contains(day)).collect())
     }
 
-    async fn recount_kpi(&self) -> Result<KpiRecount> {
-        let data = self.data();
-        let recounter = data.recounter();
-        let (days, pruned) = (recounter.days(), data.deleted.visits.len() as u64);
-        Ok(KpiRecount {
-            events: recounter.events - pruned,
-            pruned,
-            kept: days.clone(),
-            counted: days,
-            wrong_steps: 0,
-        })
-    }
-
     async fn delete_visits(&self, prefix: &str) -> Result<u64> {
         let mut data = self.data();
         let before = data.kpi.len();
         let pruned = std::mem::take(&mut data.deleted.visits);
+        data.kpi_revision += 1;
         let mut left = 0_i64;
         for (place, event) in (1_i64..).zip(std::mem::take(&mut data.kpi)) {
             let is_pruned = pruned.contains(&place);
@@ -60,17 +51,116 @@ impl KpiStore for MemoryStore {
         Ok((before - data.kpi.len()) as u64)
     }
 
-    async fn rebuild_kpi(&self) -> Result<KpiRecount> {
-        self.recount_kpi().await
+    async fn kpi_position(&self) -> Result<i64> {
+        Ok(next_position(self.data().kpi.len()) - 1)
+    }
+
+    async fn kpi_log(&self, after: i64, until: i64, limit: usize) -> Result<Vec<LoggedVisit>> {
+        let data = self.data();
+        Ok(data
+            .log()
+            .filter(|visit| (after + 1..=until).contains(&visit.position))
+            .take(limit)
+            .collect())
+    }
+
+    async fn kpi_basis(&self) -> Result<KpiBasis> {
+        Ok(self.data().kpi_basis())
+    }
+
+    async fn compare_steps(&self, counted: Arc<CountedSteps>) -> Result<(i64, Vec<WrongSteps>)> {
+        let data = self.data();
+        let basis = data.kpi_basis();
+        let mut comparison = StepsComparison::new(&counted, basis.pruned.into_keys().collect());
+        for visit in data.log().filter(|visit| visit.position > counted.position) {
+            comparison.add_recent(&visit, true);
+        }
+        let stored: Vec<_> = data.recounter().steps.into_iter().collect();
+        for ((visitor, day), steps) in &stored {
+            if counted.visitors.contains(visitor) {
+                comparison.add_stored(*visitor, *day, *steps);
+            }
+        }
+        comparison.is_missing_some();
+        let stored = stored.into_iter().map(|(key, _)| key).collect();
+        Ok((basis.revision, comparison.finish(&stored)))
+    }
+
+    async fn visitor_steps(&self, keys: Vec<(Uuid, Date)>) -> Result<VisitorSteps> {
+        let mut steps = self.data().recounter().steps;
+        steps.retain(|key, _| keys.contains(key));
+        Ok(steps)
+    }
+
+    async fn kpi_snapshot(&self, first: Date, last: Date, after: i64) -> Result<KpiSnapshot> {
+        let data = self.data();
+        let of_range = |mut days: Days| {
+            days.retain(|day, _| (first..=last).contains(day));
+            days
+        };
+        let (kept, mut recent) = (data.recounter().days(), Days::new());
+        for visit in data.log().filter(|visit| visit.position > after) {
+            recent.entry(visit.day).or_default().count(visit.kind);
+        }
+        let mut by_steps = kept.clone();
+        by_steps.values_mut().for_each(|sums| sums.events = DaySums::default().events);
+        Ok(KpiSnapshot {
+            basis: data.kpi_basis(),
+            kept: of_range(kept),
+            by_steps: of_range(by_steps),
+            recent: of_range(recent),
+        })
+    }
+
+    async fn correct_steps(
+        &self,
+        revision: i64,
+        _: Arc<Vec<((Uuid, Date), Steps)>>,
+        _: i64,
+    ) -> Result<Option<i64>> {
+        Ok(self.data().next_kpi_revision(revision))
+    }
+
+    async fn correct_sums(&self, revision: i64, _: Arc<Days>) -> Result<Option<i64>> {
+        Ok(self.data().next_kpi_revision(revision))
     }
 }
 
 impl Data {
+    /// All events, also pruned ones.
     fn recounter(&self) -> Recounter {
         let mut recounter = Recounter::default();
         for event in &self.kpi {
             recounter.count(event.kind, event.visitor, event.day());
         }
         recounter
+    }
+
+    /// The events that are not pruned, by position.
+    fn log(&self) -> impl Iterator<Item = LoggedVisit> {
+        let events = (1..).zip(&self.kpi);
+        let left = events.filter(|(position, _)| !self.deleted.visits.contains(position));
+        left.map(|(position, event)| LoggedVisit {
+            position,
+            kind: event.kind,
+            visitor: event.visitor,
+            day: event.day(),
+        })
+    }
+
+    fn kpi_basis(&self) -> KpiBasis {
+        let mut pruned = Days::new();
+        for (position, event) in (1..).zip(&self.kpi) {
+            if self.deleted.visits.contains(&position) {
+                pruned.entry(event.day()).or_default().count(event.kind);
+            }
+        }
+        KpiBasis { revision: self.kpi_revision, pruned }
+    }
+
+    fn next_kpi_revision(&mut self, revision: i64) -> Option<i64> {
+        let is_current = self.kpi_revision == revision;
+        self.kpi_revision += i64::from(is_current);
+        is_current.then_some(self.kpi_revision)
     }
 }

@@ -1,6 +1,7 @@
 //! The usage ledger, and its sums per day and run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -12,7 +13,7 @@ use crate::event::EventWindow;
 use crate::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use crate::usage::CallTally;
 use crate::usage::CallTotals;
-use crate::usage::recount::{Pair, Recount};
+use crate::usage::recount::{LedgerBasis, LedgerPiece, LedgerScan, Pair, Recount, UsageCorrection};
 use crate::usage::series::{Bucket, Series};
 use crate::usage::{DayTotals, DayUse, Op, UsageCounter, UsageRow};
 
@@ -98,22 +99,42 @@ impl UsageStore for MemoryStore {
         })
     }
 
-    async fn recount(&self) -> Result<Recount> {
+    async fn ledger_basis(&self) -> Result<LedgerBasis> {
+        let rows = self.data().recount().rows;
+        Ok(LedgerBasis { rows, ..LedgerBasis::default() })
+    }
+
+    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
+        let data = self.data();
+        let rows = data.ledger().filter(|(_, place)| (after + 1..=until).contains(place));
+        let rows: Vec<_> = rows.map(|(row, place)| (place, row.clone())).take(limit).collect();
+        Ok(LedgerPiece::of(after, &rows))
+    }
+
+    // The scan is not needed: a recount of everything is the definition.
+    async fn finish_recount(&self, _: Arc<LedgerScan>) -> Result<Recount> {
         Ok(self.data().recount())
     }
 
-    async fn rebuild_usage(&self) -> Result<Recount> {
+    async fn correct_usage(
+        &self,
+        revision: i64,
+        wrong: Arc<UsageCorrection>,
+    ) -> Result<Option<i64>> {
         let mut data = self.data();
-        let found = data.recount();
-        for (day, Pair { kept, counted }) in &found.days {
-            if kept != counted {
-                data.day_uses.insert(*day, DayUse { version: kept.version + 1, ..*counted });
-            }
+        if data.usage_revision != revision {
+            return Ok(None);
         }
-        for (run_id, sums) in &found.runs {
-            data.run_totals.insert(run_id.clone(), sums.counted);
+        data.usage_revision += 1;
+        for (day, pair) in &wrong.days {
+            let kept = data.day_uses.entry(*day).or_default();
+            *kept = UsageCorrection::day(pair, *kept);
         }
-        Ok(found)
+        for (run_id, pair) in &wrong.runs {
+            let kept = data.run_totals.entry(run_id.clone()).or_default();
+            *kept = UsageCorrection::run(pair, *kept);
+        }
+        Ok(Some(data.usage_revision))
     }
 }
 
@@ -141,6 +162,7 @@ impl Data {
         }
         let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
         Recount {
+            revision: self.usage_revision,
             rows: number(self.usage.len() - self.deleted.ledger.len()),
             pruned: number(self.deleted.ledger.len()),
             leases: number(self.leases.len()),

@@ -1,0 +1,180 @@
+//! Recounts by the real command line on a large database, while another process records: how long they take,
+//! their memory, and how long a write waits at most.
+//!
+//! `cargo build --release --workspace --bins && cargo bench -p simops-tests --bench recount`;
+//! `EVENTS=8000000` for more than five million, `CALLS` for more than 500,000 model calls.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use simops::store::RunStore;
+use simops::usage::{NanoUsd, UsageRow};
+use simops_tests::postgres::PostgresServer;
+use simops_tests::process::command;
+use simops_tests::visits::{BATCH, batch, day};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const DAYS: u64 = 90;
+const MAX_MIB: u64 = 200;
+const MAX_WAIT: Duration = Duration::from_millis(100);
+/// Between two writes.
+const PAUSE: Duration = Duration::from_millis(2);
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::main]
+async fn main() {
+    let (events, calls) = (number("EVENTS", 5_000_000), number("CALLS", 500_000));
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = PostgresServer::durable();
+    let database = postgres.database();
+    let sqlite = format!("sqlite://{}", dir.path().join("simops.db").display());
+    println!("{events} events, {calls} calls");
+    println!("{:<36} {:>9} {:>9} {:>12} {:>8}", "", "duration", "memory", "longest wait", "writes");
+    let mut kept = true;
+    for url in [sqlite, database.url()] {
+        let engine = url.split(':').next().unwrap().to_owned();
+        let store = simops_database::Database::at(&url).unwrap().open().await.unwrap();
+        fill(&*store, events, calls).await;
+        let store = Arc::new(Writer { store, visitors: true });
+        let calling = Arc::new(Writer { store: Arc::clone(&store.store), visitors: false });
+        idle(&engine, &store).await;
+        for (writer, args) in [
+            (&store, ["kpi", "verify"]),
+            (&store, ["kpi", "rebuild"]),
+            (&calling, ["usage", "verify"]),
+            (&calling, ["usage", "rebuild"]),
+        ] {
+            kept &= measure(&dir, &engine, &url, writer, args).await;
+        }
+    }
+    assert!(kept, "more than {MAX_MIB} MiB, or a write that waits for more than {MAX_WAIT:?}");
+}
+
+async fn fill(store: &dyn RunStore, events: u64, calls: u64) {
+    let batches = events / BATCH;
+    for number in 0..batches {
+        let after = i64::try_from(number * DAYS / batches).unwrap();
+        store.record_kpi(&batch(day(after), number)).await.unwrap();
+    }
+    for number in 0..calls / 500 {
+        let after = i64::try_from(number * DAYS / (calls / 500)).unwrap();
+        let rows: Vec<_> = (0..500).map(|of| call(after, number * 500 + of)).collect();
+        store.record_usage(&rows).await.unwrap();
+    }
+}
+
+fn call(after: i64, number: u64) -> UsageRow {
+    let at = day(after);
+    UsageRow {
+        id: Uuid::now_v7(),
+        day: simops::clock::day_of(at),
+        run_id: Some(format!("run-{}", number / 1_000)),
+        agent_id: Some(7),
+        checkpoint: Some(3),
+        provider: "groq".into(),
+        model_requested: "m".into(),
+        model_resolved: None,
+        input_tokens: 100,
+        cached_input_tokens: 0,
+        output_tokens: 20,
+        reasoning_tokens: 0,
+        cost: NanoUsd(1_000),
+        priced: true,
+        success: true,
+        fallback_used: false,
+        latency_ms: 12,
+        error_type: None,
+        created_at: at,
+    }
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A process that records while another recounts.
+struct Writer {
+    store: Arc<dyn RunStore>,
+    visitors: bool,
+}
+
+impl Writer {
+    /// Writes until `stop` is set; the number of writes, and the longest.
+    async fn write(&self, stop: &AtomicBool) -> (u64, Duration) {
+        let (mut count, mut longest) = (0, Duration::ZERO);
+        while !stop.load(Ordering::SeqCst) {
+            let events = batch(day(91), NEXT.fetch_add(1, Ordering::Relaxed));
+            let row = [call(91, count)];
+            let began = Instant::now();
+            match self.visitors {
+                true => drop(self.store.record_kpi(&events[..5]).await.unwrap()),
+                false => self.store.record_usage(&row).await.unwrap(),
+            }
+            longest = longest.max(began.elapsed());
+            count += 1;
+            tokio::time::sleep(PAUSE).await;
+        }
+        (count, longest)
+    }
+}
+
+/// How long a write waits when nothing else runs.
+async fn idle(engine: &str, writer: &Arc<Writer>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (writer, stopped) = (Arc::clone(writer), Arc::clone(&stop));
+    let writes = tokio::spawn(async move { writer.write(&stopped).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    stop.store(true, Ordering::SeqCst);
+    let (count, longest) = writes.await.unwrap();
+    println!(
+        "{:<36} {:>9} {:>9} {longest:>12.1?} {count:>8}",
+        format!("{engine} no recount"),
+        "",
+        ""
+    );
+}
+
+/// Whether a recount stayed within its limits.
+async fn measure(
+    dir: &TempDir,
+    engine: &str,
+    url: &str,
+    writer: &Arc<Writer>,
+    args: [&str; 2],
+) -> bool {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (writes, stopped) = (Arc::clone(writer), Arc::clone(&stop));
+    let writes = tokio::spawn(async move { writes.write(&stopped).await });
+    let began = Instant::now();
+    let mut recount = command("simops-cli", dir.path());
+    recount.args(args).args(["--database-url", url]).stdout(Stdio::null());
+    let mut recount = recount.spawn().unwrap();
+    let (id, mut kib) = (recount.id().unwrap(), 0);
+    let status = loop {
+        kib = peak(id).unwrap_or(kib);
+        match tokio::time::timeout(Duration::from_millis(20), recount.wait()).await {
+            Ok(status) => break status.unwrap(),
+            Err(_) => continue,
+        }
+    };
+    let took = began.elapsed();
+    stop.store(true, Ordering::SeqCst);
+    let (count, longest) = writes.await.unwrap();
+    let (mib, name) = (kib / 1024, format!("{engine} {}", args.join(" ")));
+    println!("{name:<36} {took:>9.1?} {mib:>5} MiB {longest:>12.1?} {count:>8}");
+    assert!(status.success(), "{name} fails");
+    mib <= MAX_MIB && longest <= MAX_WAIT
+}
+
+/// The most memory that a process has had resident, in KiB.
+fn peak(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
