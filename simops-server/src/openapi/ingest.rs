@@ -59,7 +59,10 @@ pub(super) fn event() -> Value {
             "visitor_id": { "type": "string", "minLength": 8, "maxLength": 128 },
             "session_id": text("The visit."),
             "run_id": text("The run that was viewed."),
-            "event_id": text("The event that was viewed."),
+            "event_id": {
+                "type": ["string", "number", "null"],
+                "description": "The event that was viewed.",
+            },
             "surface": text("The part of the site."),
             "target": text("What was clicked or shared."),
             "path": text("The page."),

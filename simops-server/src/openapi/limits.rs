@@ -14,6 +14,17 @@ const DATES: [&str; 3] = ["first_day", "last_day", "anchor_date"];
 
 /// Texts without control characters.
 const NO_CONTROLS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+/// Names without control and format characters. Classes such as `\p{Cf}` are unknown to many readers of
+/// patterns, and so are those beyond U+FFFF.
+pub(super) const NO_HIDDEN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u0600-\\u0605\\u061c\\u06dd\\u070f\
+                                    \\u0890\\u0891\\u08e2\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\
+                                    \\ufeff\\ufff9-\\ufffb]*$";
+/// Texts of several lines: LF, TAB and CRLF, but no other control characters and none that change the
+/// direction of the text.
+const PROSE: &str = "^(\\r\\n|[^\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\
+                     \\u202a-\\u202e\\u2066-\\u2069])*$";
+/// A position in a list; an empty one is its start.
+const CURSOR: &str = "^([1-9][0-9]{0,18})?$";
 
 /// Adds bounds, lengths, patterns and names to the parameters and bodies of a description.
 pub(super) fn add(api: &mut Value) {
@@ -35,6 +46,14 @@ pub(super) fn add(api: &mut Value) {
                     ("head_hash", "query") => json!({ "pattern": "^[0-9a-f]{64}$" }),
                     ("offset", "query") => json!({ "minimum": 0 }),
                     ("head_id", "query") => json!({ "minimum": 1 }),
+                    ("cursor", "query") => json!({ "pattern": CURSOR }),
+                    ("since", "query") => json!({ "anyOf": [
+                        { "format": "date-time" },
+                        { "format": "date" },
+                        // A duration before now.
+                        { "pattern": "^[0-9]{1,4}[wdhm]$" },
+                    ] }),
+                    ("a" | "b", "query") => json!({ "minLength": 1, "pattern": NO_CONTROLS }),
                     (_, "query") if parameter["schema"]["type"] == "string" => {
                         json!({ "pattern": NO_CONTROLS })
                     }
@@ -42,6 +61,10 @@ pub(super) fn add(api: &mut Value) {
                     _ => continue,
                 };
                 merge(&mut parameter["schema"], &text);
+                // An empty text counts as absent, whatever the form of others.
+                if place == "query" && parameter["schema"]["type"] == "string" {
+                    parameter["allowEmptyValue"] = json!(parameter["required"] != true);
+                }
             }
         }
     }
@@ -66,7 +89,9 @@ fn describe_in_body(name: &str, schema: &mut Value) {
     let found = match (name, identifier) {
         // An empty text counts as absent.
         (_, Some((_, max))) => json!({ "maxLength": max, "pattern": "^[A-Za-z0-9_:-]*$" }),
-        ("reason" | "deviation_reason", _) => json!({ "maxLength": MAX_REASON_CHARS }),
+        ("reason" | "deviation_reason", _) => {
+            json!({ "maxLength": MAX_REASON_CHARS, "pattern": PROSE })
+        }
         ("season_number", _) => json!({ "minimum": 0, "maximum": MAX_SEASON_NUMBER }),
         ("carryover_agent_count" | "fresh_agent_count", _) => json!({ "minimum": 0 }),
         ("until", _) => json!({ "format": "date-time" }),

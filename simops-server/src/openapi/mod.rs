@@ -68,7 +68,8 @@ fn complete(operation: &mut Value, is_write: bool) {
         operation["responses"][status] = problem(description);
     }
     let about = "The actor's name; `admin` by default. What is longer than 120 characters is cut.";
-    let mut headers = vec![header("X-Admin-User", about, &json!({ "type": "string" }))];
+    let name = json!({ "type": "string", "pattern": limits::NO_HIDDEN });
+    let mut headers = vec![header("X-Admin-User", about, &name)];
     if is_write {
         let about =
             "Identifies this write: repeated with the same body, it returns the first response.";

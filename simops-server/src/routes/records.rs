@@ -29,11 +29,12 @@ pub(super) async fn audit(ops: ReadOps, query: Query) -> JsonResult<AuditRespons
     ),
     responses((status = OK, body = AuditVerification)))]
 pub(super) async fn verify(ops: ReadOps, query: Query) -> JsonResult<AuditVerification> {
-    let remembered = match (query.int("head_id", 0)?, query.text("head_hash")) {
-        (0, None) => None,
-        (id, Some(hash)) if id > 0 => Some(AuditHead { id, hash: hash.to_owned() }),
-        (0, Some(_)) => return Err(Problem::invalid("head_id", "must be given with head_hash")),
-        (id, None) if id > 0 => {
+    let id = query.text("head_id").map(|_| query.int("head_id", 0)).transpose()?;
+    let remembered = match (id, query.text("head_hash")) {
+        (None, None) => None,
+        (Some(id), Some(hash)) if id > 0 => Some(AuditHead { id, hash: hash.to_owned() }),
+        (None, Some(_)) => return Err(Problem::invalid("head_id", "must be given with head_hash")),
+        (Some(id), None) if id > 0 => {
             return Err(Problem::invalid("head_hash", "must be given with head_id"));
         }
         _ => return Err(Problem::invalid("head_id", "must be at least 1")),

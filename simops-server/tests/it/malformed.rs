@@ -174,6 +174,7 @@ async fn query_parameters_out_of_form_are_named() {
         ("audit?offset=-1", "offset"),
         ("audit?limit=5&limit=6", "limit"),
         ("audit/verify?head_id=1", "head_hash"),
+        ("audit/verify?head_id=0", "head_id"),
         ("audit/verify?head_hash=ab", "head_id"),
         ("audit/verify?head_id=-1&head_hash=ab", "head_id"),
         ("run/metrics?hours_fallback=337", "hours_fallback"),
