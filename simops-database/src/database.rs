@@ -50,9 +50,15 @@ impl Database {
         Ok(Self { url: url.to_owned(), kind, options: PostgresOptions::default() })
     }
 
-    /// Whether it is at `url`, or its connections past a pooler are.
-    pub(crate) fn is_at(&self, url: &str) -> bool {
-        self.url == url || self.options.direct_url.as_deref() == Some(url)
+    /// Whether it is on a server at `url`, or its connections past a pooler are, and `url` has no
+    /// password.
+    pub(crate) fn asks_for_password(&self, url: &str) -> bool {
+        let is_here = self.url == url || self.options.direct_url.as_deref() == Some(url);
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let user = rest.split(['/', '?']).next().and_then(|place| place.rsplit_once('@'));
+        let has_password =
+            user.is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=");
+        is_here && self.kind == Kind::Postgres && !has_password
     }
 
     /// The kind of the database.

@@ -53,13 +53,13 @@ impl FileVariables {
     /// Checks where the password of the environment for Postgres (`PGPASSWORD`) is sent.
     ///
     /// # Errors
-    /// `Invalid` if the file names `database`, and the environment has the password.
+    /// `Invalid` if the file names `database` without a password, and the environment has it.
     pub fn check_database(&self, database: &Database) -> Result<()> {
         let password = "PGPASSWORD";
         let is_set = std::env::var_os(password).is_some_and(|value| !value.is_empty());
         let destination = ["DATABASE_URL", "DATABASE_DIRECT_URL"]
             .into_iter()
-            .find(|name| is_set && self.holds(name, |set| database.is_at(set)));
+            .find(|name| is_set && self.holds(name, |set| database.asks_for_password(set)));
         self.check(destination, password)
     }
 

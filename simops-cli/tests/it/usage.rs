@@ -200,6 +200,12 @@ fn no_secret_of_the_environment_is_sent_where_dotenv_says() {
         let output = CliOutput::of(dir.command(args).output().unwrap());
         assert!(!output.stderr.contains("is not sent there"), "{file}: {}", output.stderr);
     }
+    // A password of its own is the one that is sent.
+    let url = "DATABASE_URL=postgres://u:of-the-file@127.0.0.1:1/d\n";
+    std::fs::write(dir.path().join(".env"), url).unwrap();
+    let mut command = dir.command(&status[..2]);
+    let output = CliOutput::of(command.env("PGPASSWORD", "hush").output().unwrap());
+    assert!(output.stderr.contains("does not answer"), "{}", output.stderr);
 }
 
 #[test]
