@@ -18,6 +18,13 @@ use crate::migrate;
 
 /// The write-ahead log is truncated to this size after a burst.
 const MAX_LOG_BYTES: i64 = 16 << 20;
+/// A log beyond this size was not truncated after a burst: SQLite does that only when a write begins
+/// while there is no reader, and readers that follow each other may leave no such moment.
+const LONG_LOG_BYTES: u64 = 2 * MAX_LOG_BYTES.cast_unsigned();
+/// How often the length of the log is looked at.
+const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long writes wait while the log is truncated, for readers that began before.
+const LOG_TRUNCATE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Page cache of a connection, in KiB. Writes append to their trees, so a cache larger than the
 /// processor's would only cause cache misses.
 const CACHE_KIB: i64 = 8 << 10;
@@ -125,9 +132,14 @@ fn read_only(path: &Path, options: &SqliteOptions) -> Work<Connection> {
 
 /// Whether a write-ahead log holds commits.
 fn has_log(path: &Path) -> bool {
+    log_bytes(path) > 0
+}
+
+/// The size of the write-ahead log.
+fn log_bytes(path: &Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+    std::fs::metadata(log).map_or(0, |log| log.len())
 }
 
 fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Connection> {
@@ -227,11 +239,18 @@ pub(crate) struct Slot {
     role: Role,
     options: SqliteOptions,
     connection: Option<(Connection, FileId)>,
+    log_checked: Instant,
 }
 
 impl Slot {
     pub(crate) fn new(location: &Location, role: Role, options: &SqliteOptions) -> Self {
-        Self { location: location.clone(), role, options: options.clone(), connection: None }
+        Self {
+            location: location.clone(),
+            role,
+            options: options.clone(),
+            connection: None,
+            log_checked: Instant::now(),
+        }
     }
 
     /// The slot with an open connection.
@@ -264,6 +283,29 @@ impl Slot {
         if failure.spoils_connection() && self.location != Location::Memory {
             self.connection = None;
         }
+    }
+
+    /// Truncates the write-ahead log if it is long, unless a reader needs it for longer than writes may
+    /// wait. For the connection that writes, outside of transactions.
+    pub(crate) fn truncate_long_log(&mut self) {
+        let (Location::File(path), Some((connection, _))) = (&self.location, &self.connection)
+        else {
+            return;
+        };
+        if self.log_checked.elapsed() < LOG_CHECK_INTERVAL {
+            return;
+        }
+        self.log_checked = Instant::now();
+        if log_bytes(path) <= LONG_LOG_BYTES {
+            return;
+        }
+        let (timeout, _) = LOCK_WAIT.get();
+        LOCK_WAIT.set((timeout.min(LOG_TRUNCATE_TIMEOUT), None));
+        // Another reader holds it, or the disk fails, which the next write reports.
+        let truncated =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        LOCK_WAIT.set((timeout, None));
+        tracing::debug!(is_held = ?truncated, "truncated the write-ahead log");
     }
 
     /// Drops a connection whose file has been deleted or replaced.

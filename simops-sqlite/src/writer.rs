@@ -64,6 +64,7 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &w
         for job in jobs {
             job.answer(overruled.as_ref().map(copy_error));
         }
+        slot.truncate_long_log();
     }
 }
 

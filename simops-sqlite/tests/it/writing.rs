@@ -7,6 +7,7 @@ use std::time::Duration;
 use simops::ErrorKind;
 use simops::store::{Commit, ControlStore, EventFilter, EventStore, TurnCommit, WorldStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
+use simops_tests::eventually;
 use simops_tests::wait::LIMIT;
 use tokio::task::JoinSet;
 
@@ -156,4 +157,39 @@ async fn a_lock_that_others_hold_most_of_the_time_is_taken_between_them() {
     done.store(true, Ordering::Relaxed);
     other.join().unwrap();
     assert!(refused.is_empty(), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_short_while_readers_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&url_in(&folder)).await.unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    // At any time one of them reads.
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (reader, ended) = (stranger(&folder), Arc::clone(&ended));
+            std::thread::spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    let snapshot = reader.unchecked_transaction().unwrap();
+                    let count = "SELECT count(*) FROM events";
+                    let _: i64 = snapshot.query_row(count, [], |row| row.get(0)).unwrap();
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            })
+        })
+        .collect();
+    let log = || std::fs::metadata(folder.path().join("simops.db-wal")).unwrap().len();
+    let text = "x".repeat(1 << 20);
+    while log() <= 32 << 20 {
+        store.append(&[event(&text), event(&text), event(&text), event(&text)]).await.unwrap();
+    }
+    eventually("the log is truncated", async || {
+        store.append(&[event("tick")]).await.unwrap();
+        (log() < 16 << 20).then_some(())
+    })
+    .await;
+    ended.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
 }
