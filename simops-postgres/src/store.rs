@@ -3,6 +3,7 @@
 use simops::Result;
 use simops::event::NewEvent;
 use simops::kpi::KpiEvent;
+use simops::store::DiskSpace;
 use simops::store::sql::{SqlOperation, SqlRecord, SqlStore, Statement};
 use simops::usage::{Op, Outcome};
 use tokio::sync::watch;
@@ -46,11 +47,19 @@ impl SqlStore for PostgresStore {
         self.base.connections.utilization()
     }
 
+    fn disk(&self) -> Option<DiskSpace> {
+        // Postgres does not tell.
+        None
+    }
+
     async fn probe(&self) -> Result<()> {
         self.control
             .run(TxMode::Write, async |mut tx| {
-                sqlx::query("SELECT revision FROM revisions FOR UPDATE").execute(&mut *tx).await?;
-                tx.roll_back = true;
+                // The message goes into the log of the database, and makes the commit wait for its disk.
+                // As text: to look up the type of a position would disturb a pooled connection.
+                let write = "SELECT pg_logical_emit_message(true, 'simops', 'probe')::text \
+                             FROM revisions FOR UPDATE";
+                sqlx::query(write).execute(&mut *tx).await?;
                 Ok((tx, ()))
             })
             .await

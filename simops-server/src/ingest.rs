@@ -3,10 +3,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use simops::ops::Ops;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::warn;
 
 use crate::access::{RateLimiter, Token, subject};
 use crate::problem::Problem;
@@ -15,6 +19,8 @@ use crate::problem::Problem;
 const WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
 /// Batches recorded at once.
 const MAX_RECORDING: usize = 64;
+/// How often it is logged that the disk has no room.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// `Retry-After` of a request refused for lack of permits.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -146,6 +152,21 @@ pub(crate) struct Ingest {
     options: IngestOptions,
     limiters: Limiters,
     recording: Semaphore,
+    recording_bytes: AtomicU64,
+    disk_logged: Mutex<Option<Instant>>,
+}
+
+/// A batch that is being recorded.
+pub(crate) struct Recording<'a> {
+    all: &'a AtomicU64,
+    bytes: u64,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Ingest {
@@ -154,6 +175,8 @@ impl Ingest {
             limiters: Limiters::new(&options.limits),
             options,
             recording: Semaphore::new(MAX_RECORDING),
+            recording_bytes: AtomicU64::new(0),
+            disk_logged: Mutex::default(),
         }
     }
 
@@ -162,12 +185,34 @@ impl Ingest {
         Sender { ingest: self, address: subject(client) }
     }
 
-    /// A permit to record a batch.
+    /// A permit to record a batch of `bytes`.
     ///
     /// # Errors
-    /// 503 if too many batches wait for the store.
-    pub(crate) fn recording_permit(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.recording.try_acquire().map_err(|_| overloaded())
+    /// 503 if too many batches wait for the store, or the disk has no room for what is being recorded.
+    pub(crate) fn record(&self, ops: &Ops, bytes: usize) -> Result<Recording<'_>, Problem> {
+        let _permit = self.recording.try_acquire().map_err(|_| overloaded())?;
+        let (all, bytes) = (&self.recording_bytes, bytes as u64);
+        let before = all.fetch_add(bytes, Ordering::Relaxed);
+        let recording = Recording { all, bytes, _permit };
+        self.check_room(ops, before + bytes)?;
+        Ok(recording)
+    }
+
+    /// Checks that the disk has room for requests of `bytes`. Says so in the log once a minute while
+    /// it has none.
+    ///
+    /// # Errors
+    /// 503 if it has not.
+    pub(crate) fn check_room(&self, ops: &Ops, bytes: u64) -> Result<(), Problem> {
+        let Err(error) = ops.check_room_for_visits(bytes) else { return Ok(()) };
+        let mut logged = self.disk_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
+            warn!(code = "disk_reserve_reached", %error, "visitors' events refused");
+            *logged = Some(Instant::now());
+        }
+        let wait = error.retry_after().unwrap_or(RETRY_AFTER);
+        let detail = error.detail().to_owned();
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(wait))
     }
 
     /// Checks the page that a request comes from, and the write key. Requests of programs name no

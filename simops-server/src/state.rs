@@ -11,14 +11,15 @@ use crate::assets::Assets;
 use crate::body::Places;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::HttpMetrics;
+use crate::problem::Problem;
 use crate::request_id::RequestIds;
 use crate::request_log::RequestLog;
 use crate::single_flight::SingleFlight;
 use crate::snapshot::Snapshots;
 use crate::stream::Streams;
 
-/// How long one readiness check of the store answers `/readyz`.
-const READY_TTL: Duration = Duration::from_millis(250);
+/// How long one check of the store, which writes, answers `/readyz`.
+const READY_TTL: Duration = Duration::from_secs(1);
 /// Bodies that are read at once, of operators and of visitors.
 const BODIES: usize = 128;
 const VISITORS_BODIES: usize = 512;
@@ -36,7 +37,8 @@ pub(crate) struct AppState {
     pub(crate) visitors_bodies: Places,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) streams: Arc<Streams>,
-    pub(crate) ready: SingleFlight<()>,
+    /// Whether the store can be written. A failure is kept as long as a success.
+    pub(crate) ready: SingleFlight<Result<(), Problem>>,
     pub(crate) metrics: HttpMetrics,
     pub(crate) assets: Assets,
     pub(crate) openapi: Bytes,

@@ -40,6 +40,11 @@ impl Failure {
         matches!(self.code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
     }
 
+    /// Whether the disk has no space left.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull)
+    }
+
     /// Whether the connection may hold stale pages or file handles and must be replaced.
     pub(crate) fn spoils_connection(&self) -> bool {
         matches!(

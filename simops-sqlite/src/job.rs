@@ -46,6 +46,11 @@ pub(crate) trait Job: Send {
     /// Whether a caller still waits for the result.
     fn is_awaited(&self) -> bool;
 
+    /// Whether it may use the space that is kept for run control on a disk that is full.
+    fn uses_reserve(&self) -> bool {
+        false
+    }
+
     /// This job as a ledger operation, if it is one. The writer applies all of them at once.
     fn as_ledger(&mut self) -> Option<&mut LedgerJob> {
         None
@@ -77,6 +82,8 @@ pub(crate) enum Kind {
     Read,
     /// Writes. It completes once it has begun.
     Write,
+    /// Writes, and may use the space that is kept for run control on a disk that is full.
+    WriteWithReserve,
 }
 
 /// A job that runs `work`, and the receiver of its result.
@@ -97,7 +104,7 @@ where
     /// Runs `work`, a read only while its caller waits. Nothing but its own statements is
     /// interrupted: SQLite looks at this caller until they have ended.
     fn result(&self, tx: &mut Tx<'_>, work: W) -> Work<T> {
-        if self.kind == Kind::Write {
+        if self.kind != Kind::Read {
             return guard(|| work(tx));
         }
         let reply = Arc::clone(&self.reply);
@@ -115,6 +122,10 @@ where
 {
     fn is_awaited(&self) -> bool {
         !self.reply.is_closed()
+    }
+
+    fn uses_reserve(&self) -> bool {
+        self.kind == Kind::WriteWithReserve
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure> {

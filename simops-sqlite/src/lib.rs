@@ -19,6 +19,7 @@
 mod codec;
 mod connection;
 mod counting;
+mod disk;
 mod error;
 mod events;
 mod job;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use simops::store::DiskSpace;
 use simops::store::sql::{SqlOperation, SqlRecord, SqlStore, Statement, await_answer, publish};
 use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
@@ -14,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::codec::{all, first};
 use crate::connection::{self, Role, Slot, limit_size};
+use crate::disk::Disk;
 use crate::error::{Failure, Work};
 use crate::job::{Job, Kind, Tx, job, ledger_job};
 use crate::kpi_write_buffer::WriteBuffer;
@@ -37,6 +39,7 @@ pub struct SqliteStore {
     reads: Option<Reads>,
     pub(crate) revision: watch::Sender<u64>,
     pub(crate) kpi_buffer: Arc<Mutex<WriteBuffer>>,
+    disk: Option<Disk>,
     closed: Arc<AtomicBool>,
     call_timeout: Duration,
     side_threads: Vec<JoinHandle<()>>,
@@ -72,6 +75,7 @@ impl SqliteStore {
             reads: None,
             revision: watch::Sender::new(0),
             kpi_buffer: Arc::new(Mutex::new(WriteBuffer::new(options.kpi_write_buffer))),
+            disk: Disk::of(&location),
             closed: Arc::new(AtomicBool::new(false)),
             call_timeout: options.call_timeout,
             side_threads: Vec::new(),
@@ -104,18 +108,37 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        let (job, answer) = job(Kind::Write, work);
-        self.enqueue(job, answer).await
+        self.write_as(Kind::Write, self.call_timeout, work).await
     }
 
-    /// Puts a job into the writer's queue and waits for its answer.
+    /// The same for work that may use the space that is kept for run control on a disk that is full.
+    pub(crate) async fn on_writer_with_reserve<T, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
+        self.write_as(Kind::WriteWithReserve, self.call_timeout, work).await
+    }
+
+    /// Puts `work` into the writer's queue and waits for its result, at most `limit`.
+    async fn write_as<T, W>(&self, kind: Kind, limit: Duration, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
+        let (job, answer) = job(kind, work);
+        self.enqueue(job, answer, limit).await
+    }
+
+    /// Puts a job into the writer's queue and waits for its answer, at most `limit`.
     async fn enqueue<T>(
         &self,
         job: Box<dyn Job>,
         answer: oneshot::Receiver<Result<T>>,
+        limit: Duration,
     ) -> Result<T> {
         self.writes.push(job)?;
-        await_answer(answer, self.call_timeout).await
+        await_answer(answer, limit).await
     }
 
     /// Runs `work` on a reader, on one snapshot. It is interrupted when this call is dropped or takes
@@ -167,9 +190,7 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        let (job, answer) = job(Kind::Write, work);
-        self.writes.push(job)?;
-        await_answer(answer, NO_LIMIT).await
+        self.write_as(Kind::Write, NO_LIMIT, work).await
     }
 
     fn start_writer(
@@ -186,7 +207,8 @@ impl SqliteStore {
                 Ok(slot) => {
                     // A caller that gave up drops the store, which closes the queue.
                     let _ = ready.send(Ok(()));
-                    writer::run(slot, &queue, &revision);
+                    let disk = Disk::of(&location).filter(|_| !options.read_only);
+                    writer::run(slot, &queue, &revision, disk);
                 }
                 Err(failure) => drop(ready.send(Err(failure.into_error()))),
             }
@@ -234,9 +256,20 @@ impl SqlStore for SqliteStore {
         self.writes.utilization().max(reads)
     }
 
+    fn disk(&self) -> Option<DiskSpace> {
+        self.disk.as_ref()?.space()
+    }
+
     async fn probe(&self) -> Result<()> {
         self.read_as(true, |tx| revision::stored(tx).map(drop)).await?;
-        self.on_writer(|_| Ok(())).await
+        // The same value is written again.
+        let write = "UPDATE kpi_progress SET covered = covered";
+        self.on_writer(move |tx| Ok(tx.prepare_cached(write)?.execute([])?)).await?;
+        // The log may have had space left for that.
+        match &self.disk {
+            Some(disk) if disk.is_full() => Err(Error::unavailable("the disk is full")),
+            _ => Ok(()),
+        }
     }
 
     async fn fetch_all<T: SqlRecord>(&self, statement: Statement) -> Result<Vec<T>> {
@@ -254,14 +287,14 @@ impl SqlStore for SqliteStore {
     }
 
     async fn write<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
-        let is_long = operation.is_long();
-        let work = move |tx: &mut Tx<'_>| now(operation.run(tx));
-        if is_long { self.on_writer_long(work).await } else { self.on_writer(work).await }
+        let kind = if operation.uses_reserve() { Kind::WriteWithReserve } else { Kind::Write };
+        let limit = if operation.is_long() { NO_LIMIT } else { self.call_timeout };
+        self.write_as(kind, limit, move |tx| now(operation.run(tx))).await
     }
 
     async fn apply(&self, op: Op) -> Result<Outcome> {
         let (job, answer) = ledger_job(op);
-        self.enqueue(job, answer).await
+        self.enqueue(job, answer, self.call_timeout).await
     }
 }
 
@@ -279,7 +312,14 @@ fn open_writer(
     revision: &watch::Sender<u64>,
     closed: &AtomicBool,
 ) -> Result<Slot, Failure> {
-    let connection = connection::create(location, options, closed)?;
+    let connection = connection::create(location, options, closed).or_else(|failure| {
+        // The files of the log may need space.
+        let disk = Disk::of(location).filter(|disk| disk.is_full() && !options.read_only);
+        match disk.is_some_and(|disk| disk.release_reserve()) {
+            true => connection::create(location, options, closed),
+            false => Err(failure),
+        }
+    })?;
     publish(revision, revision::stored(&connection)?);
     Ok(Slot::new(location, Role::Writer, options).holding(connection))
 }

@@ -13,6 +13,7 @@ use simops::store::sql::{copy_error, publish};
 use tokio::sync::watch;
 
 use crate::connection::Slot;
+use crate::disk::Disk;
 use crate::error::{Failure, Work};
 use crate::job::{Job, Tx, apply_all};
 use crate::migrate::check_writer;
@@ -26,8 +27,15 @@ const MAX_BATCH: usize = 512;
 /// How long to wait for callers that write again: a fraction of a disk sync.
 const GATHER_DELAY: Duration = Duration::from_micros(100);
 
-/// Writes until the queue is closed and empty.
-pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &watch::Sender<u64>) {
+type Jobs = Vec<Box<dyn Job>>;
+
+/// Writes until the queue is closed and empty. `disk` is that of a database in a file.
+pub(crate) fn run(
+    mut slot: Slot,
+    queue: &Arc<Queue<Box<dyn Job>>>,
+    revision: &watch::Sender<u64>,
+    mut disk: Option<Disk>,
+) {
     let (mut taken, mut outage) = (0, Outage::new("writes"));
     while let Some(mut jobs) = queue.take(MAX_BATCH) {
         // Callers that were just answered are about to write again. Without the delay, the first
@@ -37,34 +45,69 @@ pub(crate) fn run(mut slot: Slot, queue: &Arc<Queue<Box<dyn Job>>>, revision: &w
             jobs.append(&mut queue.take_now(MAX_BATCH));
         }
         taken = jobs.len();
-        let mut jobs: Vec<_> = jobs.into_iter().filter(|job| job.is_awaited()).collect();
-        let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
-        let overruled = match committed {
-            Ok(new_revision) => {
-                outage.recovered();
-                if let Some(now) = new_revision {
-                    publish(revision, now);
-                }
-                None
-            }
-            Err(failure) => {
-                slot.after(&failure);
-                // The others would wait for the same lock in vain.
-                let rest =
-                    if failure.is_locked() { queue.take_now(usize::MAX) } else { Vec::new() };
-                queue.done(rest.len());
-                jobs.extend(rest);
-                let error = failure.into_error();
-                outage.failed(&error);
-                Some(error)
-            }
-        };
-        // Before the answers, so that an answered caller sees the queue without its call.
-        queue.done(taken);
-        for job in jobs {
-            job.answer(overruled.as_ref().map(copy_error));
+        let (first, rest) = split_when_short(jobs, disk.as_ref());
+        for jobs in [first, rest].into_iter().filter(|jobs| !jobs.is_empty()) {
+            write(&mut slot, queue, revision, &mut outage, disk.as_ref(), jobs);
         }
         slot.truncate_long_log();
+        if let Some(disk) = &mut disk {
+            disk.keep_reserve();
+        }
+    }
+}
+
+/// When the disk is short of space, those that may use its reserve go first, in a transaction of their
+/// own: a common one would fail for lack of space for the others.
+fn split_when_short(jobs: Jobs, disk: Option<&Disk>) -> (Jobs, Jobs) {
+    let any = jobs.iter().any(|job| job.uses_reserve());
+    let Some(disk) = disk.filter(|disk| any && disk.is_short()) else { return (jobs, Vec::new()) };
+    if disk.is_full() {
+        disk.release_reserve();
+    }
+    jobs.into_iter().partition(|job| job.uses_reserve())
+}
+
+/// Writes `jobs` in one transaction, and answers them.
+fn write(
+    slot: &mut Slot,
+    queue: &Arc<Queue<Box<dyn Job>>>,
+    revision: &watch::Sender<u64>,
+    outage: &mut Outage,
+    disk: Option<&Disk>,
+    jobs: Jobs,
+) {
+    let taken = jobs.len();
+    let mut jobs: Jobs = jobs.into_iter().filter(|job| job.is_awaited()).collect();
+    let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
+    let overruled = match committed {
+        Ok(new_revision) => {
+            if !jobs.is_empty() {
+                outage.recovered();
+            }
+            if let Some(now) = new_revision {
+                publish(revision, now);
+            }
+            None
+        }
+        Err(failure) => {
+            slot.after(&failure);
+            if failure.is_disk_full() && jobs.iter().any(|job| job.uses_reserve()) {
+                // For the next attempt.
+                disk.map(Disk::release_reserve);
+            }
+            // The others would wait for the same lock in vain.
+            let rest = if failure.is_locked() { queue.take_now(usize::MAX) } else { Vec::new() };
+            queue.done(rest.len());
+            jobs.extend(rest);
+            let error = failure.into_error();
+            outage.failed(&error);
+            Some(error)
+        }
+    };
+    // Before the answers, so that an answered caller sees the queue without its call.
+    queue.done(taken);
+    for job in jobs {
+        job.answer(overruled.as_ref().map(copy_error));
     }
 }
 

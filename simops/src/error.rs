@@ -117,6 +117,12 @@ impl Error {
         Self::new(ErrorKind::Internal, detail)
     }
 
+    /// Says when a retry can succeed.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn with_source(

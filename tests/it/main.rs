@@ -6,6 +6,7 @@ mod cluster;
 mod console;
 mod counting;
 mod crash;
+mod disk;
 mod edge;
 mod faults;
 mod fixtures;

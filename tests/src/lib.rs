@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod client;
 pub mod clock;
+pub mod disk;
 pub mod fixture;
 pub mod history;
 pub mod hostile;

@@ -98,6 +98,11 @@ pub struct Args {
     #[arg(long, env = "KPI_EVENT_TOTAL_LIMIT_BYTES", value_name = "NUMBER")]
     kpi_event_total_limit_bytes: Option<String>,
 
+    /// MiB of the database's disk that visitors' events leave free for run control; default 5 % of it, at
+    /// most 256, and 0 keeps nothing. Only for SQLite.
+    #[arg(long, env = "KPI_EVENT_DISK_RESERVE_MIB", value_name = "NUMBER")]
+    pub(super) kpi_event_disk_reserve_mib: Option<String>,
+
     /// Origins whose pages may send visitors' events and read the response, separated by commas; `*`
     /// means all; default: only the server's own. Pages of other origins are refused.
     #[arg(long, env = "KPI_EVENT_CORS_ORIGINS", value_name = "ORIGINS")]

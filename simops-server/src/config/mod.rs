@@ -94,6 +94,12 @@ impl Config {
                 alerts,
                 digest_gate: args.digest_gate,
                 digest_schedule: args.digest_schedule,
+                visits_disk_reserve: of(
+                    "KPI_EVENT_DISK_RESERVE_MIB",
+                    &args.kpi_event_disk_reserve_mib,
+                )
+                .optional_number(0..=1 << 30)?
+                .map(|mib: u64| mib << 20),
             },
             database: args.database.database()?,
             redis_url: of("REDIS_URL", &args.redis_url).text().map(str::to_owned),

@@ -60,6 +60,14 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// A number within inclusive bounds, if it is set.
+    pub(super) fn optional_number<T>(&self, bounds: RangeInclusive<T>) -> Result<Option<T>>
+    where
+        T: std::str::FromStr + PartialOrd + std::fmt::Display + Default,
+    {
+        self.text.map(|_| self.number(bounds, T::default())).transpose()
+    }
+
     /// A number within inclusive bounds.
     pub(super) fn number<T>(&self, bounds: RangeInclusive<T>, default: T) -> Result<T>
     where

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use simops::control::HostState;
 
 use crate::access::Client;
-use crate::metrics::Exposition;
+use crate::metrics::{self, Exposition};
+use crate::problem::Problem;
 use crate::response::{self, Json, JsonResult};
 use crate::snapshot::Snapshot;
 use crate::state::App;
@@ -25,10 +26,14 @@ pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// Responds with success while the store is available.
+/// Responds with success while the store can be read and written.
 pub(super) async fn readyz(State(app): State<App>) -> JsonResult<Value> {
-    app.ready.get(|| 0, async || Ok(app.ops.ready().await?)).await?;
+    ready(&app).await?;
     Ok(Json(json!({ "ok": true })))
+}
+
+async fn ready(app: &App) -> Result<(), Problem> {
+    app.ready.get(|| 0, async || Ok(app.ops.ready().await.map_err(Problem::from))).await?
 }
 
 pub(super) async fn openapi(State(app): State<App>) -> Response {
@@ -52,8 +57,24 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     let mut text = Exposition::default();
     let status = app.snapshots.now(&app.ops).await;
     text.gauge("simops_store_up", "Whether the store is available.", u8::from(status.is_ok()));
+    let writable = u8::from(ready(&app).await.is_ok());
+    text.gauge("simops_store_writable", "Whether a small write succeeds.", writable);
     if let Ok(status) = status {
         write_status(&mut text, &status);
+    }
+    if let Some(disk) = app.ops.disk_space() {
+        let name = "simops_database_disk_free_bytes";
+        text.gauge(name, "Free space of the disk of the database.", disk.free_bytes);
+        let name = "simops_database_disk_bytes";
+        text.gauge(name, "Size of the disk of the database.", disk.total_bytes);
+        let name = "simops_database_log_bytes";
+        text.gauge(name, "Size of the write-ahead log of the database.", disk.log_bytes);
+    }
+    if let Some(open) = metrics::open_files() {
+        text.gauge("process_open_fds", "Open file descriptors.", open);
+    }
+    if let Ok(limit) = rlimit::Resource::NOFILE.get_soft() {
+        text.gauge("process_max_fds", "The limit of open file descriptors.", limit);
     }
     text.gauge("simops_streams", "Server-sent event streams open.", app.streams.open());
     let started = app.metrics.started_seconds();

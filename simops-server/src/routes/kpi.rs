@@ -53,11 +53,12 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
     let admitted = sender.admit(body::declared_bytes(&body), Instant::now()).and_then(|()| {
         app.ingest.authorize(&parts.headers, &parts.uri)?;
         check_type(&parts.headers)?;
+        app.ingest.check_room(&app.ops, 0)?;
         app.visitors_bodies.take(client.0)
     });
     let arrived = |bytes| sender.count_bytes(bytes);
     let (_place, bytes) = body::read_admitted(admitted, body, arrived).await?;
-    let _recording = app.ingest.recording_permit()?;
+    let _recording = app.ingest.record(&app.ops, bytes.len())?;
     let events = kpi::parse(&bytes, app.ops.clock().now())?;
     sender.count_events(events.len());
     Ok(app.ops.system().record_kpi(&events).await?)

@@ -38,7 +38,11 @@ async fn while_the_store_is_unavailable_everything_that_needs_it_is_503() {
 
     store.recover();
     app.get("status").await.ok();
-    app.bare(axum::http::Method::GET, "/readyz").send().await.ok();
+    // A failed check answers for a second.
+    eventually("it is ready", async || {
+        (app.bare(axum::http::Method::GET, "/readyz").send().await.status == 200).then_some(())
+    })
+    .await;
     app.post("control/pause", json!({})).await.ok();
 }
 

@@ -9,6 +9,7 @@ mod backtest;
 mod baseline;
 mod config;
 mod digest;
+mod disk;
 mod expiry;
 mod kpi;
 mod metrics;
@@ -89,6 +90,9 @@ pub struct OpsOptions {
     pub digest_gate: Requirements,
     /// When the weekly digest is created.
     pub digest_schedule: Schedule,
+    /// Bytes of the database's disk that visitors' events leave free for run control. Unset, 5 % of it,
+    /// at most 256 MiB; 0 keeps nothing.
+    pub visits_disk_reserve: Option<u64>,
 }
 
 impl OpsOptions {
@@ -102,6 +106,7 @@ impl OpsOptions {
             alerts: AlertOptions::default(),
             digest_gate: Requirements::default(),
             digest_schedule: Schedule::default(),
+            visits_disk_reserve: None,
         }
     }
 }

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 
 use super::{Ops, Writer};
-use crate::Result;
 use crate::control::Write;
 use crate::progress::Progress;
 use crate::store::{LogTable, PruneCutoff};
+use crate::{ErrorKind, Result};
 
 /// Rows deleted in one transaction: others write in between.
 const BATCH: usize = 5_000;
+/// The fewest: a full disk may have room for no more.
+const MIN_BATCH: usize = 20;
 
 impl Ops {
     /// How many rows of `log` are older than `older_than` and can be deleted. Rows of the open run
@@ -46,13 +48,17 @@ impl Writer<'_> {
         self.permit(Write::Prune)?;
         let old = self.ops.prune_cutoff(log, older_than).await?;
         let found = self.ops.store.count_prunable(log, &old).await?;
-        let mut deleted = 0;
+        let (mut deleted, mut batch) = (0, BATCH);
         loop {
             // A large log takes a while, and the gate may close meanwhile.
             self.ops.write_rules().await?.check(Write::Prune)?;
-            match self.ops.store.prune(log, &old, BATCH).await? {
-                0 => return Ok(deleted),
-                more => deleted += more,
+            match self.ops.store.prune(log, &old, batch).await {
+                Ok(0) => return Ok(deleted),
+                Ok(more) => deleted += more,
+                Err(error) if error.kind() == ErrorKind::Unavailable && batch > MIN_BATCH => {
+                    batch /= 4;
+                }
+                Err(error) => return Err(error),
             }
             progress(deleted, found);
         }

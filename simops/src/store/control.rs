@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::Page;
+use super::{DiskSpace, Page};
 use crate::Result;
 use crate::control::{AuditRow, Change, ControlState};
 use crate::run::RunRecord;
@@ -116,7 +116,7 @@ pub trait ControlStore: Send + Sync {
     /// Audit rows with ids over `after`, oldest first.
     async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>>;
 
-    /// Checks that the store can read and write.
+    /// Checks that the store can read and write, by a small write. A disk that is full is an error.
     async fn ping(&self) -> Result<()>;
 
     /// The kind of store: `sqlite`, `postgres`, `memory`.
@@ -127,4 +127,8 @@ pub trait ControlStore: Send + Sync {
 
     /// Share of its connections in use, 0 to 1.
     fn pool_utilization(&self) -> f64;
+
+    /// The file system that holds the database, as of now; `None` if the store cannot tell. Quick
+    /// enough for every request.
+    fn disk_space(&self) -> Option<DiskSpace>;
 }

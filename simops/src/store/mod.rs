@@ -17,6 +17,7 @@
 mod alerts;
 mod control;
 mod digests;
+mod disk;
 mod events;
 mod hosts;
 mod known_addresses;
@@ -36,6 +37,7 @@ pub use control::{
     AuditPage, Commit, ControlStore, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord,
 };
 pub use digests::{DigestStore, ReportStore, StoredReport};
+pub use disk::DiskSpace;
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use known_addresses::{KnownAddress, KnownAddressStore};

@@ -22,7 +22,7 @@ use crate::event::{DayTally, EventTally, EventWindow};
 use crate::event::{Event, NewEvent};
 use crate::run::RunRecord;
 use crate::store::{
-    ActivityScope, AuditPage, Commit, ControlStore, DigestStore, Documents, EventCount,
+    ActivityScope, AuditPage, Commit, ControlStore, DigestStore, DiskSpace, Documents, EventCount,
     EventFilter, EventStore, FailureCounts, HostStore, IdempotencyKey, IdempotencyRecord, LogTable,
     Page, PruneCutoff, ReportStore, RetentionStore, RunStore, StoredReport, TallyStore, TimeCursor,
     TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
@@ -166,6 +166,10 @@ impl ControlStore for FaultyStore {
 
     fn is_persistent(&self) -> bool {
         self.inner.is_persistent()
+    }
+
+    fn disk_space(&self) -> Option<DiskSpace> {
+        self.inner.disk_space()
     }
 
     fn pool_utilization(&self) -> f64 {

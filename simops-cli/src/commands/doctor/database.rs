@@ -20,6 +20,10 @@ const SKEW: SignedDuration = SignedDuration::from_secs(2);
 const GREAT_SKEW: SignedDuration = SignedDuration::from_secs(10);
 /// A write that takes longer slows every turn.
 const SLOW: Duration = Duration::from_millis(200);
+/// A log that has grown while something read for long.
+const LARGE_LOG_BYTES: u64 = 256 << 20;
+/// Open files that a server with few visitors needs.
+const FEW_FILES: u64 = 1_024;
 /// Processes that a small deployment has.
 const PROCESSES: i64 = 4;
 
@@ -46,11 +50,48 @@ pub(super) async fn examine(report: &mut Report, on: OnDatabase<'_>) -> Result<b
     };
     report.ok("database", format!("{} opens", store.backend()));
     writes(report, &store).await;
+    disk(report, &store);
+    open_files(report);
     if let Some(examination) = examination {
         server(report, &examination);
     }
     redis(report, &store, on.0.redis_url.as_deref()).await;
     Ok(store.load().await.is_ok_and(|control| control.production_mark))
+}
+
+fn disk(report: &mut Report, store: &Arc<dyn RunStore>) {
+    let Some(disk) = store.disk_space() else {
+        let found = "not known: the database does not tell its free space";
+        report.ok("disk", found);
+        return;
+    };
+    let mib = |bytes: u64| bytes >> 20;
+    let (free, total, log) = (mib(disk.free_bytes), mib(disk.total_bytes), mib(disk.log_bytes));
+    let found = format!("{free} of {total} MiB free; the log has {log} MiB");
+    if disk.room(disk.default_reserve()) == 0 {
+        let advice = "delete other files, or enlarge the disk: visitors' events are refused, so that \
+                      run control can be recorded";
+        report.warning("disk", found, advice);
+    } else if disk.log_bytes > LARGE_LOG_BYTES {
+        report.warning("disk", found, "a long read keeps the log from shrinking; find what reads");
+    } else {
+        report.ok("disk", found);
+    }
+}
+
+/// The limit of this process is that of a server that is started in the same way.
+fn open_files(report: &mut Report) {
+    let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let limit = limits.maximum.or(limits.current);
+    let limit = limit.unwrap_or(u64::MAX);
+    let found = format!("{open} of {limit} in use by this command; a server may use as many");
+    if limit < FEW_FILES {
+        let advice = "raise it (LimitNOFILE of systemd, ulimit -n): each connection takes one";
+        report.warning("open files", found, advice);
+    } else {
+        report.ok("open files", found);
+    }
 }
 
 async fn writes(report: &mut Report, store: &Arc<dyn RunStore>) {

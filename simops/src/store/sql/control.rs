@@ -15,7 +15,9 @@ use super::{count, insert, one_more, page};
 use crate::control::{AuditHead, AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
-use crate::store::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord, Page};
+use crate::store::{
+    AuditPage, Commit, ControlStore, DiskSpace, IdempotencyKey, IdempotencyRecord, Page,
+};
 use crate::{Error, Result};
 
 /// Time limit of [`ControlStore::ping`].
@@ -143,6 +145,10 @@ impl<S: SqlStore> ControlStore for S {
     fn pool_utilization(&self) -> f64 {
         self.utilization()
     }
+
+    fn disk_space(&self) -> Option<DiskSpace> {
+        self.disk()
+    }
 }
 
 struct Load;
@@ -190,6 +196,10 @@ impl SqlOperation for CommitChange {
     type Output = Commit;
 
     fn is_control(&self) -> bool {
+        true
+    }
+
+    fn uses_reserve(&self) -> bool {
         true
     }
 

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{SqlRecord, Statement};
 use crate::event::NewEvent;
-use crate::store::Documents;
+use crate::store::{DiskSpace, Documents};
 use crate::usage::{CounterEpoch, Lease, Op, Outcome};
 use crate::{Error, Result};
 
@@ -25,7 +25,10 @@ pub trait SqlStore: Send + Sync + 'static {
     /// Share of its connections in use, 0 to 1.
     fn utilization(&self) -> f64;
 
-    /// Reads, and takes a lock for writing, to check that both are possible.
+    /// The file system that holds the database; `None` if the store cannot tell.
+    fn disk(&self) -> Option<DiskSpace>;
+
+    /// Reads and writes, to check that both are possible.
     fn probe(&self) -> impl Future<Output = Result<()>> + Send;
 
     /// All rows of a statement that reads.
@@ -82,6 +85,11 @@ pub trait SqlOperation: Send + Sync + 'static {
     /// Whether run control, the reports of hosts, the status or a health check waits for it. A store
     /// keeps a connection that other reads never occupy for such operations, so they must be short.
     fn is_control(&self) -> bool {
+        false
+    }
+
+    /// Whether it may use the space that is kept for run control on a disk that is full.
+    fn uses_reserve(&self) -> bool {
         false
     }
 

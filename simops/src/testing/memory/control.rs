@@ -9,7 +9,9 @@ use super::{Data, MemoryStore, next_position, page};
 use crate::control::{AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
-use crate::store::{AuditPage, Commit, ControlStore, IdempotencyKey, IdempotencyRecord, Page};
+use crate::store::{
+    AuditPage, Commit, ControlStore, DiskSpace, IdempotencyKey, IdempotencyRecord, Page,
+};
 use crate::{Error, Result};
 
 #[async_trait]
@@ -124,6 +126,10 @@ impl ControlStore for MemoryStore {
 
     fn pool_utilization(&self) -> f64 {
         0.0
+    }
+
+    fn disk_space(&self) -> Option<DiskSpace> {
+        None
     }
 }
 
