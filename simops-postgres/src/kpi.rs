@@ -8,9 +8,9 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use simops::kpi::Days;
 use simops::kpi::{CountedSteps, DaySums, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
-use simops::store::rules::{RETENTION_DAYS, apply_steps, whole_visitors};
+use simops::store::rules::{RETENTION_DAYS, apply_steps};
 use simops::store::sql::count;
-use simops::store::{KpiBasis, KpiSnapshot, KpiStore};
+use simops::store::{KpiBasis, KpiSnapshot, KpiStore, SelectedVisits, VisitFilter};
 use simops::{Error, Result};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -39,23 +39,24 @@ impl KpiStore for PostgresStore {
             .await
     }
 
-    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+    async fn select_visits(&self, filter: &VisitFilter) -> Result<SelectedVisits> {
         let until = kpi_recount::position(&self.base).await?;
-        let found = self.base.run(TxMode::ReadLong, |mut tx| async move {
-            let found = kpi_recount::visits_of(&mut tx, prefix, 0).await?;
-            Ok((tx, found))
-        });
-        let mut visits = found.await?;
-        visits.sort_unstable();
-        let mut deleted = 0;
-        for visits in whole_visitors(&visits, DELETED_AT_ONCE) {
-            let delete = self.base.run(TxMode::WriteLong, |mut tx| async move {
-                let deleted = kpi_recount::delete_visitors(&mut tx, prefix, visits, until).await?;
+        self.base
+            .run(TxMode::ReadLong, |mut tx| async move {
+                let mut visits = kpi_recount::select_after(&mut tx, filter, 0).await?;
+                visits.sort_unstable();
+                Ok((tx, SelectedVisits { visits, until }))
+            })
+            .await
+    }
+
+    async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64> {
+        self.base
+            .run(TxMode::WriteLong, |mut tx| async move {
+                let deleted = kpi_recount::delete_visits(&mut tx, filter, piece).await?;
                 Ok((tx, deleted))
-            });
-            deleted += delete.await?;
-        }
-        Ok(deleted)
+            })
+            .await
     }
 
     async fn kpi_position(&self) -> Result<i64> {
@@ -134,9 +135,6 @@ impl KpiStore for PostgresStore {
             .await
     }
 }
-
-/// Events that are deleted in one transaction.
-const DELETED_AT_ONCE: usize = 2_000;
 
 /// Records the events of several calls in one transaction; how many of each were new. Events have
 /// uids, so a transaction that was lost with its connection is repeated; events that were durable are

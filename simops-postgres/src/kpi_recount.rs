@@ -4,16 +4,17 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use jiff::ToSpan;
 use jiff::civil::Date;
-use simops::clock::day_of;
+use simops::clock::{begin_of, day_of};
 use simops::kpi::{CountedSteps, DaySums, Days, LoggedVisit, Steps, VisitorSteps, WrongSteps};
 use simops::store::rules::{
     RETENTION_DAYS, StepsComparison, change_of_sums, hash_key, neighbours, right_steps,
 };
 use simops::store::sql::{RETURNS_BY_DAY, STEPS_BY_DAY, day_sums, kpi_kind};
-use simops::store::{KpiBasis, KpiSnapshot};
-use sqlx::Row;
+use simops::store::{KpiBasis, KpiSnapshot, SelectedVisits, VisitFilter};
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -250,35 +251,45 @@ async fn add_to_sums(connection: &mut Link, changes: &Days) -> Work<()> {
     put_sums(connection, &sums).await
 }
 
-/// The visitors and ids of the events after an id of visitors whose id begins with `prefix`.
-pub(crate) async fn visits_of(
+/// Whether an event is selected, by the begin $2 and the end $3 of its day, ids of visitors $4 and what
+/// they begin with $5.
+const SELECTED: &str = "occurred_at >= coalesce($2, '-infinity') \
+     AND occurred_at < coalesce($3, 'infinity') AND (visitor_id = ANY($4) OR EXISTS \
+         (SELECT 1 FROM unnest($5::text[]) AS prefix WHERE starts_with(visitor_id, prefix)))";
+
+/// Visitors and ids of the events after an id that `filter` selects.
+pub(crate) async fn select_after(
     connection: &mut Link,
-    prefix: &str,
+    filter: &VisitFilter,
     after: i64,
 ) -> Work<Vec<(Uuid, i64)>> {
-    let rows = sqlx::query(
-        "SELECT visitor_id, id FROM kpi_events WHERE id > $1 AND starts_with(visitor_id, $2)",
-    );
-    let rows = rows.bind(after).bind(prefix).fetch(connection);
+    let select = format!("SELECT visitor_id, id FROM kpi_events WHERE id > $1 AND {SELECTED}");
+    let (first, end) = bounds(filter);
+    let rows = sqlx::query(AssertSqlSafe(select)).bind(after).bind(first).bind(end);
+    let rows = rows.bind(Vec::from_iter(&filter.visitors)).bind(&filter.prefixes);
     let visit = async |row: PgRow| Ok((hash_key(row.try_get(0)?), row.try_get(1)?));
-    Ok(rows.and_then(visit).try_collect::<Vec<_>>().await?)
+    Ok(rows.fetch(connection).and_then(visit).try_collect::<Vec<_>>().await?)
 }
 
-/// Deletes all events of some visitors, whose ids begin with `prefix`: `visits`, which were found up
-/// to the id `until`, and later ones.
-pub(crate) async fn delete_visitors(
+/// When the day of `filter` begins and ends.
+fn bounds(filter: &VisitFilter) -> (Option<Micros>, Option<Micros>) {
+    let end = filter.day.and_then(|day| day.checked_add(1.day()).ok());
+    (filter.day.and_then(begin_of).map(Micros), end.and_then(begin_of).map(Micros))
+}
+
+/// Deletes a piece of what `filter` has selected, and later events of the same visitors.
+pub(crate) async fn delete_visits(
     connection: &mut Link,
-    prefix: &str,
-    visits: &[(Uuid, i64)],
-    until: i64,
+    filter: &VisitFilter,
+    piece: &SelectedVisits,
 ) -> Work<u64> {
     lock(connection).await?;
     let basis = basis(connection).await?;
     next_revision(connection, basis.revision).await?;
-    let visitors: HashSet<_> = visits.iter().map(|(visitor, _)| *visitor).collect();
-    let later = visits_of(connection, prefix, until).await?;
+    let visitors: HashSet<_> = piece.visits.iter().map(|(visitor, _)| *visitor).collect();
+    let later = select_after(connection, filter, piece.until).await?;
     let later = later.iter().filter(|(visitor, _)| visitors.contains(visitor));
-    let ids: Vec<_> = visits.iter().chain(later).map(|(_, id)| *id).collect();
+    let ids: Vec<_> = piece.visits.iter().chain(later).map(|(_, id)| *id).collect();
     let rows = sqlx::query(
         "DELETE FROM kpi_events WHERE id = ANY($1) \
          RETURNING id, kind::bigint, visitor_id, occurred_at",

@@ -39,7 +39,7 @@ impl Disk {
     /// Its space; `None` if the system does not tell.
     pub(crate) fn space(&self) -> Option<DiskSpace> {
         let (free_bytes, total_bytes) = file_system(folder(&self.database))?;
-        let log = fs::metadata(self.beside("-wal"));
+        let log = fs::metadata(self.with_ending("-wal"));
         let log_bytes = log.map_or(0, |log| log.len());
         Some(DiskSpace { free_bytes, total_bytes, log_bytes })
     }
@@ -86,10 +86,10 @@ impl Disk {
     }
 
     fn reserve(&self) -> PathBuf {
-        self.beside("-reserve")
+        self.with_ending("-reserve")
     }
 
-    fn beside(&self, ending: &str) -> PathBuf {
+    fn with_ending(&self, ending: &str) -> PathBuf {
         let mut path = self.database.clone().into_os_string();
         path.push(ending);
         path.into()

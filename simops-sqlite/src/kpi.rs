@@ -10,17 +10,18 @@ use simops::Result;
 use simops::kpi::Days;
 use simops::kpi::{CountedSteps, DaySums, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
 use simops::progress::Progress;
-use simops::store::rules::{apply_steps, whole_visitors};
+use simops::store::rules::apply_steps;
 use simops::store::sql::count;
-use simops::store::{KpiBasis, KpiSnapshot, KpiStore};
+use simops::store::{KpiBasis, KpiSnapshot, KpiStore, SelectedVisits, VisitFilter};
 use uuid::Uuid;
 
 use crate::codec::{Json, Micros};
 use crate::error::Work;
-use crate::job::Tx;
+use crate::job::Kind;
 use crate::kpi_rows::{days, put_sums, sums};
 use crate::kpi_uids::rebuild_segments;
 use crate::kpi_write_buffer::WriteBuffer;
+use crate::store::NO_LIMIT;
 use crate::{SqliteStore, kpi_recount};
 
 #[async_trait]
@@ -44,23 +45,23 @@ impl KpiStore for SqliteStore {
         self.on_reader(move |tx| days(tx, first, last)).await
     }
 
-    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
-        let wanted = prefix.to_owned();
-        let found = self.on_reader_long(move |tx| {
-            Ok((kpi_recount::position(tx)?, kpi_recount::visits_of(tx, &wanted, 0)?))
-        });
-        let (until, mut visits) = found.await?;
-        visits.sort_unstable();
-        let mut deleted = 0;
-        for visits in whole_visitors(&visits, DELETED_AT_ONCE) {
-            let (prefix, visits) = (prefix.to_owned(), visits.to_vec());
-            deleted += self
-                .with_buffer(move |tx, buffer| {
-                    kpi_recount::delete_visitors(tx, buffer, &prefix, &visits, until)
-                })
-                .await?;
-        }
-        Ok(deleted)
+    async fn select_visits(&self, filter: &VisitFilter) -> Result<SelectedVisits> {
+        let filter = filter.clone();
+        self.on_reader_long(move |tx| kpi_recount::select_visits(tx, &filter)).await
+    }
+
+    async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64> {
+        let (filter, piece, buffer) = (filter.clone(), piece.clone(), self.kpi_buffer.clone());
+        self.write_as(Kind::WriteWithReserve, NO_LIMIT, move |tx| {
+            // Only the writer thread locks it.
+            let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = kpi_recount::delete_visits(tx, &mut buffer, &filter, &piece);
+            if done.is_err() {
+                buffer.clear();
+            }
+            done
+        })
+        .await
     }
 
     async fn kpi_position(&self) -> Result<i64> {
@@ -103,30 +104,6 @@ impl KpiStore for SqliteStore {
 
     async fn rebuild_uids(&self, progress: Progress<'_>) -> Result<()> {
         rebuild_segments(self, progress).await
-    }
-}
-
-/// Events that are deleted in one transaction.
-const DELETED_AT_ONCE: usize = 2_000;
-
-impl SqliteStore {
-    /// Runs `work` on the writer, without a time limit, with the buffer, which is cleared if it fails.
-    async fn with_buffer<T, W>(&self, work: W) -> Result<T>
-    where
-        T: Send + 'static,
-        W: FnOnce(&mut Tx<'_>, &mut WriteBuffer) -> Work<T> + Send + 'static,
-    {
-        let buffer = self.kpi_buffer.clone();
-        self.on_writer_long(move |tx| {
-            // Only the writer thread locks it.
-            let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = work(tx, &mut buffer);
-            if done.is_err() {
-                buffer.clear();
-            }
-            done
-        })
-        .await
     }
 }
 

@@ -11,7 +11,7 @@ use simops::store::rules::{
     RETENTION_DAYS, StepsComparison, apply_steps, change_of_sums, hash_key, neighbours, right_steps,
 };
 use simops::store::sql::{RETURNS_BY_DAY, STEPS_BY_DAY, day_sums, kpi_kind};
-use simops::store::{KpiBasis, KpiSnapshot};
+use simops::store::{KpiBasis, KpiSnapshot, SelectedVisits, VisitFilter};
 use uuid::Uuid;
 
 use crate::codec::{Json, Micros, day_number, number_day};
@@ -274,47 +274,70 @@ pub(crate) fn correct_sums(
     Ok(Some(revision))
 }
 
-/// The ids and visitors of the events after an id of visitors whose id begins with `prefix`.
-pub(crate) fn visits_of(
+/// The events that `filter` selects.
+pub(crate) fn select_visits(connection: &Connection, filter: &VisitFilter) -> Work<SelectedVisits> {
+    let mut visits = select_after(connection, filter, 0)?;
+    visits.sort_unstable();
+    Ok(SelectedVisits { visits, until: position(connection)? })
+}
+
+/// Visitors and ids of the selected events after an id.
+fn select_after(
     connection: &Connection,
-    prefix: &str,
+    filter: &VisitFilter,
     after: i64,
 ) -> Work<Vec<(Uuid, i64)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT visitor_id, id FROM kpi_events \
-         WHERE id > ?1 AND substr(visitor_id, 1, length(?2)) = ?2",
-    )?;
-    let mut rows = statement.query(params![after, prefix])?;
+    let mut statement = connection
+        .prepare_cached("SELECT visitor_id, occurred_at, id FROM kpi_events WHERE id > ?1")?;
+    let mut rows = statement.query([after])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let visitor = hash_key(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
-        found.push((visitor, row.get(1)?));
+        if let Some(visitor) = selected(filter, row)? {
+            found.push((visitor, row.get(2)?));
+        }
     }
     Ok(found)
 }
 
-/// Deletes all events of some visitors, whose ids begin with `prefix`: `visits`, which were found up
-/// to the id `until`, and later ones.
-pub(crate) fn delete_visitors(
+/// The visitor of an event, if it is selected. The row begins with its visitor and its time.
+fn selected(filter: &VisitFilter, row: &Row<'_>) -> Work<Option<Uuid>> {
+    let visitor = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+    let day = day_of(row.get::<_, Micros>(1)?.0);
+    Ok(filter.selects(visitor, day).then(|| hash_key(visitor)))
+}
+
+/// Deletes a piece of what `filter` has selected, and later events of the same visitors.
+pub(crate) fn delete_visits(
     connection: &Connection,
     buffer: &mut WriteBuffer,
-    prefix: &str,
-    visits: &[(Uuid, i64)],
-    until: i64,
+    filter: &VisitFilter,
+    piece: &SelectedVisits,
 ) -> Work<u64> {
     let Some(_) = next_revision(connection, revision(connection)?)? else { return Ok(0) };
     buffer.catch_up(connection)?;
     buffer.merge(connection)?;
-    let visitors: HashSet<_> = visits.iter().map(|(visitor, _)| *visitor).collect();
-    let later = visits_of(connection, prefix, until)?;
-    let later = later.iter().filter(|(visitor, _)| visitors.contains(visitor));
+    let visitors: HashSet<_> = piece.visits.iter().map(|(visitor, _)| *visitor).collect();
+    let mut find = connection
+        .prepare_cached("SELECT visitor_id, occurred_at FROM kpi_events WHERE id = ?1")?;
+    let mut wanted = Vec::new();
+    for (_, id) in &piece.visits {
+        // The ids of events that others have deleted may have been given again.
+        let mut rows = find.query([id])?;
+        if let Some(row) = rows.next()?
+            && let Some(visitor) = selected(filter, row)?
+        {
+            wanted.push((visitor, *id));
+        }
+    }
+    wanted.extend(select_after(connection, filter, piece.until)?);
+    wanted.retain(|(visitor, _)| visitors.contains(visitor));
     let mut delete = connection.prepare_cached(
         "DELETE FROM kpi_events WHERE id = ?1 RETURNING id, kind, visitor_id, occurred_at, uid",
     )?;
     let pruned = basis(connection)?.pruned;
     let (mut deleted, mut events) = (0, Days::new());
     let mut wrong = BTreeSet::new();
-    for (_, id) in visits.iter().chain(later) {
+    for (_, id) in wanted {
         let mut rows = delete.query([id])?;
         while let Some(row) = rows.next()? {
             let LoggedVisit { visitor, day, kind, .. } = visit(row)?;

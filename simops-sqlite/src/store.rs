@@ -24,7 +24,7 @@ use crate::queue::Queue;
 use crate::{SqliteOptions, reader, revision, writer};
 
 /// The time limit of calls that may take long.
-const NO_LIMIT: Duration = Duration::MAX;
+pub(crate) const NO_LIMIT: Duration = Duration::MAX;
 
 /// A store on one SQLite database.
 ///
@@ -121,7 +121,7 @@ impl SqliteStore {
     }
 
     /// Puts `work` into the writer's queue and waits for its result, at most `limit`.
-    async fn write_as<T, W>(&self, kind: Kind, limit: Duration, work: W) -> Result<T>
+    pub(crate) async fn write_as<T, W>(&self, kind: Kind, limit: Duration, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,

@@ -39,7 +39,7 @@ pub fn truncate_to_micros(at: Timestamp) -> Timestamp {
 }
 
 /// The moment at which `day` begins, UTC; `None` if it is out of range.
-pub(crate) fn begin_of(day: Date) -> Option<Timestamp> {
+pub fn begin_of(day: Date) -> Option<Timestamp> {
     Some(day.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 

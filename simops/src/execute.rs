@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::alert::{AlertOptions, DeliveryState};
+use crate::alert::{AlertOptions, AlertRecords, DeliveryState};
 use crate::clock::day_of;
 use crate::control::alerts::{self, AlertUpdate};
 use crate::control::decide::Start;
@@ -82,6 +82,12 @@ impl WritePermit {
         Self { caller: Caller { reason, ..self.caller }, ..self }
     }
 
+    /// The same permit without an idempotency key.
+    pub(crate) fn without_key(&self) -> Self {
+        let caller = Caller { idempotency: None, ..self.caller.clone() };
+        Self { caller, write: self.write }
+    }
+
     /// The write of a person that it allows; `None` for one of simops itself.
     pub fn write(&self) -> Option<Write> {
         self.write
@@ -134,6 +140,9 @@ pub(crate) enum Intent {
     SilenceAlert(Uuid, Option<Timestamp>),
     /// Send a message again.
     ReplayDelivery(Uuid),
+    /// Write an audit row with a key and a value, about a change that is not part of the control
+    /// state.
+    Audit(String, Value),
 }
 
 /// Decides writes and commits them.
@@ -338,6 +347,11 @@ impl Executor {
                 let alert = found("alert", id, self.store.alert(*id).await?)?;
                 let after = alert.silenced(context.actor, *until, now)?;
                 Ok(alerts::change_of_alert(state, &alert, after, &context))
+            }
+            Intent::Audit(key, value) => {
+                let values = vec![(key.clone(), Value::Null, value.clone())];
+                let none = AlertRecords::default();
+                Ok(Change::of_records(state, values, Vec::new(), none, &context))
             }
             Intent::ReplayDelivery(id) => {
                 let delivery = found("delivery", id, self.store.delivery(*id).await?)?;

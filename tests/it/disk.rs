@@ -1,5 +1,5 @@
 //! The disk of the database fills up: visitors' events are refused before it is full, and run control
-//! goes on when something else fills it.
+//! continues when something else fills it.
 
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode};

@@ -131,6 +131,59 @@ fn seeded_traffic_is_healthy_and_can_be_removed_without_a_trace() {
     let again = dir.ok(&["kpi", "seed", "--days", "5", "--seed", "7"]);
     assert!(again["accepted"].as_i64() >= other["accepted"].as_i64(), "{again}");
     assert_eq!(again["duplicates"], 0);
+    // The mark of a seeded visitor is nothing that a page can send.
+    let forged = event(1).to_string().replace("visitor-1", " simops-seed-42");
+    write(dir.path().join("forged.ndjson"), forged).unwrap();
+    assert_eq!(dir.ok(&["kpi", "import", "forged.ndjson"])["accepted"], 1);
+    dir.ok(&["kpi", "seed", "--remove"]);
+    assert_eq!(dir.ok(&["kpi", "verify"])["events"], 2);
+    let audited = dir.ok(&["audit", "list", "--limit", "10"]);
+    let keys: Vec<_> = audited["items"].as_array().unwrap().iter().map(|row| &row["key"]).collect();
+    for key in ["KPI_VISITS", "KPI_IMPORT"] {
+        assert!(keys.contains(&&json!(key)), "{audited}");
+    }
+}
+
+#[test]
+fn forged_visitors_of_a_day_are_deleted_and_the_sums_are_exact() {
+    let dir = TestDir::with_database();
+    dir.ok(&["kpi", "seed", "--days", "9", "--visitors", "20"]);
+    let before = dir.ok(&["kpi", "rollups"])["items"].clone();
+    let day = before[1]["day_key"].as_str().unwrap();
+    let forged: String = (0..40)
+        .map(|number| {
+            let at = format!("{day}T12:00:00Z");
+            let (name, id) = ("run_detail_view", format!("forged-{number}"));
+            let event = json!({ "event_name": name, "visitor_id": id, "occurred_at": at });
+            format!("{event}\n")
+        })
+        .collect();
+    write(dir.path().join("forged.ndjson"), forged).unwrap();
+    dir.ok(&["kpi", "import", "forged.ndjson"]);
+    let changed = dir.ok(&["kpi", "rollups"])["items"].clone();
+    assert_ne!(changed, before);
+
+    let prefix = ["kpi", "delete", "--day", day, "--visitor-prefix", "forged-"];
+    let counted = dir.ok(&[&prefix[..], &["--dry-run"]].concat());
+    let expected = json!({ "ok": true, "dry_run": true, "found": 40, "deleted": 0 });
+    assert_eq!(counted, expected);
+    assert_eq!(dir.ok(&["kpi", "rollups"])["items"], changed);
+    let two = ["kpi", "delete", "--day", day, "--visitor", "forged-1", "--visitor", "forged-7"];
+    assert_eq!(dir.ok(&two)["deleted"], 2);
+    assert_eq!(dir.ok(&[&prefix[..], &["--reason", "a script"]].concat())["deleted"], 38);
+    assert_eq!(dir.ok(&["kpi", "rollups"])["items"], before);
+    assert_eq!(dir.ok(&["kpi", "verify"])["ok"], true);
+
+    let audit = dir.ok(&["audit", "list"])["items"].clone();
+    assert_eq!(audit[0]["key"], format!("KPI_VISITS:{day}"));
+    assert_eq!((&audit[0]["reason"], &audit[0]["changed_by"]), (&json!("a script"), &json!("ada")));
+    assert_eq!(audit[0]["new_value"]["deleted_events"], 38);
+    assert_eq!(audit[1]["new_value"]["visitors"], json!(["forged-1", "forged-7"]));
+    assert_eq!(dir.ok(&prefix)["deleted"], 0, "again");
+    assert_eq!(dir.ok(&["audit", "list"])["items"], audit, "nothing was changed");
+    for wrong in [&["--day", day][..], &["--visitor", "x"], &["--day", day, "--visitor", " "]] {
+        dir.fails(&[&["kpi", "delete"], wrong].concat());
+    }
 }
 
 #[test]

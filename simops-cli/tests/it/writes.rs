@@ -17,6 +17,7 @@ const WRITES: &[(&str, &[&str])] = &[
     ("digest", &[]),
     ("digest discard", &["weekly-brief"]),
     ("digest publish", &["weekly-brief"]),
+    ("kpi delete", &["--day", "2026-03-01", "--visitor", "none"]),
     ("kpi import", &["-"]),
     ("kpi rebuild", &[]),
     ("kpi seed", &["--days", "1"]),

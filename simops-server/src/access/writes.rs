@@ -22,10 +22,10 @@ pub(crate) fn operation(write: Write) -> Option<(Method, &'static str)> {
         Write::CreateDigest => "/api/admin/digest",
         Write::PublishDigest => "/api/admin/digests/{slug}/publish",
         Write::DiscardDigest => "/api/admin/digests/{slug}/discard",
+        Write::DeleteVisits => "/api/admin/kpi/visits/delete",
         Write::Prune
         | Write::RebuildKpi
         | Write::ImportKpi
-        | Write::DeleteVisits
         | Write::RebuildUsage
         | Write::TakeTurn
         | Write::UnmarkProduction => return None,

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use simops::alert::Alert;
 use simops::kpi;
 use simops::ops::{
-    AlertChanged, DeliveryResponse, KpiRecorded, KpiRollups, Listing, ReasonBody, Replayed,
-    SilenceAlert,
+    AlertChanged, DeleteVisits, DeletedVisits, DeliveryResponse, KpiRecorded, KpiRollups, Listing,
+    ReasonBody, Replayed, SilenceAlert,
 };
 use simops::store::MessageRecord;
 
@@ -88,6 +88,13 @@ pub(super) async fn preflight(State(app): State<App>, headers: HeaderMap) -> Res
         cors.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE);
     }
     (StatusCode::NO_CONTENT, cors).into_response()
+}
+
+/// Deletes the events of some visitors on a day, such as forged ones, and corrects the sums.
+#[utoipa::path(post, path = "/api/admin/kpi/visits/delete", tag = "kpi",
+    request_body = DeleteVisits, responses((status = OK, body = DeletedVisits)))]
+pub(super) async fn delete_visits(write: WriteRequest<DeleteVisits>) -> JsonResult<DeletedVisits> {
+    Ok(Json(write.writer().await?.delete_visits(&write.body).await?))
 }
 
 /// Alerts, the most recently fired first.

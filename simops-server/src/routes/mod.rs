@@ -67,6 +67,7 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(kpi::messages))
         .routes(routes!(kpi::delivery))
         .routes(routes!(kpi::replay))
+        .routes(routes!(kpi::delete_visits))
         .routes(routes!(status::stream))
 }
 

@@ -194,6 +194,29 @@ async fn an_address_that_comes_too_often_waits() {
 }
 
 #[tokio::test]
+async fn forged_visitors_are_deleted_over_http() {
+    let app = TestApp::new();
+    for visitor in ["visitor-1", "forged-1", "forged-2"] {
+        send(&app, &event("landing_view", visitor)).await.ok();
+    }
+    let day = today(&app).await["day_key"].clone();
+    let mut body = json!({ "day": day, "visitors": ["forged-1"], "prefixes": ["forged-"] });
+    body["dry_run"] = json!(true);
+    let counted = app.post("kpi/visits/delete", body.clone()).await.ok();
+    assert_eq!(counted, json!({ "ok": true, "dry_run": true, "found": 2, "deleted": 0 }));
+    body["dry_run"] = json!(false);
+    assert_eq!(app.post("kpi/visits/delete", body.clone()).await.ok()["deleted"], 2);
+    assert_eq!(today(&app).await["landing_views"], 1);
+    assert_eq!(app.post("kpi/visits/delete", body).await.ok()["deleted"], 0);
+    for (field, value) in [("day", json!("today")), ("visitors", json!([" "]))] {
+        let mut body = json!({ "day": day, "visitors": ["forged-1"] });
+        body[field] = value;
+        app.post("kpi/visits/delete", body).await.names(field);
+    }
+    app.post("kpi/visits/delete", json!({ "day": day })).await.names("visitors");
+}
+
+#[tokio::test]
 async fn events_and_bytes_are_limited_per_address_and_in_total() {
     let unlimited =
         IngestLimits { requests: 0, events: 0, bytes: 0, total_events: 0, total_bytes: 0 };

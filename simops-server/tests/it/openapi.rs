@@ -44,6 +44,7 @@ async fn every_route_of_the_contract_is_described() {
         "get kpi/deliveries/{id}",
         "get kpi/notifications",
         "get kpi/rollups",
+        "post kpi/visits/delete",
         "post kpi/alerts/{id}/acknowledge",
         "post kpi/alerts/{id}/silence",
         "post kpi/deliveries/{id}/replay",

@@ -1,4 +1,4 @@
-//! A disk that is full: run control goes on, and what fails is said.
+//! A disk that is full: run control continues, and errors name the cause.
 
 use simops::store::{ControlStore, EventStore, LogTable, PruneCutoff, RetentionStore};
 use simops_sqlite::SqliteStore;

@@ -337,17 +337,3 @@ pub fn change_of_sums(wrong: &[WrongSteps], known: &VisitorSteps) -> Days {
     change.retain(|_, sums| *sums != DaySums::default());
     change
 }
-
-/// Cuts visitors and positions of events, sorted by visitor, into parts of about `size`, each with all of its visitors.
-pub fn whole_visitors(visits: &[(Uuid, i64)], size: usize) -> Vec<&[(Uuid, i64)]> {
-    let (mut parts, mut rest) = (Vec::new(), visits);
-    while !rest.is_empty() {
-        let cut = rest
-            .get(size)
-            .map_or(rest.len(), |(next, _)| rest.partition_point(|(visitor, _)| visitor <= next));
-        let (part, more) = rest.split_at(cut);
-        parts.push(part);
-        rest = more;
-    }
-    parts
-}

@@ -1,16 +1,20 @@
 //! KPI events of visitors, and their rollups.
 
+use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::writer::BatchSize;
 use super::{AlertNotification, Ops, SystemWriter, Writer, bounded};
 use crate::alert::{Evaluation, evaluate};
 use crate::clock::day_of;
 use crate::control::Write;
-use crate::execute::compared_days;
+use crate::execute::{WritePermit, compared_days};
 use crate::kpi::recount::KpiDifference;
 use crate::kpi::{KpiEvent, MAX_LATE_DAYS, Rollup, Summary};
 use crate::recount::{Limits, OnProgress, recount_visits};
+use crate::store::VisitFilter;
 use crate::{Error, Result};
 
 /// `POST kpi/events`.
@@ -77,13 +81,69 @@ pub struct RebuiltKpi {
     pub repaired: Vec<KpiDifference>,
 }
 
-/// Deleted events of visitors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// `POST kpi/visits/delete`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[serde(default)]
+pub struct DeleteVisits {
+    /// The day of the events, such as 2026-01-31
+    #[cfg_attr(feature = "clap", arg(long, value_name = "DAY"))]
+    pub day: String,
+    /// The id of a visitor; may be repeated, up to 1000 times
+    #[cfg_attr(feature = "clap", arg(long = "visitor", value_name = "ID"))]
+    #[cfg_attr(feature = "clap", arg(required_unless_present = "prefixes"))]
+    pub visitors: Vec<String>,
+    /// What the ids of visitors begin with; may be repeated
+    #[cfg_attr(feature = "clap", arg(long = "visitor-prefix", value_name = "TEXT"))]
+    pub prefixes: Vec<String>,
+    /// Only count the events
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub dry_run: bool,
+    /// The reason, for the audit trail
+    #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
+    pub reason: Option<String>,
+}
+
+/// Response of a deletion of events of visitors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeletedVisits {
     /// True.
     pub ok: bool,
+    /// Whether the events were only counted.
+    pub dry_run: bool,
+    /// The number of events of these visitors.
+    pub found: u64,
     /// The number of events deleted.
     pub deleted: u64,
+}
+
+/// The beginning of the ids of seeded visitors. No page can send such an id, because spaces around ids
+/// are cut off.
+pub const SEED_PREFIX: &str = " simops-seed-";
+/// The most visitors, and the most prefixes, in one request.
+const MAX_SELECTORS: usize = 1_000;
+/// Events deleted in one transaction: others write in between.
+const DELETE_BATCH: usize = 2_000;
+/// Visitors that an audit row names.
+const MAX_AUDITED: usize = 20;
+
+/// The right to record events that a person imports or generates. Its audit row is written.
+#[derive(Clone, Copy)]
+pub struct KpiImport<'a> {
+    ops: &'a Ops,
+}
+
+impl KpiImport<'_> {
+    /// Records events, all or none; durable when this returns.
+    ///
+    /// # Errors
+    /// As [`SystemWriter::record_kpi`]; `Forbidden` when the gate was closed meanwhile.
+    pub async fn record(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
+        self.ops.write_rules().await?.check(Write::ImportKpi)?;
+        self.ops.record_kpi(events).await
+    }
 }
 
 impl SystemWriter<'_> {
@@ -97,28 +157,82 @@ impl SystemWriter<'_> {
     }
 }
 
-impl Writer<'_> {
-    /// Records events that a person imports or generates, all or none; durable when this returns.
+impl<'a> Writer<'a> {
+    /// Begins to record events that a person imports or generates, with an audit row that names their
+    /// `source`.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the gate is closed; as [`SystemWriter::record_kpi`].
-    pub async fn import_kpi(&self, events: &[KpiEvent]) -> Result<KpiRecorded> {
-        self.permit(Write::ImportKpi)?;
-        self.ops.record_kpi(events).await
+    /// Returns `Forbidden` when the gate is closed.
+    pub async fn begin_kpi_import(&self, source: &str) -> Result<KpiImport<'a>> {
+        let permit = self.permit(Write::ImportKpi)?;
+        self.audit(&permit, "KPI_IMPORT".to_owned(), json!({ "source": source })).await?;
+        Ok(KpiImport { ops: self.ops })
     }
 
-    /// Deletes the events of all visitors whose id begins with `prefix`, and subtracts them from the
-    /// sums, some visitors in one transaction.
+    /// Deletes the events of some visitors on a day, and corrects the sums. First an audit row says what
+    /// will be deleted, then the events are deleted in small transactions. A call that is cancelled
+    /// leaves the rest, and can be repeated.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the gate is closed, and `Invalid` for an empty prefix, which every id
-    /// has.
-    pub async fn delete_visits(&self, prefix: &str) -> Result<DeletedVisits> {
-        self.permit(Write::DeleteVisits)?;
-        if prefix.is_empty() {
-            return Err(Error::invalid("prefix", "must not be empty"));
+    /// Returns `Forbidden` when the gate is closed, and `Invalid` for a missing day and for visitors that
+    /// are not named.
+    pub async fn delete_visits(&self, request: &DeleteVisits) -> Result<DeletedVisits> {
+        let permit = self.permit_for(Write::DeleteVisits, request.reason.as_deref())?;
+        let filter = request.filter()?;
+        if request.dry_run {
+            let found = self.ops.store.select_visits(&filter).await?.visits.len() as u64;
+            return Ok(DeletedVisits { ok: true, dry_run: true, found, deleted: 0 });
         }
-        Ok(DeletedVisits { ok: true, deleted: self.ops.store.delete_visits(prefix).await? })
+        let key = format!("KPI_VISITS:{}", request.day.trim());
+        self.ops.executor.once(&permit, self.delete_selected(&permit, key, &filter)).await
+    }
+
+    /// Deletes all seeded events, of any seed.
+    ///
+    /// # Errors
+    /// Returns `Forbidden` when the gate is closed.
+    pub async fn delete_seeded_visits(&self) -> Result<DeletedVisits> {
+        let permit = self.permit(Write::DeleteVisits)?;
+        let prefixes = vec![SEED_PREFIX.to_owned()];
+        let filter = VisitFilter { prefixes, ..VisitFilter::default() };
+        self.delete_selected(&permit, "KPI_VISITS".to_owned(), &filter).await
+    }
+
+    async fn delete_selected(
+        &self,
+        permit: &WritePermit,
+        key: String,
+        filter: &VisitFilter,
+    ) -> Result<DeletedVisits> {
+        let mut selected = self.ops.store.select_visits(filter).await?;
+        let found = selected.visits.len() as u64;
+        if found > 0 {
+            let mut visitors: Vec<_> = filter.visitors.iter().collect();
+            visitors.sort_unstable();
+            let number = visitors.len();
+            visitors.truncate(MAX_AUDITED);
+            let prefixes: Vec<_> = filter.prefixes.iter().take(MAX_AUDITED).collect();
+            let value = json!({
+                "deleted_events": found,
+                "visitors": visitors,
+                "number_of_visitors": number,
+                "prefixes": prefixes,
+            });
+            self.audit(permit, key, value).await?;
+        }
+        let (mut deleted, mut batch) = (0, BatchSize(DELETE_BATCH));
+        while !selected.visits.is_empty() {
+            self.still_permits(Write::DeleteVisits).await?;
+            let piece = selected.take_piece(batch.0);
+            match self.ops.store.delete_visits(filter, &piece).await {
+                Ok(more) => deleted += more,
+                Err(error) => {
+                    batch.shrink(error)?;
+                    selected.put_back(piece);
+                }
+            }
+        }
+        Ok(DeletedVisits { ok: true, dry_run: false, found, deleted })
     }
 
     /// Recounts the KPI sums from the events in pieces and corrects them in short transactions, day by
@@ -127,7 +241,8 @@ impl Writer<'_> {
     /// # Errors
     /// Returns `Forbidden` when the gate is closed; as [`recount_visits`].
     pub async fn rebuild_kpi(&self, progress: OnProgress<'_>) -> Result<RebuiltKpi> {
-        self.permit(Write::RebuildKpi)?;
+        let permit = self.permit(Write::RebuildKpi)?;
+        self.audit(&permit, "KPI_REBUILD".to_owned(), Value::Bool(true)).await?;
         let store = &*self.ops.store;
         let found = recount_visits(store, true, Limits::default(), progress).await?;
         Ok(RebuiltKpi {
@@ -137,6 +252,31 @@ impl Writer<'_> {
             days: found.counted.len(),
             wrong_steps: found.wrong_steps,
             repaired: found.differences(),
+        })
+    }
+}
+
+impl DeleteVisits {
+    fn filter(&self) -> Result<VisitFilter> {
+        let day = self.day.trim().parse::<Date>();
+        let day = day.map_err(|_| Error::invalid("day", "must be a day such as 2026-01-31"))?;
+        for (field, named) in [("visitors", &self.visitors), ("prefixes", &self.prefixes)] {
+            if named.len() > MAX_SELECTORS {
+                let message = format!("must have at most {MAX_SELECTORS} entries");
+                return Err(Error::invalid(field, message));
+            }
+            if named.iter().any(|text| text.trim().is_empty()) {
+                return Err(Error::invalid(field, "must not have an empty entry"));
+            }
+        }
+        if self.visitors.is_empty() && self.prefixes.is_empty() {
+            return Err(Error::invalid("visitors", "must name a visitor"));
+        }
+        let (visitors, prefixes) = (&self.visitors, &self.prefixes);
+        Ok(VisitFilter {
+            day: Some(day),
+            visitors: visitors.iter().map(|id| id.trim().to_owned()).collect(),
+            prefixes: prefixes.iter().map(|prefix| prefix.trim_start().to_owned()).collect(),
         })
     }
 }

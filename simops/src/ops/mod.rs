@@ -56,7 +56,10 @@ pub use baseline::BaselineOptions;
 pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse};
 pub use expiry::DeleteExpiredResponses;
-pub use kpi::{DeletedVisits, KpiRecorded, KpiRollups, RebuiltKpi, VerifiedKpi};
+pub use kpi::{
+    DeleteVisits, DeletedVisits, KpiImport, KpiRecorded, KpiRollups, RebuiltKpi, SEED_PREFIX,
+    VerifiedKpi,
+};
 pub use metrics::{Activity, RunMetrics};
 pub use records::{AuditResponse, AuditVerification, EventsQuery};
 pub use report::ReportResponse;

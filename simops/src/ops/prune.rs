@@ -1,17 +1,17 @@
 //! Retention: deletes old rows of a log. What was counted of them stays counted.
 
 use jiff::Timestamp;
+use serde_json::json;
 
+use super::writer::BatchSize;
 use super::{Ops, Writer};
+use crate::Result;
 use crate::control::Write;
 use crate::progress::Progress;
 use crate::store::{LogTable, PruneCutoff};
-use crate::{ErrorKind, Result};
 
 /// Rows deleted in one transaction: others write in between.
 const BATCH: usize = 5_000;
-/// The fewest: a full disk may have room for no more.
-const MIN_BATCH: usize = 20;
 
 impl Ops {
     /// How many rows of `log` are older than `older_than` and can be deleted. Rows of the open run
@@ -33,8 +33,8 @@ impl Ops {
 }
 
 impl Writer<'_> {
-    /// Deletes the rows of `log` that are older than `older_than`, in small transactions; returns
-    /// their number. A call that is cancelled leaves the rest.
+    /// Deletes the rows of `log` that are older than `older_than`, in small transactions after an audit
+    /// row; returns their number. A call that is cancelled leaves the rest.
     ///
     /// # Errors
     /// Returns `Forbidden` when the write gate does not allow it, `Invalid` when rows of that age are
@@ -45,20 +45,20 @@ impl Writer<'_> {
         older_than: Timestamp,
         progress: Progress<'_>,
     ) -> Result<u64> {
-        self.permit(Write::Prune)?;
+        let permit = self.permit(Write::Prune)?;
         let old = self.ops.prune_cutoff(log, older_than).await?;
         let found = self.ops.store.count_prunable(log, &old).await?;
-        let (mut deleted, mut batch) = (0, BATCH);
+        if found > 0 {
+            let value = json!({ "older_than": older_than, "deleted_rows": found });
+            self.audit(&permit, format!("PRUNE:{}", log.as_str()), value).await?;
+        }
+        let (mut deleted, mut batch) = (0, BatchSize(BATCH));
         loop {
-            // A large log takes a while, and the gate may close meanwhile.
-            self.ops.write_rules().await?.check(Write::Prune)?;
-            match self.ops.store.prune(log, &old, batch).await {
+            self.still_permits(Write::Prune).await?;
+            match self.ops.store.prune(log, &old, batch.0).await {
                 Ok(0) => return Ok(deleted),
                 Ok(more) => deleted += more,
-                Err(error) if error.kind() == ErrorKind::Unavailable && batch > MIN_BATCH => {
-                    batch /= 4;
-                }
-                Err(error) => return Err(error),
+                Err(error) => batch.shrink(error)?,
             }
             progress(deleted, found);
         }

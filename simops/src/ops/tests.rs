@@ -6,8 +6,8 @@ use crate::control::{Command, Environment, Write, WriteGate};
 use crate::digest::DigestStatus;
 use crate::execute::{Executor, Intent};
 use crate::ops::{
-    BaselineOptions, Caller, DigestOptions, Ops, OpsOptions, PatchConfig, ReasonBody, SetRunMode,
-    SilenceAlert, StartRun, StopRun, WritePermit, Writer,
+    BaselineOptions, Caller, DeleteVisits, DigestOptions, Ops, OpsOptions, PatchConfig, ReasonBody,
+    SetRunMode, SilenceAlert, StartRun, StopRun, WritePermit, Writer,
 };
 use crate::progress::NO_PROGRESS;
 use crate::recount::UNWATCHED;
@@ -95,8 +95,12 @@ async fn attempt(writer: &Writer<'_>, write: Write) -> Result<()> {
             writer.prune(LogTable::Events, now, NO_PROGRESS).await.map(drop)
         }
         Write::RebuildKpi => writer.rebuild_kpi(UNWATCHED).await.map(drop),
-        Write::ImportKpi => writer.import_kpi(&[]).await.map(drop),
-        Write::DeleteVisits => writer.delete_visits("none").await.map(drop),
+        Write::ImportKpi => writer.begin_kpi_import("none").await.map(drop),
+        Write::DeleteVisits => {
+            let (day, visitors) = ("2026-01-01".to_owned(), vec!["none".to_owned()]);
+            let request = DeleteVisits { day, visitors, ..DeleteVisits::default() };
+            writer.delete_visits(&request).await.map(drop)
+        }
         Write::RebuildUsage => writer.rebuild_usage(UNWATCHED).await.map(drop),
         Write::TakeTurn => writer.permit(Write::TakeTurn).map(drop),
         Write::UnmarkProduction => writer.unmark_production(None).await,

@@ -1,10 +1,32 @@
 //! The write capabilities: [`Writer`] for people, [`SystemWriter`] for simops itself.
 
+use serde_json::Value;
+
 use super::{Caller, Ops, actor_name};
-use crate::Result;
 use crate::control::{Command, Write, WriteRules};
 use crate::execute::{Intent, WritePermit};
 use crate::run::rules::check_reason;
+use crate::{Error, ErrorKind, Result};
+
+/// The fewest rows that are deleted in one transaction.
+const MIN_BATCH: usize = 20;
+
+/// How many rows are deleted in one transaction.
+pub(super) struct BatchSize(pub(super) usize);
+
+impl BatchSize {
+    /// Makes it smaller after a failure: a disk that is full may have no space for more.
+    ///
+    /// # Errors
+    /// Returns the error when it does not depend on the size, or the size is the smallest.
+    pub(super) fn shrink(&mut self, error: Error) -> Result<()> {
+        if error.kind() != ErrorKind::Unavailable || self.0 <= MIN_BATCH {
+            return Err(error);
+        }
+        self.0 /= 4;
+        Ok(())
+    }
+}
 
 /// Writes on behalf of a person.
 ///
@@ -89,6 +111,23 @@ impl Writer<'_> {
     /// The same with the reason of the request.
     pub(super) fn permit_for(&self, write: Write, reason: Option<&str>) -> Result<WritePermit> {
         Ok(self.permit(write)?.with_reason(check_reason(reason)?))
+    }
+
+    /// Writes an audit row about a change that is not part of the control state.
+    pub(super) async fn audit(
+        &self,
+        permit: &WritePermit,
+        key: String,
+        value: Value,
+    ) -> Result<()> {
+        let intent = Intent::Audit(key, value);
+        // The caller's key is for the response to the whole change.
+        self.ops.executor.execute(&permit.without_key(), &intent, |_, _| ()).await
+    }
+
+    /// Checks between two parts of a long write that the gate still allows it.
+    pub(super) async fn still_permits(&self, write: Write) -> Result<()> {
+        self.ops.write_rules().await?.check(write)
     }
 
     /// The rules that were checked.

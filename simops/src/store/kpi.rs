@@ -1,5 +1,6 @@
 //! Storage of visitor events and their daily sums.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -33,6 +34,51 @@ pub struct KpiSnapshot {
     pub recent: Days,
 }
 
+/// Selects events by their visitors.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VisitFilter {
+    /// The day of the events; `None` selects every day.
+    pub day: Option<Date>,
+    /// Ids of visitors.
+    pub visitors: HashSet<String>,
+    /// What ids of visitors begin with.
+    pub prefixes: Vec<String>,
+}
+
+impl VisitFilter {
+    /// Whether an event of this visitor on `day` is selected.
+    pub fn selects(&self, visitor_id: &str, day: Date) -> bool {
+        self.day.is_none_or(|of| of == day)
+            && (self.visitors.contains(visitor_id)
+                || self.prefixes.iter().any(|prefix| visitor_id.starts_with(prefix)))
+    }
+}
+
+/// Events that a [`VisitFilter`] selected. Their visitors are known, and where they are in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SelectedVisits {
+    /// Visitors and positions of the events, sorted.
+    pub visits: Vec<(Uuid, i64)>,
+    /// The position up to which events were looked at.
+    pub until: i64,
+}
+
+impl SelectedVisits {
+    /// Takes a piece of about `size` events, with all events of each of its visitors.
+    #[must_use]
+    pub fn take_piece(&mut self, size: usize) -> Self {
+        let cut = self.visits.len().saturating_sub(size.max(1));
+        let first = self.visits.get(cut).map(|(visitor, _)| *visitor);
+        let cut = self.visits.partition_point(|(visitor, _)| Some(*visitor) < first);
+        Self { visits: self.visits.split_off(cut), until: self.until }
+    }
+
+    /// Puts the piece back that was taken last.
+    pub fn put_back(&mut self, mut piece: Self) {
+        self.visits.append(&mut piece.visits);
+    }
+}
+
 /// Visitor events and their daily sums.
 ///
 /// # Contract
@@ -48,10 +94,13 @@ pub trait KpiStore: Send + Sync {
     /// The stored sums of the days `first` to `last` (inclusive). Days without events are omitted.
     async fn kpi_days(&self, first: Date, last: Date) -> Result<Days>;
 
-    /// Deletes the events of visitors whose id begins with `prefix`, in several short transactions, each
-    /// of all events of some visitors, and subtracts them from the sums. Returns the number of events
-    /// deleted. Their uids are unknown afterwards.
-    async fn delete_visits(&self, prefix: &str) -> Result<u64>;
+    /// The events that `filter` selects. Pruned events are not selected.
+    async fn select_visits(&self, filter: &VisitFilter) -> Result<SelectedVisits>;
+
+    /// Deletes the events of a piece of what `filter` has selected, and what it selects of the same
+    /// visitors since then, and subtracts them from the sums, in one transaction. Returns the number of
+    /// events deleted. Their uids are unknown afterwards.
+    async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64>;
 
     /// The position of the last event. No event that is recorded later gets a position up to it; the
     /// positions of deleted events may be given again.

@@ -41,7 +41,7 @@ pub use disk::DiskSpace;
 pub use events::{ActivityScope, EventCount, EventFilter, EventStore};
 pub use hosts::HostStore;
 pub use known_addresses::{KnownAddress, KnownAddressStore};
-pub use kpi::{KpiBasis, KpiSnapshot, KpiStore};
+pub use kpi::{KpiBasis, KpiSnapshot, KpiStore, SelectedVisits, VisitFilter};
 pub use leader_leases::{FencingToken, LeaderLease, LeaderLeaseStore};
 pub use page::Page;
 pub use retention::{LogTable, PruneCutoff, RetentionStore};

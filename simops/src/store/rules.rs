@@ -3,6 +3,6 @@
 
 pub use crate::kpi::event::hash_key;
 pub use crate::kpi::recount::{
-    Recounter, StepsComparison, change_of_sums, neighbours, right_steps, whole_visitors,
+    Recounter, StepsComparison, change_of_sums, neighbours, right_steps,
 };
 pub use crate::kpi::sums::{RETENTION_DAYS, SUM_FIELDS, apply_steps};

@@ -14,8 +14,8 @@ use crate::event::EventWindow;
 use crate::kpi::{CountedSteps, Days, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
 use crate::progress::Progress;
 use crate::store::{
-    ActivityScope, FailureCounts, KpiBasis, KpiSnapshot, KpiStore, Page, RunStore, UsageFilter,
-    UsageStore,
+    ActivityScope, FailureCounts, KpiBasis, KpiSnapshot, KpiStore, Page, RunStore, SelectedVisits,
+    UsageFilter, UsageStore, VisitFilter,
 };
 use crate::usage::{
     Bucket, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan, Recount,
@@ -61,8 +61,12 @@ impl KpiStore for DisturbedStore {
         self.disturb().await?.kpi_days(first, last).await
     }
 
-    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
-        self.store.delete_visits(prefix).await
+    async fn select_visits(&self, filter: &VisitFilter) -> Result<SelectedVisits> {
+        self.store.select_visits(filter).await
+    }
+
+    async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64> {
+        self.store.delete_visits(filter, piece).await
     }
 
     async fn kpi_position(&self) -> Result<i64> {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use simops::Clock;
 use simops::control::Write;
 use simops::kpi::{KpiEvent, MAX_BATCH, parse_one};
-use simops::ops::Writer;
+use simops::ops::KpiImport;
 use simops::store::rules::hash_key;
 
 use super::array::Elements;
@@ -55,7 +55,7 @@ pub(crate) enum Format {
 }
 
 struct Import<'a> {
-    writer: Writer<'a>,
+    import: KpiImport<'a>,
     clock: &'a dyn Clock,
     bar: Bar,
     batch: Vec<KpiEvent>,
@@ -98,8 +98,9 @@ pub(super) async fn run(
     };
     let bar = Bar::bytes(length);
     let reader = without_bom(bar.wrap_read(reader))?;
+    let source = args.file.display().to_string();
     let mut import = Import {
-        writer,
+        import: writer.begin_kpi_import(&source).await?,
         clock: &**direct.ops.clock(),
         bar,
         batch: Vec::with_capacity(MAX_BATCH),
@@ -273,7 +274,7 @@ impl Import<'_> {
         }
         let mut attempts = 1;
         let recorded = loop {
-            match self.writer.import_kpi(&self.batch).await {
+            match self.import.record(&self.batch).await {
                 Ok(recorded) => break recorded,
                 // Each has a uid: what an attempt recorded without an answer is not recorded twice.
                 Err(error) if error.is_retryable() && attempts < MAX_ATTEMPTS => {

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use simops::alert::Rules;
-use simops::ops::VerifiedKpi;
+use simops::ops::{DeleteVisits, VerifiedKpi};
 use simops::recount::OnProgress;
 
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::progress::{CORRECTED, UNCHANGED, recount};
-use crate::target::{Direct, Target, get};
+use crate::target::{Direct, Target, get, post, write};
 
 const COUNTING: &str = "counting visitors' events";
 
@@ -62,6 +62,14 @@ valid is reported with its line and not imported; then the exit code is 1. A fil
 also with more events in it: an event without event_uid gets one of its content, and of its number among
 those with the same content, so what is recorded already is not counted twice.")]
     Import(import::ImportArgs),
+    /// Delete the events of some visitors on a day, such as forged ones
+    #[command(after_help = "\
+Examples:
+  simops-cli kpi delete --day 2026-03-01 --visitor 4f3c2a1e-forged --dry-run
+  simops-cli kpi delete --day 2026-03-01 --visitor-prefix bot- --reason 'forged by a script'
+
+The sums are corrected, and an audit row names the visitors. Deleted events can be recorded again.")]
+    Delete(DeleteVisits),
     /// Record made-up traffic of some days, so that charts are full
     #[command(after_help = "\
 Examples:
@@ -98,6 +106,11 @@ pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Fa
             let rebuild = async |show: OnProgress<'_>| writer.rebuild_kpi(show).await;
             let rebuilt = recount(COUNTING, CORRECTED, rebuild).await?;
             print::show(&Output::record(rebuilt), globals.output)
+        }
+        KpiCommand::Delete(request) => {
+            let route = post("kpi/visits/delete", &request);
+            let deleted = write(globals, route, async |w| w.delete_visits(&request).await);
+            print::show(&Output::record(deleted.await?), globals.output)
         }
         KpiCommand::Import(args) => import::run(globals, &Direct::open(on()?).await?, &args).await,
         KpiCommand::Seed(args) => seed::run(globals, &Direct::open(on()?).await?, &args).await,

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::json;
 use simops::control::Write;
 use simops::kpi::{Kind, KpiEvent, MAX_BATCH};
+use simops::ops::SEED_PREFIX;
 use simops::store::rules::hash_key;
 
 use crate::exit::Failure;
@@ -21,8 +22,6 @@ use crate::print::{self, Output};
 use crate::progress::{Bar, while_at};
 use crate::target::Direct;
 
-/// The ids of all seeded visitors begin with this.
-const PREFIX: &str = "simops-seed-";
 const MAX_VISITORS: u32 = 100_000;
 /// The simulation begins here, so that a day has the same traffic whenever it is seeded.
 const BEGIN: Date = date(2024, 1, 1);
@@ -65,7 +64,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let writer = direct.writer().await?;
     if args.remove {
-        let deleted = while_at("deleting seeded events", writer.delete_visits(PREFIX)).await?;
+        let deleted = while_at("deleting seeded events", writer.delete_seeded_visits()).await?;
         return print::show(&Output::record(deleted), globals.output);
     }
     if !(1..=90).contains(&args.days) {
@@ -77,6 +76,7 @@ pub(super) async fn run(
     // Early in a day there may be nothing to record.
     writer.permit(Write::ImportKpi)?;
     let now = direct.ops.clock().now();
+    let import = writer.begin_kpi_import(&format!("seed of {} days", args.days)).await?;
     let bar = Bar::new("days");
     let (mut batch, mut accepted, mut duplicates) = (Vec::new(), 0, 0);
     let mut days = plan(args, now).into_iter().rev().peekable();
@@ -86,7 +86,7 @@ pub(super) async fn run(
         }
         while batch.len() >= MAX_BATCH || (days.peek().is_none() && !batch.is_empty()) {
             let rest = batch.split_off(batch.len().min(MAX_BATCH));
-            let recorded = writer.import_kpi(&batch).await?;
+            let recorded = import.record(&batch).await?;
             accepted += recorded.accepted;
             duplicates += recorded.duplicates;
             batch = rest;
@@ -207,7 +207,7 @@ impl Visit {
     /// Adds the events of the visit, if it is over by `now`.
     fn record(&self, args: &SeedArgs, day: Date, now: Timestamp, events: &mut Vec<KpiEvent>) {
         let Visitor { first_day, number } = self.visitor;
-        let visitor = format!("{PREFIX}{}-{}-{first_day}-{number}", args.seed, args.visitors);
+        let visitor = format!("{SEED_PREFIX}{}-{}-{first_day}-{number}", args.seed, args.visitors);
         let midnight = TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight()));
         let Ok(begin) = midnight.map(|midnight| midnight + SignedDuration::from_secs(self.begin))
         else {

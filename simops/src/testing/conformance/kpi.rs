@@ -13,7 +13,7 @@ use crate::kpi::recount::Recounter;
 use crate::kpi::summary::Days;
 use crate::kpi::{DaySums, Kind, KpiEvent};
 use crate::recount::RecountExt;
-use crate::store::{KpiStore, RunStore};
+use crate::store::{KpiStore, RunStore, VisitFilter};
 use crate::{Error, Result};
 
 /// An event of a visitor, `days` days after the fixed start.
@@ -57,6 +57,27 @@ async fn check(store: &dyn RunStore, recorded: &[KpiEvent]) -> Result<()> {
     Ok(())
 }
 
+/// The events of `all` that `filter` does not select.
+fn others(all: &[KpiEvent], filter: &VisitFilter) -> Vec<KpiEvent> {
+    let left = all.iter().filter(|event| !filter.selects(&event.visitor_id, event.day()));
+    left.cloned().collect()
+}
+
+/// Deletes in pieces what `filter` selects; the number.
+pub(super) async fn delete_all(
+    store: &dyn KpiStore,
+    filter: &VisitFilter,
+    size: usize,
+) -> Result<u64> {
+    let mut selected = store.select_visits(filter).await?;
+    let mut deleted = 0;
+    while !selected.visits.is_empty() {
+        let piece = selected.take_piece(size);
+        deleted += store.delete_visits(filter, &piece).await?;
+    }
+    Ok(deleted)
+}
+
 /// Deleting the events of some visitors leaves the sums of the others, and their uids are new again.
 pub async fn visits_of_some_visitors_are_deleted(store: Arc<dyn RunStore>) -> Result<()> {
     let names = ["made-up-1", "made-up-2", "visitor-1", "made-u-3"];
@@ -65,11 +86,74 @@ pub async fn visits_of_some_visitors_are_deleted(store: Arc<dyn RunStore>) -> Re
         .flat_map(|name| [0, 1].map(|days| event(Kind::RunDetailView, name, days)))
         .collect();
     store.record_kpi(&all).await?;
-    assert_eq!(store.delete_visits("made-up-").await?, 4);
+    let made_up = VisitFilter { prefixes: vec!["made-up-".to_owned()], ..VisitFilter::default() };
+    assert_eq!(store.select_visits(&made_up).await?.visits.len(), 4);
+    assert_eq!(delete_all(&*store, &made_up, 3).await?, 4);
+    assert_eq!(store.select_visits(&made_up).await?.visits, []);
     check(&*store, &all[4..]).await?;
-    assert_eq!(store.delete_visits("made-up-").await?, 0);
     assert_eq!(store.record_kpi(&all).await?, 4);
-    check(&*store, &all).await
+    check(&*store, &all).await?;
+    let visitors = ["made-up-1".to_owned(), "visitor-1".to_owned(), "visitor".to_owned()].into();
+    let some = VisitFilter { day: Some(on(1)?), visitors, prefixes: Vec::new() };
+    assert_eq!(delete_all(&*store, &some, 100).await?, 2);
+    check(&*store, &others(&all, &some)).await
+}
+
+/// After each of many deletions in pieces, between events that arrive, also again and late, the sums
+/// equal the recount.
+pub async fn sums_are_exact_whatever_is_deleted(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut rng = SeededRng(0x00de_1e7e_5eed_1234);
+    let mut stored: Vec<KpiEvent> = Vec::new();
+    let mut sent: Vec<KpiEvent> = Vec::new();
+    for batch in random_batches(&mut rng, 40) {
+        let again = sent.get(rng.below(sent.len() as u64 + 1) as usize).cloned();
+        for event in batch.iter().chain(&again) {
+            if stored.iter().all(|known| known.uid != event.uid) {
+                stored.push(event.clone());
+            }
+        }
+        let batch: Vec<_> = batch.into_iter().chain(again).collect();
+        store.record_kpi(&batch).await?;
+        sent.extend(batch);
+        let visitor = |rng: &mut SeededRng| format!("visitor-{}", rng.below(25));
+        let day = on(rng.below(20) as i64 - 10)?;
+        let filter = VisitFilter {
+            day: Some(day).filter(|_| rng.below(4) > 0),
+            visitors: (0..rng.below(8)).map(|_| visitor(&mut rng)).collect(),
+            prefixes: (0..rng.below(2)).map(|_| visitor(&mut rng)).collect(),
+        };
+        let found = store.select_visits(&filter).await?.visits.len() as u64;
+        assert_eq!(delete_all(&*store, &filter, 1 + rng.below(6) as usize).await?, found);
+        stored = others(&stored, &filter);
+        check(&*store, &stored).await?;
+    }
+    Ok(())
+}
+
+/// Two handles record and delete by turns.
+pub async fn handles_delete_visits_by_turns<B: StoreBuilder>(builder: &B) -> Result<()> {
+    let (one, guard) = builder.build().await?;
+    let Some(other) = builder.open_again(&guard).await? else { return Ok(()) };
+    let mut rng = SeededRng(0x7ea5_0000_de1e_7e01);
+    let mut stored: Vec<KpiEvent> = Vec::new();
+    for (round, batch) in random_batches(&mut rng, 24).into_iter().enumerate() {
+        let recorder = if round % 2 == 0 { &one } else { &other };
+        recorder.record_kpi(&batch).await?;
+        for event in batch {
+            if stored.iter().all(|known| known.uid != event.uid) {
+                stored.push(event);
+            }
+        }
+        if round % 3 > 0 {
+            let visitors = (0..3).map(|_| format!("visitor-{}", rng.below(25))).collect();
+            let filter = VisitFilter { visitors, ..VisitFilter::default() };
+            let deleter = if round % 3 == 1 { &one } else { &other };
+            delete_all(deleter, &filter, 1_000).await?;
+            stored = others(&stored, &filter);
+        }
+    }
+    check(&one, &stored).await?;
+    check(&other, &stored).await
 }
 
 /// Counts events and distinct visitors by kind, visitors who shared in any way, and viewers.

@@ -215,6 +215,7 @@ macro_rules! store_conformance {
                 hosts_without_recent_reports_are_deleted;
             kpi:
                 visits_of_some_visitors_are_deleted,
+                sums_are_exact_whatever_is_deleted,
                 a_day_is_summed_by_kind_and_visitor,
                 an_event_of_a_visitor_counts_once,
                 late_events_count_returns_in_both_directions,
@@ -278,7 +279,8 @@ macro_rules! store_conformance {
                 conflicting_commits_of_two_handles_are_detected,
                 what_was_written_survives_reopening;
             kpi:
-                handles_count_a_visitors_events_together;
+                handles_count_a_visitors_events_together,
+                handles_delete_visits_by_turns;
             retention:
                 handles_prune_while_others_record;
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::kpi::{SeededRng, event as visit, random_batches};
+use super::kpi::{SeededRng, delete_all, event as visit, random_batches};
 use super::samples::{at, call, day};
 use crate::Result;
 use crate::kpi::recount::Recounter;
 use crate::kpi::{Kind, KpiEvent};
 use crate::recount::{Limits, RecountExt, UNWATCHED, recount_usage, recount_visits};
-use crate::store::{LogTable, PruneCutoff, RunStore};
+use crate::store::{LogTable, PruneCutoff, RunStore, VisitFilter};
 use crate::testing::{Disturbance, DisturbedStore};
 use crate::usage::{NanoUsd, UsageRow};
 
@@ -31,7 +31,8 @@ fn pruning(log: LogTable, days: i64, limit: usize) -> Disturbance {
 }
 
 fn deleting(prefix: &'static str) -> Disturbance {
-    Box::new(move |store| Box::pin(async move { store.delete_visits(prefix).await.map(drop) }))
+    let filter = VisitFilter { prefixes: vec![prefix.to_owned()], ..VisitFilter::default() };
+    Box::new(move |store| Box::pin(async move { delete_all(&*store, &filter, 3).await.map(drop) }))
 }
 
 fn calling(rows: Vec<UsageRow>) -> Disturbance {

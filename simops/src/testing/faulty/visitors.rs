@@ -15,7 +15,7 @@ use crate::kpi::{CountedSteps, KpiEvent, LoggedVisit, Steps, VisitorSteps, Wrong
 use crate::progress::Progress;
 use crate::store::{
     AlertStore, FencingToken, KnownAddress, KnownAddressStore, KpiBasis, KpiSnapshot, KpiStore,
-    LeaderLease, LeaderLeaseStore, MessageRecord, Page,
+    LeaderLease, LeaderLeaseStore, MessageRecord, Page, SelectedVisits, VisitFilter,
 };
 
 #[async_trait]
@@ -103,8 +103,12 @@ impl KpiStore for FaultyStore {
         self.forward(self.inner.kpi_days(first, last)).await
     }
 
-    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
-        self.forward(self.inner.delete_visits(prefix)).await
+    async fn select_visits(&self, filter: &VisitFilter) -> Result<SelectedVisits> {
+        self.forward(self.inner.select_visits(filter)).await
+    }
+
+    async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64> {
+        self.forward(self.inner.delete_visits(filter, piece)).await
     }
 
     async fn kpi_position(&self) -> Result<i64> {

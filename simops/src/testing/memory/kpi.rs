@@ -1,5 +1,6 @@
 //! KPI events of visitors. No sums are stored: every call recounts the events.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use crate::Result;
 use crate::kpi::recount::{Recounter, StepsComparison};
 use crate::kpi::summary::Days;
 use crate::kpi::{CountedSteps, DaySums, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
-use crate::store::{KpiBasis, KpiSnapshot, KpiStore};
+use crate::store::{KpiBasis, KpiSnapshot, KpiStore, SelectedVisits, VisitFilter};
 
 #[async_trait]
 impl KpiStore for MemoryStore {
@@ -31,7 +32,22 @@ impl KpiStore for MemoryStore {
         Ok(days.into_iter().filter(|(day, _)| (first..=last).contains(day)).collect())
     }
 
-    async fn delete_visits(&self, prefix: &str) -> Result<u64> {
+    async fn select_visits(&self, filter: &VisitFilter) -> Result<SelectedVisits> {
+        let data = self.data();
+        let events = (1_i64..).zip(&data.kpi);
+        let left = events.filter(|(place, _)| !data.deleted.visits.contains(place));
+        let selected = left.filter(|(_, event)| filter.selects(&event.visitor_id, event.day()));
+        let mut visits: Vec<_> = selected.map(|(place, event)| (event.visitor, place)).collect();
+        visits.sort_unstable();
+        Ok(SelectedVisits { visits, until: next_position(data.kpi.len()) - 1 })
+    }
+
+    async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64> {
+        // Events before a deleted one move, so that the positions may be those of others.
+        let visitors: HashSet<_> = piece.visits.iter().map(|(visitor, _)| *visitor).collect();
+        let is_selected = |event: &KpiEvent| {
+            visitors.contains(&event.visitor) && filter.selects(&event.visitor_id, event.day())
+        };
         let mut data = self.data();
         let before = data.kpi.len();
         let pruned = std::mem::take(&mut data.deleted.visits);
@@ -39,7 +55,7 @@ impl KpiStore for MemoryStore {
         let mut left = 0_i64;
         for (place, event) in (1_i64..).zip(std::mem::take(&mut data.kpi)) {
             let is_pruned = pruned.contains(&place);
-            if !is_pruned && event.visitor_id.starts_with(prefix) {
+            if !is_pruned && is_selected(&event) {
                 continue;
             }
             left += 1;
