@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::alert::notify::{self, History};
 use crate::alert::{AlertOptions, AlertRecords, DeliveryState};
 use crate::clock::day_of;
 use crate::control::alerts::{self, AlertUpdate};
@@ -382,8 +383,13 @@ impl Executor {
                 gone.push(receiver.clone());
             }
         }
-        let last_sent = last_sent.map(|sent| sent.message.created_at);
-        Ok(found.change(state, options, last_sent, |receiver| gone.contains(receiver), context))
+        let recent = self.store.messages(None, notify::MAX_PER_HOUR).await?.items;
+        let history = History {
+            last_sent: last_sent.map(|sent| sent.message.created_at),
+            recent: recent.into_iter().map(|sent| sent.message).collect(),
+            alerts: self.store.alerts(None, notify::MAX_SUMMARISED).await?.items,
+        };
+        Ok(found.change(state, options, &history, |receiver| gone.contains(receiver), context))
     }
 
     async fn start_facts(

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::evaluate::{AlertItem, Evaluation, Severity, fingerprint};
-use super::lifecycle::{Alert, AlertState, Transition};
+use super::lifecycle::{Alert, AlertState};
 
 /// An alert message, independent of its receivers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,38 @@ pub(crate) fn items_to_notify(
     if items.iter().any(needs_attention) { items } else { Vec::new() }
 }
 
+/// The most messages within an hour.
+pub(crate) const MAX_PER_HOUR: usize = 6;
+/// The most alerts of the past that are looked at for a summary.
+pub(crate) const MAX_SUMMARISED: usize = 50;
+
+/// What was sent, and which alerts there were.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// When a message with the fingerprint of now was last sent.
+    pub(crate) last_sent: Option<Timestamp>,
+    /// The latest messages, newest first, up to [`MAX_PER_HOUR`].
+    pub(crate) recent: Vec<Message>,
+    /// The latest alerts, up to [`MAX_SUMMARISED`].
+    pub(crate) alerts: Vec<Alert>,
+}
+
+impl History {
+    /// Whether the limit of messages per hour allows one more. What is held back is not stored: the next
+    /// message tells the state of its time, with a summary of what ended before it.
+    pub(crate) fn allows_message(&self, now: Timestamp) -> bool {
+        let first = self.recent.get(MAX_PER_HOUR - 1);
+        first.is_none_or(|first| now.duration_since(first.created_at).as_hours() >= 1)
+    }
+
+    /// Alerts that fired and were resolved since the last message.
+    fn unreported(&self) -> Vec<&Alert> {
+        let Some(last) = self.recent.first() else { return Vec::new() };
+        let is_unreported = |alert: &&Alert| !alert.is_open() && alert.fired_at > last.created_at;
+        self.alerts.iter().filter(is_unreported).collect()
+    }
+}
+
 /// Whether a message with the same fingerprint as one sent at `last` may be sent again at `now`.
 pub(crate) fn cooldown_elapsed(
     last: Option<Timestamp>,
@@ -63,9 +95,20 @@ pub(crate) fn cooldown_elapsed(
 }
 
 /// Composes the message about critical alerts; `items` can also contain warnings.
-pub(crate) fn critical(items: &[AlertItem], environment: &str, now: Timestamp) -> Message {
-    let lines: Vec<_> =
+pub(crate) fn critical(
+    items: &[AlertItem],
+    history: &History,
+    environment: &str,
+    now: Timestamp,
+) -> Message {
+    let mut lines: Vec<_> =
         items.iter().map(|item| format!("[{}] {}", item.severity.as_str(), item.message)).collect();
+    let unreported = history.unreported();
+    if !unreported.is_empty() {
+        let number = unreported.len();
+        lines.push(format!("since the last message, {number} more fired and were resolved"));
+    }
+    let unreported: Vec<_> = unreported.into_iter().map(Alert::audited).collect();
     let count = |severity| items.iter().filter(|item| item.severity == severity).count();
     let counts =
         json!({ "critical": count(Severity::Critical), "warning": count(Severity::Warning) });
@@ -81,25 +124,27 @@ pub(crate) fn critical(items: &[AlertItem], environment: &str, now: Timestamp) -
             "fingerprint": fingerprint,
             "counts": counts,
             "items": items,
+            "unreported": unreported,
         }),
         fingerprint,
     }
 }
 
-/// Composes the message that the critical alerts are resolved. `None` if no critical alert was
-/// resolved or another one still fires.
+/// Composes the message that the critical alerts are resolved, of which the last message was. `alerts`
+/// are the latest of each rate. `None` if none of them was resolved or another one still fires.
 pub(crate) fn resolved(
-    transitions: &[Transition],
+    alerts: &[Alert],
+    history: &History,
     evaluation: &Evaluation,
     environment: &str,
     now: Timestamp,
 ) -> Option<Message> {
-    let resolves_critical = |transition: &&Transition| {
-        let before = transition.before.as_ref();
-        !transition.after.is_open() && before.is_some_and(|b| b.severity == Severity::Critical)
+    let last = history.recent.first().filter(|last| last.kind == CRITICAL)?;
+    let is_resolved = |alert: &&Alert| {
+        alert.severity == Severity::Critical
+            && alert.resolved_at.is_some_and(|at| at > last.created_at)
     };
-    let resolved: Vec<_> =
-        transitions.iter().filter(resolves_critical).map(|transition| &transition.after).collect();
+    let resolved: Vec<_> = alerts.iter().filter(is_resolved).collect();
     if resolved.is_empty() || evaluation.counts.critical > 0 {
         return None;
     }

@@ -1,7 +1,9 @@
 //! An alert's life, what is items_to_notify, and when a message is tried again: pure, over any history.
 
 use crate::alert::lifecycle::transitions;
-use crate::alert::notify::{cooldown_elapsed, items_to_notify};
+use crate::alert::notify::{
+    History, MAX_PER_HOUR, cooldown_elapsed, critical, items_to_notify, resolved,
+};
 use crate::alert::{
     Alert, AlertItem, AlertState, Delivery, DeliveryState, Evaluation, Outcome, Reason, Severity,
     Verdict,
@@ -163,4 +165,60 @@ proptest! {
         prop_assert_eq!((replayed.state, replayed.round), (DeliveryState::Pending, 0));
         prop_assert_eq!(replayed.after(now, now, &outcome, chance).0.state, DeliveryState::Pending);
     }
+}
+
+/// An alert that fired and was resolved a minute later.
+fn ended(fired: i64) -> Alert {
+    Alert {
+        id: Uuid::now_v7(),
+        metric: Rate::LandingToRunCtr,
+        state: AlertState::Resolved,
+        severity: Severity::Critical,
+        item: item(Severity::Critical, 1),
+        fired_at: at(fired),
+        changed_at: at(fired + 1),
+        acknowledged_by: None,
+        acknowledged_at: None,
+        silenced_until: None,
+        silenced_by: None,
+        resolved_at: Some(at(fired + 1)),
+    }
+}
+
+#[test]
+fn a_storm_sends_six_messages_an_hour_and_the_next_one_summarises_the_rest() {
+    let (mut history, mut sent) = (History::default(), Vec::new());
+    for minute in 0..180 {
+        let now = at(minute);
+        if history.allows_message(now) {
+            let message = critical(&[item(Severity::Critical, 1)], &history, "development", now);
+            history.recent.insert(0, message.clone());
+            history.recent.truncate(MAX_PER_HOUR);
+            sent.push(message);
+        }
+        history.alerts.insert(0, ended(minute));
+    }
+    let minutes: Vec<_> =
+        sent.iter().map(|message| message.created_at.duration_since(at(0)).as_mins()).collect();
+    let expected: Vec<_> = (0..3).flat_map(|hour| (0..6).map(move |n| 60 * hour + n)).collect();
+    assert_eq!(minutes, expected);
+    let summary = "since the last message, 54 more fired and were resolved";
+    assert!(sent[6].text.ends_with(summary), "{}", sent[6].text);
+    assert_eq!(sent[6].data["unreported"].as_array().unwrap().len(), 54);
+    assert!(!sent[7].text.contains("since the last"), "{}", sent[7].text);
+}
+
+#[test]
+fn the_end_of_critical_alerts_is_sent_once_also_when_it_was_held_back() {
+    let mut history = History::default();
+    let none = Evaluation::of(&[]);
+    let alerts = [ended(1)];
+    let end = |history: &History| resolved(&alerts, history, &none, "development", at(90));
+    assert_eq!(end(&history), None, "nothing was sent");
+    let sent = critical(&[item(Severity::Critical, 1)], &history, "development", at(1));
+    history.recent.insert(0, sent);
+    let message = end(&history).unwrap();
+    assert_eq!(message.data["alert_ids"], serde_json::json!([alerts[0].id]));
+    history.recent.insert(0, message);
+    assert_eq!(end(&history), None);
 }

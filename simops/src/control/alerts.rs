@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Change, Context, ControlState};
 use crate::alert::evaluate::{Evaluation, evaluate};
 use crate::alert::lifecycle::{Transition, transitions};
-use crate::alert::notify::{self, Message};
+use crate::alert::notify::{self, History, Message};
 use crate::alert::{Alert, AlertItem, AlertOptions, AlertRecords, Delivery, Receiver, fingerprint};
 use crate::clock::day_of;
 use crate::event::{NewEvent, kind};
@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub(crate) struct AlertUpdate {
     evaluation: Evaluation,
     transitions: Vec<Transition>,
+    /// The latest alert of each rate after them.
+    alerts: Vec<Alert>,
     items: Vec<AlertItem>,
 }
 
@@ -38,7 +40,7 @@ impl AlertUpdate {
             |alert: &Alert| transitions.iter().any(|change| change.after.metric == alert.metric);
         alerts.extend(newest.iter().filter(|alert| !has_changed(alert)).cloned());
         let items = notify::items_to_notify(&evaluation, &alerts, now);
-        Self { evaluation, transitions, items }
+        Self { evaluation, transitions, alerts, items }
     }
 
     /// The fingerprint of the message to send; `None` if there is nothing to send.
@@ -47,13 +49,12 @@ impl AlertUpdate {
     }
 
     /// The resulting change: alerts, messages with their deliveries, audit rows and events. Empty
-    /// if nothing changed. `last_sent` is when a message with this fingerprint was last sent.
-    /// `is_gone` returns whether a receiver has answered 410 Gone.
+    /// if nothing changed. `is_gone` returns whether a receiver has answered 410 Gone.
     pub(crate) fn change(
         &self,
         state: &ControlState,
         options: &AlertOptions,
-        last_sent: Option<Timestamp>,
+        history: &History,
         is_gone: impl Fn(&Receiver) -> bool,
         context: &Context<'_>,
     ) -> Change {
@@ -67,14 +68,13 @@ impl AlertUpdate {
             }
             alert_records.messages.push(message);
         };
-        if !options.receivers.is_empty() {
-            if !self.items.is_empty() && notify::cooldown_elapsed(last_sent, now, options.cooldown)
-            {
-                send(notify::critical(&self.items, environment, now));
-            }
-            if options.notify_resolved {
-                let resolved =
-                    notify::resolved(&self.transitions, &self.evaluation, environment, now);
+        if !options.receivers.is_empty() && history.allows_message(now) {
+            let elapsed = notify::cooldown_elapsed(history.last_sent, now, options.cooldown);
+            if !self.items.is_empty() && elapsed {
+                send(notify::critical(&self.items, history, environment, now));
+            } else if options.notify_resolved {
+                let (alerts, evaluation) = (&self.alerts, &self.evaluation);
+                let resolved = notify::resolved(alerts, history, evaluation, environment, now);
                 resolved.into_iter().for_each(send);
             }
         }
