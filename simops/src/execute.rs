@@ -146,13 +146,21 @@ pub(crate) enum Intent {
     Audit(String, Value),
 }
 
+impl Intent {
+    /// Whether it belongs to run control: the store answers all that its decision needs before other
+    /// reads.
+    fn is_control(&self) -> bool {
+        matches!(self, Self::Start(..) | Self::Command(_) | Self::Audit(..))
+    }
+}
+
 /// Decides writes and commits them.
 pub(crate) struct Executor {
     pub(crate) store: Arc<dyn RunStore>,
     pub(crate) registry: Arc<Registry>,
     policy: WritePolicy,
     pub(crate) clock: Arc<dyn Clock>,
-    // Serialises the writers of this process, which would otherwise conflict with each other.
+    // Serialises the commits of this process, which would otherwise conflict with each other.
     turn: Mutex<()>,
 }
 
@@ -212,8 +220,13 @@ impl Executor {
         intent: &Intent,
         answer: impl Fn(&ControlState, &Change) -> A,
     ) -> Result<A> {
-        let _turn = self.turn.lock().await;
+        // Reads of other writes may take long, and run control must not wait for them: it has the turn
+        // for all of its attempt, others for the commit alone, which finds what has changed meanwhile.
         for _ in 0..MAX_ATTEMPTS {
+            let turn = match intent.is_control() {
+                true => Some(self.turn.lock().await),
+                false => None,
+            };
             if let Some(first) = self.replay(permit).await? {
                 return first;
             }
@@ -226,6 +239,10 @@ impl Executor {
                 }
                 Err(error) if is_verdict(&error) => (None, Err(error)),
                 Err(error) => return Err(error),
+            };
+            let _turn = match turn {
+                Some(turn) => turn,
+                None => self.turn.lock().await,
             };
             if self.store_answer(permit, change.as_ref(), &result).await? == Commit::Done {
                 return result;

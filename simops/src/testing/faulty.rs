@@ -44,6 +44,8 @@ pub enum Fault {
     Before,
     /// After the call: it took effect, but the caller gets an error.
     After,
+    /// Instead of the call: the caller gets no answer.
+    Hang,
 }
 
 /// Forwards every call to another store, and fails selected calls with `Unavailable`.
@@ -97,6 +99,9 @@ impl FaultyStore {
         };
         if fault == Some(Fault::Before) {
             return Err(Error::unavailable("the store fails on purpose, before the call"));
+        }
+        if fault == Some(Fault::Hang) {
+            std::future::pending::<()>().await;
         }
         let result = call.await;
         if fault == Some(Fault::After) {

@@ -5,5 +5,6 @@ mod digest;
 mod idempotency;
 mod llm_setup;
 mod memory_store;
+mod priority;
 mod reset;
 mod run_metadata;
