@@ -8,7 +8,7 @@ use crate::execute::{Intent, WritePermit};
 use crate::run::rules::check_reason;
 use crate::{Error, ErrorKind, Result};
 
-/// The fewest rows that are deleted in one transaction.
+/// A size that no failure makes smaller.
 const MIN_BATCH: usize = 20;
 
 /// How many rows are deleted in one transaction.
