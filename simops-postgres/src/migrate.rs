@@ -84,9 +84,11 @@ pub(crate) async fn check_reader(connections: &Connections) -> Work<()> {
 
 /// The stored version; `None` for an empty database.
 async fn stored(connection: &mut Link) -> Work<Option<SchemaVersion>> {
-    let (exists,): (bool,) = sqlx::query_as("SELECT to_regclass('simops_schema') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
+    // By a query, because `to_regclass` remembers that there was no table: who waited for the migration
+    // of another would not see it.
+    let find = "SELECT EXISTS (SELECT FROM pg_class \
+                WHERE relname = 'simops_schema' AND pg_table_is_visible(oid))";
+    let (exists,): (bool,) = sqlx::query_as(find).fetch_one(&mut *connection).await?;
     if !exists {
         return Ok(None);
     }

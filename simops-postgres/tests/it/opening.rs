@@ -5,8 +5,13 @@ use simops::store::{ControlStore, EventStore};
 use simops_postgres::PostgresStore;
 use simops_tests::port::free_port;
 use simops_tests::postgres::PostgresServer;
+use simops_tests::wait::eventually;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::event;
+
+/// The advisory lock of those who migrate.
+const MIGRATION: i64 = 0x5369_4f70;
 
 async fn refused(url: &str) -> (ErrorKind, String) {
     let error = PostgresStore::open(url).await.err().expect("it should be refused");
@@ -28,6 +33,27 @@ async fn twelve_that_open_an_empty_database_at_once_find_one_schema() {
     }
     assert_eq!(database.sql("SELECT count(*) FROM simops_schema").trim(), "1");
     assert_eq!(database.sql("SELECT count(*) FROM events").trim(), "12");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waited_for_the_migration_of_another_sees_its_schema() {
+    let database = PostgresServer::shared().database();
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let create = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({MIGRATION}); \
+         CREATE TABLE simops_schema (version INTEGER NOT NULL, min_writer INTEGER NOT NULL); \
+         INSERT INTO simops_schema VALUES (4000, 3999)"
+    );
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut other).await.unwrap();
+    let url = database.url();
+    let opener = tokio::spawn(async move { refused(&url).await });
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database \
+                   WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+    eventually("it waits", async || (database.sql(waiting).trim() == "1").then_some(())).await;
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    let (kind, detail) = opener.await.unwrap();
+    assert_eq!(kind, ErrorKind::Unusable);
+    assert!(detail.contains("newer simops"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
