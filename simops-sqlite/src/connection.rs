@@ -16,15 +16,8 @@ use crate::error::{Failure, Work};
 use crate::location::Location;
 use crate::migrate;
 
-/// The write-ahead log is truncated to this size after a burst.
+/// The write-ahead log is truncated to this size when it is written from its start again.
 const MAX_LOG_BYTES: i64 = 16 << 20;
-/// A log beyond this size was not truncated after a burst: SQLite does that only when a write begins
-/// while there is no reader, and readers that follow each other may leave no such moment.
-const LONG_LOG_BYTES: u64 = 2 * MAX_LOG_BYTES.cast_unsigned();
-/// How often the length of the log is looked at.
-const LOG_CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// How long writes wait while the log is truncated, for readers that began before.
-const LOG_TRUNCATE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Page cache of a connection, in KiB. Writes append to their trees, so a cache larger than the
 /// processor's would only cause cache misses.
 const CACHE_KIB: i64 = 8 << 10;
@@ -42,6 +35,13 @@ thread_local! {
     /// How long this thread waits for a lock, and the end of the present wait. SQLite tells its
     /// busy handler neither; a connection is used by the thread that opened it.
     static LOCK_WAIT: Cell<(Duration, Option<Instant>)> = const { Cell::new((Duration::ZERO, None)) };
+    /// The length of the write-ahead log after the last commit of this thread, in pages.
+    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The length of the write-ahead log after the last commit of this thread, in pages.
+pub(crate) fn log_pages() -> u32 {
+    LOG_PAGES.get()
 }
 
 /// What a connection is for.
@@ -159,6 +159,15 @@ fn open_file(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Work<Con
     Ok(connection)
 }
 
+/// Runs `work`, which waits at most `timeout` for locks, on this thread.
+pub(crate) fn with_lock_timeout<T>(timeout: Duration, work: impl FnOnce() -> T) -> T {
+    let (usual, _) = LOCK_WAIT.get();
+    LOCK_WAIT.set((usual.min(timeout), None));
+    let done = work();
+    LOCK_WAIT.set((usual, None));
+    done
+}
+
 /// SQLite's busy handler: waits after an attempt to take a lock that is held. Returns whether to
 /// try again.
 fn wait_for_lock(earlier_attempts: i32) -> bool {
@@ -216,6 +225,11 @@ fn prepare_writer(connection: &Connection, options: &SqliteOptions) -> Work<()> 
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", MAX_LOG_BYTES)?;
+    // In place of the hook with which SQLite checkpoints within commits.
+    connection.wal_hook(Some(|_, pages| {
+        LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
+        Ok(())
+    }));
     limit_size(connection, options.max_bytes)
 }
 
@@ -239,18 +253,11 @@ pub(crate) struct Slot {
     role: Role,
     options: SqliteOptions,
     connection: Option<(Connection, FileId)>,
-    log_checked: Instant,
 }
 
 impl Slot {
     pub(crate) fn new(location: &Location, role: Role, options: &SqliteOptions) -> Self {
-        Self {
-            location: location.clone(),
-            role,
-            options: options.clone(),
-            connection: None,
-            log_checked: Instant::now(),
-        }
+        Self { location: location.clone(), role, options: options.clone(), connection: None }
     }
 
     /// The slot with an open connection.
@@ -283,29 +290,6 @@ impl Slot {
         if failure.spoils_connection() && self.location != Location::Memory {
             self.connection = None;
         }
-    }
-
-    /// Truncates the write-ahead log if it is long, unless a reader needs it for longer than writes may
-    /// wait. For the connection that writes, outside of transactions.
-    pub(crate) fn truncate_long_log(&mut self) {
-        let (Location::File(path), Some((connection, _))) = (&self.location, &self.connection)
-        else {
-            return;
-        };
-        if self.log_checked.elapsed() < LOG_CHECK_INTERVAL {
-            return;
-        }
-        self.log_checked = Instant::now();
-        if log_bytes(path) <= LONG_LOG_BYTES {
-            return;
-        }
-        let (timeout, _) = LOCK_WAIT.get();
-        LOCK_WAIT.set((timeout.min(LOG_TRUNCATE_TIMEOUT), None));
-        // Another reader holds it, or the disk fails, which the next write reports.
-        let truncated =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        LOCK_WAIT.set((timeout, None));
-        tracing::debug!(is_held = ?truncated, "truncated the write-ahead log");
     }
 
     /// Drops a connection whose file has been deleted or replaced.

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod checkpoint;
 mod codec;
 mod connection;
 mod counting;
@@ -40,6 +41,7 @@ mod retention;
 mod revision;
 mod store;
 mod tally;
+mod threads;
 mod transaction;
 mod usage;
 mod watch;

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use simops::store::DiskSpace;
@@ -13,6 +13,7 @@ use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use tokio::sync::{oneshot, watch};
 
+use crate::checkpoint::Checkpointer;
 use crate::codec::{all, first};
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::disk::Disk;
@@ -21,6 +22,7 @@ use crate::job::{Job, Kind, Tx, job, ledger_job};
 use crate::kpi_write_buffer::WriteBuffer;
 use crate::location::Location;
 use crate::queue::Queue;
+use crate::threads::{end, start};
 use crate::{SqliteOptions, reader, revision, writer};
 
 /// The time limit of calls that may take long.
@@ -203,12 +205,17 @@ impl SqliteStore {
         let (queue, revision) = (Arc::clone(&self.writes), self.revision.clone());
         let closed = Arc::clone(&self.closed);
         self.writer = Some(start("simops-sqlite-writer", move || {
-            match open_writer(&location, &options, &revision, &closed) {
-                Ok(slot) => {
+            let opened = open_writer(&location, &options, &revision, &closed).and_then(|slot| {
+                let is_shared = location != Location::Memory && !options.read_only;
+                let start = || Checkpointer::start(&location, &options);
+                Ok((slot, is_shared.then(start).transpose()?))
+            });
+            match opened {
+                Ok((slot, checkpointer)) => {
                     // A caller that gave up drops the store, which closes the queue.
                     let _ = ready.send(Ok(()));
                     let disk = Disk::of(&location).filter(|_| !options.read_only);
-                    writer::run(slot, &queue, &revision, disk);
+                    writer::run(slot, &queue, &revision, disk, checkpointer.as_ref());
                 }
                 Err(failure) => drop(ready.send(Err(failure.into_error()))),
             }
@@ -324,12 +331,6 @@ fn open_writer(
     Ok(Slot::new(location, Role::Writer, options).holding(connection))
 }
 
-fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    let failed =
-        |error| Error::unavailable("cannot start a thread for the database").with_source(error);
-    Builder::new().name(name.to_owned()).spawn(run).map_err(failed)
-}
-
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
@@ -342,14 +343,5 @@ impl Drop for SqliteStore {
         // may write.
         self.writes.close();
         end(self.writer.take());
-    }
-}
-
-fn end(threads: impl IntoIterator<Item = JoinHandle<()>>) {
-    for thread in threads {
-        thread.thread().unpark();
-        if thread.join().is_err() {
-            tracing::error!(code = "store_thread_panicked", "store thread panicked");
-        }
     }
 }

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use simops::store::sql::{copy_error, publish};
 use tokio::sync::watch;
 
+use crate::checkpoint::Checkpointer;
 use crate::connection::Slot;
 use crate::disk::Disk;
 use crate::error::{Failure, Work};
@@ -29,12 +30,13 @@ const GATHER_DELAY: Duration = Duration::from_micros(100);
 
 type Jobs = Vec<Box<dyn Job>>;
 
-/// Writes until the queue is closed and empty. `disk` is that of a database in a file.
+/// Writes until the queue is closed and empty. `disk` and `checkpointer` are those of a database in a file.
 pub(crate) fn run(
     mut slot: Slot,
     queue: &Arc<Queue<Box<dyn Job>>>,
     revision: &watch::Sender<u64>,
     mut disk: Option<Disk>,
+    checkpointer: Option<&Checkpointer>,
 ) {
     let (mut taken, mut outage) = (0, Outage::new("writes"));
     while let Some(mut jobs) = queue.take(MAX_BATCH) {
@@ -49,7 +51,9 @@ pub(crate) fn run(
         for jobs in [first, rest].into_iter().filter(|jobs| !jobs.is_empty()) {
             write(&mut slot, queue, revision, &mut outage, disk.as_ref(), jobs);
         }
-        slot.truncate_long_log();
+        if let Some(checkpointer) = checkpointer {
+            checkpointer.committed();
+        }
         if let Some(disk) = &mut disk {
             disk.keep_reserve();
         }

@@ -180,12 +180,12 @@ async fn the_log_stays_short_while_readers_follow_each_other() {
         .collect();
     let log = || std::fs::metadata(folder.path().join("simops.db-wal")).unwrap().len();
     let text = "x".repeat(1 << 20);
-    while log() <= 32 << 20 {
+    for _ in 0..40 {
         store.append(&[event(&text), event(&text), event(&text), event(&text)]).await.unwrap();
     }
     eventually("the log is truncated", async || {
         store.append(&[event("tick")]).await.unwrap();
-        (log() < 16 << 20).then_some(())
+        (log() <= 16 << 20).then_some(())
     })
     .await;
     ended.store(true, Ordering::Relaxed);
