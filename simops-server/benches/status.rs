@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::routing::get;
 use axum::{Json, Router};
+use memchr::memmem;
 use simops::SystemClock;
 use simops::control::Environment;
 use simops::ops::{Ops, OpsOptions};
@@ -137,13 +138,15 @@ async fn client(address: SocketAddr, path: &str, until: Instant) -> u32 {
     answered
 }
 
-/// The length of the whole answer, once its head is there.
+/// The length of the whole answer, once its head is there. The client must cost little: it shares the
+/// processors with the servers.
 fn length(answer: &[u8]) -> Option<usize> {
-    let head = answer.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&answer[..head]).unwrap();
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    let body = text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    Some(head + body.parse::<usize>().unwrap())
+    const LENGTH: &[u8] = b"content-length: ";
+    let head = memmem::find(answer, b"\r\n\r\n")? + 4;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(answer));
+    let digits = &answer[memmem::find(&answer[..head], LENGTH).unwrap() + LENGTH.len()..head];
+    let digits = digits.iter().take_while(|digit| digit.is_ascii_digit());
+    Some(head + digits.fold(0, |length, digit| 10 * length + usize::from(digit - b'0')))
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {

@@ -70,6 +70,7 @@ impl Drop for Checkpointer {
 }
 
 fn run(mut slot: Slot, shared: &Shared) {
+    // The length of the log when it was last copied.
     let (mut copied, mut restart_at) = (0, Instant::now());
     while !shared.closed.load(Ordering::Acquire) {
         let pages = shared.log_pages.load(Ordering::Acquire);
@@ -86,11 +87,9 @@ fn run(mut slot: Slot, shared: &Shared) {
             checkpoint(connection, "PASSIVE")?;
             if pages >= LONG_LOG_PAGES && Instant::now() >= restart_at {
                 // Writes wait for this one, but most of the log is copied.
-                let restarted =
-                    with_lock_timeout(RESTART_TIMEOUT, || checkpoint(connection, "RESTART"))?;
-                match restarted {
-                    true => copied = 0,
-                    false => restart_at = Instant::now() + RETRY_DELAY,
+                let restart = || checkpoint(connection, "RESTART");
+                if !with_lock_timeout(RESTART_TIMEOUT, restart)? {
+                    restart_at = Instant::now() + RETRY_DELAY;
                 }
             }
             Ok(())

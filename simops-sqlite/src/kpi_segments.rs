@@ -18,7 +18,7 @@ const HASHES: u32 = 8;
 /// Uids per row: more would need overflow pages.
 pub(crate) const UIDS_PER_ROW: usize = 58;
 
-/// The stored segments that this process has loaded.
+/// The stored segments that this process has loaded, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Segments(Vec<Segment>);
 
@@ -42,15 +42,20 @@ impl Segments {
                 self.0.push(Segment { id, token, filter: filter_of(connection, id)? });
             }
         }
+        self.0.sort_unstable_by_key(|segment| segment.id);
         Ok(())
     }
 
-    /// Whether the last stored segment is the last loaded one.
+    /// Whether the first and the last stored segment are loaded: new ones are appended, and those of a
+    /// rebuild come before all others.
     pub(crate) fn are_current(&self, connection: &Connection) -> Work<bool> {
-        let mut statement = connection
-            .prepare_cached("SELECT id, token FROM kpi_folds ORDER BY id DESC LIMIT 1")?;
-        let stored = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
-        Ok(stored.optional()? == self.0.last().map(|segment| (segment.id, segment.token)))
+        let end = |order: &str| {
+            let find = format!("SELECT id, token FROM kpi_folds ORDER BY id {order} LIMIT 1");
+            let mut statement = connection.prepare_cached(&find)?;
+            statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        };
+        let ids = |segment: &Segment| (segment.id, segment.token);
+        Ok(end("ASC")? == self.0.first().map(ids) && end("DESC")? == self.0.last().map(ids))
     }
 
     /// Whether a segment holds this uid.

@@ -18,7 +18,7 @@ const SEGMENT: usize = 1 << 20;
 /// Events that are read at once.
 const PIECE: i64 = 20_000;
 /// Rows that are written or deleted in one transaction, of about 1 KiB each.
-const ROWS: usize = 1_000;
+const ROWS: usize = 250;
 
 /// Replaces the stored segments with new ones of all merged events.
 ///

@@ -1,11 +1,14 @@
 //! Recounts by the real command line on a large database, while another process records: how long they take,
-//! their memory, and how long a write waits at most.
+//! their memory, and how long a write waits at most; and how long a plain file waits for the same disk.
 //!
 //! `cargo build --release --workspace --bins && cargo bench -p simops-tests --bench recount`;
-//! `EVENTS=8000000` for more than five million, `CALLS` for more than 500,000 model calls.
+//! `EVENTS=8000000` for more than five million, `CALLS` for more than 500,000 model calls, `ENGINE=postgres`
+//! or `sqlite` for one alone.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,17 +40,19 @@ async fn main() {
     let database = postgres.database();
     let sqlite = format!("sqlite://{}", dir.path().join("simops.db").display());
     println!("{events} events, {calls} calls");
-    println!("{:<36} {:>9} {:>9} {:>12} {:>8}", "", "duration", "memory", "longest wait", "writes");
+    println!(
+        "{:<30} {:>9} {:>9} {:>12} {:>12} {:>8}",
+        "", "duration", "memory", "longest wait", "longest sync", "writes"
+    );
     let mut kept = true;
-    for url in
-        if std::env::var("ONLY").is_ok() { vec![sqlite] } else { vec![sqlite, database.url()] }
-    {
+    let only = std::env::var("ENGINE").unwrap_or_default();
+    for url in [sqlite, database.url()].into_iter().filter(|url| url.starts_with(&only)) {
         let engine = url.split(':').next().unwrap().to_owned();
         let store = simops_database::Database::at(&url).unwrap().open().await.unwrap();
         fill(&*store, events, calls).await;
         let store = Arc::new(Writer { store, visitors: true });
         let calling = Arc::new(Writer { store: Arc::clone(&store.store), visitors: false });
-        idle(&engine, &store).await;
+        idle(&dir, &engine, &store).await;
         for (writer, args) in [
             (&store, ["kpi", "verify"]),
             (&store, ["kpi", "rebuild"]),
@@ -126,20 +131,51 @@ impl Writer {
     }
 }
 
+/// Writes that run while something is measured, and syncs of a file next to the database, as its log is
+/// synced: what a write waits for on this disk at least.
+struct Load {
+    stop: Arc<AtomicBool>,
+    writes: tokio::task::JoinHandle<(u64, Duration)>,
+    syncs: std::thread::JoinHandle<Duration>,
+}
+
+impl Load {
+    fn start(dir: &TempDir, writer: &Arc<Writer>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (writer, stopped) = (Arc::clone(writer), Arc::clone(&stop));
+        let writes = tokio::spawn(async move { writer.write(&stopped).await });
+        let (path, stopped) = (dir.path().join("plain"), Arc::clone(&stop));
+        Self { stop, writes, syncs: std::thread::spawn(move || sync(&path, &stopped)) }
+    }
+
+    /// The number of writes, the longest of them, and the longest sync.
+    async fn end(self) -> (u64, Duration, Duration) {
+        self.stop.store(true, Ordering::SeqCst);
+        let (count, longest) = self.writes.await.unwrap();
+        (count, longest, self.syncs.join().unwrap())
+    }
+}
+
+/// Writes and syncs a file until `stop` is set; the longest time.
+fn sync(path: &Path, stop: &AtomicBool) -> Duration {
+    let (mut file, mut longest) = (std::fs::File::create(path).unwrap(), Duration::ZERO);
+    while !stop.load(Ordering::SeqCst) {
+        let began = Instant::now();
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_data().unwrap();
+        longest = longest.max(began.elapsed());
+        std::thread::sleep(PAUSE);
+    }
+    longest
+}
+
 /// How long a write waits when nothing else runs.
-async fn idle(engine: &str, writer: &Arc<Writer>) {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (writer, stopped) = (Arc::clone(writer), Arc::clone(&stop));
-    let writes = tokio::spawn(async move { writer.write(&stopped).await });
+async fn idle(dir: &TempDir, engine: &str, writer: &Arc<Writer>) {
+    let load = Load::start(dir, writer);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    stop.store(true, Ordering::SeqCst);
-    let (count, longest) = writes.await.unwrap();
-    println!(
-        "{:<36} {:>9} {:>9} {longest:>12.1?} {count:>8}",
-        format!("{engine} no recount"),
-        "",
-        ""
-    );
+    let (count, longest, sync) = load.end().await;
+    let name = format!("{engine} no recount");
+    println!("{name:<30} {:>9} {:>9} {longest:>12.1?} {sync:>12.1?} {count:>8}", "", "");
 }
 
 /// Whether a recount stayed within its limits.
@@ -150,12 +186,10 @@ async fn measure(
     writer: &Arc<Writer>,
     args: [&str; 2],
 ) -> bool {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (writes, stopped) = (Arc::clone(writer), Arc::clone(&stop));
-    let writes = tokio::spawn(async move { writes.write(&stopped).await });
+    let load = Load::start(dir, writer);
     let began = Instant::now();
     let mut recount = command("simops-cli", dir.path());
-    recount.args(args).args(["--database-url", url]).stdout(Stdio::null());
+    recount.args(args).args(["--database-url", url]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut recount = recount.spawn().unwrap();
     let (id, mut kib) = (recount.id().unwrap(), 0);
     let status = loop {
@@ -166,10 +200,9 @@ async fn measure(
         }
     };
     let took = began.elapsed();
-    stop.store(true, Ordering::SeqCst);
-    let (count, longest) = writes.await.unwrap();
+    let (count, longest, sync) = load.end().await;
     let (mib, name) = (kib / 1024, format!("{engine} {}", args.join(" ")));
-    println!("{name:<36} {took:>9.1?} {mib:>5} MiB {longest:>12.1?} {count:>8}");
+    println!("{name:<30} {took:>9.1?} {mib:>5} MiB {longest:>12.1?} {sync:>12.1?} {count:>8}");
     assert!(status.success(), "{name} fails");
     mib <= MAX_MIB && longest <= MAX_WAIT
 }

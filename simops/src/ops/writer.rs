@@ -23,7 +23,7 @@ impl BatchSize {
         if error.kind() != ErrorKind::Unavailable || self.0 <= MIN_BATCH {
             return Err(error);
         }
-        self.0 /= 4;
+        self.0 = (self.0 / 4).max(MIN_BATCH);
         Ok(())
     }
 }
