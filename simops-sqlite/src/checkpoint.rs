@@ -19,9 +19,9 @@ use crate::threads::{end, start};
 
 /// A checkpoint begins each time the log has grown by this number of pages: 4 MiB.
 const INTERVAL_PAGES: u32 = 1_000;
-/// Number of pages from which the log is written from its start again: 16 MiB. SQLite does that by itself
-/// when a write begins while the log is copied and nobody reads it, and frequent writes or reads leave no
-/// such moment.
+/// From this number of pages on, the log is written from its start again: 16 MiB. SQLite does that by itself
+/// if a write begins when all of the log is copied and no reader uses it, which frequent writes or reads
+/// prevent.
 const LONG_LOG_PAGES: u32 = 4_000;
 /// How long writes wait for readers that began before.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(50);

@@ -14,7 +14,7 @@ pub(crate) fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
     Builder::new().name(name.to_owned()).spawn(run).map_err(failed)
 }
 
-/// Wakes threads that have been told to end, and waits until they have.
+/// Wakes threads that must end, and waits until they have.
 pub(crate) fn end(threads: impl IntoIterator<Item = JoinHandle<()>>) {
     for thread in threads {
         thread.thread().unpark();
