@@ -2,42 +2,67 @@
 //!
 //! SQLite itself does that within the commit that finds the log long. On a large database, whose changed
 //! pages are far apart, that commit would take hundreds of milliseconds, and every write behind it.
+//!
+//! The thread copies while others write, so it never reaches the end of a log that grows. The writer
+//! does the rest between two transactions, when there is little left, and begins the log again: its
+//! length is limited however fast others write.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{JoinHandle, park};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use simops::Result;
 
 use crate::SqliteOptions;
 use crate::connection::{Role, Slot, log_pages, with_lock_timeout};
-use crate::error::Work;
 use crate::location::Location;
 use crate::threads::{end, start};
 
-/// A checkpoint begins each time the log has grown by this number of pages: 4 MiB.
+/// A checkpoint begins each time the log has grown by this number of pages: 4 MiB. When no more than that
+/// is left to copy, the writer may do it.
 const INTERVAL_PAGES: u32 = 1_000;
-/// From this number of pages on, the log is written from its start again: 16 MiB. SQLite does that by itself
-/// if a write begins when all of the log is copied and no reader uses it, which frequent writes or reads
-/// prevent.
+/// From this length on, the log is begun again when little is left to copy: 16 MiB.
 const LONG_LOG_PAGES: u32 = 4_000;
+/// From this length on, writes wait until all of the log is copied: 64 MiB.
+const MAX_LOG_PAGES: u32 = 16_000;
+/// The same while the disk is short of space: 1 MiB.
+const MAX_LOG_PAGES_WHEN_SHORT: u32 = 250;
 /// How long writes wait for readers that began before.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(50);
 /// Delay between two such waits while readers hold the log.
-const RETRY_DELAY: Duration = Duration::from_secs(2);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// The thread that checkpoints. Dropping it ends the thread, after the checkpoint that runs.
+/// The thread that checkpoints, as the thread that writes sees it. Dropping it ends the thread, after the
+/// checkpoint that runs.
 pub(crate) struct Checkpointer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    restart_at: Instant,
 }
 
 #[derive(Default)]
 struct Shared {
+    /// The length of the log.
     log_pages: AtomicU32,
+    /// How much of it is copied. Locked during a checkpoint.
+    copied: Mutex<u32>,
     closed: AtomicBool,
+}
+
+impl Shared {
+    fn copied(&self) -> MutexGuard<'_, u32> {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless a checkpoint runs.
+    fn try_copied(&self) -> Option<MutexGuard<'_, u32>> {
+        match self.copied.try_lock() {
+            Ok(copied) => Some(copied),
+            Err(TryLockError::Poisoned(copied)) => Some(copied.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
 impl Checkpointer {
@@ -47,11 +72,12 @@ impl Checkpointer {
         let slot = Slot::new(location, Role::Writer, options);
         let theirs = Arc::clone(&shared);
         let thread = start("simops-sqlite-checkpoint", move || run(slot, &theirs))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), restart_at: Instant::now() })
     }
 
-    /// Begins a checkpoint if the log is long enough. To be called by the thread that commits, after it did.
-    pub(crate) fn committed(&self) {
+    /// Limits the length of the log. To be called by the thread that commits, after it did, with its slot;
+    /// `is_short` says whether the disk is short of space.
+    pub(crate) fn committed(&mut self, slot: &mut Slot, is_short: impl FnOnce() -> bool) {
         let pages = log_pages();
         self.shared.log_pages.store(pages, Ordering::Release);
         if pages >= INTERVAL_PAGES
@@ -59,6 +85,33 @@ impl Checkpointer {
         {
             thread.thread().unpark();
         }
+        let is_too_long = pages >= MAX_LOG_PAGES || pages >= MAX_LOG_PAGES_WHEN_SHORT && is_short();
+        if (pages >= LONG_LOG_PAGES || is_too_long) && Instant::now() >= self.restart_at {
+            self.restart_log(slot, pages, is_too_long);
+        }
+    }
+
+    /// Begins the log again, so that the space of its file can be used by the next commit; whether that
+    /// was possible.
+    pub(crate) fn empty_log(&mut self, slot: &mut Slot) -> bool {
+        self.restart_log(slot, log_pages(), true)
+    }
+
+    /// Copies the rest of the log and begins it again, if that rest is small or `waits`; whether it did.
+    fn restart_log(&mut self, slot: &mut Slot, pages: u32, waits: bool) -> bool {
+        let copied = if waits { Some(self.shared.copied()) } else { self.shared.try_copied() };
+        let Some(mut copied) = copied else { return false };
+        if !waits && pages.saturating_sub(*copied) > INTERVAL_PAGES {
+            return false;
+        }
+        let done = with_lock_timeout(RESTART_TIMEOUT, || slot.checkpoint("RESTART"));
+        let is_whole = done.is_some_and(|done| done.is_whole);
+        if is_whole {
+            *copied = 0;
+        } else {
+            self.restart_at = Instant::now() + RETRY_DELAY;
+        }
+        is_whole
     }
 }
 
@@ -70,41 +123,21 @@ impl Drop for Checkpointer {
 }
 
 fn run(mut slot: Slot, shared: &Shared) {
-    // The length of the log when it was last copied.
-    let (mut copied, mut restart_at) = (0, Instant::now());
+    // The length of the log at the last checkpoint.
+    let mut last = 0;
     while !shared.closed.load(Ordering::Acquire) {
+        let mut copied = shared.copied();
         let pages = shared.log_pages.load(Ordering::Acquire);
-        if pages < copied {
-            // The log was written from its start again.
-            copied = 0;
+        if pages < last {
+            // The log was begun again.
+            last = 0;
         }
-        if pages < copied + INTERVAL_PAGES {
+        if pages < last + INTERVAL_PAGES {
+            drop(copied);
             park();
             continue;
         }
-        copied = pages;
-        let done = slot.get().and_then(|connection| {
-            checkpoint(connection, "PASSIVE")?;
-            if pages >= LONG_LOG_PAGES && Instant::now() >= restart_at {
-                // Writes wait for this one, but most of the log is copied.
-                let restart = || checkpoint(connection, "RESTART");
-                if !with_lock_timeout(RESTART_TIMEOUT, restart)? {
-                    restart_at = Instant::now() + RETRY_DELAY;
-                }
-            }
-            Ok(())
-        });
-        if let Err(failure) = done {
-            // A write that fails for the same reason reports it.
-            tracing::debug!(error = %failure.copy().into_error(), "checkpoint failed");
-            slot.after(&failure);
-        }
+        last = pages;
+        *copied = slot.checkpoint("PASSIVE").map_or(0, |done| done.copied_pages);
     }
-}
-
-/// Whether it was completed: other processes or readers may prevent that.
-fn checkpoint(connection: &Connection, mode: &str) -> Work<bool> {
-    let busy: i64 =
-        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
-    Ok(busy == 0)
 }

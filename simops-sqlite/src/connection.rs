@@ -244,6 +244,15 @@ pub(crate) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> Wor
     Ok(())
 }
 
+/// What a checkpoint did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checkpoint {
+    /// Whether it did all of its mode: other processes or readers may prevent that.
+    pub(crate) is_whole: bool,
+    /// Pages of the log that are copied.
+    pub(crate) copied_pages: u32,
+}
+
 /// The connection of one thread.
 ///
 /// It is opened on demand, and dropped after a failure or when its file is no longer the one at the
@@ -289,6 +298,32 @@ impl Slot {
     pub(crate) fn after(&mut self, failure: &Failure) {
         if failure.spoils_connection() && self.location != Location::Memory {
             self.connection = None;
+        }
+    }
+
+    /// Copies the log to the database, outside of transactions. `None` if that is not possible, for a
+    /// reason that a write reports.
+    pub(crate) fn checkpoint(&mut self, mode: &str) -> Option<Checkpoint> {
+        let statement = format!("PRAGMA wal_checkpoint({mode})");
+        let done = self.get().and_then(|connection| {
+            let done = connection.query_row(&statement, [], |row| {
+                let copied_pages = u32::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+                Ok(Checkpoint { is_whole: row.get::<_, i64>(0)? == 0, copied_pages })
+            });
+            Ok(done?)
+        });
+        match done {
+            Ok(done) => {
+                if done.is_whole && mode == "RESTART" {
+                    LOG_PAGES.set(0);
+                }
+                Some(done)
+            }
+            Err(failure) => {
+                tracing::debug!(error = %failure.copy().into_error(), "checkpoint failed");
+                self.after(&failure);
+                None
+            }
         }
     }
 

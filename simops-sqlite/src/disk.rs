@@ -24,7 +24,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The disk of a database in a file.
 pub(crate) struct Disk {
     database: PathBuf,
-    checked: Instant,
+    /// When the reserve was looked at.
+    checked: Option<Instant>,
 }
 
 impl Disk {
@@ -32,16 +33,23 @@ impl Disk {
     pub(crate) fn of(location: &Location) -> Option<Self> {
         match location {
             Location::Memory => None,
-            Location::File(path) => Some(Self { database: path.clone(), checked: Instant::now() }),
+            Location::File(path) => Some(Self { database: path.clone(), checked: None }),
         }
     }
 
     /// Its space; `None` if the system does not tell.
     pub(crate) fn space(&self) -> Option<DiskSpace> {
         let (free_bytes, total_bytes) = file_system(folder(&self.database))?;
-        let log = fs::metadata(self.with_ending("-wal"));
-        let log_bytes = log.map_or(0, |log| log.len());
-        Some(DiskSpace { free_bytes, total_bytes, log_bytes })
+        Some(DiskSpace { free_bytes, total_bytes, log_bytes: self.log_bytes() })
+    }
+
+    fn log_bytes(&self) -> u64 {
+        fs::metadata(self.with_ending("-wal")).map_or(0, |log| log.len())
+    }
+
+    /// Whether the file of the log has less space than a commit of run control needs at most.
+    pub(crate) fn log_is_small(&self) -> bool {
+        self.log_bytes() < MIN_FREE_BYTES
     }
 
     /// Whether it is full.
@@ -73,14 +81,14 @@ impl Disk {
     /// Makes the reserve if it is missing and the disk has enough space. Does nothing more often than
     /// once a second.
     pub(crate) fn keep_reserve(&mut self) {
-        if self.checked.elapsed() < CHECK_INTERVAL {
+        if self.checked.is_some_and(|checked| checked.elapsed() < CHECK_INTERVAL) {
             return;
         }
-        self.checked = Instant::now();
+        self.checked = Some(Instant::now());
         let path = self.reserve();
         let Some(space) = self.space().filter(|_| !path.exists()) else { return };
         let size = (space.total_bytes / 16).min(MAX_RESERVE_BYTES);
-        if space.free_bytes >= 4 * size && !occupy(&path, size) {
+        if space.free_bytes >= 2 * size && !occupy(&path, size) {
             let _ = fs::remove_file(path);
         }
     }

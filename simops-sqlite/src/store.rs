@@ -215,7 +215,7 @@ impl SqliteStore {
                     // A caller that gave up drops the store, which closes the queue.
                     let _ = ready.send(Ok(()));
                     let disk = Disk::of(&location).filter(|_| !options.read_only);
-                    writer::run(slot, &queue, &revision, disk, checkpointer.as_ref());
+                    writer::run(slot, &queue, &revision, disk, checkpointer);
                 }
                 Err(failure) => drop(ready.send(Err(failure.into_error()))),
             }

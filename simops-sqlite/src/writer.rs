@@ -36,7 +36,7 @@ pub(crate) fn run(
     queue: &Arc<Queue<Box<dyn Job>>>,
     revision: &watch::Sender<u64>,
     mut disk: Option<Disk>,
-    checkpointer: Option<&Checkpointer>,
+    mut checkpointer: Option<Checkpointer>,
 ) {
     let (mut taken, mut outage) = (0, Outage::new("writes"));
     while let Some(mut jobs) = queue.take(MAX_BATCH) {
@@ -49,10 +49,19 @@ pub(crate) fn run(
         taken = jobs.len();
         let (first, rest) = split_when_short(jobs, disk.as_ref());
         for jobs in [first, rest].into_iter().filter(|jobs| !jobs.is_empty()) {
-            write(&mut slot, queue, revision, &mut outage, disk.as_ref(), jobs);
+            let uses_reserve = jobs.iter().any(|job| job.uses_reserve());
+            if uses_reserve && disk.as_ref().is_some_and(Disk::is_full) {
+                make_space(&mut slot, &mut checkpointer, disk.as_ref());
+            }
+            let was_full = write(&mut slot, queue, revision, &mut outage, jobs);
+            if was_full && uses_reserve {
+                // For the next attempt.
+                disk.as_ref().map(Disk::release_reserve);
+            }
         }
-        if let Some(checkpointer) = checkpointer {
-            checkpointer.committed();
+        if let Some(checkpointer) = &mut checkpointer {
+            let is_short = || disk.as_ref().is_some_and(Disk::is_short);
+            checkpointer.committed(&mut slot, is_short);
         }
         if let Some(disk) = &mut disk {
             disk.keep_reserve();
@@ -64,24 +73,33 @@ pub(crate) fn run(
 /// own: a common one would fail for lack of space for the others.
 fn split_when_short(jobs: Jobs, disk: Option<&Disk>) -> (Jobs, Jobs) {
     let any = jobs.iter().any(|job| job.uses_reserve());
-    let Some(disk) = disk.filter(|disk| any && disk.is_short()) else { return (jobs, Vec::new()) };
-    if disk.is_full() {
-        disk.release_reserve();
+    match disk.filter(|disk| any && disk.is_short()) {
+        Some(_) => jobs.into_iter().partition(|job| job.uses_reserve()),
+        None => (jobs, Vec::new()),
     }
-    jobs.into_iter().partition(|job| job.uses_reserve())
 }
 
-/// Writes `jobs` in one transaction, and answers them.
+/// Makes space on a disk that is full: in the log, which other programs cannot take, or else that of the
+/// reserve.
+fn make_space(slot: &mut Slot, checkpointer: &mut Option<Checkpointer>, disk: Option<&Disk>) {
+    let Some(disk) = disk else { return };
+    let is_empty = checkpointer.as_mut().is_some_and(|checkpointer| checkpointer.empty_log(slot));
+    if !is_empty || disk.log_is_small() {
+        disk.release_reserve();
+    }
+}
+
+/// Writes `jobs` in one transaction, and answers them. Returns whether the disk was full.
 fn write(
     slot: &mut Slot,
     queue: &Arc<Queue<Box<dyn Job>>>,
     revision: &watch::Sender<u64>,
     outage: &mut Outage,
-    disk: Option<&Disk>,
     jobs: Jobs,
-) {
+) -> bool {
     let taken = jobs.len();
     let mut jobs: Jobs = jobs.into_iter().filter(|job| job.is_awaited()).collect();
+    let mut was_full = false;
     let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
     let overruled = match committed {
         Ok(new_revision) => {
@@ -95,10 +113,7 @@ fn write(
         }
         Err(failure) => {
             slot.after(&failure);
-            if failure.is_disk_full() && jobs.iter().any(|job| job.uses_reserve()) {
-                // For the next attempt.
-                disk.map(Disk::release_reserve);
-            }
+            was_full = failure.is_disk_full();
             // The others would wait for the same lock in vain.
             let rest = if failure.is_locked() { queue.take_now(usize::MAX) } else { Vec::new() };
             queue.done(rest.len());
@@ -113,6 +128,7 @@ fn write(
     for job in jobs {
         job.answer(overruled.as_ref().map(copy_error));
     }
+    was_full
 }
 
 /// Runs `jobs` in one transaction. Returns the new revision if watchers must be notified.

@@ -160,6 +160,36 @@ async fn a_lock_that_others_hold_most_of_the_time_is_taken_between_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_short_while_writes_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(&url_in(&folder)).await.unwrap());
+    // At any time one of them waits for the writer, and each write takes long.
+    let writers: Vec<_> = (0..2)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let text = "x".repeat(1 << 20);
+                for _ in 0..12 {
+                    let events: Vec<_> = (0..16).map(|_| event(&text)).collect();
+                    store.append(&events).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut longest = 0;
+    while !writers.iter().all(|writer| writer.is_finished()) {
+        longest =
+            longest.max(std::fs::metadata(folder.path().join("simops.db-wal")).unwrap().len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    // A write begins before the limit of 64 MiB and may hold those of both.
+    assert!(longest <= 112 << 20, "{longest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_stays_short_while_readers_follow_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&url_in(&folder)).await.unwrap();

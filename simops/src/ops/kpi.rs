@@ -125,7 +125,7 @@ pub const SEED_PREFIX: &str = " simops-seed-";
 /// The most visitors, and the most prefixes, in one request.
 const MAX_SELECTORS: usize = 1_000;
 /// Events deleted in one transaction: others write in between.
-const DELETE_BATCH: usize = 2_000;
+const DELETE_BATCH: usize = 500;
 /// Visitors that an audit row names.
 const MAX_AUDITED: usize = 20;
 
