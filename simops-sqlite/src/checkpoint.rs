@@ -26,8 +26,6 @@ const INTERVAL_PAGES: u32 = 1_000;
 const LONG_LOG_PAGES: u32 = 4_000;
 /// From this length on, writes wait until all of the log is copied: 64 MiB.
 const MAX_LOG_PAGES: u32 = 16_000;
-/// The same while the disk is short of space: 1 MiB.
-const MAX_LOG_PAGES_WHEN_SHORT: u32 = 250;
 /// How long writes wait for readers that began before.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(50);
 /// Delay between two such waits while readers hold the log.
@@ -75,9 +73,9 @@ impl Checkpointer {
         Ok(Self { shared, thread: Some(thread), restart_at: Instant::now() })
     }
 
-    /// Limits the length of the log. To be called by the thread that commits, after it did, with its slot;
-    /// `is_short` says whether the disk is short of space.
-    pub(crate) fn committed(&mut self, slot: &mut Slot, is_short: impl FnOnce() -> bool) {
+    /// Begins the log again if it is long. To be called by the thread that commits, after it did, with its
+    /// slot; `is_too_long` if the log is longer than the disk allows.
+    pub(crate) fn committed(&mut self, slot: &mut Slot, is_too_long: bool) -> Restart {
         let pages = log_pages();
         self.shared.log_pages.store(pages, Ordering::Release);
         if pages >= INTERVAL_PAGES
@@ -85,34 +83,51 @@ impl Checkpointer {
         {
             thread.thread().unpark();
         }
-        let is_too_long = pages >= MAX_LOG_PAGES || pages >= MAX_LOG_PAGES_WHEN_SHORT && is_short();
-        if (pages >= LONG_LOG_PAGES || is_too_long) && Instant::now() >= self.restart_at {
-            self.restart_log(slot, pages, is_too_long);
+        let is_too_long = is_too_long || pages >= MAX_LOG_PAGES;
+        if !(pages >= LONG_LOG_PAGES || is_too_long) || Instant::now() < self.restart_at {
+            return Restart::NotDone;
+        }
+        let copied =
+            if is_too_long { Some(self.shared.copied()) } else { self.shared.try_copied() };
+        match copied {
+            Some(copied) if is_too_long || pages.saturating_sub(*copied) <= INTERVAL_PAGES => {
+                restart(slot, copied, &mut self.restart_at)
+            }
+            _ => Restart::NotDone,
         }
     }
 
-    /// Begins the log again, so that the space of its file can be used by the next commit; whether that
-    /// was possible.
-    pub(crate) fn empty_log(&mut self, slot: &mut Slot) -> bool {
-        self.restart_log(slot, log_pages(), true)
+    /// Begins the log again, so that the space of its file can be used by the next commit.
+    pub(crate) fn begin_log_again(&mut self, slot: &mut Slot) -> Restart {
+        restart(slot, self.shared.copied(), &mut self.restart_at)
     }
+}
 
-    /// Copies the rest of the log and begins it again, if that rest is small or `waits`; whether it did.
-    fn restart_log(&mut self, slot: &mut Slot, pages: u32, waits: bool) -> bool {
-        let copied = if waits { Some(self.shared.copied()) } else { self.shared.try_copied() };
-        let Some(mut copied) = copied else { return false };
-        if !waits && pages.saturating_sub(*copied) > INTERVAL_PAGES {
-            return false;
-        }
-        let done = with_lock_timeout(RESTART_TIMEOUT, || slot.checkpoint("RESTART"));
-        let is_whole = done.is_some_and(|done| done.is_whole);
-        if is_whole {
-            *copied = 0;
-        } else {
-            self.restart_at = Instant::now() + RETRY_DELAY;
-        }
-        is_whole
+/// Whether the log was begun again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restart {
+    Done,
+    /// Not now: there was no need, or others use the log.
+    NotDone,
+    /// The disk has no space for the rest of the log in the database.
+    NoSpace,
+}
+
+/// Copies the rest of the log and begins it again. Where that fails, it is tried again later.
+fn restart(slot: &mut Slot, mut copied: MutexGuard<'_, u32>, again_at: &mut Instant) -> Restart {
+    let done = match with_lock_timeout(RESTART_TIMEOUT, || slot.checkpoint("RESTART")) {
+        Ok(done) if done.is_whole => Restart::Done,
+        Err(failure) if failure.is_disk_full() => Restart::NoSpace,
+        _ => Restart::NotDone,
+    };
+    let now = Instant::now();
+    if done == Restart::Done {
+        *copied = 0;
+        *again_at = now;
+    } else {
+        *again_at = now + RETRY_DELAY;
     }
+    done
 }
 
 impl Drop for Checkpointer {

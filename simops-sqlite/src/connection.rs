@@ -23,6 +23,8 @@ const MAX_LOG_BYTES: i64 = 16 << 20;
 const CACHE_KIB: i64 = 8 << 10;
 /// Capacity of the statement cache: more than the store has.
 const STATEMENT_CACHE: usize = 64;
+/// The most pages that SQLite allows.
+const MAX_PAGES: u64 = 4_294_967_294;
 /// How long processes that create the same database wait for each other.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -235,13 +237,40 @@ fn prepare_writer(connection: &Connection, options: &SqliteOptions) -> Work<()> 
 
 /// Limits the size of the database to `max_bytes`.
 pub(crate) fn limit_size(connection: &Connection, max_bytes: Option<u64>) -> Work<()> {
-    // SQLite's upper bound.
-    const MAX_PAGES: u64 = 4_294_967_294;
-    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    let pages = max_bytes.map_or(MAX_PAGES, |bytes| bytes / page.unsigned_abs().max(1));
+    let page = page_bytes(connection)?;
+    let pages = max_bytes.map_or(MAX_PAGES, |bytes| bytes / page);
     let pages = pages.clamp(1, MAX_PAGES).cast_signed();
     connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     Ok(())
+}
+
+/// Runs `work`, in which the database grows to `max_bytes` at most: what needs more fails as on a full disk.
+pub(crate) fn within_size<T>(
+    connection: &mut Connection,
+    max_bytes: u64,
+    work: impl FnOnce(&mut Connection) -> Work<T>,
+) -> Work<T> {
+    let usual: i64 = connection.pragma_query_value(None, "max_page_count", |row| row.get(0))?;
+    let limit = |connection: &Connection, pages: i64| {
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+    };
+    let pages = (max_bytes / page_bytes(connection)?).clamp(1, MAX_PAGES).cast_signed();
+    // SQLite takes the present size in place of less.
+    limit(connection, pages.min(usual))?;
+    let done = work(connection);
+    limit(connection, usual)?;
+    done
+}
+
+/// The size of the database, with what is still in the log only.
+pub(crate) fn database_bytes(connection: &Connection) -> Work<u64> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    Ok(pages.unsigned_abs() * page_bytes(connection)?)
+}
+
+fn page_bytes(connection: &Connection) -> Work<u64> {
+    let bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    Ok(bytes.unsigned_abs().max(1))
 }
 
 /// What a checkpoint did.
@@ -301,30 +330,22 @@ impl Slot {
         }
     }
 
-    /// Copies the log to the database, outside of transactions. `None` if that is not possible, for a
-    /// reason that a write reports.
-    pub(crate) fn checkpoint(&mut self, mode: &str) -> Option<Checkpoint> {
+    /// Copies the log to the database, outside of transactions.
+    pub(crate) fn checkpoint(&mut self, mode: &str) -> Work<Checkpoint> {
         let statement = format!("PRAGMA wal_checkpoint({mode})");
         let done = self.get().and_then(|connection| {
-            let done = connection.query_row(&statement, [], |row| {
+            Ok(connection.query_row(&statement, [], |row| {
                 let copied_pages = u32::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
                 Ok(Checkpoint { is_whole: row.get::<_, i64>(0)? == 0, copied_pages })
-            });
-            Ok(done?)
+            })?)
         });
-        match done {
-            Ok(done) => {
-                if done.is_whole && mode == "RESTART" {
-                    LOG_PAGES.set(0);
-                }
-                Some(done)
-            }
-            Err(failure) => {
-                tracing::debug!(error = %failure.copy().into_error(), "checkpoint failed");
-                self.after(&failure);
-                None
-            }
+        match &done {
+            Ok(done) if done.is_whole && mode == "RESTART" => LOG_PAGES.set(0),
+            Ok(_) => {}
+            // A write reports the reason.
+            Err(failure) => self.after(failure),
         }
+        done
     }
 
     /// Drops a connection whose file has been deleted or replaced.

@@ -3,7 +3,9 @@
 use std::ffi::c_int;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use rusqlite::Connection;
 use simops::store::sql::panicked;
@@ -46,7 +48,8 @@ pub(crate) trait Job: Send {
     /// Whether a caller still waits for the result.
     fn is_awaited(&self) -> bool;
 
-    /// Whether it may use the space that is kept for run control on a disk that is full.
+    /// Whether it may use the space that is kept for run control on a disk that is full. Such a job can run
+    /// again after its transaction has failed.
     fn uses_reserve(&self) -> bool {
         false
     }
@@ -82,8 +85,6 @@ pub(crate) enum Kind {
     Read,
     /// Writes. It completes once it has begun.
     Write,
-    /// Writes, and may use the space that is kept for run control on a disk that is full.
-    WriteWithReserve,
 }
 
 /// A job that runs `work`, and the receiver of its result.
@@ -124,10 +125,6 @@ where
         !self.reply.is_closed()
     }
 
-    fn uses_reserve(&self) -> bool {
-        self.kind == Kind::WriteWithReserve
-    }
-
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure> {
         if let Some(work) = self.work.take() {
             self.result = Some(self.result(tx, work));
@@ -143,6 +140,56 @@ where
         if let Some(caller) = Arc::into_inner(self.reply) {
             reply(caller, self.result, overruled);
         }
+    }
+}
+
+struct ReserveTask<W, T> {
+    work: W,
+    result: Option<Work<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+/// A job that writes with `work` and may use the space that is kept for run control on a disk that is
+/// full, and the receiver of its result.
+pub(crate) fn job_with_reserve<T, W>(work: W) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    W: FnMut(&mut Tx<'_>) -> Work<T> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    (Box::new(ReserveTask { work, result: None, reply }), answer)
+}
+
+impl<T, W> Job for ReserveTask<W, T>
+where
+    T: Send + 'static,
+    W: FnMut(&mut Tx<'_>) -> Work<T> + Send,
+{
+    fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn uses_reserve(&self) -> bool {
+        true
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), &Failure> {
+        match self.result.insert(guard(|| (self.work)(tx))) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn answer(self: Box<Self>, overruled: Option<Error>) {
+        reply(self.reply, self.result, overruled);
+    }
+}
+
+/// The result of an operation. Nothing in it waits, because the calls of [`Tx`] block.
+pub(crate) fn now<T>(operation: impl Future<Output = Work<T>>) -> Work<T> {
+    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(Error::internal("an operation of the store waits").into()),
     }
 }
 

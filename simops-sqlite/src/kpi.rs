@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use crate::codec::{Json, Micros};
 use crate::error::Work;
-use crate::job::Kind;
 use crate::kpi_rows::{days, put_sums, sums};
 use crate::kpi_uids::rebuild_segments;
 use crate::kpi_write_buffer::WriteBuffer;
@@ -52,7 +51,7 @@ impl KpiStore for SqliteStore {
 
     async fn delete_visits(&self, filter: &VisitFilter, piece: &SelectedVisits) -> Result<u64> {
         let (filter, piece, buffer) = (filter.clone(), piece.clone(), self.kpi_buffer.clone());
-        self.write_as(Kind::WriteWithReserve, NO_LIMIT, move |tx| {
+        self.write_with_reserve(NO_LIMIT, move |tx| {
             // Only the writer thread locks it.
             let mut buffer = buffer.lock().unwrap_or_else(PoisonError::into_inner);
             let done = kpi_recount::delete_visits(tx, &mut buffer, &filter, &piece);

@@ -23,6 +23,7 @@ mod counting;
 mod disk;
 mod error;
 mod events;
+mod files;
 mod job;
 mod kpi;
 mod kpi_recount;

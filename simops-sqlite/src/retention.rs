@@ -34,7 +34,7 @@ impl RetentionStore for SqliteStore {
         let ids: Vec<i64> = self.fetch_all(old_ids(log, old, limit)).await?;
         let Some(last) = ids.iter().copied().max() else { return Ok(0) };
         let buffer = self.kpi_buffer.clone();
-        self.on_writer_with_reserve(move |tx| match log {
+        self.write_with_reserve(self.call_timeout, move |tx| match log {
             LogTable::Events => delete_events(tx, &ids),
             LogTable::Ledger => delete_calls(tx, &ids),
             LogTable::Visits => {

@@ -1,9 +1,7 @@
 //! The store: its threads, and how calls reach them.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,12 +11,12 @@ use simops::usage::{Op, Outcome};
 use simops::{Error, Result};
 use tokio::sync::{oneshot, watch};
 
-use crate::checkpoint::Checkpointer;
 use crate::codec::{all, first};
 use crate::connection::{self, Role, Slot, limit_size};
 use crate::disk::Disk;
 use crate::error::{Failure, Work};
-use crate::job::{Job, Kind, Tx, job, ledger_job};
+use crate::files::Files;
+use crate::job::{Job, Kind, Tx, job, job_with_reserve, ledger_job, now};
 use crate::kpi_write_buffer::WriteBuffer;
 use crate::location::Location;
 use crate::queue::Queue;
@@ -43,7 +41,7 @@ pub struct SqliteStore {
     pub(crate) kpi_buffer: Arc<Mutex<WriteBuffer>>,
     disk: Option<Disk>,
     closed: Arc<AtomicBool>,
-    call_timeout: Duration,
+    pub(crate) call_timeout: Duration,
     side_threads: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
@@ -110,25 +108,35 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        self.write_as(Kind::Write, self.call_timeout, work).await
+        self.write_as(self.call_timeout, work).await
     }
 
-    /// The same for work that may use the space that is kept for run control on a disk that is full.
-    pub(crate) async fn on_writer_with_reserve<T, W>(&self, work: W) -> Result<T>
+    /// As [`on_writer`](Self::on_writer), without a time limit.
+    pub(crate) async fn on_writer_long<T, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        self.write_as(Kind::WriteWithReserve, self.call_timeout, work).await
+        self.write_as(NO_LIMIT, work).await
     }
 
-    /// Puts `work` into the writer's queue and waits for its result, at most `limit`.
-    pub(crate) async fn write_as<T, W>(&self, kind: Kind, limit: Duration, work: W) -> Result<T>
+    async fn write_as<T, W>(&self, limit: Duration, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
     {
-        let (job, answer) = job(kind, work);
+        let (job, answer) = job(Kind::Write, work);
+        self.enqueue(job, answer, limit).await
+    }
+
+    /// Runs `work` in a transaction of the writer, for at most `limit`; it may use the space that is kept
+    /// for run control on a disk that is full, and runs again when space was made for it.
+    pub(crate) async fn write_with_reserve<T, W>(&self, limit: Duration, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnMut(&mut Tx<'_>) -> Work<T> + Send + 'static,
+    {
+        let (job, answer) = job_with_reserve(work);
         self.enqueue(job, answer, limit).await
     }
 
@@ -186,15 +194,6 @@ impl SqliteStore {
         Ok(answer)
     }
 
-    /// As [`on_writer`](Self::on_writer), without a time limit.
-    pub(crate) async fn on_writer_long<T, W>(&self, work: W) -> Result<T>
-    where
-        T: Send + 'static,
-        W: FnOnce(&mut Tx<'_>) -> Work<T> + Send + 'static,
-    {
-        self.write_as(Kind::Write, NO_LIMIT, work).await
-    }
-
     fn start_writer(
         &mut self,
         location: &Location,
@@ -205,17 +204,13 @@ impl SqliteStore {
         let (queue, revision) = (Arc::clone(&self.writes), self.revision.clone());
         let closed = Arc::clone(&self.closed);
         self.writer = Some(start("simops-sqlite-writer", move || {
-            let opened = open_writer(&location, &options, &revision, &closed).and_then(|slot| {
-                let is_shared = location != Location::Memory && !options.read_only;
-                let start = || Checkpointer::start(&location, &options);
-                Ok((slot, is_shared.then(start).transpose()?))
-            });
+            let opened = open_writer(&location, &options, &revision, &closed)
+                .and_then(|slot| Ok((slot, Files::of(&location, &options)?)));
             match opened {
-                Ok((slot, checkpointer)) => {
+                Ok((slot, files)) => {
                     // A caller that gave up drops the store, which closes the queue.
                     let _ = ready.send(Ok(()));
-                    let disk = Disk::of(&location).filter(|_| !options.read_only);
-                    writer::run(slot, &queue, &revision, disk, checkpointer);
+                    writer::run(slot, &queue, &revision, files);
                 }
                 Err(failure) => drop(ready.send(Err(failure.into_error()))),
             }
@@ -294,22 +289,18 @@ impl SqlStore for SqliteStore {
     }
 
     async fn write<O: SqlOperation>(&self, operation: O) -> Result<O::Output> {
-        let kind = if operation.uses_reserve() { Kind::WriteWithReserve } else { Kind::Write };
         let limit = if operation.is_long() { NO_LIMIT } else { self.call_timeout };
-        self.write_as(kind, limit, move |tx| now(operation.run(tx))).await
+        let uses_reserve = operation.uses_reserve();
+        let work = move |tx: &mut Tx<'_>| now(operation.run(tx));
+        match uses_reserve {
+            true => self.write_with_reserve(limit, work).await,
+            false => self.write_as(limit, work).await,
+        }
     }
 
     async fn apply(&self, op: Op) -> Result<Outcome> {
         let (job, answer) = ledger_job(op);
         self.enqueue(job, answer, self.call_timeout).await
-    }
-}
-
-/// The result of an operation. Nothing in it waits, because the calls of [`Tx`] block.
-fn now<T>(operation: impl Future<Output = Work<T>>) -> Work<T> {
-    match pin!(operation).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => done,
-        Poll::Pending => Err(Error::internal("an operation of the store waits").into()),
     }
 }
 
@@ -322,7 +313,7 @@ fn open_writer(
     let connection = connection::create(location, options, closed).or_else(|failure| {
         // The files of the log may need space.
         let disk = Disk::of(location).filter(|disk| disk.is_full() && !options.read_only);
-        match disk.is_some_and(|disk| disk.release_reserve()) {
+        match disk.is_some_and(|mut disk| disk.release_reserve(u64::MAX)) {
             true => connection::create(location, options, closed),
             false => Err(failure),
         }

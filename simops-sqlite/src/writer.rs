@@ -9,13 +9,13 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use simops::Error;
 use simops::store::sql::{copy_error, publish};
 use tokio::sync::watch;
 
-use crate::checkpoint::Checkpointer;
-use crate::connection::Slot;
-use crate::disk::Disk;
+use crate::connection::{Slot, within_size};
 use crate::error::{Failure, Work};
+use crate::files::Files;
 use crate::job::{Job, Tx, apply_all};
 use crate::migrate::check_writer;
 use crate::outage::Outage;
@@ -30,13 +30,12 @@ const GATHER_DELAY: Duration = Duration::from_micros(100);
 
 type Jobs = Vec<Box<dyn Job>>;
 
-/// Writes until the queue is closed and empty. `disk` and `checkpointer` are those of a database in a file.
+/// Writes until the queue is closed and empty. `files` are those of a database on a disk.
 pub(crate) fn run(
     mut slot: Slot,
     queue: &Arc<Queue<Box<dyn Job>>>,
     revision: &watch::Sender<u64>,
-    mut disk: Option<Disk>,
-    mut checkpointer: Option<Checkpointer>,
+    mut files: Option<Files>,
 ) {
     let (mut taken, mut outage) = (0, Outage::new("writes"));
     while let Some(mut jobs) = queue.take(MAX_BATCH) {
@@ -47,92 +46,113 @@ pub(crate) fn run(
             jobs.append(&mut queue.take_now(MAX_BATCH));
         }
         taken = jobs.len();
-        let (first, rest) = split_when_short(jobs, disk.as_ref());
-        for jobs in [first, rest].into_iter().filter(|jobs| !jobs.is_empty()) {
-            let uses_reserve = jobs.iter().any(|job| job.uses_reserve());
-            if uses_reserve && disk.as_ref().is_some_and(Disk::is_full) {
-                make_space(&mut slot, &mut checkpointer, disk.as_ref());
+        let mut writer = Writer { slot: &mut slot, queue, revision, outage: &mut outage };
+        match &mut files {
+            Some(files) if files.disk().is_short() => {
+                // Those that may use the space that is kept go first, in a transaction of their own: a
+                // common one would fail for lack of space for the others.
+                let (control, others): (Jobs, Jobs) =
+                    jobs.into_iter().partition(|job| job.uses_reserve());
+                writer.write_control(control, files);
+                writer.write_others(others, files);
             }
-            let was_full = write(&mut slot, queue, revision, &mut outage, jobs);
-            if was_full && uses_reserve {
-                // For the next attempt.
-                disk.as_ref().map(Disk::release_reserve);
-            }
+            _ => writer.write(jobs),
         }
-        if let Some(checkpointer) = &mut checkpointer {
-            let is_short = || disk.as_ref().is_some_and(Disk::is_short);
-            checkpointer.committed(&mut slot, is_short);
+        if let Some(files) = &mut files {
+            files.committed(&mut slot);
         }
-        if let Some(disk) = &mut disk {
-            disk.keep_reserve();
-        }
+    }
+    if let Some(files) = files {
+        files.close(slot);
     }
 }
 
-/// When the disk is short of space, those that may use its reserve go first, in a transaction of their
-/// own: a common one would fail for lack of space for the others.
-fn split_when_short(jobs: Jobs, disk: Option<&Disk>) -> (Jobs, Jobs) {
-    let any = jobs.iter().any(|job| job.uses_reserve());
-    match disk.filter(|disk| any && disk.is_short()) {
-        Some(_) => jobs.into_iter().partition(|job| job.uses_reserve()),
-        None => (jobs, Vec::new()),
-    }
+/// What the thread writes with.
+struct Writer<'a> {
+    slot: &'a mut Slot,
+    queue: &'a Queue<Box<dyn Job>>,
+    revision: &'a watch::Sender<u64>,
+    outage: &'a mut Outage,
 }
 
-/// Makes space on a disk that is full: in the log, which other programs cannot take, or else that of the
-/// reserve.
-fn make_space(slot: &mut Slot, checkpointer: &mut Option<Checkpointer>, disk: Option<&Disk>) {
-    let Some(disk) = disk else { return };
-    let is_empty = checkpointer.as_mut().is_some_and(|checkpointer| checkpointer.empty_log(slot));
-    if !is_empty || disk.log_is_small() {
-        disk.release_reserve();
+impl Writer<'_> {
+    /// Writes `jobs` in one transaction, and answers them.
+    fn write(&mut self, mut jobs: Jobs) {
+        let failure = self.attempt(&mut jobs, commit);
+        self.answer(jobs, failure);
     }
-}
 
-/// Writes `jobs` in one transaction, and answers them. Returns whether the disk was full.
-fn write(
-    slot: &mut Slot,
-    queue: &Arc<Queue<Box<dyn Job>>>,
-    revision: &watch::Sender<u64>,
-    outage: &mut Outage,
-    jobs: Jobs,
-) -> bool {
-    let taken = jobs.len();
-    let mut jobs: Jobs = jobs.into_iter().filter(|job| job.is_awaited()).collect();
-    let mut was_full = false;
-    let committed = slot.get().and_then(|connection| commit(connection, &mut jobs));
-    let overruled = match committed {
-        Ok(new_revision) => {
-            if !jobs.is_empty() {
-                outage.recovered();
-            }
-            if let Some(now) = new_revision {
-                publish(revision, now);
-            }
-            None
+    /// Writes what may use the space that is kept, and makes space when the disk is full.
+    fn write_control(&mut self, mut jobs: Jobs, files: &mut Files) {
+        let mut failure = self.attempt(&mut jobs, commit);
+        if failure.as_ref().is_some_and(Failure::is_disk_full) {
+            files.make_space(self.slot);
+            failure = self.attempt(&mut jobs, commit);
         }
-        Err(failure) => {
-            slot.after(&failure);
-            was_full = failure.is_disk_full();
+        self.answer(jobs, failure);
+    }
+
+    /// Writes what may not use the space that is kept.
+    fn write_others(&mut self, mut jobs: Jobs, files: &Files) {
+        let failure = if files.log_is_kept_for_control() {
+            Some(Error::unavailable("the disk is full").into())
+        } else {
+            let max_bytes = files.disk().max_database_bytes();
+            self.attempt(&mut jobs, |connection, jobs| {
+                within_size(connection, max_bytes, |connection| commit(connection, jobs))
+            })
+        };
+        self.answer(jobs, failure);
+    }
+
+    /// Runs those `jobs` whose callers wait, in one transaction; why it failed.
+    fn attempt(
+        &mut self,
+        jobs: &mut Jobs,
+        transaction: impl FnOnce(&mut Connection, &mut Jobs) -> Work<Option<u64>>,
+    ) -> Option<Failure> {
+        let taken = jobs.len();
+        jobs.retain(|job| job.is_awaited());
+        self.queue.done(taken - jobs.len());
+        match self.slot.get().and_then(|connection| transaction(connection, jobs)) {
+            Ok(new_revision) => {
+                if !jobs.is_empty() {
+                    self.outage.recovered();
+                }
+                if let Some(now) = new_revision {
+                    publish(self.revision, now);
+                }
+                None
+            }
+            Err(failure) => {
+                self.slot.after(&failure);
+                Some(failure)
+            }
+        }
+    }
+
+    /// Answers `jobs` with their results, or with the failure of their transaction.
+    fn answer(&mut self, mut jobs: Jobs, failure: Option<Failure>) {
+        if let Some(failure) = &failure
+            && failure.is_locked()
+        {
             // The others would wait for the same lock in vain.
-            let rest = if failure.is_locked() { queue.take_now(usize::MAX) } else { Vec::new() };
-            queue.done(rest.len());
-            jobs.extend(rest);
-            let error = failure.into_error();
-            outage.failed(&error);
-            Some(error)
+            jobs.append(&mut self.queue.take_now(usize::MAX));
         }
-    };
-    // Before the answers, so that an answered caller sees the queue without its call.
-    queue.done(taken);
-    for job in jobs {
-        job.answer(overruled.as_ref().map(copy_error));
+        let overruled = failure.filter(|_| !jobs.is_empty()).map(Failure::into_error);
+        if let Some(error) = &overruled {
+            self.outage.failed(error);
+        }
+        // Before the answers, so that an answered caller sees the queue without its call.
+        self.queue.done(jobs.len());
+        for job in jobs {
+            job.answer(overruled.as_ref().map(copy_error));
+        }
     }
-    was_full
 }
 
 /// Runs `jobs` in one transaction. Returns the new revision if watchers must be notified.
-fn commit(connection: &mut Connection, jobs: &mut [Box<dyn Job>]) -> Work<Option<u64>> {
+fn commit(connection: &mut Connection, jobs: &mut Jobs) -> Work<Option<u64>> {
     if jobs.is_empty() {
         return Ok(None);
     }

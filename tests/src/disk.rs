@@ -2,8 +2,12 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -34,17 +38,43 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Fills what is free with a file; its path.
+    /// Fills what is free with a file, and from then on what becomes free, some times a second, until the
+    /// result is dropped.
     ///
     /// # Panics
     /// When the file cannot be made.
-    pub fn fill(&self) -> PathBuf {
+    pub fn keep_full(&self) -> Filler {
         let path = self.path().join("filler");
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).expect("a file");
-        for size in [1 << 20, 4_096, 1] {
-            while file.write_all(&vec![7; size]).is_ok() {}
-        }
-        path
+        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("a file");
+        let mut fill = move || {
+            for size in [1 << 20, 4_096, 1] {
+                while file.write_all(&vec![7; size]).is_ok() {}
+            }
+        };
+        fill();
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ended);
+        let thread = std::thread::spawn(move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(50));
+                fill();
+            }
+        });
+        Filler { ended, thread: Some(thread) }
+    }
+}
+
+/// Keeps a disk full.
+#[derive(Debug)]
+pub struct Filler {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
