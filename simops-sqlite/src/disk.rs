@@ -106,8 +106,7 @@ impl Disk {
         released.is_ok()
     }
 
-    /// Keeps space in the log and in a file, as far as there is some. Does nothing more often than once a
-    /// second.
+    /// Keeps space in the log and in a file, of what is free. Does nothing more often than once a second.
     pub(crate) fn keep_reserve(&mut self) {
         if self.checked.is_some_and(|checked| checked.elapsed() < CHECK_INTERVAL) {
             return;

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::store::{LogTable, PruneCutoff};
 
 /// Rows deleted in one transaction: others write in between.
-const BATCH: usize = 5_000;
+const BATCH: usize = 1_000;
 
 impl Ops {
     /// How many rows of `log` are older than `older_than` and can be deleted. Rows of the open run
