@@ -3,12 +3,13 @@
 //! A connection is anonymous until one of its requests presents a valid token. Anonymous connections
 //! have a limit in total and per address. A new one is served at once, also beyond a limit; in its
 //! place the one makes room for which the server has waited longest. Time in which the server itself
-//! is late does not count: a connection that is asked to make room is polled once more, and stays if
-//! its client has sent something. So a client that opens connections and leaves them idle loses its
-//! own, and an operator's request is read whatever others do.
+//! is late does not count: a connection that is asked to make room is polled once more, reads what its
+//! client has sent, and stays if that is something. So a client that opens connections and leaves them
+//! idle loses its own, and an operator's request is read whatever others do.
 //!
 //! While the server has not waited long for any, there may be [`BURST`] times as many in total. Beyond
-//! that, the address with the most connections has to do with fewer.
+//! that, the address with the most connections loses its oldest for each new one, unless what its client
+//! has sent presents a valid token.
 
 mod stream;
 
@@ -103,7 +104,7 @@ impl Connections {
         let address = (!is_proxy).then(|| subject(peer));
         let now = self.now();
         let mut table = self.table();
-        if !table.admits(address, self.limits) {
+        if !table.admits(self.limits) {
             return None;
         }
         table.last_id += 1;
@@ -181,15 +182,16 @@ impl Connection {
         }
     }
 
-    /// Notes that the server can only wait for the client. `has_sent` says whether there is something
-    /// to read that the runtime does not know of yet.
-    fn waits(&self, has_sent: impl FnOnce() -> bool) {
+    /// Notes that the server can only wait for the client.
+    fn waits(&self) {
         if self.waits_since.load(Ordering::Relaxed) == 0 {
             self.waits_since.store(self.all.now(), Ordering::Relaxed);
         }
-        if self.asked.load(Ordering::Relaxed) == MAKES_ROOM && has_sent() {
-            self.received();
-        }
+    }
+
+    /// Whether it must make room or close.
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) != STAYS
     }
 
     /// Notes that the client has sent something.
@@ -240,9 +242,9 @@ struct Entry {
 }
 
 impl Table {
-    /// Whether one more of `address` may be opened. Beyond the burst of all anonymous connections,
-    /// the address with the most of them loses one for it.
-    fn admits(&mut self, address: Option<IpAddr>, limits: Limits) -> bool {
+    /// Whether one more may be opened. Beyond the burst of all anonymous connections,
+    /// the address with the most of them loses its oldest for it. An operator may share that address.
+    fn admits(&mut self, limits: Limits) -> bool {
         if self.entries.len() >= limits.total {
             return false;
         }
@@ -250,9 +252,8 @@ impl Table {
             return true;
         }
         let most = self.by_address.values().max_by_key(|listed| listed.len());
-        let of_address = self.of_address(address);
-        let Some(most) = most.filter(|most| most.len() > of_address) else { return false };
-        if let Some((_, id)) = most.first().copied() {
+        // Without an address there are those of proxies.
+        if let Some((_, id)) = most.unwrap_or(&self.listed).first().copied() {
             self.ask(id, CLOSES);
         }
         true

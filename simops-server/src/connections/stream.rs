@@ -2,8 +2,7 @@
 //! responses of hyper itself.
 
 use std::fmt::Write;
-use std::io::{IoSlice, Result};
-use std::mem::MaybeUninit;
+use std::io::{ErrorKind, IoSlice, Read, Result};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,9 +29,11 @@ impl Watched {
     }
 }
 
-/// Whether the system has received something that was not read.
-fn has_unread(stream: &TcpStream) -> bool {
-    SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]).is_ok()
+/// Reads what the system has received, also if the runtime does not know of it yet.
+fn read_now(stream: &TcpStream, buffer: &mut ReadBuf<'_>) -> Result<()> {
+    let read = (&*SockRef::from(stream)).read(buffer.initialize_unfilled())?;
+    buffer.advance(read);
+    Ok(())
 }
 
 /// The whole response to a request whose head hyper could not read. To that it responds by itself,
@@ -74,9 +75,15 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let mut polled = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if polled.is_pending() && this.connection.is_asked() {
+            polled = match read_now(&this.stream, buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+                read => Poll::Ready(read),
+            };
+        }
         match polled {
-            Poll::Pending => this.connection.waits(|| has_unread(&this.stream)),
+            Poll::Pending => this.connection.waits(),
             Poll::Ready(_) => this.connection.received(),
         }
         polled
@@ -96,7 +103,7 @@ impl AsyncWrite for Watched {
         }
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
         if polled.is_pending() {
-            this.connection.waits(|| false);
+            this.connection.waits();
         }
         polled
     }
@@ -112,7 +119,7 @@ impl AsyncWrite for Watched {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         if polled.is_pending() {
-            this.connection.waits(|| false);
+            this.connection.waits();
         }
         polled
     }
