@@ -38,7 +38,6 @@ pub(crate) async fn recount<T>(
     remained: &str,
     work: impl AsyncFnOnce(&(dyn Fn(RecountProgress) + Send + Sync)) -> simops::Result<T>,
 ) -> Result<T, Failure> {
-    let interrupted = interruption()?;
     let bar = stderr().is_terminal().then(|| Bar::new(what));
     let shown = Mutex::new(Instant::now());
     let show = |RecountProgress { stage, done, of }: RecountProgress| {
@@ -57,11 +56,23 @@ pub(crate) async fn recount<T>(
             print::note(&format!("{what}: {done} of {of}"));
         }
     };
+    until_interrupted(remained, async { Ok(work(&show).await?) }).await
+}
+
+/// Runs `work`. When the process is asked to end, it ends, and the failure says what has `remained`.
+pub(crate) async fn until_interrupted<T>(
+    remained: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let interrupted = interruption()?;
     tokio::select! {
-        done = work(&show) => Ok(done?),
+        done = work => done,
         () = interrupted => Err(Failure::new(format!("interrupted; {remained}"))),
     }
 }
+
+/// What a deletion in pieces leaves.
+pub(crate) const DELETED: &str = "what was deleted stays deleted: run it again to delete the rest";
 
 /// What a recount that only compares leaves.
 pub(crate) const UNCHANGED: &str = "nothing was changed";

@@ -219,6 +219,7 @@ impl Connections {
         let mut dead = 0;
         loop {
             let mut connection = self.acquire().await?;
+            connection.in_transaction = true;
             match connection.fetch_all(AssertSqlSafe(sql.as_str())).await {
                 Ok(rows) => {
                     if self.pooled()
@@ -314,8 +315,10 @@ impl Pool {
     async fn recover(self: Arc<Self>, mut link: Link) {
         let process = link.process.clone();
         let rolled_back = {
+            // The server warns of a rollback of nothing.
+            let end = if link.in_transaction { "ROLLBACK" } else { "SELECT" };
             // It waits for the end of the statement.
-            let mut roll_back = pin!(link.execute("ROLLBACK"));
+            let mut roll_back = pin!(link.execute(end));
             match timeout(CANCEL_DELAY, &mut roll_back).await {
                 Ok(done) => done.is_ok(),
                 Err(_) => {
@@ -331,6 +334,7 @@ impl Pool {
             }
         };
         if rolled_back {
+            link.in_transaction = false;
             self.put_back(link);
         }
     }
@@ -367,6 +371,7 @@ impl Connection {
     /// Commits the transaction.
     pub(crate) async fn commit(mut self) -> Work<()> {
         self.execute("COMMIT").await?;
+        self.in_transaction = false;
         self.is_clean = true;
         Ok(())
     }
@@ -374,6 +379,7 @@ impl Connection {
     /// Rolls the transaction back.
     pub(crate) async fn roll_back(mut self) -> Work<()> {
         self.execute("ROLLBACK").await?;
+        self.in_transaction = false;
         self.is_clean = true;
         Ok(())
     }

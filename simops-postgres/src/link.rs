@@ -18,11 +18,14 @@ pub(crate) struct Link {
     pub(crate) opened: Instant,
     /// The process that serves it.
     pub(crate) process: ServerProcess,
+    /// Whether a transaction was begun and not ended.
+    pub(crate) in_transaction: bool,
 }
 
 impl Link {
     pub(crate) fn new(live: PgConnection, owns_session: bool) -> Self {
-        Self { live, owns_session, opened: Instant::now(), process: ServerProcess::default() }
+        let process = ServerProcess::default();
+        Self { live, owns_session, opened: Instant::now(), process, in_transaction: false }
     }
 }
 

@@ -28,8 +28,13 @@ impl Location {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(wrong("must be postgres://USER:PASSWORD@HOST:PORT/NAME"));
         }
-        let (url, pooled) =
-            take_pooled(url).ok_or_else(|| wrong("pooled must be true or false"))?;
+        let Parameters { url, pooled, ignored } =
+            Parameters::of(url).ok_or_else(|| wrong("pooled must be true or false"))?;
+        if !ignored.is_empty() {
+            // Not their values: one may be a password.
+            let parameters = ignored.join(", ");
+            tracing::warn!(code = "database_url_parameters_ignored", %name, %parameters, "unknown parameters of the URL are ignored");
+        }
         let connect = PgConnectOptions::from_str(&url).map_err(|_| {
             wrong(
                 "is not a well-formed postgres://USER:PASSWORD@HOST:PORT/NAME (not shown): \
@@ -44,19 +49,55 @@ impl Location {
     }
 }
 
-/// `url` without its parameter `pooled` or `pgbouncer`, and the value of that. `None` if the value is
-/// neither true nor false.
-fn take_pooled(url: &str) -> Option<(String, Option<bool>)> {
-    let Some((base, query)) = url.split_once('?') else { return Some((url.to_owned(), None)) };
-    let (mut kept, mut pooled) = (Vec::new(), None);
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        match parameter.split_once('=') {
-            Some(("pooled" | "pgbouncer", value)) => pooled = Some(value.parse().ok()?),
-            _ => kept.push(parameter),
+/// The parameters of a URL that the driver knows. It would log the values of others.
+const KNOWN: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// A URL taken apart.
+struct Parameters {
+    /// The URL with the parameters that the driver knows.
+    url: String,
+    /// The value of the parameter `pooled` or `pgbouncer`.
+    pooled: Option<bool>,
+    /// The names of all other parameters.
+    ignored: Vec<String>,
+}
+
+impl Parameters {
+    /// `None` if the value of `pooled` is neither true nor false.
+    fn of(url: &str) -> Option<Self> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut kept, mut pooled, mut ignored) = (Vec::new(), None, Vec::new());
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let is_option = name.starts_with("options[") || name.starts_with("options%5B");
+            match name {
+                "pooled" | "pgbouncer" => pooled = Some(value.parse().ok()?),
+                _ if is_option || KNOWN.contains(&name) => kept.push(parameter),
+                _ => ignored.push(name.to_owned()),
+            }
         }
+        let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+        Some(Self { url: format!("{base}{query}"), pooled, ignored })
     }
-    let url = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
-    Some((url, pooled))
 }
 
 #[cfg(test)]
@@ -75,6 +116,15 @@ mod tests {
         for url in ["postgresql://localhost/sim", "postgres:///sim?host=/run/postgresql&user=me"] {
             assert_eq!(Location::parse("DATABASE_URL", url).unwrap().pooled, None, "{url}");
         }
+    }
+
+    #[test]
+    fn parameters_that_are_unknown_do_not_reach_the_driver() {
+        let url =
+            "postgres://h/db?sslpassword=s1&options[a]=b&channel_binding=require&passwd&port=1";
+        let parameters = Parameters::of(url).unwrap();
+        assert_eq!(parameters.url, "postgres://h/db?options[a]=b&port=1");
+        assert_eq!(parameters.ignored, ["sslpassword", "channel_binding", "passwd"]);
     }
 
     #[test]

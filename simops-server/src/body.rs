@@ -85,9 +85,7 @@ async fn read(
     place: &mut Place<'_>,
     arrived: impl Fn(usize),
 ) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > MAX_BYTES as u64 {
-        return Err(too_large());
-    }
+    check_size(body)?;
     let begun = Instant::now();
     // Frames are copied: a frame of one byte would keep the whole buffer it was read into.
     let mut bytes = Vec::new();
@@ -131,6 +129,14 @@ async fn drain(mut body: Body) {
     };
     // After the time limit, the connection is closed.
     let _ = tokio::time::timeout(DRAIN_TIMEOUT, discard).await;
+}
+
+/// Checks the length that a request states.
+///
+/// # Errors
+/// 413 over [`MAX_BYTES`].
+pub(crate) fn check_size(body: &Body) -> Result<(), Problem> {
+    if body.size_hint().lower() > MAX_BYTES as u64 { Err(too_large()) } else { Ok(()) }
 }
 
 fn too_large() -> Problem {

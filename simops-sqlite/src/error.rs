@@ -100,7 +100,9 @@ fn translate(error: rusqlite::Error) -> Error {
         Some(ErrorCode::SystemIoFailure) => {
             unavailable("reading or writing the disk of the database failed")
         }
-        Some(ErrorCode::ReadOnly) => unavailable("the database cannot be written: it is read-only"),
+        Some(ErrorCode::ReadOnly) => unavailable(
+            "the database cannot be written: its file, or its -wal or -shm file, is read-only",
+        ),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => unavailable(
             "the database file cannot be opened: check that its folder exists and is writable",
         ),

@@ -9,7 +9,7 @@ use crate::commands::values::since;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::progress::{Bar, while_at};
+use crate::progress::{Bar, DELETED, until_interrupted, while_at};
 use crate::target::Direct;
 
 #[derive(Args)]
@@ -63,7 +63,9 @@ pub(crate) async fn run(globals: &Globals, args: PruneArgs) -> Result<(), Failur
             None => 0,
             Some(writer) => {
                 let bar = Bar::new(log.as_str());
-                writer.prune(log, args.older_than, &|done, all| bar.show(done, all)).await?
+                let show = |done, all| bar.show(done, all);
+                let pruned = async { Ok(writer.prune(log, args.older_than, &show).await?) };
+                until_interrupted(DELETED, pruned).await?
             }
         };
         answer.insert(log.as_str().to_owned(), json!({ "old": found, "deleted": deleted }));

@@ -178,10 +178,14 @@ fn forged_visitors_of_a_day_are_deleted_and_the_sums_are_exact() {
     assert_eq!(audit[0]["key"], format!("KPI_VISITS:{day}"));
     assert_eq!((&audit[0]["reason"], &audit[0]["changed_by"]), (&json!("a script"), &json!("ada")));
     assert_eq!(audit[0]["new_value"]["deleted_events"], 38);
-    assert_eq!(audit[1]["new_value"]["visitors"], json!(["forged-1", "forged-7"]));
+    assert_eq!(audit[1]["new_value"]["found_events"], 38);
+    assert_eq!(audit[3]["new_value"]["visitors"], json!(["forged-1", "forged-7"]));
     assert_eq!(dir.ok(&prefix)["deleted"], 0, "again");
     assert_eq!(dir.ok(&["audit", "list"])["items"], audit, "nothing was changed");
-    for wrong in [&["--day", day][..], &["--visitor", "x"], &["--day", day, "--visitor", " "]] {
+    let future = ["--day", "2999-01-01", "--visitor", "x"];
+    for wrong in
+        [&["--day", day][..], &["--visitor", "x"], &["--day", day, "--visitor", " "], &future]
+    {
         dir.fails(&[&["kpi", "delete"], wrong].concat());
     }
 }

@@ -50,7 +50,8 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
         client.ok_or_else(|| Problem::internal("a request without a client address".to_owned()))?;
     let (parts, body) = request.into_parts();
     let sender = app.ingest.sender(client.0);
-    let admitted = sender.admit(body::declared_bytes(&body), Instant::now()).and_then(|()| {
+    let admitted = body::check_size(&body).and_then(|()| {
+        sender.admit(body::declared_bytes(&body), Instant::now())?;
         app.ingest.authorize(&parts.headers, &parts.uri)?;
         check_type(&parts.headers)?;
         app.ingest.check_room(&app.ops, 0)?;

@@ -214,6 +214,8 @@ async fn forged_visitors_are_deleted_over_http() {
         app.post("kpi/visits/delete", body).await.names(field);
     }
     app.post("kpi/visits/delete", json!({ "day": day })).await.names("visitors");
+    let misspelled = json!({ "day": day, "visitors": ["visitor-1"], "dryrun": true });
+    app.post("kpi/visits/delete", misspelled).await.problem(422);
 }
 
 #[tokio::test]

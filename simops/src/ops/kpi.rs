@@ -14,7 +14,7 @@ use crate::execute::{WritePermit, compared_days};
 use crate::kpi::recount::KpiDifference;
 use crate::kpi::{KpiEvent, MAX_LATE_DAYS, Rollup, Summary};
 use crate::recount::{Limits, OnProgress, recount_visits};
-use crate::store::VisitFilter;
+use crate::store::{SelectedVisits, VisitFilter};
 use crate::{Error, Result};
 
 /// `POST kpi/events`.
@@ -85,17 +85,20 @@ pub struct RebuiltKpi {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
-#[serde(default)]
+#[cfg_attr(feature = "clap", command(group(clap::ArgGroup::new("whose").required(true).multiple(true))))]
+#[serde(default, deny_unknown_fields)]
 pub struct DeleteVisits {
     /// The day of the events, such as 2026-01-31
     #[cfg_attr(feature = "clap", arg(long, value_name = "DAY"))]
     pub day: String,
     /// The id of a visitor; may be repeated, up to 1000 times
-    #[cfg_attr(feature = "clap", arg(long = "visitor", value_name = "ID"))]
-    #[cfg_attr(feature = "clap", arg(required_unless_present = "prefixes"))]
+    #[cfg_attr(feature = "clap", arg(long = "visitor", value_name = "ID", group = "whose"))]
     pub visitors: Vec<String>,
     /// What the ids of visitors begin with; may be repeated
-    #[cfg_attr(feature = "clap", arg(long = "visitor-prefix", value_name = "TEXT"))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(long = "visitor-prefix", value_name = "TEXT", group = "whose")
+    )]
     pub prefixes: Vec<String>,
     /// Only count the events
     #[cfg_attr(feature = "clap", arg(long))]
@@ -170,15 +173,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Deletes the events of some visitors on a day, and corrects the sums. First an audit row says what
-    /// will be deleted, then the events are deleted in small transactions. A call that is cancelled
-    /// leaves the rest, and can be repeated.
+    /// was found and will be deleted, then the events are deleted in small transactions, and another row
+    /// says how many. A call that is cancelled leaves the rest, and can be repeated.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the gate is closed, and `Invalid` for a missing day and for visitors that
-    /// are not named.
+    /// Returns `Forbidden` when the gate is closed, and `Invalid` for a day that is missing or to come, and
+    /// when no visitors are named. An error in the middle says how many events were deleted before it.
     pub async fn delete_visits(&self, request: &DeleteVisits) -> Result<DeletedVisits> {
         let permit = self.permit_for(Write::DeleteVisits, request.reason.as_deref())?;
-        let filter = request.filter()?;
+        let filter = request.filter(day_of(self.ops.clock.now()))?;
         if request.dry_run {
             let found = self.ops.store.select_visits(&filter).await?.visits.len() as u64;
             return Ok(DeletedVisits { ok: true, dry_run: true, found, deleted: 0 });
@@ -204,7 +207,7 @@ impl<'a> Writer<'a> {
         key: String,
         filter: &VisitFilter,
     ) -> Result<DeletedVisits> {
-        let mut selected = self.ops.store.select_visits(filter).await?;
+        let selected = self.ops.store.select_visits(filter).await?;
         let found = selected.visits.len() as u64;
         if found > 0 {
             let mut visitors: Vec<_> = filter.visitors.iter().collect();
@@ -213,26 +216,38 @@ impl<'a> Writer<'a> {
             visitors.truncate(MAX_AUDITED);
             let prefixes: Vec<_> = filter.prefixes.iter().take(MAX_AUDITED).collect();
             let value = json!({
-                "deleted_events": found,
+                "found_events": found,
                 "visitors": visitors,
                 "number_of_visitors": number,
                 "prefixes": prefixes,
             });
-            self.audit(permit, key, value).await?;
+            self.audit(permit, key.clone(), value).await?;
         }
-        let (mut deleted, mut batch) = (0, BatchSize(DELETE_BATCH));
+        let mut deleted = 0;
+        let done = self.delete_pieces(filter, selected, &mut deleted).await;
+        self.audit_deleted(permit, key, "deleted_events", deleted, done).await?;
+        Ok(DeletedVisits { ok: true, dry_run: false, found, deleted })
+    }
+
+    async fn delete_pieces(
+        &self,
+        filter: &VisitFilter,
+        mut selected: SelectedVisits,
+        deleted: &mut u64,
+    ) -> Result<()> {
+        let mut batch = BatchSize(DELETE_BATCH);
         while !selected.visits.is_empty() {
             self.still_permits(Write::DeleteVisits).await?;
             let piece = selected.take_piece(batch.0);
             match self.ops.store.delete_visits(filter, &piece).await {
-                Ok(more) => deleted += more,
+                Ok(more) => *deleted += more,
                 Err(error) => {
                     batch.shrink(error)?;
                     selected.put_back(piece);
                 }
             }
         }
-        Ok(DeletedVisits { ok: true, dry_run: false, found, deleted })
+        Ok(())
     }
 
     /// Recounts the KPI sums from the events in pieces and corrects them in short transactions, day by
@@ -257,9 +272,12 @@ impl<'a> Writer<'a> {
 }
 
 impl DeleteVisits {
-    fn filter(&self) -> Result<VisitFilter> {
+    fn filter(&self, today: Date) -> Result<VisitFilter> {
         let day = self.day.trim().parse::<Date>();
         let day = day.map_err(|_| Error::invalid("day", "must be a day such as 2026-01-31"))?;
+        if day > today {
+            return Err(Error::invalid("day", format!("must not be after today, {today} (UTC)")));
+        }
         for (field, named) in [("visitors", &self.visitors), ("prefixes", &self.prefixes)] {
             if named.len() > MAX_SELECTORS {
                 let message = format!("must have at most {MAX_SELECTORS} entries");
@@ -270,7 +288,7 @@ impl DeleteVisits {
             }
         }
         if self.visitors.is_empty() && self.prefixes.is_empty() {
-            return Err(Error::invalid("visitors", "must name a visitor"));
+            return Err(Error::invalid("visitors", "must name a visitor, or prefixes one"));
         }
         let (visitors, prefixes) = (&self.visitors, &self.prefixes);
         Ok(VisitFilter {

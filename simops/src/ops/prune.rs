@@ -33,12 +33,14 @@ impl Ops {
 }
 
 impl Writer<'_> {
-    /// Deletes the rows of `log` that are older than `older_than`, in small transactions after an audit
-    /// row; returns their number. A call that is cancelled leaves the rest.
+    /// Deletes the rows of `log` that are older than `older_than`, in small transactions; returns their
+    /// number. An audit row before it says how many were found, one after it how many were deleted. A call
+    /// that is cancelled leaves the rest.
     ///
     /// # Errors
     /// Returns `Forbidden` when the write gate does not allow it, `Invalid` when rows of that age are
-    /// still needed, and an error when the database cannot be written.
+    /// still needed, and an error when the database cannot be written, which says how many rows were
+    /// deleted before.
     pub async fn prune(
         &self,
         log: LogTable,
@@ -48,19 +50,34 @@ impl Writer<'_> {
         let permit = self.permit(Write::Prune)?;
         let old = self.ops.prune_cutoff(log, older_than).await?;
         let found = self.ops.store.count_prunable(log, &old).await?;
+        let key = format!("PRUNE:{}", log.as_str());
         if found > 0 {
-            let value = json!({ "older_than": older_than, "deleted_rows": found });
-            self.audit(&permit, format!("PRUNE:{}", log.as_str()), value).await?;
+            let value = json!({ "older_than": older_than, "found_rows": found });
+            self.audit(&permit, key.clone(), value).await?;
         }
-        let (mut deleted, mut batch) = (0, BatchSize(BATCH));
+        let mut deleted = 0;
+        let show = |deleted| progress(deleted, found);
+        let done = self.prune_pieces(log, &old, &show, &mut deleted).await;
+        self.audit_deleted(&permit, key, "deleted_rows", deleted, done).await?;
+        Ok(deleted)
+    }
+
+    async fn prune_pieces(
+        &self,
+        log: LogTable,
+        old: &PruneCutoff,
+        show: &(dyn Fn(u64) + Send + Sync),
+        deleted: &mut u64,
+    ) -> Result<()> {
+        let mut batch = BatchSize(BATCH);
         loop {
             self.still_permits(Write::Prune).await?;
-            match self.ops.store.prune(log, &old, batch.0).await {
-                Ok(0) => return Ok(deleted),
-                Ok(more) => deleted += more,
+            match self.ops.store.prune(log, old, batch.0).await {
+                Ok(0) => return Ok(()),
+                Ok(more) => *deleted += more,
                 Err(error) => batch.shrink(error)?,
             }
-            progress(deleted, found);
+            show(*deleted);
         }
     }
 }

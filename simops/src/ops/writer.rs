@@ -1,6 +1,6 @@
 //! The write capabilities: [`Writer`] for people, [`SystemWriter`] for simops itself.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Caller, Ops, actor_name};
 use crate::control::{Command, Write, WriteRules};
@@ -123,6 +123,26 @@ impl Writer<'_> {
         let intent = Intent::Audit(key, value);
         // The caller's key is for the response to the whole change.
         self.ops.executor.execute(&permit.without_key(), &intent, |_, _| ()).await
+    }
+
+    /// Writes an audit row about a deletion in pieces that has ended: under `name`, how many were deleted.
+    ///
+    /// # Errors
+    /// The failure of the deletion, with that number.
+    pub(super) async fn audit_deleted(
+        &self,
+        permit: &WritePermit,
+        key: String,
+        name: &str,
+        deleted: u64,
+        done: Result<()>,
+    ) -> Result<()> {
+        if deleted == 0 {
+            return done;
+        }
+        let audited = self.audit(permit, key, json!({ name: deleted })).await;
+        let before = format!("{deleted} were deleted before the deletion failed");
+        done.map_err(|error| error.about(before)).and(audited)
     }
 
     /// Checks between two parts of a long write that the gate still allows it.

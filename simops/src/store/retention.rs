@@ -39,9 +39,12 @@ impl LogTable {
             return Ok(());
         }
         let table = self.as_str();
+        let forged = if self == Self::Visits { "; `kpi delete` deletes forged ones" } else { "" };
         Err(Error::invalid(
             "older_than",
-            format!("must be at least {days} days ago; newer rows of {table} are still needed"),
+            format!(
+                "must be at least {days} days ago; newer rows of {table} are still needed{forged}"
+            ),
         ))
     }
 }

@@ -14,7 +14,7 @@ use simops::recount::OnProgress;
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
-use crate::progress::{CORRECTED, UNCHANGED, recount};
+use crate::progress::{CORRECTED, DELETED, UNCHANGED, recount, until_interrupted};
 use crate::target::{Direct, Target, get, post, write};
 
 const COUNTING: &str = "counting visitors' events";
@@ -68,7 +68,8 @@ Examples:
   simops-cli kpi delete --day 2026-03-01 --visitor 4f3c2a1e-forged --dry-run
   simops-cli kpi delete --day 2026-03-01 --visitor-prefix bot- --reason 'forged by a script'
 
-The sums are corrected, and an audit row names the visitors. Deleted events can be recorded again.")]
+The sums are corrected, and audit rows name the visitors and what was deleted. Deleted events can be
+recorded again.")]
     Delete(DeleteVisits),
     /// Record made-up traffic of some days, so that charts are full
     #[command(after_help = "\
@@ -110,7 +111,8 @@ pub(crate) async fn run(globals: &Globals, command: KpiCommand) -> Result<(), Fa
         KpiCommand::Delete(request) => {
             let route = post("kpi/visits/delete", &request);
             let deleted = write(globals, route, async |w| w.delete_visits(&request).await);
-            print::show(&Output::record(deleted.await?), globals.output)
+            let deleted = until_interrupted(DELETED, deleted).await?;
+            print::show(&Output::record(deleted), globals.output)
         }
         KpiCommand::Import(args) => import::run(globals, &Direct::open(on()?).await?, &args).await,
         KpiCommand::Seed(args) => seed::run(globals, &Direct::open(on()?).await?, &args).await,
