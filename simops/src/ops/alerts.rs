@@ -190,11 +190,10 @@ impl Ops {
     /// Returns `NotFound` for an unknown id.
     pub async fn delivery(&self, id: &str) -> Result<DeliveryResponse> {
         let delivery = match id.parse() {
-            Ok(id) => self.store.delivery(id).await?,
+            Ok(id) => self.store.delivery_with_attempts(id).await?,
             Err(_) => None,
         };
-        let delivery = found("delivery", id, delivery)?;
-        let attempts = self.store.attempts(delivery.id).await?;
+        let (delivery, attempts) = found("delivery", id, delivery)?;
         Ok(DeliveryResponse { delivery, attempts })
     }
 

@@ -59,6 +59,6 @@ pub trait AlertStore: Send + Sync {
         attempt: &Attempt,
     ) -> Result<bool>;
 
-    /// The attempts of a delivery, oldest first.
-    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>>;
+    /// The delivery with this id and its attempts, oldest first, as of one moment.
+    async fn delivery_with_attempts(&self, id: Uuid) -> Result<Option<(Delivery, Vec<Attempt>)>>;
 }

@@ -45,8 +45,7 @@ impl<S: SqlStore> AlertStore for S {
     }
 
     async fn delivery(&self, id: Uuid) -> Result<Option<Delivery>> {
-        let sql = "SELECT body FROM deliveries WHERE id = $1";
-        self.fetch_optional(Statement::new(sql).bind(id)).await
+        self.fetch_optional(delivery_of(id)).await
     }
 
     async fn last_attempted(&self, sink: &str, target: &str) -> Result<Option<Delivery>> {
@@ -75,10 +74,29 @@ impl<S: SqlStore> AlertStore for S {
         self.write(RecordAttempt { token, before, after, attempt }).await
     }
 
-    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
-        let sql = "SELECT body FROM attempts WHERE delivery_id = $1 ORDER BY number";
-        self.fetch_all(Statement::new(sql).bind(delivery_id)).await
+    async fn delivery_with_attempts(&self, id: Uuid) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        self.read(DeliveryWithAttempts { id }).await
     }
+}
+
+struct DeliveryWithAttempts {
+    id: Uuid,
+}
+
+impl SqlOperation for DeliveryWithAttempts {
+    type Output = Option<(Delivery, Vec<Attempt>)>;
+
+    async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Self::Output, T::Error> {
+        let Some(delivery) = tx.fetch_optional(&delivery_of(self.id)).await? else {
+            return Ok(None);
+        };
+        let attempts = "SELECT body FROM attempts WHERE delivery_id = $1 ORDER BY number";
+        Ok(Some((delivery, tx.fetch_all(&Statement::new(attempts).bind(self.id)).await?)))
+    }
+}
+
+fn delivery_of(id: Uuid) -> Statement {
+    Statement::new("SELECT body FROM deliveries WHERE id = $1").bind(id)
 }
 
 struct RecordAttempt {

@@ -165,24 +165,55 @@ pub async fn attempts_are_recorded_only_by_the_lease_holder(
     assert!(!store.record_attempt(&token, &soon, &after, &attempt).await?);
     assert_eq!(store.delivery(soon.id).await?, Some(after.clone()));
     assert_eq!(after.state, DeliveryState::Delivered);
-    assert_eq!(store.attempts(soon.id).await?, [attempt]);
+    let shown = store.delivery_with_attempts(soon.id).await?;
+    assert_eq!(shown, Some((after.clone(), vec![attempt])));
     assert_eq!(store.last_attempted("log", "l").await?, Some(after));
 
     let refused = Outcome::Refused { status: 503, retry_after: None };
     let (after, attempt) = later.after(at(8), at(9), &refused, 0.5);
     assert!(store.record_attempt(&token, &later, &after, &attempt).await?);
-    assert_eq!(store.pending(9).await?, [(after.clone(), message)]);
+    assert_eq!(store.pending(9).await?, [(after.clone(), message.clone())]);
     let (gone, attempt) =
         after.after(at(20), at(21), &Outcome::Refused { status: 410, retry_after: None }, 0.5);
     assert!(store.record_attempt(&token, &after, &gone, &attempt).await?);
     assert_eq!(store.pending(9).await?, []);
-    assert_eq!(store.attempts(later.id).await?.len(), 2);
+    let shown = store.delivery_with_attempts(later.id).await?;
+    assert!(shown.is_some_and(|(delivery, attempts)| delivery == gone && attempts.len() == 2));
+    assert_eq!(store.delivery_with_attempts(message.id).await?, None);
     // A replay is stored by a commit.
     let replayed = gone.replayed(at(30));
     save(&*store, AlertRecords { deliveries: vec![replayed.clone()], ..AlertRecords::default() })
         .await?;
     assert_eq!(store.pending(9).await?[0].0, replayed);
     Ok(())
+}
+
+/// A delivery is shown with all of its attempts while more are recorded.
+pub async fn a_delivery_and_its_attempts_are_of_one_moment(store: Arc<dyn RunStore>) -> Result<()> {
+    let message = message("one", 0);
+    let mut delivery = Delivery::new(message.id, "webhook", "w", false, at(0));
+    let id = delivery.id;
+    let deliveries = vec![delivery.clone()];
+    save(&*store, AlertRecords { messages: vec![message], deliveries, ..AlertRecords::default() })
+        .await?;
+    let token = acquire_lease(&*store, 1).await?;
+    let writer = Arc::clone(&store);
+    let writing = tokio::spawn(async move {
+        for second in 1..100 {
+            let refused = Outcome::Refused { status: 503, retry_after: None };
+            let (after, attempt) = delivery.after(at(second), at(second), &refused, 0.5);
+            assert!(writer.record_attempt(&token, &delivery, &after, &attempt).await?);
+            delivery = after;
+        }
+        Ok::<_, crate::Error>(())
+    });
+    while !writing.is_finished() {
+        let shown = store.delivery_with_attempts(id).await?;
+        let numbers = shown.map(|(delivery, attempts)| (delivery.attempts, attempts.len()));
+        assert!(numbers.is_some_and(|(number, all)| number as usize == all), "{numbers:?}");
+        tokio::task::yield_now().await;
+    }
+    writing.await.map_err(|error| crate::Error::internal(error.to_string()))?
 }
 
 /// Recording an attempt moves the watch.

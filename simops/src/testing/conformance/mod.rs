@@ -189,6 +189,7 @@ macro_rules! store_conformance {
                 a_conflicting_commit_stores_no_alerts,
                 messages_are_listed_with_their_deliveries,
                 attempts_are_recorded_only_by_the_lease_holder,
+                a_delivery_and_its_attempts_are_of_one_moment,
                 an_attempt_moves_the_watch;
             known_addresses:
                 a_known_address_is_stored_once,

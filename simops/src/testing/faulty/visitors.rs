@@ -62,8 +62,8 @@ impl AlertStore for FaultyStore {
         self.forward(self.inner.record_attempt(token, before, after, attempt)).await
     }
 
-    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
-        self.forward(self.inner.attempts(delivery_id)).await
+    async fn delivery_with_attempts(&self, id: Uuid) -> Result<Option<(Delivery, Vec<Attempt>)>> {
+        self.forward(self.inner.delivery_with_attempts(id)).await
     }
 }
 

@@ -85,12 +85,15 @@ impl AlertStore for MemoryStore {
         Ok(true)
     }
 
-    async fn attempts(&self, delivery_id: Uuid) -> Result<Vec<Attempt>> {
+    async fn delivery_with_attempts(&self, id: Uuid) -> Result<Option<(Delivery, Vec<Attempt>)>> {
         let data = self.data();
+        let Some(delivery) = data.deliveries.iter().find(|delivery| delivery.id == id) else {
+            return Ok(None);
+        };
         let mut of: Vec<_> =
-            data.attempts.iter().filter(|a| a.delivery_id == delivery_id).cloned().collect();
+            data.attempts.iter().filter(|attempt| attempt.delivery_id == id).cloned().collect();
         of.sort_by_key(|attempt| attempt.number);
-        Ok(of)
+        Ok(Some((delivery.clone(), of)))
     }
 }
 
