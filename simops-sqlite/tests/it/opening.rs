@@ -120,9 +120,10 @@ async fn a_closed_store_leaves_no_log() {
     store.commit(&change(&store.load().await.unwrap()), None).await.unwrap();
     drop(store);
     let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
-    let mut files: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
-    files.sort();
-    assert_eq!(files, ["simops.db", "simops.db-reserve"]);
+    let files = files.map(|name| name.into_string().unwrap());
+    // Not every file system can keep space.
+    let files: Vec<_> = files.filter(|name| !name.ends_with("-reserve")).collect();
+    assert_eq!(files, ["simops.db"]);
 }
 
 #[tokio::test]
