@@ -143,6 +143,7 @@ where
     }
 }
 
+/// What [`job_with_reserve`] makes. It keeps its work, to run it again.
 struct ReserveTask<W, T> {
     work: W,
     result: Option<Work<T>>,
