@@ -1,6 +1,7 @@
 //! The pool of connections. It distinguishes "all in use" from "unreachable", keeps some connections
 //! for run control, and cleans up connections after failures and cancelled calls.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,8 @@ use crate::schema;
 
 /// Connections that only run control uses, while all others are in use.
 const RESERVED: u32 = 2;
+/// Connections that only cancel statements.
+const CANCELLING: u32 = 1;
 /// Time limit for rolling back a connection that was dropped in a transaction.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the statement of a dropped connection may go on before the server is asked to cancel it.
@@ -46,6 +49,7 @@ struct Pool {
     max_waiting: usize,
     acquire_timeout: Duration,
     session: Session,
+    cancels: Cancels,
 }
 
 /// Permits for connections, and the number of calls that wait for one.
@@ -60,10 +64,10 @@ impl Permits {
     }
 }
 
-/// Time limits of a session, set at its start or, behind a pooler, in each transaction.
+/// Limits of a session, set at its start or, behind a pooler, in each transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
-    limits: [(&'static str, String); 3],
+    limits: [(&'static str, String); 4],
     /// Whether a pooler may run each transaction on another session.
     pub(crate) pooled: bool,
 }
@@ -77,6 +81,8 @@ impl Session {
                 ("statement_timeout", limit(options.call_timeout)),
                 ("lock_timeout", limit(options.call_timeout / 2)),
                 ("idle_in_transaction_session_timeout", limit(options.call_timeout / 4)),
+                // A slow read takes one processor, not all of them.
+                ("max_parallel_workers_per_gather", "0".to_owned()),
             ],
             pooled,
         }
@@ -162,6 +168,7 @@ impl Connections {
             max_waiting: options.max_waiting,
             acquire_timeout: options.acquire_timeout,
             session,
+            cancels: Cancels::default(),
         };
         Self { pool: Arc::new(pool), is_control: false }
     }
@@ -254,7 +261,7 @@ impl Connections {
 
     /// The maximum number of connections.
     pub(crate) fn max(&self) -> u32 {
-        self.pool.max + RESERVED
+        self.pool.max + RESERVED + CANCELLING
     }
 
     /// Whether connections pass a pooler in transaction mode.
@@ -265,16 +272,6 @@ impl Connections {
     /// Maximum retries of a call on dead connections.
     pub(crate) fn max_retries(&self) -> u32 {
         self.max() + 1
-    }
-
-    /// Asks the server to cancel the statement that `process` runs.
-    async fn cancel(&self, process: &ServerProcess) -> Work<()> {
-        let _permit = self.permit().await?;
-        // Closed if it fails.
-        let mut link = self.pool.link().await?;
-        process.cancel(&mut link).await?;
-        self.pool.put_back(link);
-        Ok(())
     }
 }
 
@@ -302,6 +299,25 @@ impl Pool {
         Ok(link)
     }
 
+    /// Asks the server to cancel the statement that `process` runs.
+    async fn cancel(&self, process: ServerProcess) -> Work<()> {
+        self.cancels.waiting().push(process);
+        let mut link = self.cancels.link.lock().await;
+        let processes = mem::take(&mut *self.cancels.waiting());
+        if processes.is_empty() {
+            // Another call sent it along with its own.
+            return Ok(());
+        }
+        // Closed if it fails.
+        let mut live = match link.take() {
+            Some(live) => live,
+            None => self.open().await?,
+        };
+        ServerProcess::cancel(&processes, &mut live).await?;
+        *link = Some(live);
+        Ok(())
+    }
+
     fn put_back(&self, link: Link) {
         self.idle().push(link);
     }
@@ -312,22 +328,18 @@ impl Pool {
     }
 
     /// Ends what a dropped connection was doing, and keeps it if that succeeds in time.
-    async fn recover(self: Arc<Self>, mut link: Link) {
+    async fn recover(&self, mut link: Link) {
         let process = link.process.clone();
         let rolled_back = {
-            // The server warns of a rollback of nothing.
-            let end = if link.in_transaction { "ROLLBACK" } else { "SELECT" };
-            // It waits for the end of the statement.
-            let mut roll_back = pin!(link.execute(end));
+            let mut roll_back = pin!(roll_back(&mut link));
             match timeout(CANCEL_DELAY, &mut roll_back).await {
-                Ok(done) => done.is_ok(),
+                Ok(done) => done,
                 Err(_) => {
-                    let control = Connections { pool: Arc::clone(&self), is_control: true };
                     let ended = async {
-                        if let Err(failure) = control.cancel(&process).await {
+                        if let Err(failure) = self.cancel(process).await {
                             tracing::debug!(?failure, "statement not cancelled");
                         }
-                        roll_back.await.is_ok()
+                        roll_back.await
                     };
                     timeout(ROLLBACK_TIMEOUT, ended).await.unwrap_or(false)
                 }
@@ -337,6 +349,38 @@ impl Pool {
             link.in_transaction = false;
             self.put_back(link);
         }
+    }
+}
+
+/// Waits for the end of the statement that a connection runs, then rolls back. `false` if that fails.
+async fn roll_back(link: &mut Link) -> bool {
+    // The server warns of a rollback of nothing.
+    let end = if link.in_transaction { "ROLLBACK" } else { "SELECT" };
+    // Answered first by the error of the statement, if it fails or is cancelled. A request to cancel
+    // that comes late ends the rollback itself.
+    for _ in 0..3 {
+        match link.execute(end).await.map_err(Failure::from) {
+            Ok(_) => return true,
+            Err(failure) if failure.spoils_connection() => return false,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+/// Requests to cancel statements, sent on a connection of their own: neither do they wait for calls, nor
+/// calls for them. Those that come while one is sent go out together.
+#[derive(Default)]
+struct Cancels {
+    waiting: Mutex<Vec<ServerProcess>>,
+    /// Opened at the first request.
+    link: tokio::sync::Mutex<Option<Link>>,
+}
+
+impl Cancels {
+    fn waiting(&self) -> MutexGuard<'_, Vec<ServerProcess>> {
+        // No code that can panic runs under the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

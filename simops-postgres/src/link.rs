@@ -47,11 +47,13 @@ impl ServerProcess {
         Ok(Self { id: row.try_get(0)?, server: row.try_get(1)? })
     }
 
-    /// Cancels the statement that it runs, on another connection.
-    pub(crate) async fn cancel(&self, link: &mut Link) -> sqlx::Result<()> {
-        let cancel =
-            "SELECT pg_cancel_backend($1::int) WHERE pg_postmaster_start_time()::text = $2";
-        sqlx::query(cancel).bind(&self.id).bind(&self.server).execute(link).await.map(drop)
+    /// Cancels the statements that `processes` run, on another connection.
+    pub(crate) async fn cancel(processes: &[Self], link: &mut Link) -> sqlx::Result<()> {
+        let cancel = "SELECT pg_cancel_backend(id::int) FROM unnest($1::text[], $2::text[]) \
+                      AS process (id, server) WHERE server = pg_postmaster_start_time()::text";
+        let ids: Vec<&str> = processes.iter().map(|process| process.id.as_str()).collect();
+        let servers: Vec<&str> = processes.iter().map(|process| process.server.as_str()).collect();
+        sqlx::query(cancel).bind(ids).bind(servers).execute(link).await.map(drop)
     }
 }
 

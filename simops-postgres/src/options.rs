@@ -11,8 +11,8 @@ pub struct PostgresOptions {
     /// Whether to migrate an empty database or an older schema. Otherwise an older schema is read as it
     /// is, and takes no writes.
     pub migrate: bool,
-    /// Maximum connections, without the one that listens for notifications and two that are kept for
-    /// run control.
+    /// Maximum connections, without four: one listens for notifications, one cancels statements, two
+    /// are kept for run control.
     pub max_connections: u32,
     /// How long to wait for a free connection, and for a new one.
     pub acquire_timeout: Duration,

@@ -1,5 +1,6 @@
 //! An exhausted connection pool.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,13 +84,18 @@ async fn a_call_that_is_given_up_leaves_no_transaction_and_no_lock() {
     .await;
 }
 
-/// The number of statements of the store that run at the server.
-fn running(database: &TestDatabase) -> u32 {
-    let count = database.sql(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-         AND application_name = 'simops' AND state = 'active'",
-    );
-    count.trim().parse().unwrap()
+/// The processes of the server that serve the store, those that meet `condition`.
+fn processes(database: &TestDatabase, condition: &str) -> BTreeSet<String> {
+    let processes = database.sql(&format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+         AND application_name = 'simops' AND {condition}",
+    ));
+    processes.lines().map(String::from).collect()
+}
+
+/// The processes that run a statement of the store.
+fn running(database: &TestDatabase) -> BTreeSet<String> {
+    processes(database, "state = 'active'")
 }
 
 async fn given_up_statements_end(database: &TestDatabase, store: PostgresStore) {
@@ -101,15 +107,20 @@ async fn given_up_statements_end(database: &TestDatabase, store: PostgresStore) 
             tokio::spawn(async move { store.events(&EventFilter::default()).await })
         })
         .collect();
-    eventually("the reads wait for the table", async || (running(database) == 4).then_some(()))
-        .await;
+    eventually("the reads wait for the table", async || {
+        (running(database).len() == 4).then_some(())
+    })
+    .await;
+    let before = running(database);
     reads.iter().for_each(|read| read.abort());
     eventually("they are cancelled, while the table is still held", async || {
-        (running(database) == 0 && store.pool_utilization() == 0.0).then_some(())
+        (running(database).is_empty() && store.pool_utilization() == 0.0).then_some(())
     })
     .await;
     drop(holder);
     assert!(store.events(&EventFilter { limit: 1, ..EventFilter::default() }).await.is_ok());
+    let after = processes(database, "true");
+    assert!(before.is_subset(&after), "connections were lost: {before:?}, {after:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,6 +168,40 @@ async fn run_control_hosts_and_health_do_not_wait_for_other_calls() {
     assert!(store.pool_utilization() >= 1.0);
     reads.iter().for_each(|read| read.abort());
     drop(holder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn given_up_statements_are_cancelled_while_all_connections_are_in_use() {
+    let database = PostgresServer::shared().database();
+    let options = PostgresOptions { max_connections: 3, ..slow_to_give_up() };
+    let store = Arc::new(PostgresStore::open_with(&database.url(), options).await.unwrap());
+    let holders = (database.hold("digests").await, database.hold("runs").await);
+    let reads: Vec<_> = (0..3)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.digest("weekly-brief").await })
+        })
+        .collect();
+    eventually("the pool is full", async || (store.pool_utilization() >= 1.0).then_some(())).await;
+    let controls: Vec<_> = (0..2)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.run("one").await })
+        })
+        .collect();
+    eventually("what is kept is in use too", async || {
+        (running(&database).len() == 5).then_some(())
+    })
+    .await;
+    reads.iter().for_each(|read| read.abort());
+    eventually("only run control waits", async || {
+        (running(&database).len() == 2 && store.pool_utilization() == 0.0).then_some(())
+    })
+    .await;
+    drop(holders);
+    for control in controls {
+        control.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
