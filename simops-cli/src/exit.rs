@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use simops::FieldError;
+use simops::{ErrorKind, FieldError};
 
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -59,7 +59,12 @@ impl From<simops::Error> for Failure {
             Some(cause) => format!("{} ({cause})", error.detail()),
             None => error.detail().to_owned(),
         };
-        Self::new(detail).with_fields(error.fields().to_vec())
+        let failure = match error.kind() {
+            // As of a value that the command line itself refuses.
+            ErrorKind::Invalid => Self::usage(detail),
+            _ => Self::new(detail),
+        };
+        failure.with_fields(error.fields().to_vec())
     }
 }
 

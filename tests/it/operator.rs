@@ -142,6 +142,10 @@ async fn the_command_line_says_the_same_on_the_database_and_on_the_server() {
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
         assert_eq!(parse(&direct.stdout), parse(&remote.stdout), "{command:?}");
     }
+    let refused = ["config", "set", "AGENT_LOOP_DELAY_SECONDS=9"];
+    let direct = cli(dir.path(), &refused).await;
+    let remote = cli(dir.path(), &[&refused[..], &url[..]].concat()).await;
+    assert_eq!((direct.status.code(), remote.status.code()), (Some(2), Some(2)), "wrong usage");
     std::fs::write(dir.path().join("token"), "wrong").unwrap();
     let refused = cli(dir.path(), &[&["run", "status"], &url[..]].concat()).await;
     assert_eq!(refused.status.code(), Some(1));

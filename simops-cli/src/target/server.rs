@@ -152,7 +152,11 @@ impl Server {
             }
             _ => detail,
         };
-        Failure::new(detail).with_fields(problem.errors)
+        let failure = match status {
+            StatusCode::UNPROCESSABLE_ENTITY => Failure::usage(detail),
+            _ => Failure::new(detail),
+        };
+        failure.with_fields(problem.errors)
     }
 
     fn name(&self) -> String {

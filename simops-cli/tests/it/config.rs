@@ -33,7 +33,7 @@ fn a_value_that_is_not_allowed_is_refused_with_the_range() {
     let dir = TestDir::with_database();
     for value in ["AGENT_LOOP_DELAY_SECONDS=9", "AGENT_LOOP_DELAY_SECONDS=soon"] {
         let (code, error) = dir.fails(&["config", "set", "LLM_ACTION_MAX_TOKENS=100", value]);
-        assert_eq!(code, 1);
+        assert_eq!(code, 2);
         assert_eq!(
             error,
             "error: AGENT_LOOP_DELAY_SECONDS: must be a whole number between 60 and 900\n"
@@ -63,7 +63,7 @@ fn defaults_come_from_the_environment_and_are_checked() {
     let out = dir.command(&get).env("LLM_ACTION_MAX_TOKENS", "500").output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap(), "500\n");
     let out = dir.command(&get).env("LLM_ACTION_MAX_TOKENS", "5").output().unwrap();
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(2));
     let error = String::from_utf8(out.stderr).unwrap();
     assert!(error.contains("LLM_ACTION_MAX_TOKENS") && error.contains("64 and 2048"), "{error}");
 }
