@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
@@ -26,6 +27,11 @@ const RATE_GRACE: Duration = Duration::from_secs(10);
 const MIN_RATE: u32 = 256;
 /// How much of a refused body is read and discarded.
 const MAX_DRAIN_BYTES: usize = 16 * 1024 * 1024;
+/// How much memory a body takes at a time.
+const STEP_BYTES: usize = 64 * 1024;
+/// Refused bodies that are read and discarded at a time. The connections of others are closed: each that is
+/// read keeps a buffer.
+static DRAINS: Semaphore = Semaphore::const_new(64);
 /// How long a refused body is read and discarded.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -100,6 +106,10 @@ async fn read(
                     return Err(too_large());
                 }
                 place.grow(data.len())?;
+                if bytes.capacity() - bytes.len() < data.len() {
+                    // Not twice as much as before, which is not counted.
+                    bytes.reserve_exact(data.len().max(STEP_BYTES));
+                }
                 bytes.extend_from_slice(&data);
             }
             Ok(None) => return Ok(bytes.into()),
@@ -119,6 +129,7 @@ async fn read(
 /// Reads and discards the rest of a refused body, within bounds. A client whose connection is
 /// closed while it sends would not read the response.
 async fn drain(mut body: Body) {
+    let Ok(_turn) = DRAINS.try_acquire() else { return };
     let discard = async {
         let mut left = MAX_DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

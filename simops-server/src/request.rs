@@ -3,15 +3,16 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use simops::control::Write;
 use simops::ops::{Caller, Ops, Writer};
 use simops::store::IdempotencyKey;
 
-use crate::access::Actor;
+use crate::access::{Actor, write_of};
 use crate::body;
 use crate::problem::Problem;
 use crate::state::App;
@@ -61,7 +62,14 @@ impl<T: DeserializeOwned> FromRequest<App> for WriteRequest<T> {
         let actor = Actor::from_request_parts(&mut parts, app).await?;
         let key = idempotency_key(&parts.headers)?;
         let admitted = body::check_type(&parts.headers, &body);
-        let admitted = admitted.and_then(|()| app.bodies.take(actor.ip));
+        let route = parts.extensions.get::<MatchedPath>();
+        let write = route.and_then(|route| write_of(&parts.method, route.as_str()));
+        // Slow bodies of other requests must not keep out a pause or a stop.
+        let places = match write.is_some_and(Write::passes_stop_only) {
+            true => &app.stop_bodies,
+            false => &app.bodies,
+        };
+        let admitted = admitted.and_then(|()| places.take_for(actor.ip, &body));
         let (_place, bytes) = body::read_admitted(admitted, body, |_| ()).await?;
         let idempotency = key.map(|key| IdempotencyKey {
             key,

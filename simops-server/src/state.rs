@@ -33,6 +33,8 @@ pub(crate) struct AppState {
     pub(crate) ingest: Ingest,
     /// Places for the bodies of requests with a valid token.
     pub(crate) bodies: Places,
+    /// Those of pause, stop and degrade.
+    pub(crate) stop_bodies: Places,
     /// Places for bodies with visitors' events.
     pub(crate) visitors_bodies: Places,
     pub(crate) snapshots: Arc<Snapshots>,
@@ -59,6 +61,7 @@ impl AppState {
             access: Access::new(access, Arc::clone(ops.store())),
             ingest: Ingest::new(ingest),
             bodies: Places::new(BODIES),
+            stop_bodies: Places::new(BODIES),
             visitors_bodies: Places::new(VISITORS_BODIES),
             streams: Arc::new(Streams::new(Arc::clone(&ops), Arc::clone(&snapshots))),
             snapshots,

@@ -14,8 +14,8 @@ use super::token::TokenHash;
 pub(crate) const MAX_FAILURES: usize = 10;
 /// How long failures count.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// Notices of lock-outs in the log per window.
-const MAX_NOTICES: u32 = 20;
+/// Lock-outs per window that get a line each in the log. Of more, their number is logged.
+const MAX_NOTICES: u32 = 1_000;
 /// Addresses tracked at once.
 pub(crate) const MAX_ADDRESSES: usize = 4_096;
 
@@ -99,20 +99,37 @@ impl Lockout {
         }
         let locks = count(&mut records, subject, token, now);
         self.known.store(records.len(), Ordering::Release);
-        if locks && self.notices(now) < MAX_NOTICES {
-            let seconds = WINDOW.as_secs();
-            warn!(code = "address_locked_out", client = %subject, seconds, "too many wrong tokens");
+        if locks {
+            self.report(subject, now);
         }
         Verdict::Wrong
     }
 
-    /// How many addresses were locked out before in this window.
-    fn notices(&self, now: Instant) -> u32 {
+    /// Logs the moment, or of very many addresses their number each time that it has doubled.
+    fn report(&self, subject: IpAddr, now: Instant) {
+        let addresses = self.count_locked(now);
+        let seconds = WINDOW.as_secs();
+        if addresses <= MAX_NOTICES {
+            warn!(code = "address_locked_out", client = %subject, seconds, "too many wrong tokens");
+        } else if addresses.is_power_of_two() {
+            warn!(
+                code = "addresses_locked_out",
+                client = %subject,
+                addresses,
+                seconds,
+                "too many wrong tokens of many addresses; this is the latest of them"
+            );
+        }
+    }
+
+    /// Counts an address that is locked out; the number of those in this window.
+    fn count_locked(&self, now: Instant) -> u32 {
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         let current = notices.filter(|(since, _)| now.saturating_duration_since(*since) < WINDOW);
         let (since, before) = current.unwrap_or((now, 0));
-        *notices = Some((since, before.saturating_add(1)));
-        before
+        let addresses = before.saturating_add(1);
+        *notices = Some((since, addresses));
+        addresses
     }
 
     #[cfg(test)]

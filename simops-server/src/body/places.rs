@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
 
 use super::MAX_BYTES;
@@ -58,14 +59,22 @@ impl Places {
         Self { total: limit(total), per_address: limit(total / 8), taken: Mutex::default() }
     }
 
-    /// A place for a body from `client`.
+    /// A place for `body` from `client`. An empty one needs none.
     ///
     /// # Errors
     /// 503 if there is none.
-    pub(crate) fn take(&self, client: IpAddr) -> Result<Place<'_>, Problem> {
-        let mut place = Place { places: self, address: subject(client), load: Load::default() };
+    pub(crate) fn take_for(&self, client: IpAddr, body: &Body) -> Result<Place<'_>, Problem> {
+        if body.is_end_stream() { Ok(self.unused(client)) } else { self.take(client) }
+    }
+
+    fn take(&self, client: IpAddr) -> Result<Place<'_>, Problem> {
+        let mut place = self.unused(client);
         place.add(Load { bodies: 1, bytes: 0 })?;
         Ok(place)
+    }
+
+    fn unused(&self, client: IpAddr) -> Place<'_> {
+        Place { places: self, address: subject(client), load: Load::default() }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -142,6 +151,17 @@ mod tests {
         held.push(places.take(ip(9)).unwrap());
         drop(held);
         assert_eq!(places.taken().total, Load::default());
+        assert!(places.taken().by_address.is_empty());
+    }
+
+    #[test]
+    fn an_empty_body_needs_no_place() {
+        let places = Places::new(8);
+        let held = places.take(ip(1)).unwrap();
+        assert!(places.take_for(ip(1), &Body::from("{}")).is_err());
+        drop(places.take_for(ip(1), &Body::empty()).unwrap());
+        assert!(places.take(ip(1)).is_err(), "its end frees no other's place");
+        drop(held);
         assert!(places.taken().by_address.is_empty());
     }
 

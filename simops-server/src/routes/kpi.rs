@@ -55,7 +55,7 @@ async fn read_and_record(app: &App, request: Request) -> Result<KpiRecorded, Pro
         app.ingest.authorize(&parts.headers, &parts.uri)?;
         check_type(&parts.headers)?;
         app.ingest.check_room(&app.ops, 0)?;
-        app.visitors_bodies.take(client.0)
+        app.visitors_bodies.take_for(client.0, &body)
     });
     let arrived = |bytes| sender.count_bytes(bytes);
     let (_place, bytes) = body::read_admitted(admitted, body, arrived).await?;

@@ -1,5 +1,8 @@
 //! The run controls, with a tiny world that follows them.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use axum::http::Method;
 use serde_json::{Value, json};
 
@@ -124,4 +127,35 @@ async fn a_repeated_write_gets_the_first_answer() {
         with_key(key, "control/pause", json!({})).await.names("Idempotency-Key");
     }
     with_key(&"x".repeat(255), "control/pause", json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn slow_bodies_of_other_requests_do_not_keep_out_a_pause() {
+    let app = Arc::new(TestApp::new());
+    app.post("control/run/start", json!({ "mode": "test" })).await.ok();
+    let stalled: Vec<_> = (0..16)
+        .map(|_| {
+            let app = Arc::clone(&app);
+            let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+            tokio::spawn(async move {
+                let call = app.call(Method::POST, "baseline");
+                call.header("content-type", "application/json")
+                    .body(Body::from_stream(never))
+                    .open()
+                    .await
+            })
+        })
+        .collect();
+    let body = json!({ "reason": "now" });
+    simops_tests::eventually("the places of the address are taken", async || {
+        (app.post("control/resume", body.clone()).await.status == 503).then_some(())
+    })
+    .await;
+    for control in ["control/pause", "control/degrade", "control/run/stop"] {
+        app.post(control, body.clone()).await.ok();
+        app.call(Method::POST, control).send().await.ok();
+    }
+    let without_body = app.call(Method::POST, "control/degrade/clear").send().await;
+    assert_eq!(without_body.status, 200, "an empty body needs no place");
+    stalled.iter().for_each(tokio::task::JoinHandle::abort);
 }
