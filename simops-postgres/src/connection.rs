@@ -24,8 +24,6 @@ use crate::schema;
 const RESERVED: u32 = 2;
 /// Connections that only cancel statements.
 const CANCELLING: u32 = 1;
-/// Time limit for rolling back a connection that was dropped in a transaction.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the statement of a dropped connection may go on before the server is asked to cancel it.
 const CANCEL_DELAY: Duration = Duration::from_millis(20);
 /// Age at which connections are replaced, to find a server that was moved or promoted.
@@ -48,6 +46,8 @@ struct Pool {
     max: u32,
     max_waiting: usize,
     acquire_timeout: Duration,
+    /// Time limit for rolling back a connection that was dropped in a transaction.
+    rollback_timeout: Duration,
     session: Session,
     cancels: Cancels,
 }
@@ -167,6 +167,7 @@ impl Connections {
             max,
             max_waiting: options.max_waiting,
             acquire_timeout: options.acquire_timeout,
+            rollback_timeout: options.call_timeout / 5,
             session,
             cancels: Cancels::default(),
         };
@@ -341,7 +342,7 @@ impl Pool {
                         }
                         roll_back.await
                     };
-                    timeout(ROLLBACK_TIMEOUT, ended).await.unwrap_or(false)
+                    timeout(self.rollback_timeout, ended).await.unwrap_or(false)
                 }
             }
         };

@@ -121,14 +121,14 @@ fn only_runs_open_since_then_are_replayed() {
 #[test]
 fn what_cannot_be_tried_is_refused_with_a_reason() {
     let dir = with_two_runs();
-    for (setting, reason) in [
-        ("STOP_PROVIDER_FAILURE_TRESHOLD=1", "did you mean STOP_PROVIDER_FAILURE_THRESHOLD"),
-        ("STOP_PROVIDER_FAILURE_THRESHOLD=0", "must be a whole number between 1 and 50000"),
-        ("OPENROUTER_RPM_LIMIT=1", "plays no part in a backtest"),
+    for (setting, reason, expected) in [
+        ("STOP_PROVIDER_FAILURE_TRESHOLD=1", "did you mean STOP_PROVIDER_FAILURE_THRESHOLD", 1),
+        ("STOP_PROVIDER_FAILURE_THRESHOLD=0", "must be a whole number between 1 and 50000", 2),
+        ("OPENROUTER_RPM_LIMIT=1", "plays no part in a backtest", 1),
     ] {
         let args = ["guardrail", "backtest", "--since", "7d", "--set", setting];
         let (code, error) = dir.fails(&args);
-        assert_eq!((code, error.contains(reason)), (1, true), "{error}");
+        assert_eq!((code, error.contains(reason)), (expected, true), "{error}");
     }
     let (code, error) = dir.fails(&["guardrail", "backtest", "--run-id", "r9"]);
     assert_eq!((code, error.as_str()), (1, "error: there is no run \"r9\"\n"));

@@ -138,7 +138,7 @@ fn a_copy_of_one_file_is_a_whole_baseline_and_foreign_metrics_are_refused() {
     old.as_object_mut().unwrap().remove("metrics");
     fs::write(dir.path().join("old.json"), old.to_string()).unwrap();
     let (code, error) = dir.fails(&["baseline", "compare", "old.json", "latest"]);
-    assert!(code == 1 && error.contains("copy both files of a baseline"), "{error}");
+    assert!(code == 2 && error.contains("copy both files of a baseline"), "{error}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn windows_of_different_length_and_files_of_other_things_are_refused() {
     assert!(code == 1 && output.contains("5 and 7 minutes"), "{output}");
     fs::write(dir.path().join("b.json"), "{}").unwrap();
     let (code, output) = dir.fails(&["baseline", "compare", "b.json", "latest"]);
-    assert!(code == 1 && output.contains("b.json is not a baseline"), "{output}");
+    assert!(code == 2 && output.contains("b.json is not a baseline"), "{output}");
     let (code, output) = dir.fails(&["baseline", "compare", "none.json", "latest"]);
     assert!(code == 1 && output.contains("there is no file none.json"), "{output}");
     let (code, output) = dir.fails(&["baseline", "--windows", "0"]);

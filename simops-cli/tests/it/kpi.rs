@@ -207,7 +207,7 @@ fn alerts_follow_the_rules_of_a_file() {
     assert_eq!(critical(&["--kpi-alert-rules", "rules.toml"]), 0);
     write(dir.path().join("rules.toml"), "[[rule]]\nmetric = 1\n").unwrap();
     let refused = dir.run(&["kpi", "rollups", "--kpi-alert-rules", "rules.toml"]);
-    assert_eq!(refused.code, 1);
+    assert_eq!(refused.code, 2);
     assert!(refused.stderr.contains("KPI_ALERT_RULES: rules.toml: line 2"), "{}", refused.stderr);
 }
 

@@ -85,5 +85,5 @@ fn the_ledger_is_listed_page_by_page_with_its_costs() {
     let since = dir.ok(&["usage", "list", "--since", "2026-03-01T10:30:00Z"]);
     assert_eq!(costs(&since), [0.00025]);
     assert_eq!(costs(&dir.ok(&["usage", "list", "--since", "2026-03-02"])), [0.0; 0]);
-    assert_eq!(dir.fails(&["usage", "list", "--limit", "0"]).0, 1);
+    assert_eq!(dir.fails(&["usage", "list", "--limit", "0"]).0, 2);
 }

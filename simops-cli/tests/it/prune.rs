@@ -49,7 +49,7 @@ fn old_calls_and_visits_go_and_verification_knows_of_them() {
     });
 
     let (code, output) = dir.fails(&["prune", "--what", "ledger,visits", "--older-than", "60d"]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     assert!(output.contains("must be at least 91 days ago"), "{output}");
     assert_eq!(dir.fails(&["prune", "--what", "audit", "--older-than", "100d"]).0, 2);
 

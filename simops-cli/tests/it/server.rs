@@ -122,7 +122,7 @@ fn a_problem_is_shown_with_its_fields_and_is_final() {
     let (url, requests) = server(&[&answer("422 Unprocessable Content", "", problem)]);
     let output = TestDir::empty().fails(&["run", "pause", "--reason", "x", "--url", &url]);
     let shown = "error: Not allowed.\n  reason: must be\u{FFFD}[2J short\n";
-    assert_eq!(output, (1, shown.to_owned()));
+    assert_eq!(output, (2, shown.to_owned()));
     requests.join().unwrap();
 }
 

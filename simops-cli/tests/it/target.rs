@@ -74,7 +74,7 @@ fn run_state_in_the_environment_is_refused() {
     for args in [&["run", "status"][..], &["config", "get"], &["worker"]] {
         for variable in ["SIMULATION_ACTIVE", "SIMULATION_CONDITION_NAME"] {
             let output = CliOutput::of(dir.command(args).env(variable, "true").output().unwrap());
-            assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{args:?}");
+            assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{args:?}");
             assert!(output.stderr.contains(variable), "{}", output.stderr);
         }
     }

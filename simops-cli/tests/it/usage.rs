@@ -127,7 +127,7 @@ fn a_secret_in_the_environment_or_in_dotenv_is_never_shown() {
     }
     std::fs::write(dir.path().join(".env"), "ADMIN_API_TOKEN top-secret-4\n").unwrap();
     let (code, error) = dir.fails(&["run", "status"]);
-    assert_eq!((code, error.contains("top-secret")), (1, false), "{error}");
+    assert_eq!((code, error.contains("top-secret")), (2, false), "{error}");
 }
 
 #[test]
