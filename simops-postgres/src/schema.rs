@@ -21,7 +21,7 @@ pub(crate) const STORED: &str = "SELECT version, \
 /// The migrations of this program.
 pub(crate) const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 13 };
 
-const ALL: [&str; 17] = [
+const ALL: [&str; 18] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -39,6 +39,7 @@ const ALL: [&str; 17] = [
     include_str!("../migrations/0015_events_in_order.sql"),
     include_str!("../migrations/0016_known_addresses.sql"),
     include_str!("../migrations/0017_recount.sql"),
+    include_str!("../migrations/0018_run_labels.sql"),
 ];
 
 /// Checks that this program may write, by the row of [`STORED`].

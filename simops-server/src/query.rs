@@ -23,17 +23,29 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParam {
     }
 }
 
+/// The parameters that may be given several times.
+const REPEATABLE: [&str; 1] = ["label"];
+
 /// The parameters of a query. Unknown ones are ignored.
-pub(crate) struct Query(BTreeMap<String, String>);
+pub(crate) struct Query(BTreeMap<String, Vec<String>>);
 
 impl Query {
     /// A whole number, or `default` when absent.
     pub(crate) fn int(&self, name: &str, default: i64) -> Result<i64, Problem> {
-        match self.0.get(name) {
+        match self.first(name) {
             None => Ok(default),
             Some(text) => {
                 text.parse().map_err(|_| Problem::invalid(name, "must be a whole number"))
             }
+        }
+    }
+
+    /// `true` or `false`; absent or empty means false.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::invalid(name, "must be true or false")),
         }
     }
 
@@ -48,7 +60,17 @@ impl Query {
 
     /// A text; an empty one is absent.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+        self.first(name).filter(|text| !text.is_empty())
+    }
+
+    /// All texts of a parameter that may be given several times, without empty ones.
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
+        let texts = self.0.get(name).into_iter().flatten();
+        texts.filter(|text| !text.is_empty()).cloned().collect()
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
     }
 }
 
@@ -56,14 +78,16 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut parameters = BTreeMap::new();
+        let mut parameters = BTreeMap::<String, Vec<String>>::new();
         let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
         for (name, value) in pairs {
             if name.chars().chain(value.chars()).any(char::is_control) {
                 let name = name.replace(char::is_control, "\u{fffd}");
                 return Err(Problem::invalid(&name, "must not contain control characters"));
             }
-            if parameters.insert(name.to_string(), value.into_owned()).is_some() {
+            let values = parameters.entry(name.to_string()).or_default();
+            values.push(value.into_owned());
+            if values.len() > 1 && !REPEATABLE.contains(&&*name) {
                 return Err(Problem::invalid(&name, "must be given once"));
             }
         }

@@ -33,6 +33,18 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// A response with a CSV file, and the address of its next page.
+pub(crate) fn csv(text: String, next: Option<String>) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    let link = next.map(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")));
+    if let Some(Ok(link)) = link {
+        headers.insert(header::LINK, link);
+    }
+    response
+}
+
 /// A response whose body is JSON already.
 pub(crate) fn json(body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));

@@ -17,7 +17,7 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 14 };
 
-const ALL: [&str; 18] = [
+const ALL: [&str; 19] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -36,6 +36,7 @@ const ALL: [&str; 18] = [
     include_str!("../migrations/0016_events_in_order.sql"),
     include_str!("../migrations/0017_known_addresses.sql"),
     include_str!("../migrations/0018_recount.sql"),
+    include_str!("../migrations/0019_run_labels.sql"),
 ];
 
 /// The version of the schema. Reads only, so that the file of another program is not changed.

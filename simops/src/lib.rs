@@ -48,6 +48,7 @@ pub mod alert;
 pub mod baseline;
 pub mod clock;
 pub mod control;
+mod csv;
 pub mod digest;
 mod enforcement;
 pub mod error;

@@ -61,7 +61,9 @@ impl Place {
             Self::Sqlite => Self::sqlite(dir)
                 .execute_batch(
                     "PRAGMA user_version = 14; DROP TABLE schema_writers; \
-                     DROP TABLE known_addresses; \
+                     DROP TABLE known_addresses; DROP TABLE run_labels; \
+                     DROP INDEX runs_by_group; ALTER TABLE runs DROP COLUMN group_id; \
+                     ALTER TABLE runs DROP COLUMN labels; \
                      ALTER TABLE kpi_progress DROP COLUMN revision; \
                      ALTER TABLE kpi_progress DROP COLUMN invalidations; \
                      ALTER TABLE fence DROP COLUMN corrections",
@@ -70,6 +72,7 @@ impl Place {
             Self::Postgres(database) => drop(database.sql(
                 "UPDATE simops_schema SET version = 13; \
                  ALTER TABLE simops_schema DROP COLUMN min_writer; DROP TABLE known_addresses; \
+                 DROP TABLE run_labels; ALTER TABLE runs DROP COLUMN group_id, DROP COLUMN labels; \
                  ALTER TABLE kpi_line DROP COLUMN revision; \
                  ALTER TABLE fence DROP COLUMN corrections",
             )),

@@ -1,13 +1,14 @@
 //! `run`: status, registry and reports of runs, and the run controls.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use simops::ops::{Ops, ReasonBody, StartRun, StopRun, Writer};
+use simops::ops::{ListedRun, Listing, Ops, ReasonBody, RunsQuery, StartRun, StopRun, Writer};
 use simops::report::RunComparison;
+use simops::run::Labels;
 
-use crate::commands::values::PageArgs;
+use crate::commands::values::{PageArgs, assignment};
 use crate::exit::Failure;
 use crate::globals::{FormatAlias, Globals};
 use crate::print::{self, Output};
@@ -15,6 +16,20 @@ use crate::target::{Route, Target, get, post, read, write};
 
 const COLUMNS: &[&str] =
     &["run_id", "mode", "condition_name", "started_at", "ended_at", "ended_by", "end_reason"];
+/// The columns of a table with figures.
+const FIGURES: &[&str] = &[
+    "run_id",
+    "condition_name",
+    "labels",
+    "started_at",
+    "ended_at",
+    "llm.calls",
+    "llm.estimated_cost_usd",
+    "activity.checkpoint_actions",
+    "activity.deterministic_actions",
+    "governance.proposals_created",
+    "governance.votes_cast",
+];
 
 #[derive(Subcommand)]
 pub(crate) enum RunCommand {
@@ -29,10 +44,11 @@ Examples:
 Examples:
   simops-cli run start --mode test --reset-world
   simops-cli run start --mode real --condition-name control --season-id s3 --season-number 3
+  simops-cli run start --mode test --group-id pilot --label seed=3 --label temperature=0.7
 
 A reset needs a live host (a server or `simops-cli worker`) to build the new world.
 Hosts begin to act within a second; `simops-cli run status` shows `running` once all have.")]
-    Start(Box<StartRun>),
+    Start(Box<StartArgs>),
     /// End the current run for good, and pause the world
     #[command(after_help = "\
 Examples:
@@ -69,8 +85,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   simops-cli run list --limit 10
-  simops-cli run list --cursor 41    (the next_cursor of the page before)")]
-    List(PageArgs),
+  simops-cli run list --cursor 41    (the next_cursor of the page before)
+  simops-cli run list --group-id pilot --label seed=3
+  simops-cli run list --group-id pilot --figures -o csv > pilot.csv")]
+    List(ListArgs),
     /// Show a run's registry row
     #[command(after_help = "\
 Examples:
@@ -125,10 +143,64 @@ Examples:
     },
 }
 
+#[derive(Args)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    start: StartRun,
+    /// A value by which the run is found and compared; may be given up to 20 times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+impl StartArgs {
+    fn request(self) -> Result<StartRun, Failure> {
+        let mut labels = Labels::new();
+        for (name, value) in self.labels {
+            if labels.insert(name.clone(), value).is_some() {
+                return Err(Failure::usage(format!("--label {name} is given twice")));
+            }
+        }
+        Ok(StartRun { labels: Some(labels).filter(|labels| !labels.is_empty()), ..self.start })
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    /// Only runs of this group
+    #[arg(long, value_name = "ID")]
+    group_id: Option<String>,
+    /// Only runs with this label; given several times, only runs with all of them
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Add the figures of each run: calls, cost, actions, governance
+    #[arg(long)]
+    figures: bool,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+impl ListArgs {
+    fn query(&self) -> RunsQuery {
+        RunsQuery {
+            group_id: self.group_id.clone(),
+            labels: self.labels.iter().map(|(name, value)| format!("{name}:{value}")).collect(),
+            figures: self.figures,
+            cursor: self.page.cursor.clone(),
+            limit: self.page.limit,
+        }
+    }
+}
+
+/// A label's name and value.
+fn label(text: &str) -> Result<(String, String), String> {
+    assignment(text).map_err(|_| "must be of the form NAME=VALUE".to_owned())
+}
+
 pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Failure> {
     let output = match command {
         RunCommand::Status => Output::record(status(globals).await?),
-        RunCommand::Start(start) => {
+        RunCommand::Start(args) => {
+            let start = args.request()?;
             let route = post("control/run/start", &start);
             Output::record(write(globals, route, async |w| w.start_run(&start).await).await?)
         }
@@ -153,10 +225,16 @@ pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Fa
             let degrade = write(globals, post(path, &why), async |w| w.degrade(&why, !clear).await);
             Output::record(degrade.await?)
         }
-        RunCommand::List(page) => {
-            let (route, cursor) = (get("runs").with_all(&page), page.cursor.as_deref());
-            let runs = read(globals, route, async |ops| ops.runs(page.limit, cursor).await).await?;
-            Output::list(runs, COLUMNS)
+        RunCommand::List(args) => {
+            let query = args.query();
+            let mut route = get("runs").with_all(&args.page);
+            route = route.with("group_id", query.group_id.as_ref());
+            route = route.with("figures", query.figures.then_some(true));
+            for label in &query.labels {
+                route = route.with("label", Some(label));
+            }
+            let runs = read(globals, route, async |ops| ops.runs(&query).await).await?;
+            if args.figures { with_figures(runs)? } else { Output::list(runs, COLUMNS) }
         }
         RunCommand::Show { run_id } => {
             let route = get("runs").named("run", &run_id);
@@ -187,6 +265,13 @@ pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Fa
         }
     };
     print::show(&output, globals.output)
+}
+
+/// Runs with their figures; as CSV, a column per label and per figure.
+fn with_figures(runs: Value) -> Result<Output, Failure> {
+    let listing: Listing<ListedRun> = serde_json::from_value(runs.clone())
+        .map_err(|error| Failure::new(format!("the response is not a list of runs: {error}")))?;
+    Ok(Output::list(runs, FIGURES).with_csv(listing.csv()))
 }
 
 /// The status, as a server's with the time and the actor.

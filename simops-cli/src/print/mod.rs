@@ -32,13 +32,16 @@ pub(crate) struct Output {
     columns: &'static [&'static str],
     /// Replaces the table.
     text: Option<String>,
+    /// Replaces the CSV of the rows.
+    csv: Option<String>,
     markdown: Option<String>,
 }
 
 impl Output {
     /// A result whose fields are shown.
     pub(crate) fn record(result: impl Serialize) -> Self {
-        Self { value: json!(result), rows: None, columns: &[], text: None, markdown: None }
+        let value = json!(result);
+        Self { value, rows: None, columns: &[], text: None, csv: None, markdown: None }
     }
 
     /// A result whose `items` are shown, in a table with `columns`.
@@ -62,6 +65,11 @@ impl Output {
         Self { text: Some(text.into()), ..self }
     }
 
+    /// The same, showing `csv` as CSV.
+    pub(crate) fn with_csv(self, csv: impl Into<String>) -> Self {
+        Self { csv: Some(csv.into()), ..self }
+    }
+
     /// The same with a form in Markdown, which a terminal shows, too.
     pub(crate) fn with_markdown(self, markdown: impl Into<String>) -> Self {
         let markdown = markdown.into();
@@ -76,11 +84,11 @@ pub(crate) fn show(output: &Output, format: Option<Format>) -> Result<(), Failur
     match format.unwrap_or(usual) {
         Format::Json => pretty(&output.value),
         Format::Csv => {
-            let csv = match &output.rows {
-                Some(rows) => rows::csv(rows, output.columns),
-                None => rows::csv_of_record(&output.value),
-            };
-            raw(&csv?)?;
+            match (&output.csv, &output.rows) {
+                (Some(csv), _) => raw(csv.as_bytes())?,
+                (None, Some(rows)) => raw(&rows::csv(rows, output.columns)?)?,
+                (None, None) => raw(&rows::csv_of_record(&output.value)?)?,
+            }
             more(&output.value);
             Ok(())
         }

@@ -97,7 +97,7 @@ fn every_field_out_of_form_is_named() {
     let dir = TestDir::with_database();
     let (code, error) =
         dir.fails(&["run", "start", "--mode", "test", "--run-id", "a b", "--season-number", "-1"]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     assert!(error.contains("run_id") && error.contains("season_number"), "{error}");
 }
 
@@ -154,9 +154,45 @@ fn a_page_out_of_bounds_is_refused_with_the_bounds() {
     let bounded = "error: limit: must be between 1 and 500\n".to_owned();
     for list in ["run", "audit", "events"] {
         for limit in ["-1", "0", "501"] {
-            assert_eq!(dir.fails(&[list, "list", "--limit", limit]), (1, bounded.clone()));
+            assert_eq!(dir.fails(&[list, "list", "--limit", limit]), (2, bounded.clone()));
         }
     }
     let hours = dir.fails(&["run", "metrics", "--hours-fallback", "337"]);
-    assert_eq!(hours, (1, "error: hours_fallback: must be between 1 and 336\n".to_owned()));
+    assert_eq!(hours, (2, "error: hours_fallback: must be between 1 and 336\n".to_owned()));
+}
+
+#[test]
+fn runs_are_labelled_and_found_again() {
+    let dir = TestDir::with_database();
+    for seed in ["seed=1", "seed=2"] {
+        let start = ["run", "start", "--mode", "test", "--group-id", "pilot", "--run-id"];
+        let id = seed.replace('=', "-");
+        let labels = ["--label", seed, "--label", "model=a:b"];
+        dir.ok(&[&start[..], &[&id], &labels].concat());
+        dir.ok(&["run", "stop"]);
+    }
+    assert_eq!(dir.ok(&["run", "show", "seed-1"])["labels"]["model"], "a:b");
+    let found = |args: &[&str]| {
+        let list = dir.ok(&[&["run", "list"], args].concat());
+        let ids = list["items"].as_array().unwrap().iter().map(|run| run["run_id"].clone());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["--group-id", "pilot"]), ["seed-2", "seed-1"]);
+    assert_eq!(found(&["--label", "seed=1", "--label", "model=a:b"]), ["seed-1"]);
+    assert_eq!(found(&["--label", "seed=3"]), [""; 0]);
+    let csv = dir.run(&["run", "list", "--figures", "-o", "csv"]).stdout;
+    let lines: Vec<_> = csv.lines().collect();
+    assert!(lines[0].contains(",label.model,label.seed,calls,"), "{csv}");
+    assert!(lines[1].starts_with("seed-2,pilot,test,") && lines.len() == 3, "{csv}");
+
+    for args in [
+        &["run", "start", "--mode", "test", "--label", "seed"][..],
+        &["run", "start", "--mode", "test", "--label", "seed=1", "--label", "seed=2"],
+        &["run", "start", "--mode", "test", "--label", "a b=1"],
+        &["run", "list", "--label", "seed"],
+        &["run", "list", "--label", "a b=1"],
+    ] {
+        let (code, error) = dir.fails(args);
+        assert!(code == 2 && error.contains("label"), "{args:?}: {error}");
+    }
 }

@@ -9,11 +9,11 @@ use simops::alert::AlertRecords;
 use simops::clock::day_of;
 use simops::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use simops::event::{NewEvent, RuntimeMode};
-use simops::run::{EndedBy, RunClass, RunMode, RunRecord};
+use simops::run::{EndedBy, Labels, RunClass, RunMode, RunRecord};
 use simops::settings::key;
 use simops::store::{
-    ActivityScope, EventFilter, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord, RunStore,
-    TurnCommit, UsageFilter,
+    ActivityScope, EventFilter, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord, RunFilter,
+    RunStore, TurnCommit, UsageFilter,
 };
 use simops::testing::MemoryStore;
 use simops::usage::{Caps, CounterBackend, CounterClient, Lease, NanoUsd, UsageRow};
@@ -191,6 +191,8 @@ impl Chance {
             season_id: None,
             season_number: self.of(&[None, Some(3)]),
             parent_run_id: None,
+            group_id: None,
+            labels: Labels::new(),
             transfer_policy_version: None,
             epoch_id: None,
             run_class: RunClass::Deep96h,
@@ -318,7 +320,7 @@ async fn everything(store: &dyn RunStore) -> Vec<String> {
         see(format!("{:?}", store.epoch(number).await.unwrap()));
         see(format!("{:?}", store.world(number).await.unwrap()));
     }
-    see(format!("{:?}", store.runs(None, 100).await.unwrap().items));
+    see(format!("{:?}", store.runs(&RunFilter::page(None, 100)).await.unwrap().items));
     see(format!("{:?}", store.audit(5, 2).await.unwrap()));
     see(format!("{:?}", store.audit_after(3, 4).await.unwrap()));
     for number in 0..40 {

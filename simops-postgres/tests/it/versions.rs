@@ -28,7 +28,8 @@ async fn older() -> TestDatabase {
     drop(PostgresStore::open(&database.url()).await.unwrap());
     database.sql(
         "ALTER TABLE simops_schema DROP COLUMN min_writer; \
-         DROP TABLE known_addresses; \
+         DROP TABLE known_addresses; DROP TABLE run_labels; \
+         ALTER TABLE runs DROP COLUMN group_id, DROP COLUMN labels; \
          ALTER TABLE kpi_line DROP COLUMN revision; ALTER TABLE fence DROP COLUMN corrections; \
          UPDATE simops_schema SET version = 13",
     );

@@ -10,6 +10,8 @@ export const FIELDS = [
   { name: 'hypothesis_id', label: 'Hypothesis', max: 120 },
   { name: 'season_id', label: 'Season ID', max: 64 },
   { name: 'season_number', label: 'Season number', number: 9999 },
+  { name: 'group_id', label: 'Group', max: 64 },
+  { name: 'labels', label: 'Labels', labels: true, hint: 'seed=3, model=small' },
   { name: 'parent_run_id', label: 'Parent run', max: 64 },
   { name: 'mirror_control_run_id', label: 'Mirror of run', max: 64 },
   { name: 'carryover_agent_count', label: 'Agents carried over', number: 1_000_000 },
@@ -28,13 +30,49 @@ function wrongName(text, max) {
   return NAME.test(text) ? null : 'Only letters, digits, “_”, “:” and “-”.';
 }
 
+const LABEL_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** Labels as text, as they are typed: `seed=3, model=small`. */
+export function labelsText(labels) {
+  return Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`).join(', ');
+}
+
+/** The names and values of labels in a text. Throws an error with a message for people. */
+function parseLabels(text) {
+  const labels = new Map();
+  for (const part of text.split(',').map((part) => part.trim()).filter(Boolean)) {
+    const split = part.indexOf('=');
+    const name = part.slice(0, split).trim();
+    const value = part.slice(split + 1).trim();
+    if (split < 1 || !value) throw new Error('NAME=VALUE, with commas between them.');
+    if (!LABEL_NAME.test(name)) throw new Error('Names: at most 64 letters, digits, “_” and “-”.');
+    if (value.length > 120) throw new Error('Values: at most 120 characters.');
+    if (labels.has(name)) throw new Error(`“${name}” is given twice.`);
+    labels.set(name, value);
+  }
+  if (labels.size > 20) throw new Error('At most 20 labels.');
+  return Object.fromEntries(labels);
+}
+
+function wrongLabels(text) {
+  try {
+    parseLabels(text);
+    return null;
+  } catch (error) {
+    return error.message;
+  }
+}
+
 /** Validation messages by field name. `values` are trimmed texts. */
 export function check(values) {
   const wrong = {};
-  for (const { name, max, number, prose } of FIELDS) {
+  for (const { name, max, number, prose, labels } of FIELDS) {
     const text = values[name];
     if (!text) continue;
-    if (number) {
+    if (labels) {
+      const message = wrongLabels(text);
+      if (message) wrong[name] = message;
+    } else if (number) {
       if (!/^\d{1,7}$/.test(text) || Number(text) > number) wrong[name] = `A whole number from 0 to ${number}.`;
     } else if (prose) {
       const message = checkReason(text);
@@ -62,8 +100,9 @@ export function checkReason(text) {
 /** The body of a start request: empty fields are left out. */
 export function startBody(values, mode, resetWorld, reason) {
   const body = { mode };
-  for (const { name, number } of FIELDS) {
-    if (values[name]) body[name] = number ? Number(values[name]) : values[name];
+  for (const { name, number, labels } of FIELDS) {
+    const text = values[name];
+    if (text) body[name] = number ? Number(text) : labels ? parseLabels(text) : text;
   }
   if (mode === 'test') body.reset_world = resetWorld;
   if (reason) body.reason = reason;

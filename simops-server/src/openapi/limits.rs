@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use simops::digest::DigestStatus;
 use simops::ops::MAXIMA;
-use simops::run::{IDENTIFIERS, MAX_REASON_CHARS, MAX_SEASON_NUMBER, RunClass, RunMode};
+use simops::run::{
+    IDENTIFIERS, MAX_LABEL_NAME_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS, MAX_REASON_CHARS,
+    MAX_SEASON_NUMBER, RunClass, RunMode,
+};
 
 /// Parameters of queries whose text is a time.
 const TIMES: [&str; 3] = ["after", "until", "ended_at"];
@@ -25,6 +28,8 @@ const PROSE: &str = "^(\\r\\n|[^\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u
                      \\u202a-\\u202e\\u2066-\\u2069])*$";
 /// A position in a list; an empty one is its start.
 const CURSOR: &str = "^([1-9][0-9]{0,18})?$";
+/// A label's name and value; an empty one counts as absent.
+const LABEL: &str = "^([A-Za-z0-9_-]{1,64}:.{1,120})?$";
 
 /// Adds bounds, lengths, patterns and names to the parameters and bodies of a description.
 pub(super) fn add(api: &mut Value) {
@@ -47,6 +52,8 @@ pub(super) fn add(api: &mut Value) {
                     ("offset", "query") => json!({ "minimum": 0 }),
                     ("head_id", "query") => json!({ "minimum": 1 }),
                     ("cursor", "query") => json!({ "pattern": CURSOR }),
+                    ("label", "query") => json!({ "pattern": LABEL }),
+                    ("format", "query") => json!({ "enum": ["json", "csv"] }),
                     ("since", "query") => json!({ "anyOf": [
                         { "format": "date-time" },
                         { "format": "date" },
@@ -94,6 +101,13 @@ fn describe_in_body(name: &str, schema: &mut Value) {
         }
         ("season_number", _) => json!({ "minimum": 0, "maximum": MAX_SEASON_NUMBER }),
         ("carryover_agent_count" | "fresh_agent_count", _) => json!({ "minimum": 0 }),
+        ("labels", _) => json!({
+            "maxProperties": MAX_LABELS,
+            "propertyNames": { "pattern": format!("^[A-Za-z0-9_-]{{1,{MAX_LABEL_NAME_CHARS}}}$") },
+            "additionalProperties": {
+                "type": "string", "minLength": 1, "maxLength": MAX_LABEL_VALUE_CHARS,
+            },
+        }),
         ("until", _) => json!({ "format": "date-time" }),
         ("mode", _) => json!({ "enum": RunMode::NAMES }),
         ("run_class", _) => {

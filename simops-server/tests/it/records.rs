@@ -31,6 +31,56 @@ async fn listings_are_paged_newest_first() {
 }
 
 #[tokio::test]
+async fn runs_are_found_by_group_and_labels_with_their_figures() {
+    let app = TestApp::new();
+    for n in 0..6 {
+        let body = json!({
+            "mode": "test", "run_id": format!("r{n}"), "group_id": "pilot",
+            "labels": { "seed": (n % 3).to_string(), "model": "a & b" }, "reason": "=1+1, \"x\"",
+        });
+        app.post("control/run/start", body).await.ok();
+        app.post("control/run/stop", json!({})).await.ok();
+    }
+    app.post("control/run/start", json!({ "mode": "test", "run_id": "other" })).await.ok();
+    let found = async |query: &str| -> Vec<String> {
+        let page = app.get(&format!("runs?{query}")).await.ok();
+        let rows = page["items"].as_array().unwrap().iter();
+        rows.map(|run| run["run_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(found("group_id=pilot").await, ["r5", "r4", "r3", "r2", "r1", "r0"]);
+    assert_eq!(found("group_id=&label=").await.len(), 7);
+    assert_eq!(found("label=seed:1").await, ["r4", "r1"]);
+    assert_eq!(found("label=seed:1&label=model:a%20%26%20b&group_id=pilot").await, ["r4", "r1"]);
+    assert_eq!(found("label=seed:1&label=seed:2").await, [""; 0]);
+    assert_eq!(found("label=seed:9").await, [""; 0]);
+
+    let plain = &app.get("runs?label=seed:1").await.ok()["items"][0];
+    assert_eq!((&plain["labels"]["seed"], &plain["llm"]), (&json!("1"), &json!(null)));
+    let whole = &app.get("runs?label=seed:1&figures=true").await.ok()["items"][0];
+    let metrics = app.get("run/metrics?run_id=r4").await.ok();
+    for object in ["llm", "activity", "governance"] {
+        assert!(whole[object].is_object(), "{whole}");
+        assert_eq!(whole[object], metrics[object]);
+    }
+
+    let answer = app.get("runs?group_id=pilot&label=model:a+%26+b&format=csv&limit=4").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["content-type"], "text/csv; charset=utf-8");
+    let lines: Vec<_> = answer.text.lines().collect();
+    assert!(lines[0].starts_with("run_id,group_id,mode,"), "{}", lines[0]);
+    assert!(lines[0].contains(",label.model,label.seed,calls,success_calls,"), "{}", lines[0]);
+    assert!(lines[1].starts_with("r5,pilot,test,") && lines[1].contains(",a & b,2,0,"));
+    assert!(lines[1].contains(",\"'=1+1, \"\"x\"\"\","), "no formula: {}", lines[1]);
+    assert_eq!(lines.len(), 5);
+    let next = answer.headers["link"].to_str().unwrap();
+    let next =
+        next.strip_prefix('<').and_then(|next| next.strip_suffix(">; rel=\"next\"")).unwrap();
+    let last = app.get(&format!("runs{next}")).await;
+    let ids: Vec<_> = last.text.lines().skip(1).map(|line| &line[..2]).collect();
+    assert_eq!((ids, last.headers.get("link")), (vec!["r1", "r0"], None));
+}
+
+#[tokio::test]
 async fn the_audit_trail_is_verified_against_a_remembered_head() {
     let app = TestApp::new();
     app.post("control/run/start", json!({ "mode": "test" })).await.ok();

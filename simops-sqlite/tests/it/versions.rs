@@ -28,7 +28,9 @@ async fn older() -> TempDir {
     let database = stranger(&folder);
     database
         .execute_batch(
-            "DROP TABLE schema_writers; DROP TABLE known_addresses; \
+            "DROP TABLE schema_writers; DROP TABLE known_addresses; DROP TABLE run_labels; \
+             DROP INDEX runs_by_group; ALTER TABLE runs DROP COLUMN group_id; \
+             ALTER TABLE runs DROP COLUMN labels; \
              ALTER TABLE kpi_progress DROP COLUMN revision; \
              ALTER TABLE kpi_progress DROP COLUMN invalidations; \
              ALTER TABLE fence DROP COLUMN corrections",

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::window::FIGURES;
 use super::{Concentration, Emergence, WindowRow};
+use crate::csv;
 use crate::settings::Effective;
 use crate::usage::Budget;
 
@@ -99,35 +100,13 @@ impl Metrics {
             let mut cells = vec![row.window_start_utc.to_string(), row.window_end_utc.to_string()];
             let number = |value: Option<f64>| value.map(|value| value.to_string());
             cells.extend(FIGURES.map(|(.., of)| number(of(row)).unwrap_or_default()));
-            cells.insert(TOP_ACTION_COLUMN, cell(row.top_action.as_deref().unwrap_or_default()));
+            cells.insert(
+                TOP_ACTION_COLUMN,
+                csv::cell(row.top_action.as_deref().unwrap_or_default()),
+            );
             text.push_str(&cells.join(","));
             text.push('\n');
         }
         text
-    }
-}
-
-/// Formats text from outside as a CSV cell: quoted as RFC 4180 requires, and prefixed so that a
-/// spreadsheet does not read it as a formula.
-fn cell(text: &str) -> String {
-    let text = match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
-        _ => text.to_owned(),
-    };
-    if text.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn a_cell_holds_any_text_and_starts_no_formula() {
-        assert_eq!(cell("work"), "work");
-        assert_eq!(cell("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
-        assert_eq!(cell("=1+1"), "'=1+1");
     }
 }

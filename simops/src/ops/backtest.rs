@@ -12,7 +12,7 @@ use crate::guardrail::backtest::{Call, ConditionResult, Period, SETTINGS, backte
 use crate::run::RunRecord;
 use crate::settings::validate::check_updates;
 use crate::settings::{Effective, Overrides};
-use crate::store::UsageFilter;
+use crate::store::{RunFilter, UsageFilter};
 use crate::usage::UsageRow;
 use crate::usage::budget::CallTotals;
 use crate::{Error, Result};
@@ -109,7 +109,7 @@ impl Ops {
         }
         let (mut runs, mut before) = (Vec::new(), None);
         loop {
-            let page = self.store.runs(before, BATCH).await?;
+            let page = self.store.runs(&RunFilter::page(before, BATCH)).await?;
             let read = page.items.len();
             let kept = runs.len();
             // One run is open at a time, so runs that started earlier also ended earlier.

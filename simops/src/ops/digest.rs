@@ -19,6 +19,7 @@ use crate::event::kind;
 use crate::event::{DayTally, EventWindow};
 use crate::execute::{Intent, WritePermit, found};
 use crate::run::RunRecord;
+use crate::store::RunFilter;
 use crate::{Error, Result, baseline, output};
 
 const LOOKBACK_DAYS: i64 = 7;
@@ -241,7 +242,7 @@ impl Ops {
     ) -> Result<Option<EvidenceRun>> {
         let (mut before, mut without_trace) = (None, None);
         loop {
-            let page = self.store.runs(before, RUNS).await?;
+            let page = self.store.runs(&RunFilter::page(before, RUNS)).await?;
             for run in page.items.iter().filter(|run| run.started_at <= window.until) {
                 if !was_open(run, window) {
                     // One run is open at a time, so earlier runs ended before.

@@ -19,6 +19,7 @@ mod report;
 mod report_writer;
 mod reset;
 mod run_figures;
+mod run_list;
 mod runs;
 mod series;
 mod since;
@@ -65,6 +66,7 @@ pub use records::{AuditResponse, AuditVerification, EventsQuery};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;
 pub use reset::ResetResult;
+pub use run_list::{ListedRun, RunsQuery};
 pub use runs::{
     Degraded, Paused, ReasonBody, ResetWorldResponse, RunModeChanged, SetRunMode, StartedRun,
     StopRun, StoppedRun,

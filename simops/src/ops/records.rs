@@ -143,15 +143,6 @@ impl Ops {
         found("event", id, self.store.event(id).await?)
     }
 
-    /// A page of the run registry, newest start first.
-    ///
-    /// # Errors
-    /// Returns `Invalid` for a limit outside 1 to 500 and for a malformed cursor.
-    pub async fn runs(&self, limit: i64, cursor: Option<&str>) -> Result<Listing<RunRecord>> {
-        let limit = bounded("limit", limit, MAX_PAGE)?;
-        self.store.runs(cursor_position(cursor)?, limit).await.map(Listing::from)
-    }
-
     /// One run.
     ///
     /// # Errors

@@ -44,6 +44,11 @@ impl RunReport {
             ("Agents carried over", run.carryover_agent_count),
             ("New agents", run.fresh_agent_count),
         ];
+        lines.extend(run.group_id.iter().map(|id| format!("- Group: {}", named(id))));
+        let labels = run.labels.iter();
+        let labels = labels.map(|(name, value)| format!("{}: {}", named(name), escaped(value)));
+        let labels = labels.collect::<Vec<_>>().join(", ");
+        lines.extend((!labels.is_empty()).then(|| format!("- Labels: {labels}")));
         lines.extend(run.parent_run_id.iter().map(|id| format!("- Parent run: {}", named(id))));
         let mirror = run.mirror_control_run_id.iter();
         lines.extend(mirror.map(|id| format!("- Mirror of run: {}", named(id))));

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Labels;
+
 named! {
     /// The mode of a run.
     #[derive(Default)]
@@ -63,6 +65,12 @@ pub struct RunRecord {
     pub season_number: Option<i64>,
     /// The run that this one continues or is compared with.
     pub parent_run_id: Option<String>,
+    /// The runs that belong together, as those of one experiment.
+    #[serde(default)]
+    pub group_id: Option<String>,
+    /// Values by name, by which runs are found and compared.
+    #[serde(default)]
+    pub labels: Labels,
     /// The version of the policy by which state was transferred from the parent run.
     pub transfer_policy_version: Option<String>,
     /// The researchers' name of the epoch.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunClass, RunMode, RunRecord};
+use super::{Labels, RunClass, RunMode, RunRecord, labels};
 use crate::settings::validate::is_name;
 use crate::text::{composed, is_bidi};
 use crate::{Error, FieldError, Result};
@@ -11,9 +11,10 @@ use crate::{Error, FieldError, Result};
 pub const MAX_REASON_CHARS: usize = 500;
 /// The identifiers of a start request and their maximum lengths. They consist of letters, digits, `_`, `:` and
 /// `-`.
-pub const IDENTIFIERS: [(&str, usize); 9] = [
+pub const IDENTIFIERS: [(&str, usize); 10] = [
     ("condition_name", 120),
     ("epoch_id", 64),
+    ("group_id", 64),
     ("hypothesis_id", 120),
     ("mirror_control_run_id", 64),
     ("parent_run_id", 64),
@@ -66,6 +67,15 @@ pub struct StartRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
     pub parent_run_id: Option<String>,
+    /// The group of runs that it belongs to, as those of one experiment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "ID"))]
+    pub group_id: Option<String>,
+    /// Values by name, by which runs are found and compared: at most 20, names of at most 64 letters,
+    /// digits, `_` and `-`, values of 1 to 120 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub labels: Option<Labels>,
     /// The version of the policy by which state was transferred from the parent run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "VERSION"))]
@@ -146,6 +156,11 @@ impl StartRun {
         if self.protocol_deviation == Some(false) && deviation_reason.is_some() {
             errors.add("protocol_deviation", "must be true when deviation_reason is given");
         }
+        let labels = labels::check(self.labels.as_ref().unwrap_or(&Labels::new()));
+        let labels = labels.unwrap_or_else(|wrong| {
+            errors.0.extend(wrong);
+            Labels::new()
+        });
         let run = RunRecord {
             mode: mode.unwrap_or_default(),
             protocol_version: protocol.unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
@@ -154,6 +169,8 @@ impl StartRun {
             season_id: errors.identifier("season_id", &self.season_id),
             season_number: self.season_number.filter(|number| *number != 0),
             parent_run_id: errors.identifier("parent_run_id", &self.parent_run_id),
+            group_id: errors.identifier("group_id", &self.group_id),
+            labels,
             transfer_policy_version: errors
                 .identifier("transfer_policy_version", &self.transfer_policy_version),
             epoch_id: errors.identifier("epoch_id", &self.epoch_id),

@@ -55,6 +55,33 @@ pub enum Commit {
     Conflict,
 }
 
+/// Selects the runs to list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunFilter {
+    /// Only runs of this group.
+    pub group_id: Option<String>,
+    /// Only runs with all of these labels: names and values.
+    pub labels: Vec<(String, String)>,
+    /// Only runs that are listed after this position: the cursor of an earlier page.
+    pub before: Option<i64>,
+    /// The maximum number of runs.
+    pub limit: usize,
+}
+
+impl RunFilter {
+    /// A page of all runs.
+    pub fn page(before: Option<i64>, limit: usize) -> Self {
+        Self { before, limit, ..Self::default() }
+    }
+
+    /// Whether it selects `run`, whatever the page.
+    pub fn matches(&self, run: &RunRecord) -> bool {
+        let has = |(name, value): &(String, String)| run.labels.get(name) == Some(value);
+        let of_group = self.group_id.is_none() || self.group_id == run.group_id;
+        of_group && self.labels.iter().all(has)
+    }
+}
+
 /// A page of the audit trail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditPage {
@@ -106,9 +133,9 @@ pub trait ControlStore: Send + Sync {
     /// The registry row of that name.
     async fn run(&self, run_id: &str) -> Result<Option<RunRecord>>;
 
-    /// Registry rows, newest start first, before the cursor `before`. A row that is replaced keeps its
-    /// position.
-    async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>>;
+    /// Registry rows, newest start first. A row that is replaced keeps its position, its group and its
+    /// labels.
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>>;
 
     /// Audit rows, newest first, without the first `offset`.
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage>;

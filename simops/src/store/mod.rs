@@ -35,6 +35,7 @@ mod world;
 pub use alerts::{AlertStore, MessageRecord};
 pub use control::{
     AuditPage, Commit, ControlStore, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord,
+    RunFilter,
 };
 pub use digests::{DigestStore, ReportStore, StoredReport};
 pub use disk::DiskSpace;

@@ -24,8 +24,8 @@ use crate::run::RunRecord;
 use crate::store::{
     ActivityScope, AuditPage, Commit, ControlStore, DigestStore, DiskSpace, Documents, EventCount,
     EventFilter, EventStore, FailureCounts, HostStore, IdempotencyKey, IdempotencyRecord, LogTable,
-    Page, PruneCutoff, ReportStore, RetentionStore, RunStore, StoredReport, TallyStore, TimeCursor,
-    TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
+    Page, PruneCutoff, ReportStore, RetentionStore, RunFilter, RunStore, StoredReport, TallyStore,
+    TimeCursor, TurnCommit, UsageFilter, UsageStore, World, WorldEpoch, WorldStore,
 };
 use crate::usage::CallTally;
 use crate::usage::CallTotals;
@@ -149,8 +149,8 @@ impl ControlStore for FaultyStore {
         self.forward(self.inner.run(run_id)).await
     }
 
-    async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
-        self.forward(self.inner.runs(before, limit)).await
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        self.forward(self.inner.runs(filter)).await
     }
 
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {

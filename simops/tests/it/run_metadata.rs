@@ -76,6 +76,8 @@ async fn what_is_out_of_form_or_missing_is_refused() {
         ("carryover_agent_count", json!(-1)),
         ("fresh_agent_count", json!(-1)),
         ("mirror_control_run_id", json!("a b")),
+        ("group_id", json!("a b")),
+        ("group_id", json!("x".repeat(65))),
         ("deviation_reason", json!("a\u{0}b")),
         ("deviation_reason", json!("a\rb")),
         ("deviation_reason", json!("a\u{202e}b")),
@@ -97,5 +99,49 @@ fn a_row_of_an_older_version_is_read() {
         "start_reason": null, "ended_at": null, "end_reason": null, "ended_by": null,
     });
     let record: RunRecord = serde_json::from_value(row).unwrap();
-    assert_eq!(serde_json::to_value(record).unwrap()["run_mode"], "real");
+    let row = serde_json::to_value(record).unwrap();
+    assert_eq!((&row["run_mode"], &row["labels"]), (&json!("real"), &json!({})));
+}
+
+#[tokio::test]
+async fn group_and_labels_are_kept_in_the_row() {
+    let options = OpsOptions::of(Environment::Development);
+    let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+    let request = json!({
+        "mode": "test", "run_id": "r", "group_id": "pilot",
+        "labels": { "seed": "3", "model": " gro\u{0308}ßer: 10 % ", "": "x" },
+    });
+    let refused = start(&ops, request.clone()).await.unwrap_err();
+    assert_eq!(refused.fields()[0].field, "labels.");
+    let mut request = request;
+    request["labels"].as_object_mut().unwrap().remove("");
+    start(&ops, request).await.unwrap();
+    let row = serde_json::to_value(ops.run("r").await.unwrap()).unwrap();
+    assert_eq!(row["group_id"], "pilot");
+    assert_eq!(row["labels"], json!({ "seed": "3", "model": "gr\u{00f6}ßer: 10 %" }));
+}
+
+#[tokio::test]
+async fn labels_out_of_form_are_refused_by_name() {
+    let options = OpsOptions::of(Environment::Development);
+    let ops = Ops::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), options);
+    let many: serde_json::Map<_, _> = (0..21).map(|n| (format!("l{n}"), json!("x"))).collect();
+    for (labels, field) in [
+        (json!({ "a b": "x" }), "labels.a b"),
+        (json!({ "a:b": "x" }), "labels.a:b"),
+        (json!({ "x".repeat(65): "x" }), &*format!("labels.{}", "x".repeat(65))),
+        (json!({ "größe": "x" }), "labels.größe"),
+        (json!({ "seed": "" }), "labels.seed"),
+        (json!({ "seed": " \n" }), "labels.seed"),
+        (json!({ "seed": "a\nb" }), "labels.seed"),
+        (json!({ "seed": "a\u{202e}b" }), "labels.seed"),
+        (json!({ "seed": "x".repeat(121) }), "labels.seed"),
+        (json!(many), "labels"),
+    ] {
+        let refused = start(&ops, json!({ "mode": "test", "labels": labels })).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{field}");
+        assert_eq!(refused.fields()[0].field, field);
+    }
+    let fits = json!({ "x".repeat(64): "ü".repeat(120) });
+    start(&ops, json!({ "mode": "test", "labels": fits })).await.unwrap();
 }

@@ -27,6 +27,11 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
     browser.type_into("field-condition_name", "baseline:a").await;
     browser.type_into("field-hypothesis_id", "H1").await;
     browser.type_into("field-carryover_agent_count", "7").await;
+    browser.type_into("field-group_id", "pilot").await;
+    browser.type_into("field-labels", "seed=3, seed=4").await;
+    browser.click("start-test").await;
+    browser.until_text("panel-controls", "“seed” is given twice").await;
+    browser.type_into("field-labels", "seed=3, model=a = b").await;
     browser.type_into("field-deviation_reason", "a shorter day").await;
     browser.type_into("run-id", "first").await;
     browser.type_into("run-reason", "to see it run").await;
@@ -43,6 +48,9 @@ async fn an_operator_takes_a_run_through_its_life_with_the_mouse() {
         (&run["carryover_agent_count"], &run["protocol_deviation"]),
         (&json!(7), &json!(true))
     );
+    let labels = json!({ "seed": "3", "model": "a = b" });
+    assert_eq!((&run["group_id"], &run["labels"]), (&json!("pilot"), &labels));
+    browser.until_text("panel-status", "model=a = b, seed=3").await;
     browser.until_text("panel-events", "_").await;
     browser.until_text("hosts", "running").await;
     // Only one run is open at a time: the control says so instead of failing.

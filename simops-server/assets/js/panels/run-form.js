@@ -1,7 +1,7 @@
 /** The fields of a new run, each with its validation message. */
 
 import { attr, button, h, show, text } from '../dom.js';
-import { FIELDS, check } from '../rules.js';
+import { FIELDS, check, labelsText } from '../rules.js';
 
 /** The form's fields and their values. */
 export function runForm(app) {
@@ -72,7 +72,8 @@ export function runForm(app) {
     if (!run) return;
     fromServer = {};
     for (const [name, input] of inputs) {
-      if (name !== 'run_id') input.value = run[name] ?? (name === 'run_class' ? 'standard_72h' : '');
+      const value = name === 'labels' ? labelsText(run.labels) : run[name];
+      if (name !== 'run_id') input.value = value ?? (name === 'run_class' ? 'standard_72h' : '');
     }
     validate();
     app.toast.done(`Loaded the metadata of ${run.run_id}. The run ID is left as it is: ids are not used twice.`);

@@ -4,12 +4,13 @@ import { button, h, keyed, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words } from '../format.js';
 import { panel } from '../panel.js';
 import { facts, pill, setPill } from '../parts.js';
+import { labelsText } from '../rules.js';
 import { showReport } from '../run-report.js';
 
 const DETAILS = [
   ['started_by', 'Started by'], ['start_reason', 'Start reason'], ['ended_at', 'Ended'], ['end_reason', 'End reason'],
   ['run_class', 'Run class'], ['condition_name', 'Condition'], ['hypothesis_id', 'Hypothesis'], ['season_id', 'Season ID'],
-  ['season_number', 'Season number'], ['parent_run_id', 'Parent run'], ['mirror_control_run_id', 'Mirror of run'],
+  ['season_number', 'Season number'], ['group_id', 'Group'], ['labels', 'Labels'], ['parent_run_id', 'Parent run'], ['mirror_control_run_id', 'Mirror of run'],
   ['carryover_agent_count', 'Agents carried over'], ['fresh_agent_count', 'New agents'],
   ['protocol_version', 'Protocol'], ['deviation_reason', 'Protocol deviation'],
   ['transfer_policy_version', 'Transfer policy'], ['epoch_id', 'Epoch ID'], ['world_epoch', 'World epoch'],
@@ -58,9 +59,10 @@ export function runsPanel(app) {
       setTime(started, run.started_at);
       const end = open ? app.store.now() : Date.parse(run.ended_at);
       text(lasted, duration(end - Date.parse(run.started_at)));
+      const shown = { ...run, ended_at: run.ended_at && fullTime(run.ended_at), labels: labelsText(run.labels) || null };
       for (const [key] of DETAILS) {
-        details.set(key, key === 'ended_at' && run.ended_at ? fullTime(run.ended_at) : run[key]);
-        show(details.node(key).parentElement, run[key] !== null && run[key] !== undefined);
+        details.set(key, shown[key]);
+        show(details.node(key).parentElement, shown[key] !== null && shown[key] !== undefined);
       }
     }
 

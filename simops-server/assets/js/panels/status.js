@@ -4,6 +4,7 @@ import { attr, h, show, text } from '../dom.js';
 import { duration, fullTime, setTime, words, yesNo } from '../format.js';
 import { panel } from '../panel.js';
 import { facts } from '../parts.js';
+import { labelsText } from '../rules.js';
 import { hostsTable } from './hosts.js';
 
 const NOW = [
@@ -26,6 +27,8 @@ const RUN = [
   ['condition_name', 'Condition', 'mono'],
   ['hypothesis_id', 'Hypothesis', 'mono'],
   ['season', 'Season'],
+  ['group_id', 'Group', 'mono'],
+  ['labels', 'Labels', 'mono'],
   ['parent_run_id', 'Parent run', 'mono'],
   ['mirror_control_run_id', 'Mirror of run', 'mono'],
   ['deviation_reason', 'Protocol deviation', 'long'],
@@ -76,7 +79,7 @@ export function statusPanel(app) {
       }
 
       hosts.set(status);
-      const row = status.run_metadata;
+      const row = status.run_metadata && { ...status.run_metadata, labels: labelsText(status.run_metadata.labels) };
       show(runTitle, Boolean(row));
       show(run.list, Boolean(row));
       if (!row) return;

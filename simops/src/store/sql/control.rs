@@ -9,14 +9,14 @@ use tokio::time::timeout;
 
 use super::alerts::put_alert_records;
 use super::digests::put_digest;
-use super::runs::{RUN_COLUMNS, put_run, run_of};
+use super::runs::{list_runs, put_labels, put_run, run_of};
 use super::{GateLock, SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement};
-use super::{count, insert, one_more, page};
+use super::{count, insert, page};
 use crate::control::{AuditHead, AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
 use crate::store::{
-    AuditPage, Commit, ControlStore, DiskSpace, IdempotencyKey, IdempotencyRecord, Page,
+    AuditPage, Commit, ControlStore, DiskSpace, IdempotencyKey, IdempotencyRecord, Page, RunFilter,
 };
 use crate::{Error, Result};
 
@@ -112,12 +112,8 @@ impl<S: SqlStore> ControlStore for S {
         self.fetch_optional(run_of(run_id).control()).await
     }
 
-    async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
-        let sql = format!(
-            "SELECT place, {RUN_COLUMNS} FROM runs WHERE place < $1 ORDER BY place DESC LIMIT $2"
-        );
-        let runs = Statement::new(sql).bind(before.unwrap_or(i64::MAX)).bind(one_more(limit));
-        Ok(page(self.fetch_all(runs).await?, limit))
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        Ok(page(self.fetch_all(list_runs(filter)).await?, filter.limit))
     }
 
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {
@@ -219,6 +215,7 @@ impl SqlOperation for CommitChange {
             return Ok(Commit::Conflict);
         }
         let mut puts: Vec<_> = change.run.iter().map(put_run).collect();
+        puts.extend(change.run.iter().flat_map(put_labels));
         puts.extend(change.digest.iter().map(put_digest));
         puts.extend(change.audit.iter().map(put_audit_row));
         puts.extend(put_alert_records(&change.alert_records));

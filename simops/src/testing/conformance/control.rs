@@ -9,7 +9,7 @@ use super::{joined, present};
 use crate::control::ControlState;
 use crate::run::EndedBy;
 use crate::settings::key;
-use crate::store::{ActivityScope, Commit, EventFilter, RunStore, World};
+use crate::store::{ActivityScope, Commit, EventFilter, RunFilter, RunStore, World};
 use crate::usage::DayTotals;
 use crate::{ErrorKind, Result};
 
@@ -17,7 +17,7 @@ use crate::{ErrorKind, Result};
 pub async fn a_new_store_is_empty(store: Arc<dyn RunStore>) -> Result<()> {
     assert_eq!(store.load().await?, ControlState::default());
     assert_eq!(store.idempotency_record("key").await?, None);
-    assert_eq!(store.runs(None, 10).await?.items, []);
+    assert_eq!(store.runs(&RunFilter::page(None, 10)).await?.items, []);
     assert_eq!(store.audit(10, 0).await?.count, 0);
     assert_eq!(store.audit_after(0, 10).await?, []);
     let all = EventFilter { limit: 10, ..EventFilter::default() };
@@ -123,7 +123,7 @@ pub async fn of_concurrent_commits_on_one_generation_one_is_done(
     }
     assert_eq!(done, 1);
     assert_eq!(store.load().await?.generation, 1);
-    assert_eq!(store.runs(None, 100).await?.items.len(), 1);
+    assert_eq!(store.runs(&RunFilter::page(None, 100)).await?.items.len(), 1);
     assert_eq!(store.audit(100, 0).await?.count, 1);
     let all = EventFilter { limit: 100, ..EventFilter::default() };
     assert_eq!(store.events(&all).await?.items.len(), 1);

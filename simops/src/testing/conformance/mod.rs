@@ -162,6 +162,7 @@ macro_rules! store_conformance {
                 expired_idempotency_records_are_deleted_in_pieces;
             runs:
                 every_field_of_a_run_is_kept,
+                runs_are_found_by_group_and_labels,
                 runs_are_listed_newest_first_in_pages,
                 a_replaced_run_keeps_its_place,
                 an_unknown_run_is_none;

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use super::samples::{at, commit, commit_run, run};
 use crate::Result;
-use crate::run::{EndedBy, RunClass, RunMode, RunRecord};
-use crate::store::RunStore;
+use crate::run::{EndedBy, Labels, RunClass, RunMode, RunRecord};
+use crate::store::{RunFilter, RunStore};
+
+fn labels(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
 
 /// Every field is read as it was written.
 pub async fn every_field_of_a_run_is_kept(store: Arc<dyn RunStore>) -> Result<()> {
@@ -19,6 +23,8 @@ pub async fn every_field_of_a_run_is_kept(store: Arc<dyn RunStore>) -> Result<()
         season_id: text("season"),
         season_number: Some(3),
         parent_run_id: text("parent"),
+        group_id: text("group"),
+        labels: labels(&[("seed", "3"), ("model", "größer: 10 %")]),
         transfer_policy_version: text("policy"),
         epoch_id: text("epoch"),
         run_class: RunClass::SpecialExploratory,
@@ -62,7 +68,7 @@ pub async fn runs_are_listed_newest_first_in_pages(store: Arc<dyn RunStore>) -> 
     let mut listed = Vec::new();
     let mut cursor = None;
     loop {
-        let page = store.runs(cursor, 2).await?;
+        let page = store.runs(&RunFilter::page(cursor, 2)).await?;
         assert!(page.items.len() <= 2);
         listed.extend(page.items.into_iter().map(|run| run.run_id));
         match page.next {
@@ -71,8 +77,62 @@ pub async fn runs_are_listed_newest_first_in_pages(store: Arc<dyn RunStore>) -> 
         }
     }
     assert_eq!(listed, ["run-4", "run-3", "run-2", "run-1", "run-0"]);
-    let all = store.runs(None, 5).await?;
+    let all = store.runs(&RunFilter::page(None, 5)).await?;
     assert_eq!((all.items.len(), all.next), (5, None));
+    Ok(())
+}
+
+/// Runs are found by group and by any number of labels, in pages, newest first. A run that is stored
+/// again is found as before.
+pub async fn runs_are_found_by_group_and_labels(store: Arc<dyn RunStore>) -> Result<()> {
+    let mut all = Vec::new();
+    for number in 0..24_u32 {
+        let (seed, model) = ((number % 3).to_string(), ["a", "A", "a b", "%"][number as usize % 4]);
+        let mut run = run(&format!("run-{number}")).ended(at(1), EndedBy::Operator, "");
+        run.group_id = [None, Some("g"), Some("G")][number as usize % 3].map(str::to_owned);
+        run.labels = labels(&[("seed", &seed), ("model", model)]);
+        if number % 5 == 0 {
+            run.labels.clear();
+        }
+        commit_run(&*store, &run).await?;
+        all.insert(0, run);
+    }
+    let again = RunRecord { end_reason: Some("again".to_owned()), ..all[3].clone() };
+    commit(&*store, |change| change.run = Some(again.clone())).await?;
+    all[3] = again;
+    let filters = [
+        (None, &[][..]),
+        (Some("g"), &[]),
+        (Some("none"), &[]),
+        (None, &[("seed", "1")]),
+        (None, &[("seed", "1"), ("model", "a")]),
+        (None, &[("model", "%"), ("seed", "2")]),
+        (Some("g"), &[("seed", "1")]),
+        (Some("g"), &[("seed", "2")]),
+        (None, &[("model", "a"), ("model", "A")]),
+        (None, &[("Seed", "1")]),
+        (None, &[("seed", "3")]),
+    ];
+    for (group, wanted) in filters {
+        let mut filter = RunFilter {
+            group_id: group.map(str::to_owned),
+            labels: wanted.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            before: None,
+            limit: 3,
+        };
+        let expected: Vec<_> = all.iter().filter(|run| filter.matches(run)).collect();
+        let mut found = Vec::new();
+        loop {
+            let page = store.runs(&filter).await?;
+            assert!(page.items.len() <= 3);
+            found.extend(page.items);
+            filter.before = page.next;
+            if filter.before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{group:?} {wanted:?}");
+    }
     Ok(())
 }
 
@@ -83,7 +143,7 @@ pub async fn a_replaced_run_keeps_its_place(store: Arc<dyn RunStore>) -> Result<
     }
     let reopened = run("first");
     commit(&*store, |change| change.run = Some(reopened.clone())).await?;
-    let page = store.runs(None, 10).await?;
+    let page = store.runs(&RunFilter::page(None, 10)).await?;
     assert_eq!(page.items.iter().map(|run| &run.run_id).collect::<Vec<_>>(), ["second", "first"]);
     assert_eq!(store.run("first").await?, Some(reopened));
     Ok(())

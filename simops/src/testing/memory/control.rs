@@ -10,7 +10,7 @@ use crate::control::{AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
 use crate::store::{
-    AuditPage, Commit, ControlStore, DiskSpace, IdempotencyKey, IdempotencyRecord, Page,
+    AuditPage, Commit, ControlStore, DiskSpace, IdempotencyKey, IdempotencyRecord, Page, RunFilter,
 };
 use crate::{Error, Result};
 
@@ -94,10 +94,11 @@ impl ControlStore for MemoryStore {
         Ok(self.data().run(run_id).cloned())
     }
 
-    async fn runs(&self, before: Option<i64>, limit: usize) -> Result<Page<RunRecord>> {
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
         let data = self.data();
-        let rows = data.runs.iter().enumerate();
-        Ok(page(rows.map(|(index, run)| (next_position(index), run.clone())), before, limit))
+        let rows = data.runs.iter().enumerate().filter(|(_, run)| filter.matches(run));
+        let rows = rows.map(|(index, run)| (next_position(index), run.clone()));
+        Ok(page(rows, filter.before, filter.limit))
     }
 
     async fn audit(&self, limit: usize, offset: usize) -> Result<AuditPage> {

@@ -1,0 +1,31 @@
+//! Lines of CSV files (RFC 4180).
+
+/// A line of `cells`, each formatted already.
+pub(crate) fn line(cells: &[String]) -> String {
+    cells.join(",") + "\n"
+}
+
+/// Formats text from outside as a cell: quoted where that is needed, and prefixed so that a spreadsheet does
+/// not read it as a formula.
+pub(crate) fn cell(text: &str) -> String {
+    let text = match text.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
+        _ => text.to_owned(),
+    };
+    if text.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn a_cell_holds_any_text_and_starts_no_formula() {
+        assert_eq!(cell("work"), "work");
+        assert_eq!(cell("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
+        assert_eq!(cell("=1+1"), "'=1+1");
+    }
+}
