@@ -6,10 +6,12 @@ pub(crate) fn line(cells: &[String]) -> String {
 }
 
 /// Formats text from outside as a cell: quoted where that is needed, and prefixed so that a spreadsheet does
-/// not read it as a formula.
+/// not read it as a formula. Numbers stay as they are.
 pub(crate) fn cell(text: &str) -> String {
     let text = match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') => format!("'{text}"),
+        Some('=' | '+' | '-' | '@' | '\t' | '\r') if text.parse::<f64>().is_err() => {
+            format!("'{text}")
+        }
         _ => text.to_owned(),
     };
     if text.contains([',', '"', '\n', '\r']) {
@@ -27,5 +29,7 @@ mod tests {
         assert_eq!(cell("work"), "work");
         assert_eq!(cell("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
         assert_eq!(cell("=1+1"), "'=1+1");
+        assert_eq!(cell("-1+1"), "'-1+1");
+        assert_eq!(cell("-0.5"), "-0.5");
     }
 }

@@ -154,7 +154,7 @@ fn windows_of_different_length_and_files_of_other_things_are_refused() {
     let (code, output) = dir.fails(&["baseline", "compare", "none.json", "latest"]);
     assert!(code == 1 && output.contains("there is no file none.json"), "{output}");
     let (code, output) = dir.fails(&["baseline", "--windows", "0"]);
-    assert!(code == 1 && output.contains("windows: must be between 1 and 1000"), "{output}");
+    assert!(code == 2 && output.contains("windows: must be between 1 and 1000"), "{output}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Ops {
     }
 }
 
-/// The columns of the registry in CSV, in their order; the labels follow `group_id`.
+/// The columns of the registry in CSV, in their order.
 const REGISTRY: [&str; 24] = [
     "run_id",
     "group_id",
