@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Either, Execute, Executor, Postgres, Row, SqlStr};
+use sqlx::{AssertSqlSafe, Either, Execute, Executor, Postgres, Row, SqlStr};
 
 /// A connection of the pool.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Link {
 /// A process of a server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServerProcess {
-    id: String,
+    id: i32,
     /// When the server started: a process of another server may have the same id.
     server: String,
 }
@@ -44,17 +44,29 @@ impl ServerProcess {
 
     /// The process in a row of [`Self::QUERY`].
     pub(crate) fn read(row: &PgRow) -> sqlx::Result<Self> {
-        Ok(Self { id: row.try_get(0)?, server: row.try_get(1)? })
+        let id = row.try_get::<String, _>(0)?.parse();
+        let id = id.map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Self { id, server: row.try_get(1)? })
     }
 
     /// Cancels the statements that `processes` run, on another connection.
     pub(crate) async fn cancel(processes: &[Self], link: &mut Link) -> sqlx::Result<()> {
-        let cancel = "SELECT pg_cancel_backend(id::int) FROM unnest($1::text[], $2::text[]) \
-                      AS process (id, server) WHERE server = pg_postmaster_start_time()::text";
-        let ids: Vec<&str> = processes.iter().map(|process| process.id.as_str()).collect();
-        let servers: Vec<&str> = processes.iter().map(|process| process.server.as_str()).collect();
-        sqlx::query(cancel).bind(ids).bind(servers).execute(link).await.map(drop)
+        // As one message, which a pooler sends on as a whole: it could prepare a statement on one
+        // session and run it on another.
+        let rows =
+            processes.iter().map(|Self { id, server }| format!("({id}, {})", quoted(server)));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        let cancel = format!(
+            "SELECT pg_cancel_backend(id) FROM (VALUES {rows}) AS process (id, server) \
+             WHERE server = pg_postmaster_start_time()::text"
+        );
+        link.execute(AssertSqlSafe(cancel)).await.map(drop)
     }
+}
+
+/// `text` as a literal of SQL.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 impl<'c> Executor<'c> for &'c mut Link {
