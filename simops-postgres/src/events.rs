@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, SqlStore, event_counts, event_of,
+    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, SqlStore, event_counts,
+    event_counts_by_run, event_of,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 use sqlx::AssertSqlSafe;
@@ -36,6 +37,10 @@ impl EventStore for PostgresStore {
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
         self.fetch_all(event_counts(scope)).await
+    }
+
+    async fn count_events_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, EventCount)>> {
+        self.fetch_each(event_counts_by_run(run_ids)).await
     }
 }
 

@@ -9,7 +9,7 @@ use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
     CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, USAGE_COLUMNS,
-    failure_window, one_more, page, run_totals,
+    failure_window, one_more, page, run_totals, run_totals_by_run,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
@@ -40,6 +40,10 @@ impl UsageStore for PostgresStore {
         };
         let totals: Option<CallTotals> = self.fetch_optional(totals).await?;
         Ok(totals.unwrap_or_default())
+    }
+
+    async fn llm_totals_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, CallTotals)>> {
+        self.fetch_each(run_totals_by_run(run_ids)).await
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {

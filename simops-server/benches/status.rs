@@ -99,7 +99,7 @@ fn ops(store: Arc<dyn RunStore>) -> Arc<Ops> {
 async fn start_simops(store: Arc<dyn RunStore>) -> SocketAddr {
     let (listener, address) = listen().await;
     let access = AccessOptions::with_token("token");
-    let app = Application::new(ops(store), access, IngestOptions::default()).unwrap();
+    let app = Application::new(ops(store), access, IngestOptions::default());
     tokio::spawn(serve(listener, app, std::future::pending()));
     address
 }

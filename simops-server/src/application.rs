@@ -19,9 +19,9 @@ use crate::ingest::IngestOptions;
 use crate::middleware::{Peer, handle};
 use crate::problem::Problem;
 use crate::response::SECURITY_HEADERS;
+use crate::routes;
 use crate::state::{App, AppState};
 use crate::stream::Streams;
-use crate::{openapi, routes};
 
 /// The admin API, the console and the public routes, ready to be served. A clone shares everything.
 #[derive(Clone)]
@@ -33,19 +33,11 @@ pub struct Application {
 
 impl Application {
     /// Puts the use cases of `ops` behind HTTP.
-    ///
-    /// # Errors
-    /// `Internal` if the OpenAPI description cannot be written as JSON, which is a defect.
-    pub fn new(
-        ops: Arc<Ops>,
-        access: AccessOptions,
-        ingest: IngestOptions,
-    ) -> simops::Result<Self> {
-        let (admin, description) = routes::admin().split_for_parts();
-        let metrics = access.metrics;
-        let state = AppState::new(ops, access, ingest, openapi::finish(&description)?);
-        let router = admin.merge(routes::public(metrics));
-        Ok(Self::with(router, state))
+    #[must_use]
+    pub fn new(ops: Arc<Ops>, access: AccessOptions, ingest: IngestOptions) -> Self {
+        let (admin, _) = routes::admin().split_for_parts();
+        let router = admin.merge(routes::public(access.metrics));
+        Self::with(router, AppState::new(ops, access, ingest))
     }
 
     /// The application of an address that serves nothing but `/metrics` and `/healthz`, to everybody.

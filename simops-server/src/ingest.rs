@@ -15,6 +15,8 @@ use tracing::warn;
 use crate::access::{RateLimiter, Token, subject};
 use crate::problem::Problem;
 
+/// Where visitors' events are posted.
+pub(crate) const KPI_EVENTS: &str = "/api/analytics/kpi/events";
 /// The header of the write key.
 const WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
 /// Batches recorded at once.

@@ -10,7 +10,9 @@ use simops::control::Environment;
 use simops::jobs::Timers;
 use simops::llm::Router;
 use simops::notify::DeliveryTimer;
-use simops::ops::{DeleteExpiredResponses, EvaluateAlerts, Ops, ReportWriter, WeeklyDigest};
+use simops::ops::{
+    DeleteExpiredResponses, EnforceRunLimits, EvaluateAlerts, Ops, ReportWriter, WeeklyDigest,
+};
 use simops::usage::{keep_expiring, open_counter};
 use simops::{Clock, Error, Result, SystemClock};
 use tokio::net::{TcpListener, TcpSocket};
@@ -62,7 +64,7 @@ pub async fn start(
     if config.ops.environment == Environment::Production {
         warn_of_exposure(&config, address);
     }
-    let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone())?;
+    let app = Application::new(Arc::clone(&ops), config.access.clone(), config.ingest.clone());
 
     let metrics = match config.access.metrics {
         MetricsAccess::Address(address) => Some(bind("METRICS_ACCESS", &[address])?),
@@ -83,6 +85,7 @@ pub async fn start(
         .with(Arc::new(deliver))
         .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
         .with(Arc::new(DeleteExpiredResponses(Arc::clone(&ops))))
+        .with(Arc::new(EnforceRunLimits::new(Arc::clone(&ops))))
         .with(Arc::new(ReportWriter::new(ops)));
     let timers = spawn_timers(timers, stop.subscribe());
     let (router, worker) = match config.host {

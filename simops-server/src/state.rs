@@ -1,6 +1,6 @@
 //! The state that handlers and middleware share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -43,19 +43,14 @@ pub(crate) struct AppState {
     pub(crate) ready: SingleFlight<Result<(), Problem>>,
     pub(crate) metrics: HttpMetrics,
     pub(crate) assets: Assets,
-    pub(crate) openapi: Bytes,
+    /// The API's description as JSON, once it was asked for.
+    pub(crate) openapi: OnceLock<Bytes>,
     pub(crate) request_ids: RequestIds,
     pub(crate) request_log: Arc<RequestLog>,
 }
 
 impl AppState {
-    /// `openapi` is the API's description as JSON.
-    pub(crate) fn new(
-        ops: Arc<Ops>,
-        access: AccessOptions,
-        ingest: IngestOptions,
-        openapi: Bytes,
-    ) -> App {
+    pub(crate) fn new(ops: Arc<Ops>, access: AccessOptions, ingest: IngestOptions) -> App {
         let snapshots = Arc::new(Snapshots::new(&ops, !access.allowlist.is_empty()));
         Arc::new(Self {
             access: Access::new(access, Arc::clone(ops.store())),
@@ -68,7 +63,7 @@ impl AppState {
             ready: SingleFlight::new(READY_TTL),
             metrics: HttpMetrics::default(),
             assets: Assets::new(),
-            openapi,
+            openapi: OnceLock::new(),
             request_ids: RequestIds::default(),
             request_log: Arc::default(),
             ops,

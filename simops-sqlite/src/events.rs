@@ -5,7 +5,8 @@ use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, EventSums, ListEvents, SqlStore, event_counts, event_of,
+    EVENT_CLASS_COLUMNS, EventSums, ListEvents, SqlStore, event_counts, event_counts_by_run,
+    event_of,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
 
@@ -31,6 +32,10 @@ impl EventStore for SqliteStore {
 
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
         self.fetch_all(event_counts(scope)).await
+    }
+
+    async fn count_events_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, EventCount)>> {
+        self.fetch_each(event_counts_by_run(run_ids)).await
     }
 }
 

@@ -15,9 +15,9 @@ const APPLICATION_ID: i32 = 0x5369_4f70;
 /// How long to wait for another process that migrates the schema.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 14 };
+const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 20 };
 
-const ALL: [&str; 19] = [
+const ALL: [&str; 20] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -37,6 +37,7 @@ const ALL: [&str; 19] = [
     include_str!("../migrations/0017_known_addresses.sql"),
     include_str!("../migrations/0018_recount.sql"),
     include_str!("../migrations/0019_run_labels.sql"),
+    include_str!("../migrations/0020_open_runs.sql"),
 ];
 
 /// The version of the schema. Reads only, so that the file of another program is not changed.

@@ -11,7 +11,7 @@ use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
     CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, USAGE_COLUMNS,
-    failure_window, one_more, page, run_totals,
+    failure_window, one_more, page, run_totals, run_totals_by_run,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
@@ -40,6 +40,10 @@ impl UsageStore for SqliteStore {
             }
             ActivityScope::Since(since) => self.on_reader(move |tx| totals_since(tx, since)).await,
         }
+    }
+
+    async fn llm_totals_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, CallTotals)>> {
+        self.fetch_each(run_totals_by_run(run_ids)).await
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {

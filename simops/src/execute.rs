@@ -4,6 +4,7 @@
 //! writes are checked again on the state that the commit names. The first response under an
 //! idempotency key, success or refusal, is stored with its change and repeated.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -21,16 +22,18 @@ use crate::clock::day_of;
 use crate::control::alerts::{self, AlertUpdate};
 use crate::control::decide::Start;
 use crate::control::digests::{self, IfExists};
+use crate::control::limits::LimitChange;
+use crate::control::presence::{FORGOTTEN_AFTER, HostOfRun};
 use crate::control::{
-    Change, Command, Context, ControlState, Environment, Write, WriteGate, WritePolicy, WriteRules,
-    decide,
+    Change, Command, Context, ControlState, Environment, Target, Write, WriteGate, WritePolicy,
+    WriteRules, decide,
 };
 use crate::digest::{Digest, DigestStatus};
 use crate::kpi::MAX_LATE_DAYS;
 use crate::kpi::summary::{AVERAGE_DAYS, Days};
 use crate::kpi::sums::RETENTION_DAYS;
-use crate::run::RunMode;
 use crate::run::rules::RunPlan;
+use crate::run::{RunMode, RunRecord, RunUse};
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::text::{composed, is_hidden, looks_like_prefix};
@@ -133,6 +136,8 @@ pub(crate) enum Intent {
     SetDigestStatus(String, DigestStatus),
     /// A command that needs no facts.
     Command(Command),
+    /// A control of the run of that name, or of the current one.
+    Control(RunControl, Option<String>),
     /// Evaluate the alert rules.
     EvaluateAlerts(Arc<AlertOptions>),
     /// Acknowledge an alert.
@@ -146,11 +151,24 @@ pub(crate) enum Intent {
     Audit(String, Value),
 }
 
+/// What a control does with a run.
+#[derive(Debug, Clone)]
+pub(crate) enum RunControl {
+    /// Ends it, and clears the current run if it is the one and that is asked for.
+    Stop { clear_run_id: bool },
+    /// Pauses it.
+    Pause,
+    /// Resumes it.
+    Resume,
+    /// Changes its limits.
+    SetLimits(LimitChange),
+}
+
 impl Intent {
     /// Whether it belongs to run control: the store answers all that its decision needs before other
     /// reads.
     fn is_control(&self) -> bool {
-        matches!(self, Self::Start(..) | Self::Command(_) | Self::Audit(..))
+        matches!(self, Self::Start(..) | Self::Command(_) | Self::Control(..) | Self::Audit(..))
     }
 }
 
@@ -160,6 +178,8 @@ pub(crate) struct Executor {
     pub(crate) registry: Arc<Registry>,
     policy: WritePolicy,
     pub(crate) clock: Arc<dyn Clock>,
+    // The name of the host that this process runs, and its world.
+    own_host: Option<(String, String)>,
     // Serialises the commits of this process, which would otherwise conflict with each other.
     turn: Mutex<()>,
 }
@@ -179,7 +199,13 @@ impl Executor {
         policy: impl Into<WritePolicy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, registry, policy: policy.into(), clock, turn: Mutex::new(()) }
+        let (policy, turn) = (policy.into(), Mutex::new(()));
+        Self { store, registry, policy, clock, own_host: None, turn }
+    }
+
+    /// Sets the host that this process runs, by name and world: starts take it for connected.
+    pub(crate) fn with_own_host(self, own_host: Option<(String, String)>) -> Self {
+        Self { own_host, ..self }
     }
 
     /// The rules for writes on a database in `state`.
@@ -255,9 +281,9 @@ impl Executor {
     ///
     /// # Errors
     /// As [`Executor::execute`].
-    pub(crate) async fn rehearse(&self, permit: &WritePermit, intent: &Intent) -> Result<()> {
+    pub(crate) async fn rehearse(&self, permit: &WritePermit, intent: &Intent) -> Result<Change> {
         let state = self.store.load().await?;
-        self.decide(&state, permit, intent).await.map(drop)
+        self.decide(&state, permit, intent).await
     }
 
     /// Returns `result`, and stores it under the caller's key unless it is a failure to reach a
@@ -352,8 +378,26 @@ impl Executor {
                 digests::set_status(state, &digest, *to, &context)
             }
             Intent::Start(plan, epoch) => {
-                let start = self.start_facts(plan, *epoch, now).await?;
+                let start = self.start_facts(plan, *epoch, state, now).await?;
                 decide(state, &Command::Start(Box::new(start)), &context)
+            }
+            Intent::Control(control, run_id) => {
+                let target = self.target(state, run_id.as_deref()).await?;
+                let command = match control {
+                    RunControl::Stop { clear_run_id } => {
+                        Command::Stop { target, clear_run_id: *clear_run_id }
+                    }
+                    RunControl::Pause => Command::Pause(target),
+                    RunControl::Resume => {
+                        let used = self.use_of(target.run(state), false, now).await?;
+                        Command::Resume { target, used }
+                    }
+                    RunControl::SetLimits(change) => {
+                        let used = self.use_of(target.run(state), true, now).await?;
+                        Command::SetLimits { target, used, change: change.clone() }
+                    }
+                };
+                decide(state, &command, &context)
             }
             Intent::EvaluateAlerts(options) => self.evaluate(state, options, &context).await,
             Intent::AcknowledgeAlert(id) => {
@@ -413,6 +457,7 @@ impl Executor {
         &self,
         plan: &RunPlan,
         new_epoch: Option<i64>,
+        state: &ControlState,
         now: Timestamp,
     ) -> Result<Start> {
         let (run_id, taken) = match &plan.run_id {
@@ -426,7 +471,38 @@ impl Executor {
                 missing_runs.push(named.clone());
             }
         }
-        Ok(Start { plan: plan.clone(), run_id, taken, missing_runs, new_epoch })
+        let hosts = self.store.hosts(now - FORGOTTEN_AFTER).await?;
+        let requested = plan.run.host.as_deref();
+        let own = self.own_host.as_ref();
+        let host = HostOfRun::of_start(requested, &hosts, own, &state.worlds, now)?;
+        Ok(Start { plan: plan.clone(), run_id, taken, host, missing_runs, new_epoch })
+    }
+
+    /// What a run has used; nothing if it has no limits, unless `always`.
+    async fn use_of(
+        &self,
+        run: Option<&RunRecord>,
+        always: bool,
+        now: Timestamp,
+    ) -> Result<RunUse> {
+        let Some(run) = run.filter(|run| always || run.limits.is_some()) else {
+            return Ok(RunUse::default());
+        };
+        let used = use_of_runs(&*self.store, std::slice::from_ref(run), now).await?;
+        Ok(used.into_iter().next().unwrap_or_default())
+    }
+
+    /// The run of that name, or the current one.
+    ///
+    /// # Errors
+    /// Returns `NotFound` when there is no such run.
+    async fn target(&self, state: &ControlState, run_id: Option<&str>) -> Result<Target> {
+        let Some(run_id) = run_id else { return Ok(Target::Current) };
+        let run = match state.known_run(run_id) {
+            Some(run) => run.clone(),
+            None => found("run", run_id, self.store.run(run_id).await?)?,
+        };
+        Ok(Target::Named(Box::new(run)))
     }
 
     /// The default id, followed by `-2`, `-3`, … for further runs started in the same second.
@@ -479,6 +555,34 @@ impl Executor {
             created_at: self.clock.now(),
         })
     }
+}
+
+/// What each of these runs has used at `now`, in their order.
+pub(crate) async fn use_of_runs(
+    store: &dyn RunStore,
+    runs: &[RunRecord],
+    now: Timestamp,
+) -> Result<Vec<RunUse>> {
+    let run_ids: Vec<_> = runs.iter().map(|run| run.run_id.clone()).collect();
+    let calls: HashMap<_, _> = store.llm_totals_by_run(&run_ids).await?.into_iter().collect();
+    let mut actions = HashMap::<_, i64>::new();
+    for (run_id, count) in store.count_events_by_run(&run_ids).await? {
+        // Events with a mode are actions.
+        if count.mode.is_some() {
+            *actions.entry(run_id).or_default() += count.count;
+        }
+    }
+    let of = |run: &RunRecord| {
+        let calls = calls.get(&run.run_id).copied().unwrap_or_default();
+        RunUse {
+            cost: calls.cost,
+            calls: calls.calls,
+            tokens: calls.total_tokens,
+            actions: actions.get(&run.run_id).copied().unwrap_or_default(),
+            active: run.active_time(now),
+        }
+    };
+    Ok(runs.iter().map(of).collect())
 }
 
 /// The sums of the last `days` days and of the days that they are compared with.

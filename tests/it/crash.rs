@@ -1,5 +1,6 @@
 //! Power cuts at random moments lose nothing that was acknowledged and leave nothing half done.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -24,20 +25,37 @@ struct Order {
     key: String,
 }
 
-fn order(dice: &mut Dice, number: usize) -> Order {
+/// An order for a new run, for one of `runs`, for the current run or for all.
+fn order(dice: &mut Dice, number: usize, runs: &[String]) -> Order {
     let reason = format!("order-{number}");
-    let (method, path, body) = match dice.roll(9) {
-        0 | 1 => {
-            let run_id = format!("run-{number}");
-            let reset = dice.roll(2) == 0;
-            let body =
-                json!({"mode": "test", "run_id": run_id, "reset_world": reset, "reason": reason});
+    let run_id = format!("run-{number}");
+    let start = json!({ "mode": "test", "run_id": run_id, "reason": reason });
+    let with = |name: &str, value: Value| {
+        let mut body = start.clone();
+        body[name] = value;
+        body
+    };
+    let mut of_a_run = || {
+        let named = usize::try_from(dice.roll(1 + runs.len() as u64)).unwrap();
+        json!({ "run_id": runs.get(named), "reason": reason })
+    };
+    let named = of_a_run();
+    let (method, path, body) = match dice.roll(24) {
+        0..=2 => {
+            let body = with("reset_world", json!(dice.roll(2) == 0));
             (Method::POST, "control/run/start", body)
         }
-        2 | 3 => (Method::POST, "control/run/stop", json!({ "reason": reason })),
-        4 => (Method::POST, "control/pause", json!({ "reason": reason })),
-        5 => (Method::POST, "control/resume", json!({ "reason": reason })),
-        6 => (Method::POST, "control/run/reset-dev", json!({ "reason": reason })),
+        // There are to be eight open runs, give or take some.
+        3..=10 if runs.len() < 8 => {
+            (Method::POST, "control/run/start", with("host", json!("gateway")))
+        }
+        3..=10 => (Method::POST, "control/run/stop", named),
+        11..=12 => (Method::POST, "control/run/stop", json!({ "reason": reason })),
+        13..=15 => (Method::POST, "control/pause", named),
+        16..=18 => (Method::POST, "control/resume", named),
+        19 => (Method::POST, "control/pause-all", json!({ "reason": reason })),
+        20 => (Method::POST, "control/run/reset-dev", json!({ "reason": reason })),
+        21 if dice.roll(8) == 0 => (Method::POST, "control/stop-all", json!({ "reason": reason })),
         _ => {
             let delay = 60 + dice.roll(800);
             let updates = json!({"AGENT_LOOP_DELAY_SECONDS": delay});
@@ -53,17 +71,24 @@ async fn give(client: &Client, order: &Order) -> Option<Answer> {
     client.send(request).await.ok().filter(|answer| answer.status != 503)
 }
 
-/// Everything the store shows agrees, whatever happened before.
-async fn check_agreement(client: &Client) {
+/// Everything the store shows agrees, whatever happened before. Returns the open runs.
+async fn check_agreement(client: &Client) -> Vec<String> {
     let status = client.get("status").await.ok();
     let runs = client.get("runs?limit=500").await.ok();
     let runs = runs["items"].as_array().unwrap();
     let open: Vec<_> = runs.iter().filter(|run| run["ended_at"].is_null()).collect();
-    assert!(open.len() <= 1, "two runs not ended: {open:?}");
+    let in_world = open.iter().filter(|run| !run["world"].is_null()).count();
+    assert!(in_world <= 1, "two runs of a world not ended: {open:?}");
+    let ids = |runs: &mut dyn Iterator<Item = &Value>| {
+        let ids = runs.map(|run| run["run_id"].as_str().unwrap().to_owned());
+        ids.collect::<BTreeSet<_>>()
+    };
+    let open_ids = ids(&mut open.iter().copied());
+    assert_eq!(ids(&mut status["open_runs"].as_array().unwrap().iter()), open_ids);
     let ops = &status["viewer_ops"];
-    assert_eq!(ops["simulation_active"], json!(!open.is_empty()), "{status}");
-    if let Some(open) = open.first() {
-        assert_eq!(ops["run_id"], open["run_id"]);
+    let current = open.iter().find(|run| run["run_id"] == ops["run_id"]);
+    assert_eq!(ops["simulation_active"], json!(current.is_some()), "{status}");
+    if let Some(open) = current {
         assert_eq!(&status["run_metadata"], *open);
     } else {
         assert_eq!(
@@ -73,6 +98,7 @@ async fn check_agreement(client: &Client) {
     }
     let verified = client.get("audit/verify").await.ok();
     assert_eq!(verified["ok"], true, "{verified}");
+    open_ids.into_iter().collect()
 }
 
 /// Whether an acknowledged order left its audit rows and its event, once.
@@ -135,12 +161,14 @@ async fn power_cuts_lose_nothing_acknowledged() {
     let mut server = builder.start().await;
     let mut number = 0;
     let mut cuts = 0;
+    let mut cuts_of_many = 0;
+    let mut runs = Vec::new();
     for cycle in 0..cycles() {
         let cut_after = (dice.roll(4) == 0).then(|| Duration::from_millis(dice.roll(120)));
         let orders: Vec<_> = (0..3)
             .map(|_| {
                 number += 1;
-                order(&mut dice, number)
+                order(&mut dice, number, &runs)
             })
             .collect();
         let mut answers: Vec<Option<Answer>> = vec![None; orders.len()];
@@ -159,6 +187,7 @@ async fn power_cuts_lose_nothing_acknowledged() {
                 }
                 server.kill().await;
                 cuts += 1;
+                cuts_of_many += usize::from(runs.len() >= 7);
                 server = builder.start().await;
             }
         }
@@ -174,9 +203,10 @@ async fn power_cuts_lose_nothing_acknowledged() {
             }
             check_order(&server.client, order, &after).await;
         }
-        check_agreement(&server.client).await;
+        runs = check_agreement(&server.client).await;
     }
     assert!(cuts >= cycles() / 10, "only {cuts} power cuts");
+    assert!(cuts_of_many > 0, "no power cut with seven open runs");
     assert!(server.terminate().await);
     let verified = cli(dir.path(), &["audit", "verify"]).await;
     assert!(verified.status.success(), "{verified:?}");

@@ -13,6 +13,7 @@ mod fixtures;
 mod flags;
 mod layers;
 mod models;
+mod open_runs;
 mod operator;
 mod production;
 mod races;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use simops_tests::postgres::{PostgresServer, TestDatabase};
-use simops_tests::{ServerBuilder, cli};
+use simops_tests::{ServerBuilder, cli, older};
 
 /// A database whose schema is changed as other versions of simops would change it.
 enum Place {
@@ -58,24 +58,26 @@ impl Place {
     /// As the last version without `min_writer`.
     fn migrate_back(&self, dir: &Path) {
         match self {
-            Self::Sqlite => Self::sqlite(dir)
-                .execute_batch(
-                    "PRAGMA user_version = 14; DROP TABLE schema_writers; \
-                     DROP TABLE known_addresses; DROP TABLE run_labels; \
-                     DROP INDEX runs_by_group; ALTER TABLE runs DROP COLUMN group_id; \
-                     ALTER TABLE runs DROP COLUMN labels; \
-                     ALTER TABLE kpi_progress DROP COLUMN revision; \
-                     ALTER TABLE kpi_progress DROP COLUMN invalidations; \
-                     ALTER TABLE fence DROP COLUMN corrections",
-                )
-                .unwrap(),
-            Self::Postgres(database) => drop(database.sql(
-                "UPDATE simops_schema SET version = 13; \
-                 ALTER TABLE simops_schema DROP COLUMN min_writer; DROP TABLE known_addresses; \
-                 DROP TABLE run_labels; ALTER TABLE runs DROP COLUMN group_id, DROP COLUMN labels; \
-                 ALTER TABLE kpi_line DROP COLUMN revision; \
-                 ALTER TABLE fence DROP COLUMN corrections",
-            )),
+            Self::Sqlite => Self::sqlite(dir).execute_batch(older::SQLITE).unwrap(),
+            Self::Postgres(database) => drop(database.sql(older::POSTGRES)),
+        }
+    }
+
+    /// Adds a run as an earlier version stored it, which has ended.
+    fn add_run(&self, dir: &Path, run_id: &str) {
+        let insert = |began: &str| {
+            format!(
+                "INSERT INTO runs (run_id, mode, protocol_version, run_class, started_at, \
+                     started_by, ended_at, end_reason, ended_by) \
+                 VALUES ('{run_id}', 'test', 'protocol_v1', 'standard_72h', {began}, 'ada', \
+                     {began}, 'over', 'operator')"
+            )
+        };
+        match self {
+            Self::Sqlite => {
+                Self::sqlite(dir).execute_batch(&insert("1767225600000000")).unwrap();
+            }
+            Self::Postgres(database) => drop(database.sql(&insert("now()"))),
         }
     }
 
@@ -123,10 +125,10 @@ async fn commands_that_read_leave_an_older_schema_as_it_is_and_one_that_writes_m
         let url = place.url(dir.path());
         let builder = ServerBuilder::new(dir.path()).env("DATABASE_URL", &url);
         let server = builder.env("SIMOPS_HOST", "none").start().await;
-        let start = json!({"mode": "test", "run_id": "old"});
-        server.client.post("control/run/start", &start).await.ok();
+        server.client.patch(&json!({"AGENT_LOOP_DELAY_SECONDS": 200})).await.ok();
         assert!(server.terminate().await);
         place.migrate_back(dir.path());
+        place.add_run(dir.path(), "old");
         let before = place.stored(dir.path());
         for command in [
             "audit list",

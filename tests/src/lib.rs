@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod history;
 pub mod hostile;
 pub mod network;
+pub mod older;
 pub mod pgbouncer;
 pub mod port;
 pub mod postgres;

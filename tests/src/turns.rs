@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use serde_json::json;
 use simops::ErrorKind;
-use simops::alert::AlertRecords;
 use simops::control::{Change, ControlState};
 use simops::event::NewEvent;
-use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun, Writer};
+use simops::ops::{Caller, Ops, OpsOptions, RunBody, StartRun, Writer};
+use simops::run::DEFAULT_WORLD;
 use simops::store::{Documents, RunStore, TurnCommit};
 use simops::{SystemClock, control::Environment};
 use tokio::task::JoinSet;
@@ -41,7 +41,7 @@ impl Operator {
     /// # Panics
     /// When that is refused.
     pub async fn pause(&self) {
-        self.writer().await.pause(&ReasonBody::default()).await.expect("a pause");
+        self.writer().await.pause(&RunBody::default()).await.expect("a pause");
     }
 
     /// Resumes the run.
@@ -49,7 +49,7 @@ impl Operator {
     /// # Panics
     /// When that is refused.
     pub async fn resume(&self) {
-        self.writer().await.resume(&ReasonBody::default()).await.expect("a resumed run");
+        self.writer().await.resume(&RunBody::default()).await.expect("a resumed run");
     }
 
     async fn writer(&self) -> Writer<'_> {
@@ -59,19 +59,16 @@ impl Operator {
 
 async fn activate_world(store: &dyn RunStore) {
     let now = Timestamp::now();
-    let epoch = store.request_epoch(now).await.expect("an epoch");
+    let epoch = store.request_epoch(DEFAULT_WORLD, now).await.expect("an epoch");
     assert!(store.claim_epoch(epoch, "host").await.expect("an epoch"));
     store.finish_epoch(epoch, &Documents::new(), &json!({})).await.expect("a world");
     let state = store.load().await.expect("a state");
     let generation = state.generation + 1;
+    let worlds = [(DEFAULT_WORLD.to_owned(), epoch)].into();
     let change = Change {
         expected_generation: state.generation,
-        next: ControlState { generation, world_epoch: Some(epoch), ..state },
-        run: None,
-        digest: None,
-        audit: vec![],
-        events: vec![],
-        alert_records: AlertRecords::default(),
+        next: ControlState { generation, worlds, ..state },
+        ..Change::default()
     };
     store.commit(&change, None).await.expect("a commit");
 }
@@ -107,11 +104,12 @@ impl Turns {
 async fn take_turns(store: Arc<dyn RunStore>, committed: Arc<AtomicU64>) {
     loop {
         let state = store.load().await.expect("a state");
-        let Some(epoch) = state.world_epoch else { continue };
+        let (Some(run), Some(epoch)) = (state.run.as_ref(), state.world_epoch()) else { continue };
         let mut version = store.world(epoch).await.expect("a world").version;
         loop {
             let turn = TurnCommit {
-                generation: state.gate_generation,
+                run_id: run.run_id.clone(),
+                generation: run.gate_generation,
                 epoch,
                 expected_version: version,
                 documents: [("turn".to_owned(), json!(version))].into(),

@@ -76,6 +76,9 @@ pub struct Commons {
 }
 
 impl Commons {
+    /// The name of this host.
+    pub const NAME: &str = "commons";
+
     /// A world without models: every agent follows the fallback rule.
     pub fn new(options: CommonsOptions) -> Self {
         Self { options, model: None, no_model_logged: AtomicBool::new(false) }
@@ -110,7 +113,7 @@ impl Default for Commons {
 #[async_trait]
 impl SimulationHost for Commons {
     fn name(&self) -> &str {
-        "commons"
+        Self::NAME
     }
 
     async fn seed(&self) -> Result<Seeded> {

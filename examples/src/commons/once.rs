@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use simops::control::{ControlState, RunGate};
+use simops::control::ControlState;
 use simops::event::NewEvent;
 use simops::host::{SimulationHost, Turn};
 use simops::ops::WritePermit;
-use simops::run::RunRecord;
+use simops::run::{RunGate, RunRecord};
 use simops::settings::Registry;
 use simops::store::{RunStore, TurnCommit, World};
 use simops::{Clock, Error, ErrorKind, Result, SystemClock};
@@ -60,10 +60,11 @@ pub async fn once(
 ) -> Result<OnceReport> {
     let dry_run = permit.is_none();
     let state = store.load().await?;
+    let run = run_of(&state, commons);
     if !dry_run {
-        check_open(&state, registry)?;
+        check_open(run)?;
     }
-    let world = match state.world_epoch {
+    let world = match state.worlds.get(commons.world()).copied() {
         Some(epoch) => store.world(epoch).await?,
         None if dry_run => World { version: 0, documents: commons.seed().await?.documents },
         None => {
@@ -71,7 +72,6 @@ pub async fn once(
         }
     };
     let now = SystemClock.now();
-    let run = state.open_run();
     let run_id = run.map(|run| run.run_id.clone());
     let run = run.cloned().unwrap_or_else(|| {
         let run_id = PLACEHOLDER_RUN_ID.to_owned();
@@ -89,8 +89,9 @@ pub async fn once(
         let events = outcome.events.clone();
         if !dry_run {
             let commit = TurnCommit {
-                generation: state.gate_generation,
-                epoch: state.world_epoch.unwrap_or_default(),
+                run_id: turn.run.run_id.clone(),
+                generation: turn.run.gate_generation,
+                epoch: state.worlds.get(commons.world()).copied().unwrap_or_default(),
                 expected_version: turn.world.version,
                 documents: outcome.documents,
                 events: outcome.events,
@@ -98,7 +99,7 @@ pub async fn once(
             match store.commit_turn(&commit).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Stale => {
-                    turn = reload(store, &state, registry, turn).await?;
+                    turn = reload(store, commons, turn).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -116,8 +117,15 @@ pub async fn once(
     Err(Error::unavailable("workers keep changing the world"))
 }
 
-fn check_open(state: &ControlState, registry: &Registry) -> Result<()> {
-    let reason = match state.gate(registry) {
+/// The open run in which the agents of this host take turns.
+fn run_of<'a>(state: &'a ControlState, commons: &Commons) -> Option<&'a RunRecord> {
+    let is_its_host =
+        |run: &&RunRecord| run.host.as_ref().is_none_or(|host| host == commons.name());
+    state.run_in_world(commons.world()).filter(is_its_host)
+}
+
+fn check_open(run: Option<&RunRecord>) -> Result<()> {
+    let reason = match run.map_or(RunGate::Closed, RunRecord::gate) {
         RunGate::Open => return Ok(()),
         RunGate::Paused => "the run is paused; resume it",
         RunGate::Closed => "no run is open; start one",
@@ -136,19 +144,16 @@ fn check_living(world: &World, number: i64) -> Result<()> {
     }
 }
 
-/// The turn on the newest world, if the run gate has not moved since `before`.
-async fn reload(
-    store: &dyn RunStore,
-    before: &ControlState,
-    registry: &Registry,
-    mut turn: Turn,
-) -> Result<Turn> {
+/// The turn on the newest world, if the gate of its run has not moved.
+async fn reload(store: &dyn RunStore, commons: &Commons, mut turn: Turn) -> Result<Turn> {
     let state = store.load().await?;
-    check_open(&state, registry)?;
-    let epoch = state.world_epoch.filter(|_| state.gate_generation == before.gate_generation);
+    let run = run_of(&state, commons);
+    check_open(run)?;
+    let is_same = run.is_some_and(|run| run.gate_generation == turn.run.gate_generation);
+    let epoch = state.worlds.get(commons.world()).filter(|_| is_same);
     let Some(epoch) = epoch else {
         return Err(Error::conflict("the run was stopped, paused or reset during the turn"));
     };
-    turn.world = Arc::new(store.world(epoch).await?);
+    turn.world = Arc::new(store.world(*epoch).await?);
     Ok(turn)
 }

@@ -1,12 +1,16 @@
 //! `run`: status, registry and reports of runs, and the run controls.
 
+use std::str::FromStr;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
-use simops::ops::{ListedRun, Listing, Ops, ReasonBody, RunsQuery, StartRun, StopRun, Writer};
+use serde_json::{Map, Value, json};
+use simops::ops::{
+    ListedRun, Listing, Ops, PatchLimits, ReasonBody, RunBody, RunsQuery, StartRun, StopRun, Writer,
+};
 use simops::report::RunComparison;
-use simops::run::Labels;
+use simops::run::{AtLimit, Labels};
 
 use crate::commands::values::{PageArgs, assignment};
 use crate::exit::Failure;
@@ -31,6 +35,9 @@ const FIGURES: &[&str] = &[
     "governance.votes_cast",
 ];
 
+/// The columns of a control of all runs.
+const CONTROLLED: &[&str] = &["run_id", "changed", "simulation_active", "simulation_paused"];
+
 #[derive(Subcommand)]
 pub(crate) enum RunCommand {
     /// Show the run, the state that hosts have confirmed, hosts, budget and guardrails
@@ -45,30 +52,48 @@ Examples:
   simops-cli run start --mode test --reset-world
   simops-cli run start --mode real --condition-name control --season-id s3 --season-number 3
   simops-cli run start --mode test --group-id pilot --label seed=3 --label temperature=0.7
+  simops-cli run start --mode test --run-id pilot-7 --host gateway --max-usd 2 --at-limit stop
 
 A reset needs a live host (a server or `simops-cli worker`) to build the new world.
 Hosts begin to act within a second; `simops-cli run status` shows `running` once all have.")]
     Start(Box<StartArgs>),
-    /// End the current run for good, and pause the world
+    /// End a run for good; the current one, unless another is named
     #[command(after_help = "\
 Examples:
-  simops-cli run stop --reason 'week is over'")]
-    Stop(StopRun),
-    /// Pause the current run
+  simops-cli run stop --reason 'week is over'
+  simops-cli run stop --run-id pilot-7
+  simops-cli run stop --all")]
+    Stop(StopArgs),
+    /// Pause a run; the current one, unless another is named
     #[command(after_help = "\
 Examples:
-  simops-cli run pause --reason 'looking into the bill'")]
-    Pause(ReasonBody),
-    /// Resume a paused run, or one that a guardrail stopped
+  simops-cli run pause --reason 'looking into the bill'
+  simops-cli run pause --run-id pilot-7
+  simops-cli run pause --all")]
+    Pause(PauseArgs),
+    /// Resume a paused run, or one that a guardrail stopped; the current one, unless another is named
     #[command(after_help = "\
 Examples:
-  simops-cli run resume")]
-    Resume(ReasonBody),
-    /// Build a new world and switch to it; an open run ends. Refused in production
+  simops-cli run resume
+  simops-cli run resume --run-id pilot-7")]
+    Resume(RunBody),
+    /// Change the limits of an open run; it is paused or ended when it reaches one
     #[command(after_help = "\
 Examples:
-  simops-cli run reset --reason 'fresh world'")]
-    Reset(ReasonBody),
+  simops-cli run limits --max-usd 5 --max-duration-minutes 240
+  simops-cli run limits --run-id pilot-7 --max-calls 20000 --resume
+  simops-cli run limits --max-tokens none
+
+A limit is a number, or none to remove it. With --resume the run goes on in the same step.
+A limit that the run has reached already needs --force.")]
+    Limits(LimitsArgs),
+    /// Build a new world and switch to it; its open run ends. Refused in production
+    #[command(after_help = "\
+Examples:
+  simops-cli run reset --reason 'fresh world'
+
+The world is that of the run that --run-id names, by default of the current one.")]
+    Reset(RunBody),
     /// Send every model call to the cheapest route, or undo that
     #[command(after_help = "\
 Examples:
@@ -143,6 +168,100 @@ Examples:
     },
 }
 
+/// Limits of a run.
+#[derive(Args)]
+pub(crate) struct Limits {
+    /// The most that its calls may cost, in US dollars
+    #[arg(long, value_name = "USD", value_parser = usd, allow_negative_numbers = true)]
+    max_usd: Option<Value>,
+    /// The most calls to models
+    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+    max_calls: Option<Value>,
+    /// The most tokens
+    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+    max_tokens: Option<Value>,
+    /// The most actions of its agents
+    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+    max_actions: Option<Value>,
+    /// The most minutes, pauses not counted
+    #[arg(long, value_name = "N", value_parser = whole, allow_negative_numbers = true)]
+    max_duration_minutes: Option<Value>,
+    /// What becomes of the run at a limit [default: pause]
+    #[arg(long, value_name = "WHAT", value_parser = AtLimit::NAMES)]
+    at_limit: Option<String>,
+}
+
+impl Limits {
+    /// The given limits by name.
+    fn given(self) -> Map<String, Value> {
+        let limits = [
+            ("max_usd", self.max_usd),
+            ("max_calls", self.max_calls),
+            ("max_tokens", self.max_tokens),
+            ("max_actions", self.max_actions),
+            ("max_duration_minutes", self.max_duration_minutes),
+            ("at_limit", self.at_limit.map(Value::from)),
+        ];
+        let given = limits.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        given.collect()
+    }
+}
+
+/// A number, or `none`.
+fn number<T: FromStr>(text: &str, what: &str) -> Result<Value, String>
+where
+    Value: From<T>,
+{
+    match text {
+        "none" => Ok(Value::Null),
+        text => text.parse::<T>().map(Value::from).map_err(|_| format!("must be {what}, or none")),
+    }
+}
+
+fn usd(text: &str) -> Result<Value, String> {
+    number::<f64>(text, "a number of US dollars")
+}
+
+fn whole(text: &str) -> Result<Value, String> {
+    number::<i64>(text, "a whole number")
+}
+
+#[derive(Args)]
+pub(crate) struct LimitsArgs {
+    /// The run [default: the current one]
+    #[arg(long, value_name = "ID")]
+    run_id: Option<String>,
+    #[command(flatten)]
+    limits: Limits,
+    /// Let a run go on that is paused, or that a limit ended
+    #[arg(long)]
+    resume: bool,
+    /// Set a limit that the run has reached already
+    #[arg(long)]
+    force: bool,
+    /// The reason, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    stop: StopRun,
+    /// End every open run
+    #[arg(long, conflicts_with_all = ["run_id", "clear_run_id"])]
+    all: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    pause: RunBody,
+    /// Pause every open run
+    #[arg(long, conflicts_with = "run_id")]
+    all: bool,
+}
+
 #[derive(Args)]
 pub(crate) struct StartArgs {
     #[command(flatten)]
@@ -150,6 +269,8 @@ pub(crate) struct StartArgs {
     /// A value by which the run is found and compared; may be given up to 20 times
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl StartArgs {
@@ -160,7 +281,9 @@ impl StartArgs {
                 return Err(Failure::usage(format!("--label {name} is given twice")));
             }
         }
-        Ok(StartRun { labels: Some(labels).filter(|labels| !labels.is_empty()), ..self.start })
+        let limits = Some(self.limits.given()).filter(|limits| !limits.is_empty());
+        let labels = Some(labels).filter(|labels| !labels.is_empty());
+        Ok(StartRun { labels, limits, ..self.start })
     }
 }
 
@@ -204,17 +327,32 @@ pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Fa
             let route = post("control/run/start", &start);
             Output::record(write(globals, route, async |w| w.start_run(&start).await).await?)
         }
-        RunCommand::Stop(stop) => {
+        RunCommand::Stop(StopArgs { stop, all: true }) => {
+            let why = ReasonBody { reason: stop.reason };
+            let route = post("control/stop-all", &why);
+            runs(end(globals, route, async |w| w.stop_all(&why).await).await?)
+        }
+        RunCommand::Stop(StopArgs { stop, .. }) => {
             let route = post("control/run/stop", &stop);
             Output::record(end(globals, route, async |w| w.stop_run(&stop).await).await?)
         }
-        RunCommand::Pause(why) => {
-            let route = post("control/pause", &why);
-            Output::record(write(globals, route, async |w| w.pause(&why).await).await?)
+        RunCommand::Pause(PauseArgs { pause, all: true }) => {
+            let why = ReasonBody { reason: pause.reason };
+            let route = post("control/pause-all", &why);
+            runs(write(globals, route, async |w| w.pause_all(&why).await).await?)
+        }
+        RunCommand::Pause(PauseArgs { pause, .. }) => {
+            let route = post("control/pause", &pause);
+            Output::record(write(globals, route, async |w| w.pause(&pause).await).await?)
         }
         RunCommand::Resume(why) => {
             let route = post("control/resume", &why);
             Output::record(write(globals, route, async |w| w.resume(&why).await).await?)
+        }
+        RunCommand::Limits(LimitsArgs { run_id, limits, resume, force, reason }) => {
+            let body = PatchLimits { run_id, limits: limits.given(), resume, force, reason };
+            let route = post("control/run/limits", &body).patch();
+            Output::record(write(globals, route, async |w| w.patch_limits(&body).await).await?)
         }
         RunCommand::Reset(why) => {
             let route = post("control/run/reset-dev", &why);
@@ -265,6 +403,11 @@ pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Fa
         }
     };
     print::show(&output, globals.output)
+}
+
+/// What became of each run.
+fn runs(controlled: Value) -> Output {
+    Output::record(controlled).with_rows_of("runs", CONTROLLED)
 }
 
 /// Runs with their figures; as CSV, a column per label and per figure.

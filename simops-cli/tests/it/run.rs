@@ -67,13 +67,37 @@ fn a_run_goes_from_start_over_pause_to_its_end() {
 }
 
 #[test]
-fn a_second_start_is_refused_and_names_the_open_run() {
+fn runs_of_foreign_hosts_are_open_side_by_side_and_controlled_by_name() {
     let dir = TestDir::with_database();
-    dir.ok(&["run", "start", "--mode", "test", "--run-id", "first"]);
+    for run_id in ["first", "second", "third"] {
+        dir.ok(&["run", "start", "--mode", "test", "--run-id", run_id]);
+    }
     let (code, error) = dir.fails(&["run", "start", "--mode", "test", "--run-id", "second"]);
     assert_eq!(code, 1);
-    assert!(error.contains("first"), "{error}");
-    assert_eq!(dir.ok(&["run", "list"])["items"].as_array().unwrap().len(), 1);
+    assert!(error.contains("second exists already"), "{error}");
+    let (code, error) = dir.fails(&["run", "start", "--mode", "test", "--host", "nowhere"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("host nowhere is not connected; there are gateway"), "{error}");
+
+    assert_eq!(dir.ok(&["run", "pause", "--run-id", "second"])["simulation_paused"], true);
+    let open = || {
+        let status = dir.ok(&["run", "status"]);
+        let runs = status["open_runs"].as_array().unwrap().iter();
+        runs.map(|run| (run["run_id"].clone(), run["paused"].clone())).collect::<Vec<_>>()
+    };
+    let run = |name: &str, paused: bool| (name.into(), paused.into());
+    assert_eq!(open(), [run("first", false), run("second", true), run("third", false)]);
+    assert_eq!(dir.ok(&["run", "resume", "--run-id", "second"])["simulation_paused"], false);
+    let stopped = dir.ok(&["run", "stop", "--run-id", "third"]);
+    assert_eq!(stopped["run_id"], "third");
+    let paused = dir.ok(&["run", "pause", "--all"]);
+    assert_eq!(paused["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(open(), [run("first", true), run("second", true)]);
+    let (code, _) = dir.fails(&["run", "pause", "--all", "--run-id", "first"]);
+    assert_eq!(code, 2);
+    dir.ok(&["run", "stop", "--all", "--reason", "over"]);
+    assert_eq!(open(), []);
+    assert_eq!(dir.ok(&["run", "show", "second"])["end_reason"], "over");
 }
 
 #[test]

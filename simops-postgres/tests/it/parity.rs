@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
-use simops::alert::AlertRecords;
 use simops::clock::day_of;
 use simops::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use simops::event::{NewEvent, RuntimeMode};
-use simops::run::{EndedBy, Labels, RunClass, RunMode, RunRecord};
+use simops::run::{EndedBy, Labels, RunClass, RunLimits, RunMode, RunRecord};
 use simops::settings::key;
 use simops::store::{
     ActivityScope, EventFilter, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord, RunFilter,
@@ -142,7 +141,9 @@ impl Chance {
             generation: self.below(4),
             state: self.of(&[HostState::Idle, HostState::Running, HostState::Paused]),
             in_flight_calls: 3,
-            owns_world: self.below(2) == 0,
+            kind: "commons".to_owned(),
+            world: self.of(&[None, Some("main".to_owned())]),
+            run_id: self.of(&[None, Some("run-1".to_owned())]),
         }
     }
 
@@ -151,6 +152,7 @@ impl Chance {
         let row = AuditRow {
             id: 0,
             key: self.of(&[key::AGENT_LOOP_DELAY_SECONDS, key::PAUSED]).to_owned(),
+            run_id: self.of(&[None, Some("run-1".to_owned())]),
             old_value: json!(null),
             new_value: self.of(&[json!(0.1 + 0.2), json!("x"), json!({"a": [1, 2.0]})]),
             changed_by: "ada".to_owned(),
@@ -167,23 +169,24 @@ impl Chance {
         };
         next.overrides.insert(row.key.clone(), row.new_value.clone());
         if self.below(3) == 0 {
-            next.gate_generation = next.generation;
+            let world = self.of(&["main", "other"]).to_owned();
+            next.worlds.insert(world, i64::try_from(self.below(8)).unwrap());
         }
-        let run = (self.below(2) == 0).then(|| self.run(state));
-        if let Some(run) = &run {
+        let mut runs: Vec<_> = (0..self.below(3)).map(|_| self.run(state)).collect();
+        runs.dedup_by(|a, b| a.run_id == b.run_id);
+        if let Some(run) = runs.first() {
             next.overrides.insert(key::RUN_ID.to_owned(), run.run_id.clone().into());
         }
         // Now and then it was decided on something older.
         let expected_generation = state.generation.saturating_sub(u64::from(self.below(5) == 0));
-        let (audit, events, alert_records) =
-            (vec![row], vec![self.event()], AlertRecords::default());
-        Change { expected_generation, next, run, digest: None, audit, events, alert_records }
+        let (audit, events) = (vec![row], vec![self.event()]);
+        Change { expected_generation, next, runs, audit, events, ..Change::default() }
     }
 
     fn run(&mut self, state: &ControlState) -> RunRecord {
-        let at = self.time();
+        let (at, number) = (self.time(), self.below(6));
         let run = RunRecord {
-            run_id: format!("run-{}", self.below(6)),
+            run_id: format!("run-{number}"),
             mode: self.of(&[RunMode::Test, RunMode::Real]),
             protocol_version: "protocol_v1".to_owned(),
             condition_name: self.of(&[None, Some("c".to_owned())]),
@@ -201,14 +204,28 @@ impl Chance {
             fresh_agent_count: None,
             protocol_deviation: self.of(&[true, false]),
             deviation_reason: None,
-            world_epoch: state.world_epoch,
+            world_epoch: state.world_epoch(),
             started_at: at,
             started_by: "ada".to_owned(),
             start_reason: None,
             ended_at: None,
             end_reason: None,
             ended_by: None,
+            host: self.of(&[None, Some("commons".to_owned())]),
+            // The world of a run never changes.
+            world: [None, Some("main"), Some("other")][usize::try_from(number % 3).unwrap()]
+                .map(str::to_owned),
+            paused: self.of(&[true, false]),
+            gate_generation: self.below(4),
+            open_since: self.of(&[None, Some(at)]),
+            open_before_ms: self.amount(),
+            limits: self
+                .of(&[None, Some(RunLimits { max_calls: Some(3), ..RunLimits::default() })]),
+            limit_reached: self.of(&[None, Some("max_calls".to_owned())]),
         };
+        if self.below(3) == 0 {
+            return run;
+        }
         run.ended(at, self.of(&[EndedBy::Operator, EndedBy::Guardrail]), "over")
     }
 }
@@ -258,7 +275,7 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
                 outcome(store.delete_expired_idempotency(now, 1_000).await)
             }
         },
-        11 => outcome(store.request_epoch(chance.time()).await),
+        11 => outcome(store.request_epoch(chance.of(&["main", "other"]), chance.time()).await),
         12 => {
             let epoch = i64::try_from(chance.below(8)).unwrap();
             let documents = BTreeMap::from([(
@@ -269,13 +286,16 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
                 0 => outcome(store.claim_epoch(epoch, "h").await),
                 1 => outcome(store.finish_epoch(epoch, &documents, &json!({"ok": 1})).await),
                 2 => outcome(store.fail_epoch(epoch, "no").await),
-                _ => outcome(store.delete_epochs(chance.time(), 2, Some(epoch)).await),
+                _ => outcome(
+                    store.delete_epochs(chance.of(&["main", "other"]), chance.time(), 2).await,
+                ),
             }
         }
         13 => {
             let state = store.load().await.unwrap();
-            let epoch = state.world_epoch.unwrap_or(1);
+            let epoch = state.world_epoch().unwrap_or(1);
             let turn = TurnCommit {
+                run_id: format!("run-{}", chance.below(6)),
                 generation: state.generation.saturating_sub(chance.below(3)),
                 epoch,
                 expected_version: store.world(epoch).await.unwrap().version,
@@ -354,7 +374,7 @@ async fn everything(store: &dyn RunStore) -> Vec<String> {
     }
     see(format!("{:?}", store.open_leases().await.unwrap()));
     see(format!("{:?}", store.counter_clients().await.unwrap()));
-    see(format!("{:?}", store.requested_epochs(early - day).await.unwrap()));
+    see(format!("{:?}", store.requested_epochs("main", early - day).await.unwrap()));
     seen
 }
 

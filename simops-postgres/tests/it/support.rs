@@ -1,7 +1,6 @@
 //! What the tests share.
 
 use jiff::Timestamp;
-use simops::alert::AlertRecords;
 use simops::control::{Change, ControlState};
 use simops::event::NewEvent;
 use simops::store::ControlStore;
@@ -19,11 +18,8 @@ pub(crate) fn change(state: &ControlState) -> Change {
     Change {
         expected_generation: state.generation,
         next,
-        run: None,
-        digest: None,
-        audit: vec![],
         events: vec![event("changed")],
-        alert_records: AlertRecords::default(),
+        ..Change::default()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use simops::run::RunRecord;
 use simops::store::{Commit, ControlStore, EventFilter, EventStore, RunStore, WorldStore};
 use simops_postgres::{PostgresOptions, PostgresStore};
 use simops_tests::network::{Network, Proxy};
@@ -67,10 +68,11 @@ async fn a_commit_that_waits_goes_before_later_turns() {
     let store = open(&database.url(), 10).await;
     let _operator = Operator::of_new_run(store.clone()).await;
     let state = store.load().await.unwrap();
-    let epoch = state.world_epoch.unwrap();
+    let epoch = state.world_epoch().unwrap();
     let mut turn = begun_turn(&database.url()).await;
     let mut pause = change(&state);
-    pause.next.gate_generation = pause.next.generation;
+    let gate_generation = pause.next.generation;
+    pause.runs = vec![RunRecord { gate_generation, ..state.run.clone().unwrap() }];
     let commit = {
         let (store, pause) = (store.clone(), pause.clone());
         tokio::spawn(async move { store.commit(&pause, None).await })

@@ -26,13 +26,7 @@ fn migrate_further(database: &TestDatabase, min_writer: i64) {
 async fn older() -> TestDatabase {
     let database = PostgresServer::shared().database();
     drop(PostgresStore::open(&database.url()).await.unwrap());
-    database.sql(
-        "ALTER TABLE simops_schema DROP COLUMN min_writer; \
-         DROP TABLE known_addresses; DROP TABLE run_labels; \
-         ALTER TABLE runs DROP COLUMN group_id, DROP COLUMN labels; \
-         ALTER TABLE kpi_line DROP COLUMN revision; ALTER TABLE fence DROP COLUMN corrections; \
-         UPDATE simops_schema SET version = 13",
-    );
+    database.sql(simops_tests::older::POSTGRES);
     database
 }
 

@@ -4,10 +4,19 @@ const isOpen = (run) => Boolean(run) && !run.ended_at;
 
 /** Whether a live host can build a world; hosts that do not report it count as able. */
 function canReset(status) {
-  return (status.hosts ?? []).some((host) => host.state !== 'lost' && host.owns_world !== false);
+  return (status.hosts ?? []).some((host) => host.state !== 'lost' && host.world !== null);
 }
 
-/** The reason per disabled control. `form` is {clear, resetWorld}. */
+/** The open run of the world that a start for `host` would use, if any: the gateway has none. */
+function inTheWay(status, host) {
+  if (host === 'gateway') return null;
+  const live = (status.hosts ?? []).filter((known) => known.state !== 'lost' && (!host || known.kind === host));
+  const worlds = live.map((known) => known.world);
+  const runs = (status.open_runs ?? []).filter((run) => run.world !== null);
+  return runs.find((run) => !worlds.length || worlds.includes(run.world)) ?? null;
+}
+
+/** The reason per disabled control. `form` is {clear, resetWorld, host}. */
 export function whyNot(status, form) {
   const run = status.run_metadata;
   const open = isOpen(run);
@@ -31,10 +40,13 @@ export function whyNot(status, form) {
     }
   }
 
-  if (open) {
-    const reason = `Run ${run.run_id} has not ended; stop it first.`;
+  const other = inTheWay(status, form.host);
+  if (other) {
+    const reason = `Run ${other.run_id} has not ended; stop it first.`;
     say('start-test', reason);
     say('start-real', reason);
+  }
+  if (open) {
     if (paused) say('pause', 'The run is paused already.');
     else say('resume', 'The run is not paused.');
   } else {
@@ -53,9 +65,17 @@ export function whyNot(status, form) {
   return reasons;
 }
 
+/** The live hosts of the current run. */
+function liveHosts(status) {
+  const live = (status.hosts ?? []).filter((host) => host.state !== 'lost');
+  const run = status.run_metadata;
+  const isIts = (host) => host.world === run.world && (!run.host || run.host === host.kind);
+  return run ? live.filter(isIts) : live;
+}
+
 /** What the hosts have not confirmed yet, as a sentence; empty when all is confirmed. */
 export function progress(status) {
-  const live = (status.hosts ?? []).filter((host) => host.state !== 'lost');
+  const live = liveHosts(status);
   const calls = live.reduce((sum, host) => sum + (host.in_flight_calls ?? 0), 0);
   const open = isOpen(status.run_metadata);
   const wanted = !open ? 'idle' : status.viewer_ops.simulation_paused ? 'paused' : 'running';
@@ -76,7 +96,7 @@ export function progress(status) {
 
 /** The state that live hosts have confirmed; empty while they have not. */
 export function confirmed(status) {
-  const live = (status.hosts ?? []).filter((host) => host.state !== 'lost');
+  const live = liveHosts(status);
   if (['starting', 'pausing', 'stopping'].includes(status.run_state) || !live.length) return '';
   const calls = live.reduce((sum, host) => sum + (host.in_flight_calls ?? 0), 0);
   const hosts = `${live.length} host${live.length === 1 ? '' : 's'}`;

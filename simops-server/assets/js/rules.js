@@ -12,6 +12,7 @@ export const FIELDS = [
   { name: 'season_number', label: 'Season number', number: 9999 },
   { name: 'group_id', label: 'Group', max: 64 },
   { name: 'labels', label: 'Labels', labels: true, hint: 'seed=3, model=small' },
+  { name: 'host', label: 'Host', max: 64, hint: 'automatic; or gateway' },
   { name: 'parent_run_id', label: 'Parent run', max: 64 },
   { name: 'mirror_control_run_id', label: 'Mirror of run', max: 64 },
   { name: 'carryover_agent_count', label: 'Agents carried over', number: 1_000_000 },

@@ -12,13 +12,14 @@ import { digestPanel } from './panels/digest.js';
 import { eventsPanel } from './panels/events.js';
 import { guardrailsPanel } from './panels/guardrails.js';
 import { metricsPanel } from './panels/metrics.js';
+import { openRunsPanel } from './panels/open-runs.js';
 import { rollupsPanel } from './panels/rollups.js';
 import { runsPanel } from './panels/runs.js';
 import { statusPanel } from './panels/status.js';
 
 /** Views in the order of the navigation; each is columns of panels. */
 const VIEWS = [
-  { id: 'run', label: 'Run', columns: [[controlsPanel], [statusPanel, metricsPanel, eventsPanel], [budgetPanel, guardrailsPanel]] },
+  { id: 'run', label: 'Run', columns: [[controlsPanel], [statusPanel, openRunsPanel, metricsPanel, eventsPanel], [budgetPanel, guardrailsPanel]] },
   { id: 'visitors', label: 'Visitors', columns: [[rollupsPanel], [alertsPanel]] },
   { id: 'settings', label: 'Settings', columns: [[configPanel]] },
   { id: 'records', label: 'Records', columns: [[runsPanel, comparePanel], [auditPanel]] },

@@ -6,12 +6,15 @@ use simops::control::Write;
 /// The method and path of a write; `None` for a write that the API does not offer.
 pub(crate) fn operation(write: Write) -> Option<(Method, &'static str)> {
     let path = match write {
+        Write::PatchLimits => return Some((Method::PATCH, "/api/admin/control/run/limits")),
         Write::PatchConfig => return Some((Method::PATCH, "/api/admin/config")),
         Write::StartRun => "/api/admin/control/run/start",
         Write::StopRun => "/api/admin/control/run/stop",
+        Write::StopAll => "/api/admin/control/stop-all",
         Write::ResetWorld => "/api/admin/control/run/reset-dev",
         Write::SetRunMode => "/api/admin/control/run-mode",
         Write::Pause => "/api/admin/control/pause",
+        Write::PauseAll => "/api/admin/control/pause-all",
         Write::Resume => "/api/admin/control/resume",
         Write::Degrade => "/api/admin/control/degrade",
         Write::ClearDegrade => "/api/admin/control/degrade/clear",

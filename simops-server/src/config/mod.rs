@@ -12,10 +12,11 @@ use simops::llm::LlmConfig;
 use simops::notify::Sinks;
 use simops::ops::OpsOptions;
 use simops::output::DEFAULT_FOLDER;
+use simops::run::DEFAULT_WORLD;
 use simops::settings::Registry;
 use simops::{Error, Result, Secret};
 use simops_database::Database;
-use simops_examples::commons::{CommonsOptions, MAX_AGENTS};
+use simops_examples::commons::{Commons, CommonsOptions, MAX_AGENTS};
 
 pub use args::Args;
 use value::{Value, secret};
@@ -81,6 +82,11 @@ impl Config {
         let hosts = [("commons", HostKind::Commons), ("none", HostKind::None)];
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         let world = CommonsOptions::default();
+        let host = of("SIMOPS_HOST", &args.simops_host).word(&hosts, HostKind::Commons)?;
+        let own_host = match host {
+            HostKind::Commons => Some((Commons::NAME.to_owned(), DEFAULT_WORLD.to_owned())),
+            HostKind::None => None,
+        };
         let (alerts, sinks) = args.alerts.resolve(in_development, &lookup)?;
         Ok(Self {
             ops: OpsOptions {
@@ -100,6 +106,7 @@ impl Config {
                 )
                 .optional_number(0..=1 << 30)?
                 .map(|mib: u64| mib << 20),
+                own_host,
             },
             database: args.database.database()?,
             redis_url: of("REDIS_URL", &args.redis_url).text().map(str::to_owned),
@@ -123,7 +130,7 @@ impl Config {
                     &lookup,
                 )?,
             },
-            host: of("SIMOPS_HOST", &args.simops_host).word(&hosts, HostKind::Commons)?,
+            host,
             speed: of("SIMOPS_WORLD_SPEED", &args.simops_world_speed)
                 .number(0.01..=10_000.0, 10.0)?,
             world: CommonsOptions {

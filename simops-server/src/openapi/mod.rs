@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use serde_json::{Value, json};
 use simops::Error;
 
-use crate::routes::KPI_EVENTS;
+use crate::ingest::KPI_EVENTS;
 
 /// Error responses of every admin operation.
 const COMMON: &[(&str, &str)] = &[

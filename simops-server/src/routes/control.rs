@@ -1,24 +1,31 @@
 //! The run controls.
 
 use simops::ops::{
-    Degraded, Paused, ReasonBody, ResetWorldResponse, RunModeChanged, SetRunMode, StartRun,
-    StartedRun, StopRun, StoppedRun,
+    ControlledRuns, Degraded, PatchLimits, PatchedLimits, Paused, ReasonBody, ResetWorldResponse,
+    RunBody, RunModeChanged, SetRunMode, StartRun, StartedRun, StopRun, StoppedRun,
 };
 
 use crate::request::WriteRequest;
 use crate::response::{Json, JsonResult};
 
-/// Pauses the run.
+/// Pauses a run, by default the current one.
 #[utoipa::path(post, path = "/api/admin/control/pause", tag = "control",
-    request_body = ReasonBody, responses((status = OK, body = Paused)))]
-pub(super) async fn pause(write: WriteRequest<ReasonBody>) -> JsonResult<Paused> {
+    request_body = RunBody, responses((status = OK, body = Paused)))]
+pub(super) async fn pause(write: WriteRequest<RunBody>) -> JsonResult<Paused> {
     Ok(Json(write.writer().await?.pause(&write.body).await?))
 }
 
-/// Resumes a paused run, or one that a guardrail stopped.
+/// Pauses every open run, in one commit.
+#[utoipa::path(post, path = "/api/admin/control/pause-all", tag = "control",
+    request_body = ReasonBody, responses((status = OK, body = ControlledRuns)))]
+pub(super) async fn pause_all(write: WriteRequest<ReasonBody>) -> JsonResult<ControlledRuns> {
+    Ok(Json(write.writer().await?.pause_all(&write.body).await?))
+}
+
+/// Resumes a paused run, or one that a guardrail stopped; by default the current one.
 #[utoipa::path(post, path = "/api/admin/control/resume", tag = "control",
-    request_body = ReasonBody, responses((status = OK, body = Paused)))]
-pub(super) async fn resume(write: WriteRequest<ReasonBody>) -> JsonResult<Paused> {
+    request_body = RunBody, responses((status = OK, body = Paused)))]
+pub(super) async fn resume(write: WriteRequest<RunBody>) -> JsonResult<Paused> {
     Ok(Json(write.writer().await?.resume(&write.body).await?))
 }
 
@@ -50,16 +57,31 @@ pub(super) async fn start(write: WriteRequest<StartRun>) -> JsonResult<StartedRu
     Ok(Json(write.writer().await?.start_run(&write.body).await?))
 }
 
-/// Ends the current run and pauses the simulation.
+/// Ends a run, by default the current one; the current one is paused even if it is not open.
 #[utoipa::path(post, path = "/api/admin/control/run/stop", tag = "control",
     request_body = StopRun, responses((status = OK, body = StoppedRun)))]
 pub(super) async fn stop(write: WriteRequest<StopRun>) -> JsonResult<StoppedRun> {
     Ok(Json(write.writer().await?.stop_run(&write.body).await?))
 }
 
-/// Replaces the world with a new one and ends an open run. Refused in production.
+/// Changes the limits of an open run; with `resume` it goes on in the same step.
+#[utoipa::path(patch, path = "/api/admin/control/run/limits", tag = "control",
+    request_body = PatchLimits, responses((status = OK, body = PatchedLimits)))]
+pub(super) async fn limits(write: WriteRequest<PatchLimits>) -> JsonResult<PatchedLimits> {
+    Ok(Json(write.writer().await?.patch_limits(&write.body).await?))
+}
+
+/// Ends every open run, in one commit.
+#[utoipa::path(post, path = "/api/admin/control/stop-all", tag = "control",
+    request_body = ReasonBody, responses((status = OK, body = ControlledRuns)))]
+pub(super) async fn stop_all(write: WriteRequest<ReasonBody>) -> JsonResult<ControlledRuns> {
+    Ok(Json(write.writer().await?.stop_all(&write.body).await?))
+}
+
+/// Replaces the world of a run, by default of the current one, and ends its open run. Refused in
+/// production.
 #[utoipa::path(post, path = "/api/admin/control/run/reset-dev", tag = "control",
-    request_body = ReasonBody, responses((status = OK, body = ResetWorldResponse)))]
-pub(super) async fn reset(write: WriteRequest<ReasonBody>) -> JsonResult<ResetWorldResponse> {
+    request_body = RunBody, responses((status = OK, body = ResetWorldResponse)))]
+pub(super) async fn reset(write: WriteRequest<RunBody>) -> JsonResult<ResetWorldResponse> {
     Ok(Json(write.writer().await?.reset_world(&write.body).await?))
 }

@@ -11,6 +11,7 @@ use simops::control::HostState;
 
 use crate::access::Client;
 use crate::metrics::{self, Exposition};
+use crate::openapi;
 use crate::problem::Problem;
 use crate::response::{self, Json, JsonResult};
 use crate::snapshot::Snapshot;
@@ -36,8 +37,17 @@ async fn ready(app: &App) -> Result<(), Problem> {
     app.ready.get(|| 0, async || Ok(app.ops.ready().await.map_err(Problem::from))).await?
 }
 
-pub(super) async fn openapi(State(app): State<App>) -> Response {
-    response::json(app.openapi.clone())
+/// The API's description. It takes some milliseconds, which the start of the server need not wait for.
+pub(super) async fn openapi(State(app): State<App>) -> Result<Response, Problem> {
+    let known = match app.openapi.get() {
+        Some(known) => known,
+        None => {
+            let (_, description) = super::admin().split_for_parts();
+            let made = openapi::finish(&description)?;
+            app.openapi.get_or_init(|| made)
+        }
+    };
+    Ok(response::json(known.clone()))
 }
 
 /// Metrics at the server's own address, for those who may read them.

@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::MetricsAccess;
+use crate::ingest::KPI_EVENTS;
 use crate::problem::ProblemBody;
 use crate::state::App;
 
@@ -35,12 +36,15 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(records::audit))
         .routes(routes!(records::verify))
         .routes(routes!(control::pause))
+        .routes(routes!(control::pause_all))
         .routes(routes!(control::resume))
         .routes(routes!(control::degrade))
         .routes(routes!(control::clear))
         .routes(routes!(control::run_mode))
         .routes(routes!(control::start))
         .routes(routes!(control::stop))
+        .routes(routes!(control::limits))
+        .routes(routes!(control::stop_all))
         .routes(routes!(control::reset))
         .routes(routes!(runs::metrics))
         .routes(routes!(runs::list))
@@ -70,9 +74,6 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(kpi::delete_visits))
         .routes(routes!(status::stream))
 }
-
-/// Where visitors' events are posted.
-pub(crate) const KPI_EVENTS: &str = "/api/analytics/kpi/events";
 
 /// The console, and the other routes that are no part of the admin API.
 pub(crate) fn public(metrics: MetricsAccess) -> Router<App> {

@@ -84,8 +84,8 @@ async fn the_route_of_calls_and_the_mode_are_changed() {
 }
 
 #[tokio::test]
-async fn of_64_concurrent_starts_one_wins_and_the_rest_name_it() {
-    let app = TestApp::new();
+async fn of_64_concurrent_starts_in_a_world_one_wins_and_the_rest_name_it() {
+    let app = TestApp::new().with_host().await;
     let starts = (0..64).map(|n| {
         app.post("control/run/start", json!({ "mode": "test", "run_id": format!("r{n}") }))
     });
@@ -101,7 +101,7 @@ async fn of_64_concurrent_starts_one_wins_and_the_rest_name_it() {
 
 #[tokio::test]
 async fn a_repeated_write_gets_the_first_answer() {
-    let app = TestApp::new();
+    let app = TestApp::new().with_host().await;
     let with_key = async |key: &str, path: &str, body: Value| {
         let call = app.call(Method::POST, path).json(&body);
         call.header("idempotency-key", key).send().await

@@ -58,6 +58,7 @@ async fn every_route_of_the_contract_is_described() {
         "get usage/series",
         "get usage/summary",
         "patch config",
+        "patch control/run/limits",
         "post baseline",
         "post digest",
         "post digests/{slug}/discard",
@@ -65,11 +66,13 @@ async fn every_route_of_the_contract_is_described() {
         "post control/degrade",
         "post control/degrade/clear",
         "post control/pause",
+        "post control/pause-all",
         "post control/resume",
         "post control/run-mode",
         "post control/run/reset-dev",
         "post control/run/start",
         "post control/run/stop",
+        "post control/stop-all",
     ];
     assert_eq!(found, contract.map(str::to_owned).into());
     assert!(described["components"]["securitySchemes"]["bearer"].is_object());

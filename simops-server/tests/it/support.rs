@@ -57,7 +57,7 @@ impl Setup {
         let (clock, output) = (Arc::new(SystemClock), tempfile::tempdir().unwrap());
         let options = OpsOptions { output_folder: output.path().to_owned(), ..self.ops };
         let ops = Arc::new(Ops::new(Arc::clone(&self.store), clock, options));
-        let app = Application::new(ops, self.access, self.ingest).unwrap();
+        let app = Application::new(ops, self.access, self.ingest);
         TestApp { app, store: self.store, output }
     }
 }

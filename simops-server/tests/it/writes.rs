@@ -81,7 +81,13 @@ async fn stop_only_lets_pause_stop_and_degrade_pass() {
     let mut setup = Setup::development();
     setup.ops.write_gate = Some(WriteGate::StopOnly);
     let app = setup.build();
-    let passing = ["control/pause", "control/run/stop", "control/degrade"];
+    let passing = [
+        "control/pause",
+        "control/pause-all",
+        "control/run/stop",
+        "control/stop-all",
+        "control/degrade",
+    ];
     for (method, path) in operations(&app).await {
         if passing.contains(&path.as_str()) {
             app.post(&path, json!({})).await.ok();

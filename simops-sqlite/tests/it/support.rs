@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use simops::alert::AlertRecords;
 use simops::control::{Change, ControlState};
 use simops::event::NewEvent;
 use simops::store::ControlStore;
@@ -44,11 +43,8 @@ pub(crate) fn change(state: &ControlState) -> Change {
     Change {
         expected_generation: state.generation,
         next,
-        run: None,
-        digest: None,
-        audit: vec![],
         events: vec![event("changed")],
-        alert_records: AlertRecords::default(),
+        ..Change::default()
     }
 }
 

@@ -26,17 +26,7 @@ async fn older() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(&url_in(&folder)).await.unwrap());
     let database = stranger(&folder);
-    database
-        .execute_batch(
-            "DROP TABLE schema_writers; DROP TABLE known_addresses; DROP TABLE run_labels; \
-             DROP INDEX runs_by_group; ALTER TABLE runs DROP COLUMN group_id; \
-             ALTER TABLE runs DROP COLUMN labels; \
-             ALTER TABLE kpi_progress DROP COLUMN revision; \
-             ALTER TABLE kpi_progress DROP COLUMN invalidations; \
-             ALTER TABLE fence DROP COLUMN corrections",
-        )
-        .unwrap();
-    database.pragma_update(None, "user_version", 14).unwrap();
+    database.execute_batch(simops_tests::older::SQLITE).unwrap();
     drop(database);
     folder
 }

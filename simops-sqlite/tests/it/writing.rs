@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use simops::ErrorKind;
+use simops::run::RunRecord;
 use simops::store::{Commit, ControlStore, EventFilter, EventStore, TurnCommit, WorldStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
 use simops_tests::eventually;
@@ -64,15 +65,18 @@ async fn a_write_that_fails_takes_back_only_itself() {
 async fn a_stale_turn_among_others_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&url_in(&folder)).await.unwrap());
-    let epoch = store.request_epoch(event("").created_at).await.unwrap();
+    let epoch = store.request_epoch("main", event("").created_at).await.unwrap();
     let mut shown = change(&store.load().await.unwrap());
-    shown.next.world_epoch = Some(epoch);
+    shown.next.worlds = [("main".to_owned(), epoch)].into();
+    let world = Some("main".to_owned());
+    shown.runs = vec![RunRecord { run_id: "run".to_owned(), world, ..RunRecord::default() }];
     store.commit(&shown, None).await.unwrap();
     let mut writers = JoinSet::new();
     for number in 0..100_i64 {
         let store = Arc::clone(&store);
         writers.spawn(async move {
             let turn = TurnCommit {
+                run_id: "run".to_owned(),
                 generation: 1,
                 epoch,
                 expected_version: 0,

@@ -16,6 +16,9 @@ pub struct AuditRow {
     pub id: i64,
     /// The setting, or the key of another value, such as `WORLD_EPOCH` or `PRODUCTION_MARK`.
     pub key: String,
+    /// The run whose state it is, of values that a run has.
+    #[serde(default)]
+    pub run_id: Option<String>,
     /// The value before.
     #[cfg_attr(feature = "openapi", schema(value_type = Value))]
     pub old_value: Value,
@@ -63,18 +66,20 @@ impl AuditRow {
     /// The hash this row must have after `previous`.
     pub fn hash_after(&self, previous: &str) -> String {
         // An array of scalars has one JSON form, so the hash does not depend on the store.
-        let content = json!([
-            previous,
-            self.id,
-            self.key,
-            self.old_value,
-            self.new_value,
-            self.changed_by,
-            self.environment,
-            self.reason,
-            self.created_at.as_microsecond(),
-        ]);
-        let digest = Sha256::digest(content.to_string().as_bytes());
+        let mut content = vec![
+            json!(previous),
+            json!(self.id),
+            json!(self.key),
+            self.old_value.clone(),
+            self.new_value.clone(),
+            json!(self.changed_by),
+            json!(self.environment),
+            json!(self.reason),
+            json!(self.created_at.as_microsecond()),
+        ];
+        // Rows of earlier versions have no run.
+        content.extend(self.run_id.iter().map(|run_id| json!(run_id)));
+        let digest = Sha256::digest(Value::from(content).to_string().as_bytes());
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::change::{Change, ChangeBuilder, Context, PRODUCTION_MARK};
+use super::limits::{self, LimitChange};
+use super::presence::HostOfRun;
 use super::{ControlState, WritePolicy};
 use crate::event::kind;
 use crate::run::rules::RunPlan;
-use crate::run::{EndedBy, RunMode, RunRecord};
+use crate::run::{EndedBy, RunMode, RunRecord, RunUse};
 use crate::settings::{Overrides, key};
 use crate::{Error, Result};
 
@@ -15,29 +17,60 @@ use crate::{Error, Result};
 pub(crate) enum Command {
     /// Start a run.
     Start(Box<Start>),
-    /// End the current run, if one is open, and pause.
+    /// End a run, if it is open; pauses if it is the current one.
     Stop {
-        /// Clear the current run afterwards.
+        /// The run.
+        target: Target,
+        /// Clear the current run afterwards, if it is the one.
         clear_run_id: bool,
     },
-    /// Pause the run.
-    Pause,
+    /// End every open run, and pause.
+    StopAll,
+    /// Pause a run.
+    Pause(Target),
+    /// Pause every open run.
+    PauseAll,
     /// Resume a paused run, or one that a guardrail stopped.
-    Resume,
+    Resume {
+        /// The run.
+        target: Target,
+        /// What it has used.
+        used: RunUse,
+    },
+    /// Change the limits of an open run.
+    SetLimits {
+        /// The run.
+        target: Target,
+        /// What it has used.
+        used: RunUse,
+        /// The changes.
+        change: LimitChange,
+    },
+    /// Pause or end a run that has reached one of its limits.
+    LimitReached {
+        /// The run; nothing happens if it is paused or has ended, or its limits were raised.
+        run_id: String,
+        /// What it has used.
+        used: RunUse,
+    },
     /// Send model calls to the cheapest route, or to their usual routes again.
     Degrade(bool),
     /// Change the mode shown while no run is open.
     SetMode(RunMode),
     /// Change settings, each checked already.
     Patch(Overrides),
-    /// Switch to a world that was just built; an open run ends.
+    /// Switch to an epoch of a world that was just built; the open run of the world ends.
     ResetWorld {
-        /// The new epoch.
+        /// The world.
+        world: String,
+        /// Its new epoch.
         epoch: i64,
     },
-    /// Switch to the first world, if no world is current.
+    /// Switch to the first epoch of a world, if it has none.
     AdoptWorld {
-        /// The new epoch.
+        /// The world.
+        world: String,
+        /// Its first epoch.
         epoch: i64,
     },
     /// Mark the database as production.
@@ -55,6 +88,25 @@ pub(crate) enum Command {
     },
 }
 
+/// The run that a command means.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Target {
+    /// The current run, if there is one.
+    Current,
+    /// The run of the registry that the command names.
+    Named(Box<RunRecord>),
+}
+
+impl Target {
+    /// The run, as `state` has it.
+    pub(crate) fn run<'a>(&'a self, state: &'a ControlState) -> Option<&'a RunRecord> {
+        match self {
+            Self::Current => state.run.as_ref(),
+            Self::Named(run) => Some(state.known_run(&run.run_id).unwrap_or(run)),
+        }
+    }
+}
+
 /// A start with the facts that only the store knows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Start {
@@ -64,11 +116,16 @@ pub(crate) struct Start {
     pub run_id: String,
     /// Whether a run of that name exists.
     pub taken: bool,
+    /// Its host, and the host's world.
+    pub host: HostOfRun,
     /// Those of the parent and the mirror run that do not exist.
     pub missing_runs: Vec<String>,
     /// The world built for it, when the start includes a reset.
     pub new_epoch: Option<i64>,
 }
+
+/// Why a world cannot be reset.
+pub(crate) const NO_WORLD: &str = "no live host owns a world that could be reset";
 
 /// The change that `command` makes to `state`; empty when the state already is as requested.
 ///
@@ -85,9 +142,37 @@ pub(crate) fn decide(
     let mut change = ChangeBuilder::new(state, context);
     match command {
         Command::Start(start) => begin(&mut change, state, start, context)?,
-        Command::Stop { clear_run_id } => stop(&mut change, state, *clear_run_id, context),
-        Command::Pause => pause(&mut change, state),
-        Command::Resume => resume(&mut change, state)?,
+        Command::Stop { target, clear_run_id } => {
+            stop(&mut change, target.run(state), state, context);
+            if *clear_run_id && is_current(state, target.run(state)) {
+                change.detach_run();
+                if !change.has_events() {
+                    change.record(kind::SETTINGS_CHANGED, "The current run was cleared");
+                }
+            }
+        }
+        Command::StopAll => {
+            stop(&mut change, state.run.as_ref(), state, context);
+            for run in &state.other_runs {
+                stop(&mut change, Some(run), state, context);
+            }
+        }
+        Command::Pause(target) => pause(&mut change, target.run(state), state),
+        Command::PauseAll => {
+            pause(&mut change, state.run.as_ref(), state);
+            for run in &state.other_runs {
+                pause(&mut change, Some(run), state);
+            }
+        }
+        Command::Resume { target, used } => resume(&mut change, target.run(state), used)?,
+        Command::SetLimits { target, used, change: limits } => {
+            limits::set(&mut change, target.run(state), used, limits)?;
+        }
+        Command::LimitReached { run_id, used } => {
+            if let Some(run) = state.known_run(run_id) {
+                limits::reached(&mut change, run, used, context);
+            }
+        }
         Command::Degrade(on) => {
             change.set(key::FORCE_CHEAPEST_ROUTE, *on);
             let text = match on {
@@ -98,12 +183,14 @@ pub(crate) fn decide(
         }
         Command::SetMode(mode) => set_mode(&mut change, state, *mode)?,
         Command::Patch(updates) => super::patch::patch(&mut change, state, updates, context)?,
-        Command::ResetWorld { epoch } => reset(&mut change, state, *epoch, context)?,
+        Command::ResetWorld { world, epoch } => {
+            reset(&mut change, state, (world, *epoch), context)?;
+        }
         Command::MarkProduction => mark_production(&mut change, true),
         Command::UnmarkProduction => mark_production(&mut change, false),
-        Command::AdoptWorld { epoch } => {
-            if state.world_epoch.is_none() {
-                change.next.world_epoch = Some(*epoch);
+        Command::AdoptWorld { world, epoch } => {
+            if !state.worlds.contains_key(world) {
+                change.put_world(world, *epoch);
                 change.record_with(kind::WORLD_RESET, "The first world was built", "epoch", *epoch);
             }
         }
@@ -137,11 +224,9 @@ fn begin(
     if start.plan.reset_world {
         check_reset(state, context)?;
     }
-    if let Some(open) = state.open_run() {
-        return Err(Error::conflict(format!(
-            "run {} has not ended; stop it before starting another",
-            open.run_id
-        )));
+    change.check_world(start.host.world.as_deref())?;
+    if start.plan.reset_world && start.host.world.is_none() {
+        return Err(Error::conflict(NO_WORLD));
     }
     if start.taken {
         return Err(Error::conflict(format!(
@@ -156,85 +241,106 @@ fn begin(
             return Err(Error::rejected(format!("{what} run {run_id} does not exist")));
         }
     }
-    change.detach_run();
+    let becomes_current = state.open_run().is_none();
+    if becomes_current {
+        change.detach_run();
+    }
     // What the request leaves open is the deployment's default, never the previous run's value.
-    let settings = change.next.effective(context.registry);
-    let condition = Some(settings.text(key::CONDITION_NAME)).filter(|name| !name.is_empty());
-    let season = Some(settings.int(key::SEASON_NUMBER)).filter(|number| *number > 0);
+    let default = |name| context.registry.get(name).map(|spec| &spec.default);
+    let condition = default(key::CONDITION_NAME).and_then(Value::as_str);
+    let season = default(key::SEASON_NUMBER).and_then(Value::as_i64);
+    let condition = condition.filter(|name| !name.is_empty()).map(str::to_owned);
 
-    if let Some(epoch) = start.new_epoch {
-        change.next.world_epoch = Some(epoch);
+    let HostOfRun { host, world } = start.host.clone();
+    if let (Some(world), Some(epoch)) = (&world, start.new_epoch) {
+        change.put_world(world, epoch);
     }
     let plan = plan.clone();
     let run = RunRecord {
         run_id: start.run_id.clone(),
-        condition_name: plan.condition_name.or_else(|| condition.map(str::to_owned)),
-        season_number: plan.season_number.or(season),
-        world_epoch: change.next.world_epoch,
+        condition_name: plan.condition_name.or(condition),
+        season_number: plan.season_number.or(season.filter(|number| *number > 0)),
+        world_epoch: world.as_ref().and_then(|world| change.next.worlds.get(world)).copied(),
+        host,
+        world,
         started_at: context.now,
         started_by: context.actor.to_owned(),
         start_reason: context.reason.map(str::to_owned),
         ..plan
     };
-    change.set(key::RUN_MODE, run.mode.as_str());
-    change.set(key::RUN_ID, run.run_id.as_str());
-    change.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
-    change.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
-    change.set(key::ACTIVE, true);
-    change.set(key::PAUSED, false);
-    let text = format!("Run {} started in mode {}", run.run_id, run.mode.as_str());
-    let row = serde_json::to_value(&run).unwrap_or_default();
-    change.put_run(run);
+    if becomes_current {
+        change.set(key::RUN_MODE, run.mode.as_str());
+        change.set(key::RUN_ID, run.run_id.as_str());
+        change.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
+        change.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
+        change.set(key::ACTIVE, true);
+        change.set(key::PAUSED, false);
+    }
     if let Some(epoch) = start.new_epoch {
         let text = "A new world was built for the run";
-        change.record_with(kind::WORLD_RESET, text, "epoch", epoch);
+        let event = change.event_in(Some(&run), kind::WORLD_RESET, text);
+        change.add_event(event.with("epoch", epoch));
     }
-    change.record_with(kind::RUN_STARTED, text, "run", row);
+    let text = format!("Run {} started in mode {}", run.run_id, run.mode.as_str());
+    let event = change.event_in(Some(&run), kind::RUN_STARTED, text);
+    change.add_event(event.with("run", serde_json::to_value(&run).unwrap_or_default()));
+    change.add_run(run);
     Ok(())
 }
 
-fn stop(change: &mut ChangeBuilder<'_>, state: &ControlState, clear: bool, context: &Context<'_>) {
-    change.set(key::ACTIVE, false);
-    change.set(key::PAUSED, true);
-    if let Some(run) = state.open_run() {
+/// Whether `run`, or its absence, is what the settings of run state show.
+fn is_current(state: &ControlState, run: Option<&RunRecord>) -> bool {
+    state.run.as_ref().map(|run| &run.run_id) == run.map(|run| &run.run_id)
+}
+
+fn stop(
+    change: &mut ChangeBuilder<'_>,
+    run: Option<&RunRecord>,
+    state: &ControlState,
+    context: &Context<'_>,
+) {
+    if let Some(run) = run.filter(|run| run.is_open()) {
         let reason = context.reason.unwrap_or("stopped by operator");
-        change.put_run(run.ended(context.now, EndedBy::Operator, reason));
+        change.put_run(run, run.ended(context.now, EndedBy::Operator, reason));
         let text = format!("Run {} was stopped: {reason}", run.run_id);
-        change.record(kind::RUN_STOPPED, text);
-    } else {
+        change.record_in(run, kind::RUN_STOPPED, text);
+    } else if is_current(state, run) && change.set(key::PAUSED, true) {
         change.record(kind::SETTINGS_CHANGED, "Paused; no run was open");
     }
-    if clear {
-        change.detach_run();
+}
+
+fn pause(change: &mut ChangeBuilder<'_>, run: Option<&RunRecord>, state: &ControlState) {
+    if let Some(run) = run.filter(|run| run.is_open()) {
+        if change.put_run(run, run.with_paused(true)) {
+            change.record_in(run, kind::RUN_PAUSED, format!("Run {} was paused", run.run_id));
+        }
+    } else if is_current(state, run) && change.set(key::PAUSED, true) {
+        change.record(kind::RUN_PAUSED, "Paused; no run is open");
     }
 }
 
-pub(super) fn pause(change: &mut ChangeBuilder<'_>, state: &ControlState) {
-    change.set(key::PAUSED, true);
-    let text = match state.open_run() {
-        Some(run) => format!("Run {} was paused", run.run_id),
-        None => "Paused; no run is open".to_owned(),
-    };
-    change.record(kind::RUN_PAUSED, text);
-}
-
-pub(super) fn resume(change: &mut ChangeBuilder<'_>, state: &ControlState) -> Result<()> {
-    let Some(run) = &state.run else {
+fn resume(change: &mut ChangeBuilder<'_>, run: Option<&RunRecord>, used: &RunUse) -> Result<()> {
+    let Some(run) = run else {
         return Err(Error::conflict("there is no run to resume; start one with control/run/start"));
     };
-    if !run.is_open() && !run.is_resumable() {
+    let goes_on = (run.is_open() && run.paused) || run.is_resumable();
+    if let Some(reached) = run.reached_limit(used).filter(|_| goes_on) {
+        let text = reached.sentence(&run.run_id);
+        return Err(Error::conflict(format!("{text}; raise it with control/run/limits")));
+    }
+    if run.is_open() {
+        if change.put_run(run, run.with_paused(false)) {
+            change.record_in(run, kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
+        }
+        return Ok(());
+    }
+    if !run.is_resumable() {
         return Err(Error::conflict(format!(
             "run {} has ended and cannot be resumed; start another with control/run/start",
             run.run_id
         )));
     }
-    change.set(key::PAUSED, false);
-    if run.is_open() {
-        change.record(kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
-    } else {
-        change.reopen(state);
-    }
-    Ok(())
+    change.reopen(run, false)
 }
 
 fn set_mode(change: &mut ChangeBuilder<'_>, state: &ControlState, mode: RunMode) -> Result<()> {
@@ -257,19 +363,24 @@ fn set_mode(change: &mut ChangeBuilder<'_>, state: &ControlState, mode: RunMode)
 fn reset(
     change: &mut ChangeBuilder<'_>,
     state: &ControlState,
-    epoch: i64,
+    (world, epoch): (&str, i64),
     context: &Context<'_>,
 ) -> Result<()> {
     check_reset(state, context)?;
-    change.set(key::ACTIVE, false);
-    change.set(key::PAUSED, true);
-    if let Some(run) = state.open_run() {
-        let reason = context.reason.unwrap_or("the world was reset");
-        change.put_run(run.ended(context.now, EndedBy::WorldReset, reason));
-        change.record(kind::RUN_STOPPED, format!("Run {} ended: {reason}", run.run_id));
+    if state.open_run().is_none() {
+        change.set(key::ACTIVE, false);
+        change.set(key::PAUSED, true);
     }
-    change.next.world_epoch = Some(epoch);
-    change.record_with(kind::WORLD_RESET, "The world was reset", "epoch", epoch);
+    let run = state.run_in_world(world);
+    if let Some(run) = run {
+        let reason = context.reason.unwrap_or("the world was reset");
+        change.put_run(run, run.ended(context.now, EndedBy::WorldReset, reason));
+        change.record_in(run, kind::RUN_STOPPED, format!("Run {} ended: {reason}", run.run_id));
+    }
+    change.put_world(world, epoch);
+    let event =
+        change.event_in(run.or(state.run.as_ref()), kind::WORLD_RESET, "The world was reset");
+    change.add_event(event.with("epoch", epoch));
     Ok(())
 }
 
@@ -281,11 +392,9 @@ fn guardrail_stop(
     context: &Context<'_>,
 ) {
     // However many workers see it, only the first finds the run open.
-    let Some(run) = state.open_run().filter(|run| run.run_id == run_id) else { return };
-    change.set(key::ACTIVE, false);
-    change.set(key::PAUSED, true);
-    change.put_run(run.ended(context.now, EndedBy::Guardrail, reason));
+    let Some(run) = state.known_run(run_id).filter(|run| run.is_open()) else { return };
+    change.put_run(run, run.ended(context.now, EndedBy::Guardrail, reason));
     let text = format!("Run {} was stopped by a guardrail: {reason}", run.run_id);
-    let event = change.event(kind::STOPPED_BY_GUARDRAIL, text).with("reason", reason);
-    change.add_event(event.with("details", details.clone()));
+    let event = change.event_in(Some(run), kind::STOPPED_BY_GUARDRAIL, text);
+    change.add_event(event.with("reason", reason).with("details", details.clone()));
 }

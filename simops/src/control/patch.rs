@@ -24,8 +24,13 @@ pub(super) fn patch(
     validate::check_together(&after)?;
 
     let enabled = !before.flag(key::ACTIVE) && after.flag(key::ACTIVE);
-    if enabled && state.run.as_ref().is_some_and(|run| run.is_resumable()) {
-        change.reopen(state);
+    let paused = after.flag(key::PAUSED);
+    match &state.run {
+        Some(run) if run.is_open() && after.flag(key::ACTIVE) => {
+            change.show(run.with_paused(paused));
+        }
+        Some(run) if enabled && run.is_resumable() => change.reopen(run, paused)?,
+        _ => {}
     }
     if let Some(key) = change.next.disagreement(context.registry) {
         return Err(Error::conflict(instead(key, &after)));

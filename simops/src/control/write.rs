@@ -16,10 +16,14 @@ named! {
     pub enum Write {
         /// Starts a run.
         StartRun = "start_run",
-        /// Ends the current run.
+        /// Ends a run.
         StopRun = "stop_run",
-        /// Pauses the run.
+        /// Ends every open run.
+        StopAll = "stop_all",
+        /// Pauses a run.
         Pause = "pause",
+        /// Pauses every open run.
+        PauseAll = "pause_all",
         /// Resumes a paused run, or one that a guardrail stopped.
         Resume = "resume",
         /// Sends model calls to the cheapest route.
@@ -30,6 +34,8 @@ named! {
         SetRunMode = "set_run_mode",
         /// Replaces the world.
         ResetWorld = "reset_world",
+        /// Changes the limits of a run.
+        PatchLimits = "patch_limits",
         /// Changes settings.
         PatchConfig = "patch_config",
         /// Acknowledges an alert.
@@ -66,7 +72,7 @@ named! {
 impl Write {
     /// Whether a gate that is [`WriteGate::StopOnly`] lets it pass.
     pub fn passes_stop_only(self) -> bool {
-        matches!(self, Self::Pause | Self::StopRun | Self::Degrade)
+        matches!(self, Self::Pause | Self::PauseAll | Self::StopRun | Self::StopAll | Self::Degrade)
     }
 }
 

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Result;
 use crate::clock::day_of;
-use crate::control::ControlState;
 use crate::guardrail::Observed;
 use crate::llm::BudgetRefusals;
+use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 use crate::store::RunStore;
 
@@ -41,14 +41,14 @@ impl Observer {
         }
     }
 
-    /// Reads the figures at `now`.
+    /// Reads the figures of `run`, and of the deployment, at `now`.
     ///
     /// # Errors
     /// The store failed. The check of the pool counts even then.
     pub(crate) async fn observe(
         &self,
         store: &dyn RunStore,
-        state: &ControlState,
+        run: Option<&RunRecord>,
         settings: &Effective,
         now: Timestamp,
     ) -> Result<Observed> {
@@ -58,11 +58,11 @@ impl Observer {
         let under_pressure = pool_utilization >= settings.float(key::STOP_POOL_UTILIZATION);
         let pool_checks = self.count(under_pressure, now);
         let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
-        let failures = match &state.run {
+        let failures = match run {
             Some(run) => store.failure_window(&run.run_id, now - window).await?,
             None => Default::default(),
         };
-        let refusal = match (&self.refusals, &state.run) {
+        let refusal = match (&self.refusals, run) {
             (Some(refusals), Some(run)) => refusals.on_day(&run.run_id, day_of(now)),
             _ => None,
         };

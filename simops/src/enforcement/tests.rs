@@ -7,7 +7,7 @@ use crate::control::Environment;
 use crate::enforcement::{Observer, enforce};
 use crate::execute::Executor;
 use crate::llm::{BudgetRefusals, Refusal};
-use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, ReasonBody, StartRun};
+use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, RunBody, StartRun};
 use crate::settings::key;
 use crate::store::{ControlStore, EventFilter, EventStore};
 use crate::testing::{ManualClock, MemoryStore};
@@ -55,7 +55,7 @@ impl Desk {
     async fn check(&self, refusals: &Arc<BudgetRefusals>) -> Option<String> {
         let observer = Observer::with_refusals(Arc::clone(refusals));
         let state = self.store.load().await.unwrap();
-        enforce(&self.executor, &observer, &state).await.unwrap()
+        enforce(&self.executor, &observer, &state, "r").await.unwrap()
     }
 
     async fn resume(&self) {
@@ -63,7 +63,7 @@ impl Desk {
             .writer(&Caller::default())
             .await
             .unwrap()
-            .resume(&ReasonBody::default())
+            .resume(&RunBody::default())
             .await
             .unwrap();
     }

@@ -31,6 +31,8 @@ pub mod kind {
     pub const RUN_STOPPED: &str = "run_stopped";
     /// A run was paused.
     pub const RUN_PAUSED: &str = "run_paused";
+    /// A run was paused or ended because it had reached one of its limits.
+    pub const RUN_LIMIT_REACHED: &str = "run_limit_reached";
     /// A run was resumed after a pause or after a guardrail stopped it.
     pub const RUN_RESUMED: &str = "run_resumed";
     /// A new world epoch replaced the current one.

@@ -12,16 +12,32 @@ use crate::{Clock, VERSION};
 /// The longest time between two reports.
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// What a host is, and never changes.
+pub(super) struct Identity {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) world: String,
+}
+
+/// What a host does.
+#[derive(Clone, PartialEq)]
+pub(super) struct Activity {
+    pub(super) state: HostState,
+    pub(super) run_id: Option<String>,
+    /// The generation that it has acted on.
+    pub(super) generation: u64,
+}
+
 /// Sends this host's reports.
 pub(super) struct Heartbeat {
-    host_id: String,
-    last: Option<(u64, HostState, u32)>,
+    host: Identity,
+    last: Option<(Activity, u32)>,
     due: Instant,
 }
 
 impl Heartbeat {
-    pub(super) fn new(host_id: String) -> Self {
-        Self { host_id, last: None, due: Instant::now() }
+    pub(super) fn new(host: Identity) -> Self {
+        Self { host, last: None, due: Instant::now() }
     }
 
     /// When the next report is due.
@@ -35,27 +51,30 @@ impl Heartbeat {
         &mut self,
         store: &dyn RunStore,
         clock: &dyn Clock,
-        (generation, state, in_flight): (u64, HostState, u32),
+        activity: Activity,
+        in_flight: u32,
     ) -> Result<()> {
-        let changed = match self.last {
+        let changed = match &self.last {
             None => true,
-            Some((g, s, _)) if (g, s) != (generation, state) => true,
-            Some((.., calls)) => state == HostState::Quiescing && calls != in_flight,
+            Some((last, _)) if *last != activity => true,
+            Some((last, calls)) => last.state == HostState::Quiescing && *calls != in_flight,
         };
         if !changed && Instant::now() < self.due {
             return Ok(());
         }
         let report = HostReport {
-            id: self.host_id.clone(),
+            id: self.host.id.clone(),
+            kind: self.host.kind.clone(),
+            world: Some(self.host.world.clone()),
             version: VERSION.to_owned(),
             last_seen: clock.now(),
-            generation,
-            state,
+            generation: activity.generation,
+            state: activity.state,
+            run_id: activity.run_id.clone(),
             in_flight_calls: in_flight,
-            owns_world: true,
         };
         store.report(&report).await?;
-        self.last = Some((generation, state, in_flight));
+        self.last = Some((activity, in_flight));
         self.due = Instant::now() + INTERVAL;
         Ok(())
     }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::Result;
 use crate::event::NewEvent;
-use crate::run::RunRecord;
+use crate::run::{DEFAULT_WORLD, RunRecord};
 use crate::settings::Effective;
 use crate::store::{Documents, World};
 
@@ -41,8 +41,14 @@ pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 ///   result is refused.
 #[async_trait]
 pub trait SimulationHost: Send + Sync + 'static {
-    /// The simulation's name, used in logs and host ids.
+    /// The simulation's name, used in logs and host ids, and to start runs for this host.
     fn name(&self) -> &str;
+
+    /// The name of the world that it builds and acts in, which has one open run at most. Hosts of
+    /// different simulations in one deployment need worlds of different names.
+    fn world(&self) -> &str {
+        DEFAULT_WORLD
+    }
 
     /// Builds the documents of a new world.
     ///
@@ -109,9 +115,9 @@ pub struct Turn {
     pub now: Timestamp,
     /// The time-out of the decision.
     pub timeout: Duration,
-    /// The gate generation under which the turn began.
+    /// The gate generation of the run under which the turn began.
     pub(crate) gate_generation: u64,
-    /// The current gate generation.
+    /// The current gate generation of the run that the worker drives.
     pub(crate) gate: watch::Receiver<u64>,
 }
 

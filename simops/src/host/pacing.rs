@@ -19,11 +19,15 @@ impl AgentShard {
     /// All agents.
     pub(super) const ALL: Self = Self { index: 0, count: 1 };
 
-    /// The shard of the host `host_id` among the live hosts that run this world.
+    /// The shard of the host `host_id` among the live hosts of its simulation and world.
     pub(super) fn of_host(hosts: &[HostReport], host_id: &str, now: Timestamp) -> Self {
+        let own = hosts.iter().find(|host| host.id == host_id);
+        let Some(own) = own else { return Self::ALL };
+        let is_peer = |host: &&HostReport| (&host.kind, &host.world) == (&own.kind, &own.world);
         let mut live: Vec<_> = hosts
             .iter()
-            .filter(|host| host.owns_world && (host.id == host_id || host.is_live(now)))
+            .filter(is_peer)
+            .filter(|host| host.id == host_id || host.is_live(now))
             .map(|host| host.id.as_str())
             .collect();
         live.sort_unstable();
@@ -64,7 +68,9 @@ mod tests {
             generation: 0,
             state: HostState::Running,
             in_flight_calls: 0,
-            owns_world: true,
+            kind: "commons".to_owned(),
+            world: Some("main".to_owned()),
+            run_id: None,
         }
     }
 

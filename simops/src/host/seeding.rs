@@ -15,10 +15,10 @@ use crate::{Error, Result};
 const REQUEST_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
 impl Worker {
-    /// Builds every requested world that no other host is building.
+    /// Builds every requested epoch of its world that no other host is building.
     pub(super) async fn build_requested_worlds(&self) -> Result<()> {
         let since = self.clock.now() - REQUEST_TIMEOUT;
-        for requested in self.store.requested_epochs(since).await? {
+        for requested in self.store.requested_epochs(self.host.world(), since).await? {
             self.build_world(requested.epoch).await?;
         }
         Ok(())
@@ -26,12 +26,13 @@ impl Worker {
 
     /// Builds the first world and makes it current, unless there is one.
     pub(super) async fn build_first_world(&self) -> Result<()> {
-        if self.store.load().await?.world_epoch.is_some() {
+        let world = self.host.world();
+        if self.store.load().await?.worlds.contains_key(world) {
             return Ok(());
         }
-        let epoch = self.store.request_epoch(self.clock.now()).await?;
+        let epoch = self.store.request_epoch(world, self.clock.now()).await?;
         if self.build_world(epoch).await? {
-            let intent = Intent::Command(Command::AdoptWorld { epoch });
+            let intent = Intent::Command(Command::AdoptWorld { world: world.to_owned(), epoch });
             self.executor.execute(&WritePermit::system("host"), &intent, |_, _| ()).await?;
         }
         Ok(())

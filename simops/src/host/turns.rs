@@ -101,6 +101,7 @@ pub(super) async fn act(
             }
         };
         let commit = TurnCommit {
+            run_id: turn.run.run_id.clone(),
             generation,
             epoch,
             expected_version: turn.world.version,

@@ -10,16 +10,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::heartbeat::Heartbeat;
+use super::heartbeat::{Activity, Heartbeat, Identity};
 use super::pacing::{AgentShard, turn_interval};
 use super::turns::Turns;
 use super::{SimulationHost, TURN_TIMEOUT, Turn, turns};
 use crate::control::presence::FORGOTTEN_AFTER;
-use crate::control::{ControlState, Environment, HostState, RunGate};
-use crate::enforcement::{Observer, enforce};
+use crate::control::{ControlState, Environment, HostState};
+use crate::enforcement::{Observer, enforce, enforce_limits};
 use crate::execute::{Executor, WritePermit};
 use crate::llm::Router;
 use crate::number::random_fraction;
+use crate::run::{RunGate, RunRecord};
 use crate::settings::{Effective, Registry};
 use crate::store::{RunStore, World};
 use crate::usage::UsageCounter;
@@ -30,6 +31,8 @@ use crate::{Clock, ErrorKind, Result, SystemClock};
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often stop conditions are checked while the run gate is open.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the limits of the run are checked while its gate is open.
+const LIMITS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often calls in flight are counted once the run gate has closed.
 const QUIESCE_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a worker that shuts down waits for turns in flight, and to report that it left.
@@ -84,9 +87,31 @@ pub struct Worker {
 struct View {
     state: ControlState,
     settings: Arc<Effective>,
-    gate: RunGate,
+    /// The open run that this host drives.
+    run: Option<Arc<RunRecord>>,
+    /// The run that it drives, or has driven last.
+    last_run_id: Option<String>,
+    /// The active epoch of its world.
+    epoch: Option<i64>,
     world: Arc<World>,
     shard: AgentShard,
+}
+
+impl View {
+    fn gate(&self) -> RunGate {
+        self.run.as_ref().map_or(RunGate::Closed, |run| run.gate())
+    }
+
+    /// Whether turns are taken in a run with limits.
+    fn is_limited(&self) -> bool {
+        let limited = self.run.as_ref().is_some_and(|run| run.limits.is_some());
+        limited && self.gate() == RunGate::Open
+    }
+
+    /// The gate generation of the run; 0 without one.
+    fn gate_generation(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.gate_generation)
+    }
 }
 
 impl Worker {
@@ -184,7 +209,11 @@ impl Worker {
         let mut revision = self.store.watch();
         let (gate_sender, gate) = watch::channel(0);
         let mut turns = Turns::new(Arc::clone(&self.host), self.options.turn_timeout);
-        let mut heartbeat = Heartbeat::new(self.options.host_id.clone());
+        let mut heartbeat = Heartbeat::new(Identity {
+            id: self.options.host_id.clone(),
+            kind: self.host.name().to_owned(),
+            world: self.host.world().to_owned(),
+        });
         let id = &self.options.host_id;
 
         revision.mark_unchanged();
@@ -194,9 +223,10 @@ impl Worker {
         let mut next_turn = Instant::now();
         let mut next_poll = Instant::now() + POLL_INTERVAL;
         let mut next_check = Instant::now();
+        let mut next_limits = Instant::now();
         info!(host = id, world = self.host.name(), "host follows control state");
         loop {
-            self.publish_gate(&view.state, &gate_sender);
+            self.publish_gate(&view, &gate_sender);
             if leave_at.is_some_and(|at| turns.in_flight() == 0 || Instant::now() >= at) {
                 return Ok(());
             }
@@ -204,7 +234,7 @@ impl Worker {
             let calls = self.router.as_ref().map_or(0, Router::in_flight);
             self.report(&mut heartbeat, &view, turns.in_flight(), calls).await?;
             let may_begin = leave_at.is_none()
-                && view.gate == RunGate::Open
+                && view.gate() == RunGate::Open
                 && turns.in_flight() < self.options.concurrency.max(1);
             tokio::select! {
                 biased;
@@ -223,11 +253,19 @@ impl Worker {
                     view = self.refresh(Some(view)).await?;
                     next_poll = Instant::now() + POLL_INTERVAL;
                 }
-                () = sleep(QUIESCE_INTERVAL), if view.gate != RunGate::Open && calls > 0 => {}
-                () = sleep_until(next_check), if view.gate == RunGate::Open => {
+                () = sleep(QUIESCE_INTERVAL), if view.gate() != RunGate::Open && calls > 0 => {}
+                () = sleep_until(next_check), if view.gate() == RunGate::Open => {
                     // The commit of a stop moves the watched revision, which closes the gate.
-                    enforce(&self.executor, &self.observer, &view.state).await?;
+                    if let Some(run) = &view.run {
+                        let (state, run_id) = (&view.state, &run.run_id);
+                        enforce(&self.executor, &self.observer, state, run_id).await?;
+                    }
                     next_check = Instant::now() + CHECK_INTERVAL;
+                }
+                () = sleep_until(next_limits), if view.is_limited() => {
+                    let run_id = view.run.as_ref().map(|run| run.run_id.as_str());
+                    enforce_limits(&self.executor, &view.state, run_id).await?;
+                    next_limits = Instant::now() + LIMITS_INTERVAL;
                 }
                 () = sleep_until(heartbeat.due()) => {
                     view.shard = self.shard().await?;
@@ -243,11 +281,10 @@ impl Worker {
     }
 
     /// Publishes the gate generation to the turns in flight.
-    fn publish_gate(&self, state: &ControlState, gate: &watch::Sender<u64>) {
-        let moved = gate.send_if_modified(|seen| {
-            std::mem::replace(seen, state.gate_generation) != state.gate_generation
-        });
-        if let (true, Some(run)) = (moved, &state.run) {
+    fn publish_gate(&self, view: &View, gate: &watch::Sender<u64>) {
+        let now = view.gate_generation();
+        let moved = gate.send_if_modified(|seen| std::mem::replace(seen, now) != now);
+        if let (true, Some(run)) = (moved, &view.run) {
             // Refusals from before the gate moved must not stop the run again.
             self.observer.forget_refusal(&run.run_id);
         }
@@ -261,11 +298,14 @@ impl Worker {
         turns: usize,
         calls: usize,
     ) -> Result<()> {
-        let state = host_state(view.gate, turns + calls);
+        let activity = Activity {
+            state: host_state(view.gate(), turns + calls),
+            run_id: view.last_run_id.clone(),
+            generation: view.state.generation,
+        };
         let in_flight = if self.router.is_some() { calls } else { turns };
         let in_flight = u32::try_from(in_flight).unwrap_or(u32::MAX);
-        let report = (view.state.generation, state, in_flight);
-        heartbeat.report(&*self.store, &*self.clock, report).await
+        heartbeat.report(&*self.store, &*self.clock, activity, in_flight).await
     }
 
     /// Begins the next turn, if an agent is free; returns the time until the one after it.
@@ -283,21 +323,29 @@ impl Worker {
     /// Reads the control state. The world is read only if it may differ from the one in `before`.
     async fn refresh(&self, before: Option<View>) -> Result<View> {
         let state = self.store.load().await?;
-        let gate = state.gate(&self.registry);
-        let unchanged = |view: &View| {
-            view.state.gate_generation == state.gate_generation
-                && view.state.world_epoch == state.world_epoch
-        };
+        let name = self.host.world();
+        let is_mine =
+            |run: &&RunRecord| run.host.as_ref().is_none_or(|host| host == self.host.name());
+        let run = state.run_in_world(name).filter(is_mine).cloned().map(Arc::new);
+        let epoch = state.worlds.get(name).copied();
         let settings = Arc::new(state.effective(&self.registry));
+        let last = before.as_ref().and_then(|view| view.last_run_id.clone());
+        let last_run_id = run.as_ref().map(|run| run.run_id.clone()).or(last);
+        let gate = |run: &Option<Arc<RunRecord>>| {
+            run.as_ref().map(|run| (run.run_id.clone(), run.gate_generation))
+        };
         match before {
-            Some(view) if unchanged(&view) => Ok(View { state, settings, gate, ..view }),
+            Some(view) if gate(&view.run) == gate(&run) && view.epoch == epoch => {
+                Ok(View { state, settings, run, last_run_id, ..view })
+            }
             _ => {
-                let world = match state.world_epoch {
-                    Some(epoch) if gate == RunGate::Open => self.store.world(epoch).await?,
+                let is_open = run.as_ref().is_some_and(|run| run.gate() == RunGate::Open);
+                let world = match epoch {
+                    Some(epoch) if is_open => self.store.world(epoch).await?,
                     _ => World::default(),
                 };
-                let shard = self.shard().await?;
-                Ok(View { state, settings, gate, world: Arc::new(world), shard })
+                let (shard, world) = (self.shard().await?, Arc::new(world));
+                Ok(View { state, settings, run, last_run_id, epoch, world, shard })
             }
         }
     }
@@ -327,12 +375,12 @@ impl Worker {
         let agent_id = *agents.iter().find(|agent| !turns.has_turn(**agent))?;
         Some(Turn {
             agent_id,
-            run: Arc::new(view.state.open_run()?.clone()),
+            run: Arc::clone(view.run.as_ref()?),
             world: Arc::clone(&view.world),
             settings: Arc::clone(&view.settings),
             now: self.clock.now(),
             timeout: self.options.turn_timeout,
-            gate_generation: view.state.gate_generation,
+            gate_generation: view.gate_generation(),
             gate: gate.clone(),
         })
     }
@@ -344,7 +392,7 @@ impl Worker {
         turn: Turn,
         decision: Result<serde_json::Value>,
     ) -> Result<Arc<World>> {
-        let (Some(epoch), true) = (view.state.world_epoch, turn.is_current()) else {
+        let (Some(epoch), true) = (view.epoch, turn.is_current()) else {
             debug!(agent = turn.agent_id, "dropped a turn that began before the run gate moved");
             return Ok(Arc::clone(&view.world));
         };

@@ -173,7 +173,7 @@ impl Ops {
         state: &ControlState,
         now: Timestamp,
     ) -> Result<Option<Inventories>> {
-        if let Some(epoch) = state.world_epoch {
+        if let Some(epoch) = state.world_epoch() {
             let world = self.store.world(epoch).await?;
             if let Some(owned) = Inventories::of_documents(&world.documents) {
                 return Ok(Some(owned));

@@ -108,7 +108,7 @@ impl Writer<'_> {
         let registry = &self.ops.options.registry;
         check_updates(registry, &patch.updates)?;
         if patch.updates.get(key::ACTIVE) == Some(&Value::Bool(true)) {
-            self.ops.report_end_before_resume().await;
+            self.ops.report_end_before_resume(None).await;
         }
         let intent = Intent::Command(Command::Patch(patch.updates));
         self.ops

@@ -90,7 +90,12 @@ impl Ops {
             Some(run_id) => Some(self.run(run_id).await?),
             None => state.run.clone(),
         };
-        let current = run.as_ref().map(|run| &run.run_id) == state.run.as_ref().map(|r| &r.run_id);
+        let is_current =
+            run.as_ref().map(|run| &run.run_id) == state.run.as_ref().map(|r| &r.run_id);
+        let (active, paused) = match &run {
+            Some(run) if !is_current => (run.is_open(), run.is_open() && run.paused),
+            _ => (settings.flag(key::ACTIVE), settings.flag(key::PAUSED)),
+        };
         let scope = match &run {
             Some(run) => ActivityScope::Run(run.run_id.clone()),
             None => {
@@ -103,8 +108,8 @@ impl Ops {
                 Some(run) => run.mode.as_str().to_owned(),
                 None => settings.text(key::RUN_MODE).to_owned(),
             },
-            simulation_active: current && settings.flag(key::ACTIVE),
-            simulation_paused: current && settings.flag(key::PAUSED),
+            simulation_active: active,
+            simulation_paused: paused,
             run_id: run.as_ref().map(|run| run.run_id.clone()),
             condition_name: run.as_ref().and_then(|run| run.condition_name.clone()),
             season_number: run.as_ref().and_then(|run| run.season_number),
@@ -118,6 +123,11 @@ impl Ops {
 }
 
 impl Activity {
+    /// All actions, whoever decided them.
+    pub fn actions(&self) -> i64 {
+        self.checkpoint_actions + self.deterministic_actions
+    }
+
     /// The totals of `counts`.
     pub fn of(counts: &[EventCount]) -> Self {
         let actions = |wanted: &dyn Fn(&EventCount) -> bool| {

@@ -13,12 +13,14 @@ mod disk;
 mod expiry;
 mod kpi;
 mod metrics;
+mod open_runs;
 mod prune;
 mod records;
 mod report;
 mod report_writer;
 mod reset;
 mod run_figures;
+mod run_limits;
 mod run_list;
 mod runs;
 mod series;
@@ -62,14 +64,16 @@ pub use kpi::{
     VerifiedKpi,
 };
 pub use metrics::{Activity, RunMetrics};
+pub use open_runs::{HostOfOpenRun, OpenRun, RunSpending};
 pub use records::{AuditResponse, AuditVerification, EventsQuery};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;
 pub use reset::ResetResult;
+pub use run_limits::EnforceRunLimits;
 pub use run_list::{ListedRun, RunsQuery};
 pub use runs::{
-    Degraded, Paused, ReasonBody, ResetWorldResponse, RunModeChanged, SetRunMode, StartedRun,
-    StopRun, StoppedRun,
+    ControlledRun, ControlledRuns, Degraded, PatchLimits, PatchedLimits, Paused, ReasonBody,
+    ResetWorldResponse, RunBody, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun,
 };
 pub use series::UsageSeries;
 pub use since::since;
@@ -98,6 +102,9 @@ pub struct OpsOptions {
     /// Bytes of the database's disk that visitors' events leave free for run control. Unset, 5 % of it,
     /// at most 256 MiB; 0 keeps nothing.
     pub visits_disk_reserve: Option<u64>,
+    /// The name of the host that this process runs, and its world, if it runs one: starts take it for
+    /// connected, also before its first report.
+    pub own_host: Option<(String, String)>,
 }
 
 impl OpsOptions {
@@ -112,6 +119,7 @@ impl OpsOptions {
             digest_gate: Requirements::default(),
             digest_schedule: Schedule::default(),
             visits_disk_reserve: None,
+            own_host: None,
         }
     }
 }
@@ -139,7 +147,8 @@ impl Ops {
             Arc::clone(&options.registry),
             WritePolicy { environment: options.environment, gate: options.write_gate },
             Arc::clone(&clock),
-        );
+        )
+        .with_own_host(options.own_host.clone());
         let (observer, kpi_recorded) = (Observer::default(), Notify::new());
         Self { store, clock, options, executor, observer, kpi_recorded }
     }

@@ -44,9 +44,13 @@ impl SystemWriter<'_> {
 impl Ops {
     /// Writes the report of a run's end before the run is resumed, which removes the end from the
     /// registry. A failure does not prevent the resume.
-    pub(super) async fn report_end_before_resume(&self) {
+    pub(super) async fn report_end_before_resume(&self, run_id: Option<&str>) {
         let closed = async {
-            let run = self.store.load().await?.run.filter(RunRecord::is_resumable);
+            let run = match run_id {
+                Some(run_id) => self.store.run(run_id).await?,
+                None => self.store.load().await?.run,
+            };
+            let run = run.filter(RunRecord::is_resumable);
             match run.as_ref().and_then(|run| run.ended_at).zip(run) {
                 Some((ended_at, run)) => self.write_report(run, ended_at).await,
                 None => Ok(false),

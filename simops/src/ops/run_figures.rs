@@ -7,6 +7,7 @@ use crate::Result;
 use crate::baseline::votes::{Coalitions, Votes};
 use crate::baseline::{Emergence, Inventories};
 use crate::clock::{begin_of, day_of};
+use crate::control::AuditRow;
 use crate::digest::evidence::{ActivitySummary, CallSummary, tallies_of};
 use crate::event::kind;
 use crate::event::{EventTally, EventWindow};
@@ -145,9 +146,8 @@ impl Ops {
     async fn conditions_at_end(&self, covered: &Covered<'_>) -> Result<Vec<Condition>> {
         let run = covered.run;
         if run.is_open() {
-            let state = self.store.load().await?;
             let settings = &covered.settings;
-            let observed = self.observer.observe(&*self.store, &state, settings, covered.end);
+            let observed = self.observer.observe(&*self.store, Some(run), settings, covered.end);
             return Ok(evaluate(&observed.await?, settings));
         }
         if run.ended_by == Some(EndedBy::Guardrail)
@@ -200,7 +200,10 @@ impl Ops {
             let page = self.store.audit(BATCH, taken_back).await?;
             let later = page.items.iter().take_while(|row| row.created_at > at);
             let later: Vec<_> = later.collect();
-            for row in later.iter().filter(|row| registry.get(&row.key).is_some()) {
+            let is_setting = |row: &&&AuditRow| {
+                registry.get(&row.key).is_some() && !key::RUN_STATE.contains(&row.key.as_str())
+            };
+            for row in later.iter().filter(is_setting) {
                 state.overrides.insert(row.key.clone(), row.old_value.clone());
             }
             taken_back += later.len();

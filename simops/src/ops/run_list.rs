@@ -1,6 +1,6 @@
 //! Lists of runs: by group and label, with their figures, and as CSV.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::{Listing, Ops, bounded, cursor_position};
 use crate::csv;
 use crate::run::labels::parse_filter;
 use crate::run::{MAX_LABELS, RunRecord};
-use crate::store::{ActivityScope, RunFilter};
+use crate::store::{EventCount, RunFilter};
 use crate::usage::CallTotals;
 use crate::{Error, Result};
 
@@ -71,30 +71,43 @@ impl Ops {
     pub async fn runs(&self, query: &RunsQuery) -> Result<Listing<ListedRun>> {
         let page = self.store.runs(&query.filter()?).await?;
         let Listing { items, next_cursor } = Listing::from(page);
-        let mut listed = Vec::with_capacity(items.len());
-        for run in items {
-            listed.push(match query.figures {
-                true => self.with_figures(run).await?,
-                false => ListedRun { run, ..ListedRun::default() },
-            });
+        if !query.figures {
+            let listed = items.into_iter().map(|run| ListedRun { run, ..ListedRun::default() });
+            return Ok(Listing { items: listed.collect(), next_cursor });
         }
-        Ok(Listing { items: listed, next_cursor })
+        let run_ids: Vec<_> = items.iter().map(|run| run.run_id.clone()).collect();
+        let mut figures = self.figures_of(&run_ids).await?;
+        let with_figures = |run: RunRecord| {
+            let (llm, counts) = figures.remove(&run.run_id).unwrap_or_default();
+            let (activity, governance) = (Activity::of(&counts), Governance::of(&counts));
+            ListedRun {
+                run,
+                llm: Some(llm),
+                activity: Some(activity),
+                governance: Some(governance),
+            }
+        };
+        Ok(Listing { items: items.into_iter().map(with_figures).collect(), next_cursor })
     }
 
-    async fn with_figures(&self, run: RunRecord) -> Result<ListedRun> {
-        let scope = ActivityScope::Run(run.run_id.clone());
-        let counts = self.store.count_events(&scope).await?;
-        Ok(ListedRun {
-            llm: Some(self.store.llm_totals(&scope).await?),
-            activity: Some(Activity::of(&counts)),
-            governance: Some(Governance::of(&counts)),
-            run,
-        })
+    /// The calls and event counts of runs, by name.
+    pub(super) async fn figures_of(
+        &self,
+        run_ids: &[String],
+    ) -> Result<HashMap<String, (CallTotals, Vec<EventCount>)>> {
+        let mut figures = HashMap::<_, (CallTotals, Vec<EventCount>)>::new();
+        for (run_id, calls) in self.store.llm_totals_by_run(run_ids).await? {
+            figures.entry(run_id).or_default().0 = calls;
+        }
+        for (run_id, count) in self.store.count_events_by_run(run_ids).await? {
+            figures.entry(run_id).or_default().1.push(count);
+        }
+        Ok(figures)
     }
 }
 
 /// The columns of the registry in CSV, in their order.
-const REGISTRY: [&str; 24] = [
+const REGISTRY: [&str; 28] = [
     "run_id",
     "group_id",
     "mode",
@@ -119,6 +132,10 @@ const REGISTRY: [&str; 24] = [
     "ended_at",
     "end_reason",
     "ended_by",
+    "host",
+    "world",
+    "limits",
+    "limit_reached",
 ];
 
 /// The objects with figures, and their columns.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Ops;
+use super::{OpenRun, Ops};
 use crate::Result;
 use crate::clock::day_of;
 use crate::control::presence::{FORGOTTEN_AFTER, run_state};
@@ -60,6 +60,9 @@ pub struct StatusView {
     pub run_state: RunState,
     /// The hosts, lost ones too.
     pub hosts: Vec<HostReport>,
+    /// Every open run, the current one first.
+    #[serde(default)]
+    pub open_runs: Vec<OpenRun>,
 }
 
 impl Ops {
@@ -73,7 +76,9 @@ impl Ops {
         let hosts = self.store.hosts(now - FORGOTTEN_AFTER).await?;
         let day = day_of(now);
         let totals = self.store.day_totals(day).await?;
-        let observed = self.observer.observe(&*self.store, &state, &settings, now).await?;
+        let run = state.run.as_ref();
+        let observed = self.observer.observe(&*self.store, run, &settings, now).await?;
+        let open_runs = self.open_runs(&state, &hosts, now).await?;
         Ok(StatusView {
             environment: rules.environment(),
             production_mark: state.production_mark,
@@ -84,9 +89,10 @@ impl Ops {
             counter: CounterStatus::of(&self.store.counter_epoch().await?, self.store.backend()),
             guardrails: evaluate(&observed, &settings),
             generation: state.generation,
-            run_state: run_state(&state, registry, &hosts, now),
+            run_state: run_state(&state, &hosts, now),
             hosts: hosts.into_iter().map(|host| host.seen_at(now)).collect(),
             run_metadata: state.run,
+            open_runs,
         })
     }
 

@@ -6,8 +6,9 @@ use crate::control::{Command, Environment, Write, WriteGate};
 use crate::digest::DigestStatus;
 use crate::execute::{Executor, Intent};
 use crate::ops::{
-    BaselineOptions, Caller, DeleteVisits, DigestOptions, Ops, OpsOptions, PatchConfig, ReasonBody,
-    SetRunMode, SilenceAlert, StartRun, StopRun, WritePermit, Writer,
+    BaselineOptions, Caller, DeleteVisits, DigestOptions, Ops, OpsOptions, PatchConfig,
+    PatchLimits, ReasonBody, RunBody, SetRunMode, SilenceAlert, StartRun, StopRun, WritePermit,
+    Writer,
 };
 use crate::progress::NO_PROGRESS;
 use crate::recount::UNWATCHED;
@@ -57,19 +58,23 @@ fn test_run() -> StartRun {
 
 /// Does `write`. The match is exhaustive, so that a new write has to be added here.
 async fn attempt(writer: &Writer<'_>, write: Write) -> Result<()> {
-    let (none, id) = (ReasonBody::default(), "0198c1f2-0000-7000-8000-000000000000");
+    let (none, run) = (ReasonBody::default(), RunBody::default());
+    let id = "0198c1f2-0000-7000-8000-000000000000";
     match write {
         Write::StartRun => writer.start_run(&test_run()).await.map(drop),
+        Write::StopAll => writer.stop_all(&none).await.map(drop),
+        Write::PatchLimits => writer.patch_limits(&PatchLimits::default()).await.map(drop),
+        Write::PauseAll => writer.pause_all(&none).await.map(drop),
         Write::StopRun => writer.stop_run(&StopRun::default()).await.map(drop),
-        Write::Pause => writer.pause(&none).await.map(drop),
-        Write::Resume => writer.resume(&none).await.map(drop),
+        Write::Pause => writer.pause(&run).await.map(drop),
+        Write::Resume => writer.resume(&run).await.map(drop),
         Write::Degrade => writer.degrade(&none, true).await.map(drop),
         Write::ClearDegrade => writer.degrade(&none, false).await.map(drop),
         Write::SetRunMode => {
             let mode = Some("real".to_owned());
             writer.set_run_mode(&SetRunMode { mode, reason: None }).await.map(drop)
         }
-        Write::ResetWorld => writer.reset_world(&none).await.map(drop),
+        Write::ResetWorld => writer.reset_world(&run).await.map(drop),
         Write::PatchConfig => {
             let updates = [("LLM_ACTION_MAX_TOKENS".to_owned(), json!(100))].into();
             writer.patch_config(PatchConfig { updates, reason: None }).await.map(drop)
@@ -136,7 +141,7 @@ async fn stop_only_lets_nothing_else_pass() {
         assert!(is_refused(attempt(&writer, *write).await), "{}", write.as_str());
     }
     assert!(scene.is_untouched(0).await);
-    for write in [Write::Pause, Write::StopRun, Write::Degrade] {
+    for write in [Write::Pause, Write::PauseAll, Write::StopRun, Write::StopAll, Write::Degrade] {
         attempt(&writer, write).await.unwrap();
     }
 }
@@ -157,7 +162,7 @@ async fn a_marked_database_has_the_rules_of_production_for_every_process() {
     let writer = open.writer(&caller).await.unwrap();
     let reset = StartRun { reset_world: Some(true), ..test_run() };
     for refused in [
-        writer.reset_world(&ReasonBody::default()).await.map(drop),
+        writer.reset_world(&RunBody::default()).await.map(drop),
         writer.start_run(&reset).await.map(drop),
     ] {
         let error = refused.unwrap_err();
@@ -184,7 +189,7 @@ async fn a_marked_database_has_the_rules_of_production_for_every_process() {
 #[tokio::test]
 async fn no_host_resets_a_marked_world_and_a_race_with_the_mark_is_a_conflict() {
     let scene = Scene::new();
-    let reset = Command::ResetWorld { epoch: 1 };
+    let reset = Command::ResetWorld { world: "main".to_owned(), epoch: 1 };
     let unmarked = scene.store.load().await.unwrap();
     let registry = Registry::builtin();
     let context = crate::control::Context {
@@ -200,7 +205,7 @@ async fn no_host_resets_a_marked_world_and_a_race_with_the_mark_is_a_conflict() 
     let permit = WritePermit::system("host");
     let executed = scene.executor().execute(&permit, &Intent::Command(reset), |_, _| ()).await;
     assert!(is_refused(executed));
-    assert_eq!(scene.store.load().await.unwrap().world_epoch, None);
+    assert_eq!(scene.store.load().await.unwrap().worlds.len(), 0);
 }
 
 #[tokio::test]

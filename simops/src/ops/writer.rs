@@ -36,7 +36,7 @@ impl BatchSize {
 /// ```
 /// # use std::sync::Arc;
 /// # use simops::control::Environment;
-/// # use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
+/// # use simops::ops::{Caller, Ops, OpsOptions, RunBody, StartRun};
 /// # use simops::testing::MemoryStore;
 /// # use simops::{ErrorKind, SystemClock};
 /// # #[tokio::main(flavor = "current_thread")]
@@ -48,7 +48,7 @@ impl BatchSize {
 /// let writer = ops.writer(&caller).await?;
 /// let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
 /// let run = writer.start_run(&start).await?;
-/// writer.pause(&ReasonBody::default()).await?;
+/// writer.pause(&RunBody::default()).await?;
 /// assert_eq!(ops.status().await?.viewer_ops.run_id, run.run_id);
 ///
 /// // In production the gate is closed unless the configuration opens it.

@@ -6,7 +6,7 @@ use crate::control::{Command, Environment};
 use crate::event::{NewEvent, RuntimeMode, kind};
 use crate::execute::{Executor, Intent, WritePermit};
 use crate::guardrail::{Observed, evaluate};
-use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, ReasonBody, StartRun, StopRun};
+use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, RunBody, StartRun, StopRun};
 use crate::settings::{Effective, Overrides, Registry, key};
 use crate::store::{EventStore, RunStore, UsageStore};
 use crate::testing::{ManualClock, MemoryStore};
@@ -173,7 +173,7 @@ async fn each_end_of_a_run_that_went_on_has_its_report() {
     assert_eq!(scene.ops.system().write_missing_reports().await.unwrap(), 1);
     let by_guardrail = scene.ops.report("r1", None).await.unwrap().report;
     assert_eq!(by_guardrail.run.end_reason.as_deref(), Some("provider_failures_repeated"));
-    scene.ops.writer(&ada()).await.unwrap().resume(&ReasonBody::default()).await.unwrap();
+    scene.ops.writer(&ada()).await.unwrap().resume(&RunBody::default()).await.unwrap();
     assert!(!scene.ops.report("r1", None).await.unwrap().report.is_final);
     scene.act("r1", 7).await;
     scene.stop().await;
@@ -195,7 +195,7 @@ async fn an_end_is_reported_also_when_the_run_goes_on_before_anybody_has_looked(
     scene.start("r1").await;
     scene.act("r1", 5).await;
     scene.stopped_by_guardrail("r1", Map::new()).await;
-    scene.ops.writer(&ada()).await.unwrap().resume(&ReasonBody::default()).await.unwrap();
+    scene.ops.writer(&ada()).await.unwrap().resume(&RunBody::default()).await.unwrap();
     scene.act("r1", 7).await;
     scene.stopped_by_guardrail("r1", Map::new()).await;
     scene.set(key::ACTIVE, true).await;

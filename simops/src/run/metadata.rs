@@ -1,9 +1,9 @@
 //! The registry record of a run.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Labels;
+use super::{Labels, ReachedLimit, RunLimits, RunUse};
 
 named! {
     /// The mode of a run.
@@ -43,7 +43,18 @@ named! {
     }
 }
 
-/// A run in the registry. It is created when the run starts and updated when it ends or is resumed.
+/// Whether hosts may take turns in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunGate {
+    /// The run has ended.
+    Closed,
+    /// It is paused.
+    Paused,
+    /// Turns may begin.
+    Open,
+}
+
+/// A run in the registry. It is created when the run starts and updated when it is paused, resumed or ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunRecord {
@@ -71,6 +82,18 @@ pub struct RunRecord {
     /// Values by name, by which runs are found and compared.
     #[serde(default)]
     pub labels: Labels,
+    /// The host that takes its turns. Null for a run in a world that any host of that world may drive.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The world that it uses, which has one open run at most; null for a run of a foreign host.
+    #[serde(default)]
+    pub world: Option<String>,
+    /// What it may use, if that is limited.
+    #[serde(default)]
+    pub limits: Option<RunLimits>,
+    /// The limit that paused or ended it, until it goes on.
+    #[serde(default)]
+    pub limit_reached: Option<String>,
     /// The version of the policy by which state was transferred from the parent run.
     pub transfer_policy_version: Option<String>,
     /// The researchers' name of the epoch.
@@ -106,6 +129,18 @@ pub struct RunRecord {
     pub end_reason: Option<String>,
     /// What ended it.
     pub ended_by: Option<EndedBy>,
+    /// Whether it is paused, while it is open.
+    #[serde(skip)]
+    pub paused: bool,
+    /// The generation of the last change of its gate. Work with an older generation is refused.
+    #[serde(skip)]
+    pub gate_generation: u64,
+    /// Since when its gate is open; `None` while it is paused or has ended.
+    #[serde(skip)]
+    pub open_since: Option<Timestamp>,
+    /// How long its gate was open before `open_since`, in milliseconds.
+    #[serde(skip)]
+    pub open_before_ms: i64,
 }
 
 /// The mode of a run under both of its names.
@@ -144,6 +179,46 @@ impl RunRecord {
         self.ended_by == Some(EndedBy::Guardrail)
     }
 
+    /// Whether hosts may take turns.
+    pub fn gate(&self) -> RunGate {
+        match (self.is_open(), self.paused) {
+            (false, _) => RunGate::Closed,
+            (true, true) => RunGate::Paused,
+            (true, false) => RunGate::Open,
+        }
+    }
+
+    /// How long its gate was open in total, at `now`: pauses do not count.
+    pub fn active_time(&self, now: Timestamp) -> SignedDuration {
+        let open = self.open_since.map(|since| now.duration_since(since)).unwrap_or_default();
+        SignedDuration::from_millis(self.open_before_ms)
+            .saturating_add(open.max(SignedDuration::ZERO))
+    }
+
+    /// The same run, whose gate moved at `now` by the commit with that generation.
+    #[must_use]
+    pub(crate) fn gate_moved(self, generation: u64, now: Timestamp) -> Self {
+        let open_before_ms = self.active_time(now).as_millis();
+        Self {
+            gate_generation: generation,
+            open_since: (self.gate() == RunGate::Open).then_some(now),
+            open_before_ms: i64::try_from(open_before_ms).unwrap_or(i64::MAX),
+            ..self
+        }
+    }
+
+    /// The same run, paused or not.
+    #[must_use]
+    pub(crate) fn with_paused(&self, paused: bool) -> Self {
+        let limit_reached = self.limit_reached.clone().filter(|_| paused);
+        Self { paused, limit_reached, ..self.clone() }
+    }
+
+    /// The limit that `used` has reached, if any.
+    pub(crate) fn reached_limit(&self, used: &RunUse) -> Option<ReachedLimit> {
+        self.limits.and_then(|limits| limits.reached(used))
+    }
+
     /// Marks the run as ended.
     #[must_use]
     pub fn ended(&self, at: Timestamp, by: EndedBy, reason: &str) -> Self {
@@ -158,6 +233,13 @@ impl RunRecord {
     /// Marks the run as open again.
     #[must_use]
     pub fn reopened(&self) -> Self {
-        Self { ended_at: None, ended_by: None, end_reason: None, ..self.clone() }
+        Self {
+            ended_at: None,
+            ended_by: None,
+            end_reason: None,
+            limit_reached: None,
+            paused: false,
+            ..self.clone()
+        }
     }
 }

@@ -1,10 +1,18 @@
-//! Runs: the registry record (`metadata`), its labels (`labels`), and the validation of start requests
+//! Runs: the registry record (`metadata`), its labels (`labels`) and `limits`, and the validation of start requests
 //! (`rules`).
 
 pub(crate) mod labels;
+mod limits;
 mod metadata;
 pub(crate) mod rules;
 
 pub use labels::{Labels, MAX_LABEL_NAME_CHARS, MAX_LABEL_VALUE_CHARS, MAX_LABELS};
-pub use metadata::{EndedBy, RunClass, RunMode, RunRecord};
+pub(crate) use limits::ReachedLimit;
+pub use limits::{AtLimit, RunLimits, RunUse};
+pub use metadata::{EndedBy, RunClass, RunGate, RunMode, RunRecord};
 pub use rules::{IDENTIFIERS, MAX_REASON_CHARS, MAX_SEASON_NUMBER, StartRun};
+
+/// The name of the world of a host that names no other.
+pub const DEFAULT_WORLD: &str = "main";
+/// The host of runs that no host of this deployment drives: their model calls come through the gateway.
+pub const GATEWAY: &str = "gateway";

@@ -1,8 +1,9 @@
 //! Validation of start requests, independent of any state.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{Labels, RunClass, RunMode, RunRecord, labels};
+use super::{Labels, RunClass, RunLimits, RunMode, RunRecord, labels};
 use crate::settings::validate::is_name;
 use crate::text::{composed, is_bidi};
 use crate::{Error, FieldError, Result};
@@ -11,10 +12,11 @@ use crate::{Error, FieldError, Result};
 pub const MAX_REASON_CHARS: usize = 500;
 /// The identifiers of a start request and their maximum lengths. They consist of letters, digits, `_`, `:` and
 /// `-`.
-pub const IDENTIFIERS: [(&str, usize); 10] = [
+pub const IDENTIFIERS: [(&str, usize); 11] = [
     ("condition_name", 120),
     ("epoch_id", 64),
     ("group_id", 64),
+    ("host", 64),
     ("hypothesis_id", 120),
     ("mirror_control_run_id", 64),
     ("parent_run_id", 64),
@@ -76,6 +78,17 @@ pub struct StartRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(skip))]
     pub labels: Option<Labels>,
+    /// What it may use: `max_usd`, `max_calls`, `max_tokens`, `max_actions` and
+    /// `max_duration_minutes` (pauses do not count), and `at_limit`: `pause` (default) or `stop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::RunLimits>))]
+    #[cfg_attr(feature = "clap", arg(skip))]
+    pub limits: Option<Map<String, Value>>,
+    /// The host that takes its turns: one that is connected, or `gateway`; default the one host with a
+    /// world that is connected, else `gateway`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME"))]
+    pub host: Option<String>,
     /// The version of the policy by which state was transferred from the parent run.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "VERSION"))]
@@ -161,7 +174,13 @@ impl StartRun {
             errors.0.extend(wrong);
             Labels::new()
         });
+        let limits = RunLimits::default().with(self.limits.as_ref().unwrap_or(&Map::new()));
+        let limits = limits.unwrap_or_else(|wrong| {
+            errors.0.extend(wrong.fields().iter().cloned());
+            RunLimits::default()
+        });
         let run = RunRecord {
+            limits: Some(limits).filter(|limits| !limits.is_empty()),
             mode: mode.unwrap_or_default(),
             protocol_version: protocol.unwrap_or_else(|| DEFAULT_PROTOCOL.to_owned()),
             condition_name: errors.identifier("condition_name", &self.condition_name),
@@ -171,6 +190,7 @@ impl StartRun {
             parent_run_id: errors.identifier("parent_run_id", &self.parent_run_id),
             group_id: errors.identifier("group_id", &self.group_id),
             labels,
+            host: errors.identifier("host", &self.host),
             transfer_policy_version: errors
                 .identifier("transfer_policy_version", &self.transfer_policy_version),
             epoch_id: errors.identifier("epoch_id", &self.epoch_id),

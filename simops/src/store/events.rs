@@ -61,4 +61,8 @@ pub trait EventStore: Send + Sync {
 
     /// The number of events by type and mode, sorted by both.
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>>;
+
+    /// The number of events of each of these runs by type and mode, in any order. Runs without events
+    /// are left out.
+    async fn count_events_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, EventCount)>>;
 }

@@ -46,6 +46,9 @@ pub trait UsageStore: Send + Sync {
     /// The totals of the calls of a run or since a time.
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals>;
 
+    /// The totals of the calls of each of these runs, in any order. Runs without calls are left out.
+    async fn llm_totals_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, CallTotals)>>;
+
     /// The number of a run's calls recorded after `since` (exclusive).
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts>;
 

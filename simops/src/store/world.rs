@@ -38,11 +38,13 @@ pub enum EpochStatus {
     },
 }
 
-/// An epoch of the world.
+/// An epoch of a world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorldEpoch {
-    /// Its number. Later epochs have greater numbers.
+    /// Its number. Later epochs have greater numbers, also those of other worlds.
     pub epoch: i64,
+    /// The name of the world.
+    pub world: String,
     /// The state.
     pub status: EpochStatus,
     /// When it was requested.
@@ -61,7 +63,9 @@ pub struct World {
 /// The effect of one turn, committed atomically.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TurnCommit {
-    /// The gate generation under which the turn began. The store refuses an outdated one.
+    /// The run.
+    pub run_id: String,
+    /// The gate generation of the run under which the turn began. The store refuses an outdated one.
     pub generation: u64,
     /// The epoch in which the turn ran.
     pub epoch: i64,
@@ -76,11 +80,11 @@ pub struct TurnCommit {
 /// Worlds and their epochs.
 #[async_trait]
 pub trait WorldStore: Send + Sync {
-    /// Requests a new epoch and returns its number. Numbers are never reused.
-    async fn request_epoch(&self, now: Timestamp) -> Result<i64>;
+    /// Requests a new epoch of a world and returns its number. Numbers are never reused.
+    async fn request_epoch(&self, world: &str, now: Timestamp) -> Result<i64>;
 
-    /// Unclaimed epochs that were requested at or after `since`, oldest first.
-    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>>;
+    /// Unclaimed epochs of a world that were requested at or after `since`, oldest first.
+    async fn requested_epochs(&self, world: &str, since: Timestamp) -> Result<Vec<WorldEpoch>>;
 
     /// Claims an epoch for `host_id`, which is then the only host that may build it. Returns false if
     /// another host has claimed it.
@@ -102,14 +106,9 @@ pub trait WorldStore: Send + Sync {
     /// The epoch with this number.
     async fn epoch(&self, epoch: i64) -> Result<Option<WorldEpoch>>;
 
-    /// Deletes epochs requested before `before`, except the `keep` newest, the epoch `shown` and the
-    /// active epoch. Returns the number of deleted epochs.
-    async fn delete_epochs(
-        &self,
-        before: Timestamp,
-        keep: usize,
-        shown: Option<i64>,
-    ) -> Result<u64>;
+    /// Deletes epochs of a world that were requested before `before`, except its `keep` newest and the
+    /// active one. Returns the number of deleted epochs.
+    async fn delete_epochs(&self, world: &str, before: Timestamp, keep: usize) -> Result<u64>;
 
     /// The documents of an epoch. An unknown epoch has an empty world.
     async fn world(&self, epoch: i64) -> Result<World>;
@@ -117,7 +116,8 @@ pub trait WorldStore: Send + Sync {
     /// Commits a turn in one transaction and returns the new world version.
     ///
     /// # Errors
-    /// Returns `Stale`, and changes nothing, if the turn's generation is older than the gate's, its
-    /// epoch is not the active one, or the world version has changed.
+    /// Returns `Stale`, and changes nothing, if the run does not exist or has no world, the turn's
+    /// generation is older than the gate's, its epoch is not the active one of the run's world, or the
+    /// world version has changed.
     async fn commit_turn(&self, turn: &TurnCommit) -> Result<i64>;
 }

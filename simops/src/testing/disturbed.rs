@@ -125,6 +125,10 @@ impl UsageStore for DisturbedStore {
         self.store.llm_totals(scope).await
     }
 
+    async fn llm_totals_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, CallTotals)>> {
+        self.store.llm_totals_by_run(run_ids).await
+    }
+
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
         self.store.failure_window(run_id, since).await
     }

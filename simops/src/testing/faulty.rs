@@ -199,6 +199,10 @@ impl EventStore for FaultyStore {
     async fn count_events(&self, scope: &ActivityScope) -> Result<Vec<EventCount>> {
         self.forward(self.inner.count_events(scope)).await
     }
+
+    async fn count_events_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, EventCount)>> {
+        self.forward(self.inner.count_events_by_run(run_ids)).await
+    }
 }
 
 #[async_trait]
@@ -307,6 +311,10 @@ impl UsageStore for FaultyStore {
 
     async fn llm_totals(&self, scope: &ActivityScope) -> Result<CallTotals> {
         self.forward(self.inner.llm_totals(scope)).await
+    }
+
+    async fn llm_totals_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, CallTotals)>> {
+        self.forward(self.inner.llm_totals_by_run(run_ids)).await
     }
 
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
@@ -419,12 +427,12 @@ impl CounterEpochStore for FaultyStore {
 
 #[async_trait]
 impl WorldStore for FaultyStore {
-    async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
-        self.forward(self.inner.request_epoch(now)).await
+    async fn request_epoch(&self, world: &str, now: Timestamp) -> Result<i64> {
+        self.forward(self.inner.request_epoch(world, now)).await
     }
 
-    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
-        self.forward(self.inner.requested_epochs(since)).await
+    async fn requested_epochs(&self, world: &str, since: Timestamp) -> Result<Vec<WorldEpoch>> {
+        self.forward(self.inner.requested_epochs(world, since)).await
     }
 
     async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool> {
@@ -443,13 +451,8 @@ impl WorldStore for FaultyStore {
         self.forward(self.inner.epoch(epoch)).await
     }
 
-    async fn delete_epochs(
-        &self,
-        before: Timestamp,
-        keep: usize,
-        shown: Option<i64>,
-    ) -> Result<u64> {
-        self.forward(self.inner.delete_epochs(before, keep, shown)).await
+    async fn delete_epochs(&self, world: &str, before: Timestamp, keep: usize) -> Result<u64> {
+        self.forward(self.inner.delete_epochs(world, before, keep)).await
     }
 
     async fn world(&self, epoch: i64) -> Result<World> {

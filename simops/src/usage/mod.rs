@@ -15,7 +15,7 @@ pub(crate) mod expiry;
 pub(crate) mod forecast;
 pub(crate) mod lease;
 pub(crate) mod ledger;
-mod money;
+pub(crate) mod money;
 mod price;
 pub(crate) mod recount;
 #[cfg(feature = "redis")]

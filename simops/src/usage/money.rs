@@ -44,6 +44,28 @@ impl Sum for NanoUsd {
     }
 }
 
+/// An amount, or null, in JSON as a number of dollars.
+pub(crate) mod as_dollars_or_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::NanoUsd;
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference")]
+    pub(crate) fn serialize<S: Serializer>(
+        amount: &Option<NanoUsd>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        amount.map(NanoUsd::dollars).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<NanoUsd>, D::Error> {
+        let dollars = Option::<f64>::deserialize(from)?;
+        Ok(dollars.map(NanoUsd::from_dollars))
+    }
+}
+
 /// An amount in JSON as a number of dollars.
 pub(crate) mod as_dollars {
     use serde::{Deserialize, Deserializer, Serializer};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use simops::control::Environment;
-use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
+use simops::ops::{Caller, Ops, OpsOptions, RunBody, StartRun};
 use simops::store::{ControlStore, IDEMPOTENCY_PERIOD, IdempotencyKey};
 use simops::testing::{ManualClock, MemoryStore};
 use simops::{ErrorKind, Result};
@@ -20,7 +20,7 @@ fn caller(fingerprint: &str) -> Caller {
 
 async fn pause(ops: &Ops, fingerprint: &str) -> Result<bool> {
     let writer = ops.writer(&caller(fingerprint)).await?;
-    writer.pause(&ReasonBody::default()).await.map(|paused| paused.simulation_paused)
+    writer.pause(&RunBody::default()).await.map(|paused| paused.simulation_paused)
 }
 
 async fn is_paused(ops: &Ops) -> bool {
@@ -36,7 +36,7 @@ async fn a_response_is_repeated_for_24_hours_and_then_forgotten() {
     let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
     ops.writer(&keyless).await.unwrap().start_run(&start).await.unwrap();
     assert!(pause(&ops, "one").await.unwrap());
-    ops.writer(&keyless).await.unwrap().resume(&ReasonBody::default()).await.unwrap();
+    ops.writer(&keyless).await.unwrap().resume(&RunBody::default()).await.unwrap();
 
     let step = SignedDuration::from_micros(1);
     clock.advance(IDEMPOTENCY_PERIOD - step);

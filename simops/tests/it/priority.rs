@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use simops::SystemClock;
 use simops::control::Environment;
-use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
+use simops::ops::{Caller, Ops, OpsOptions, RunBody, StartRun};
 use simops::testing::{Fault, FaultyStore, MemoryStore};
 use tokio::time::timeout;
 
@@ -29,7 +29,7 @@ async fn a_pause_does_not_wait_for_the_reads_of_alerts() {
         let writer = ops.writer(&Caller::default()).await.unwrap();
         let start = StartRun { mode: Some("test".to_owned()), ..StartRun::default() };
         writer.start_run(&start).await.unwrap();
-        writer.pause(&ReasonBody::default()).await.unwrap();
+        writer.pause(&RunBody::default()).await.unwrap();
     };
     timeout(Duration::from_secs(60), control).await.expect("run control waits for alerts");
     evaluation.abort();

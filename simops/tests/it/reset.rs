@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use simops::control::HostState;
 use simops::control::{Environment, HostReport};
-use simops::ops::{Caller, Ops, OpsOptions, ReasonBody};
+use simops::ops::{Caller, Ops, OpsOptions, RunBody};
 use simops::store::HostStore;
 use simops::testing::{ManualClock, MemoryStore};
 use simops::{Clock, ErrorKind};
@@ -23,7 +23,7 @@ async fn a_host_that_has_just_started_is_waited_for() {
         ops.writer(&Caller::default())
             .await
             .unwrap()
-            .reset_world(&ReasonBody::default())
+            .reset_world(&RunBody::default())
             .await
             .unwrap_err()
     });
@@ -35,7 +35,9 @@ async fn a_host_that_has_just_started_is_waited_for() {
         generation: 0,
         state: HostState::Idle,
         in_flight_calls: 0,
-        owns_world: true,
+        kind: "commons".to_owned(),
+        world: Some("main".to_owned()),
+        run_id: None,
     };
     store.report(&report).await.unwrap();
     // It was asked, and this one never builds.
@@ -50,7 +52,7 @@ async fn without_a_host_a_reset_is_refused() {
         .writer(&Caller::default())
         .await
         .unwrap()
-        .reset_world(&ReasonBody::default())
+        .reset_world(&RunBody::default())
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);

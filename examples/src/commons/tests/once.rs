@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 
 use simops::control::{Environment, Write};
-use simops::ops::{Caller, Ops, OpsOptions, ReasonBody, StartRun};
+use simops::ops::{Caller, Ops, OpsOptions, RunBody, StartRun};
 use simops::store::{EventFilter, EventStore, RunStore, UsageFilter, UsageStore, WorldStore};
 use simops::testing::MemoryStore;
 use simops::{ErrorKind, SystemClock};
@@ -58,12 +58,12 @@ impl Setup {
 
     async fn pause(&self) {
         let writer = self.ops.writer(&Caller::default()).await.unwrap();
-        writer.pause(&ReasonBody::default()).await.unwrap();
+        writer.pause(&RunBody::default()).await.unwrap();
     }
 
     async fn resume(&self) {
         let writer = self.ops.writer(&Caller::default()).await.unwrap();
-        writer.resume(&ReasonBody::default()).await.unwrap();
+        writer.resume(&RunBody::default()).await.unwrap();
     }
 
     async fn start(&self) {
@@ -119,7 +119,7 @@ async fn a_real_turn_needs_an_open_run_that_is_not_paused() {
     let report = setup.once(1, false).await.unwrap();
     assert_eq!(report.run_id.as_deref(), Some("run-7"));
     assert_eq!(setup.events_of_agents().await, 1);
-    let epoch = setup.ops.store().load().await.unwrap().world_epoch.unwrap();
+    let epoch = setup.ops.store().load().await.unwrap().world_epoch().unwrap();
     let world = setup.store.world(epoch).await.unwrap();
     assert_eq!(Society::load(&world.documents).unwrap().agents[&1].turns, 1);
 }

@@ -98,7 +98,7 @@ async fn work_until(
 
 /// Lets a worker build and show the first world.
 pub(super) async fn until_idle(store: &Arc<MemoryStore>) {
-    let shown = async || store.load().await.unwrap().world_epoch.is_some();
+    let shown = async || store.load().await.unwrap().world_epoch().is_some();
     work_until(store, Commons::default(), 1, shown).await;
 }
 
@@ -138,7 +138,7 @@ async fn history_of(commons: Commons, concurrency: usize) -> Vec<Value> {
 
 async fn until_idle_with(store: &Arc<MemoryStore>, agents: u32) {
     let commons = Commons::new(CommonsOptions { agents, seed: 42 });
-    let shown = async || store.load().await.unwrap().world_epoch.is_some();
+    let shown = async || store.load().await.unwrap().world_epoch().is_some();
     work_until(store, commons, 1, shown).await;
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 use simops::control::RunState;
-use simops::ops::ReasonBody;
+use simops::ops::RunBody;
 
 use super::Checks;
 use super::peer::{Answers, Peer};
@@ -105,7 +105,7 @@ async fn back(stage: &mut Stage, checks: &mut Checks, at: SocketAddr) -> Result<
     checks.when("the provider is back, and the run resumed above the failures of the window");
     let peer = Peer::start(at, Answers::AnAction).await?;
     stage.set_setting("STOP_PROVIDER_FAILURE_THRESHOLD", json!(50_000)).await?;
-    stage.writer().await?.resume(&ReasonBody::default()).await?;
+    stage.writer().await?.resume(&RunBody::default()).await?;
     let by_models = async || actions_of_models(stage, "drill-unavailable").await.ok();
     let models = until(async || by_models().await.filter(|actions| *actions >= MIN_ACTIONS)).await;
     checks.note("agents act by the model's answers", models, models.is_some());

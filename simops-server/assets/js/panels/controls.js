@@ -81,7 +81,7 @@ export function controlsPanel(app) {
       if (production) resetWorld.checked = false;
       text(resetNote, production ? 'Blocked in production.' : '');
 
-      const reasons = whyNot(status, { clear: clear.checked, resetWorld: resetWorld.checked });
+      const reasons = whyNot(status, { clear: clear.checked, resetWorld: resetWorld.checked, host: form.values().host });
       const waiting = pending && `Waiting for the server: ${pending}.`;
       for (const action of ACTIONS) {
         const node = buttons.get(action.id);

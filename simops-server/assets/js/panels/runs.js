@@ -13,7 +13,7 @@ const DETAILS = [
   ['season_number', 'Season number'], ['group_id', 'Group'], ['labels', 'Labels'], ['parent_run_id', 'Parent run'], ['mirror_control_run_id', 'Mirror of run'],
   ['carryover_agent_count', 'Agents carried over'], ['fresh_agent_count', 'New agents'],
   ['protocol_version', 'Protocol'], ['deviation_reason', 'Protocol deviation'],
-  ['transfer_policy_version', 'Transfer policy'], ['epoch_id', 'Epoch ID'], ['world_epoch', 'World epoch'],
+  ['transfer_policy_version', 'Transfer policy'], ['epoch_id', 'Epoch ID'], ['host', 'Host'], ['world', 'World'], ['world_epoch', 'World epoch'],
 ];
 const ENDS = { operator: 'stopped', guardrail: 'guardrail', world_reset: 'world reset' };
 

@@ -35,6 +35,8 @@ const RUN = [
   ['protocol_version', 'Protocol', 'mono'],
   ['transfer_policy_version', 'Transfer policy', 'mono'],
   ['epoch_id', 'Epoch ID', 'mono'],
+  ['host', 'Host', 'mono'],
+  ['world', 'World', 'mono'],
   ['world_epoch', 'World epoch'],
   ['start_reason', 'Start reason', 'long'],
   ['end_reason', 'End reason', 'long'],

@@ -14,6 +14,7 @@ fn trail() -> impl Strategy<Value = Vec<AuditRow>> {
             .map(|(actor, value, reason, second)| {
                 let row = AuditRow {
                     id: 0,
+                    run_id: (second % 2 == 0).then(|| "run".to_owned()),
                     key: "LLM_MAX_CALLS_PER_DAY_TOTAL".to_owned(),
                     old_value: Value::Null,
                     new_value: json!(value),
@@ -43,7 +44,7 @@ proptest! {
     }
 
     #[test]
-    fn an_edited_row_is_found(rows in trail(), at in any::<prop::sample::Index>(), field in 0..7) {
+    fn an_edited_row_is_found(rows in trail(), at in any::<prop::sample::Index>(), field in 0..8) {
         let mut edited = rows.clone();
         let at = at.index(rows.len());
         let row = &mut edited[at];
@@ -53,6 +54,7 @@ proptest! {
             2 => row.new_value = json!("other"),
             3 => row.changed_by.push('x'),
             4 => row.environment = "production".to_owned(),
+            6 => row.run_id = row.run_id.is_none().then(|| "run".to_owned()),
             5 => row.reason = Some(format!("{}x", row.reason.clone().unwrap_or_default())),
             _ => row.created_at = Timestamp::from_second(4_100_000_000).unwrap(),
         }

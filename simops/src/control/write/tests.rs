@@ -31,7 +31,7 @@ fn stop_only_lets_pause_stop_and_degrade_pass_and_nothing_else() {
     };
     assert_eq!(passing(WriteGate::Open), Write::ALL);
     assert_eq!(passing(WriteGate::Closed), []);
-    let stopping = [Write::StopRun, Write::Pause, Write::Degrade];
+    let stopping = [Write::StopRun, Write::StopAll, Write::Pause, Write::PauseAll, Write::Degrade];
     assert_eq!(passing(WriteGate::StopOnly), stopping);
     assert!(rules(WriteGate::StopOnly).check_gate(None).is_err());
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::control::ControlState;
 use crate::enforcement::Observer;
 use crate::guardrail::{Observed, evaluate};
 use crate::settings::{Effective, Overrides, Registry, key};
@@ -56,7 +55,7 @@ async fn a_pool_so_full_that_the_store_does_not_answer_is_counted_all_the_same()
     let (observer, settings) = (Observer::default(), settings(&[]));
     let check = async |second: i64| {
         let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
-        observer.observe(&store, &ControlState::default(), &settings, at).await
+        observer.observe(&store, None, &settings, at).await
     };
     store.fill_pool(true);
     store.fail(0..u64::MAX, Fault::Before);

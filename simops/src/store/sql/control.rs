@@ -1,5 +1,7 @@
 //! Control state, run registry, audit trail and idempotency records.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,9 +11,9 @@ use tokio::time::timeout;
 
 use super::alerts::put_alert_records;
 use super::digests::put_digest;
-use super::runs::{list_runs, put_labels, put_run, run_of};
+use super::runs::{list_runs, open_runs, put_labels, put_run, run_of};
 use super::{GateLock, SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement};
-use super::{count, insert, page};
+use super::{count, insert, later_column, page};
 use crate::control::{AuditHead, AuditRow, Change, ControlState};
 use crate::run::RunRecord;
 use crate::settings::key;
@@ -23,25 +25,47 @@ use crate::{Error, Result};
 /// Time limit of [`ControlStore::ping`].
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-const CONTROL_COLUMNS: &str = "generation, gate_generation, overrides, world_epoch, \
-     audit_head_id, audit_head_hash, production_mark";
+/// The columns of the control state. An older schema has one world, and its epoch.
+static CONTROL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let worlds = ("worlds", "'{\"main\":' || control.world_epoch || '}'");
+    format!(
+        "generation, overrides, {}, audit_head_id, audit_head_hash, production_mark",
+        later_column("control", "id", worlds)
+    )
+});
 
 impl SqlRecord for ControlState {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
         Ok(Self {
             generation: row.int()?.cast_unsigned(),
-            gate_generation: row.int()?.cast_unsigned(),
             overrides: row.json()?,
-            world_epoch: row.optional(R::int)?,
+            worlds: match row.optional(R::text)? {
+                Some(worlds) => read_worlds(&worlds).map_err(R::unreadable)?,
+                None => BTreeMap::new(),
+            },
             audit_head: AuditHead { id: row.int()?, hash: row.text()? },
             production_mark: row.flag()?,
             run: None,
+            other_runs: Vec::new(),
         })
     }
 }
 
+/// The active epoch of each world, as stored.
+///
+/// # Errors
+/// What cannot be read.
+pub(super) fn read_worlds(stored: &str) -> Result<BTreeMap<String, i64>, String> {
+    serde_json::from_str(stored).map_err(|error| format!("the active epochs: {error}"))
+}
+
 const AUDIT_COLUMNS: &str =
     "id, key, old_value, new_value, changed_by, environment, reason, created_at, hash";
+
+/// The columns of audit rows in a query.
+static READ_AUDIT_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    format!("{AUDIT_COLUMNS}, {}", later_column("audit", "id", ("run_id", "NULL")))
+});
 
 impl SqlRecord for AuditRow {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
@@ -55,6 +79,7 @@ impl SqlRecord for AuditRow {
             reason: row.optional(R::text)?,
             created_at: row.time()?,
             hash: row.text()?,
+            run_id: row.optional(R::text)?,
         })
     }
 }
@@ -121,7 +146,8 @@ impl<S: SqlStore> ControlStore for S {
     }
 
     async fn audit_after(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>> {
-        let sql = format!("SELECT {AUDIT_COLUMNS} FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
+        let columns = &*READ_AUDIT_COLUMNS;
+        let sql = format!("SELECT {columns} FROM audit WHERE id > $1 ORDER BY id LIMIT $2");
         self.fetch_all(Statement::new(sql).bind(after).bind(count(limit))).await
     }
 
@@ -157,11 +183,21 @@ impl SqlOperation for Load {
     }
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<ControlState, T::Error> {
-        let load = Statement::new(format!("SELECT {CONTROL_COLUMNS} FROM control"));
+        let load = Statement::new(format!("SELECT {} FROM control", *CONTROL_COLUMNS));
         let mut state: ControlState = tx.fetch_one(&load).await?;
-        if let Some(run_id) = state.overrides.get(key::RUN_ID).and_then(|value| value.as_str()) {
-            state.run = tx.fetch_optional(&run_of(run_id)).await?;
+        let current = state.overrides.get(key::RUN_ID).and_then(|value| value.as_str());
+        let mut open: Vec<RunRecord> = tx.fetch_all(&open_runs()).await?;
+        if let Some(current) = current.filter(|current| !current.is_empty()) {
+            state.run = match open.iter().position(|run| run.run_id == current) {
+                Some(place) => Some(open.remove(place)),
+                None => tx.fetch_optional(&run_of(current)).await?,
+            };
         }
+        if let Some(run) = &mut state.run {
+            // An older schema has it in the settings alone.
+            run.paused |= state.overrides.get(key::PAUSED) == Some(&true.into()) && run.is_open();
+        }
+        state.other_runs = open;
         Ok(state)
     }
 }
@@ -177,7 +213,8 @@ impl SqlOperation for ReadAudit {
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<AuditPage, T::Error> {
         // Ids have no gaps, but a manipulated trail is shown as it is.
         let all = tx.fetch_one(&Statement::new("SELECT count(*) FROM audit")).await?;
-        let sql = format!("SELECT {AUDIT_COLUMNS} FROM audit ORDER BY id DESC LIMIT $1 OFFSET $2");
+        let columns = &*READ_AUDIT_COLUMNS;
+        let sql = format!("SELECT {columns} FROM audit ORDER BY id DESC LIMIT $1 OFFSET $2");
         let items = Statement::new(sql).bind(count(self.limit)).bind(count(self.offset));
         Ok(AuditPage { count: all, items: tx.fetch_all(&items).await? })
     }
@@ -214,8 +251,10 @@ impl SqlOperation for CommitChange {
             tx.roll_back();
             return Ok(Commit::Conflict);
         }
-        let mut puts: Vec<_> = change.run.iter().map(put_run).collect();
-        puts.extend(change.run.iter().flat_map(put_labels));
+        // A run that ends makes room for another in its world.
+        let (open, ended): (Vec<_>, Vec<_>) = change.runs.iter().partition(|run| run.is_open());
+        let mut puts: Vec<_> = ended.into_iter().chain(open).map(put_run).collect();
+        puts.extend(change.runs.iter().flat_map(put_labels));
         puts.extend(change.digest.iter().map(put_digest));
         puts.extend(change.audit.iter().map(put_audit_row));
         puts.extend(put_alert_records(&change.alert_records));
@@ -231,14 +270,13 @@ impl SqlOperation for CommitChange {
 fn replace_state(change: &Change) -> Statement {
     let next = &change.next;
     Statement::new(
-        "UPDATE control SET generation = $1, gate_generation = $2, overrides = $3, \
-             world_epoch = $4, audit_head_id = $5, audit_head_hash = $6, production_mark = $7 \
-         WHERE generation = $8",
+        "UPDATE control SET generation = $1, overrides = $2, worlds = $3, audit_head_id = $4, \
+             audit_head_hash = $5, production_mark = $6 \
+         WHERE generation = $7",
     )
     .bind(next.generation)
-    .bind(next.gate_generation)
     .bind_json(&next.overrides)
-    .bind(next.world_epoch)
+    .bind(&serde_json::json!(next.worlds).to_string())
     .bind(next.audit_head.id)
     .bind(&next.audit_head.hash)
     .bind(next.production_mark)
@@ -246,7 +284,7 @@ fn replace_state(change: &Change) -> Statement {
 }
 
 fn put_audit_row(row: &AuditRow) -> Statement {
-    Statement::new(insert("audit", AUDIT_COLUMNS))
+    Statement::new(insert("audit", &format!("{AUDIT_COLUMNS}, run_id")))
         .bind(row.id)
         .bind(&row.key)
         .bind_json(&row.old_value)
@@ -256,6 +294,7 @@ fn put_audit_row(row: &AuditRow) -> Statement {
         .bind(&row.reason)
         .bind(row.created_at)
         .bind(&row.hash)
+        .bind(&row.run_id)
 }
 
 /// Stores a response; changes no row if its key has one that has not expired.

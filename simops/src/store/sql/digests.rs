@@ -80,10 +80,11 @@ impl<S: SqlStore> ReportStore for S {
 
     async fn runs_without_report(&self, limit: usize) -> Result<Vec<RunRecord>> {
         let sql = format!(
-            "SELECT {RUN_COLUMNS} FROM runs WHERE ended_at IS NOT NULL AND NOT EXISTS \
+            "SELECT {} FROM runs WHERE ended_at IS NOT NULL AND NOT EXISTS \
                  (SELECT 1 FROM reports WHERE reports.run_id = runs.run_id \
                       AND reports.ended_at = runs.ended_at) \
-             ORDER BY ended_at, place LIMIT $1"
+             ORDER BY ended_at, place LIMIT $1",
+            *RUN_COLUMNS
         );
         self.fetch_all(Statement::new(sql).bind(count(limit))).await
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlOperation, SqlRecord, SqlRow, SqlTx, SqlValue, Statement, count, one_more};
+use super::{
+    SqlOperation, SqlRecord, SqlRow, SqlTx, SqlValue, Statement, count, in_parts, one_more,
+};
 use crate::clock::day_of;
 use crate::event::{DayTally, Event, EventClass, EventTally, EventWindow, NewEvent, RuntimeMode};
 use crate::store::{ActivityScope, EventCount, EventFilter, TimeCursor};
@@ -133,6 +135,16 @@ pub fn event_counts(scope: &ActivityScope) -> Statement {
         )
         .bind(*since),
     }
+}
+
+/// The queries of the numbers of events of these runs by run, type and mode.
+pub fn event_counts_by_run(run_ids: &[String]) -> Vec<Statement> {
+    let parts = in_parts("run_id", run_ids).map(|(is_wanted, part)| {
+        let sql =
+            format!("SELECT run_id, event_type, mode, count FROM event_counts WHERE {is_wanted}");
+        part.iter().fold(Statement::new(sql), Statement::bind)
+    });
+    parts.collect()
 }
 
 /// The columns of a class of events.

@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, upsert};
+use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, later_column, upsert};
 use crate::Result;
 use crate::control::HostReport;
 use crate::store::HostStore;
 
-const HOST_COLUMNS: &str = "version, last_seen, in_flight_calls, owns_world, id, state, generation";
+const HOST_COLUMNS: &str =
+    "version, last_seen, in_flight_calls, kind, world, id, state, generation, run_id";
 
 impl SqlRecord for HostReport {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
@@ -16,10 +17,12 @@ impl SqlRecord for HostReport {
             version: row.text()?,
             last_seen: row.time()?,
             in_flight_calls: row.int()?.try_into().unwrap_or(u32::MAX),
-            owns_world: row.flag()?,
+            kind: row.text()?,
+            world: row.optional(R::text)?,
             id: row.text()?,
             state: row.word()?,
             generation: row.int()?.cast_unsigned(),
+            run_id: row.optional(R::text)?,
         })
     }
 }
@@ -36,7 +39,14 @@ impl<S: SqlStore> HostStore for S {
     }
 
     async fn hosts(&self, since: Timestamp) -> Result<Vec<HostReport>> {
-        let sql = format!("SELECT {HOST_COLUMNS} FROM hosts WHERE last_seen >= $1 ORDER BY id");
+        let later = |column, absent| later_column("hosts", "id", (column, absent));
+        let sql = format!(
+            "SELECT version, last_seen, in_flight_calls, {}, {}, id, state, generation, {} \
+             FROM hosts WHERE last_seen >= $1 ORDER BY id",
+            later("kind", "''"),
+            later("world", "'main'"),
+            later("run_id", "NULL"),
+        );
         self.fetch_all(Statement::new(sql).bind(since).control()).await
     }
 
@@ -60,20 +70,23 @@ impl SqlOperation for PutReport {
     }
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<(), T::Error> {
-        // Of the columns in this order, a heartbeat changes the first four.
+        // Of the columns in this order, a heartbeat changes the first five.
         let put = |sql| {
             let Self(report) = self;
             Statement::new(sql)
                 .bind(&report.version)
                 .bind(report.last_seen)
                 .bind(report.in_flight_calls)
-                .bind(report.owns_world)
+                .bind(&report.kind)
+                .bind(&report.world)
                 .bind(&report.id)
                 .bind_word(&report.state)
                 .bind(report.generation)
+                .bind(&report.run_id)
         };
         let heartbeat = "UPDATE hosts SET version = $1, last_seen = $2, in_flight_calls = $3, \
-                         owns_world = $4 WHERE id = $5 AND state = $6 AND generation = $7";
+                         kind = $4, world = $5 WHERE id = $6 AND state = $7 AND generation = $8 \
+                         AND run_id IS NOT DISTINCT FROM $9";
         if tx.execute(&put(heartbeat.to_owned())).await? == 0 {
             tx.execute(&put(upsert("hosts", "id", HOST_COLUMNS))).await?;
             tx.notify_watchers();

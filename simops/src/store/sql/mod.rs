@@ -30,18 +30,19 @@ use tokio::time::timeout;
 
 pub use counter::{counter_clients, epoch, lock_counter};
 pub use events::{
-    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, event_counts, event_of,
-    events_of_type, last_event, list_events,
+    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, event_counts,
+    event_counts_by_run, event_of, events_of_type, last_event, list_events,
 };
 pub use recount::{CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis};
 pub use row::{SqlRecord, SqlRow};
 pub use schema::{Migrations, SchemaVersion, misfit, no_schema};
 pub use statement::{SqlValue, Statement, insert, upsert};
+use statement::{in_parts, later_column};
 pub use store::{GateLock, SqlOperation, SqlStore, SqlTx};
 pub use usage::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, PrunedCalls, RUN_TOTALS_COLUMNS, TOTALS_COLUMNS, USAGE_COLUMNS,
     all_leases, day_use, due_leases, failure_window, pruned_calls, put_day_use, put_run_totals,
-    run_totals,
+    run_totals, run_totals_by_run,
 };
 
 use super::{LogTable, Page};

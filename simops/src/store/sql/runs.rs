@@ -1,27 +1,36 @@
 //! Rows of the run registry.
 
-use super::{SqlRecord, SqlRow, Statement, one_more, upsert};
+use std::sync::LazyLock;
+
+use super::{SqlRecord, SqlRow, Statement, later_column, one_more, upsert};
 use crate::run::RunRecord;
 use crate::store::RunFilter;
 
-/// The columns of a run.
-const COLUMNS: &str = "run_id, mode, protocol_version, condition_name, \
+/// The columns of a run in the first schema.
+const FIRST_COLUMNS: &str = "run_id, mode, protocol_version, condition_name, \
      hypothesis_id, season_id, season_number, parent_run_id, transfer_policy_version, epoch_id, \
      run_class, mirror_control_run_id, carryover_agent_count, fresh_agent_count, \
      protocol_deviation, deviation_reason, world_epoch, started_at, started_by, start_reason, \
-     ended_at, end_reason, ended_by, group_id, labels";
+     ended_at, end_reason, ended_by";
+/// The columns that were added, each with its value in an older schema.
+const LATER_COLUMNS: [(&str, &str); 10] = [
+    ("group_id", "NULL"),
+    ("labels", "'{}'"),
+    ("host", "NULL"),
+    ("world", "'main'"),
+    ("paused", "CAST(0 AS BOOLEAN)"),
+    ("gate_generation", "CAST(0 AS BIGINT)"),
+    ("open_since", "CAST(NULL AS TIMESTAMPTZ)"),
+    ("open_before_ms", "CAST(0 AS BIGINT)"),
+    ("limits", "NULL"),
+    ("limit_reached", "NULL"),
+];
 
-/// The columns of a run in a query on `runs`. An older schema, which commands read as it is, lacks the
-/// group and the labels: there, their names mean those of `absent`.
-pub(super) const RUN_COLUMNS: &str = "run_id, mode, protocol_version, condition_name, \
-     hypothesis_id, season_id, season_number, parent_run_id, transfer_policy_version, epoch_id, \
-     run_class, mirror_control_run_id, carryover_agent_count, fresh_agent_count, \
-     protocol_deviation, deviation_reason, world_epoch, started_at, started_by, start_reason, \
-     ended_at, end_reason, ended_by, \
-     (SELECT (SELECT group_id FROM runs AS present WHERE present.place = runs.place) \
-         FROM (SELECT NULL AS group_id) AS absent), \
-     (SELECT (SELECT labels FROM runs AS present WHERE present.place = runs.place) \
-         FROM (SELECT '{}' AS labels) AS absent)";
+/// The columns of a run in a query on `runs`, whatever the schema.
+pub(super) static RUN_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let later = LATER_COLUMNS.map(|column| later_column("runs", "place", column));
+    format!("{FIRST_COLUMNS}, {}", later.join(", "))
+});
 
 impl SqlRecord for RunRecord {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
@@ -52,13 +61,28 @@ impl SqlRecord for RunRecord {
             group_id: row.optional(R::text)?,
             labels: serde_json::from_str(&row.text()?)
                 .map_err(|error| R::unreadable(format!("the labels of a run: {error}")))?,
+            host: row.optional(R::text)?,
+            world: row.optional(R::text)?,
+            paused: row.flag()?,
+            gate_generation: row.int()?.cast_unsigned(),
+            open_since: row.optional(R::time)?,
+            open_before_ms: row.int()?,
+            limits: match row.optional(R::text)? {
+                Some(limits) => Some(
+                    serde_json::from_str(&limits)
+                        .map_err(|error| R::unreadable(format!("the limits of a run: {error}")))?,
+                ),
+                None => None,
+            },
+            limit_reached: row.optional(R::text)?,
         })
     }
 }
 
 /// Inserts `run`, or replaces its row in place.
 pub(super) fn put_run(run: &RunRecord) -> Statement {
-    Statement::new(upsert("runs", "run_id", COLUMNS))
+    let later = LATER_COLUMNS.map(|(column, _)| column).join(", ");
+    Statement::new(upsert("runs", "run_id", &format!("{FIRST_COLUMNS}, {later}")))
         .bind(&run.run_id)
         .bind_word(&run.mode)
         .bind(&run.protocol_version)
@@ -84,11 +108,26 @@ pub(super) fn put_run(run: &RunRecord) -> Statement {
         .bind_word(&run.ended_by)
         .bind(&run.group_id)
         .bind(&serde_json::json!(run.labels).to_string())
+        .bind(&run.host)
+        .bind(&run.world)
+        .bind(run.paused)
+        .bind(run.gate_generation)
+        .bind(run.open_since)
+        .bind(run.open_before_ms)
+        .bind(&run.limits.map(|limits| serde_json::json!(limits).to_string()))
+        .bind(&run.limit_reached)
 }
 
 /// The row of that name.
 pub(super) fn run_of(run_id: &str) -> Statement {
-    Statement::new(format!("SELECT {RUN_COLUMNS} FROM runs WHERE run_id = $1")).bind(run_id)
+    let columns = &*RUN_COLUMNS;
+    Statement::new(format!("SELECT {columns} FROM runs WHERE run_id = $1")).bind(run_id)
+}
+
+/// The open runs, in the order of their starts.
+pub(super) fn open_runs() -> Statement {
+    let columns = &*RUN_COLUMNS;
+    Statement::new(format!("SELECT {columns} FROM runs WHERE ended_at IS NULL ORDER BY place"))
 }
 
 /// The labels of a stored run, which never change, for [`list_runs`].
@@ -124,9 +163,10 @@ pub(super) fn list_runs(filter: &RunFilter) -> Statement {
     }
     let place = if filter.labels.is_empty() { "runs.place" } else { "label0.place" };
     let sql = format!(
-        "SELECT runs.place, {RUN_COLUMNS} FROM runs{joins} WHERE {place} < $1{wanted} \
+        "SELECT runs.place, {columns} FROM runs{joins} WHERE {place} < $1{wanted} \
          ORDER BY {place} DESC LIMIT ${}",
-        next()
+        next(),
+        columns = *RUN_COLUMNS,
     );
     let runs = Statement::new(sql).bind(filter.before.unwrap_or(i64::MAX));
     let labels = filter.labels.iter().flat_map(|(name, value)| [name, value]);

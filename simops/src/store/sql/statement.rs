@@ -153,3 +153,23 @@ pub fn upsert(table: &str, key: &str, columns: &str) -> String {
     let set = set.join(", ");
     format!("{} ON CONFLICT ({key}) DO UPDATE SET {set}", insert(table, columns))
 }
+
+/// The conditions `column IN (…)` that select `values`, in parts that statements have parameters for.
+pub(super) fn in_parts<'a>(
+    column: &'a str,
+    values: &'a [String],
+) -> impl Iterator<Item = (String, &'a [String])> {
+    values.chunks(500).map(move |part| {
+        let places: Vec<_> = (1..=part.len()).map(|n| format!("${n}")).collect();
+        (format!("{column} IN ({})", places.join(", ")), part)
+    })
+}
+
+/// A column of `table` that older schemas lack, which commands read as they are: there, its name means
+/// `absent`, an SQL expression. `key` is a unique column.
+pub(super) fn later_column(table: &str, key: &str, (column, absent): (&str, &str)) -> String {
+    format!(
+        "(SELECT (SELECT {column} FROM {table} AS present WHERE present.{key} = {table}.{key}) \
+             FROM (SELECT {absent} AS {column}) AS absent)"
+    )
+}

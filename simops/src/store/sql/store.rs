@@ -43,6 +43,20 @@ pub trait SqlStore: Send + Sync + 'static {
         statement: Statement,
     ) -> impl Future<Output = Result<Option<T>>> + Send;
 
+    /// All rows of several statements that read.
+    fn fetch_each<T: SqlRecord>(
+        &self,
+        statements: Vec<Statement>,
+    ) -> impl Future<Output = Result<Vec<T>>> + Send {
+        async {
+            let mut rows = Vec::new();
+            for statement in statements {
+                rows.extend(self.fetch_all(statement).await?);
+            }
+            Ok(rows)
+        }
+    }
+
     /// The row of a statement that reads and always finds one.
     fn fetch_one<T: SqlRecord>(
         &self,

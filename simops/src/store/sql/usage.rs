@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlRecord, SqlRow, Statement, upsert};
+use super::{SqlRecord, SqlRow, Statement, in_parts, upsert};
 use crate::store::FailureCounts;
 use crate::usage::{
     Bucket, CallClass, CallTally, CallTotals, DayTotals, DayUse, Lease, NanoUsd, UsageRow,
@@ -185,6 +185,15 @@ impl SqlRecord for CallTotals {
 pub fn run_totals(run_id: &str) -> Statement {
     Statement::new(format!("SELECT {RUN_TOTALS_COLUMNS} FROM usage_runs WHERE run_id = $1"))
         .bind(run_id)
+}
+
+/// The queries of the sums of these runs, each with its run.
+pub fn run_totals_by_run(run_ids: &[String]) -> Vec<Statement> {
+    let parts = in_parts("run_id", run_ids).map(|(is_wanted, part)| {
+        let sql = format!("SELECT run_id, {RUN_TOTALS_COLUMNS} FROM usage_runs WHERE {is_wanted}");
+        part.iter().fold(Statement::new(sql), Statement::bind)
+    });
+    parts.collect()
 }
 
 /// Replaces the sums of a run.

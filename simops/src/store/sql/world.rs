@@ -4,15 +4,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::control::read_worlds;
 use super::{GateLock, SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, count};
 use crate::store::{Documents, EpochStatus, TurnCommit, World, WorldEpoch, WorldStore};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
-const EPOCH_COLUMNS: &str = "epoch, requested_at, status, host_id, result, reason";
+const EPOCH_COLUMNS: &str = "epoch, world, requested_at, status, host_id, result, reason";
 
 impl SqlRecord for WorldEpoch {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
-        let (epoch, requested_at, status) = (row.int()?, row.time()?, row.text()?);
+        let (epoch, world) = (row.int()?, row.text()?);
+        let (requested_at, status) = (row.time()?, row.text()?);
         let host_id = row.optional(R::text)?;
         let (result, reason) = (row.optional(R::json)?, row.optional(R::text)?);
         let status = match (status.as_str(), host_id, result, reason) {
@@ -22,22 +24,22 @@ impl SqlRecord for WorldEpoch {
             ("failed", .., Some(reason)) => EpochStatus::Failed { reason },
             _ => return Err(R::unreadable(format!("epoch {epoch} has an unknown status"))),
         };
-        Ok(Self { epoch, status, requested_at })
+        Ok(Self { epoch, world, status, requested_at })
     }
 }
 
 #[async_trait]
 impl<S: SqlStore> WorldStore for S {
-    async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
-        self.write(RequestEpoch(now)).await
+    async fn request_epoch(&self, world: &str, now: Timestamp) -> Result<i64> {
+        self.write(RequestEpoch { world: world.to_owned(), now }).await
     }
 
-    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
+    async fn requested_epochs(&self, world: &str, since: Timestamp) -> Result<Vec<WorldEpoch>> {
         let sql = format!(
             "SELECT {EPOCH_COLUMNS} FROM epochs \
-             WHERE status = 'requested' AND requested_at >= $1 ORDER BY epoch"
+             WHERE status = 'requested' AND world = $1 AND requested_at >= $2 ORDER BY epoch"
         );
-        self.fetch_all(Statement::new(sql).bind(since)).await
+        self.fetch_all(Statement::new(sql).bind(world).bind(since)).await
     }
 
     async fn claim_epoch(&self, epoch: i64, host_id: &str) -> Result<bool> {
@@ -71,13 +73,8 @@ impl<S: SqlStore> WorldStore for S {
         self.fetch_optional(Statement::new(sql).bind(epoch)).await
     }
 
-    async fn delete_epochs(
-        &self,
-        before: Timestamp,
-        keep: usize,
-        shown: Option<i64>,
-    ) -> Result<u64> {
-        self.write(DeleteEpochs { before, keep, shown }).await
+    async fn delete_epochs(&self, world: &str, before: Timestamp, keep: usize) -> Result<u64> {
+        self.write(DeleteEpochs { world: world.to_owned(), before, keep }).await
     }
 
     async fn world(&self, epoch: i64) -> Result<World> {
@@ -89,17 +86,21 @@ impl<S: SqlStore> WorldStore for S {
     }
 }
 
-struct RequestEpoch(Timestamp);
+struct RequestEpoch {
+    world: String,
+    now: Timestamp,
+}
 
 impl SqlOperation for RequestEpoch {
     type Output = i64;
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<i64, T::Error> {
         let request = Statement::new(
-            "INSERT INTO epochs (status, requested_at) VALUES ('requested', $1) RETURNING epoch",
+            "INSERT INTO epochs (status, world, requested_at) VALUES ('requested', $1, $2) \
+             RETURNING epoch",
         );
         tx.notify_watchers();
-        tx.fetch_one(&request.bind(self.0)).await
+        tx.fetch_one(&request.bind(&self.world).bind(self.now)).await
     }
 }
 
@@ -134,9 +135,9 @@ impl SqlOperation for EndBuilding {
 }
 
 struct DeleteEpochs {
+    world: String,
     before: Timestamp,
     keep: usize,
-    shown: Option<i64>,
 }
 
 impl SqlOperation for DeleteEpochs {
@@ -149,15 +150,16 @@ impl SqlOperation for DeleteEpochs {
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<u64, T::Error> {
         // Epochs are locked before the gate, as by turns.
         let old = format!(
-            "SELECT epoch FROM epochs WHERE requested_at < $1 \
-                 AND epoch NOT IN (SELECT epoch FROM epochs ORDER BY epoch DESC LIMIT $2) \
-                 AND epoch IS DISTINCT FROM $3 ORDER BY epoch{}",
+            "SELECT epoch FROM epochs WHERE world = $1 AND requested_at < $2 \
+                 AND epoch NOT IN (SELECT epoch FROM epochs WHERE world = $1 \
+                                   ORDER BY epoch DESC LIMIT $3) ORDER BY epoch{}",
             T::FOR_UPDATE
         );
-        let old = Statement::new(old).bind(self.before).bind(count(self.keep)).bind(self.shown);
+        let old = Statement::new(old).bind(&self.world).bind(self.before).bind(count(self.keep));
         let old: Vec<i64> = tx.fetch_all(&old).await?;
         tx.lock_gate(GateLock::Shared).await?;
-        let (_, active) = gate(tx).await?;
+        let worlds: String = tx.fetch_one(&Statement::new("SELECT worlds FROM control")).await?;
+        let active = active_epoch(&worlds, &self.world)?;
         let mut deleted = 0;
         for epoch in old.into_iter().filter(|epoch| Some(*epoch) != active) {
             let delete = Statement::new("DELETE FROM epochs WHERE epoch = $1").bind(epoch);
@@ -167,11 +169,10 @@ impl SqlOperation for DeleteEpochs {
     }
 }
 
-/// The generation of the gate and the active epoch, which stay the same until the transaction ends.
-async fn gate<T: SqlTx>(tx: &mut T) -> Result<(i64, Option<i64>), T::Error> {
-    // The row is locked as well, because earlier versions of simops lock nothing else.
-    let control = format!("SELECT gate_generation, world_epoch FROM control{}", T::FOR_SHARE);
-    tx.fetch_one(&Statement::new(control)).await
+/// The active epoch of `world` among those that are stored.
+fn active_epoch(worlds: &str, world: &str) -> Result<Option<i64>> {
+    let worlds = read_worlds(worlds).map_err(|error| Error::new(ErrorKind::Unusable, error))?;
+    Ok(worlds.get(world).copied())
 }
 
 struct ReadWorld(i64);
@@ -207,11 +208,18 @@ impl SqlOperation for CommitTurn {
             return Err(Error::stale("the world has changed since").into());
         };
         tx.lock_gate(GateLock::Shared).await?;
-        let (generation, active) = gate(tx).await?;
+        // The lock keeps what is read here as it is until this transaction ends.
+        let gate = "SELECT runs.gate_generation, runs.world, control.worlds \
+                    FROM runs CROSS JOIN control WHERE runs.run_id = $1";
+        let gate = Statement::new(gate).bind(&turn.run_id);
+        let gate: Option<(i64, Option<String>, String)> = tx.fetch_optional(&gate).await?;
+        let Some((generation, Some(world), worlds)) = gate else {
+            return Err(Error::stale("there is no such run in a world").into());
+        };
         if turn.generation < generation.cast_unsigned() {
             return Err(Error::stale("the run was paused, stopped or reset since").into());
         }
-        if active != Some(turn.epoch) {
+        if active_epoch(&worlds, &world)? != Some(turn.epoch) {
             return Err(Error::stale("another epoch of the world is active").into());
         }
         tx.put_documents(turn.epoch, &turn.documents).await?;

@@ -40,10 +40,11 @@ pub async fn another_handle_is_notified_of_changes<B: StoreBuilder>(builder: &B)
     wait_until(&mut watch, async || Ok(other.load().await?.generation == 1)).await?;
     one.report(&host("host", 0)).await?;
     wait_until(&mut watch, async || Ok(other.hosts(at(0)).await?.len() == 1)).await?;
-    let epoch = one.request_epoch(at(0)).await?;
+    let epoch = one.request_epoch("main", at(0)).await?;
     wait_until(&mut watch, async || Ok(other.epoch(epoch).await?.is_some())).await?;
     one.claim_epoch(epoch, "host").await?;
-    wait_until(&mut watch, async || Ok(other.requested_epochs(at(0)).await?.is_empty())).await?;
+    wait_until(&mut watch, async || Ok(other.requested_epochs("main", at(0)).await?.is_empty()))
+        .await?;
     Ok(())
 }
 
@@ -85,7 +86,7 @@ pub async fn conflicting_commits_of_two_handles_are_detected<B: StoreBuilder>(
 /// Closing and reopening a store loses nothing.
 pub async fn what_was_written_survives_reopening<B: StoreBuilder>(builder: &B) -> Result<()> {
     let (store, guard) = builder.build().await?;
-    let epoch = store.request_epoch(at(0)).await?;
+    let epoch = store.request_epoch("main", at(0)).await?;
     store.claim_epoch(epoch, "host").await?;
     let documents = Documents::from([("laws".to_owned(), json!(["no theft"]))]);
     store.finish_epoch(epoch, &documents, &json!({})).await?;

@@ -23,7 +23,9 @@ pub async fn a_report_replaces_the_one_before(store: Arc<dyn RunStore>) -> Resul
             generation: 8,
             state,
             in_flight_calls: u32::MAX,
-            owns_world: false,
+            kind: format!("kind-{seconds}"),
+            world: (seconds > 2).then(|| "main".to_owned()),
+            run_id: (seconds > 1).then(|| format!("run-{seconds}")),
         };
         store.report(&report).await?;
         assert_eq!(store.hosts(at(0)).await?, [report]);

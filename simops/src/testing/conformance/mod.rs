@@ -154,7 +154,8 @@ macro_rules! store_conformance {
                 of_concurrent_commits_on_one_generation_one_is_done,
                 concurrent_commits_that_retry_all_succeed,
                 the_current_run_is_the_one_that_the_setting_names,
-                a_second_open_run_is_refused;
+                every_open_run_is_part_of_the_state,
+                a_second_open_run_of_a_world_is_refused;
             idempotency:
                 an_idempotency_record_is_stored_once,
                 of_concurrent_records_of_one_key_one_is_stored,
@@ -265,6 +266,7 @@ macro_rules! store_conformance {
                 an_unknown_epoch_is_an_empty_world,
                 a_turn_changes_documents_and_events_together,
                 a_turn_of_an_older_gate_is_stale,
+                a_turn_needs_a_run_in_its_world,
                 a_turn_in_another_epoch_is_stale,
                 a_turn_on_another_version_is_stale,
                 of_concurrent_turns_on_one_version_one_is_done;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::samples::{at, commit, commit_run, run};
 use crate::Result;
-use crate::run::{EndedBy, Labels, RunClass, RunMode, RunRecord};
+use crate::run::{AtLimit, EndedBy, Labels, RunClass, RunLimits, RunMode, RunRecord};
 use crate::store::{RunFilter, RunStore};
+use crate::usage::NanoUsd;
 
 fn labels(labels: &[(&str, &str)]) -> Labels {
     labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -40,6 +41,19 @@ pub async fn every_field_of_a_run_is_kept(store: Arc<dyn RunStore>) -> Result<()
         ended_at: Some(at(2)),
         end_reason: text("seen"),
         ended_by: Some(EndedBy::WorldReset),
+        host: text("commons"),
+        world: text("main"),
+        paused: true,
+        gate_generation: 9,
+        open_since: Some(at(3)),
+        open_before_ms: 1_234,
+        limits: Some(RunLimits {
+            max_usd: Some(NanoUsd(1_000_000_001)),
+            max_calls: Some(7),
+            at_limit: AtLimit::Stop,
+            ..RunLimits::default()
+        }),
+        limit_reached: text("max_calls"),
     };
     for run in [
         full.clone(),
@@ -98,7 +112,7 @@ pub async fn runs_are_found_by_group_and_labels(store: Arc<dyn RunStore>) -> Res
         all.insert(0, run);
     }
     let again = RunRecord { end_reason: Some("again".to_owned()), ..all[3].clone() };
-    commit(&*store, |change| change.run = Some(again.clone())).await?;
+    commit(&*store, |change| change.runs = vec![again.clone()]).await?;
     all[3] = again;
     let filters = [
         (None, &[][..]),
@@ -142,7 +156,7 @@ pub async fn a_replaced_run_keeps_its_place(store: Arc<dyn RunStore>) -> Result<
         commit_run(&*store, &run(name).ended(at(1), EndedBy::Guardrail, "")).await?;
     }
     let reopened = run("first");
-    commit(&*store, |change| change.run = Some(reopened.clone())).await?;
+    commit(&*store, |change| change.runs = vec![reopened.clone()]).await?;
     let page = store.runs(&RunFilter::page(None, 10)).await?;
     assert_eq!(page.items.iter().map(|run| &run.run_id).collect::<Vec<_>>(), ["second", "first"]);
     assert_eq!(store.run("first").await?, Some(reopened));

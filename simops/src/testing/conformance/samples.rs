@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::alert::AlertRecords;
 use crate::clock::day_of;
 use crate::control::{AuditRow, Change, ControlState, HostReport, HostState};
 use crate::event::NewEvent;
@@ -29,6 +28,7 @@ pub(super) fn run(run_id: &str) -> RunRecord {
     RunRecord {
         run_id: run_id.to_owned(),
         protocol_version: "protocol_v1".to_owned(),
+        world: Some("main".to_owned()),
         started_at: at(0),
         started_by: "ada".to_owned(),
         ..RunRecord::default()
@@ -47,7 +47,9 @@ pub(super) fn host(id: &str, seen: i64) -> HostReport {
         generation: 7,
         state: HostState::Running,
         in_flight_calls: 2,
-        owns_world: true,
+        kind: "commons".to_owned(),
+        world: Some("main".to_owned()),
+        run_id: Some("run".to_owned()),
     }
 }
 
@@ -106,6 +108,7 @@ pub(super) fn change_to(state: &ControlState, value: Value) -> Change {
     let row = AuditRow {
         id: 0,
         key: key::AGENT_LOOP_DELAY_SECONDS.to_owned(),
+        run_id: None,
         old_value: json!(state.generation),
         new_value: value,
         changed_by: "ada".to_owned(),
@@ -117,15 +120,7 @@ pub(super) fn change_to(state: &ControlState, value: Value) -> Change {
     .chained(&state.audit_head);
     let mut next = ControlState { generation, audit_head: row.head(), ..state.clone() };
     next.overrides.insert(row.key.clone(), row.new_value.clone());
-    Change {
-        expected_generation: state.generation,
-        next,
-        run: None,
-        digest: None,
-        audit: vec![row],
-        events: Vec::new(),
-        alert_records: AlertRecords::default(),
-    }
+    Change { expected_generation: state.generation, next, audit: vec![row], ..Change::default() }
 }
 
 /// Commits a change to the stored state, after applying `edit` to it.
@@ -146,7 +141,7 @@ pub(super) async fn commit_run(store: &dyn RunStore, run: &RunRecord) -> Result<
     commit(store, |change| {
         change.next.overrides.insert(key::RUN_ID.to_owned(), run.run_id.clone().into());
         change.next.run = Some(run.clone());
-        change.run = Some(run.clone());
+        change.runs = vec![run.clone()];
     })
     .await
 }

@@ -56,7 +56,7 @@ pub async fn unusual_text_is_preserved(store: Arc<dyn RunStore>) -> Result<()> {
         store.save_idempotency(&key, &recorded).await?;
         assert_eq!(store.idempotency_record(text).await?, Some(recorded));
 
-        let epoch = store.request_epoch(written.created_at).await?;
+        let epoch = store.request_epoch(text, written.created_at).await?;
         store.claim_epoch(epoch, text).await?;
         let documents = Documents::from([(text.to_owned(), json!(text))]);
         store.finish_epoch(epoch, &documents, &json!(text)).await?;
@@ -109,7 +109,7 @@ pub async fn json_is_preserved_exactly(store: Arc<dyn RunStore>) -> Result<()> {
     })
     .await?;
     assert_eq!(store.load().await?.overrides.get("ODD"), Some(&unusual));
-    let epoch = store.request_epoch(Timestamp::UNIX_EPOCH).await?;
+    let epoch = store.request_epoch("main", Timestamp::UNIX_EPOCH).await?;
     store.claim_epoch(epoch, "host").await?;
     let documents = Documents::from([("odd".to_owned(), unusual.clone())]);
     store.finish_epoch(epoch, &documents, &unusual).await?;

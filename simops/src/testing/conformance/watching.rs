@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::samples::{at, call, commit, event, host};
+use super::samples::{at, call, commit, commit_run, event, host, run};
 use crate::Result;
 use crate::control::{HostReport, HostState};
 use crate::store::{Documents, RunStore, TurnCommit};
@@ -31,6 +31,7 @@ pub async fn a_host_moves_the_watch_by_a_change_but_not_by_a_heartbeat(
     let heartbeat = HostReport { last_seen: at(2), in_flight_calls: 9, ..first.clone() };
     let other_state = HostReport { state: HostState::Quiescing, ..heartbeat.clone() };
     let other_generation = HostReport { generation: 8, ..other_state.clone() };
+    let other_run = HostReport { run_id: None, ..other_generation.clone() };
     for (report, moves) in [
         (&first, true),
         (&first, false),
@@ -38,6 +39,8 @@ pub async fn a_host_moves_the_watch_by_a_change_but_not_by_a_heartbeat(
         (&other_state, true),
         (&other_state, false),
         (&other_generation, true),
+        (&other_run, true),
+        (&other_run, false),
     ] {
         watch.mark_unchanged();
         store.report(report).await?;
@@ -60,7 +63,7 @@ pub async fn every_step_of_an_epoch_moves_the_watch(store: Arc<dyn RunStore>) ->
         watch.mark_unchanged();
         moved
     };
-    let built = store.request_epoch(at(0)).await?;
+    let built = store.request_epoch("main", at(0)).await?;
     assert!(moved());
     assert!(store.claim_epoch(built, "host").await?);
     assert!(moved());
@@ -71,7 +74,7 @@ pub async fn every_step_of_an_epoch_moves_the_watch(store: Arc<dyn RunStore>) ->
     store.finish_epoch(built, &Documents::new(), &json!({})).await?;
     assert!(!moved());
 
-    let failed = store.request_epoch(at(0)).await?;
+    let failed = store.request_epoch("main", at(0)).await?;
     store.claim_epoch(failed, "host").await?;
     assert!(moved());
     store.fail_epoch(failed, "no seed").await?;
@@ -81,13 +84,15 @@ pub async fn every_step_of_an_epoch_moves_the_watch(store: Arc<dyn RunStore>) ->
 
 /// Frequent writes do not move the watch.
 pub async fn turns_events_and_usage_do_not_move_the_watch(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = store.request_epoch(at(0)).await?;
+    let epoch = store.request_epoch("main", at(0)).await?;
     store.claim_epoch(epoch, "host").await?;
     store.finish_epoch(epoch, &Documents::new(), &json!({})).await?;
-    commit(&*store, |change| change.next.world_epoch = Some(epoch)).await?;
+    commit_run(&*store, &run("run")).await?;
+    commit(&*store, |change| change.next.worlds = [("main".to_owned(), epoch)].into()).await?;
     let mut watch = store.watch();
     watch.mark_unchanged();
     let turn = TurnCommit {
+        run_id: "run".to_owned(),
         generation: 1,
         epoch,
         expected_version: 0,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::samples::{at, commit, event};
+use super::samples::{at, commit, event, run};
 use super::{joined, present};
+use crate::control::Change;
+use crate::run::RunRecord;
 use crate::store::{Documents, EpochStatus, EventFilter, RunStore, TurnCommit, World};
 use crate::{ErrorKind, Result};
 
@@ -19,25 +21,31 @@ async fn status(store: &dyn RunStore, epoch: i64) -> Result<EpochStatus> {
 
 /// An epoch that is ready but not current.
 async fn built(store: &dyn RunStore, seed: &Documents) -> Result<i64> {
-    let epoch = store.request_epoch(at(0)).await?;
+    let epoch = store.request_epoch("main", at(0)).await?;
     assert!(store.claim_epoch(epoch, "host").await?);
     store.finish_epoch(epoch, seed, &json!({ "agents": 2 })).await?;
     Ok(epoch)
 }
 
-/// A current epoch. The commit that makes it current also moves the run gate.
+/// An active epoch, and an open run in it. The commit that activates it also moves the run's gate.
 async fn current(store: &dyn RunStore) -> Result<i64> {
     let epoch = built(store, &documents([("laws", json!([])), ("market", json!({}))])).await?;
     commit(store, |change| {
-        change.next.world_epoch = Some(epoch);
-        change.next.gate_generation = change.next.generation;
+        change.next.worlds.insert("main".to_owned(), epoch);
+        move_gate(change);
     })
     .await?;
     Ok(epoch)
 }
 
+/// Moves the gate of the run.
+fn move_gate(change: &mut Change) {
+    change.runs = vec![RunRecord { gate_generation: change.next.generation, ..run("run") }];
+}
+
 fn turn(epoch: i64, generation: u64, expected_version: i64) -> TurnCommit {
     TurnCommit {
+        run_id: "run".to_owned(),
         generation,
         epoch,
         expected_version,
@@ -57,7 +65,7 @@ async fn assert_stale(store: &dyn RunStore, turn: &TurnCommit) -> Result<()> {
 
 /// An epoch is requested, building, then ready with its documents.
 pub async fn an_epoch_is_requested_claimed_and_finished(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = store.request_epoch(at(5)).await?;
+    let epoch = store.request_epoch("main", at(5)).await?;
     assert_eq!(status(&*store, epoch).await?, EpochStatus::Requested);
     assert_eq!(present(store.epoch(epoch).await?)?.requested_at, at(5));
     assert!(store.claim_epoch(epoch, "host-1").await?);
@@ -71,13 +79,13 @@ pub async fn an_epoch_is_requested_claimed_and_finished(store: Arc<dyn RunStore>
     assert_eq!(status(&*store, epoch).await?, EpochStatus::Ready { result });
     let expected = documents([("agents", json!({ "1": { "food": 3 } }))]);
     assert_eq!(store.world(epoch).await?, World { version: 0, documents: expected });
-    assert!(store.request_epoch(at(6)).await? > epoch);
+    assert!(store.request_epoch("main", at(6)).await? > epoch);
     Ok(())
 }
 
 /// A failed epoch stores its reason and cannot be claimed again.
 pub async fn a_failed_epoch_stores_its_reason(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = store.request_epoch(at(0)).await?;
+    let epoch = store.request_epoch("main", at(0)).await?;
     store.claim_epoch(epoch, "host").await?;
     store.fail_epoch(epoch, "no seed").await?;
     store.fail_epoch(epoch, "another reason").await?;
@@ -89,7 +97,7 @@ pub async fn a_failed_epoch_stores_its_reason(store: Arc<dyn RunStore>) -> Resul
 
 /// Of several concurrent claims of an epoch, one succeeds.
 pub async fn of_concurrent_claims_one_wins(store: Arc<dyn RunStore>) -> Result<()> {
-    let epoch = store.request_epoch(at(0)).await?;
+    let epoch = store.request_epoch("main", at(0)).await?;
     let mut rivals = Vec::new();
     for number in 0..16 {
         let (store, host_id) = (Arc::clone(&store), format!("host-{number}"));
@@ -111,7 +119,7 @@ pub async fn of_concurrent_claims_one_wins(store: Arc<dyn RunStore>) -> Result<(
 /// same way again changes nothing, even after turns.
 pub async fn only_an_epoch_that_is_being_built_can_end(store: Arc<dyn RunStore>) -> Result<()> {
     let (seed, result) = (documents([("seed", json!(1))]), json!({}));
-    let requested = store.request_epoch(at(0)).await?;
+    let requested = store.request_epoch("main", at(0)).await?;
     for epoch in [requested, requested + 1] {
         let finished = store.finish_epoch(epoch, &seed, &result).await;
         assert!(finished.is_err_and(|error| error.kind() == ErrorKind::Conflict));
@@ -135,40 +143,48 @@ pub async fn only_an_epoch_that_is_being_built_can_end(store: Arc<dyn RunStore>)
 pub async fn recent_epoch_requests_are_listed_oldest_first(store: Arc<dyn RunStore>) -> Result<()> {
     let mut epochs = Vec::new();
     for seconds in [0, 10, 20, 30] {
-        epochs.push(store.request_epoch(at(seconds)).await?);
+        epochs.push(store.request_epoch("main", at(seconds)).await?);
     }
+    let other = store.request_epoch("other", at(30)).await?;
     store.claim_epoch(epochs[2], "host").await?;
-    let listed = store.requested_epochs(at(10)).await?;
+    let listed = store.requested_epochs("other", at(10)).await?;
+    assert_eq!(
+        listed.iter().map(|row| (row.epoch, &*row.world)).collect::<Vec<_>>(),
+        [(other, "other")]
+    );
+    let listed = store.requested_epochs("main", at(10)).await?;
     let numbers: Vec<_> = listed.iter().map(|row| row.epoch).collect();
     assert_eq!(numbers, [epochs[1], epochs[3]]);
     assert!(listed.iter().all(|row| row.status == EpochStatus::Requested));
     Ok(())
 }
 
-/// The newest epochs, recent ones, the given one and the current one are kept. Numbers are never
-/// reused.
+/// The newest epochs of a world, recent ones, the active one and those of other worlds are kept. Numbers
+/// are never reused.
 pub async fn old_epochs_are_deleted_except_the_newest_and_the_current(
     store: Arc<dyn RunStore>,
 ) -> Result<()> {
     let in_state = current(&*store).await?;
     let mut epochs = Vec::new();
     for seconds in [1, 2, 3, 100, 4] {
-        epochs.push(store.request_epoch(at(seconds)).await?);
+        epochs.push(store.request_epoch("main", at(seconds)).await?);
     }
+    let foreign = store.request_epoch("other", at(5)).await?;
     store.claim_epoch(epochs[1], "host").await?;
     store.finish_epoch(epochs[1], &documents([("a", json!(1))]), &json!({})).await?;
-    let [given, old, also_old, recent, newest] = epochs[..] else { return Ok(()) };
-    assert_eq!(store.delete_epochs(at(50), 1, Some(given)).await?, 2);
-    for deleted in [old, also_old] {
+    let [oldest, old, also_old, recent, newest] = epochs[..] else { return Ok(()) };
+    assert_eq!(store.delete_epochs("main", at(50), 1).await?, 3);
+    for deleted in [oldest, old, also_old] {
         assert_eq!(store.epoch(deleted).await?, None);
         assert_eq!(store.world(deleted).await?, World::default());
     }
-    for kept in [in_state, given, recent, newest] {
+    for kept in [in_state, recent, newest, foreign] {
         assert!(store.epoch(kept).await?.is_some());
     }
     assert_eq!(store.world(in_state).await?.documents.len(), 2);
-    assert_eq!(store.delete_epochs(at(200), 0, None).await?, 3);
-    assert!(store.request_epoch(at(300)).await? > newest);
+    assert_eq!(store.delete_epochs("main", at(200), 0).await?, 2);
+    assert_eq!(store.delete_epochs("other", at(200), 0).await?, 1);
+    assert!(store.request_epoch("main", at(300)).await? > foreign);
     Ok(())
 }
 
@@ -211,7 +227,7 @@ pub async fn a_turn_of_an_older_gate_is_stale(store: Arc<dyn RunStore>) -> Resul
     let epoch = current(&*store).await?;
     commit(&*store, |_| {}).await?;
     store.commit_turn(&turn(epoch, 1, 0)).await?;
-    commit(&*store, |change| change.next.gate_generation = change.next.generation).await?;
+    commit(&*store, move_gate).await?;
     assert_stale(&*store, &turn(epoch, 1, 1)).await?;
     assert_stale(&*store, &turn(epoch, 2, 1)).await?;
     store.commit_turn(&turn(epoch, 3, 1)).await?;
@@ -224,9 +240,23 @@ pub async fn a_turn_in_another_epoch_is_stale(store: Arc<dyn RunStore>) -> Resul
     assert_stale(&*store, &turn(not_yet, 0, 0)).await?;
     let epoch = current(&*store).await?;
     assert_stale(&*store, &turn(not_yet, 1, 0)).await?;
-    commit(&*store, |change| change.next.world_epoch = Some(not_yet)).await?;
+    commit(&*store, |change| change.next.worlds = [("main".to_owned(), not_yet)].into()).await?;
     assert_stale(&*store, &turn(epoch, 2, 0)).await?;
     store.commit_turn(&turn(not_yet, 2, 0)).await?;
+    Ok(())
+}
+
+/// A run's gate concerns its own turns. A turn of a run that does not exist, or has no world, is stale.
+pub async fn a_turn_needs_a_run_in_its_world(store: Arc<dyn RunStore>) -> Result<()> {
+    let epoch = current(&*store).await?;
+    let foreign = RunRecord { world: None, gate_generation: 9, ..run("foreign") };
+    let elsewhere = RunRecord { world: Some("other".to_owned()), ..run("elsewhere") };
+    commit(&*store, |change| change.runs = vec![foreign, elsewhere]).await?;
+    for name in ["foreign", "elsewhere", "unknown"] {
+        let turn = TurnCommit { run_id: name.to_owned(), ..turn(epoch, 9, 0) };
+        assert_stale(&*store, &turn).await?;
+    }
+    store.commit_turn(&turn(epoch, 1, 0)).await?;
     Ok(())
 }
 

@@ -18,9 +18,11 @@ use crate::{Error, Result};
 impl ControlStore for MemoryStore {
     async fn load(&self) -> Result<ControlState> {
         let data = self.data();
-        let run_id = data.state.overrides.get(key::RUN_ID).and_then(Value::as_str);
-        let run = run_id.and_then(|run_id| data.run(run_id)).cloned();
-        Ok(ControlState { run, ..data.state.clone() })
+        let current = data.state.overrides.get(key::RUN_ID).and_then(Value::as_str);
+        let run = current.and_then(|run_id| data.run(run_id)).cloned();
+        let is_other = |run: &&RunRecord| run.is_open() && Some(run.run_id.as_str()) != current;
+        let other_runs = data.runs.iter().filter(is_other).cloned().collect();
+        Ok(ControlState { run, other_runs, ..data.state.clone() })
     }
 
     async fn commit(
@@ -34,17 +36,19 @@ impl ControlStore for MemoryStore {
         {
             return Ok(Commit::Conflict);
         }
-        if let Some(run) = &change.run {
-            let open = data.runs.iter().any(|known| known.is_open() && known.run_id != run.run_id);
-            if run.is_open() && open {
-                return Err(Error::internal("a second run would be open"));
-            }
-            data.put_run(run);
+        let before = data.runs.clone();
+        change.runs.iter().for_each(|run| data.put_run(run));
+        let open = data.runs.iter().filter(|run| run.is_open());
+        let mut worlds: Vec<_> = open.filter_map(|run| run.world.clone()).collect();
+        worlds.sort_unstable();
+        if worlds.windows(2).any(|pair| pair[0] == pair[1]) {
+            data.runs = before;
+            return Err(Error::internal("a world would have a second open run"));
         }
         if let Some(digest) = &change.digest {
             data.put_digest(digest);
         }
-        data.state = ControlState { run: None, ..change.next.clone() };
+        data.state = ControlState { run: None, other_runs: Vec::new(), ..change.next.clone() };
         data.audit.extend_from_slice(&change.audit);
         data.append(&change.events);
         data.put_alert_records(&change.alert_records);

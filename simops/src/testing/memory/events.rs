@@ -68,6 +68,15 @@ impl EventStore for MemoryStore {
             .map(|((event_type, mode), count)| EventCount { event_type, mode, count })
             .collect())
     }
+
+    async fn count_events_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, EventCount)>> {
+        let mut counted = Vec::new();
+        for run_id in run_ids {
+            let counts = self.count_events(&ActivityScope::Run(run_id.clone())).await?;
+            counted.extend(counts.into_iter().map(|count| (run_id.clone(), count)));
+        }
+        Ok(counted)
+    }
 }
 
 impl Data {

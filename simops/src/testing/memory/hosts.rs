@@ -12,7 +12,8 @@ use crate::store::HostStore;
 impl HostStore for MemoryStore {
     async fn report(&self, report: &HostReport) -> Result<()> {
         let before = self.data().hosts.insert(report.id.clone(), report.clone());
-        let watched = |report: &HostReport| (report.state, report.generation);
+        let watched =
+            |report: &HostReport| (report.state, report.generation, report.run_id.clone());
         if before.as_ref().map(watched) != Some(watched(report)) {
             self.notify_watchers();
         }

@@ -47,7 +47,7 @@ pub struct MemoryStore {
 
 #[derive(Debug)]
 struct Data {
-    // Its `run` is empty; `runs` contains it.
+    // Its runs are empty; `runs` contains them.
     state: ControlState,
     runs: Vec<RunRecord>,
     audit: Vec<AuditRow>,

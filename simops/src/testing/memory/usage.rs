@@ -39,6 +39,12 @@ impl UsageStore for MemoryStore {
         Ok(calls)
     }
 
+    async fn llm_totals_by_run(&self, run_ids: &[String]) -> Result<Vec<(String, CallTotals)>> {
+        let data = self.data();
+        let of = |run_id: &String| Some((run_id.clone(), *data.run_totals.get(run_id)?));
+        Ok(run_ids.iter().filter_map(of).collect())
+    }
+
     async fn failure_window(&self, run_id: &str, since: Timestamp) -> Result<FailureCounts> {
         let data = self.data();
         let calls = data

@@ -10,22 +10,24 @@ use crate::{Error, Result};
 
 #[async_trait]
 impl WorldStore for MemoryStore {
-    async fn request_epoch(&self, now: Timestamp) -> Result<i64> {
+    async fn request_epoch(&self, world: &str, now: Timestamp) -> Result<i64> {
         let mut data = self.data();
         data.last_epoch += 1;
         let epoch = data.last_epoch;
-        let row = WorldEpoch { epoch, status: EpochStatus::Requested, requested_at: now };
+        let (world, status) = (world.to_owned(), EpochStatus::Requested);
+        let row = WorldEpoch { epoch, world, status, requested_at: now };
         data.epochs.insert(epoch, Epoch { row, world: World::default() });
         drop(data);
         self.notify_watchers();
         Ok(epoch)
     }
 
-    async fn requested_epochs(&self, since: Timestamp) -> Result<Vec<WorldEpoch>> {
+    async fn requested_epochs(&self, world: &str, since: Timestamp) -> Result<Vec<WorldEpoch>> {
         let data = self.data();
         let rows = data.epochs.values().map(|epoch| &epoch.row);
         Ok(rows
-            .filter(|row| row.status == EpochStatus::Requested && row.requested_at >= since)
+            .filter(|row| row.status == EpochStatus::Requested && row.world == world)
+            .filter(|row| row.requested_at >= since)
             .cloned()
             .collect())
     }
@@ -64,19 +66,17 @@ impl WorldStore for MemoryStore {
         Ok(self.data().epochs.get(&epoch).map(|epoch| epoch.row.clone()))
     }
 
-    async fn delete_epochs(
-        &self,
-        before: Timestamp,
-        keep: usize,
-        shown: Option<i64>,
-    ) -> Result<u64> {
+    async fn delete_epochs(&self, world: &str, before: Timestamp, keep: usize) -> Result<u64> {
         let data = &mut *self.data();
-        let kept: Vec<i64> = data.epochs.keys().rev().take(keep).copied().collect();
+        let mine = data.epochs.iter().rev().filter(|(_, epoch)| epoch.row.world == world);
+        let kept: Vec<i64> = mine.take(keep).map(|(number, _)| *number).collect();
+        let active = data.state.worlds.get(world).copied();
         let known = data.epochs.len();
         data.epochs.retain(|number, epoch| {
-            epoch.row.requested_at >= before
+            epoch.row.world != world
+                || epoch.row.requested_at >= before
                 || kept.contains(number)
-                || [shown, data.state.world_epoch].contains(&Some(*number))
+                || active == Some(*number)
         });
         Ok((known - data.epochs.len()) as u64)
     }
@@ -87,10 +87,14 @@ impl WorldStore for MemoryStore {
 
     async fn commit_turn(&self, turn: &TurnCommit) -> Result<i64> {
         let data = &mut *self.data();
-        if turn.generation < data.state.gate_generation {
+        let run = data.runs.iter().find(|run| run.run_id == turn.run_id);
+        let Some((run, world)) = run.and_then(|run| Some((run, run.world.as_ref()?))) else {
+            return Err(Error::stale("there is no such run in a world"));
+        };
+        if turn.generation < run.gate_generation {
             return Err(Error::stale("the run was paused, stopped or reset since"));
         }
-        if data.state.world_epoch != Some(turn.epoch) {
+        if data.state.worlds.get(world) != Some(&turn.epoch) {
             return Err(Error::stale("another epoch of the world is active"));
         }
         let world = data.epochs.get_mut(&turn.epoch).map(|epoch| &mut epoch.world);
