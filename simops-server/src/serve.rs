@@ -41,9 +41,7 @@ pub async fn serve(listener: TcpListener, app: Application, shutdown: impl Futur
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_BUFFER_BYTES)
-        // Most responses are small: one buffer costs less than two in one call.
-        .writev(false);
+        .max_buf_size(MAX_BUFFER_BYTES);
     let http = Arc::new(http);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
