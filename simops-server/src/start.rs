@@ -10,9 +10,7 @@ use simops::control::Environment;
 use simops::jobs::Timers;
 use simops::llm::Router;
 use simops::notify::DeliveryTimer;
-use simops::ops::{
-    DeleteExpiredResponses, EnforceRunLimits, EvaluateAlerts, Ops, ReportWriter, WeeklyDigest,
-};
+use simops::ops::{DeleteExpiredResponses, EvaluateAlerts, Ops, ReportWriter, WeeklyDigest};
 use simops::usage::{keep_expiring, open_counter};
 use simops::{Clock, Error, Result, SystemClock};
 use tokio::net::{TcpListener, TcpSocket};
@@ -85,8 +83,7 @@ pub async fn start(
         .with(Arc::new(deliver))
         .with(Arc::new(WeeklyDigest(Arc::clone(&ops))))
         .with(Arc::new(DeleteExpiredResponses(Arc::clone(&ops))))
-        .with(Arc::new(EnforceRunLimits::new(Arc::clone(&ops))))
-        .with(Arc::new(ReportWriter::new(ops)));
+        .with(Arc::new(ReportWriter::new(Arc::clone(&ops))));
     let timers = spawn_timers(timers, stop.subscribe());
     let (router, worker) = match config.host {
         HostKind::None => (None, None),
@@ -120,8 +117,10 @@ pub async fn start(
     tokio::select! {
         () = end => info!("stopped"),
         () = shutdown_timeout(shutting_down) => warn!(code = "shutdown_timeout", "shutdown timed out"),
-        // Also without a worker here: the leases of crashed processes must expire.
+        // Also without a worker here: the leases of crashed processes must expire, and runs of foreign
+        // hosts have limits, too.
         () = keep_expiring(&*counter, &*clock) => {}
+        () = ops.system().keep_enforcing_run_limits() => {}
     }
     Ok(())
 }

@@ -93,6 +93,14 @@ async fn each_open_run_is_controlled_alone_and_the_world_acts_in_its_own() {
     assert_eq!(rows.len(), 3, "started, paused, resumed: {rows:?}");
     assert_eq!(rows[1]["reason"], "look");
 
+    // A dry run says what would start, and starts nothing.
+    let dry = json!({ "mode": "test", "run_id": "dry", "host": "gateway", "dry_run": true });
+    let would = server.client.post("control/run/start", &dry).await.ok();
+    assert_eq!((&would["run_id"], &would["simulation_active"]), (&json!("dry"), &json!(false)));
+    assert_eq!(server.client.get("runs/dry").await.status, 404);
+    let dry = json!({ "mode": "test", "run_id": "a", "host": "gateway", "dry_run": true });
+    assert_eq!(server.client.post("control/run/start", &dry).await.status, 409);
+
     // A restart changes nothing. Then all at once.
     assert!(server.terminate().await);
     let server = builder.start().await;
@@ -107,8 +115,14 @@ async fn each_open_run_is_controlled_alone_and_the_world_acts_in_its_own() {
     let stopped = cli(dir.path(), &["run", "stop", "--run-id", "b", "--reason", "seen"]).await;
     assert!(stopped.status.success(), "{stopped:?}");
     until_states(&server, &[("world", "paused"), ("a", "paused")]).await;
+    // The response to a stop of the current run names those that go on; so does that to a later pause.
+    server.client.post("control/resume", &json!({ "run_id": "a" })).await.ok();
+    let stopped = server.client.post("control/run/stop", &json!({ "reason": "over" })).await.ok();
+    assert_eq!((&stopped["run_id"], &stopped["others_running"]), (&json!("world"), &json!(["a"])));
+    let paused = server.client.post("control/pause", &json!({})).await.ok();
+    assert_eq!(paused["others_running"], json!(["a"]));
     let stopped = server.client.post("control/stop-all", &json!({ "reason": "over" })).await.ok();
-    assert_eq!(stopped["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(stopped["runs"].as_array().unwrap().len(), 1);
     until_states(&server, &[]).await;
     let runs = server.client.get("runs?group_id=g").await.ok();
     let reasons: Vec<_> =

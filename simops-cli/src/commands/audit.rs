@@ -9,7 +9,7 @@ use crate::print::{self, Output};
 use crate::target::{get, read};
 
 const COLUMNS: &[&str] =
-    &["id", "created_at", "changed_by", "key", "old_value", "new_value", "reason"];
+    &["id", "created_at", "changed_by", "run_id", "key", "old_value", "new_value", "reason"];
 
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {

@@ -150,7 +150,9 @@ impl<'a> ChangeBuilder<'a> {
     /// Stores a new run, which becomes the current one unless the current run is open.
     pub(super) fn add_run(&mut self, run: RunRecord) {
         if self.next.open_run().is_none() {
-            self.next.run = Some(run.clone());
+            self.make_current(&run);
+            self.set(key::ACTIVE, true);
+            self.set(key::PAUSED, false);
         } else {
             self.next.other_runs.push(run.clone());
         }
@@ -179,6 +181,18 @@ impl<'a> ChangeBuilder<'a> {
         changes
     }
 
+    /// Lets an open run go on, as `after`; it becomes the current one unless the current run is open.
+    pub(super) fn unpause(&mut self, run: &RunRecord, after: &RunRecord) {
+        if run.paused {
+            if self.next.open_run().is_none() {
+                self.make_current(run);
+            }
+            let text = format!("Run {} was resumed", run.run_id);
+            self.record_in(run, kind::RUN_RESUMED, text);
+        }
+        self.put_run(run, after.with_paused(false));
+    }
+
     /// Has the change of a value of a run audited.
     pub(super) fn add_value(&mut self, key: &str, run_id: &str, old: Value, new: Value) {
         self.values.push(ChangedValue::new(key, old, new).in_run(Some(run_id.to_owned())));
@@ -198,11 +212,24 @@ impl<'a> ChangeBuilder<'a> {
     pub(super) fn reopen(&mut self, run: &RunRecord, paused: bool) -> Result<()> {
         self.check_world(run.world.as_deref())?;
         let previous = json!({ "ended_at": run.ended_at, "end_reason": run.end_reason });
+        if self.next.open_run().is_none() {
+            self.make_current(run);
+        }
         self.put_run(run, run.reopened().with_paused(paused));
         let text = format!("Run {} was resumed after a guardrail had stopped it", run.run_id);
         let event = self.event_in(Some(run), kind::RUN_RESUMED, text);
         self.add_event(event.with("previous_end", previous));
         Ok(())
+    }
+
+    /// Makes a run the current one: the settings of run state show it.
+    pub(super) fn make_current(&mut self, run: &RunRecord) {
+        self.next.other_runs.retain(|other| other.run_id != run.run_id);
+        self.next.run = Some(run.clone());
+        self.set(key::RUN_MODE, run.mode.as_str());
+        self.set(key::RUN_ID, run.run_id.as_str());
+        self.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
+        self.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
     }
 
     /// Checks that the world, if any, has no open run.

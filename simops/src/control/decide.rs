@@ -241,10 +241,6 @@ fn begin(
             return Err(Error::rejected(format!("{what} run {run_id} does not exist")));
         }
     }
-    let becomes_current = state.open_run().is_none();
-    if becomes_current {
-        change.detach_run();
-    }
     // What the request leaves open is the deployment's default, never the previous run's value.
     let default = |name| context.registry.get(name).map(|spec| &spec.default);
     let condition = default(key::CONDITION_NAME).and_then(Value::as_str);
@@ -268,14 +264,6 @@ fn begin(
         start_reason: context.reason.map(str::to_owned),
         ..plan
     };
-    if becomes_current {
-        change.set(key::RUN_MODE, run.mode.as_str());
-        change.set(key::RUN_ID, run.run_id.as_str());
-        change.set(key::CONDITION_NAME, run.condition_name.as_deref().unwrap_or(""));
-        change.set(key::SEASON_NUMBER, run.season_number.unwrap_or_default());
-        change.set(key::ACTIVE, true);
-        change.set(key::PAUSED, false);
-    }
     if let Some(epoch) = start.new_epoch {
         let text = "A new world was built for the run";
         let event = change.event_in(Some(&run), kind::WORLD_RESET, text);
@@ -326,12 +314,11 @@ fn resume(change: &mut ChangeBuilder<'_>, run: Option<&RunRecord>, used: &RunUse
     let goes_on = (run.is_open() && run.paused) || run.is_resumable();
     if let Some(reached) = run.reached_limit(used).filter(|_| goes_on) {
         let text = reached.sentence(&run.run_id);
-        return Err(Error::conflict(format!("{text}; raise it with control/run/limits")));
+        let how = "raise it with control/run/limits and resume (simops-cli run limits --resume)";
+        return Err(Error::conflict(format!("{text}; {how}")));
     }
     if run.is_open() {
-        if change.put_run(run, run.with_paused(false)) {
-            change.record_in(run, kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
-        }
+        change.unpause(run, run);
         return Ok(());
     }
     if !run.is_resumable() {

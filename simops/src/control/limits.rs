@@ -33,14 +33,19 @@ pub(super) fn set(
     used: &RunUse,
     LimitChange { limits, resume: goes_on, force }: &LimitChange,
 ) -> Result<()> {
-    // A run that a limit ended goes on by the same step that raises it.
-    let is_changeable = |run: &&RunRecord| run.is_open() || (*goes_on && run.is_resumable());
-    let Some(run) = run.filter(is_changeable) else {
-        return Err(Error::conflict(match run {
-            Some(run) => format!("run {} has ended; its limits stay as they are", run.run_id),
-            None => "there is no run whose limits could change".to_owned(),
-        }));
+    let Some(run) = run else {
+        return Err(Error::conflict("there is no run whose limits could change"));
     };
+    // A run that a limit ended goes on by the same step that raises it; no other one does.
+    let ended_by_limit = run.is_resumable() && run.limit_reached.is_some();
+    let is_changeable = run.is_open() || (ended_by_limit && *goes_on);
+    if !is_changeable {
+        let instead = match ended_by_limit {
+            true => "set resume (--resume) to let it go on",
+            false => "its limits stay as they are",
+        };
+        return Err(Error::conflict(format!("run {} has ended; {instead}", run.run_id)));
+    }
     let limits = run.limits.unwrap_or_default().with(limits)?;
     let limits = Some(limits).filter(|limits| !limits.is_empty());
     let limited = RunRecord { limits, ..run.clone() };
@@ -57,12 +62,7 @@ pub(super) fn set(
         change.add_event(event.with("limits", json!(limits)));
     }
     match (run.is_open(), goes_on) {
-        (true, true) => {
-            change.put_run(run, limited.with_paused(false));
-            if run.paused {
-                change.record_in(run, kind::RUN_RESUMED, format!("Run {} was resumed", run.run_id));
-            }
-        }
+        (true, true) => change.unpause(run, &limited),
         (true, false) => {
             change.put_run(run, limited);
         }

@@ -69,7 +69,6 @@ pub use records::{AuditResponse, AuditVerification, EventsQuery};
 pub use report::ReportResponse;
 pub use report_writer::ReportWriter;
 pub use reset::ResetResult;
-pub use run_limits::EnforceRunLimits;
 pub use run_list::{ListedRun, RunsQuery};
 pub use runs::{
     ControlledRun, ControlledRuns, Degraded, PatchLimits, PatchedLimits, Paused, ReasonBody,

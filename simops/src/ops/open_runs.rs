@@ -9,7 +9,7 @@ use crate::control::presence::state_of_run;
 use crate::control::{ControlState, HostReport, HostState, RunState};
 use crate::run::{Labels, RunLimits, RunMode};
 
-/// An open run.
+/// A run that is open, or that has ended and that a host has not left yet (`stopping`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OpenRun {
@@ -82,21 +82,32 @@ pub struct HostOfOpenRun {
 }
 
 impl Ops {
-    /// Every open run, the current one first.
+    /// Every open run, the current one first, and then those that have ended and that a host has not
+    /// left yet.
     pub(super) async fn open_runs(
         &self,
         state: &ControlState,
         hosts: &[HostReport],
         now: Timestamp,
     ) -> Result<Vec<OpenRun>> {
-        let run_ids: Vec<_> = state.open_runs().map(|run| run.run_id.clone()).collect();
-        if run_ids.is_empty() {
+        let mut runs: Vec<_> = state.open_runs().cloned().collect();
+        for host in hosts.iter().filter(|host| host.is_live(now) && host.state != HostState::Idle) {
+            let Some(run_id) = &host.run_id else { continue };
+            let is_shown = runs.iter().any(|run| run.run_id == *run_id);
+            if is_shown || state.known_run(run_id).is_some() {
+                continue;
+            }
+            let ended = self.store.run(run_id).await?;
+            runs.extend(ended.filter(|run| state_of_run(run, hosts, now) == RunState::Stopping));
+        }
+        if runs.is_empty() {
             return Ok(Vec::new());
         }
+        let run_ids: Vec<_> = runs.iter().map(|run| run.run_id.clone()).collect();
         let figures = self.figures_of(&run_ids).await?;
         let current = state.open_run().map(|run| &run.run_id);
         let none = Default::default();
-        let shown = state.open_runs().map(|run| {
+        let shown = runs.iter().map(|run| {
             let (calls, counts) = figures.get(&run.run_id).unwrap_or(&none);
             let of_run = hosts.iter().filter(|host| run.is_driven_by(host));
             OpenRun {

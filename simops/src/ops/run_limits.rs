@@ -1,17 +1,14 @@
-//! The job that pauses or ends runs at their limits, also those that no host of this deployment drives.
+//! Pauses or ends runs at their limits, also those that no host of this deployment drives.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
-use super::{Ops, SystemWriter};
+use super::SystemWriter;
 use crate::Result;
 use crate::enforcement::enforce_limits;
-use crate::jobs::Timer;
 use crate::run::RunGate;
-use crate::store::FencingToken;
 
 /// How often figures are compared with the limits of open runs.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -28,36 +25,37 @@ impl SystemWriter<'_> {
         let mut open = state.open_runs();
         Ok(open.any(|run| run.limits.is_some() && run.gate() == RunGate::Open))
     }
-}
 
-/// The job that enforces the limits of runs.
-pub struct EnforceRunLimits {
-    ops: Arc<Ops>,
-    changes: Mutex<watch::Receiver<u64>>,
-}
-
-impl EnforceRunLimits {
-    /// A job on the store of `ops`.
-    pub fn new(ops: Arc<Ops>) -> Self {
-        let changes = Mutex::new(ops.store().watch());
-        Self { ops, changes }
-    }
-}
-
-#[async_trait]
-impl Timer for EnforceRunLimits {
-    fn name(&self) -> &'static str {
-        "run_limits"
-    }
-
-    async fn run(&self, _: &FencingToken) -> Result<Duration> {
-        let limited = self.ops.system().enforce_run_limits().await?;
-        Ok(if limited { INTERVAL } else { IDLE_INTERVAL })
-    }
-
-    async fn triggered(&self) {
-        if self.changes.lock().await.changed().await.is_err() {
-            std::future::pending::<()>().await;
+    /// Does that twice a second, forever. Any number of processes may: a limit must not wait until the
+    /// lease of one that has crashed expires.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops it. A run may or may not have been paused or ended.
+    pub async fn keep_enforcing_run_limits(self) {
+        let mut changes = self.ops.store.watch();
+        let mut failing = false;
+        loop {
+            changes.mark_unchanged();
+            let delay = match self.enforce_run_limits().await {
+                Ok(limited) => {
+                    failing = false;
+                    if limited { INTERVAL } else { IDLE_INTERVAL }
+                }
+                Err(error) if std::mem::replace(&mut failing, true) => {
+                    debug!(%error, "limits of runs still cannot be checked");
+                    INTERVAL
+                }
+                Err(error) => {
+                    warn!(code = "run_limits_failed", %error, "limits of runs cannot be checked; retrying");
+                    INTERVAL
+                }
+            };
+            match delay {
+                INTERVAL => tokio::time::sleep(delay).await,
+                _ => {
+                    let _ = timeout(delay, changes.changed()).await;
+                }
+            }
         }
     }
 }

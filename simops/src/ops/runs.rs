@@ -9,7 +9,7 @@ use crate::control::limits::LimitChange;
 use crate::control::{Change, Command, ControlState, Write};
 use crate::execute::{Intent, RunControl};
 use crate::run::rules::StartRun;
-use crate::run::{RunGate, RunLimits, RunMode};
+use crate::run::{RunGate, RunLimits, RunMode, RunRecord};
 use crate::settings::key;
 use crate::{Error, Result};
 
@@ -110,6 +110,10 @@ pub struct Paused {
     pub ok: bool,
     /// Whether the run is paused.
     pub simulation_paused: bool,
+    /// The other open runs that are not paused, if no run was named and the current one is not open:
+    /// they go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others_running: Vec<String>,
 }
 
 /// What became of a run by a control of all open runs.
@@ -170,7 +174,7 @@ pub struct StartedRun {
     pub condition_name: Option<String>,
     /// The season.
     pub season_number: Option<i64>,
-    /// True.
+    /// True; false for a dry run.
     pub simulation_active: bool,
     /// False.
     pub simulation_paused: bool,
@@ -178,6 +182,24 @@ pub struct StartedRun {
     pub reset_world: bool,
     /// The host's description of the new world.
     pub reset_result: Option<ResetResult>,
+}
+
+impl StartedRun {
+    /// The response to a start of `run`, in a new world if one was built.
+    fn of(run: Option<&RunRecord>, built: Option<ResetResult>) -> Self {
+        let run = run.cloned().unwrap_or_default();
+        Self {
+            ok: true,
+            mode: run.mode,
+            run_id: run.run_id,
+            condition_name: run.condition_name,
+            season_number: run.season_number,
+            simulation_active: true,
+            simulation_paused: false,
+            reset_world: built.is_some(),
+            reset_result: built,
+        }
+    }
 }
 
 /// Response of a stop.
@@ -190,6 +212,9 @@ pub struct StoppedRun {
     pub simulation_paused: bool,
     /// The run; empty when there was none or it was cleared.
     pub run_id: String,
+    /// The other open runs that are not paused, if no run was named: they go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others_running: Vec<String>,
 }
 
 /// Response of a reset.
@@ -219,6 +244,14 @@ impl Writer<'_> {
         let permit = self.permit_for(Write::StartRun, request.reason.as_deref())?;
         let plan = Box::new(request.plan()?);
         let executor = &self.ops.executor;
+        if request.dry_run == Some(true) {
+            if plan.reset_world {
+                self.ops.wait_for_builder().await?;
+            }
+            let would = executor.rehearse(&permit, &Intent::Start(plan, None)).await?;
+            let started = StartedRun::of(would.runs.first(), None);
+            return Ok(StartedRun { simulation_active: false, ..started });
+        }
         if let Some(first) = executor.replay(&permit).await? {
             return first;
         }
@@ -240,18 +273,7 @@ impl Writer<'_> {
         let intent = Intent::Start(plan, epoch);
         executor
             .execute(&permit, &intent, |_, change| {
-                let run = change.runs.first().cloned().unwrap_or_default();
-                StartedRun {
-                    ok: true,
-                    mode: run.mode,
-                    condition_name: run.condition_name,
-                    season_number: run.season_number,
-                    simulation_active: true,
-                    simulation_paused: false,
-                    reset_world: built.is_some(),
-                    reset_result: built.clone(),
-                    run_id: run.run_id,
-                }
+                StartedRun::of(change.runs.first(), built.clone())
             })
             .await
     }
@@ -268,6 +290,7 @@ impl Writer<'_> {
             ok: true,
             simulation_paused: self.is_paused(after, run_id),
             run_id: run_id.map_or_else(|| current_run_id(after), str::to_owned),
+            others_running: others_running(after, run_id),
         })
         .await
     }
@@ -468,7 +491,13 @@ impl Writer<'_> {
     }
 
     fn paused(&self, state: &ControlState, run_id: Option<&str>) -> Paused {
-        Paused { ok: true, simulation_paused: self.is_paused(state, run_id) }
+        let simulation_paused = self.is_paused(state, run_id);
+        // An operator who means the current run may not know that it has ended.
+        let others_running = match simulation_paused && state.open_run().is_none() {
+            true => others_running(state, run_id),
+            false => Vec::new(),
+        };
+        Paused { ok: true, simulation_paused, others_running }
     }
 
     /// Whether the run of that name, or the current one, is paused or has ended.
@@ -478,6 +507,12 @@ impl Writer<'_> {
             None => state.effective(&self.ops.options.registry).flag(key::PAUSED),
         }
     }
+}
+
+/// The runs that go on although a request that names no run paused or ended the current one.
+fn others_running(state: &ControlState, run_id: Option<&str>) -> Vec<String> {
+    let others = state.other_runs.iter().filter(|run| run_id.is_none() && !run.paused);
+    others.map(|run| run.run_id.clone()).collect()
 }
 
 /// The run that a request names.

@@ -117,7 +117,7 @@ impl RunLimits {
                 let greatest = NanoUsd::from_dollars(MAX_USD);
                 let usd = usd.filter(|usd| *usd > NanoUsd(0) && *usd <= greatest);
                 if usd.is_none() && !value.is_null() {
-                    return Err(format!("must be a number above 0 and at most {MAX_USD}, or null"));
+                    return Err(format!("must be a number from 0.000000001 to {MAX_USD}, or null"));
                 }
                 self.max_usd = usd;
             }

@@ -125,6 +125,10 @@ pub struct StartRun {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
     pub reset_world: Option<bool>,
+    /// Whether to check the request only: the response says what would start, and nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "clap", arg(long, num_args = 0, default_missing_value = "true"))]
+    pub dry_run: Option<bool>,
     /// Why the run is started, at most 500 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]

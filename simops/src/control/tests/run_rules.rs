@@ -748,3 +748,28 @@ fn a_limit_that_was_raised_meanwhile_pauses_no_run() {
     model.take(&limits(9, false, false, false)).unwrap();
     assert!(model.decide(&late).unwrap().is_empty());
 }
+
+#[test]
+fn a_run_that_goes_on_becomes_the_current_one_when_that_is_not_open() {
+    let mut model = with_four_runs();
+    model.take(&Step::Guardrail(Some(3))).unwrap();
+    model.take(&Step::Pause(Some(4))).unwrap();
+    model.take(&Step::Resume(Some(3))).unwrap();
+    assert_eq!(model.state.run.as_ref().unwrap().run_id, "run-1", "it is still open");
+    model.take(&Step::Guardrail(Some(3))).unwrap();
+    model.take(&Step::Stop(None, false)).unwrap();
+    model.take(&Step::Resume(Some(3))).unwrap();
+    assert_eq!(model.state.run.as_ref().unwrap().run_id, "run-3");
+    model.take(&Step::Stop(None, false)).unwrap();
+    model.take(&Step::Resume(Some(4))).unwrap();
+    assert_eq!(model.state.run.as_ref().unwrap().run_id, "run-4");
+}
+
+#[test]
+fn a_change_of_limits_resumes_no_run_that_something_else_has_ended() {
+    let mut model = with_four_runs();
+    model.take(&Step::Guardrail(Some(3))).unwrap();
+    let error = refusal(&mut model, &limits(9, false, true, true));
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.detail().contains("has ended"), "{error}");
+}
