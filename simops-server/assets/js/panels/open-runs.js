@@ -1,12 +1,12 @@
 /** Every open run: its state, host and spending, and the controls of that run alone and of all. */
 
 import { attr, button, h, keyed, show, text } from '../dom.js';
-import { bothTimes, count, duration, usd, words } from '../format.js';
+import { bothTimes, count, duration, plural, usd, words } from '../format.js';
 import { panel } from '../panel.js';
 import { pill, setPill } from '../parts.js';
 import { labelsText } from '../rules.js';
 
-const HEADS = [['Run'], ['State'], ['Host'], ['Active', 'figure'], ['Actions', 'figure'], ['Calls', 'figure'], ['Cost', 'figure'], ['Controls']];
+const HEADS = ['Run', 'State', 'Controls'];
 /** The limits of a run as text, and the one that it has reached. */
 function limitsText(run) {
   const of = Object.entries(run.limits ?? {}).filter(([name]) => name !== 'at_limit');
@@ -34,7 +34,7 @@ export function openRunsPanel(app) {
     const table = h(
       'table',
       null,
-      h('thead', null, h('tr', null, HEADS.map(([label, kind]) => h('th', { scope: 'col', class: kind ?? null }, label)))),
+      h('thead', null, h('tr', null, HEADS.map((label) => h('th', { scope: 'col' }, label)))),
       rows,
     );
     const scroll = h('div', { class: 'scroll-x tall', tabindex: '0', role: 'group', 'aria-label': 'Open runs' }, table);
@@ -77,9 +77,8 @@ export function openRunsPanel(app) {
     }
 
     function create(run) {
-      const cells = { name: h('span', { class: 'mono' }), about: h('span', { class: 'hint' }), state: pill(), host: h('td', null) };
-      for (const name of ['active', 'actions', 'calls', 'cost']) cells[name] = h('td', { class: 'figure' });
-      cells.buttons = {};
+      const cells = { name: h('span', { class: 'mono' }), state: pill(), buttons: {} };
+      for (const name of ['about', 'used', 'limits']) cells[name] = h('div', { class: 'hint' });
       for (const [id, control] of Object.entries(CONTROLS)) {
         cells.buttons[id] = button(control.label, {
           class: control.danger ? 'danger-quiet' : 'quiet',
@@ -91,9 +90,8 @@ export function openRunsPanel(app) {
       const node = h(
         'tr',
         { 'data-run': run.run_id },
-        h('th', { scope: 'row' }, cells.name, ' ', cells.about),
+        h('th', { scope: 'row' }, cells.name, cells.about, cells.used, cells.limits),
         h('td', null, cells.state),
-        cells.host, cells.active, cells.actions, cells.calls, cells.cost,
         h('td', null, h('div', { class: 'actions' }, Object.values(cells.buttons))),
       );
       parts.set(node, cells);
@@ -103,21 +101,24 @@ export function openRunsPanel(app) {
     function update(node, run, status) {
       const cells = parts.get(node);
       text(cells.name, run.run_id);
-      const about = [run.is_current && 'current', run.mode, run.group_id, labelsText(run.labels), limitsText(run)].filter(Boolean);
+      const host = run.host ?? `any of world ${run.world}`;
+      const about = [run.is_current && 'current', run.mode, host, run.group_id, labelsText(run.labels)].filter(Boolean);
       text(cells.about, about.join(' · '));
+      const { active_seconds: seconds, actions, calls, usd: cost } = run.spent;
+      text(cells.used, [`${duration(seconds * 1_000)} active`, plural(actions, 'action'), plural(calls, 'call'), usd(cost)].join(' · '));
+      text(cells.limits, limitsText(run));
+      show(cells.limits, Boolean(run.limits));
       attr(cells.name, 'title', `Started ${bothTimes(run.started_at)}`);
       setPill(cells.state, run.run_state, words(run.run_state));
-      text(cells.host, run.host ?? `any of world ${run.world}`);
-      const live = run.hosts.filter((host) => host.state !== 'lost').length;
-      attr(cells.host, 'title', `${live} live of ${run.hosts.length} known`);
-      text(cells.active, duration(run.spent.active_seconds * 1_000));
-      text(cells.actions, count(run.spent.actions));
-      text(cells.calls, count(run.spent.calls));
-      text(cells.cost, usd(run.spent.usd));
+      const live = run.hosts.filter((known) => known.state !== 'lost').length;
+      attr(cells.state, 'title', `${plural(live, 'host')} live of ${run.hosts.length} known`);
       const locked = !status.admin_write_enabled;
       const stoppable = !locked || status.admin_write_gate === 'stop_only';
-      show(cells.buttons.pause, !run.paused);
-      show(cells.buttons.resume, run.paused);
+      // One that has ended is shown until its hosts have left it.
+      const ended = run.run_state === 'stopping';
+      show(cells.buttons.pause, !ended && !run.paused);
+      show(cells.buttons.resume, !ended && run.paused);
+      show(cells.buttons.stop, !ended);
       attr(cells.buttons.pause, 'disabled', !stoppable);
       attr(cells.buttons.resume, 'disabled', locked);
       attr(cells.buttons.stop, 'disabled', !stoppable);
