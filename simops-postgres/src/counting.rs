@@ -9,9 +9,11 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 use simops::Result;
 use simops::clock::day_of;
-use simops::store::sql::{counter_clients, due_leases, lock_counter, put_day_use};
+use simops::store::sql::{
+    all_budgets, counter_clients, due_leases, groups_of_runs, lock_counter, put_day_use,
+};
 use simops::usage::{
-    Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome, UsageRow,
+    Budgets, Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome, UsageRow,
 };
 use uuid::Uuid;
 
@@ -66,8 +68,13 @@ async fn load(
     leases.iter().for_each(|lease| footprint.add_lease(lease));
     let rows = rows(connection, &footprint, ledger_by_time).await?;
     rows.iter().for_each(|row| footprint.add_row(row));
+    let budgets = budgets(&mut *connection, epoch.budgets, &footprint).await?;
+    let uses = footprint.uses(&budgets);
+    let uses = ledger_rows::budget_uses(&mut *connection, &uses).await?;
     let runs: Vec<_> = footprint.runs.into_iter().collect();
     Ok(Loaded {
+        budgets,
+        uses,
         clients: match epoch.generation {
             0 => Vec::new(),
             _ => all(connection, &counter_clients()).await?,
@@ -78,6 +85,23 @@ async fn load(
         days: ledger_rows::day_uses(&mut *connection, footprint.days).await?,
         runs: ledger_rows::run_totals(connection, &runs).await?,
     })
+}
+
+/// The budgets of that revision, with the groups of the runs of a footprint.
+async fn budgets(connection: &mut Link, revision: u64, footprint: &Footprint) -> Work<Budgets> {
+    if revision == 0 {
+        return Ok(Budgets::default());
+    }
+    let list = all(&mut *connection, &all_budgets()).await?;
+    let mut budgets = Budgets { revision, list, ..Budgets::default() };
+    if budgets.need_groups() {
+        let runs: Vec<_> = footprint.runs.iter().cloned().collect();
+        for groups in groups_of_runs(&runs) {
+            let groups: Vec<(String, String)> = all(&mut *connection, &groups).await?;
+            budgets.groups.extend(groups);
+        }
+    }
+    Ok(budgets)
 }
 
 /// The stored rows of a footprint.
@@ -120,6 +144,7 @@ async fn write(connection: &mut Link, changes: &Changes) -> Work<()> {
         execute(connection, &put_day_use(*day, sums)).await?;
     }
     let runs = changes.runs.iter();
-    ledger_rows::put_run_totals(connection, runs.map(|(run_id, sums)| (run_id.as_str(), *sums)))
-        .await
+    let runs = runs.map(|(run_id, sums)| (run_id.as_str(), *sums));
+    ledger_rows::put_run_totals(&mut *connection, runs).await?;
+    ledger_rows::put_budget_uses(connection, &changes.uses).await
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use simops::store::sql::{
-    DAY_USE_COLUMNS, LEASE_COLUMNS, RUN_TOTALS_COLUMNS, SqlRecord, USAGE_COLUMNS,
+    DAY_USE_COLUMNS, LEASE_COLUMNS, RUN_TOTALS_COLUMNS, SqlRecord, USAGE_COLUMNS, USE_COLUMNS,
+    USE_KEY,
 };
-use simops::usage::{CallTotals, DayUse, Lease, UsageRow};
+use simops::usage::{BudgetUse, CallTotals, DayUse, Lease, UsageRow, UseKey};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -71,7 +72,7 @@ pub(crate) async fn insert_leases(connection: &mut Link, new: &[Lease]) -> Work<
         "INSERT INTO leases ({LEASE_COLUMNS}) \
          SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
              $6::text[], $7::text[], $8::bigint[], $9::bool[], $10::timestamptz[], \
-             $11::timestamptz[])"
+             $11::timestamptz[], $12::bigint[], $13::bigint[])"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(column(new, |lease| lease.id))
@@ -85,6 +86,8 @@ pub(crate) async fn insert_leases(connection: &mut Link, new: &[Lease]) -> Work<
         .bind(column(new, |lease| lease.priced))
         .bind(column(new, |lease| Micros(lease.created_at)))
         .bind(column(new, |lease| Micros(lease.expires_at)))
+        .bind(column(new, |lease| lease.input_tokens))
+        .bind(column(new, |lease| lease.output_tokens))
         .execute(connection)
         .await?;
     Ok(())
@@ -199,6 +202,55 @@ pub(crate) async fn put_run_totals<'r>(
     .bind(column(|sum| sum.cost.0))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// What is used of budgets. Uses that are not stored are missing.
+pub(crate) async fn budget_uses(
+    connection: &mut Link,
+    keys: &BTreeSet<UseKey>,
+) -> Work<BTreeMap<UseKey, BudgetUse>> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let sql = format!(
+        "SELECT {USE_COLUMNS} FROM budget_use WHERE ({USE_KEY}) IN \
+             (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]))"
+    );
+    let column = |of: fn(&UseKey) -> &str| keys.iter().map(of).collect::<Vec<_>>();
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(column(|key| &key.budget))
+        .bind(column(|key| &key.period))
+        .bind(column(|key| &key.part))
+        .fetch_all(connection)
+        .await?;
+    Ok(records(&rows)?)
+}
+
+/// Replaces what is used of budgets.
+pub(crate) async fn put_budget_uses(
+    connection: &mut Link,
+    uses: &[(UseKey, BudgetUse)],
+) -> Work<()> {
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO budget_use ({USE_COLUMNS}) SELECT * FROM unnest($1::text[], $2::text[], \
+             $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
+         ON CONFLICT ({USE_KEY}) DO UPDATE SET settled = excluded.settled, \
+             reserved = excluded.reserved, pruned = excluded.pruned, version = excluded.version"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(uses.iter().map(|(key, _)| key.budget.as_str()).collect::<Vec<_>>())
+        .bind(uses.iter().map(|(key, _)| key.period.as_str()).collect::<Vec<_>>())
+        .bind(uses.iter().map(|(key, _)| key.part.as_str()).collect::<Vec<_>>())
+        .bind(column(uses, |(_, used)| used.settled))
+        .bind(column(uses, |(_, used)| used.reserved))
+        .bind(column(uses, |(_, used)| used.pruned))
+        .bind(column(uses, |(_, used)| used.version.cast_signed()))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

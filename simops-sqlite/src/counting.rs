@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 use simops::store::sql::{
-    counter_clients, day_use, due_leases, epoch, put_day_use, put_run_totals, run_totals,
+    all_budgets, budget_use, counter_clients, day_use, due_leases, epoch, groups_of_runs,
+    put_budget_use, put_day_use, put_run_totals, run_totals,
 };
-use simops::usage::{Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome};
+use simops::usage::{
+    Budgets, Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome,
+};
 use simops::{Error, Result};
 
 use crate::codec::{all, execute, first, one};
@@ -49,7 +52,12 @@ fn load(connection: &Connection, ops: &[&Op]) -> Work<Loaded> {
     leases.iter().for_each(|lease| footprint.add_lease(lease));
     let rows = ledger_rows::calls(connection, &footprint.ids)?;
     rows.iter().for_each(|row| footprint.add_row(row));
-    let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
+    let budgets = budgets(connection, epoch.budgets, &footprint)?;
+    let (mut days, mut runs, mut uses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for key in footprint.uses(&budgets) {
+        let used = first(connection, &budget_use(&key))?.unwrap_or_default();
+        uses.insert(key, used);
+    }
     for day in footprint.days {
         days.insert(day, first(connection, &day_use(day))?.unwrap_or_default());
     }
@@ -57,7 +65,23 @@ fn load(connection: &Connection, ops: &[&Op]) -> Work<Loaded> {
         let totals = first(connection, &run_totals(&run_id))?.unwrap_or_default();
         runs.insert(run_id, totals);
     }
-    Ok(Loaded { epoch, clients, leases, rows, days, runs })
+    Ok(Loaded { epoch, clients, leases, rows, days, runs, budgets, uses })
+}
+
+/// The budgets of that revision, with the groups of the runs of a footprint.
+fn budgets(connection: &Connection, revision: u64, footprint: &Footprint) -> Work<Budgets> {
+    if revision == 0 {
+        return Ok(Budgets::default());
+    }
+    let list = all(connection, &all_budgets())?;
+    let mut budgets = Budgets { revision, list, ..Budgets::default() };
+    if budgets.need_groups() {
+        let runs: Vec<_> = footprint.runs.iter().cloned().collect();
+        for groups in groups_of_runs(&runs) {
+            budgets.groups.extend(all::<(String, String)>(connection, &groups)?);
+        }
+    }
+    Ok(budgets)
 }
 
 fn write(connection: &Connection, changes: &Changes) -> Work<()> {
@@ -70,6 +94,9 @@ fn write(connection: &Connection, changes: &Changes) -> Work<()> {
     }
     for (run_id, sums) in &changes.runs {
         execute(connection, &put_run_totals(run_id, sums))?;
+    }
+    for (key, used) in &changes.uses {
+        execute(connection, &put_budget_use(key, used))?;
     }
     Ok(())
 }

@@ -46,6 +46,8 @@ pub(crate) fn insert_leases(connection: &Connection, new: &[Lease]) -> Work<()> 
             lease.priced,
             Micros(lease.created_at),
             Micros(lease.expires_at),
+            lease.input_tokens,
+            lease.output_tokens,
         ])?;
     }
     Ok(())

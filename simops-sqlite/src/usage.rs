@@ -15,8 +15,8 @@ use simops::store::sql::{
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
-    Bucket, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan, NanoUsd, Op,
-    Recount, Series, UsageCorrection, UsageCounter, UsageRow,
+    Bucket, Budgets, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan,
+    NanoUsd, Op, Recount, Series, UsageCorrection, UsageCounter, UsageRow,
 };
 
 use crate::SqliteStore;
@@ -87,8 +87,14 @@ impl UsageStore for SqliteStore {
         self.read(ReadLedgerBasis).await
     }
 
-    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
-        self.read(CountCalls { after, until, limit }).await
+    async fn count_calls(
+        &self,
+        after: i64,
+        until: i64,
+        limit: usize,
+        budgets: &Arc<Budgets>,
+    ) -> Result<LedgerPiece> {
+        self.read(CountCalls { after, until, limit, budgets: Arc::clone(budgets) }).await
     }
 
     async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount> {

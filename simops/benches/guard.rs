@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ use simops::llm::{
 };
 use simops::settings::{Effective, Overrides, Registry};
 use simops::usage::{
-    Admission, Caps, CounterStatus, DayUse, Lease, PriceBook, UsageCounter, UsageRow,
+    Admission, BudgetUse, Caps, CounterStatus, DayUse, Lease, PriceBook, UsageCounter, UsageRow,
+    UseKey,
 };
 use simops::{Result, SystemClock, async_trait};
 use uuid::Uuid;
@@ -41,6 +43,9 @@ impl UsageCounter for NoOp {
     }
     async fn day_use(&self, _: Date) -> Result<DayUse> {
         Ok(DayUse::default())
+    }
+    async fn budget_uses(&self, _: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        Ok(BTreeMap::new())
     }
     fn health(&self) -> CounterStatus {
         CounterStatus::healthy("no-op")

@@ -115,6 +115,8 @@ fn lease() -> Lease {
         priced: true,
         created_at: now,
         expires_at: now + Duration::from_secs(80),
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }
 

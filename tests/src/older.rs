@@ -22,7 +22,10 @@ pub const SQLITE: &str = "\
     ALTER TABLE hosts DROP COLUMN kind; ALTER TABLE hosts DROP COLUMN world; \
     ALTER TABLE hosts DROP COLUMN run_id; \
     ALTER TABLE hosts ADD COLUMN owns_world INTEGER NOT NULL DEFAULT 1; \
-    ALTER TABLE audit DROP COLUMN run_id;";
+    ALTER TABLE audit DROP COLUMN run_id; \
+    DROP TABLE budgets; DROP TABLE budget_use; ALTER TABLE fence DROP COLUMN budgets; \
+    ALTER TABLE leases DROP COLUMN input_tokens; ALTER TABLE leases DROP COLUMN output_tokens; \
+    ALTER TABLE members DROP COLUMN tokens; ALTER TABLE members DROP COLUMN sequence;";
 
 /// Of a Postgres database.
 pub const POSTGRES: &str = "\
@@ -41,4 +44,7 @@ pub const POSTGRES: &str = "\
     ALTER TABLE epochs DROP COLUMN world; \
     ALTER TABLE hosts DROP COLUMN kind, DROP COLUMN world, DROP COLUMN run_id, \
         ADD COLUMN owns_world BOOLEAN NOT NULL DEFAULT TRUE; \
-    ALTER TABLE audit DROP COLUMN run_id;";
+    ALTER TABLE audit DROP COLUMN run_id; \
+    DROP TABLE budgets; DROP TABLE budget_use; ALTER TABLE fence DROP COLUMN budgets; \
+    ALTER TABLE leases DROP COLUMN input_tokens, DROP COLUMN output_tokens; \
+    ALTER TABLE members DROP COLUMN tokens, DROP COLUMN sequence;";

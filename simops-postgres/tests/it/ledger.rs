@@ -42,6 +42,12 @@ async fn redis_over<S: RunStore + 'static>(
     Counting { counter: Arc::new(counter), store }
 }
 
+/// A random history; two of three with budgets.
+fn history(seed: u64, start: Timestamp) -> History {
+    let history = History::new(seed, start);
+    if seed % 2 == 1 { history.with_budgets() } else { history }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_histories_are_equal_on_every_backend() {
     let dir = tempfile::tempdir().unwrap();
@@ -50,20 +56,22 @@ async fn random_histories_are_equal_on_every_backend() {
         let (one, two) = (PostgresServer::shared().database(), PostgresServer::shared().database());
         let start = Timestamp::now();
         let clock = Arc::new(ManualClock::at(start));
+        let history = history(seed, start).with_clock(clock.clone());
+        // Redis counts under the budgets that it finds.
+        let under_redis = sqlite(&dir, &format!("{seed}-redis.db")).await;
+        let under_redis_too = PostgresStore::open(&two.url()).await.unwrap();
+        history.define_budgets(&under_redis).await.unwrap();
+        history.define_budgets(&under_redis_too).await.unwrap();
         let counters = [
             ("memory", store(MemoryStore::new())),
             ("sqlite", store(sqlite(&dir, &format!("{seed}.db")).await)),
             ("postgres", store(PostgresStore::open(&one.url()).await.unwrap())),
-            (
-                "redis over sqlite",
-                redis_over(sqlite(&dir, &format!("{seed}-redis.db")).await, &redis, &clock).await,
-            ),
-            (
-                "redis over postgres",
-                redis_over(PostgresStore::open(&two.url()).await.unwrap(), &redis, &clock).await,
-            ),
+            ("redis over sqlite", redis_over(under_redis, &redis, &clock).await),
+            ("redis over postgres", redis_over(under_redis_too, &redis, &clock).await),
         ];
-        let history = History::new(seed, start).with_clock(clock);
+        for (_, counting) in &counters[..3] {
+            history.define_budgets(&*counting.store).await.unwrap();
+        }
         replay(history, STEPS, &counters)
             .await
             .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
@@ -84,7 +92,10 @@ async fn random_histories_of_stores_are_equal() {
             ("sqlite", store(sqlite(&dir, &format!("{seed}.db")).await)),
             ("postgres", store(PostgresStore::open(&database.url()).await.unwrap())),
         ];
-        let history = History::new(seed, Timestamp::now()).of_a_store();
+        let history = history(seed, Timestamp::now()).of_a_store();
+        for (_, counting) in &stores {
+            history.define_budgets(&*counting.store).await.unwrap();
+        }
         replay(history, STEPS, &stores)
             .await
             .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
@@ -111,6 +122,8 @@ async fn a_repeated_reservation_counts_once_after_redis_was_rebuilt() -> Result<
         priced: true,
         created_at: now,
         expires_at: now + Duration::from_secs(60),
+        input_tokens: 10,
+        output_tokens: 5,
     };
     counter.reserve(&lease, &simops::usage::Caps::default()).await?;
     let row = UsageRow { success: true, error_type: None, ..lease.expired(now) };

@@ -15,7 +15,7 @@ use simops::store::{
     RunStore, TurnCommit, UsageFilter,
 };
 use simops::testing::MemoryStore;
-use simops::usage::{Caps, CounterBackend, CounterClient, Lease, NanoUsd, UsageRow};
+use simops::usage::{Allotment, Caps, CounterBackend, CounterClient, Lease, NanoUsd, UsageRow};
 use simops_postgres::PostgresStore;
 use simops_sqlite::SqliteStore;
 use simops_tests::postgres::PostgresServer;
@@ -108,6 +108,8 @@ impl Chance {
             priced: true,
             created_at,
             expires_at: created_at + 60.seconds(),
+            input_tokens: 10,
+            output_tokens: 5,
         }
     }
 
@@ -320,7 +322,8 @@ async fn step(store: &dyn RunStore, number: usize, chance: &mut Chance) -> Value
             let member = CounterClient {
                 id: chance.id(),
                 generation: chance.below(3),
-                allotment: chance.lease().totals(),
+                allotment: Allotment::of(&chance.lease()),
+                sequence: chance.below(9),
                 until: chance.time(),
             };
             let open: Vec<_> = (0..chance.below(3)).map(|_| chance.lease()).collect();

@@ -10,7 +10,7 @@ use super::window::FIGURES;
 use super::{Concentration, Emergence, WindowRow};
 use crate::csv;
 use crate::settings::Effective;
-use crate::usage::Budget;
+use crate::usage::DayBudget;
 
 /// The column of the only metric that is not a number, in CSV.
 const TOP_ACTION_COLUMN: usize = 6;
@@ -25,7 +25,7 @@ pub struct Baseline {
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub thresholds: BTreeMap<String, Value>,
     /// The usage of the day.
-    pub budget_snapshot: Budget,
+    pub budget_snapshot: DayBudget,
     /// The results of recent model calls.
     pub provider_failure_window: FailureRate,
     /// The path of the metrics file; null if no files were written.

@@ -9,6 +9,7 @@ use crate::digest::{Digest, DigestStatus};
 use crate::event::{NewEvent, kind};
 use crate::run::{DEFAULT_WORLD, RunRecord};
 use crate::settings::{Effective, Registry, key};
+use crate::usage::BudgetChange;
 use crate::{Error, Result};
 
 /// The audit key of the production mark.
@@ -51,6 +52,8 @@ pub struct Change {
     pub events: Vec<NewEvent>,
     /// Alerts and messages that are stored with it.
     pub alert_records: AlertRecords,
+    /// The budgets that change.
+    pub budgets: Vec<BudgetChange>,
 }
 
 impl Change {
@@ -70,7 +73,8 @@ impl Change {
         let values = values.into_iter().map(|(key, old, new)| ChangedValue::new(key, old, new));
         let audit = chain(&mut next, values, context);
         let (expected_generation, runs) = (before.generation, Vec::new());
-        Self { expected_generation, next, runs, digest: None, audit, events, alert_records }
+        let change = Self { expected_generation, next, runs, audit, events, ..Self::default() };
+        Self { alert_records, ..change }
     }
 
     /// A change that stores nothing.
@@ -352,6 +356,7 @@ impl<'a> ChangeBuilder<'a> {
             audit,
             events: self.events,
             alert_records: AlertRecords::default(),
+            budgets: Vec::new(),
         }
     }
 

@@ -73,6 +73,9 @@ pub(crate) async fn enforce(
     if let Some(call) = observed.refused_call {
         details.insert("refused_call_usd".to_owned(), json!(call.dollars()));
     }
+    if let Some(budget) = &observed.spent_budget {
+        details.insert("budget".to_owned(), json!(budget.id));
+    }
     let run_id = run.run_id.clone();
     warn!(code = "guardrail_tripped", run = run_id, reason, "stop condition tripped");
     let stop = Command::GuardrailStop { run_id: run_id.clone(), reason: reason.clone(), details };

@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Result;
 use crate::clock::day_of;
-use crate::guardrail::Observed;
-use crate::llm::BudgetRefusals;
+use crate::guardrail::{Observed, SpentBudget};
+use crate::llm::{BudgetRefusals, Refusal, RefusedCall};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 use crate::store::RunStore;
+use crate::usage::{CallFacts, Caps};
 
 /// Observations less than this apart count as one check of the pool.
 const CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
@@ -66,8 +67,13 @@ impl Observer {
             (Some(refusals), Some(run)) => refusals.on_day(&run.run_id, day_of(now)),
             _ => None,
         };
+        let spent_budget = match (&refusal, run) {
+            (Some(refusal), Some(run)) => spent_budget(store, run, refusal, now).await?,
+            _ => None,
+        };
         Ok(Observed {
-            refused_call: refusal.map(|refusal| refusal.needed),
+            refused_call: refusal.as_ref().and_then(Refusal::needed_of_day),
+            spent_budget,
             cost_today: store.day_totals(day_of(now)).await?.cost,
             failed_calls: failures.failed,
             window_calls: failures.calls,
@@ -87,6 +93,36 @@ impl Observer {
         }
         streak.checks
     }
+}
+
+/// The first budget that refused a call of `run`, if it ends runs and still cannot pay for the call.
+async fn spent_budget(
+    store: &dyn RunStore,
+    run: &RunRecord,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> Result<Option<SpentBudget>> {
+    if refusal.calls.iter().all(|call| Caps::IDS.contains(&&*call.budget)) {
+        return Ok(None);
+    }
+    let budgets = store.budgets().await?;
+    for RefusedCall { budget, needed } in &refusal.calls {
+        let Some(budget) = budgets.get(budget).filter(|budget| budget.scope.ends_runs()) else {
+            continue;
+        };
+        let call = CallFacts::of_run(&run.run_id, day_of(now));
+        let (Some(key), Some(hard)) = (budget.use_of(&call, run.group_id.as_deref()), budget.hard)
+        else {
+            continue;
+        };
+        let used = store.budget_uses(std::slice::from_ref(&key)).await?;
+        let spent = used.get(&key).copied().unwrap_or_default().settled;
+        if spent.saturating_add(needed.of(budget.unit)) > hard {
+            let [spent, hard] = [spent, hard].map(|amount| budget.unit.shown(amount));
+            return Ok(Some(SpentBudget { id: budget.id.clone(), spent, hard }));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use crate::Clock;
 use crate::control::Environment;
 use crate::enforcement::{Observer, enforce};
 use crate::execute::Executor;
-use crate::llm::{BudgetRefusals, Refusal};
+use crate::llm::{BudgetRefusals, Refusal, RefusedCall};
 use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, RunBody, StartRun};
 use crate::settings::key;
 use crate::store::{ControlStore, EventFilter, EventStore};
 use crate::testing::{ManualClock, MemoryStore};
-use crate::usage::NanoUsd;
+use crate::usage::{Amounts, NanoUsd};
 use serde_json::json;
 
 /// A cost just above the default cap of one dollar.
@@ -48,7 +48,9 @@ impl Desk {
     /// A worker's refusals: a call of the run was refused just now.
     fn refused(&self) -> Arc<BudgetRefusals> {
         let refusals = Arc::new(BudgetRefusals::default());
-        refusals.record("r", Refusal { at: self.clock.now(), needed: OVER_BUDGET });
+        let needed = Amounts { cost: OVER_BUDGET, calls: 1, tokens: 1 };
+        let calls = vec![RefusedCall { budget: "llm_daily_budget_usd".into(), needed }];
+        refusals.record("r", Refusal { at: self.clock.now(), calls });
         refusals
     }
 
@@ -99,7 +101,8 @@ async fn another_workers_old_refusal_does_not_stop_a_run_whose_cap_was_raised() 
 async fn yesterdays_refusal_and_another_runs_stop_nothing() {
     let desk = Desk::new().await;
     let other = Arc::new(BudgetRefusals::default());
-    other.record("q", Refusal { at: desk.clock.now(), needed: OVER_BUDGET });
+    let refusal = desk.refused().remove("r").unwrap();
+    other.record("q", refusal);
     assert_eq!(desk.check(&other).await, None);
     let refusals = desk.refused();
     desk.clock.advance(jiff::SignedDuration::from_hours(24));

@@ -15,7 +15,7 @@ use super::{Condition, Observed, POOL_PRESSURE, evaluate};
 use crate::clock::day_of;
 use crate::settings::{Effective, key};
 use crate::usage::NanoUsd;
-use crate::usage::budget::CallTotals;
+use crate::usage::totals::CallTotals;
 
 /// The settings that a backtest depends on.
 pub(crate) const SETTINGS: [&str; 5] = [

@@ -9,14 +9,20 @@ use crate::usage::NanoUsd;
 /// The condition on database connections. Its figures are stored only in the event of a stop by it.
 pub(crate) const POOL_PRESSURE: &str = "db_pool_pressure";
 
+/// The condition on budgets. Its figures are those of the settings' daily budget, or of another budget
+/// that refused a call of the run.
+const HARD_BUDGET: &str = "hard_budget_exceeded";
+
 /// The figures that stop conditions compare with their thresholds.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Observed {
     /// Today's cost of all calls.
     pub cost_today: NanoUsd,
     /// The upper bound of the cost of a call of the run that was refused today because it exceeded
     /// the remaining budget.
     pub refused_call: Option<NanoUsd>,
+    /// A budget that ends runs and of which less is left than a call of the run needs.
+    pub spent_budget: Option<SpentBudget>,
     /// Failed calls of the run in the trailing window.
     pub failed_calls: i64,
     /// All calls of the run in the trailing window.
@@ -27,13 +33,25 @@ pub(crate) struct Observed {
     pub pool_checks: i64,
 }
 
+/// A budget that is spent, in its unit: US dollars, calls or tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SpentBudget {
+    /// Its id.
+    pub id: String,
+    /// What was used.
+    pub spent: f64,
+    /// Its hard limit.
+    pub hard: f64,
+}
+
 /// One stop condition with its figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Condition {
     /// The condition's name, which is also the reason of a stop by it.
     pub condition: String,
-    /// The observed figure: USD, failed calls, or fraction of connections.
+    /// The observed figure: USD (or the unit of the budget that is spent), failed calls, or fraction of
+    /// connections.
     pub observed: f64,
     /// The threshold, in the same unit.
     pub threshold: f64,
@@ -67,10 +85,16 @@ pub(crate) fn evaluate(observed: &Observed, settings: &Effective) -> Vec<Conditi
     let refused = observed.refused_call.is_some_and(|call| observed.cost_today + call > cap);
     let failures = to_f64(observed.failed_calls);
     let rate = ratio(observed.failed_calls, observed.window_calls).unwrap_or_default();
-    let budget = Condition {
+    let day = Condition {
         enabled: enforced && hard > 0.0,
         tripped: hard > 0.0 && (observed.cost_today >= cap || refused),
-        ..single("hard_budget_exceeded", observed.cost_today.dollars(), hard)
+        ..single(HARD_BUDGET, observed.cost_today.dollars(), hard)
+    };
+    let budget = match &observed.spent_budget {
+        Some(SpentBudget { spent, hard, .. }) if !day.tripped => {
+            Condition { enabled: enforced, tripped: true, ..single(HARD_BUDGET, *spent, *hard) }
+        }
+        _ => day,
     };
     let provider = paired(
         single(

@@ -7,4 +7,4 @@ mod tests;
 
 pub use backtest::{ConditionResult, Outcome};
 pub use condition::Condition;
-pub(crate) use condition::{Observed, POOL_PRESSURE, evaluate};
+pub(crate) use condition::{Observed, POOL_PRESSURE, SpentBudget, evaluate};

@@ -95,9 +95,9 @@ impl Attempt {
         let caps = Caps::of(&self.context.settings);
         let degraded = match self.ledger.reserve(&self.lease, &caps).await {
             Ok(Admission::Admitted { degraded }) => degraded,
-            Ok(Admission::Refused { reason, in_flight }) => {
+            Ok(Admission::Refused { reason, budget, in_flight }) => {
                 let retry_after = in_flight.then_some(RETRY_IN_FLIGHT);
-                let refused = CallError::Refused { reason, retry_after };
+                let refused = CallError::Refused { reason, budget, retry_after };
                 let _ = outcome.send(AttemptOutcome::NotMade(refused));
                 return;
             }
@@ -175,14 +175,23 @@ impl Attempt {
 
     fn usage_row(&self, result: &ProviderResult, degraded: bool, took: Duration) -> UsageRow {
         let (bound, price) = (self.lease.upper_bound, self.candidate.quote.price);
+        let most = Tokens {
+            input: self.lease.input_tokens,
+            cached_input: 0,
+            output: self.lease.output_tokens,
+        };
         let (tokens, cost) = match result {
             Ok(ChatResponse { tokens, usage_reported: true, .. }) => (*tokens, price.of(*tokens)),
-            Ok(_) => (Tokens::default(), bound),
+            Ok(_) => (most, bound),
             Err(error) => match error.spent {
                 Spent::Nothing => (Tokens::default(), NanoUsd(0)),
                 Spent::Exactly(tokens) => (tokens, price.of(tokens)),
-                Spent::Unknown => (Tokens::default(), bound),
-                Spent::AtLeast(tokens) => (tokens, bound.max(price.of(tokens))),
+                Spent::Unknown => (most, bound),
+                Spent::AtLeast(tokens) => {
+                    let input = tokens.input.max(most.input);
+                    let output = tokens.output.max(most.output);
+                    (Tokens { input, output, ..tokens }, bound.max(price.of(tokens)))
+                }
             },
         };
         let response = result.as_ref().ok();

@@ -1,5 +1,6 @@
 //! Errors of one attempt ([`LlmError`]) and of a whole call ([`CallError`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::usage::{Refused, Tokens};
@@ -126,13 +127,15 @@ pub enum CallError {
     /// The run gate closed or moved, so no attempt may begin. Attempts sent before are recorded.
     #[error("the turn was cancelled; no model call begins")]
     Cancelled,
-    /// The day's caps refuse the call on every route.
-    #[error("the day's caps refuse the call: {}", refusal(*.reason, *.retry_after))]
+    /// A cap or budget refuses the call on every route.
+    #[error("a budget refuses the call: {}", refusal(*.reason, .budget, *.retry_after))]
     Refused {
-        /// The cap that refused it.
+        /// Why.
         reason: Refused,
-        /// The time to wait if only reservations of calls in flight exceed the cap; `None` if the
-        /// cap is reached for the day.
+        /// The id of the cap or budget that refused it.
+        budget: Arc<str>,
+        /// The time to wait if only reservations of calls in flight exceed the limit; `None` if it is
+        /// used up.
         retry_after: Option<Duration>,
     },
     /// No route's model has a price, and the policy refuses such models.
@@ -172,16 +175,18 @@ pub enum CallError {
     },
 }
 
-fn refusal(reason: Refused, retry_after: Option<Duration>) -> String {
+fn refusal(reason: Refused, budget: &str, retry_after: Option<Duration>) -> String {
     let code = reason.as_str();
     match retry_after {
-        Some(wait) => format!("{code}, by calls in flight; retry in {} s", wait.as_secs()),
-        None => format!("{code}, for today"),
+        Some(wait) => {
+            format!("{code} ({budget}), by calls in flight; retry in {} s", wait.as_secs())
+        }
+        None => format!("{code} ({budget})"),
     }
 }
 
 impl CallError {
-    /// A code for records: the cap that refused the call, the `error_type` of the last attempt, or
+    /// A code for records: why a budget refused the call, the `error_type` of the last attempt, or
     /// the reason why no attempt was made.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -45,7 +45,7 @@ pub use limits::Limits;
 pub use openai::{OpenAi, OpenAiOptions};
 pub use options::RouterOptions;
 pub use provider::{ChatRequest, ChatResponse, LlmProvider};
-pub use refusals::{BudgetRefusals, Refusal};
+pub use refusals::{BudgetRefusals, Refusal, RefusedCall};
 pub use retry::RetryPolicy;
 pub use route::{Route, RoutedResponse};
 pub use router::Router;

@@ -11,11 +11,11 @@ use super::call_ledger::CallLedger;
 use super::route::{ProviderHandle, Route};
 use super::{
     BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind, Refusal,
-    RoutedResponse, RouterOptions, bound,
+    RefusedCall, RoutedResponse, RouterOptions, bound,
 };
 use crate::clock::day_of;
 use crate::settings::key;
-use crate::usage::{Lease, NanoUsd, PriceBook, Refused};
+use crate::usage::{Amounts, Lease, PriceBook, Refused};
 
 /// An attempt begins only while at least this, or half of the call's time-out, is left: a request
 /// that cannot finish in time would only cost money.
@@ -58,7 +58,7 @@ impl RouterInner {
         let routes_left = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
         let mut call = Call { context, request, begin_by, deadline, routes_left, attempts: 0 };
         let mut failure: Option<(&Candidate, CallError)> = None;
-        let mut cheapest_refused: Option<NanoUsd> = None;
+        let mut refused = Vec::new();
         for candidate in &candidates {
             let result = self.try_route(candidate, &mut call).await;
             call.routes_left = call.routes_left.saturating_sub(1);
@@ -68,9 +68,9 @@ impl RouterInner {
                     return Err(error);
                 }
                 Err(error) => {
-                    if exceeds_remaining_budget(&error) {
-                        let cost = candidate.upper_bound;
-                        cheapest_refused = Some(cheapest_refused.map_or(cost, |c| c.min(cost)));
+                    if let Some(budget) = spent_budget(&error) {
+                        let needed = candidate.most(request);
+                        refused.push(RefusedCall { budget: Arc::clone(budget), needed });
                     }
                     if failure.as_ref().is_none_or(|(_, old)| takes_precedence(&error, old)) {
                         failure = Some((candidate, error));
@@ -83,11 +83,10 @@ impl RouterInner {
             error = self.record_circuit_open(candidate, &mut call, error).await;
         }
         if let Some(run) = &context.run_id
-            && exceeds_remaining_budget(&error)
+            && spent_budget(&error).is_some()
             && context.is_current()
         {
-            let needed = cheapest_refused.unwrap_or(candidate.upper_bound);
-            self.refusals.record(run, Refusal { at: self.ledger.now(), needed });
+            self.refusals.record(run, Refusal { at: self.ledger.now(), calls: refused });
         }
         Err(error)
     }
@@ -181,6 +180,7 @@ impl RouterInner {
         let left = call.deadline.saturating_duration_since(Instant::now());
         let timeout = self.options.attempt_timeout.min(left);
         let now = self.ledger.now();
+        let tokens = bound::tokens(call.request);
         let lifetime = timeout.saturating_add(self.options.lease_margin);
         let lease = Lease {
             id: Uuid::now_v7(),
@@ -191,6 +191,8 @@ impl RouterInner {
             provider: candidate.route.provider.clone(),
             model: candidate.route.model.clone(),
             upper_bound: candidate.upper_bound,
+            input_tokens: tokens.input,
+            output_tokens: tokens.output,
             priced: candidate.quote.priced,
             created_at: now,
             expires_at: now.checked_add(lifetime).unwrap_or(now),
@@ -225,6 +227,13 @@ impl RouterInner {
 }
 
 impl Candidate {
+    /// What the call uses at most here.
+    fn most(&self, request: &ChatRequest) -> Amounts {
+        let tokens = bound::tokens(request);
+        let tokens = tokens.input.saturating_add(tokens.output);
+        Amounts { calls: 1, tokens, cost: self.upper_bound }
+    }
+
     /// Waits until the provider's breaker and limits admit an attempt, at most until `wait_until`.
     async fn admit(&self, call: &Call<'_>, wait_until: Instant) -> Result<AttemptMode, CallError> {
         let ProviderHandle { limiter, breaker, .. } = &*self.provider;
@@ -256,10 +265,17 @@ impl Call<'_> {
     }
 }
 
-/// Whether the call costs more than the day's remaining budget, calls in flight not counted.
-fn exceeds_remaining_budget(error: &CallError) -> bool {
-    let reason = Refused::HardBudgetReached;
-    *error == CallError::Refused { reason, retry_after: None }
+/// The budget of which less is left than the call needs, calls in flight not counted. Caps on calls are
+/// none: they end no run.
+fn spent_budget(error: &CallError) -> Option<&Arc<str>> {
+    match error {
+        CallError::Refused {
+            reason: Refused::HardBudgetReached | Refused::BudgetReached,
+            budget,
+            retry_after: None,
+        } => Some(budget),
+        _ => None,
+    }
 }
 
 /// Whether the call reports `new` instead of `old`, the error of an earlier route.

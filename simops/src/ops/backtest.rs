@@ -14,7 +14,7 @@ use crate::settings::validate::check_updates;
 use crate::settings::{Effective, Overrides};
 use crate::store::{RunFilter, UsageFilter};
 use crate::usage::UsageRow;
-use crate::usage::budget::CallTotals;
+use crate::usage::totals::CallTotals;
 use crate::{Error, Result};
 
 /// Runs or rows read at a time.

@@ -19,7 +19,7 @@ use crate::number::ratio;
 use crate::progress::Progress;
 use crate::settings::{Effective, key};
 use crate::store::TimeCursor;
-use crate::usage::Budget;
+use crate::usage::DayBudget;
 
 /// Default number and length of windows.
 const WINDOWS: i64 = 12;
@@ -84,7 +84,7 @@ impl Ops {
         let baseline = Baseline {
             generated_at_utc: now,
             thresholds: Baseline::thresholds(&settings),
-            budget_snapshot: Budget::of(day, totals, &settings),
+            budget_snapshot: DayBudget::of(day, totals, &settings),
             provider_failure_window: self.failure_rate(&settings, now).await?,
             metrics_path: None,
         };

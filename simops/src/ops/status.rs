@@ -10,7 +10,7 @@ use crate::control::{Environment, HostReport, RunState, WriteGate};
 use crate::guardrail::{Condition, evaluate};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
-use crate::usage::{Budget, CounterStatus};
+use crate::usage::{CounterStatus, DayBudget};
 
 /// The settings that hold run state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct StatusView {
     /// The settings that hold run state.
     pub viewer_ops: ViewerOps,
     /// The budget of the day, with what is used.
-    pub llm_budget: Budget,
+    pub llm_budget: DayBudget,
     /// The current run's registry row.
     pub run_metadata: Option<RunRecord>,
     /// The counter of model calls and its health.
@@ -85,7 +85,7 @@ impl Ops {
             admin_write_enabled: rules.gate() == WriteGate::Open,
             admin_write_gate: rules.gate(),
             viewer_ops: ViewerOps::of(&settings),
-            llm_budget: Budget::of(day, totals, &settings),
+            llm_budget: DayBudget::of(day, totals, &settings),
             counter: CounterStatus::of(&self.store.counter_epoch().await?, self.store.backend()),
             guardrails: evaluate(&observed, &settings),
             generation: state.generation,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Limits, MAX_RESTARTS, OnProgress, RecountProgress, Stage, disturbed, unknown_outcome};
 use crate::Result;
 use crate::store::UsageStore;
-use crate::usage::{LedgerScan, Recount, UsageCorrection};
+use crate::usage::{BudgetStore, LedgerScan, Recount, UsageCorrection};
 
 /// Compares the stored sums of model calls with the ledger and the open leases and, if it `corrects`,
 /// corrects those that are wrong. Returns what was found before the corrections.
@@ -34,6 +34,37 @@ pub async fn recount_usage<S: UsageStore + ?Sized>(
     Err(disturbed())
 }
 
+/// Counts what the ledger says of a budget that was just defined, and marks it as counted. Ends at once
+/// if it is counted or there is none.
+///
+/// # Errors
+/// Returns `Unavailable` if the database is unavailable, or if others keep changing budgets. The budget
+/// admits no call until this is repeated.
+///
+/// # Cancel safety
+/// A dropped call is repeated as a whole.
+pub async fn count_budget<S: UsageStore + BudgetStore + ?Sized>(
+    store: &S,
+    budget: &str,
+    limits: Limits,
+    progress: OnProgress<'_>,
+) -> Result<()> {
+    for _ in 0..MAX_RESTARTS {
+        let budgets = store.budgets().await?;
+        let Some(budget) = budgets.get(budget).filter(|budget| !budget.counted) else {
+            return Ok(());
+        };
+        let found = recount(store, limits, progress).await?;
+        let wrong = UsageCorrection::of_budget(&found, &budget.id, limits.corrections);
+        if wrong.is_empty() {
+            store.mark_counted(&budget.id, budget.defined).await?;
+        } else {
+            correct(store, found.revision, wrong).await?;
+        }
+    }
+    Err(disturbed())
+}
+
 async fn recount<S: UsageStore + ?Sized>(
     store: &S,
     limits: Limits,
@@ -42,7 +73,8 @@ async fn recount<S: UsageStore + ?Sized>(
     let mut scan = LedgerScan::new(store.ledger_basis().await?);
     let expected = scan.expected_rows();
     loop {
-        let piece = store.count_calls(scan.position(), i64::MAX, limits.piece).await?;
+        let piece =
+            store.count_calls(scan.position(), i64::MAX, limits.piece, scan.budgets()).await?;
         if piece.rows == 0 {
             break;
         }

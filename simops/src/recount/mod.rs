@@ -19,7 +19,7 @@ use crate::store::{KpiStore, UsageStore};
 use crate::usage::Recount;
 use crate::{Error, ErrorKind, Result};
 
-pub use ledger::recount_usage;
+pub use ledger::{count_budget, recount_usage};
 pub use visits::recount_visits;
 
 use crate::kpi::KpiRecount;

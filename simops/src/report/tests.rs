@@ -288,6 +288,8 @@ async fn a_report_waits_for_calls_under_way_but_not_for_ever() {
         priced: true,
         created_at: now,
         expires_at: now + SignedDuration::from_hours(1),
+        input_tokens: 10,
+        output_tokens: 5,
     };
     let caps = crate::usage::Caps::default();
     scene.store.reserve(&lease, &caps).await.unwrap();

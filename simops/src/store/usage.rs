@@ -11,7 +11,7 @@ use crate::Result;
 use crate::event::EventWindow;
 use crate::usage::recount::{LedgerBasis, LedgerPiece, LedgerScan, Recount, UsageCorrection};
 use crate::usage::series::Bucket;
-use crate::usage::{CallTally, CallTotals, DayTotals, UsageRow};
+use crate::usage::{Budgets, CallTally, CallTotals, DayTotals, UsageRow};
 
 /// The number of a run's calls in a trailing window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,8 +78,14 @@ pub trait UsageStore: Send + Sync {
     async fn ledger_basis(&self) -> Result<LedgerBasis>;
 
     /// Counts the rows whose place in the order of insertion is after `after` and up to `until`, at
-    /// most `limit`. A row that is added later has a later place.
-    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece>;
+    /// most `limit`, and what they use of `budgets`. A row that is added later has a later place.
+    async fn count_calls(
+        &self,
+        after: i64,
+        until: i64,
+        limit: usize,
+        budgets: &Arc<Budgets>,
+    ) -> Result<LedgerPiece>;
 
     /// Completes a scan and compares it with the stored sums and the open leases, in one snapshot:
     /// counts the rows after it, and again the pieces of which a day has changed.

@@ -18,8 +18,8 @@ use crate::store::{
     UsageFilter, UsageStore, VisitFilter,
 };
 use crate::usage::{
-    Bucket, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan, Recount,
-    UsageCorrection, UsageRow,
+    Bucket, Budgets, CallTally, CallTotals, DayTotals, LedgerBasis, LedgerPiece, LedgerScan,
+    Recount, UsageCorrection, UsageRow,
 };
 
 /// A write of another.
@@ -158,8 +158,14 @@ impl UsageStore for DisturbedStore {
         self.disturb().await?.ledger_basis().await
     }
 
-    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
-        self.disturb().await?.count_calls(after, until, limit).await
+    async fn count_calls(
+        &self,
+        after: i64,
+        until: i64,
+        limit: usize,
+        budgets: &Arc<Budgets>,
+    ) -> Result<LedgerPiece> {
+        self.disturb().await?.count_calls(after, until, limit, budgets).await
     }
 
     async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount> {

@@ -4,6 +4,7 @@
 
 mod visitors;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,8 +33,8 @@ use crate::usage::CallTotals;
 use crate::usage::recount::{LedgerBasis, LedgerPiece, LedgerScan, Recount, UsageCorrection};
 use crate::usage::series::Bucket;
 use crate::usage::{
-    Admission, Caps, CounterClient, CounterEpoch, CounterEpochStore, CounterStatus, DayTotals,
-    DayUse, Lease, UsageCounter, UsageRow,
+    Admission, BudgetStore, BudgetUse, Budgets, Caps, CounterClient, CounterEpoch,
+    CounterEpochStore, CounterStatus, DayTotals, DayUse, Lease, UsageCounter, UsageRow, UseKey,
 };
 use crate::{Error, Result};
 
@@ -346,8 +347,14 @@ impl UsageStore for FaultyStore {
         self.forward(self.inner.ledger_basis()).await
     }
 
-    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
-        self.forward(self.inner.count_calls(after, until, limit)).await
+    async fn count_calls(
+        &self,
+        after: i64,
+        until: i64,
+        limit: usize,
+        budgets: &Arc<Budgets>,
+    ) -> Result<LedgerPiece> {
+        self.forward(self.inner.count_calls(after, until, limit, budgets)).await
     }
 
     async fn finish_recount(&self, scan: Arc<LedgerScan>) -> Result<Recount> {
@@ -381,6 +388,10 @@ impl UsageCounter for FaultyStore {
         self.forward(self.inner.expire(now)).await
     }
 
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        self.forward(self.inner.budget_uses(keys)).await
+    }
+
     async fn day_use(&self, day: Date) -> Result<DayUse> {
         self.forward(self.inner.day_use(day)).await
     }
@@ -391,6 +402,30 @@ impl UsageCounter for FaultyStore {
 
     async fn close(&self) {
         UsageCounter::close(&*self.inner).await;
+    }
+}
+
+#[async_trait]
+impl BudgetStore for FaultyStore {
+    async fn budgets(&self) -> Result<Budgets> {
+        self.forward(self.inner.budgets()).await
+    }
+
+    async fn groups_of_runs(&self, run_ids: &[String]) -> Result<BTreeMap<String, String>> {
+        self.forward(self.inner.groups_of_runs(run_ids)).await
+    }
+
+    async fn largest_uses(
+        &self,
+        budget: &str,
+        period: &str,
+        limit: usize,
+    ) -> Result<(Vec<(UseKey, BudgetUse)>, i64)> {
+        self.forward(self.inner.largest_uses(budget, period, limit)).await
+    }
+
+    async fn mark_counted(&self, budget: &str, defined: u64) -> Result<()> {
+        self.forward(self.inner.mark_counted(budget, defined)).await
     }
 }
 
@@ -420,8 +455,8 @@ impl CounterEpochStore for FaultyStore {
         self.forward(self.inner.open_leases()).await
     }
 
-    async fn is_settled(&self, id: Uuid) -> Result<bool> {
-        self.forward(self.inner.is_settled(id)).await
+    async fn settled_row(&self, id: Uuid) -> Result<Option<UsageRow>> {
+        self.forward(self.inner.settled_row(id)).await
     }
 }
 

@@ -30,11 +30,14 @@ use uuid::Uuid;
 
 use super::ManualClock;
 use crate::clock::{day_of, truncate_to_micros};
-use crate::recount::RecountExt;
+use crate::control::{Change, ControlState};
+use crate::recount::{Limits, RecountExt, UNWATCHED, count_budget};
+use crate::run::RunRecord;
 use crate::store::{ActivityScope, RunStore, UsageFilter};
 use crate::usage::{
-    Admission, CallTotals, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter,
-    UsageRow,
+    Admission, Allotment, Budget, BudgetChange, BudgetScope, BudgetUnit, BudgetUse, BudgetWindow,
+    Budgets, CallTotals, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter,
+    UsageRow, UseKey,
 };
 use crate::{Error, Result};
 
@@ -73,6 +76,8 @@ pub enum HistoryStep {
     Expire(Timestamp),
     /// Transfers leases by a heartbeat.
     Transfer(Vec<Lease>),
+    /// Changes a budget, and counts what was used of it.
+    ChangeBudget(BudgetChange),
     /// Takes steps concurrently that do not depend on each other's order.
     Concurrent(Vec<HistoryStep>),
 }
@@ -89,6 +94,8 @@ pub struct History {
     /// Ids of the rows so far, and roughly what the days have used.
     rows: BTreeSet<Uuid>,
     used: BTreeMap<Date, DayTotals>,
+    budgets: Budgets,
+    uses: BTreeSet<UseKey>,
     of_a_store: bool,
     clock: Option<Arc<ManualClock>>,
 }
@@ -104,13 +111,45 @@ impl History {
             recent: Vec::new(),
             rows: BTreeSet::new(),
             used: BTreeMap::new(),
+            budgets: Budgets::default(),
+            uses: BTreeSet::new(),
             of_a_store: false,
             clock: None,
         }
     }
 
-    /// Adds the steps that only a store takes: rows recorded in one call, and leases transferred by
-    /// a heartbeat. A counter over a store does not notice them.
+    /// Adds budgets of all scopes, windows and units. [`define_budgets`](Self::define_budgets) must have
+    /// defined them in each store before a counter is opened on it.
+    #[must_use]
+    pub fn with_budgets(mut self) -> Self {
+        for number in 0..6 {
+            let budget = self.new_budget(number);
+            self.budgets.list.push(budget);
+        }
+        self.budgets.groups = BTreeMap::from([("one".to_owned(), "group".to_owned())]);
+        self
+    }
+
+    /// Defines the budgets of the history, and its runs with their groups, in an empty store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn define_budgets(&self, store: &dyn RunStore) -> Result<()> {
+        let puts = self.budgets.list.iter().cloned().map(BudgetChange::Put);
+        let runs = self.budgets.groups.iter().map(|(run_id, group)| RunRecord {
+            group_id: Some(group.clone()),
+            run_id: run_id.clone(),
+            protocol_version: "protocol_v1".to_owned(),
+            started_at: self.start,
+            started_by: "history".to_owned(),
+            ended_at: Some(self.start),
+            ..RunRecord::default()
+        });
+        change_budgets(store, puts.collect(), runs.collect()).await
+    }
+
+    /// Adds the steps that only a store takes: rows recorded in one call, leases transferred by a
+    /// heartbeat, and changes of budgets. A counter over a store does not notice them at once.
     #[must_use]
     pub fn of_a_store(mut self) -> Self {
         self.of_a_store = true;
@@ -143,6 +182,7 @@ impl History {
             }
             12..=13 => HistoryStep::Release(self.known_lease().id),
             14..=15 => HistoryStep::Expire(self.now),
+            17 if self.of_a_store && !self.budgets.list.is_empty() => self.budget_step(),
             16 if self.of_a_store => {
                 HistoryStep::Transfer((0..self.below(3)).map(|_| self.known_lease()).collect())
             }
@@ -164,6 +204,71 @@ impl History {
         picked.and_then(|picked| items.get(picked)).cloned().unwrap_or(otherwise)
     }
 
+    /// A budget near what a day's calls use.
+    fn new_budget(&mut self, number: u64) -> Budget {
+        let scopes = BudgetScope::ALL;
+        let scope = self.one_of(&scopes, BudgetScope::Deployment);
+        let keys: &[&str] = match scope {
+            BudgetScope::Deployment => &[""],
+            BudgetScope::Group => &["*", "group", "g*"],
+            BudgetScope::Run => &["*", "two", "*e"],
+            BudgetScope::Agent => &["*", "3"],
+            BudgetScope::Provider => &["*", "groq", "*r*"],
+            BudgetScope::Model => &["*", "m", "*:free"],
+        };
+        let unit = self.one_of(&BudgetUnit::ALL, BudgetUnit::Calls);
+        let call = match unit {
+            BudgetUnit::Calls => 1,
+            BudgetUnit::Usd => 60,
+            BudgetUnit::Tokens => 700,
+        };
+        let limit = |history: &mut Self| {
+            let most = if history.below(3) == 0 { 3 } else { 40 };
+            let calls = (1 + history.below(most)).cast_signed();
+            (history.below(4) > 0).then_some((calls * call / 2).max(1))
+        };
+        let (soft, hard) = (limit(self), limit(self));
+        Budget {
+            id: format!("b{number}"),
+            scope,
+            key: self.one_of(keys, "*").to_owned(),
+            window: self.one_of(&BudgetWindow::ALL, BudgetWindow::Day),
+            unit,
+            soft: soft.min(hard.or(soft)),
+            hard,
+            since: jiff::civil::date(1970, 1, 1),
+            counted: true,
+            defined: 0,
+        }
+    }
+
+    /// A budget is replaced or deleted, or gets other limits.
+    fn budget_step(&mut self) -> HistoryStep {
+        let number = self.below(8);
+        let mut budget = self.new_budget(number);
+        let known = self.budgets.list.iter().position(|known| known.id == budget.id);
+        let known = known.map(|place| self.budgets.list.remove(place));
+        if let Some(known) = known {
+            self.uses.retain(|key| key.budget != known.id);
+            match self.below(3) {
+                0 => return HistoryStep::ChangeBudget(BudgetChange::Delete(known.id)),
+                1 => budget = Budget { soft: None, hard: budget.hard, ..known },
+                _ => {}
+            }
+        }
+        self.budgets.list.push(budget.clone());
+        for lease in self.recent.clone() {
+            self.note_uses(&lease);
+        }
+        HistoryStep::ChangeBudget(BudgetChange::Put(budget))
+    }
+
+    /// Remembers what a call counts towards.
+    fn note_uses(&mut self, lease: &Lease) {
+        let uses = self.budgets.amounts_of_lease(lease);
+        self.uses.extend(uses.into_iter().map(|(key, _)| key));
+    }
+
     fn amount(&mut self) -> NanoUsd {
         NanoUsd(self.below(120).cast_signed())
     }
@@ -182,12 +287,15 @@ impl History {
             priced: self.below(4) > 0,
             created_at: self.now,
             expires_at: self.now + LEASE_TTL,
+            input_tokens: 50 * self.below(10).cast_signed(),
+            output_tokens: 250,
         };
         if self.recent.len() as u64 >= CALLS {
             let oldest = self.below(CALLS / 2);
             self.recent.remove(usize::try_from(oldest).unwrap_or(0));
         }
         self.recent.push(lease.clone());
+        self.note_uses(&lease);
         lease
     }
 
@@ -209,6 +317,7 @@ impl History {
             lease.upper_bound = self.amount();
             lease.provider = self.one_of(&["groq", "gemini"], "groq").to_owned();
         }
+        self.note_uses(&lease);
         lease
     }
 
@@ -265,8 +374,9 @@ impl History {
         let steps = (0..2 + self.below(12)).map(|_| {
             let lease = self.new_lease();
             match self.below(3) {
-                0 => HistoryStep::Reserve(lease, Caps::default()),
-                1 => HistoryStep::Settle(self.row_of(&lease)),
+                // Budgets admit them in an order that is not known.
+                0 if self.budgets.list.is_empty() => HistoryStep::Reserve(lease, Caps::default()),
+                0 | 1 => HistoryStep::Settle(self.row_of(&lease)),
                 _ if self.of_a_store => HistoryStep::Record(vec![self.row_of(&lease)]),
                 _ => HistoryStep::Release(lease.id),
             }
@@ -339,14 +449,38 @@ async fn take_one(on: &Counting, step: &HistoryStep) -> String {
             let client = CounterClient {
                 id: Uuid::nil(),
                 generation: 0,
-                allotment: DayTotals::default(),
+                allotment: Allotment::default(),
                 until: Timestamp::UNIX_EPOCH,
+                sequence: 0,
             };
             on.store.heartbeat(&client, leases).await.map(|_| "transferred".to_owned())
+        }
+        HistoryStep::ChangeBudget(change) => {
+            change_budgets(&*on.store, vec![change.clone()], Vec::new()).await.map(done)
         }
         HistoryStep::Concurrent(_) => Ok("concurrent steps do not nest".to_owned()),
     };
     shown.unwrap_or_else(|error| format!("{:?}: {}", error.kind(), error.detail()))
+}
+
+/// Changes budgets as a write of a person does, and counts what was used of them.
+async fn change_budgets(
+    store: &dyn RunStore,
+    budgets: Vec<BudgetChange>,
+    runs: Vec<RunRecord>,
+) -> Result<()> {
+    let before = store.load().await?;
+    let next = ControlState { generation: before.generation + 1, ..before.clone() };
+    let expected_generation = before.generation;
+    let change =
+        Change { expected_generation, next, runs, budgets: budgets.clone(), ..Change::default() };
+    store.commit(&change, None).await?;
+    for change in budgets {
+        if let BudgetChange::Put(budget) = change {
+            count_budget(store, &budget.id, Limits::default(), UNWATCHED).await?;
+        }
+    }
+    Ok(())
 }
 
 fn admission(admission: Admission) -> String {
@@ -363,6 +497,7 @@ struct Found {
     outcomes: Vec<String>,
     days: Vec<(Date, DayUse)>,
     runs: Vec<CallTotals>,
+    uses: Vec<(UseKey, BudgetUse)>,
     rows: Vec<UsageRow>,
 }
 
@@ -381,12 +516,16 @@ impl Found {
         for run_id in RUNS.into_iter().flatten() {
             runs.push(on.store.llm_totals(&ActivityScope::Run(run_id.to_owned())).await?);
         }
+        let keys: Vec<_> = history.uses.iter().cloned().collect();
+        let used = on.counter.budget_uses(&keys).await?;
+        let of = |key: UseKey| (key.clone(), used.get(&key).copied().unwrap_or_default());
+        let uses = keys.into_iter().map(of).collect();
         if with_rows {
             rows = on.store.usage_rows(&UsageFilter::default(), ALL).await?.items;
             // Rows of concurrent steps are written in any order.
             rows.sort_by_key(|row| row.id);
         }
-        Ok(Self { outcomes, days, runs, rows })
+        Ok(Self { outcomes, days, runs, uses, rows })
     }
 
     /// The first line in which it differs from `expected`, and what is expected there.
@@ -423,7 +562,7 @@ mod tests {
     #[tokio::test]
     async fn a_history_takes_every_transition_and_meets_every_outcome() -> Result<()> {
         let (mut transitions, mut outcomes) = (BTreeSet::new(), BTreeSet::new());
-        for seed in 1..9 {
+        for seed in 1..17 {
             let store = Arc::new(MemoryStore::new());
             let counting = Counting { counter: store.clone(), store: store.clone() };
             let mut history = History::new(seed, Timestamp::UNIX_EPOCH).of_a_store();
@@ -461,6 +600,27 @@ mod tests {
             }
         }
         assert!(outcomes.iter().any(|outcome| outcome.contains("degraded: true")));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_history_with_budgets_is_refused_by_them() -> Result<()> {
+        let mut outcomes = BTreeSet::new();
+        for seed in 1..9 {
+            let store = Arc::new(MemoryStore::new());
+            let mut history = History::new(seed, Timestamp::UNIX_EPOCH).with_budgets().of_a_store();
+            history.define_budgets(&*store).await?;
+            let counting = Counting { counter: store.clone(), store };
+            for _ in 0..200 {
+                outcomes.extend(take(&counting, &history.step()).await);
+            }
+            assert_eq!(counting.store.recount().await?.differences(), []);
+        }
+        for end in ["in_flight: true", "in_flight: false"] {
+            let met = |outcome: &String| outcome.contains("BudgetReached") && outcome.contains(end);
+            assert!(outcomes.iter().any(met), "{end}: {outcomes:?}");
+        }
+        assert!(outcomes.iter().any(|outcome| outcome.contains("CallExceedsBudget")));
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
-//! Admission: whether a call fits below every cap of its day.
+//! Admission: whether a call fits below every cap and budget that counts it.
 //!
-//! A cap is data: what it counts of which calls ([`Measure`]), and its limits. [`admit`] compares a
-//! call with a list of caps. Stores run it inside [`LedgerBatch`](super::LedgerBatch), in the
-//! transaction that counts the call; the Redis script `reserve.lua` is the only copy, and the
-//! differential test holds it to this one.
+//! A cap or budget is a [`Line`] to a call: what the call adds, what is used, and the limits. [`admit`]
+//! compares them. Stores run it inside [`LedgerBatch`](super::LedgerBatch), in the transaction that
+//! counts the call; the Redis script `reserve.lua` is the only copy, and the differential test holds it
+//! to this one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DayTotals, NanoUsd};
@@ -36,9 +37,11 @@ impl DayTotals {
     }
 }
 
-/// A limit on what a day may use.
+/// A limit of the settings on what a day may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
+    /// The id under which it is listed among the budgets.
+    pub id: &'static str,
     /// What it counts.
     pub measure: Measure,
     /// The amount from which all calls are degraded.
@@ -51,44 +54,85 @@ pub struct Cap {
 
 impl Cap {
     /// A cap on a number of calls.
-    fn calls(measure: Measure, hard: Option<i64>, reason: Refused) -> Self {
+    fn calls(id: &'static str, measure: Measure, hard: Option<i64>, reason: Refused) -> Self {
         let soft = |hard: i64| {
             // Rounded up: the least count that is at least this share of the cap.
             let share = (i128::from(hard.max(0)) * SOFT_PERCENT + 99) / 100;
             i64::try_from(share).unwrap_or(i64::MAX)
         };
-        Self { measure, soft: hard.map(soft), hard, reason }
+        Self { id, measure, soft: hard.map(soft), hard, reason }
     }
 
-    /// Whether it limits this call.
-    pub(super) fn matches(&self, call: &DayTotals) -> bool {
-        self.measure == Measure::Cost || call.amount(self.measure) > 0
+    /// What `call` (one call at its upper bound) meets on `day`.
+    pub(super) fn line(&self, day: &DayUse, call: &DayTotals) -> Line<'static> {
+        let matches = self.measure == Measure::Cost || call.amount(self.measure) > 0;
+        Line {
+            id: self.id,
+            reason: self.reason,
+            adds: matches.then(|| call.amount(self.measure)),
+            soft: self.soft,
+            hard: self.hard,
+            settled: day.settled.amount(self.measure),
+            reserved: day.reserved.amount(self.measure),
+            soft_includes_reserved: self.measure != Measure::Cost,
+            is_counted: true,
+        }
     }
+}
 
-    /// Whether reserved amounts count towards the soft limit. Calls do. Dollars count once they are
-    /// spent, because an upper bound says little about what a call will cost.
-    pub(super) fn soft_includes_reserved(&self) -> bool {
-        self.measure != Measure::Cost
-    }
+/// A cap or a budget as one call meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'l> {
+    /// The id of the cap or budget.
+    pub id: &'l str,
+    /// The reason that a refusal names.
+    pub reason: Refused,
+    /// What the call adds; `None` if it is none of the calls that are limited, which are degraded at
+    /// the soft limit all the same.
+    pub adds: Option<i64>,
+    /// The amount from which calls are degraded.
+    pub soft: Option<i64>,
+    /// The amount that is never exceeded.
+    pub hard: Option<i64>,
+    /// What calls in the ledger have used.
+    pub settled: i64,
+    /// What calls in flight use at most.
+    pub reserved: i64,
+    /// Whether reserved amounts count towards the soft limit. Calls do. Dollars and tokens count once
+    /// they are spent, because an upper bound says little about what a call will use.
+    pub soft_includes_reserved: bool,
+    /// Whether all that was used before is counted. If not, calls wait.
+    pub is_counted: bool,
+}
 
-    fn is_soft_reached(&self, day: &DayUse) -> bool {
-        let settled = day.settled.amount(self.measure);
-        let reserved = day.reserved.amount(self.measure);
-        let used =
-            if self.soft_includes_reserved() { settled.saturating_add(reserved) } else { settled };
+impl Line<'_> {
+    fn is_soft_reached(&self) -> bool {
+        let used = match self.soft_includes_reserved {
+            true => self.settled.saturating_add(self.reserved),
+            false => self.settled,
+        };
         self.soft.is_some_and(|soft| used >= soft)
     }
 
-    /// The refusal of `call`, if it does not fit.
-    fn refusal(&self, day: &DayUse, call: &DayTotals) -> Option<Admission> {
-        let hard = self.hard.filter(|_| self.matches(call))?;
-        let settled = day.settled.amount(self.measure);
-        let with_call = settled.saturating_add(call.amount(self.measure));
+    /// The refusal of the call, if it does not fit.
+    fn refusal(&self) -> Option<Admission> {
+        let (hard, adds) = (self.hard?, self.adds?);
+        let refused = |reason, in_flight| {
+            Some(Admission::Refused { reason, budget: Arc::from(self.id), in_flight })
+        };
+        let with_call = self.settled.saturating_add(adds);
         // A budget that is spent to the last nano-dollar admits not even a free call.
-        let fits_settled = settled < hard && with_call <= hard;
-        let reserved = day.reserved.amount(self.measure);
-        let fits = fits_settled && with_call.saturating_add(reserved) <= hard;
-        (!fits).then_some(Admission::Refused { reason: self.reason, in_flight: fits_settled })
+        if self.settled >= hard {
+            return refused(self.reason, false);
+        }
+        if adds > hard {
+            return refused(Refused::CallExceedsBudget, false);
+        }
+        if with_call > hard {
+            return refused(self.reason, false);
+        }
+        let fits = self.is_counted && with_call.saturating_add(self.reserved) <= hard;
+        if fits { None } else { refused(self.reason, true) }
     }
 }
 
@@ -110,6 +154,15 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// The ids under which the caps of the settings are listed among the budgets, in order.
+    pub const IDS: [&'static str; 5] = [
+        "llm_daily_budget_usd",
+        "llm_max_calls_per_day_gemini",
+        "llm_max_calls_per_day_groq",
+        "llm_max_calls_per_day_openrouter_free",
+        "llm_max_calls_per_day_total",
+    ];
+
     /// The caps that `settings` set.
     pub fn of(settings: &Effective) -> Self {
         let dollars = |key| Some(settings.float(key)).filter(|cap| *cap > 0.0);
@@ -124,25 +177,28 @@ impl Caps {
         }
     }
 
-    /// The caps as a list, in the order in which refusals name them.
+    /// The caps as a list, in order of id.
     pub fn list(&self) -> [Cap; 5] {
-        let dollars = Cap {
-            measure: Measure::Cost,
-            soft: self.soft.map(|soft| soft.0),
-            hard: self.hard.map(|hard| hard.0),
-            reason: Refused::HardBudgetReached,
-        };
+        let [dollars, gemini, groq, free, total] = Self::IDS;
+        let free_reached = Refused::MaxCallsOpenrouterFreeReached;
         [
-            dollars,
-            Cap::calls(Measure::Calls, self.total, Refused::MaxCallsTotalReached),
-            Cap::calls(
-                Measure::FreeModels,
-                self.openrouter_free,
-                Refused::MaxCallsOpenrouterFreeReached,
-            ),
-            Cap::calls(Measure::Groq, self.groq, Refused::MaxCallsGroqReached),
-            Cap::calls(Measure::Gemini, self.gemini, Refused::MaxCallsGeminiReached),
+            Cap {
+                id: dollars,
+                measure: Measure::Cost,
+                soft: self.soft.map(|soft| soft.0),
+                hard: self.hard.map(|hard| hard.0),
+                reason: Refused::HardBudgetReached,
+            },
+            Cap::calls(gemini, Measure::Gemini, self.gemini, Refused::MaxCallsGeminiReached),
+            Cap::calls(groq, Measure::Groq, self.groq, Refused::MaxCallsGroqReached),
+            Cap::calls(free, Measure::FreeModels, self.openrouter_free, free_reached),
+            Cap::calls(total, Measure::Calls, self.total, Refused::MaxCallsTotalReached),
         ]
+    }
+
+    /// What `call` meets on `day`.
+    pub(crate) fn lines(&self, day: &DayUse, call: &DayTotals) -> Vec<Line<'static>> {
+        self.list().iter().map(|cap| cap.line(day, call)).collect()
     }
 }
 
@@ -170,11 +226,15 @@ named! {
         MaxCallsGroqReached = "max_calls_groq_reached",
         /// The cap on Gemini.
         MaxCallsGeminiReached = "max_calls_gemini_reached",
+        /// A budget that is no setting.
+        BudgetReached = "budget_reached",
+        /// The call by itself may use more than a whole limit.
+        CallExceedsBudget = "call_exceeds_budget",
     }
 }
 
 /// The verdict on a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// The call may be made, and counts as reserved.
     Admitted {
@@ -183,10 +243,12 @@ pub enum Admission {
     },
     /// The call may not be made.
     Refused {
-        /// The cap that refused it.
+        /// Why.
         reason: Refused,
+        /// The id of the cap or budget that refused it: the first one in order of id.
+        budget: Arc<str>,
         /// True if the call would fit once the calls in flight are over at a lower cost: retry
-        /// later. False if the cap is used up for the day.
+        /// later. False if the limit is used up.
         in_flight: bool,
     },
 }
@@ -194,13 +256,14 @@ pub enum Admission {
 /// When to retry after a refusal that only calls in flight caused.
 pub(crate) const RETRY_IN_FLIGHT: Duration = Duration::from_secs(1);
 
-/// Whether a call that adds `call` (one call at its upper bound) fits below all of `caps`.
-pub fn admit(caps: &[Cap], day: &DayUse, call: &DayTotals) -> Admission {
-    let refusal = caps.iter().find_map(|cap| cap.refusal(day, call));
-    refusal.unwrap_or_else(|| Admission::Admitted { degraded: is_degraded(caps, day) })
+/// Whether a call fits below all of `lines`.
+pub fn admit(lines: &[Line<'_>]) -> Admission {
+    let refused = lines.iter().filter_map(|line| Some((line.id, line.refusal()?)));
+    let first = refused.min_by_key(|(id, _)| *id).map(|(_, refusal)| refusal);
+    first.unwrap_or_else(|| Admission::Admitted { degraded: is_degraded(lines) })
 }
 
-/// Whether the soft limit of one of `caps` is reached on `day`.
-pub(crate) fn is_degraded(caps: &[Cap], day: &DayUse) -> bool {
-    caps.iter().any(|cap| cap.is_soft_reached(day))
+/// Whether the soft limit of one of `lines` is reached.
+pub(crate) fn is_degraded(lines: &[Line<'_>]) -> bool {
+    lines.iter().any(Line::is_soft_reached)
 }

@@ -1,5 +1,6 @@
 //! Opens the counter of a deployment: in Redis if one is configured, otherwise in its database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,8 +10,8 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::{
-    Admission, Caps, CounterBackend, CounterStatus, CountingStore, DayUse, Lease, UsageCounter,
-    UsageRow,
+    Admission, BudgetUse, Caps, CounterBackend, CounterStatus, CountingStore, DayUse, Lease,
+    UsageCounter, UsageRow, UseKey,
 };
 use crate::{Clock, ErrorKind, Result};
 
@@ -94,6 +95,10 @@ impl UsageCounter for InDatabase {
         self.store.day_use(day).await
     }
 
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        self.store.budget_uses(keys).await
+    }
+
     fn health(&self) -> CounterStatus {
         self.store.health()
     }
@@ -103,7 +108,7 @@ impl UsageCounter for InDatabase {
 mod tests {
     use super::*;
     use crate::testing::{ManualClock, MemoryStore};
-    use crate::usage::{CounterClient, CounterEpochStore, DayTotals, NanoUsd};
+    use crate::usage::{Allotment, CounterClient, CounterEpochStore, NanoUsd};
 
     #[tokio::test]
     async fn the_database_counts_once_no_client_of_redis_is_left() -> Result<()> {
@@ -113,10 +118,13 @@ mod tests {
         let now = clock.now();
         let epoch = store.counter_epoch().await?;
         store.advance_counter_epoch(0, &epoch.next(CounterBackend::Redis, now)).await?;
-        let allotment = DayTotals::default();
+        let (allotment, sequence) = (Allotment::default(), 1);
         let until = now + std::time::Duration::from_secs(5);
         store
-            .heartbeat(&CounterClient { id: Uuid::now_v7(), generation: 1, allotment, until }, &[])
+            .heartbeat(
+                &CounterClient { id: Uuid::now_v7(), generation: 1, allotment, until, sequence },
+                &[],
+            )
             .await?;
 
         let counter = counter(store.clone(), None, clock.clone()).await?;
@@ -132,6 +140,8 @@ mod tests {
             priced: true,
             created_at: now,
             expires_at: now,
+            input_tokens: 10,
+            output_tokens: 5,
         };
         let stale = counter.reserve(&lease, &Caps::default()).await;
         assert!(stale.is_err_and(|error| error.kind() == ErrorKind::Stale));

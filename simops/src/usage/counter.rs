@@ -1,5 +1,7 @@
 //! The contract of every counter: admission and counting in one step.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -7,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Admission, Caps, CounterBackend, CounterEpoch, CounterEpochStore, DayUse, Lease, UsageRow,
+    Admission, BudgetStore, BudgetUse, Caps, CounterBackend, CounterEpoch, CounterEpochStore,
+    DayUse, Lease, UsageRow, UseKey,
 };
 use crate::Result;
 
@@ -76,6 +79,9 @@ pub trait UsageCounter: Send + Sync {
     /// What a day has used and reserved.
     async fn day_use(&self, day: Date) -> Result<DayUse>;
 
+    /// What was used and reserved of budgets. Uses of which nothing was may be left out.
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>>;
+
     /// The health of the counter.
     fn health(&self) -> CounterStatus;
 
@@ -84,7 +90,7 @@ pub trait UsageCounter: Send + Sync {
     async fn close(&self) {}
 }
 
-/// A store that counts calls, and holds the counter's epoch.
-pub trait CountingStore: UsageCounter + CounterEpochStore {}
+/// A store that counts calls, and holds the counter's epoch and the budgets.
+pub trait CountingStore: UsageCounter + CounterEpochStore + BudgetStore {}
 
-impl<S: UsageCounter + CounterEpochStore + ?Sized> CountingStore for S {}
+impl<S: UsageCounter + CounterEpochStore + BudgetStore + ?Sized> CountingStore for S {}

@@ -11,12 +11,15 @@
 //! exceed. So the database can admit calls without waiting for any client, and no cap is exceeded.
 //! The allotment of a client that never returns counts until the last of its leases has expired.
 
+use std::iter::Sum;
+use std::ops::{Add, Sub};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{DayTotals, Lease};
+use super::{Amounts, DayTotals, Lease, UsageRow};
 use crate::{Error, Result};
 
 /// Which backend counts calls.
@@ -46,6 +49,8 @@ pub struct CounterEpoch {
     pub since: Timestamp,
     /// Why the database replaces Redis; `None` if it does not. Contains no secret.
     pub reason: Option<String>,
+    /// The revision of the budgets, which changes of the backend leave as it is.
+    pub budgets: u64,
 }
 
 /// A process that counts in Redis.
@@ -56,9 +61,74 @@ pub struct CounterClient {
     /// The generation that it acts on.
     pub generation: u64,
     /// What its open leases never exceed before a heartbeat says otherwise.
-    pub allotment: DayTotals,
+    pub allotment: Allotment,
     /// When the last of its leases has expired if it sends no more heartbeats.
     pub until: Timestamp,
+    /// The number of its heartbeats so far. One that arrives after a later one changes nothing.
+    pub sequence: u64,
+}
+
+/// What leases may reserve together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allotment {
+    /// By the sums of a day.
+    pub totals: DayTotals,
+    /// Tokens.
+    pub tokens: i64,
+}
+
+impl Allotment {
+    /// What a lease reserves.
+    pub fn of(lease: &Lease) -> Self {
+        Self { totals: lease.totals(), tokens: Amounts::of_lease(lease).tokens }
+    }
+
+    /// What it may use, as budgets count it.
+    pub fn amounts(&self) -> Amounts {
+        let DayTotals { calls_total, cost, .. } = self.totals;
+        Amounts { calls: calls_total, tokens: self.tokens, cost }
+    }
+
+    /// The larger of each sum.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { totals: self.totals.max(other.totals), tokens: self.tokens.max(other.tokens) }
+    }
+
+    /// The smaller of each sum.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { totals: self.totals.min(other.totals), tokens: self.tokens.min(other.tokens) }
+    }
+
+    /// Whether no sum is larger than the one in `other`.
+    pub fn fits(self, other: Self) -> bool {
+        self.max(other) == other
+    }
+}
+
+impl Add for Allotment {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let tokens = self.tokens.saturating_add(other.tokens);
+        Self { totals: self.totals + other.totals, tokens }
+    }
+}
+
+impl Sub for Allotment {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        let tokens = self.tokens.saturating_sub(other.tokens).max(0);
+        Self { totals: self.totals - other.totals, tokens }
+    }
+}
+
+impl Sum for Allotment {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
 }
 
 impl CounterEpoch {
@@ -72,6 +142,7 @@ impl CounterEpoch {
             redis: None,
             since,
             reason: None,
+            budgets: self.budgets,
         }
     }
 
@@ -101,7 +172,7 @@ impl CounterEpoch {
         &self,
         clients: impl IntoIterator<Item = &'c CounterClient>,
         now: Timestamp,
-    ) -> DayTotals {
+    ) -> Allotment {
         let outdated = clients.into_iter().filter(|client| self.is_outdated(client, now));
         outdated.map(|client| client.allotment).sum()
     }
@@ -113,12 +184,14 @@ pub trait CounterEpochStore: Send + Sync {
     /// The current epoch.
     async fn counter_epoch(&self) -> Result<CounterEpoch>;
 
-    /// Replaces the epoch whose generation is `from` by `to`. Returns false if another process has
+    /// Replaces the epoch whose generation is `from` by `to`, but for the revision of the budgets.
+    /// Returns false if another process has
     /// replaced it. Increases the watched revision.
     async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool>;
 
-    /// Stores `client`, replacing its last heartbeat, and opens those of its leases in the database
-    /// that are neither open nor settled there. Returns the epoch as of that moment.
+    /// Stores `client`, replacing its last heartbeat unless that has a larger number, and opens those
+    /// of its leases in the database that are neither open nor settled there. Returns the epoch as of
+    /// that moment.
     async fn heartbeat(&self, client: &CounterClient, open: &[Lease]) -> Result<CounterEpoch>;
 
     /// Deletes a client that holds no leases.
@@ -130,6 +203,6 @@ pub trait CounterEpochStore: Send + Sync {
     /// The open leases in the database, by id.
     async fn open_leases(&self) -> Result<Vec<Lease>>;
 
-    /// Whether the ledger holds a row of this id.
-    async fn is_settled(&self, id: Uuid) -> Result<bool>;
+    /// The row of this id in the ledger.
+    async fn settled_row(&self, id: Uuid) -> Result<Option<UsageRow>>;
 }

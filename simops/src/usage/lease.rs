@@ -27,6 +27,12 @@ pub struct Lease {
     pub model: String,
     /// The most that the call may cost.
     pub upper_bound: NanoUsd,
+    /// The most tokens that it may send.
+    #[serde(default)]
+    pub input_tokens: i64,
+    /// The most tokens that it may receive.
+    #[serde(default)]
+    pub output_tokens: i64,
     /// Whether the price book knows the model.
     pub priced: bool,
     /// When it was made.
@@ -41,7 +47,7 @@ impl Lease {
         DayTotals::of_call(&self.provider, &self.model, self.priced, self.upper_bound)
     }
 
-    /// The row that it becomes when it expires.
+    /// The row that it becomes when it expires: with the most that the call may have used.
     pub fn expired(&self, now: Timestamp) -> UsageRow {
         UsageRow {
             id: self.id,
@@ -52,9 +58,9 @@ impl Lease {
             provider: self.provider.clone(),
             model_requested: self.model.clone(),
             model_resolved: None,
-            input_tokens: 0,
+            input_tokens: self.input_tokens,
             cached_input_tokens: 0,
-            output_tokens: 0,
+            output_tokens: self.output_tokens,
             reasoning_tokens: 0,
             cost: self.upper_bound,
             priced: self.priced,

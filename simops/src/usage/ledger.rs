@@ -7,7 +7,8 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::admission::is_degraded;
-use super::budget::CallTotals;
+use super::budget::{Amounts, BudgetUse, Budgets, CallFacts, UseKey};
+use super::totals::CallTotals;
 use super::{
     Admission, Caps, CounterClient, CounterEpoch, DayTotals, DayUse, Lease, UsageRow, admit,
 };
@@ -29,7 +30,7 @@ pub enum Op {
 }
 
 /// The result of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Of a reservation.
     Admission(Admission),
@@ -74,6 +75,8 @@ pub struct Footprint {
     pub days: BTreeSet<Date>,
     /// Runs whose sums may change.
     pub runs: BTreeSet<String>,
+    /// What budgets see of the calls.
+    calls: BTreeSet<CallFacts<'static>>,
 }
 
 impl Footprint {
@@ -96,15 +99,22 @@ impl Footprint {
 
     /// Adds what ending `lease` touches.
     pub fn add_lease(&mut self, lease: &Lease) {
-        self.add(lease.id, lease.day, lease.run_id.as_deref());
+        self.add(lease.id, CallFacts::of_lease(lease));
     }
 
     /// Adds what writing or replacing `row` touches.
     pub fn add_row(&mut self, row: &UsageRow) {
-        self.add(row.id, row.day, row.run_id.as_deref());
+        self.add(row.id, CallFacts::of_row(row));
     }
 
-    fn add(&mut self, id: Uuid, day: Date, run_id: Option<&str>) {
+    /// The uses of budgets that may change.
+    pub fn uses(&self, budgets: &Budgets) -> BTreeSet<UseKey> {
+        let uses = self.calls.iter().flat_map(|call| budgets.uses(call));
+        uses.map(|(_, key)| key).collect()
+    }
+
+    fn add(&mut self, id: Uuid, call: CallFacts<'_>) {
+        let (day, run_id) = (call.day, call.run_id.as_deref());
         self.ids.insert(id);
         self.days.insert(day);
         if let Some(run_id) = run_id
@@ -112,10 +122,13 @@ impl Footprint {
         {
             self.runs.insert(run_id.to_owned());
         }
+        if !self.calls.contains(&call) {
+            self.calls.insert(call.into_owned());
+        }
     }
 }
 
-/// What a store holds of a [`Footprint`]. Days and runs without sums may be missing.
+/// What a store holds of a [`Footprint`]. Days, runs and uses without sums may be missing.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// Where calls are counted.
@@ -131,6 +144,10 @@ pub struct Loaded {
     pub days: BTreeMap<Date, DayUse>,
     /// The sums of the runs.
     pub runs: BTreeMap<String, CallTotals>,
+    /// All budgets, and the groups of the runs if [`Budgets::need_groups`] says so.
+    pub budgets: Budgets,
+    /// What was used of [`Footprint::uses`].
+    pub uses: BTreeMap<UseKey, BudgetUse>,
 }
 
 /// What a batch changes. A store deletes the ended leases before it inserts the opened ones, which
@@ -149,6 +166,8 @@ pub struct Changes {
     pub days: Vec<(Date, DayUse)>,
     /// Sums of runs to write.
     pub runs: Vec<(String, CallTotals)>,
+    /// Uses of budgets to write.
+    pub uses: Vec<(UseKey, BudgetUse)>,
 }
 
 /// A batch of operations on loaded state: how reservations become rows of the ledger, and what that
@@ -161,7 +180,8 @@ pub struct Changes {
 /// 2. The store reads the open leases of these ids and, if [`Footprint::due`] is set, some leases
 ///    that expired before that time. Each lease is added with [`Footprint::add_lease`].
 /// 3. The store reads the ledger rows of all ids, and adds each with [`Footprint::add_row`].
-/// 4. The store reads the sums of all days and runs of the footprint.
+/// 4. The store reads the sums of all days and runs of the footprint, and the uses of budgets that
+///    [`Footprint::uses`] names.
 /// 5. [`LedgerBatch::apply`] per operation, then [`LedgerBatch::into_changes`].
 ///
 /// # Transitions
@@ -191,9 +211,10 @@ pub struct Changes {
 ///
 /// # Budgets
 ///
-/// [`admit`] takes a list of caps, and a call counts in one place each: `reserved` of its lease's
-/// day, and `settled` of its row's day and run (`count_reserved` and `count_settled`). Budgets with
-/// scopes and windows of their own are more sums in these two places.
+/// A call counts towards its day and its run, and towards every budget that counts it: as `reserved`
+/// while its lease is open, as `settled` from its row on. [`admit`] compares it with all of them in one
+/// step. Which budgets count it depends on nothing but the call, the group of its run and the budgets
+/// as they are now, so that each change of a budget's uses can be told from the ledger.
 #[derive(Debug)]
 pub struct LedgerBatch {
     epoch: CounterEpoch,
@@ -202,12 +223,15 @@ pub struct LedgerBatch {
     rows: BTreeMap<Uuid, UsageRow>,
     days: BTreeMap<Date, DayUse>,
     runs: BTreeMap<String, CallTotals>,
+    budgets: Budgets,
+    uses: BTreeMap<UseKey, BudgetUse>,
     ended: BTreeSet<Uuid>,
     opened: BTreeSet<Uuid>,
     inserted: Vec<Uuid>,
     replaced: BTreeSet<Uuid>,
     changed_days: BTreeSet<Date>,
     changed_runs: BTreeSet<String>,
+    changed_uses: BTreeSet<UseKey>,
 }
 
 impl LedgerBatch {
@@ -220,12 +244,15 @@ impl LedgerBatch {
             rows: loaded.rows.into_iter().map(|row| (row.id, row)).collect(),
             days: loaded.days,
             runs: loaded.runs,
+            budgets: loaded.budgets,
+            uses: loaded.uses,
             ended: BTreeSet::new(),
             opened: BTreeSet::new(),
             inserted: Vec::new(),
             replaced: BTreeSet::new(),
             changed_days: BTreeSet::new(),
             changed_runs: BTreeSet::new(),
+            changed_uses: BTreeSet::new(),
         }
     }
 
@@ -261,6 +288,7 @@ impl LedgerBatch {
         let replaced = self.replaced.iter().filter_map(&mut take).collect();
         self.days.retain(|day, _| self.changed_days.contains(day));
         self.runs.retain(|run_id, _| self.changed_runs.contains(run_id));
+        self.uses.retain(|key, _| self.changed_uses.contains(key));
         Changes {
             ended: self.ended,
             opened,
@@ -268,18 +296,28 @@ impl LedgerBatch {
             replaced,
             days: self.days.into_iter().collect(),
             runs: self.runs.into_iter().collect(),
+            uses: self.uses.into_iter().collect(),
         }
     }
 
     fn reserve(&mut self, lease: &Lease, caps: &Caps) -> Result<Admission> {
         self.epoch.check_database_counts()?;
-        let caps = caps.list();
+        let outstanding = self.epoch.outstanding(&self.clients, lease.created_at);
         let mut day = self.days.get(&lease.day).copied().unwrap_or_default();
-        day.reserved = day.reserved + self.epoch.outstanding(&self.clients, lease.created_at);
+        day.reserved = day.reserved + outstanding.totals;
+        let mut lines = caps.lines(&day, &lease.totals());
+        let (call, amounts) = (CallFacts::of_lease(lease), Amounts::of_lease(lease));
+        lines.extend(self.budgets.uses(&call).into_iter().map(|(budget, key)| {
+            let mut used = self.uses.get(&key).copied().unwrap_or_default();
+            // Which of them they count towards is not known here: all, to be safe.
+            let unknown = outstanding.amounts().of(budget.unit);
+            used.reserved = used.reserved.saturating_add(unknown);
+            budget.line(used, &amounts)
+        }));
         if self.is_known(lease.id) {
-            return Ok(Admission::Admitted { degraded: is_degraded(&caps, &day) });
+            return Ok(Admission::Admitted { degraded: is_degraded(&lines) });
         }
-        let admission = admit(&caps, &day, &lease.totals());
+        let admission = admit(&lines);
         if let Admission::Admitted { .. } = admission {
             self.open(lease);
         }
@@ -296,7 +334,7 @@ impl LedgerBatch {
         }
         self.leases.insert(lease.id, lease.clone());
         self.opened.insert(lease.id);
-        self.count_reserved(lease.day, |reserved| reserved + lease.totals());
+        self.count_reserved(lease, |sums, call| sums + call, i64::saturating_add);
     }
 
     fn end(&mut self, id: Uuid) {
@@ -305,7 +343,7 @@ impl LedgerBatch {
         if !self.opened.remove(&id) {
             self.ended.insert(id);
         }
-        self.count_reserved(lease.day, |reserved| reserved - lease.totals());
+        self.count_reserved(&lease, |sums, call| sums - call, less);
     }
 
     fn expire(&mut self, now: Timestamp) -> u64 {
@@ -329,10 +367,20 @@ impl LedgerBatch {
         self.count_settled(old.as_ref(), row);
     }
 
-    fn count_reserved(&mut self, day: Date, change: impl FnOnce(DayTotals) -> DayTotals) {
-        let sums = self.days.entry(day).or_default();
-        sums.reserved = change(sums.reserved);
-        self.changed_days.insert(day);
+    fn count_reserved(
+        &mut self,
+        lease: &Lease,
+        change: fn(DayTotals, DayTotals) -> DayTotals,
+        change_use: fn(i64, i64) -> i64,
+    ) {
+        let sums = self.days.entry(lease.day).or_default();
+        sums.reserved = change(sums.reserved, lease.totals());
+        self.changed_days.insert(lease.day);
+        for (key, amount) in self.budgets.amounts_of_lease(lease) {
+            let used = self.uses.entry(key.clone()).or_default();
+            used.reserved = change_use(used.reserved, amount);
+            self.changed_uses.insert(key);
+        }
     }
 
     /// Moves the sums from `old` to `new`.
@@ -345,12 +393,23 @@ impl LedgerBatch {
             }
             self.changed_days.insert(old.day);
             self.count_run(old, |sum| sum - CallTotals::of(old));
+            self.count_uses(old, less);
         }
         let day = self.days.entry(new.day).or_default();
         day.settled = day.settled + DayTotals::of(new);
         day.version += 1;
         self.changed_days.insert(new.day);
         self.count_run(new, |sum| sum + CallTotals::of(new));
+        self.count_uses(new, i64::saturating_add);
+    }
+
+    fn count_uses(&mut self, row: &UsageRow, change: fn(i64, i64) -> i64) {
+        for (key, amount) in self.budgets.amounts_of_row(row) {
+            let used = self.uses.entry(key.clone()).or_default();
+            used.settled = change(used.settled, amount);
+            used.version += 1;
+            self.changed_uses.insert(key);
+        }
     }
 
     fn count_run(&mut self, row: &UsageRow, change: impl FnOnce(CallTotals) -> CallTotals) {
@@ -363,4 +422,9 @@ impl LedgerBatch {
             *sum = change(*sum);
         }
     }
+}
+
+/// A sum without a part of it. It never turns negative, also if it was cut off.
+fn less(sum: i64, part: i64) -> i64 {
+    sum.saturating_sub(part).max(0)
 }

@@ -4,12 +4,16 @@
 //! replaced and pruned. All of that changes the [`LedgerBasis`] of their days, so that at the end only
 //! the pieces with rows of such days must be counted again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::civil::Date;
 use serde::Serialize;
 
-use super::{CallTotals, DayTotals, DayUse, UsageRow};
+use super::{
+    Amounts, BudgetUse, Budgets, CallFacts, CallTotals, DayTotals, DayUse, UsageRow, UseKey,
+};
 
 /// A sum as stored, and as counted again from the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,12 +46,14 @@ pub struct Recount {
     pub days: Vec<(Date, Pair<DayUse>)>,
     /// Every run that has a row or a sum, in order.
     pub runs: Vec<(String, Pair<CallTotals>)>,
+    /// Every use of a budget that a row or a lease counts towards or that is stored, in order.
+    pub uses: Vec<(UseKey, Pair<BudgetUse>)>,
 }
 
 /// A stored sum that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The day or run.
+    /// The day, run or use of a budget.
     pub of: String,
     /// The name of the sum. Money is in billionths of a US dollar.
     pub counter: String,
@@ -72,6 +78,12 @@ impl Recount {
         for (run_id, Pair { kept, counted }) in &self.runs {
             let sums = [kept.to_array(), counted.to_array()];
             compare(&mut wrong, &format!("run {run_id}"), "", CallTotals::NAMES, sums);
+        }
+        for (key, Pair { kept, counted }) in &self.uses {
+            let UseKey { budget, period, part } = key;
+            let of = format!("budget {budget} {period} {part}");
+            let sums = [kept, counted].map(|used| [used.settled, used.reserved]);
+            compare(&mut wrong, of.trim_end(), "", ["spent", "reserved"], sums);
         }
         wrong
     }
@@ -101,6 +113,8 @@ pub struct LedgerBasis {
     pub days: BTreeMap<Date, (u64, i64)>,
     /// Rows that the stored sums of days count and that are not pruned.
     pub rows: i64,
+    /// The budgets whose uses are counted, with the groups of runs.
+    pub budgets: Arc<Budgets>,
 }
 
 /// Sums of the rows of a day and run.
@@ -117,17 +131,23 @@ pub struct LedgerPiece {
     pub rows: u64,
     /// Its sums.
     pub sums: CallSums,
+    /// What its calls have used of budgets.
+    pub uses: BTreeMap<UseKey, i64>,
 }
 
 impl LedgerPiece {
     /// The piece of these rows with their places, which follow the place `after`.
-    pub fn of(after: i64, rows: &[(i64, UsageRow)]) -> Self {
+    pub fn of(after: i64, rows: &[(i64, UsageRow)], budgets: &Budgets) -> Self {
         let mut piece = Self { after, until: after, ..Self::default() };
         for (place, row) in rows {
             piece.until = *place;
             piece.rows += 1;
             let sums = piece.sums.entry((row.day, row.run_id.clone())).or_default();
             *sums = (sums.0 + DayTotals::of(row), sums.1 + CallTotals::of(row));
+            for (key, amount) in budgets.amounts_of_row(row) {
+                let used = piece.uses.entry(key).or_default();
+                *used = used.saturating_add(amount);
+            }
         }
         piece
     }
@@ -152,6 +172,11 @@ impl LedgerScan {
         self.pieces.last().map_or(0, |piece| piece.until)
     }
 
+    /// The budgets whose uses are counted.
+    pub fn budgets(&self) -> &Arc<Budgets> {
+        &self.basis.budgets
+    }
+
     /// Adds the piece after [`position`](Self::position).
     pub fn push(&mut self, piece: LedgerPiece) {
         self.rows += piece.rows;
@@ -168,11 +193,13 @@ impl LedgerScan {
         u64::try_from(self.basis.rows).unwrap_or_default()
     }
 
-    /// The pieces, each with whether it must be counted again because a day of its rows has changed.
+    /// The pieces, each with whether it must be counted again because a day of its rows has changed, or
+    /// the budgets.
     pub fn pieces(&self, now: &LedgerBasis) -> impl Iterator<Item = (&LedgerPiece, bool)> {
-        self.pieces.iter().map(|piece| {
+        let other_budgets = self.basis.budgets.list != now.budgets.list;
+        self.pieces.iter().map(move |piece| {
             let has_changed = |(day, _): &(Date, _)| self.basis.days.get(day) != now.days.get(day);
-            (piece, piece.sums.keys().any(has_changed))
+            (piece, other_budgets || piece.sums.keys().any(has_changed))
         })
     }
 }
@@ -184,17 +211,31 @@ pub struct UsageCorrection {
     pub days: Vec<(Date, Pair<DayUse>)>,
     /// Of runs.
     pub runs: Vec<(String, Pair<CallTotals>)>,
+    /// Of uses of budgets.
+    pub uses: Vec<(UseKey, Pair<BudgetUse>)>,
 }
 
 impl UsageCorrection {
     /// The corrections that a recount asks for, each of at most about `limit` sums.
     pub fn of(found: &Recount, limit: usize) -> Vec<Self> {
-        let days = found.days.iter().filter(|(_, pair)| pair.kept != pair.counted);
-        let runs = found.runs.iter().filter(|(_, pair)| pair.kept != pair.counted);
-        let (days, runs): (Vec<_>, Vec<_>) = (days.cloned().collect(), runs.cloned().collect());
-        let of_days = days.chunks(limit).map(|days| Self { days: days.to_vec(), runs: Vec::new() });
-        let of_runs = runs.chunks(limit).map(|runs| Self { days: Vec::new(), runs: runs.to_vec() });
-        of_days.chain(of_runs).collect()
+        let days = wrong(&found.days, limit).map(|days| Self { days, ..Self::default() });
+        let runs = wrong(&found.runs, limit).map(|runs| Self { runs, ..Self::default() });
+        let uses = wrong(&found.uses, limit).map(|uses| Self { uses, ..Self::default() });
+        days.chain(runs).chain(uses).collect()
+    }
+
+    /// The corrections of the uses of one budget alone.
+    pub fn of_budget(found: &Recount, budget: &str, limit: usize) -> Vec<Self> {
+        let uses = found.uses.iter().filter(|(key, _)| key.budget == budget).cloned();
+        let uses: Vec<_> = uses.collect();
+        wrong(&uses, limit).map(|uses| Self { uses, ..Self::default() }).collect()
+    }
+
+    /// The right sums of a use of a budget that is now `kept`.
+    pub fn budget_use(pair: &Pair<BudgetUse>, kept: BudgetUse) -> BudgetUse {
+        let sums = [pair.kept, pair.counted, kept].map(|used| [used.settled, used.reserved]);
+        let [settled, reserved] = corrected(sums);
+        BudgetUse { settled, reserved, version: kept.version + 1, ..kept }
     }
 
     /// The right sums of a day that are now `kept`. What was counted since moved both alike.
@@ -213,6 +254,33 @@ impl UsageCorrection {
         let sums = [pair.kept, pair.counted, kept];
         CallTotals::from_array(corrected(sums.map(|totals| totals.to_array())))
     }
+}
+
+/// The sums that are wrong, in pieces.
+fn wrong<K: Clone, T: Clone + PartialEq>(
+    all: &[(K, Pair<T>)],
+    limit: usize,
+) -> impl Iterator<Item = Vec<(K, Pair<T>)>> {
+    let wrong = all.iter().filter(|(_, pair)| pair.kept != pair.counted).cloned();
+    let wrong: Vec<_> = wrong.collect();
+    let pieces: Vec<_> = wrong.chunks(limit.max(1)).map(<[_]>::to_vec).collect();
+    pieces.into_iter()
+}
+
+/// The facts of calls of which only the sums per day and run are left, as budgets see them that
+/// [are summed by run](super::Budget::is_summed_by_run).
+pub(crate) fn pruned_uses(
+    budgets: &Budgets,
+    day: Date,
+    run_id: Option<&str>,
+    sums: &CallTotals,
+) -> Vec<(UseKey, i64)> {
+    let call = CallFacts::of_run("", day);
+    let call = CallFacts { run_id: run_id.map(Cow::Borrowed), ..call };
+    let CallTotals { calls, total_tokens: tokens, cost, .. } = *sums;
+    let amounts = Amounts { calls, tokens, cost };
+    let uses = budgets.uses(&call).into_iter().filter(|(budget, _)| budget.is_summed_by_run());
+    uses.map(|(budget, key)| (key, amounts.of(budget.unit))).collect()
 }
 
 fn corrected<const N: usize>([before, counted, now]: [[i64; N]; 3]) -> [i64; N] {

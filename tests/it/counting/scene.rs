@@ -29,6 +29,8 @@ pub(super) fn lease(cost: i64) -> Lease {
         priced: true,
         created_at: now,
         expires_at: now + Duration::from_secs(60),
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }
 

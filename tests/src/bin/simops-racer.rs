@@ -106,6 +106,8 @@ fn lease(bound: i64, life: Duration) -> Lease {
         priced: true,
         created_at: now,
         expires_at: now + life,
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }
 

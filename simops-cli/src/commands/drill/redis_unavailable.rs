@@ -139,5 +139,7 @@ fn lease() -> Lease {
         priced: true,
         created_at: now,
         expires_at: now + Duration::from_secs(10),
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::enforcement::Observer;
-use crate::guardrail::{Observed, evaluate};
+use crate::guardrail::{Observed, SpentBudget, evaluate};
 use crate::settings::{Effective, Overrides, Registry, key};
 use crate::testing::{Fault, FaultyStore, MemoryStore};
 use crate::usage::NanoUsd;
@@ -95,9 +95,20 @@ fn a_refused_call_trips_the_budget_until_the_cap_can_pay_for_it() {
     for raised in [1.01, 0.0] {
         assert!(trips(&observed, &cap(raised)).is_empty());
     }
-    assert!(trips(&Observed { refused_call: None, ..observed }, &cap(1.0)).is_empty());
+    assert!(trips(&Observed { refused_call: None, ..observed.clone() }, &cap(1.0)).is_empty());
     let off = settings(&[(key::STOP_ENABLED, json!(false))]);
     assert!(trips(&observed, &off).is_empty());
+}
+
+#[test]
+fn another_budget_that_is_spent_trips_it_with_its_own_figures() {
+    let spent = SpentBudget { id: "b".to_owned(), spent: 12.0, hard: 12.0 };
+    let observed = Observed { spent_budget: Some(spent), ..Observed::default() };
+    let no_cap = settings(&[(key::BUDGET_HARD, json!(0.0)), (key::BUDGET_SOFT, json!(0.0))]);
+    assert_eq!(trips(&observed, &no_cap), ["hard_budget_exceeded"]);
+    let budget = &evaluate(&observed, &no_cap)[0];
+    assert_eq!((budget.observed, budget.threshold), (12.0, 12.0));
+    assert!(trips(&observed, &settings(&[(key::STOP_ENABLED, json!(false))])).is_empty());
 }
 
 proptest! {
@@ -111,6 +122,7 @@ proptest! {
         let observed = |cost, failed, share, checks| Observed {
             cost_today: NanoUsd(cost),
             refused_call: Some(NanoUsd(refused)),
+            spent_budget: None,
             failed_calls: failed,
             window_calls: failed + fine,
             pool_utilization: share,

@@ -207,15 +207,19 @@ async fn a_spent_hard_budget_refuses_and_the_run_is_remembered() {
     assert!(router.refusals().on_day("r", day).is_none());
     let error = router.chat(&context, &request()).await.unwrap_err();
     let reason = Refused::HardBudgetReached;
-    assert_eq!(error, CallError::Refused { reason, retry_after: None });
-    assert_eq!(error.to_string(), "the day's caps refuse the call: hard_budget_reached, for today");
+    let budget = "llm_daily_budget_usd".into();
+    assert_eq!(error, CallError::Refused { reason, budget, retry_after: None });
+    assert_eq!(
+        error.to_string(),
+        "a budget refuses the call: hard_budget_reached (llm_daily_budget_usd)"
+    );
     assert_eq!(crate::Error::from(error).kind(), ErrorKind::Rejected);
     assert!(
         router.refusals().on_day("r", day).is_some()
             && router.refusals().on_day("q", day).is_none()
     );
     assert!(router.refusals().on_day("r", day.tomorrow().unwrap()).is_none());
-    assert_eq!(router.refusals().on_day("r", day).unwrap().needed, NanoUsd(BOUND));
+    assert_eq!(router.refusals().on_day("r", day).unwrap().needed_of_day(), Some(NanoUsd(BOUND)));
     assert!(
         router.refusals().remove("r").is_some() && router.refusals().on_day("r", day).is_none()
     );

@@ -11,8 +11,8 @@ use crate::llm::{
 use crate::settings::{Effective, Overrides, Registry};
 use crate::testing::ManualClock;
 use crate::usage::{
-    Admission, Caps, CounterStatus, DayTotals, DayUse, Lease, PriceBook, Tokens, UsageCounter,
-    UsageRow, admit,
+    Admission, BudgetUse, Caps, CounterStatus, DayTotals, DayUse, Lease, PriceBook, Tokens,
+    UsageCounter, UsageRow, UseKey, admit,
 };
 use crate::{Error, Result, async_trait};
 use futures_util::FutureExt;
@@ -97,7 +97,7 @@ impl UsageCounter for Naive {
         self.ready(false).await?;
         let verdict = {
             let mut state = self.state.lock().unwrap();
-            let verdict = admit(&caps.list(), &state.day_use(lease.day), &lease.totals());
+            let verdict = admit(&caps.lines(&state.day_use(lease.day), &lease.totals()));
             if matches!(verdict, Admission::Admitted { .. }) {
                 state.leases.insert(lease.id, lease.clone());
             }
@@ -137,6 +137,10 @@ impl UsageCounter for Naive {
             state.rows.insert(lease.id, lease.expired(now));
         }
         Ok(due.len() as u64)
+    }
+
+    async fn budget_uses(&self, _: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        Ok(BTreeMap::new())
     }
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::alerts::put_alert_records;
+use super::budgets::change_budgets;
 use super::digests::put_digest;
 use super::runs::{list_runs, open_runs, put_labels, put_run, run_of};
 use super::{GateLock, SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement};
@@ -261,6 +262,8 @@ impl SqlOperation for CommitChange {
         for put in &puts {
             tx.execute(put).await?;
         }
+        let at = change.audit.first().map_or(Timestamp::UNIX_EPOCH, |row| row.created_at);
+        change_budgets(tx, &change.budgets, at).await?;
         tx.append_events(&change.events).await?;
         tx.notify_watchers();
         Ok(Commit::Done)

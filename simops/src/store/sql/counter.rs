@@ -1,22 +1,33 @@
 //! The usage counter, its epoch and its clients. The tables of the last two are `fence` and
 //! `members`.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::usage::{TOTALS_COLUMNS, all_leases, day_use, due_leases};
-use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, upsert};
+use super::budgets::ReadUses;
+use super::usage::{TOTALS_COLUMNS, USAGE_COLUMNS, all_leases, day_use, due_leases};
+use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, later_column, upsert};
 use crate::Result;
 use crate::usage::{
-    Admission, Caps, CounterClient, CounterEpoch, CounterEpochStore, CounterStatus, DayTotals,
-    DayUse, Lease, Op, UsageCounter, UsageRow,
+    Admission, Allotment, BudgetUse, Caps, CounterClient, CounterEpoch, CounterEpochStore,
+    CounterStatus, DayTotals, DayUse, Lease, Op, UsageCounter, UsageRow, UseKey,
 };
 
-/// The query of the counter's epoch.
+const EPOCH_COLUMNS: &str = "generation, counted_in, namespace, redis, since, reason";
+
+/// The query of the counter's epoch, for those who write.
 pub fn epoch() -> Statement {
-    Statement::new("SELECT generation, counted_in, namespace, redis, since, reason FROM fence")
+    Statement::new(format!("SELECT {EPOCH_COLUMNS}, budgets FROM fence"))
+}
+
+/// The query of the counter's epoch in a schema that may be older.
+fn readable_epoch() -> Statement {
+    let budgets = later_column("fence", "id", ("budgets", "CAST(0 AS BIGINT)"));
+    Statement::new(format!("SELECT {EPOCH_COLUMNS}, {budgets} FROM fence"))
 }
 
 /// The counter's epoch. Until the transaction ends, it stays the same and no other transaction
@@ -38,6 +49,7 @@ impl SqlRecord for CounterEpoch {
             redis: row.optional(R::text)?,
             since: row.time()?,
             reason: row.optional(R::text)?,
+            budgets: row.int()?.cast_unsigned(),
         })
     }
 }
@@ -48,7 +60,8 @@ impl SqlRecord for CounterClient {
             id: row.uuid()?,
             generation: row.int()?.cast_unsigned(),
             until: row.time()?,
-            allotment: DayTotals::read(row)?,
+            allotment: Allotment { totals: DayTotals::read(row)?, tokens: row.int()? },
+            sequence: row.int()?.cast_unsigned(),
         })
     }
 }
@@ -79,6 +92,10 @@ impl<S: SqlStore> UsageCounter for S {
         Ok(self.fetch_optional(day_use(day).control()).await?.unwrap_or_default())
     }
 
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        self.read(ReadUses(keys.to_vec())).await
+    }
+
     fn health(&self) -> CounterStatus {
         CounterStatus::healthy(S::BACKEND)
     }
@@ -87,7 +104,7 @@ impl<S: SqlStore> UsageCounter for S {
 #[async_trait]
 impl<S: SqlStore> CounterEpochStore for S {
     async fn counter_epoch(&self) -> Result<CounterEpoch> {
-        self.fetch_one(epoch().control()).await
+        self.fetch_one(readable_epoch().control()).await
     }
 
     async fn advance_counter_epoch(&self, from: u64, to: &CounterEpoch) -> Result<bool> {
@@ -121,9 +138,9 @@ impl<S: SqlStore> CounterEpochStore for S {
         self.fetch_all(all_leases()).await
     }
 
-    async fn is_settled(&self, id: Uuid) -> Result<bool> {
-        let row = Statement::new("SELECT id FROM usage WHERE id = $1").bind(id);
-        Ok(self.fetch_optional::<Uuid>(row).await?.is_some())
+    async fn settled_row(&self, id: Uuid) -> Result<Option<UsageRow>> {
+        let row = format!("SELECT {USAGE_COLUMNS} FROM usage WHERE id = $1");
+        self.fetch_optional(Statement::new(row).bind(id)).await
     }
 }
 
@@ -144,17 +161,23 @@ impl SqlOperation for Heartbeat {
         if !self.open.is_empty() {
             tx.transfer(&epoch, &self.open).await?;
         }
-        let CounterClient { id, generation, allotment, until } = &self.client;
-        let columns = format!("id, generation, until, {TOTALS_COLUMNS}");
-        let put = Statement::new(upsert("members", "id", &columns));
-        tx.execute(&put.bind(*id).bind(*generation).bind(*until).bind_all(allotment.to_array()))
-            .await?;
+        let CounterClient { id, generation, allotment, until, sequence } = &self.client;
+        let columns = format!("id, generation, until, {TOTALS_COLUMNS}, tokens, sequence");
+        // One that was sent before another may arrive after it.
+        let put = upsert("members", "id", &columns);
+        let put = Statement::new(format!("{put} WHERE members.sequence < excluded.sequence"));
+        let put = put.bind(*id).bind(*generation).bind(*until);
+        let put = put.bind_all(allotment.totals.to_array()).bind(allotment.tokens);
+        tx.execute(&put.bind(*sequence)).await?;
         Ok(epoch)
     }
 }
 
 /// The query of all clients, by id.
 pub fn counter_clients() -> Statement {
-    let columns = format!("id, generation, until, {TOTALS_COLUMNS}");
-    Statement::new(format!("SELECT {columns} FROM members ORDER BY id"))
+    let [tokens, sequence] = ["tokens", "sequence"]
+        .map(|column| later_column("members", "id", (column, "CAST(0 AS BIGINT)")));
+    Statement::new(format!(
+        "SELECT id, generation, until, {TOTALS_COLUMNS}, {tokens}, {sequence} FROM members ORDER BY id"
+    ))
 }

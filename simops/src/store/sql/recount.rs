@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::budgets::{ReadBudgets, USE_COLUMNS, budget_use, put_budget_use};
 use super::counter::lock_counter;
 use super::usage::{
     DAY_USE_COLUMNS, RUN_TOTALS_COLUMNS, USAGE_COLUMNS, all_leases, day_use, pruned_calls,
     put_day_use, put_run_totals, run_totals,
 };
 use super::{PrunedCalls, SqlOperation, SqlTx, Statement, count};
+use crate::usage::recount::pruned_uses;
 use crate::usage::{
-    CallSums, CallTotals, DayUse, Lease, LedgerBasis, LedgerPiece, LedgerScan, Pair, Recount,
-    UsageCorrection, UsageRow,
+    BudgetUse, Budgets, CallSums, CallTotals, DayUse, Lease, LedgerBasis, LedgerPiece, LedgerScan,
+    Pair, Recount, UsageCorrection, UsageRow, UseKey,
 };
 
 /// Rows of the ledger that are read at once.
@@ -31,7 +33,8 @@ impl SqlOperation for ReadLedgerBasis {
     type Output = LedgerBasis;
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<LedgerBasis, T::Error> {
-        Ok(basis(&stored_days(tx).await?, &tx.fetch_all(&pruned_calls()).await?))
+        let budgets = ReadBudgets { with_groups: true }.run(tx).await?;
+        Ok(basis(&stored_days(tx).await?, &tx.fetch_all(&pruned_calls()).await?, budgets))
     }
 }
 
@@ -43,6 +46,8 @@ pub struct CountCalls {
     pub until: i64,
     /// The most rows to count.
     pub limit: usize,
+    /// The budgets whose uses are counted.
+    pub budgets: Arc<Budgets>,
 }
 
 impl SqlOperation for CountCalls {
@@ -60,7 +65,7 @@ impl SqlOperation for CountCalls {
         ));
         let rows = rows.bind(self.after).bind(self.until).bind(count(self.limit));
         let rows: Vec<(i64, UsageRow)> = tx.fetch_all(&rows).await?;
-        Ok(LedgerPiece::of(self.after, &rows))
+        Ok(LedgerPiece::of(self.after, &rows, &self.budgets))
     }
 }
 
@@ -76,12 +81,15 @@ impl SqlOperation for FinishRecount {
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Recount, T::Error> {
         let (kept, pruned) = (stored_days(tx).await?, tx.fetch_all(&pruned_calls()).await?);
-        let now = basis(&kept, &pruned);
+        let budgets = ReadBudgets { with_groups: true }.run(tx).await?;
+        let now = basis(&kept, &pruned, budgets);
         let mut sums = Sums::default();
         for (piece, has_changed) in self.0.pieces(&now) {
             if has_changed {
                 let limit = PIECE.max(usize::try_from(piece.rows).unwrap_or(PIECE));
-                let again = CountCalls { after: piece.after, until: piece.until, limit };
+                let (after, until) = (piece.after, piece.until);
+                let budgets = Arc::clone(&now.budgets);
+                let again = CountCalls { after, until, limit, budgets };
                 sums.add(&again.run(tx).await?);
             } else {
                 sums.add(piece);
@@ -89,14 +97,16 @@ impl SqlOperation for FinishRecount {
         }
         let mut after = self.0.position();
         loop {
-            let new = CountCalls { after, until: i64::MAX, limit: PIECE }.run(tx).await?;
+            let budgets = Arc::clone(&now.budgets);
+            let new = CountCalls { after, until: i64::MAX, limit: PIECE, budgets };
+            let new = new.run(tx).await?;
             if new.rows == 0 {
                 break;
             }
             after = new.until;
             sums.add(&new);
         }
-        sums.compare(tx, kept, pruned).await
+        sums.compare(tx, kept, pruned, &now.budgets).await
     }
 }
 
@@ -106,12 +116,21 @@ struct Sums {
     rows: u64,
     days: BTreeMap<Date, Pair<DayUse>>,
     runs: BTreeMap<String, Pair<CallTotals>>,
+    uses: BTreeMap<UseKey, Pair<BudgetUse>>,
 }
 
 impl Sums {
     fn add(&mut self, piece: &LedgerPiece) {
         self.rows += piece.rows;
         self.add_sums(&piece.sums);
+        for (key, amount) in &piece.uses {
+            self.add_use(key.clone(), *amount);
+        }
+    }
+
+    fn add_use(&mut self, key: UseKey, amount: i64) {
+        let used = &mut self.uses.entry(key).or_default().counted;
+        used.settled = used.settled.saturating_add(amount);
     }
 
     fn add_sums(&mut self, sums: &CallSums) {
@@ -131,10 +150,15 @@ impl Sums {
         tx: &mut T,
         kept: Vec<(Date, DayUse)>,
         pruned: Vec<PrunedCalls>,
+        budgets: &Budgets,
     ) -> Result<Recount, T::Error> {
         let mut pruned_rows: i64 = 0;
         for gone in pruned {
             pruned_rows = pruned_rows.saturating_add(gone.of_run.calls);
+            let run_id = gone.run_id.as_deref();
+            for (key, amount) in pruned_uses(budgets, gone.day, run_id, &gone.of_run) {
+                self.add_use(key, amount);
+            }
             let key = (gone.day, gone.run_id);
             self.add_sums(&CallSums::from([(key, (gone.of_day, gone.of_run))]));
         }
@@ -142,6 +166,10 @@ impl Sums {
         for lease in &open {
             let day = &mut self.days.entry(lease.day).or_default().counted;
             day.reserved = day.reserved + Lease::totals(lease);
+            for (key, amount) in budgets.amounts_of_lease(lease) {
+                let used = &mut self.uses.entry(key).or_default().counted;
+                used.reserved = used.reserved.saturating_add(amount);
+            }
         }
         for (day, kept) in kept {
             let pair = self.days.entry(day).or_default();
@@ -152,6 +180,16 @@ impl Sums {
         for (run_id, kept) in tx.fetch_all::<(String, CallTotals)>(&kept).await? {
             self.runs.entry(run_id).or_default().kept = kept;
         }
+        if !budgets.list.is_empty() {
+            let kept = Statement::new(format!("SELECT {USE_COLUMNS} FROM budget_use"));
+            for (key, kept) in tx.fetch_all::<(UseKey, BudgetUse)>(&kept).await? {
+                let pair = self.uses.entry(key).or_default();
+                let counted = &mut pair.counted;
+                counted.settled = counted.settled.saturating_add(kept.pruned);
+                (counted.pruned, counted.version) = (kept.pruned, kept.version);
+                pair.kept = kept;
+            }
+        }
         Ok(Recount {
             revision: tx.fetch_one(&Statement::new(CORRECTIONS)).await?,
             rows: self.rows.cast_signed(),
@@ -159,6 +197,7 @@ impl Sums {
             leases: count(open.len()),
             days: self.days.into_iter().collect(),
             runs: self.runs.into_iter().collect(),
+            uses: self.uses.into_iter().collect(),
         })
     }
 }
@@ -167,8 +206,8 @@ async fn stored_days<T: SqlTx>(tx: &mut T) -> Result<Vec<(Date, DayUse)>, T::Err
     tx.fetch_all(&Statement::new(format!("SELECT day, {DAY_USE_COLUMNS} FROM usage_days"))).await
 }
 
-fn basis(days: &[(Date, DayUse)], pruned: &[PrunedCalls]) -> LedgerBasis {
-    let mut basis = LedgerBasis::default();
+fn basis(days: &[(Date, DayUse)], pruned: &[PrunedCalls], budgets: Budgets) -> LedgerBasis {
+    let mut basis = LedgerBasis { budgets: Arc::new(budgets), ..LedgerBasis::default() };
     for (day, kept) in days {
         basis.days.entry(*day).or_default().0 = kept.version;
         basis.rows = basis.rows.saturating_add(kept.settled.calls_total);
@@ -213,6 +252,11 @@ impl SqlOperation for CorrectUsage {
         for (run_id, pair) in &self.wrong.runs {
             let kept = tx.fetch_optional(&run_totals(run_id)).await?.unwrap_or_default();
             tx.execute(&put_run_totals(run_id, &UsageCorrection::run(pair, kept))).await?;
+        }
+        for (key, pair) in &self.wrong.uses {
+            let kept = tx.fetch_optional(&budget_use(key)).await?.unwrap_or_default();
+            let right = UsageCorrection::budget_use(pair, kept);
+            tx.execute(&put_budget_use(key, &right)).await?;
         }
         Ok(Some(self.revision + 1))
     }

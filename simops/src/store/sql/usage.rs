@@ -1,9 +1,11 @@
 //! Rows of the usage ledger, of open leases, and of the sums of both.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlRecord, SqlRow, Statement, in_parts, upsert};
+use super::{SqlRecord, SqlRow, Statement, in_parts, later_column, upsert};
 use crate::store::FailureCounts;
 use crate::usage::{
     Bucket, CallClass, CallTally, CallTotals, DayTotals, DayUse, Lease, NanoUsd, UsageRow,
@@ -42,7 +44,15 @@ impl SqlRecord for UsageRow {
 
 /// The columns of an open lease.
 pub const LEASE_COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model, \
-     upper_bound, priced, created_at, expires_at";
+     upper_bound, priced, created_at, expires_at, input_tokens, output_tokens";
+
+/// The columns of an open lease in a query.
+static READ_LEASE_COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let [input, output] = ["input_tokens", "output_tokens"]
+        .map(|column| later_column("leases", "id", (column, "CAST(0 AS BIGINT)")));
+    let earlier = LEASE_COLUMNS.trim_end_matches(", input_tokens, output_tokens");
+    format!("{earlier}, {input}, {output}")
+});
 
 impl SqlRecord for Lease {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
@@ -58,13 +68,15 @@ impl SqlRecord for Lease {
             priced: row.flag()?,
             created_at: row.time()?,
             expires_at: row.time()?,
+            input_tokens: row.int()?,
+            output_tokens: row.int()?,
         })
     }
 }
 
 /// The query of all open leases.
 pub fn all_leases() -> Statement {
-    Statement::new(format!("SELECT {LEASE_COLUMNS} FROM leases ORDER BY id"))
+    Statement::new(format!("SELECT {} FROM leases ORDER BY id", *READ_LEASE_COLUMNS))
 }
 
 /// The query of at most `most` leases that expired before `now`, the oldest first.

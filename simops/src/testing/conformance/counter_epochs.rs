@@ -9,8 +9,8 @@ use super::{joined, present};
 use crate::recount::RecountExt;
 use crate::store::RunStore;
 use crate::usage::{
-    Admission, Caps, CounterBackend, CounterClient, CounterEpoch, DayTotals, Lease, NanoUsd,
-    Refused, UsageRow,
+    Admission, Allotment, Caps, CounterBackend, CounterClient, CounterEpoch, DayTotals, Lease,
+    NanoUsd, Refused, UsageRow,
 };
 use crate::{ErrorKind, Result};
 
@@ -28,6 +28,8 @@ fn lease(nanos: i64) -> Lease {
         priced: true,
         created_at: at(0),
         expires_at: at(60),
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }
 
@@ -35,12 +37,20 @@ fn calls(total: i64) -> Caps {
     Caps { total: Some(total), ..Caps::default() }
 }
 
+fn refused(reason: Refused, budget: &str) -> Admission {
+    Admission::Refused { reason, budget: budget.into(), in_flight: true }
+}
+
 fn client(generation: u64, calls: i64, until: i64) -> CounterClient {
     CounterClient {
         id: Uuid::now_v7(),
         generation,
-        allotment: DayTotals { calls_total: calls, cost: NanoUsd(10), ..DayTotals::default() },
+        allotment: Allotment {
+            totals: DayTotals { calls_total: calls, cost: NanoUsd(10), ..DayTotals::default() },
+            tokens: 50,
+        },
         until: at(until),
+        sequence: 1,
     }
 }
 
@@ -137,15 +147,15 @@ pub async fn the_allotment_of_an_outdated_client_counts(store: Arc<dyn RunStore>
     let behind = client(0, 3, 90);
     store.heartbeat(&behind, &[]).await?;
     store.heartbeat(&client(0, 100, -1), &[]).await?;
-    let full = Admission::Refused { reason: Refused::MaxCallsTotalReached, in_flight: true };
+    let full = refused(Refused::MaxCallsTotalReached, "llm_max_calls_per_day_total");
     assert!(matches!(store.reserve(&lease(1), &calls(4)).await?, Admission::Admitted { .. }));
     let epoch = changed(&*store, CounterBackend::Database).await?;
     assert_eq!(store.reserve(&lease(1), &calls(4)).await?, full);
     let hard = Caps { hard: Some(NanoUsd(15)), ..Caps::default() };
-    let broke = Admission::Refused { reason: Refused::HardBudgetReached, in_flight: true };
+    let broke = refused(Refused::HardBudgetReached, "llm_daily_budget_usd");
     assert_eq!(store.reserve(&lease(5), &hard).await?, broke);
 
-    let caught_up = CounterClient { generation: epoch.generation, ..behind.clone() };
+    let caught_up = CounterClient { generation: epoch.generation, sequence: 2, ..behind.clone() };
     store.heartbeat(&caught_up, &[lease(1)]).await?;
     assert!(matches!(store.reserve(&lease(1), &calls(4)).await?, Admission::Admitted { .. }));
     assert_eq!(store.counter_clients().await?.len(), 2);

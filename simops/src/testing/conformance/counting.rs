@@ -16,7 +16,10 @@ use crate::{Error, Result};
 const ADMITTED: Admission = Admission::Admitted { degraded: false };
 
 fn refused(reason: Refused, in_flight: bool) -> Admission {
-    Admission::Refused { reason, in_flight }
+    let caps = Caps::default().list();
+    let cap = caps.iter().find(|cap| cap.reason == reason);
+    let budget = cap.map_or("", |cap| cap.id).into();
+    Admission::Refused { reason, budget, in_flight }
 }
 
 pub(super) fn lease(provider: &str, model: &str, nanos: i64) -> Lease {
@@ -32,6 +35,8 @@ pub(super) fn lease(provider: &str, model: &str, nanos: i64) -> Lease {
         priced: true,
         created_at: at(0),
         expires_at: at(60),
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }
 

@@ -52,6 +52,7 @@ impl ControlStore for MemoryStore {
         data.audit.extend_from_slice(&change.audit);
         data.append(&change.events);
         data.put_alert_records(&change.alert_records);
+        data.change_budgets(&change.budgets);
         if let Some((key, record)) = record {
             data.idempotency.insert(key.key.clone(), record.clone());
         }

@@ -1,5 +1,7 @@
 //! Calls counted: what a batch touches is copied out of the lists, and its changes are copied back.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,8 +10,8 @@ use uuid::Uuid;
 use super::{Data, MemoryStore};
 use crate::Result;
 use crate::usage::{
-    Admission, Caps, CounterStatus, DayUse, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome,
-    UsageCounter, UsageRow,
+    Admission, BudgetUse, Caps, CounterStatus, DayUse, Footprint, Lease, LedgerBatch, Loaded, Op,
+    Outcome, UsageCounter, UsageRow, UseKey,
 };
 
 #[async_trait]
@@ -34,6 +36,12 @@ impl UsageCounter for MemoryStore {
         Ok(self.data().day_uses.get(&day).copied().unwrap_or_default())
     }
 
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        let data = self.data();
+        let of = |key: &UseKey| Some((key.clone(), *data.budget_uses.get(key)?));
+        Ok(keys.iter().filter_map(of).collect())
+    }
+
     fn health(&self) -> CounterStatus {
         CounterStatus::healthy("memory")
     }
@@ -52,6 +60,7 @@ impl Data {
         self.usage.extend(changes.inserted);
         self.day_uses.extend(changes.days);
         self.run_totals.extend(changes.runs);
+        self.budget_uses.extend(changes.uses);
         Ok(outcome)
     }
 
@@ -65,6 +74,8 @@ impl Data {
         let rows = self.usage.iter().filter(|row| footprint.ids.contains(&row.id));
         let rows: Vec<_> = rows.cloned().collect();
         rows.iter().for_each(|row| footprint.add_row(row));
+        let budgets = self.all_budgets();
+        let uses = footprint.uses(&budgets).into_iter();
         let days = footprint.days.into_iter();
         let runs = footprint.runs.into_iter();
         Loaded {
@@ -76,6 +87,10 @@ impl Data {
             runs: runs
                 .filter_map(|run_id| self.run_totals.get(&run_id).map(|sum| (run_id, *sum)))
                 .collect(),
+            uses: uses
+                .filter_map(|key| Some((key.clone(), *self.budget_uses.get(&key)?)))
+                .collect(),
+            budgets,
         }
     }
 }

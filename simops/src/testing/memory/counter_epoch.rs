@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::MemoryStore;
 use crate::Result;
-use crate::usage::{CounterClient, CounterEpoch, CounterEpochStore, Lease, Op};
+use crate::usage::{CounterClient, CounterEpoch, CounterEpochStore, Lease, Op, UsageRow};
 
 #[async_trait]
 impl CounterEpochStore for MemoryStore {
@@ -18,7 +18,8 @@ impl CounterEpochStore for MemoryStore {
         if data.counter_epoch.generation != from {
             return Ok(false);
         }
-        data.counter_epoch = to.clone();
+        let budgets = data.counter_epoch.budgets;
+        data.counter_epoch = CounterEpoch { budgets, ..to.clone() };
         drop(data);
         self.notify_watchers();
         Ok(true)
@@ -27,7 +28,10 @@ impl CounterEpochStore for MemoryStore {
     async fn heartbeat(&self, client: &CounterClient, open: &[Lease]) -> Result<CounterEpoch> {
         let mut data = self.data();
         data.apply(&Op::Transfer(open.to_vec()))?;
-        data.counter_clients.insert(client.id, client.clone());
+        let known = data.counter_clients.get(&client.id);
+        if known.is_none_or(|known| known.sequence < client.sequence) {
+            data.counter_clients.insert(client.id, client.clone());
+        }
         Ok(data.counter_epoch.clone())
     }
 
@@ -44,7 +48,7 @@ impl CounterEpochStore for MemoryStore {
         Ok(self.data().leases.values().cloned().collect())
     }
 
-    async fn is_settled(&self, id: Uuid) -> Result<bool> {
-        Ok(self.data().usage.iter().any(|row| row.id == id))
+    async fn settled_row(&self, id: Uuid) -> Result<Option<UsageRow>> {
+        Ok(self.data().usage.iter().find(|row| row.id == id).cloned())
     }
 }

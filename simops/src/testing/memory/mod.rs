@@ -4,6 +4,7 @@
 //! stores must return the same results.
 
 mod alerts;
+mod budgets;
 mod control;
 mod counter;
 mod counter_epoch;
@@ -35,8 +36,10 @@ use crate::run::RunRecord;
 use crate::store::{
     IdempotencyRecord, KnownAddress, LeaderLease, Page, StoredReport, World, WorldEpoch,
 };
-use crate::usage::budget::CallTotals;
-use crate::usage::{CounterBackend, CounterClient, CounterEpoch, DayUse, Lease, UsageRow};
+use crate::usage::totals::CallTotals;
+use crate::usage::{
+    Budget, BudgetUse, CounterBackend, CounterClient, CounterEpoch, DayUse, Lease, UsageRow, UseKey,
+};
 
 /// A store in memory. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,8 @@ struct Data {
     leases: BTreeMap<Uuid, Lease>,
     day_uses: BTreeMap<Date, DayUse>,
     run_totals: BTreeMap<String, CallTotals>,
+    budgets: Vec<Budget>,
+    budget_uses: BTreeMap<UseKey, BudgetUse>,
     counter_epoch: CounterEpoch,
     counter_clients: BTreeMap<Uuid, CounterClient>,
     leader_leases: BTreeMap<String, LeaderLease>,
@@ -99,6 +104,8 @@ impl Default for Data {
             leases: BTreeMap::new(),
             day_uses: BTreeMap::new(),
             run_totals: BTreeMap::new(),
+            budgets: Vec::new(),
+            budget_uses: BTreeMap::new(),
             counter_epoch: CounterEpoch {
                 generation: 0,
                 backend: CounterBackend::Database,
@@ -106,6 +113,7 @@ impl Default for Data {
                 redis: None,
                 since: Timestamp::UNIX_EPOCH,
                 reason: None,
+                budgets: 0,
             },
             counter_clients: BTreeMap::new(),
             leader_leases: BTreeMap::new(),

@@ -15,7 +15,7 @@ use crate::usage::CallTally;
 use crate::usage::CallTotals;
 use crate::usage::recount::{LedgerBasis, LedgerPiece, LedgerScan, Pair, Recount, UsageCorrection};
 use crate::usage::series::{Bucket, Series};
-use crate::usage::{DayTotals, DayUse, Op, UsageCounter, UsageRow};
+use crate::usage::{BudgetUse, Budgets, DayTotals, DayUse, Op, UsageCounter, UsageRow};
 
 #[async_trait]
 impl UsageStore for MemoryStore {
@@ -106,15 +106,22 @@ impl UsageStore for MemoryStore {
     }
 
     async fn ledger_basis(&self) -> Result<LedgerBasis> {
-        let rows = self.data().recount().rows;
-        Ok(LedgerBasis { rows, ..LedgerBasis::default() })
+        let data = self.data();
+        let (rows, budgets) = (data.recount().rows, Arc::new(data.all_budgets()));
+        Ok(LedgerBasis { rows, budgets, ..LedgerBasis::default() })
     }
 
-    async fn count_calls(&self, after: i64, until: i64, limit: usize) -> Result<LedgerPiece> {
+    async fn count_calls(
+        &self,
+        after: i64,
+        until: i64,
+        limit: usize,
+        budgets: &Arc<Budgets>,
+    ) -> Result<LedgerPiece> {
         let data = self.data();
         let rows = data.ledger().filter(|(_, place)| (after + 1..=until).contains(place));
         let rows: Vec<_> = rows.map(|(row, place)| (place, row.clone())).take(limit).collect();
-        Ok(LedgerPiece::of(after, &rows))
+        Ok(LedgerPiece::of(after, &rows, budgets))
     }
 
     // The scan is not needed: a recount of everything is the definition.
@@ -140,6 +147,10 @@ impl UsageStore for MemoryStore {
             let kept = data.run_totals.entry(run_id.clone()).or_default();
             *kept = UsageCorrection::run(pair, *kept);
         }
+        for (key, pair) in &wrong.uses {
+            let kept = data.budget_uses.entry(key.clone()).or_default();
+            *kept = UsageCorrection::budget_use(pair, *kept);
+        }
         Ok(Some(data.usage_revision))
     }
 }
@@ -147,6 +158,12 @@ impl UsageStore for MemoryStore {
 impl Data {
     fn recount(&self) -> Recount {
         let (mut days, mut runs) = (BTreeMap::new(), BTreeMap::new());
+        let budgets = self.all_budgets();
+        let mut uses = BTreeMap::new();
+        for (key, kept) in &self.budget_uses {
+            let counted = BudgetUse { settled: 0, reserved: 0, ..*kept };
+            uses.insert(key.clone(), Pair { kept: *kept, counted });
+        }
         for (day, kept) in &self.day_uses {
             let counted = DayUse { version: kept.version, ..DayUse::default() };
             days.insert(*day, Pair { kept: *kept, counted });
@@ -161,10 +178,18 @@ impl Data {
                 let run: &mut Pair<CallTotals> = runs.entry(run_id.clone()).or_default();
                 run.counted = run.counted + CallTotals::of(row);
             }
+            for (key, amount) in budgets.amounts_of_row(row) {
+                let used: &mut Pair<BudgetUse> = uses.entry(key).or_default();
+                used.counted.settled = used.counted.settled.saturating_add(amount);
+            }
         }
         for lease in self.leases.values() {
             let day = days.entry(lease.day).or_default();
             day.counted.reserved = day.counted.reserved + lease.totals();
+            for (key, amount) in budgets.amounts_of_lease(lease) {
+                let used = uses.entry(key).or_default();
+                used.counted.reserved = used.counted.reserved.saturating_add(amount);
+            }
         }
         let number = |len: usize| len.try_into().unwrap_or(i64::MAX);
         Recount {
@@ -174,6 +199,7 @@ impl Data {
             leases: number(self.leases.len()),
             days: days.into_iter().collect(),
             runs: runs.into_iter().collect(),
+            uses: uses.into_iter().collect(),
         }
     }
 

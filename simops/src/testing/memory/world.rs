@@ -45,10 +45,8 @@ impl WorldStore for MemoryStore {
     }
 
     async fn finish_epoch(&self, epoch: i64, documents: &Documents, result: &Value) -> Result<()> {
-        let mut world = World::default();
-        put_documents(&mut world.documents, documents);
         let ready = EpochStatus::Ready { result: result.clone() };
-        if self.data().end_building(epoch, ready, world)? {
+        if self.data().end_building(epoch, ready, documents)? {
             self.notify_watchers();
         }
         Ok(())
@@ -56,7 +54,7 @@ impl WorldStore for MemoryStore {
 
     async fn fail_epoch(&self, epoch: i64, reason: &str) -> Result<()> {
         let failed = EpochStatus::Failed { reason: reason.to_owned() };
-        if self.data().end_building(epoch, failed, World::default())? {
+        if self.data().end_building(epoch, failed, &Documents::new())? {
             self.notify_watchers();
         }
         Ok(())
@@ -111,14 +109,19 @@ impl WorldStore for MemoryStore {
 
 impl Data {
     /// Ends the building of an epoch; false if it already ended in the same way.
-    fn end_building(&mut self, epoch: i64, ended: EpochStatus, world: World) -> Result<bool> {
+    fn end_building(
+        &mut self,
+        epoch: i64,
+        ended: EpochStatus,
+        documents: &Documents,
+    ) -> Result<bool> {
         let not_built = || Error::conflict(format!("epoch {epoch} is not being built"));
         let known = self.epochs.get_mut(&epoch).ok_or_else(not_built)?;
         let same = std::mem::discriminant(&known.row.status) == std::mem::discriminant(&ended);
         match known.row.status {
             EpochStatus::Building { .. } => {
                 known.row.status = ended;
-                known.world = world;
+                put_documents(&mut known.world.documents, documents);
                 Ok(true)
             }
             _ if same => Ok(false),

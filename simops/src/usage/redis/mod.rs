@@ -7,6 +7,7 @@
 mod address;
 mod link;
 mod locate;
+mod sums;
 
 use std::time::Duration;
 
@@ -15,23 +16,23 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::{Admission, Caps, DayTotals, DayUse, Lease};
+use super::{Admission, Budgets, Caps, DayTotals, Lease, UseKey};
 use crate::{Error, Result};
 
 pub(crate) use address::Address;
 use link::Link;
+pub(crate) use sums::SumSet;
+use sums::{Call, name_of, read, within, written};
 
 /// The layout of the keys: versions of simops with different layouts do not read each other's.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// When the keys of a deployment that has ended expire.
 const KEY_TTL: Duration = Duration::from_secs(2 * 24 * 60 * 60);
-/// Scripts count in floats, which are exact up to here: about nine million dollars a day.
-const MAX_AMOUNT: i64 = 1 << 53;
 /// Most expired leases per request.
 const DUE_BATCH: u32 = 200;
 
 /// What Redis replies to a reservation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A verdict.
     Verdict(Admission),
@@ -40,8 +41,8 @@ pub(crate) enum Reply {
         /// Whether calls are degraded.
         degraded: bool,
     },
-    /// Redis does not know the day's sums yet.
-    UnknownDay,
+    /// Redis does not know some of the sums yet.
+    UnknownSums,
     /// Redis does not hold the generation: it cannot be trusted.
     Fenced,
 }
@@ -65,7 +66,7 @@ pub(crate) struct RedisCounter {
     book: Script,
     build: Script,
     due: Script,
-    day: Script,
+    sums: Script,
 }
 
 /// Which keys, on which server, of which generation.
@@ -102,7 +103,7 @@ impl RedisCounter {
             book: Script::new(include_str!("scripts/book.lua")),
             build: Script::new(include_str!("scripts/build.lua")),
             due: Script::new(include_str!("scripts/due.lua")),
-            day: Script::new(include_str!("scripts/day.lua")),
+            sums: Script::new(include_str!("scripts/sums.lua")),
         }
     }
 
@@ -111,60 +112,51 @@ impl RedisCounter {
         at: &ServerRef,
         lease: &Lease,
         caps: &Caps,
+        budgets: &Budgets,
     ) -> Result<Reply> {
-        let adds = lease.totals();
-        let caps = caps.list();
-        let set: Vec<_> =
-            caps.iter().filter(|cap| cap.hard.is_some() || cap.soft.is_some()).collect();
+        let asked = Call::of(lease, caps, budgets);
         let mut call = at.call(&self.reserve);
-        call.arg(lease.day.to_string()).arg(lease.id.simple().to_string());
-        call.arg(written(lease)?).arg(lease.expires_at.as_microsecond()).arg(set.len());
-        for cap in &set {
-            let added = if cap.matches(&adds) { within(adds.amount(cap.measure)) } else { -1 };
-            call.arg(DayTotals::NAMES[cap.measure as usize]).arg(added);
-            call.arg(cap.hard.map_or(-1, within)).arg(cap.soft.map_or(-1, within));
-            call.arg(i64::from(cap.soft_includes_reserved()));
+        call.arg(lease.id.simple().to_string()).arg(written(lease, budgets)?);
+        call.arg(lease.expires_at.as_microsecond());
+        call.arg(asked.sets.len()).arg(&asked.sets).arg(asked.lines.len());
+        for (set, name, line) in &asked.lines {
+            call.arg(set).arg(*name).arg(line.adds.map_or(-1, within));
+            call.arg(line.hard.map_or(-1, within)).arg(line.soft.map_or(-1, within));
+            call.arg(i64::from(line.soft_includes_reserved)).arg(i64::from(line.is_counted));
         }
-        for (name, amount) in
-            DayTotals::NAMES.into_iter().zip(numbers(&adds)).filter(|(_, n)| *n > 0)
-        {
-            call.arg(name).arg(amount);
+        for (set, name, amount) in &asked.adds {
+            call.arg(set).arg(*name).arg(*amount);
         }
         let reply: i64 = self.link.run(&at.server, &call).await?;
-        let refused = |first: i64, in_flight| {
-            let cap = usize::try_from(reply - first).ok().and_then(|index| set.get(index))?;
-            Some(Reply::Verdict(Admission::Refused { reason: cap.reason, in_flight }))
-        };
         let understood = match reply {
             0 => Some(Reply::Fenced),
-            1 => Some(Reply::UnknownDay),
+            1 => Some(Reply::UnknownSums),
             2 | 3 => Some(Reply::Verdict(Admission::Admitted { degraded: reply == 3 })),
             4 | 5 => Some(Reply::Settled { degraded: reply == 5 }),
-            10..=29 => refused(10, false),
-            _ => refused(30, true),
+            _ => usize::try_from((reply - 10) / 3)
+                .ok()
+                .and_then(|line| asked.refusal(line, (reply - 10) % 3))
+                .map(Reply::Verdict),
         };
         understood.ok_or_else(|| Error::internal("Redis gave a reply that no script gives"))
     }
 
-    /// Ends a lease and stores a day's sums, either of which may be missing. Returns false if Redis
-    /// is not of the generation.
+    /// Ends a lease, if one is given, and stores sums that are settled. Returns false if Redis is not of
+    /// the generation.
     pub(crate) async fn book(
         &self,
         at: &ServerRef,
         end: Option<End>,
-        day: Option<(Date, &DayUse)>,
+        sets: &[SumSet],
     ) -> Result<bool> {
         let mut call = at.call(&self.book);
         let settled_until = end.and_then(|end| end.settled_until);
         call.arg(end.map(|end| end.lease.simple().to_string()).unwrap_or_default());
         call.arg(settled_until.map(|at| at.as_microsecond().to_string()).unwrap_or_default());
-        match day {
-            Some((day, day_use)) => {
-                call.arg(day.to_string()).arg(day_use.version);
-                call.arg(&numbers(&day_use.settled));
-            }
-            None => {
-                call.arg("");
+        for SumSet { name, version, sums } in sets {
+            call.arg(name).arg(*version).arg(sums.len());
+            for (name, settled, _) in sums {
+                call.arg(*name).arg(*settled);
             }
         }
         let done: i64 = self.link.run(&at.server, &call).await?;
@@ -175,18 +167,21 @@ impl RedisCounter {
     pub(crate) async fn build(
         &self,
         at: &ServerRef,
-        days: &[(Date, DayUse)],
+        sets: &[SumSet],
         leases: &[Lease],
+        budgets: &Budgets,
     ) -> Result<()> {
         let mut call = at.call(&self.build);
-        call.arg(KEY_TTL.as_secs()).arg(days.len());
-        for (day, day_use) in days {
-            call.arg(day.to_string()).arg(day_use.version);
-            call.arg(&numbers(&day_use.settled)).arg(&numbers(&day_use.reserved));
+        call.arg(KEY_TTL.as_secs()).arg(sets.len());
+        for SumSet { name, version, sums } in sets {
+            call.arg(name).arg(*version).arg(sums.len());
+            for (name, settled, reserved) in sums {
+                call.arg(*name).arg(*settled).arg(*reserved);
+            }
         }
         for lease in leases {
             call.arg(lease.id.simple().to_string());
-            call.arg(lease.expires_at.as_microsecond()).arg(written(lease)?);
+            call.arg(lease.expires_at.as_microsecond()).arg(written(lease, budgets)?);
         }
         let _: i64 = self.link.run(&at.server, &call).await?;
         Ok(())
@@ -201,42 +196,37 @@ impl RedisCounter {
         found.iter().flatten().map(|text| read(text)).collect::<Result<_>>().map(Some)
     }
 
-    /// What a day has used and reserved; `None` if Redis is not of the generation.
-    pub(crate) async fn day_use(&self, at: &ServerRef, day: Date) -> Result<Option<DayUse>> {
-        let mut call = at.call(&self.day);
-        call.arg(day.to_string());
-        let found: Option<Vec<i64>> = self.link.run(&at.server, &call).await?;
-        let Some(found) = found else { return Ok(None) };
-        let known = found.split_first().and_then(|(version, sums)| {
-            let ([settled, reserved], []) = sums.as_chunks() else { return None };
-            Some(DayUse {
-                settled: DayTotals::from_array(*settled),
-                reserved: DayTotals::from_array(*reserved),
-                version: u64::try_from(*version).unwrap_or_default(),
-            })
-        });
-        Ok(Some(known.unwrap_or_default()))
+    /// What a day has reserved; `None` if Redis is not of the generation.
+    pub(crate) async fn reserved_of_day(
+        &self,
+        at: &ServerRef,
+        day: Date,
+    ) -> Result<Option<DayTotals>> {
+        let found = self.reserved(at, &day.to_string(), &DayTotals::NAMES).await?;
+        let of = |sums: Vec<i64>| DayTotals::from_array(sums.try_into().unwrap_or_default());
+        Ok(found.map(of))
     }
-}
 
-fn within(number: i64) -> i64 {
-    number.clamp(0, MAX_AMOUNT)
-}
+    /// What a use of a budget has reserved; `None` if Redis is not of the generation.
+    pub(crate) async fn reserved_of_use(
+        &self,
+        at: &ServerRef,
+        key: &UseKey,
+    ) -> Result<Option<i64>> {
+        let found = self.reserved(at, &name_of(key), &["amount"]).await?;
+        Ok(found.map(|sums| sums.first().copied().unwrap_or_default()))
+    }
 
-fn numbers(totals: &DayTotals) -> [i64; 6] {
-    totals.to_array().map(within)
-}
-
-/// A lease as the scripts read it (its day and what it adds), followed by its JSON.
-fn written(lease: &Lease) -> Result<String> {
-    let [_, free, groq, gemini, unpriced, cost] = numbers(&lease.totals());
-    let json = serde_json::to_string(lease)
-        .map_err(|error| Error::internal("a lease cannot be written").with_source(error))?;
-    Ok(format!("{}|{free}|{groq}|{gemini}|{unpriced}|{cost}|{json}", lease.day))
-}
-
-fn read(text: &str) -> Result<Lease> {
-    let json = text.splitn(7, '|').nth(6).unwrap_or_default();
-    serde_json::from_str(json)
-        .map_err(|error| Error::internal("a lease in Redis cannot be read").with_source(error))
+    async fn reserved(
+        &self,
+        at: &ServerRef,
+        set: &str,
+        names: &[&str],
+    ) -> Result<Option<Vec<i64>>> {
+        let mut call = at.call(&self.sums);
+        call.arg(set).arg(names);
+        let found: Option<Vec<i64>> = self.link.run(&at.server, &call).await?;
+        // The version, then settled and reserved in turn.
+        Ok(found.map(|sums| sums.into_iter().skip(2).step_by(2).collect()))
+    }
 }

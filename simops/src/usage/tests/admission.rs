@@ -1,7 +1,7 @@
 //! Admission: caps are never crossed, and a refusal says whether waiting helps.
 
 use crate::usage::admission::is_degraded;
-use crate::usage::{Admission, Caps, DayTotals, DayUse, NanoUsd, Refused, admit};
+use crate::usage::{Admission, Caps, DayTotals, DayUse, Line, NanoUsd, Refused, admit};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ proptest! {
                 Step::Reserve { provider, bound } => {
                     let day = DayUse { settled: sum(&settled), reserved: sum(&open), version: 0 };
                     let ask = sum(&[(provider, bound)]);
-                    let verdict = admit(&caps.list(), &day, &ask);
+                    let verdict = admit(&caps.lines(&day, &ask));
                     // The rule once more, in the plainest words.
                     let all = day.settled + day.reserved;
                     let full = |used: &DayTotals| {
@@ -73,10 +73,10 @@ proptest! {
                     match verdict {
                         Admission::Admitted { degraded } => {
                             prop_assert!(!full(&all));
-                            prop_assert_eq!(degraded, is_degraded(&caps.list(), &day));
+                            prop_assert_eq!(degraded, is_degraded(&caps.lines(&day, &ask)));
                             open.push((provider, bound));
                         }
-                        Admission::Refused { reason, in_flight } => {
+                        Admission::Refused { reason, in_flight, .. } => {
                             prop_assert!(full(&all));
                             if !full(&day.settled) {
                                 prop_assert!(in_flight, "{reason:?}: waiting would help");
@@ -108,11 +108,50 @@ fn a_refusal_distinguishes_reservations_from_a_spent_cap() {
     let one = DayTotals::of_call("groq", "m", true, NanoUsd(0));
     let two = one + one;
     let day = DayUse { settled: one, reserved: one, version: 0 };
-    let refused =
-        |in_flight| Admission::Refused { reason: Refused::MaxCallsTotalReached, in_flight };
-    assert_eq!(admit(&caps.list(), &day, &one), refused(true));
+    let (reason, budget) = (Refused::MaxCallsTotalReached, "llm_max_calls_per_day_total");
+    let refused = |in_flight| Admission::Refused { reason, budget: budget.into(), in_flight };
+    assert_eq!(admit(&caps.lines(&day, &one)), refused(true));
     let spent = DayUse { settled: two, ..DayUse::default() };
-    assert_eq!(admit(&caps.list(), &spent, &one), refused(false));
+    assert_eq!(admit(&caps.lines(&spent, &one)), refused(false));
+}
+
+#[test]
+fn a_call_larger_than_a_whole_limit_is_refused_by_itself() {
+    let caps = Caps { hard: Some(NanoUsd(100)), ..Caps::default() };
+    let call = |nanos| DayTotals::of_call("groq", "m", true, NanoUsd(nanos));
+    let day = |settled| DayUse { settled: call(settled), ..DayUse::default() };
+    let reason = |settled, nanos| match admit(&caps.lines(&day(settled), &call(nanos))) {
+        Admission::Refused { reason, in_flight: false, .. } => Some(reason),
+        _ => None,
+    };
+    assert_eq!(reason(0, 100), None);
+    assert_eq!(reason(0, 101), Some(Refused::CallExceedsBudget));
+    assert_eq!(reason(60, 101), Some(Refused::CallExceedsBudget));
+    assert_eq!(reason(60, 41), Some(Refused::HardBudgetReached));
+    assert_eq!(reason(100, 101), Some(Refused::HardBudgetReached));
+}
+
+#[test]
+fn the_first_budget_in_order_of_id_is_named() {
+    let line = |id, settled| Line {
+        id,
+        reason: Refused::BudgetReached,
+        adds: Some(1),
+        soft: None,
+        hard: Some(10),
+        settled,
+        reserved: 0,
+        soft_includes_reserved: true,
+        is_counted: true,
+    };
+    let named = |lines: &[Line<'_>]| match admit(lines) {
+        Admission::Refused { budget, .. } => Some(budget.to_string()),
+        Admission::Admitted { .. } => None,
+    };
+    assert_eq!(named(&[line("c", 9), line("b", 10), line("a", 10)]).as_deref(), Some("a"));
+    assert_eq!(named(&[line("c", 10), line("b", 9)]).as_deref(), Some("c"));
+    let uncounted = Line { is_counted: false, ..line("new", 0) };
+    assert_eq!(named(&[uncounted]).as_deref(), Some("new"));
 }
 
 #[test]
@@ -120,9 +159,10 @@ fn calls_are_degraded_from_85_percent_of_a_cap_and_from_the_soft_budget_on() {
     let calls = |n| DayTotals { calls_total: n, ..DayTotals::default() };
     let caps = Caps { total: Some(100), soft: Some(NanoUsd(50)), ..Caps::default() };
     let day = |settled, reserved| DayUse { settled, reserved, version: 0 };
-    assert!(!is_degraded(&caps.list(), &day(calls(60), calls(24))));
-    assert!(is_degraded(&caps.list(), &day(calls(60), calls(25))));
+    let is_degraded = |day: &DayUse| is_degraded(&caps.lines(day, &calls(1)));
+    assert!(!is_degraded(&day(calls(60), calls(24))));
+    assert!(is_degraded(&day(calls(60), calls(25))));
     let cost = |n| DayTotals { cost: NanoUsd(n), ..DayTotals::default() };
-    assert!(!is_degraded(&caps.list(), &day(cost(49), cost(1_000))));
-    assert!(is_degraded(&caps.list(), &day(cost(50), cost(0))));
+    assert!(!is_degraded(&day(cost(49), cost(1_000))));
+    assert!(is_degraded(&day(cost(50), cost(0))));
 }

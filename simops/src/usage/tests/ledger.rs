@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use crate::Result;
 use crate::usage::admission::is_degraded;
-use crate::usage::budget::CallTotals;
 use crate::usage::ledger::*;
+use crate::usage::totals::CallTotals;
 use crate::usage::{
-    Admission, Caps, CounterBackend, CounterEpoch, DayTotals, DayUse, Lease, NanoUsd, UsageRow,
+    Admission, Budget, BudgetScope, BudgetUnit, BudgetUse, BudgetWindow, Budgets, Caps,
+    CounterBackend, CounterEpoch, DayTotals, DayUse, Lease, NanoUsd, Refused, UsageRow, UseKey,
     admit,
 };
 
@@ -24,7 +25,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn epoch(generation: u64, backend: CounterBackend) -> CounterEpoch {
     let (namespace, since) = ("n".to_owned(), at(0));
-    CounterEpoch { generation, backend, namespace, redis: None, since, reason: None }
+    CounterEpoch { generation, backend, namespace, redis: None, since, reason: None, budgets: 0 }
 }
 
 fn lease(id: u128, day: i8, run_id: Option<&str>, nanos: i64) -> Lease {
@@ -40,6 +41,8 @@ fn lease(id: u128, day: i8, run_id: Option<&str>, nanos: i64) -> Lease {
         priced: true,
         created_at: at(0),
         expires_at: at(60),
+        input_tokens: 10,
+        output_tokens: 5,
     }
 }
 
@@ -55,6 +58,8 @@ struct Stored {
     rows: Vec<UsageRow>,
     days: BTreeMap<Date, DayUse>,
     runs: BTreeMap<String, CallTotals>,
+    budgets: Budgets,
+    uses: BTreeMap<UseKey, BudgetUse>,
 }
 
 impl Stored {
@@ -85,6 +90,11 @@ impl Stored {
                 .into_iter()
                 .filter(|(r, _)| footprint.runs.contains(r))
                 .collect(),
+            budgets: self.budgets.clone(),
+            uses: {
+                let touched = footprint.uses(&self.budgets);
+                self.uses.clone().into_iter().filter(|(key, _)| touched.contains(key)).collect()
+            },
         });
         let outcomes = ops.iter().map(|op| batch.apply(op)).collect();
         let changes = batch.into_changes();
@@ -104,6 +114,7 @@ impl Stored {
         self.rows.extend(changes.inserted);
         self.days.extend(changes.days);
         self.runs.extend(changes.runs);
+        self.uses.extend(changes.uses);
         outcomes
     }
 }
@@ -113,6 +124,63 @@ impl Stored {
 struct Model {
     leases: Vec<Lease>,
     rows: Vec<UsageRow>,
+    budgets: Vec<Budget>,
+}
+
+/// What a call uses, with all that a budget may ask for: day, run, agent, provider, model.
+struct Used {
+    day: Date,
+    run: Option<String>,
+    agent: Option<i64>,
+    provider: String,
+    model: String,
+    amounts: [i64; 3],
+}
+
+impl Used {
+    fn of_row(row: &UsageRow) -> Self {
+        Self {
+            day: row.day,
+            run: row.run_id.clone(),
+            agent: row.agent_id,
+            provider: row.provider.clone(),
+            model: row.model_requested.clone(),
+            amounts: [row.cost.0, 1, row.input_tokens + row.output_tokens],
+        }
+    }
+
+    fn of_lease(lease: &Lease) -> Self {
+        Self { amounts: [lease.upper_bound.0, 1, 15], ..Self::of_row(&lease.expired(at(0))) }
+    }
+
+    /// Where it counts towards `budget`: window and part.
+    fn place(&self, budget: &Budget) -> Option<(String, String)> {
+        let window = match budget.window {
+            BudgetWindow::Day => self.day.to_string(),
+            BudgetWindow::Month => format!("{}-{:02}", self.day.year(), self.day.month()),
+            BudgetWindow::Run => self.run.clone()?,
+            BudgetWindow::Lifetime => String::new(),
+        };
+        let value = match budget.scope {
+            BudgetScope::Deployment => String::new(),
+            BudgetScope::Group => {
+                (self.run.as_deref() == Some("one")).then(|| "group".to_owned())?
+            }
+            BudgetScope::Run => self.run.clone()?,
+            BudgetScope::Agent => self.agent?.to_string(),
+            BudgetScope::Provider => self.provider.clone(),
+            BudgetScope::Model => self.model.clone(),
+        };
+        match budget.key.as_str() {
+            "*" => Some((window, value)),
+            "*:free" => value.ends_with(":free").then(|| (window, "*:free".to_owned())),
+            key => (value == key).then(|| (window, value.clone())),
+        }
+    }
+
+    fn amount(&self, unit: BudgetUnit) -> i64 {
+        self.amounts[BudgetUnit::ALL.iter().position(|known| *known == unit).unwrap()]
+    }
 }
 
 impl Model {
@@ -131,6 +199,40 @@ impl Model {
         rows.map(CallTotals::of).sum()
     }
 
+    /// What was used and reserved of a budget where `call` counts towards it.
+    fn used(&self, budget: &Budget, call: &Used) -> Option<(i64, i64)> {
+        let place = call.place(budget)?;
+        let sum = |calls: Vec<Used>| -> i64 {
+            let here = calls.iter().filter(|call| call.place(budget).as_ref() == Some(&place));
+            here.map(|call| call.amount(budget.unit)).sum()
+        };
+        let settled = sum(self.rows.iter().map(Used::of_row).collect());
+        let reserved = sum(self.leases.iter().map(Used::of_lease).collect());
+        Some((settled, reserved))
+    }
+
+    /// The verdict of the budgets: a refusal by the first in order of id, or whether the call is
+    /// degraded.
+    fn budgets_say(&self, lease: &Lease) -> Result<bool, Refusal> {
+        let (call, mut degraded) = (Used::of_lease(lease), false);
+        for budget in &self.budgets {
+            let Some((settled, reserved)) = self.used(budget, &call) else { continue };
+            let adds = call.amount(budget.unit);
+            let counted = if budget.unit == BudgetUnit::Calls { reserved } else { 0 };
+            degraded |= budget.soft.is_some_and(|soft| settled + counted >= soft);
+            let Some(hard) = budget.hard else { continue };
+            let refused = |reason, in_flight| Err((budget.id.clone(), reason, in_flight));
+            if settled < hard && adds > hard {
+                return refused(Refused::CallExceedsBudget, false);
+            } else if settled >= hard || settled + adds > hard {
+                return refused(Refused::BudgetReached, false);
+            } else if settled + reserved + adds > hard {
+                return refused(Refused::BudgetReached, true);
+            }
+        }
+        Ok(degraded)
+    }
+
     fn has(&self, id: Uuid) -> bool {
         self.leases.iter().any(|lease| lease.id == id) || self.rows.iter().any(|row| row.id == id)
     }
@@ -147,12 +249,25 @@ impl Model {
     fn apply(&mut self, op: &Op) -> Outcome {
         match op {
             Op::Reserve(lease, caps) => {
-                let day = self.day(lease.day);
+                let lines = caps.lines(&self.day(lease.day), &lease.totals());
+                let call = Used::of_lease(lease);
+                let soft_reached = |budget: &Budget| {
+                    let Some((settled, reserved)) = self.used(budget, &call) else { return false };
+                    let counted = if budget.unit == BudgetUnit::Calls { reserved } else { 0 };
+                    budget.soft.is_some_and(|soft| settled + counted >= soft)
+                };
+                let degraded = is_degraded(&lines) || self.budgets.iter().any(soft_reached);
                 if self.has(lease.id) {
-                    let degraded = is_degraded(&caps.list(), &day);
                     return Outcome::Admission(Admission::Admitted { degraded });
                 }
-                let verdict = admit(&caps.list(), &day, &lease.totals());
+                // Ids of budgets here come before those of the settings.
+                let verdict = match (self.budgets_say(lease), admit(&lines)) {
+                    (Err((budget, reason, in_flight)), _) => {
+                        Admission::Refused { reason, budget: budget.into(), in_flight }
+                    }
+                    (Ok(_), refused @ Admission::Refused { .. }) => refused,
+                    (Ok(_), Admission::Admitted { .. }) => Admission::Admitted { degraded },
+                };
                 if let Admission::Admitted { .. } = verdict {
                     self.leases.push(lease.as_ref().clone());
                 }
@@ -177,6 +292,46 @@ impl Model {
         }
         Outcome::Done
     }
+}
+
+/// A budget's id, why it refuses, and whether waiting helps.
+type Refusal = (String, Refused, bool);
+
+fn budgets() -> impl Strategy<Value = Vec<Budget>> {
+    let keys = |scope| match scope {
+        BudgetScope::Deployment => vec![""],
+        BudgetScope::Group => vec!["*", "group", "other"],
+        BudgetScope::Run => vec!["*", "one"],
+        BudgetScope::Agent => vec!["*", "1", "2"],
+        BudgetScope::Provider => vec!["*", "groq"],
+        BudgetScope::Model => vec!["*", "m", "*:free"],
+    };
+    let scope_and_key =
+        select(BudgetScope::ALL.to_vec()).prop_flat_map(move |s| (Just(s), select(keys(s))));
+    let limit = || prop::option::weighted(0.7, 0..300_i64);
+    let windows_and_units = (select(BudgetWindow::ALL.to_vec()), select(BudgetUnit::ALL.to_vec()));
+    let one = (scope_and_key, windows_and_units, limit(), limit()).prop_map(
+        |((scope, key), (window, unit), soft, hard)| {
+            // Few calls, more tokens, most nano-dollars.
+            let scaled = |limit: i64| if unit == BudgetUnit::Calls { limit / 40 } else { limit };
+            Budget {
+                id: String::new(),
+                scope,
+                key: key.to_owned(),
+                window,
+                unit,
+                soft: soft.map(scaled),
+                hard: hard.map(scaled),
+                since: date(1970, 1, 1),
+                counted: true,
+                defined: 1,
+            }
+        },
+    );
+    vec(one, 0..4).prop_map(|all| {
+        let named = all.into_iter().enumerate();
+        named.map(|(number, budget)| Budget { id: format!("b{number}"), ..budget }).collect()
+    })
 }
 
 fn leases() -> impl Strategy<Value = Lease> {
@@ -234,8 +389,14 @@ fn ops() -> impl Strategy<Value = Op> {
 proptest! {
     /// Any history in any batches gives the outcomes, leases, rows and sums of the model.
     #[test]
-    fn batches_equal_the_model(batches in vec(vec(ops(), 0..6), 0..16)) {
-        let (mut stored, mut model) = (Stored::default(), Model::default());
+    fn batches_equal_the_model(batches in vec(vec(ops(), 0..6), 0..16), budgets in budgets()) {
+        let groups = BTreeMap::from([("one".to_owned(), "group".to_owned())]);
+        let list = budgets.clone();
+        let mut stored = Stored {
+            budgets: Budgets { revision: 1, list, groups },
+            ..Stored::default()
+        };
+        let mut model = Model { budgets, ..Model::default() };
         for ops in &batches {
             for (op, outcome) in ops.iter().zip(stored.apply(ops)) {
                 prop_assert_eq!(outcome.expect("the database counts"), model.apply(op), "{:?}", op);
@@ -253,6 +414,25 @@ proptest! {
                 let kept = stored.runs.get(run_id).copied().unwrap_or_default();
                 prop_assert_eq!(kept, model.run(run_id));
             }
+            let calls = model.rows.iter().map(Used::of_row);
+            for call in calls.chain(model.leases.iter().map(Used::of_lease)) {
+                for budget in &model.budgets {
+                    let Some((period, part)) = call.place(budget) else { continue };
+                    let key = UseKey { budget: budget.id.clone(), period, part };
+                    let kept = stored.uses.get(&key).copied().unwrap_or_default();
+                    let expected = model.used(budget, &call);
+                    prop_assert_eq!(Some((kept.settled, kept.reserved)), expected, "{:?}", key);
+                }
+            }
+            let zero = |used: &BudgetUse| (used.settled, used.reserved) == (0, 0);
+            let unused = stored.uses.iter().filter(|(key, used)| {
+                let calls = model.rows.iter().map(Used::of_row);
+                let mut calls = calls.chain(model.leases.iter().map(Used::of_lease));
+                let budget = model.budgets.iter().find(|budget| budget.id == key.budget);
+                let place = Some((key.period.clone(), key.part.clone()));
+                !zero(used) && !calls.any(|call| budget.is_some_and(|b| call.place(b) == place))
+            });
+            prop_assert_eq!(unused.count(), 0);
         }
     }
 }
@@ -291,6 +471,8 @@ fn reservations_fail_while_another_backend_counts_and_ends_do_not() {
             rows: Vec::new(),
             days: BTreeMap::new(),
             runs: BTreeMap::new(),
+            budgets: Budgets::default(),
+            uses: BTreeMap::new(),
         });
         let reserved = batch.apply(&Op::Reserve(Box::new(lease(2, 1, None, 5)), Caps::default()));
         assert!(reserved.is_err_and(|error| error.kind() == crate::ErrorKind::Stale));

@@ -1,12 +1,16 @@
 //! What a process knows: the epoch of its last heartbeat, its allotment, and its open leases.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::super::redis::ServerRef;
-use super::super::{CounterBackend, CounterEpoch, DayTotals, Lease};
+use super::super::{
+    Allotment, Budgets, CounterBackend, CounterEpoch, DayTotals, Lease, NanoUsd, UseKey,
+};
 use super::HEARTBEAT_TTL;
 
 /// The smallest allotment, in calls: the first calls of a process should not need a heartbeat each.
@@ -16,14 +20,21 @@ pub(super) struct Local {
     pub(super) epoch: CounterEpoch,
     /// When the last heartbeat began that confirmed this epoch.
     confirmed: Option<Instant>,
-    allotment: DayTotals,
+    /// The budgets as of that heartbeat.
+    pub(super) budgets: Arc<Budgets>,
+    /// What open leases never exceed: no more than the store holds of it at any moment.
+    allotment: Allotment,
+    /// The number of heartbeats so far.
+    sequence: u64,
     /// The longest life that a lease of this process may have.
     longest: Duration,
     /// Leases that Redis admitted, or is being asked for.
     open: HashMap<Uuid, Open>,
-    held: DayTotals,
+    held: Allotment,
     /// The most that was held since the last heartbeat.
-    peak: DayTotals,
+    peak: Allotment,
+    /// The largest call lately.
+    largest: Allotment,
     /// Leases that have ended in the database, but perhaps not in Redis.
     pending: HashMap<Uuid, PendingAck>,
 }
@@ -37,8 +48,16 @@ struct Open {
 /// The end of a lease that Redis has not acknowledged.
 struct PendingAck {
     ended: Instant,
-    settled: bool,
+    /// Of a lease that settled: the sums that its row has changed.
+    settled: Option<ChangedSums>,
     state: AckState,
+}
+
+/// The sums that a row of the ledger has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ChangedSums {
+    pub(super) days: Vec<Date>,
+    pub(super) uses: Vec<UseKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,11 +84,14 @@ impl Local {
         Self {
             epoch,
             confirmed: None,
-            allotment: DayTotals::default(),
+            budgets: Arc::default(),
+            allotment: Allotment::default(),
+            sequence: 0,
             longest: Duration::ZERO,
             open: HashMap::new(),
-            held: DayTotals::default(),
-            peak: DayTotals::default(),
+            held: Allotment::default(),
+            peak: Allotment::default(),
+            largest: Allotment::default(),
             pending: HashMap::new(),
         }
     }
@@ -95,7 +117,7 @@ impl Local {
         if self.open.contains_key(&lease.id) && self.is_fresh() {
             return Ask::Redis(server);
         }
-        let held = self.held + lease.totals();
+        let held = self.held + Allotment::of(lease);
         if !self.is_fresh() || !held.fits(self.allotment) || life(lease) > self.longest {
             return Ask::Heartbeat;
         }
@@ -113,18 +135,18 @@ impl Local {
     /// Closes a lease. Returns whether it was transferred.
     pub(super) fn close(&mut self, id: Uuid) -> bool {
         let Some(open) = self.open.remove(&id) else { return false };
-        self.held = self.held - open.lease.totals();
+        self.held = self.held - Allotment::of(&open.lease);
         open.transferred
     }
 
     /// The lease has ended in the database. Redis has yet to acknowledge that.
-    pub(super) fn end(&mut self, id: Uuid, settled: bool) {
+    pub(super) fn end(&mut self, id: Uuid, settled: Option<ChangedSums>) {
         self.close(id);
         let ended = Instant::now();
-        let state = AckState::Unsent;
-        let pending = self.pending.entry(id).or_insert(PendingAck { ended, settled, state });
+        let new = || PendingAck { ended, settled: None, state: AckState::Unsent };
+        let pending = self.pending.entry(id).or_insert_with(new);
         pending.ended = ended;
-        pending.settled |= settled;
+        pending.settled = settled.or(pending.settled.take());
     }
 
     /// The ends that Redis has not acknowledged.
@@ -142,17 +164,17 @@ impl Local {
         self.pending.contains_key(&id)
     }
 
-    /// The server to send an end to, and whether the lease settled. The caller that gets it is the
+    /// The server to send an end to, and what changed if the lease settled. The caller that gets it is the
     /// only one that sends, and reports by [`acked`](Self::acked) or
     /// [`ack_failed`](Self::ack_failed).
-    pub(super) fn begin_ack(&mut self, id: Uuid) -> Option<(ServerRef, bool)> {
+    pub(super) fn begin_ack(&mut self, id: Uuid) -> Option<(ServerRef, Option<ChangedSums>)> {
         let server = self.server()?;
         let pending = self.pending.get_mut(&id)?;
         if pending.state == AckState::Sending {
             return None;
         }
         pending.state = AckState::Sending;
-        Some((server, pending.settled))
+        Some((server, pending.settled.clone()))
     }
 
     /// Redis has acknowledged the end, or the database counts the lease again.
@@ -182,23 +204,41 @@ impl Local {
         leases.collect()
     }
 
-    /// The allotment to ask for: twice the most that was held lately, including `need`.
-    pub(super) fn next_allotment(&mut self, need: Option<&Lease>) -> (DayTotals, Duration) {
-        let need_totals = need.map(Lease::totals).unwrap_or_default();
-        let most = self.peak.max(self.held) + need_totals;
-        let calls = (most.calls_total.saturating_mul(2)).max(MIN_ALLOTMENT_CALLS);
-        let cost = most.cost.0.saturating_mul(2);
-        let allotment = DayTotals::from_array([calls, calls, calls, calls, calls, cost]);
+    /// The allotment to ask for: twice the most that was held lately, including `need`, and at least
+    /// some calls as large as the largest; with the number of the heartbeat. A smaller one counts from
+    /// now on: once the store has it, more than that might be admitted elsewhere.
+    pub(super) fn next_allotment(&mut self, need: Option<&Lease>) -> (Allotment, Duration, u64) {
+        let needed = need.map(Allotment::of).unwrap_or_default();
+        let most = self.peak.max(self.held) + needed;
+        let largest = self.largest.max(needed);
+        let least = |amount: i64| amount.saturating_mul(MIN_ALLOTMENT_CALLS);
+        let calls = most.totals.calls_total.saturating_mul(2).max(MIN_ALLOTMENT_CALLS);
+        let cost = most.totals.cost.0.saturating_mul(2).max(least(largest.totals.cost.0));
+        let tokens = most.tokens.saturating_mul(2).max(least(largest.tokens));
+        let [calls_total, calls_openrouter_free, calls_groq, calls_gemini, calls_unpriced] =
+            [calls; 5];
+        let totals = DayTotals {
+            calls_total,
+            calls_openrouter_free,
+            calls_groq,
+            calls_gemini,
+            calls_unpriced,
+            cost: NanoUsd(cost),
+        };
+        let allotment = Allotment { totals, tokens };
+        self.allotment = self.allotment.min(allotment);
         self.longest = self.longest.max(need.map(life).unwrap_or_default());
         self.peak = self.held;
-        (allotment, self.longest)
+        self.largest = largest;
+        self.sequence += 1;
+        (allotment, self.longest, self.sequence)
     }
 
     /// A heartbeat that began at `asked` stored `allotment` and found `epoch`.
     pub(super) fn record_heartbeat(
         &mut self,
         epoch: CounterEpoch,
-        allotment: DayTotals,
+        allotment: Allotment,
         asked: Instant,
     ) {
         let unchanged = epoch.generation == self.epoch.generation;

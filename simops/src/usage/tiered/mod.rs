@@ -13,9 +13,11 @@
 //! - Redis remembers the ids of settled calls for [`SETTLED_TTL`]. A reservation that may repeat an
 //!   older call is looked up in the ledger first.
 
+mod groups;
 mod local;
 mod supervisor;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,10 +29,14 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::admission::is_degraded;
-use super::redis::{Address, End, RedisCounter, Reply, ServerRef};
-use super::{Admission, Caps, CounterStatus, CountingStore, DayUse, Lease, UsageCounter, UsageRow};
+use super::redis::{Address, End, RedisCounter, Reply, ServerRef, SumSet};
+use super::{
+    Admission, Amounts, BudgetUse, Budgets, CallFacts, Caps, CounterStatus, CountingStore, DayUse,
+    Lease, UsageCounter, UsageRow, UseKey,
+};
 use crate::{Clock, Error, ErrorKind, Result};
-use local::{Ask, Local};
+use groups::GroupCache;
+use local::{Ask, ChangedSums, Local};
 
 /// How long a call waits for the epoch to settle.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +67,7 @@ struct Shared {
     /// The id of this process as a client.
     id: Uuid,
     local: Mutex<Local>,
+    groups: GroupCache,
     /// Held while leases are transferred, so that none is that was just abandoned.
     heartbeat: tokio::sync::Mutex<()>,
 }
@@ -83,7 +90,8 @@ impl TieredCounter {
         let local = Mutex::new(Local::new(epoch));
         let id = Uuid::now_v7();
         let heartbeat = tokio::sync::Mutex::default();
-        let shared = Arc::new(Shared { store, clock, redis, id, local, heartbeat });
+        let groups = GroupCache::default();
+        let shared = Arc::new(Shared { store, clock, redis, id, local, groups, heartbeat });
         let mut supervisor = supervisor::Supervisor::new(Arc::clone(&shared));
         // Once before the first call, so that it knows whether Redis is available.
         supervisor.begin().await?;
@@ -105,8 +113,9 @@ impl UsageCounter for TieredCounter {
 
     async fn settle(&self, row: &UsageRow) -> Result<()> {
         // The ledger first: a lease that Redis still counts is only too careful.
+        let replaced = self.shared.replaced_by(row).await?;
         self.shared.store.settle(row).await?;
-        self.shared.end(row.id, Some(row.day)).await;
+        self.shared.end(row.id, Some(self.shared.changed_by(row, replaced).await?)).await;
         Ok(())
     }
 
@@ -130,8 +139,9 @@ impl UsageCounter for TieredCounter {
             }
         };
         for lease in due {
-            self.shared.store.settle(&lease.expired(now)).await?;
-            self.shared.end(lease.id, Some(lease.day)).await;
+            let row = lease.expired(now);
+            self.shared.store.settle(&row).await?;
+            self.shared.end(lease.id, Some(self.shared.changed_by(&row, None).await?)).await;
             expired += 1;
         }
         Ok(expired)
@@ -139,6 +149,10 @@ impl UsageCounter for TieredCounter {
 
     async fn day_use(&self, day: Date) -> Result<DayUse> {
         self.shared.day_use(day).await
+    }
+
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        self.shared.budget_uses(keys).await
     }
 
     fn health(&self) -> CounterStatus {
@@ -208,13 +222,14 @@ impl Shared {
         lease: &Lease,
         caps: &Caps,
     ) -> Result<Option<Admission>> {
-        if self.may_be_forgotten(lease) && self.store.is_settled(lease.id).await? {
+        if self.may_be_forgotten(lease) && self.store.settled_row(lease.id).await?.is_some() {
             self.local().close(lease.id);
-            let day = self.day_use(lease.day).await?;
-            return Ok(Some(Admission::Admitted { degraded: is_degraded(&caps.list(), &day) }));
+            let degraded = self.is_degraded(lease, caps).await?;
+            return Ok(Some(Admission::Admitted { degraded }));
         }
         // Cancelled here, the lease stays open until it expires: it may be counted.
-        match self.redis.reserve(server, lease, caps).await {
+        let budgets = self.budgets_of(std::slice::from_ref(lease)).await?;
+        match self.redis.reserve(server, lease, caps, &budgets).await {
             // A late reply is not valid: another backend may count by now.
             Ok(Reply::Verdict(verdict @ Admission::Admitted { .. })) if self.is_current(server) => {
                 return Ok(Some(verdict));
@@ -232,7 +247,10 @@ impl Shared {
                 // Redis may go on counting, and counts it.
                 self.end(lease.id, None).await;
             }
-            Ok(Reply::UnknownDay) => self.send_day(lease.day).await,
+            Ok(Reply::UnknownSums) => {
+                let uses = budgets.amounts_of_lease(lease).into_iter().map(|(key, _)| key);
+                self.send_sums(ChangedSums { days: vec![lease.day], uses: uses.collect() }).await;
+            }
             Ok(Reply::Fenced) => {
                 self.abandon(lease.id).await?;
                 let address = &self.redis.link.shown;
@@ -247,6 +265,20 @@ impl Shared {
         Ok(None)
     }
 
+    /// Whether calls like this one are degraded now.
+    async fn is_degraded(&self, lease: &Lease, caps: &Caps) -> Result<bool> {
+        let mut lines = caps.lines(&self.day_use(lease.day).await?, &lease.totals());
+        let budgets = self.budgets_of(std::slice::from_ref(lease)).await?;
+        let uses = budgets.uses(&CallFacts::of_lease(lease));
+        let keys: Vec<_> = uses.iter().map(|(_, key)| key.clone()).collect();
+        let used = self.budget_uses(&keys).await?;
+        let amounts = Amounts::of_lease(lease);
+        lines.extend(uses.iter().map(|(budget, key)| {
+            budget.line(used.get(key).copied().unwrap_or_default(), &amounts)
+        }));
+        Ok(is_degraded(&lines))
+    }
+
     /// Whether the lease may repeat a call that settled, which Redis does not remember: one of long
     /// ago, or of before Redis was rebuilt.
     fn may_be_forgotten(&self, lease: &Lease) -> bool {
@@ -258,11 +290,61 @@ impl Shared {
     async fn day_use(&self, day: Date) -> Result<DayUse> {
         let kept = self.store.day_use(day).await?;
         let Some(server) = self.server() else { return Ok(kept) };
-        match self.redis.day_use(&server, day).await {
+        match self.redis.reserved_of_day(&server, day).await {
             // The ledger says what is settled, Redis what is in flight.
-            Ok(Some(counted)) => Ok(DayUse { reserved: counted.reserved, ..kept }),
+            Ok(Some(reserved)) => Ok(DayUse { reserved, ..kept }),
             _ => Ok(kept),
         }
+    }
+
+    async fn budget_uses(&self, keys: &[UseKey]) -> Result<BTreeMap<UseKey, BudgetUse>> {
+        let mut uses = self.store.budget_uses(keys).await?;
+        let Some(server) = self.server() else { return Ok(uses) };
+        for key in keys {
+            if let Ok(Some(reserved)) = self.redis.reserved_of_use(&server, key).await {
+                uses.entry(key.clone()).or_default().reserved = reserved;
+            }
+        }
+        Ok(uses)
+    }
+
+    /// The budgets as of the last heartbeat.
+    fn budgets(&self) -> Arc<Budgets> {
+        Arc::clone(&self.local().budgets)
+    }
+
+    /// The budgets as of the last heartbeat, with the groups of the runs of `leases` if they are
+    /// needed.
+    async fn budgets_of(&self, leases: &[Lease]) -> Result<Arc<Budgets>> {
+        self.with_groups(leases.iter().filter_map(|lease| lease.run_id.as_ref())).await
+    }
+
+    async fn with_groups(&self, runs: impl Iterator<Item = &String>) -> Result<Arc<Budgets>> {
+        let budgets = self.budgets();
+        if !budgets.need_groups() {
+            return Ok(budgets);
+        }
+        let runs: Vec<_> = runs.cloned().collect();
+        let groups = self.groups.of(&*self.store, &runs).await?;
+        Ok(Arc::new(Budgets { groups, ..Budgets::clone(&budgets) }))
+    }
+
+    /// The row that `row` replaces, if it does: that of a lease which expired.
+    async fn replaced_by(&self, row: &UsageRow) -> Result<Option<UsageRow>> {
+        if self.local().is_open(row.id) {
+            return Ok(None);
+        }
+        let old = self.store.settled_row(row.id).await?;
+        Ok(old.filter(|old| old.is_superseded_by(row)))
+    }
+
+    /// The sums that change with a row, and with the one that it replaces.
+    async fn changed_by(&self, row: &UsageRow, old: Option<UsageRow>) -> Result<ChangedSums> {
+        let rows: Vec<_> = old.iter().chain([row]).collect();
+        let budgets = self.with_groups(rows.iter().filter_map(|row| row.run_id.as_ref())).await?;
+        let uses = rows.iter().flat_map(|row| budgets.amounts_of_row(row));
+        let uses = uses.map(|(key, _)| key).collect();
+        Ok(ChangedSums { days: rows.iter().map(|row| row.day).collect(), uses })
     }
 
     /// Whether `server` still counts, according to a recent heartbeat.
@@ -294,34 +376,35 @@ impl Shared {
             let local = self.local();
             (local.is_pending(id), local.may_end_late(id))
         };
-        if is_pending && (may_end_late || !self.send_end(id, None).await) {
+        if is_pending && (may_end_late || !self.send_end(id).await) {
             self.abandon(id).await?;
             return Err(Error::unavailable("Redis has not yet acknowledged an end of this lease"));
         }
         Ok(())
     }
 
-    /// A lease has ended in the database, in a row if `day` names its day. Sends that to Redis, now
-    /// or when it counts again.
-    async fn end(&self, lease: Uuid, day: Option<Date>) {
-        self.local().end(lease, day.is_some());
-        self.send_end(lease, day).await;
+    /// A lease has ended in the database, in a row if sums have changed. Sends that to Redis, now or
+    /// when it counts again.
+    async fn end(&self, lease: Uuid, settled: Option<ChangedSums>) {
+        self.local().end(lease, settled);
+        self.send_end(lease).await;
     }
 
     /// Sends Redis the ends that it has not acknowledged.
     async fn send_pending(&self) {
         let pending = self.local().pending();
         for lease in pending {
-            self.send_end(lease, None).await;
+            self.send_end(lease).await;
         }
     }
 
-    /// Sends Redis an end, and the sums of `day`. Returns whether Redis has acknowledged it.
-    async fn send_end(&self, lease: Uuid, day: Option<Date>) -> bool {
+    /// Sends Redis an end together with the sums that changed, so that it never counts neither. Returns
+    /// whether Redis has acknowledged it.
+    async fn send_end(&self, lease: Uuid) -> bool {
         let Some((server, settled)) = self.local().begin_ack(lease) else { return false };
         let mut ack = AckGuard { shared: self, lease, acked: false };
-        let settled_until = settled.then(|| self.clock.now() + SETTLED_TTL);
-        ack.acked = self.send(&server, Some(End { lease, settled_until }), day).await;
+        let settled_until = settled.is_some().then(|| self.clock.now() + SETTLED_TTL);
+        ack.acked = self.send(&server, Some(End { lease, settled_until }), settled).await;
         ack.acked
     }
 
@@ -336,23 +419,40 @@ impl Shared {
         }
     }
 
-    /// Sends Redis the sums of a day.
-    async fn send_day(&self, day: Date) {
+    /// Sends Redis sums as they are in the ledger.
+    async fn send_sums(&self, changed: ChangedSums) {
         if let Some(server) = self.server() {
-            self.send(&server, None, Some(day)).await;
+            self.send(&server, None, Some(changed)).await;
         }
     }
 
-    /// Sends Redis an end and the sums of a day. Returns whether Redis has acknowledged them. Until
-    /// it does, it counts a little too much.
-    async fn send(&self, server: &ServerRef, end: Option<End>, day: Option<Date>) -> bool {
+    /// The sums of these uses of budgets as they are in the ledger.
+    async fn sums_of_uses(&self, keys: &[UseKey]) -> Result<Vec<SumSet>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.store.budget_uses(keys).await?;
+        let of = |key: &UseKey| SumSet::of_use(key, &kept.get(key).copied().unwrap_or_default());
+        Ok(keys.iter().map(of).collect())
+    }
+
+    /// Sends Redis an end and sums that changed. Returns whether Redis has acknowledged them. Until it
+    /// does, it counts a little too much.
+    async fn send(
+        &self,
+        server: &ServerRef,
+        end: Option<End>,
+        changed: Option<ChangedSums>,
+    ) -> bool {
         let sent = async {
-            let day_use = match day {
-                Some(day) => Some((day, self.store.day_use(day).await?)),
-                None => None,
-            };
-            let day = day_use.as_ref().map(|(day, day_use)| (*day, day_use));
-            self.redis.book(server, end, day).await
+            let mut sets = Vec::new();
+            if let Some(ChangedSums { days, uses }) = &changed {
+                sets = self.sums_of_uses(uses).await?;
+                for day in days {
+                    sets.push(SumSet::of_day(*day, &self.store.day_use(*day).await?));
+                }
+            }
+            self.redis.book(server, end, &sets).await
         };
         sent.await.unwrap_or_else(|error| {
             debug!(%error, "Redis has not acknowledged an end");

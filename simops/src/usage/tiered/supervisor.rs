@@ -1,15 +1,16 @@
 //! Advances the epoch: to the database when Redis fails, and back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
-use super::super::redis::ServerRef;
-use super::super::{CounterBackend, CounterClient, CounterEpoch, DayUse, Lease};
+use super::super::redis::{ServerRef, SumSet};
+use super::super::{BudgetUse, CounterBackend, CounterClient, CounterEpoch, DayUse, Lease, UseKey};
 use super::HEARTBEAT_TTL;
-use super::{Ask, CLOCK_SLACK, Shared, TIMEOUT};
+use super::{Ask, CLOCK_SLACK, ChangedSums, Shared, TIMEOUT};
 use crate::clock::day_of;
 use crate::{Error, Result};
 
@@ -45,14 +46,19 @@ impl Shared {
             let asked = Instant::now();
             let (client, open, before) = {
                 let mut local = self.local();
-                let (allotment, longest) = local.next_allotment(need);
+                let (allotment, longest, sequence) = local.next_allotment(need);
                 let until = self.clock.now() + (HEARTBEAT_TTL + longest + CLOCK_SLACK);
                 let generation = local.epoch.generation;
                 // They are in Redis, or transferred already, unless the epoch is new to this process.
                 let open = if local.is_fresh() { Vec::new() } else { local.transfer() };
-                (CounterClient { id: self.id, generation, allotment, until }, open, generation)
+                let client = CounterClient { id: self.id, generation, allotment, until, sequence };
+                (client, open, generation)
             };
             let epoch = self.store.heartbeat(&client, &open).await?;
+            if epoch.budgets != self.budgets().revision {
+                let budgets = Arc::new(self.store.budgets().await?);
+                self.local().budgets = budgets;
+            }
             let unchanged = epoch.generation == before;
             self.local().record_heartbeat(epoch, client.allotment, asked);
             if unchanged {
@@ -144,7 +150,8 @@ impl Supervisor {
         }
         // What it may have missed.
         self.shared.send_pending().await;
-        self.shared.send_day(day_of(self.shared.clock.now())).await;
+        let days = vec![day_of(self.shared.clock.now())];
+        self.shared.send_sums(ChangedSums { days, uses: Vec::new() }).await;
         Ok(())
     }
 
@@ -161,8 +168,8 @@ impl Supervisor {
 
     /// Makes Redis count again, if it answers and no client is outdated.
     async fn return_to_redis(&mut self, epoch: &CounterEpoch) -> Result<()> {
-        if self.counts_since.take().is_some() {
-            // It failed since the last poll.
+        if self.counts_since.take().is_some() && epoch.reason.is_some() {
+            // It failed since the last poll. Without a reason, budgets have changed.
             self.back_off();
         }
         if Instant::now() < self.backoff_until {
@@ -218,31 +225,45 @@ impl Supervisor {
         let shared = &self.shared;
         let now = shared.clock.now();
         let leases = shared.store.open_leases().await?;
+        let budgets = shared.budgets_of(&leases).await?;
         let mut days: Vec<_> = leases.iter().map(|lease| lease.day).collect();
         days.push(day_of(now));
         days.sort_unstable();
         days.dedup();
-        let mut sums = Vec::with_capacity(days.len());
-        for day in days {
-            let kept = shared.store.day_use(day).await?;
-            let here = leases.iter().filter(|lease| lease.day == day);
-            sums.push((day, DayUse { reserved: here.map(Lease::totals).sum(), ..kept }));
+        let mut sets = Vec::with_capacity(days.len());
+        for day in &days {
+            let kept = shared.store.day_use(*day).await?;
+            let here = leases.iter().filter(|lease| lease.day == *day);
+            let reserved = here.map(Lease::totals).sum();
+            sets.push(SumSet::of_day(*day, &DayUse { reserved, ..kept }));
+        }
+        let mut reserved = BTreeMap::<UseKey, i64>::new();
+        for (key, amount) in leases.iter().flat_map(|lease| budgets.amounts_of_lease(lease)) {
+            let sum = reserved.entry(key).or_default();
+            *sum = sum.saturating_add(amount);
+        }
+        let keys: Vec<_> = reserved.keys().cloned().collect();
+        let kept = shared.store.budget_uses(&keys).await?;
+        for (key, reserved) in reserved {
+            let kept = kept.get(&key).copied().unwrap_or_default();
+            sets.push(SumSet::of_use(&key, &BudgetUse { reserved, ..kept }));
         }
         let next = rebuilding.next(CounterBackend::Redis, now);
         let counting = CounterEpoch { redis: Some(server.clone()), ..next };
         let namespace = rebuilding.namespace.clone();
         let at = ServerRef { namespace, server, generation: counting.generation };
-        shared.redis.build(&at, &sums, &leases).await?;
+        shared.redis.build(&at, &sets, &leases, &budgets).await?;
         shared.redis.link.check(&at.server).await?;
         if !shared.store.advance_counter_epoch(rebuilding.generation, &counting).await? {
             return Err(Error::unavailable("the rebuild of Redis took too long"));
         }
         info!(address = shared.redis.link.shown, leases = leases.len(), "Redis counts calls");
         // What was spent during the rebuild. The holders of leases send the ends of these.
-        for (day, _) in &sums {
-            let day_use = shared.store.day_use(*day).await?;
-            shared.redis.book(&at, None, Some((*day, &day_use))).await?;
+        let mut sets = shared.sums_of_uses(&keys).await?;
+        for day in days {
+            sets.push(SumSet::of_day(day, &shared.store.day_use(day).await?));
         }
+        shared.redis.book(&at, None, &sets).await?;
         Ok(())
     }
 }
