@@ -3,18 +3,19 @@
 use async_trait::async_trait;
 use simops::Result;
 use simops::store::sql::{
-    SqlTx, Statement, USAGE_COLUMNS, count, lock_counter, log_table, log_time,
+    SqlTx, Statement, USAGE_COLUMNS, all_budgets, count, lock_counter, log_table, log_time,
 };
 use simops::store::{LogTable, PruneCutoff, RetentionStore};
+use simops::usage::{Amounts, BudgetUse, Budgets, CallFacts, UsageRow};
 use sqlx::AssertSqlSafe;
 
 use crate::PostgresStore;
-use crate::codec::Micros;
+use crate::codec::{Micros, all, records};
 use crate::connection::TxMode;
 use crate::error::Work;
-use crate::kpi_rows;
 use crate::ledger_rows::{CALLS_BY_END, DAY_SUMS};
 use crate::link::Link;
+use crate::{kpi_rows, ledger_rows};
 
 #[async_trait]
 impl RetentionStore for PostgresStore {
@@ -45,7 +46,10 @@ impl RetentionStore for PostgresStore {
                 let deleted = match log {
                     LogTable::Events => delete_events(&mut tx, places, old).await?,
                     LogTable::Ledger => {
-                        lock_counter(&mut tx).await?;
+                        let epoch = lock_counter(&mut tx).await?;
+                        if epoch.budgets > 0 {
+                            keep_uses(&mut tx, places, old).await?;
+                        }
                         delete_calls(&mut tx, places, old).await?
                     }
                     LogTable::Visits => {
@@ -129,6 +133,25 @@ async fn delete_calls(connection: &mut Link, places: &[i64], old: &PruneCutoff) 
         .fetch_one(connection)
         .await?;
     Ok(deleted)
+}
+
+/// Keeps what calls have used of budgets, if their deletion would lose it.
+async fn keep_uses(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<()> {
+    let list = all(&mut *connection, &all_budgets()).await?;
+    let budgets = Budgets { list, ..Budgets::default() };
+    let sql =
+        format!("SELECT {USAGE_COLUMNS} FROM usage WHERE place = ANY($1) AND created_at < $2");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(places).bind(Micros(old.before));
+    let rows: Vec<UsageRow> = records(&rows.fetch_all(&mut *connection).await?)?;
+    let calls = rows.iter().map(|row| (CallFacts::of_row(row), Amounts::of_row(row)));
+    let deleted = budgets.amounts_of_deleted(calls);
+    let keys = deleted.keys().cloned().collect();
+    let mut uses = Vec::new();
+    for (key, kept) in ledger_rows::budget_uses(&mut *connection, &keys).await? {
+        let amount = deleted.get(&key).copied().unwrap_or_default();
+        uses.push((key, BudgetUse { pruned: kept.pruned.saturating_add(amount), ..kept }));
+    }
+    ledger_rows::put_budget_uses(connection, &uses).await
 }
 
 async fn delete_visits(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<i64> {

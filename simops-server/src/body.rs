@@ -169,9 +169,16 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let (path, message) = (error.path().to_string(), error.inner().to_string());
         let missing = message.strip_prefix("missing field `").and_then(|m| m.strip_suffix('`'));
-        match missing {
-            Some(field) => Problem::invalid(field, "is required"),
-            None => Problem::invalid(&path, &format!("must have the right type: {message}")),
+        let unknown = message.strip_prefix("unknown field `").and_then(|m| m.split_once('`'));
+        match (missing, unknown) {
+            (Some(field), _) => Problem::invalid(field, "is required"),
+            (None, Some((field, known))) => {
+                let known = known.trim_start_matches(", ").replace('`', "");
+                Problem::invalid(field, &format!("is not a field of this request: {known}"))
+            }
+            (None, None) => {
+                Problem::invalid(&path, &format!("must have the right type: {message}"))
+            }
         }
     })
 }

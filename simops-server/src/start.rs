@@ -56,7 +56,8 @@ pub async fn start(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let redis_url = config.redis_url.as_deref();
     let counter = open_counter(store.clone(), redis_url, Arc::clone(&clock)).await?;
-    let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), config.ops.clone()));
+    let ops = Ops::new(Arc::clone(&store), Arc::clone(&clock), config.ops.clone());
+    let ops = Arc::new(ops.with_counter(Arc::clone(&counter)));
     ops.system().mark_production().await?;
     let generated = generated_token(&mut config)?;
     if config.ops.environment == Environment::Production {
@@ -121,6 +122,7 @@ pub async fn start(
         // hosts have limits, too.
         () = keep_expiring(&*counter, &*clock) => {}
         () = ops.system().keep_enforcing_run_limits() => {}
+        () = ops.system().keep_counting_budgets() => {}
     }
     Ok(())
 }

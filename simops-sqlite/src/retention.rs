@@ -9,14 +9,14 @@ use rusqlite::{Connection, params};
 use simops::Result;
 use simops::clock::day_of;
 use simops::store::sql::{
-    PrunedCalls, SqlStore, Statement, TOTALS_COLUMNS, USAGE_COLUMNS, count, log_table, log_time,
-    pruned_calls, upsert,
+    PrunedCalls, SqlStore, Statement, TOTALS_COLUMNS, USAGE_COLUMNS, all_budgets, budget_use,
+    count, log_table, log_time, pruned_calls, put_budget_use, upsert,
 };
 use simops::store::{LogTable, PruneCutoff, RetentionStore};
-use simops::usage::{CallTotals, DayTotals, UsageRow};
+use simops::usage::{Amounts, BudgetUse, Budgets, CallFacts, CallTotals, DayTotals, UsageRow};
 
 use crate::SqliteStore;
-use crate::codec::{Cells, Micros, all, day_number, execute};
+use crate::codec::{Cells, Micros, all, day_number, execute, first};
 use crate::error::Work;
 use crate::kpi_write_buffer::WriteBuffer;
 
@@ -85,6 +85,8 @@ fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
     let mut delete = connection
         .prepare_cached(&format!("DELETE FROM usage WHERE rowid = ?1 RETURNING {USAGE_COLUMNS}"))?;
     let mut deleted = 0;
+    let budgets = all_budgets_of(connection)?;
+    let mut of_budgets = BTreeMap::<_, i64>::new();
     let mut sums = BTreeMap::<(Date, String), (DayTotals, CallTotals)>::new();
     for id in ids {
         for call in delete.query_map([id], |row| Cells::record(row))? {
@@ -92,6 +94,16 @@ fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
             let sum = sums.entry((call.day, call.run_id.clone().unwrap_or_default())).or_default();
             *sum = (sum.0 + DayTotals::of(&call), sum.1 + CallTotals::of(&call));
             deleted += 1;
+            let used = (CallFacts::of_row(&call), Amounts::of_row(&call));
+            for (key, amount) in budgets.amounts_of_deleted([used]) {
+                *of_budgets.entry(key).or_default() += amount;
+            }
+        }
+    }
+    for (key, amount) in of_budgets {
+        if let Some(kept) = first::<BudgetUse>(connection, &budget_use(&key))? {
+            let pruned = kept.pruned.saturating_add(amount);
+            execute(connection, &put_budget_use(&key, &BudgetUse { pruned, ..kept }))?;
         }
     }
     for kept in all::<PrunedCalls>(connection, &pruned_calls())? {
@@ -112,6 +124,11 @@ fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
         execute(connection, &put)?;
     }
     Ok(deleted)
+}
+
+fn all_budgets_of(connection: &Connection) -> Work<Budgets> {
+    let list = all(connection, &all_budgets())?;
+    Ok(Budgets { list, ..Budgets::default() })
 }
 
 fn delete_visits(

@@ -4,6 +4,8 @@
 //! writes are checked again on the state that the commit names. The first response under an
 //! idempotency key, success or refusal, is stored with its change and repeated.
 
+mod budgets;
+
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -37,7 +39,8 @@ use crate::run::{RunMode, RunRecord, RunUse};
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::text::{composed, is_hidden, looks_like_prefix};
-use crate::{Clock, Error, ErrorKind, FieldError, Result};
+use crate::usage::Budget;
+use crate::{Clock, Error, ErrorKind, FieldError, Result, control};
 
 /// Attempts of one write before the caller is asked to try again later.
 const MAX_ATTEMPTS: usize = 64;
@@ -146,6 +149,10 @@ pub(crate) enum Intent {
     SilenceAlert(Uuid, Option<Timestamp>),
     /// Send a message again.
     ReplayDelivery(Uuid),
+    /// Define a budget or change it, also if that ends a run at once.
+    PutBudget(Box<Budget>, bool),
+    /// Delete the budget of that id.
+    DeleteBudget(String),
     /// Write an audit row with a key and a value, about a change that is not part of the control
     /// state.
     Audit(String, Value),
@@ -414,6 +421,19 @@ impl Executor {
                 let values = vec![(key.clone(), Value::Null, value.clone())];
                 let none = AlertRecords::default();
                 Ok(Change::of_records(state, values, Vec::new(), none, &context))
+            }
+            Intent::PutBudget(budget, force) => {
+                let known = self.store.budgets().await?;
+                let would_end = match force {
+                    true => None,
+                    false => self.run_to_end(state, &known, budget, now).await?,
+                };
+                control::budgets::put(state, &known, budget, would_end.as_ref(), &context)
+            }
+            Intent::DeleteBudget(id) => {
+                let known = self.store.budgets().await?;
+                let budget = found("budget", id, known.get(id))?;
+                Ok(control::budgets::delete(state, budget, &context))
             }
             Intent::ReplayDelivery(id) => {
                 let delivery = found("delivery", id, self.store.delivery(*id).await?)?;

@@ -4,6 +4,7 @@ mod agent;
 mod alert;
 mod audit;
 mod baseline;
+mod budgets;
 mod check;
 mod completions;
 mod config;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// Read and change runtime settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// List budgets, define and delete them
+    #[command(subcommand)]
+    Budgets(budgets::BudgetsCommand),
     /// Read and verify the audit trail
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -95,6 +99,7 @@ pub(crate) async fn run(
     match command {
         Command::Run(command) => run::run(globals, command).await,
         Command::Config(command) => config::run(globals, command).await,
+        Command::Budgets(command) => budgets::run(globals, command).await,
         Command::Audit(command) => audit::run(globals, command).await,
         Command::Events(command) => events::run(globals, command).await,
         Command::Usage(command) => usage::run(globals, command).await,

@@ -79,7 +79,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     let ops = Arc::new(Ops::new(Arc::clone(&store), Arc::clone(&clock), ops));
     let timers = Timers::new(Arc::clone(&store))
         .with(Arc::new(DeleteExpiredResponses(Arc::clone(&ops))))
-        .with(Arc::new(ReportWriter::new(ops)));
+        .with(Arc::new(ReportWriter::new(Arc::clone(&ops))));
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
     let worker = async {
         Worker::with(store, Arc::new(commons), registry, clock, options)
@@ -89,7 +89,11 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
             .await;
         drop(leave);
     };
-    tokio::join!(worker, timers.run(async { drop(left.await) }));
+    let work = async { tokio::join!(worker, timers.run(async { drop(left.await) })) };
+    tokio::select! {
+        ((), ()) = work => {}
+        () = ops.system().keep_counting_budgets() => {}
+    }
     database::flush(router.as_ref()).await;
     counter.close().await;
     Ok(())

@@ -33,6 +33,16 @@ impl Route {
         Self { method: Method::PATCH, ..self }
     }
 
+    /// The same as a definition of a whole.
+    pub(crate) fn put(self) -> Self {
+        Self { method: Method::PUT, ..self }
+    }
+
+    /// The same as a deletion.
+    pub(crate) fn delete(self) -> Self {
+        Self { method: Method::DELETE, ..self }
+    }
+
     /// The same with a parameter, if it has a value.
     pub(crate) fn with(mut self, name: &str, value: Option<impl ToString>) -> Self {
         self.query.extend(value.map(|value| (name.to_owned(), value.to_string())));

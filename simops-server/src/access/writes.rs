@@ -7,6 +7,8 @@ use simops::control::Write;
 pub(crate) fn operation(write: Write) -> Option<(Method, &'static str)> {
     let path = match write {
         Write::PatchLimits => return Some((Method::PATCH, "/api/admin/control/run/limits")),
+        Write::PutBudget => return Some((Method::PUT, "/api/admin/budgets/{id}")),
+        Write::DeleteBudget => return Some((Method::DELETE, "/api/admin/budgets/{id}")),
         Write::PatchConfig => return Some((Method::PATCH, "/api/admin/config")),
         Write::StartRun => "/api/admin/control/run/start",
         Write::StopRun => "/api/admin/control/run/stop",

@@ -1,5 +1,6 @@
 //! The routes: a file per subject, a use case per route.
 
+mod budgets;
 mod config;
 mod console;
 mod control;
@@ -33,6 +34,8 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
         .routes(routes!(config::config, config::patch))
+        .routes(routes!(budgets::list))
+        .routes(routes!(budgets::put, budgets::delete))
         .routes(routes!(records::audit))
         .routes(routes!(records::verify))
         .routes(routes!(control::pause))

@@ -7,6 +7,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod budgets;
 mod change;
 pub(crate) mod decide;
 pub(crate) mod digests;

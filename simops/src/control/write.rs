@@ -38,6 +38,10 @@ named! {
         PatchLimits = "patch_limits",
         /// Changes settings.
         PatchConfig = "patch_config",
+        /// Defines a budget, or changes it.
+        PutBudget = "put_budget",
+        /// Deletes a budget.
+        DeleteBudget = "delete_budget",
         /// Acknowledges an alert.
         AcknowledgeAlert = "acknowledge_alert",
         /// Silences an alert, or ends its silence.

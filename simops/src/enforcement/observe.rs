@@ -118,7 +118,7 @@ async fn spent_budget(
         let used = store.budget_uses(std::slice::from_ref(&key)).await?;
         let spent = used.get(&key).copied().unwrap_or_default().settled;
         if spent.saturating_add(needed.of(budget.unit)) > hard {
-            let [spent, hard] = [spent, hard].map(|amount| budget.unit.shown(amount));
+            let [spent, hard] = [spent, hard].map(|amount| budget.unit.figure(amount));
             return Ok(Some(SpentBudget { id: budget.id.clone(), spent, hard }));
         }
     }

@@ -7,6 +7,7 @@
 mod alerts;
 mod backtest;
 mod baseline;
+mod budgets;
 mod config;
 mod digest;
 mod disk;
@@ -46,6 +47,7 @@ use crate::execute::Executor;
 use crate::kpi::MAX_LATE_DAYS;
 use crate::settings::Registry;
 use crate::store::{Page, RunStore};
+use crate::usage::UsageCounter;
 use crate::{Clock, Error, Result, output};
 
 pub use crate::execute::{Caller, WritePermit, actor_name};
@@ -56,6 +58,7 @@ pub use alerts::{
 };
 pub use backtest::{BacktestQuery, BacktestResponse, BacktestedRun};
 pub use baseline::BaselineOptions;
+pub use budgets::{BudgetUseView, BudgetView, BudgetsResponse, DeletedBudget, PutBudget};
 pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse};
 pub use expiry::DeleteExpiredResponses;
@@ -130,6 +133,8 @@ impl OpsOptions {
 /// writes. Each method lists its other errors.
 pub struct Ops {
     store: Arc<dyn RunStore>,
+    // Where calls are counted: in the store, unless another counter is set.
+    counter: Arc<dyn UsageCounter>,
     clock: Arc<dyn Clock>,
     options: OpsOptions,
     executor: Executor,
@@ -149,7 +154,14 @@ impl Ops {
         )
         .with_own_host(options.own_host.clone());
         let (observer, kpi_recorded) = (Observer::default(), Notify::new());
-        Self { store, clock, options, executor, observer, kpi_recorded }
+        let counter: Arc<dyn UsageCounter> = store.clone();
+        Self { store, counter, clock, options, executor, observer, kpi_recorded }
+    }
+
+    /// The same with the counter of calls, if it is not the store.
+    #[must_use]
+    pub fn with_counter(self, counter: Arc<dyn UsageCounter>) -> Self {
+        Self { counter, ..self }
     }
 
     /// The store.

@@ -7,8 +7,8 @@ use crate::digest::DigestStatus;
 use crate::execute::{Executor, Intent};
 use crate::ops::{
     BaselineOptions, Caller, DeleteVisits, DigestOptions, Ops, OpsOptions, PatchConfig,
-    PatchLimits, ReasonBody, RunBody, SetRunMode, SilenceAlert, StartRun, StopRun, WritePermit,
-    Writer,
+    PatchLimits, PutBudget, ReasonBody, RunBody, SetRunMode, SilenceAlert, StartRun, StopRun,
+    WritePermit, Writer,
 };
 use crate::progress::NO_PROGRESS;
 use crate::recount::UNWATCHED;
@@ -79,6 +79,18 @@ async fn attempt(writer: &Writer<'_>, write: Write) -> Result<()> {
             let updates = [("LLM_ACTION_MAX_TOKENS".to_owned(), json!(100))].into();
             writer.patch_config(PatchConfig { updates, reason: None }).await.map(drop)
         }
+        Write::PutBudget => {
+            let text = |text: &str| Some(text.to_owned());
+            let put = PutBudget {
+                scope: text("deployment"),
+                window: text("day"),
+                unit: text("calls"),
+                hard: Some(5.0),
+                ..PutBudget::default()
+            };
+            writer.put_budget("b", &put).await.map(drop)
+        }
+        Write::DeleteBudget => writer.delete_budget("b", None).await.map(drop),
         Write::AcknowledgeAlert => writer.acknowledge_alert(id, None).await.map(drop),
         Write::SilenceAlert => {
             let silence = SilenceAlert { minutes: Some(5), ..SilenceAlert::default() };

@@ -464,7 +464,7 @@ async fn take_one(on: &Counting, step: &HistoryStep) -> String {
 }
 
 /// Changes budgets as a write of a person does, and counts what was used of them.
-async fn change_budgets(
+pub(super) async fn change_budgets(
     store: &dyn RunStore,
     budgets: Vec<BudgetChange>,
     runs: Vec<RunRecord>,

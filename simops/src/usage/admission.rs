@@ -63,6 +63,17 @@ impl Cap {
         Self { id, measure, soft: hard.map(soft), hard, reason }
     }
 
+    /// The setting that it is.
+    pub fn setting(&self) -> &'static str {
+        match self.measure {
+            Measure::Cost => key::BUDGET_HARD,
+            Measure::Calls => key::MAX_CALLS_TOTAL,
+            Measure::FreeModels => key::MAX_CALLS_OPENROUTER_FREE,
+            Measure::Groq => key::MAX_CALLS_GROQ,
+            Measure::Gemini => key::MAX_CALLS_GEMINI,
+        }
+    }
+
     /// What `call` (one call at its upper bound) meets on `day`.
     pub(super) fn line(&self, day: &DayUse, call: &DayTotals) -> Line<'static> {
         let matches = self.measure == Measure::Cost || call.amount(self.measure) > 0;

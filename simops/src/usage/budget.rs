@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
+use serde_json::Number;
 
 use super::admission::{Line, Refused};
 use super::{Lease, NanoUsd, UsageRow};
@@ -67,8 +68,16 @@ named! {
 }
 
 impl BudgetUnit {
-    /// An amount as it is shown: US dollars, calls or tokens.
-    pub fn shown(self, amount: i64) -> f64 {
+    /// An amount as a JSON number: US dollars, calls or tokens.
+    pub fn shown(self, amount: i64) -> Number {
+        match self {
+            Self::Usd => Number::from_f64(NanoUsd(amount).dollars()).unwrap_or_else(|| 0.into()),
+            Self::Calls | Self::Tokens => amount.into(),
+        }
+    }
+
+    /// The same as a figure of a stop condition.
+    pub(crate) fn figure(self, amount: i64) -> f64 {
         match self {
             Self::Usd => NanoUsd(amount).dollars(),
             Self::Calls | Self::Tokens => to_f64(amount),
@@ -381,6 +390,23 @@ impl Budgets {
 
     fn amounts(&self, call: &CallFacts<'_>, amounts: &Amounts) -> Vec<(UseKey, i64)> {
         self.uses(call).into_iter().map(|(budget, key)| (key, amounts.of(budget.unit))).collect()
+    }
+
+    /// What deleted calls have used of budgets of which the ledger's sums per day and run do not tell
+    /// that.
+    pub fn amounts_of_deleted<'c>(
+        &self,
+        calls: impl IntoIterator<Item = (CallFacts<'c>, Amounts)>,
+    ) -> BTreeMap<UseKey, i64> {
+        let mut sums = BTreeMap::<_, i64>::new();
+        for (call, amounts) in calls {
+            let uses = self.uses(&call).into_iter();
+            for (budget, key) in uses.filter(|(budget, _)| !budget.is_summed_by_run()) {
+                let sum = sums.entry(key).or_default();
+                *sum = sum.saturating_add(amounts.of(budget.unit));
+            }
+        }
+        sums
     }
 
     /// Whether one counts the calls of groups, so that the groups of runs must be known.

@@ -67,7 +67,7 @@ pub(crate) fn forecast(
 }
 
 /// When `used`, growing by `per_hour`, reaches `cap`.
-fn reached(
+pub(crate) fn reached(
     used: i64,
     cap: i64,
     per_hour: f64,

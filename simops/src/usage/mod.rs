@@ -9,6 +9,7 @@
 pub(crate) mod admission;
 mod assemble;
 pub(crate) mod budget;
+pub(crate) mod budget_spec;
 mod budget_store;
 mod counter;
 mod day_budget;

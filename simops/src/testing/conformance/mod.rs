@@ -30,6 +30,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod budgets;
 pub mod control;
 pub mod counter_epochs;
 pub mod counting;
@@ -249,6 +250,13 @@ macro_rules! store_conformance {
                 a_recount_is_exact_while_others_record_and_prune,
                 a_recount_is_exact_while_visitors_are_deleted,
                 a_recount_of_calls_is_exact_while_others_record_and_prune;
+            budgets:
+                a_budget_is_kept_until_it_is_deleted,
+                what_was_used_before_a_budget_counts,
+                another_definition_counts_anew,
+                deleted_rows_still_count,
+                wrong_uses_are_found_and_corrected,
+                a_new_budget_ends_counting_in_redis;
             counter_epochs:
                 a_counter_epoch_is_kept,
                 of_concurrent_epoch_changes_one_succeeds,
@@ -331,12 +339,23 @@ macro_rules! counter_conformance {
             a_released_id_may_be_reserved_again,
             a_random_history_equals_that_of_the_memory_store,
         }
+        $crate::counter_conformance! { @budgets $builder;
+            the_first_of_overlapping_budgets_refuses,
+            concurrent_reservations_never_cross_a_budget,
+        }
     };
     (@ $builder:expr; $($case:ident),+ $(,)?) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() -> $crate::Result<()> {
             use $crate::testing::conformance::{check_counter, counting};
             check_counter(&$builder, counting::$case).await
+        }
+    )+ };
+    (@budgets $builder:expr; $($case:ident),+ $(,)?) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() -> $crate::Result<()> {
+            use $crate::testing::conformance::{budgets, check_counter};
+            check_counter(&$builder, budgets::$case).await
         }
     )+ };
 }
