@@ -35,7 +35,7 @@ use crate::kpi::MAX_LATE_DAYS;
 use crate::kpi::summary::{AVERAGE_DAYS, Days};
 use crate::kpi::sums::RETENTION_DAYS;
 use crate::run::rules::RunPlan;
-use crate::run::{RunMode, RunRecord, RunUse};
+use crate::run::{RunGate, RunMode, RunRecord, RunUse};
 use crate::settings::Registry;
 use crate::store::{Commit, IdempotencyKey, IdempotencyRecord, RunStore};
 use crate::text::{composed, is_hidden, looks_like_prefix};
@@ -386,6 +386,8 @@ impl Executor {
             }
             Intent::Start(plan, epoch) => {
                 let start = self.start_facts(plan, *epoch, state, now).await?;
+                let group = plan.run.group_id.as_deref();
+                self.check_affordable(state, &start.run_id, group, now).await?;
                 decide(state, &Command::Start(Box::new(start)), &context)
             }
             Intent::Control(control, run_id) => {
@@ -396,6 +398,12 @@ impl Executor {
                     }
                     RunControl::Pause => Command::Pause(target),
                     RunControl::Resume => {
+                        if let Some(run) =
+                            target.run(state).filter(|run| run.gate() != RunGate::Open)
+                        {
+                            let (run_id, group) = (&run.run_id, run.group_id.as_deref());
+                            self.check_affordable(state, run_id, group, now).await?;
+                        }
                         let used = self.use_of(target.run(state), false, now).await?;
                         Command::Resume { target, used }
                     }

@@ -1,6 +1,7 @@
 //! What counting costs compared with the raw engine, in one run and in turn: leases and rows in SQLite
 //! against plain inserts of the same rows with the same group commit, reservations in Redis against
-//! the same script without the counter.
+//! the same script without the counter; each below the caps of the settings alone, and below four budgets
+//! in addition.
 //!
 //! `cargo bench -p simops-tests --bench counting`
 
@@ -12,8 +13,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use simops::clock::day_of;
+use simops::testing::change_budgets;
 use simops::usage::TieredCounter;
-use simops::usage::{Admission, Caps, Lease, NanoUsd, UsageCounter, UsageRow};
+use simops::usage::{
+    Admission, Budget, BudgetChange, BudgetScope, BudgetUnit, BudgetWindow, Caps, Lease, NanoUsd,
+    UsageCounter, UsageRow,
+};
 use simops::{Clock, SystemClock};
 use simops_sqlite::SqliteStore;
 use simops_tests::redis::RedisServer;
@@ -28,15 +33,43 @@ const GATHER: Duration = Duration::from_micros(100);
 
 #[tokio::main]
 async fn main() {
-    let dir = tempfile::tempdir().unwrap();
-    in_sqlite(dir.path()).await;
-    in_redis(dir.path()).await;
+    for budgets in [0, 4] {
+        println!("{budgets} budgets");
+        let dir = tempfile::tempdir().unwrap();
+        in_sqlite(dir.path(), budgets).await;
+        in_redis(dir.path(), budgets).await;
+    }
 }
 
-async fn in_sqlite(dir: &Path) {
+/// A store with the first of four budgets that all count the same calls and never refuse.
+async fn store(path: &Path, budgets: usize) -> Arc<SqliteStore> {
+    let store = SqliteStore::open(&format!("sqlite://{}", path.display())).await.unwrap();
+    let budget = |id: &str, scope, key: &str, window, unit| Budget {
+        id: id.to_owned(),
+        scope,
+        key: key.to_owned(),
+        window,
+        unit,
+        soft: None,
+        hard: Some(1 << 50),
+        since: jiff::civil::date(1970, 1, 1),
+        counted: false,
+        defined: 0,
+    };
+    let all = [
+        budget("all", BudgetScope::Deployment, "", BudgetWindow::Lifetime, BudgetUnit::Usd),
+        budget("each-run", BudgetScope::Run, "*", BudgetWindow::Run, BudgetUnit::Calls),
+        budget("each-agent", BudgetScope::Agent, "*", BudgetWindow::Day, BudgetUnit::Tokens),
+        budget("groq", BudgetScope::Provider, "groq", BudgetWindow::Month, BudgetUnit::Usd),
+    ];
+    let puts = all.into_iter().take(budgets).map(BudgetChange::Put).collect();
+    change_budgets(&store, puts, Vec::new()).await.unwrap();
+    Arc::new(store)
+}
+
+async fn in_sqlite(dir: &Path, budgets: usize) {
     let raw = Arc::new(Raw::open(&dir.join("raw.db")));
-    let url = format!("sqlite://{}", dir.join("simops.db").display());
-    let store: Arc<dyn UsageCounter> = Arc::new(SqliteStore::open(&url).await.unwrap());
+    let store: Arc<dyn UsageCounter> = store(&dir.join("simops.db"), budgets).await;
     let mut rounds = Vec::new();
     for _ in 0..=ROUNDS {
         let plain = Arc::clone(&raw);
@@ -47,13 +80,12 @@ async fn in_sqlite(dir: &Path) {
     report("raw inserts of a lease and its row", "reserve and settle, SQLite", &rounds, 0.60);
 }
 
-async fn in_redis(dir: &Path) {
+async fn in_redis(dir: &Path, budgets: usize) {
     let redis = RedisServer::start(dir).await;
-    let url = format!("sqlite://{}", dir.join("redis.db").display());
-    let store = Arc::new(SqliteStore::open(&url).await.unwrap());
+    let store = store(&dir.join("redis.db"), budgets).await;
     let counter = TieredCounter::start(store, &redis.url(), Arc::new(SystemClock)).await.unwrap();
     let counter: Arc<dyn UsageCounter> = Arc::new(counter);
-    let by_hand = ByHand::connect(&redis).await;
+    let by_hand = ByHand::connect(&redis, budgets).await;
     let mut rounds = Vec::new();
     for _ in 0..=ROUNDS {
         let sender = by_hand.clone();
@@ -253,10 +285,12 @@ impl Insert {
 struct ByHand {
     connection: redis::aio::MultiplexedConnection,
     hash: String,
+    /// The sets of sums besides that of the day.
+    sets: Vec<String>,
 }
 
 impl ByHand {
-    async fn connect(redis: &RedisServer) -> Self {
+    async fn connect(redis: &RedisServer, budgets: usize) -> Self {
         let client = redis::Client::open(redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let scripts =
@@ -272,8 +306,14 @@ impl ByHand {
             state.arg(format!("{day}:{name}")).arg(0);
             state.arg(format!("{day}:reserved_{name}")).arg(0);
         }
+        let sets: Vec<_> =
+            (0..budgets).map(|number| format!("use|budget-{number}|2026-01-01|7")).collect();
+        for set in &sets {
+            state.arg(format!("{set}:version")).arg(0).arg(format!("{set}:amount")).arg(0);
+            state.arg(format!("{set}:reserved_amount")).arg(0);
+        }
         let _: i64 = state.query_async(&mut connection).await.unwrap();
-        Self { connection, hash }
+        Self { connection, hash, sets }
     }
 
     async fn reserve(mut self) {
@@ -281,16 +321,22 @@ impl ByHand {
         let mut call = redis::cmd("EVALSHA");
         call.arg(&self.hash).arg(4).arg("{raw}:state").arg("{raw}:leases").arg("{raw}:ends");
         call.arg("{raw}:settled");
-        call.arg(1).arg(day_of(now).to_string()).arg(Uuid::now_v7().simple().to_string());
+        let day = day_of(now).to_string();
+        call.arg(1).arg(Uuid::now_v7().simple().to_string());
         // As long as a lease is.
-        call.arg("2026-01-01|0|1|0|0|1000|".to_owned() + &"x".repeat(310));
-        call.arg(now.as_microsecond()).arg(3);
-        for (name, adds, soft_includes_reserved) in
-            [("cost", 1_000, 0), ("calls_total", 1, 1), ("calls_groq", 1, 1)]
-        {
-            call.arg(name).arg(adds).arg(1_i64 << 50).arg(-1).arg(soft_includes_reserved);
+        call.arg("x".repeat(450 + 60 * self.sets.len())).arg(now.as_microsecond());
+        call.arg(1 + self.sets.len()).arg(&day).arg(&self.sets).arg(3 + self.sets.len());
+        let sums = [("cost", 1_000, 0), ("calls_total", 1, 1), ("calls_groq", 1, 1)];
+        let of_day = sums.map(|(name, adds, soft)| (&day, name, adds, soft));
+        let lines: Vec<_> =
+            of_day.into_iter().chain(self.sets.iter().map(|set| (set, "amount", 1, 1))).collect();
+        for (set, name, adds, soft_includes_reserved) in &lines {
+            call.arg(set).arg(*name).arg(*adds).arg(1_i64 << 50).arg(-1);
+            call.arg(*soft_includes_reserved).arg(1);
         }
-        call.arg("calls_total").arg(1).arg("calls_groq").arg(1).arg("cost").arg(1_000);
+        for (set, name, adds, _) in &lines {
+            call.arg(set).arg(*name).arg(*adds);
+        }
         let reply: i64 = call.query_async(&mut self.connection).await.unwrap();
         assert_eq!(reply, 2);
     }

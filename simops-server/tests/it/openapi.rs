@@ -31,6 +31,9 @@ async fn every_route_of_the_contract_is_described() {
     }
     let contract = [
         "get activity",
+        "get budgets",
+        "put budgets/{id}",
+        "delete budgets/{id}",
         "get audit",
         "get audit/verify",
         "get config",

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Executor;
-use crate::Result;
 use crate::clock::day_of;
 use crate::control::ControlState;
 use crate::control::budgets::WouldEnd;
 use crate::run::{RunGate, RunRecord};
+use crate::settings::key;
 use crate::store::RunFilter;
-use crate::usage::{Budget, BudgetScope, Budgets, CallFacts, UseKey};
+use crate::usage::{Budget, BudgetScope, Budgets, CallFacts, Caps, UseKey};
+use crate::{Error, Result};
 
 /// Rows of the ledger that are read at once.
 const PIECE: usize = 10_000;
@@ -53,6 +54,58 @@ impl Executor {
             run_id: run.run_id.clone(),
             spent: budget.unit.shown(spent_by(key)),
         }))
+    }
+
+    /// Checks that the budgets that end runs can pay for a call of a run.
+    ///
+    /// # Errors
+    /// Returns `Conflict` with the figures of the first one that is spent: the guardrail would stop the
+    /// run at once.
+    pub(super) async fn check_affordable(
+        &self,
+        state: &ControlState,
+        run_id: &str,
+        group: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let settings = state.effective(&self.registry);
+        if !settings.flag(key::STOP_ENABLED) {
+            return Ok(());
+        }
+        let day = day_of(now);
+        if let Some(hard) = Caps::of(&settings).hard {
+            let spent = self.store.day_totals(day).await?.cost;
+            if spent >= hard {
+                return Err(Error::conflict(format!(
+                    "today's budget is spent: {} of {} USD; raise {} or wait until midnight UTC",
+                    spent.dollars(),
+                    hard.dollars(),
+                    key::BUDGET_HARD,
+                )));
+            }
+        }
+        let call = CallFacts::of_run(run_id, day);
+        let ending = self.store.budgets().await?.list.into_iter();
+        let ending: Vec<_> = ending
+            .filter(|budget| budget.scope.ends_runs())
+            .filter_map(|budget| Some((budget.use_of(&call, group)?, budget.hard?, budget)))
+            .collect();
+        let keys: Vec<_> = ending.iter().map(|(key, ..)| key.clone()).collect();
+        let uses = self.store.budget_uses(&keys).await?;
+        for (key, hard, budget) in ending {
+            let spent = uses.get(&key).copied().unwrap_or_default().settled;
+            if spent >= hard {
+                let (spent, hard) = (budget.unit.shown(spent), budget.unit.shown(hard));
+                let unit = budget.unit.as_str();
+                let Budget { id, window, .. } = budget;
+                let window = window.as_str();
+                return Err(Error::conflict(format!(
+                    "budget {id} is spent: {spent} of {hard} {unit} in its window ({window}); raise it \
+                     (PUT budgets/{id}, `simops-cli budgets set {id}`) or delete it"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// What the rows of the ledger say of a budget that is not defined yet.

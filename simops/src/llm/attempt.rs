@@ -17,6 +17,7 @@ use super::breaker::{CallOutcome, SharedPermit};
 use super::call_ledger::{CallLedger, LeaseEnd, PendingPermit};
 use super::limits::RatePermit;
 use super::route::{ProviderHandle, Route};
+use super::waiting::PlaceUntilAdmitted;
 use super::{
     CallContext, CallError, ChatRequest, ChatResponse, LlmError, LlmErrorKind, Spent, bound,
 };
@@ -45,6 +46,8 @@ pub(super) struct Attempt {
     pub(super) request: ChatRequest,
     pub(super) lease: Lease,
     pub(super) timeout: Duration,
+    /// Its place among the calls that wait for room in a budget.
+    pub(super) place: PlaceUntilAdmitted,
 }
 
 /// Whether the request is sent to the provider.
@@ -94,10 +97,13 @@ impl Attempt {
         let in_flight = self.ledger.begin_in_flight();
         let caps = Caps::of(&self.context.settings);
         let degraded = match self.ledger.reserve(&self.lease, &caps).await {
-            Ok(Admission::Admitted { degraded }) => degraded,
-            Ok(Admission::Refused { reason, budget, in_flight }) => {
+            Ok(Admission::Admitted { degraded }) => {
+                drop(self.place.take());
+                degraded
+            }
+            Ok(Admission::Refused { reason, budget, place, in_flight }) => {
                 let retry_after = in_flight.then_some(RETRY_IN_FLIGHT);
-                let refused = CallError::Refused { reason, budget, retry_after };
+                let refused = CallError::Refused { reason, budget, place, retry_after };
                 let _ = outcome.send(AttemptOutcome::NotMade(refused));
                 return;
             }

@@ -7,6 +7,7 @@ use super::call_ledger::CallLedger;
 use super::limits::Limits;
 use super::route::{ProviderHandle, Route};
 use super::routing::RouterInner;
+use super::waiting::Waiting;
 use super::{BudgetRefusals, LlmProvider, Router, RouterOptions};
 use crate::usage::{PriceBook, UsageCounter};
 use crate::{Clock, Error, Result};
@@ -113,6 +114,7 @@ impl RouterBuilder {
             )),
             prices: self.prices,
             refusals: self.refusals,
+            waiting: Waiting::default(),
             options: self.options,
         })))
     }

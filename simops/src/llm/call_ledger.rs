@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -31,6 +32,8 @@ pub(super) struct CallLedger {
     retrying: AtomicUsize,
     /// Attempts from just before their reservation until the provider is done.
     in_flight: AtomicUsize,
+    /// Notified when a lease has ended, which may make room in a budget.
+    room: Notify,
 }
 
 /// Memory for one call whose result is not recorded yet.
@@ -51,8 +54,8 @@ impl CallLedger {
     ) -> Self {
         let max_pending = max_pending.clamp(1, Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(max_pending));
-        let (retrying, in_flight) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { counter, clock, counter_timeout, permits, max_pending, retrying, in_flight }
+        let (retrying, in_flight, room) = (AtomicUsize::new(0), AtomicUsize::new(0), Notify::new());
+        Self { counter, clock, counter_timeout, permits, max_pending, retrying, in_flight, room }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -101,10 +104,17 @@ impl CallLedger {
 
     /// Tries once to record the end of a lease.
     pub(super) async fn record(&self, end: &LeaseEnd) -> Result<()> {
-        match end {
+        let recorded = match end {
             LeaseEnd::Settle(row) => self.with_timeout(self.counter.settle(row)).await,
             LeaseEnd::Release(id) => self.with_timeout(self.counter.release(*id)).await,
-        }
+        };
+        self.room.notify_waiters();
+        recorded
+    }
+
+    /// Completes when the next lease has ended.
+    pub(super) fn room(&self) -> Notified<'_> {
+        self.room.notified()
     }
 
     /// Retries until the end of the lease is recorded, then returns `permit`.

@@ -128,12 +128,14 @@ pub enum CallError {
     #[error("the turn was cancelled; no model call begins")]
     Cancelled,
     /// A cap or budget refuses the call on every route.
-    #[error("a budget refuses the call: {}", refusal(*.reason, .budget, *.retry_after))]
+    #[error("a budget refuses the call: {}", refusal(*.reason, .budget, .place, *.retry_after))]
     Refused {
         /// Why.
         reason: Refused,
         /// The id of the cap or budget that refused it.
         budget: Arc<str>,
+        /// Which use of it: the window and the value of its key. Empty for a cap.
+        place: Arc<str>,
         /// The time to wait if only reservations of calls in flight exceed the limit; `None` if it is
         /// used up.
         retry_after: Option<Duration>,
@@ -175,13 +177,14 @@ pub enum CallError {
     },
 }
 
-fn refusal(reason: Refused, budget: &str, retry_after: Option<Duration>) -> String {
+fn refusal(reason: Refused, budget: &str, place: &str, retry_after: Option<Duration>) -> String {
     let code = reason.as_str();
+    let which = if place.is_empty() { budget.to_owned() } else { format!("{budget}: {place}") };
     match retry_after {
         Some(wait) => {
-            format!("{code} ({budget}), by calls in flight; retry in {} s", wait.as_secs())
+            format!("{code} ({which}), by calls in flight; retry in {} s", wait.as_secs())
         }
-        None => format!("{code} ({budget})"),
+        None => format!("{code} ({which})"),
     }
 }
 

@@ -3,7 +3,8 @@
 //! A simulation calls the `router` with a `context`. The router tries its `route`s in order.
 //! Each `attempt` waits for the provider's `limits`, takes a permit of its circuit `breaker`,
 //! reserves its upper `bound` of cost, sends the request under a time-out, and records the result
-//! in the `call_ledger`. `retry` decides when to repeat an attempt; `refusals` keeps the runs
+//! in the `call_ledger`. `retry` decides when to repeat an attempt; calls that a budget
+//! refuses only because of calls in flight are `waiting`; `refusals` keeps the runs
 //! whose budget is exhausted. A `provider` is `openai` over HTTP (feature `http`, configured by a
 //! `config`), or `scripted` without a network. `setup` builds all of it from environment
 //! variables, which the feature `clap` also offers as flags.
@@ -32,6 +33,7 @@ mod scripted;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use breaker::BreakerPolicy;
 pub use builder::RouterBuilder;

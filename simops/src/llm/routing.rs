@@ -1,25 +1,29 @@
 //! The router's algorithm: attempts and pauses on one route, then the next route.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::attempt::{Attempt, AttemptMode, AttemptOutcome, Candidate};
 use super::call_ledger::CallLedger;
 use super::route::{ProviderHandle, Route};
+use super::waiting::{PlaceUntilAdmitted, Waited, Waiting};
 use super::{
     BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind, Refusal,
     RefusedCall, RoutedResponse, RouterOptions, bound,
 };
 use crate::clock::day_of;
 use crate::settings::key;
-use crate::usage::{Amounts, Lease, PriceBook, Refused};
+use crate::usage::{Amounts, Caps, Lease, PriceBook, Refused};
 
 /// An attempt begins only while at least this, or half of the call's time-out, is left: a request
 /// that cannot finish in time would only cost money.
 const MIN_ATTEMPT: Duration = Duration::from_secs(1);
+/// How often a call that waits for room in a budget looks for what other processes have freed.
+const ROOM_POLL: Duration = Duration::from_millis(100);
 /// The longest time-out of a call.
 const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -30,6 +34,7 @@ pub(super) struct RouterInner {
     pub(super) prices: Arc<PriceBook>,
     pub(super) refusals: Arc<BudgetRefusals>,
     pub(super) options: RouterOptions,
+    pub(super) waiting: Waiting,
 }
 
 /// A call in progress.
@@ -42,6 +47,8 @@ struct Call<'a> {
     /// Routes that are not exhausted.
     routes_left: u32,
     attempts: u32,
+    /// Its place among the calls that wait for room in a budget, until it is admitted.
+    place: PlaceUntilAdmitted,
 }
 
 impl RouterInner {
@@ -56,11 +63,54 @@ impl RouterInner {
         let deadline = Instant::now() + timeout;
         let begin_by = deadline - MIN_ATTEMPT.min(timeout / 2);
         let routes_left = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
-        let mut call = Call { context, request, begin_by, deadline, routes_left, attempts: 0 };
+        let place = PlaceUntilAdmitted::default();
+        let mut call =
+            Call { context, request, begin_by, deadline, routes_left, attempts: 0, place };
+        let ahead = self.waiting.ahead(|of| counts(of, context));
+        let mut place = ahead.map(|of| self.waiting.join(&of));
+        loop {
+            if let Some(place) = &mut place
+                && !place.turn(begin_by, || context.is_current()).await
+            {
+                // Others are still before it; the counter has the last word.
+                call.begin_by = Instant::now();
+            }
+            let mut room = pin!(self.ledger.room());
+            room.as_mut().enable();
+            call.routes_left = routes_left;
+            // An admission gives the place to the next.
+            call.place.put(place.take());
+            let outcome = self.try_routes(&candidates, &mut call).await;
+            let of = match &outcome {
+                Err(CallError::Refused { budget, place, retry_after: Some(_), .. })
+                    if Instant::now() < call.begin_by && context.is_current() =>
+                {
+                    (Arc::clone(budget), Arc::clone(place))
+                }
+                _ => return outcome,
+            };
+            place = call.place.take();
+            match &place {
+                // First in the queue: calls in flight make room, here or in another process.
+                Some(place) if place.is_in(&of) => {
+                    let _ = timeout_at(call.begin_by.min(Instant::now() + ROOM_POLL), room).await;
+                }
+                _ => place = Some(self.waiting.join(&of)),
+            }
+        }
+    }
+
+    /// Tries each route once, until one succeeds.
+    async fn try_routes(
+        &self,
+        candidates: &[Candidate],
+        call: &mut Call<'_>,
+    ) -> Result<RoutedResponse, CallError> {
+        let (context, request) = (call.context, call.request);
         let mut failure: Option<(&Candidate, CallError)> = None;
         let mut refused = Vec::new();
-        for candidate in &candidates {
-            let result = self.try_route(candidate, &mut call).await;
+        for candidate in candidates {
+            let result = self.try_route(candidate, call).await;
             call.routes_left = call.routes_left.saturating_sub(1);
             match result {
                 Ok(response) => return Ok(response),
@@ -80,7 +130,7 @@ impl RouterInner {
         }
         let Some((candidate, mut error)) = failure else { return Err(CallError::NoProvider) };
         if let CallError::CircuitOpen { .. } = &error {
-            error = self.record_circuit_open(candidate, &mut call, error).await;
+            error = self.record_circuit_open(candidate, call, error).await;
         }
         if let Some(run) = &context.run_id
             && spent_budget(&error).is_some()
@@ -205,6 +255,7 @@ impl RouterInner {
             request,
             lease,
             timeout,
+            place: call.place.clone(),
         };
         let outcome = attempt.run(mode).await;
         call.attempts += u32::from(!matches!(outcome, AttemptOutcome::NotMade(_)));
@@ -265,6 +316,14 @@ impl Call<'_> {
     }
 }
 
+/// Whether a call of this context certainly counts towards what others wait for: a cap of the deployment
+/// counts all calls, and a use of a budget that names the run counts the calls of the run.
+fn counts((budget, place): &Waited, context: &CallContext) -> bool {
+    let [dollars, .., total] = Caps::IDS;
+    let names = |run_id: &String| place.split(' ').any(|word| word == run_id);
+    [dollars, total].contains(&&**budget) || context.run_id.as_ref().is_some_and(names)
+}
+
 /// The budget of which less is left than the call needs, calls in flight not counted. Caps on calls are
 /// none: they end no run.
 fn spent_budget(error: &CallError) -> Option<&Arc<str>> {
@@ -273,6 +332,7 @@ fn spent_budget(error: &CallError) -> Option<&Arc<str>> {
             reason: Refused::HardBudgetReached | Refused::BudgetReached,
             budget,
             retry_after: None,
+            ..
         } => Some(budget),
         _ => None,
     }

@@ -182,14 +182,10 @@ impl Ops {
             Some(period) => vec![period],
             None => shown_runs(state).map(|run| run.run_id.clone()).collect(),
         };
-        let (mut uses, mut uses_total) = (Vec::new(), 0);
-        for period in periods {
-            let (largest, all) = self.store.largest_uses(&budget.id, &period, MAX_USES).await?;
-            uses.extend(largest);
-            uses_total += all;
-        }
-        uses.sort_by(|(a, one), (b, other)| other.settled.cmp(&one.settled).then_with(|| a.cmp(b)));
-        uses.truncate(MAX_USES);
+        let (mut uses, uses_total) = match periods.is_empty() {
+            true => (Vec::new(), 0),
+            false => self.store.largest_uses(&budget.id, &periods, MAX_USES).await?,
+        };
         // What is in flight is known where it is counted.
         let keys: Vec<_> = uses.iter().map(|(key, _)| key.clone()).collect();
         let counted = self.counter.budget_uses(&keys).await?;

@@ -418,10 +418,10 @@ impl BudgetStore for FaultyStore {
     async fn largest_uses(
         &self,
         budget: &str,
-        period: &str,
+        periods: &[String],
         limit: usize,
     ) -> Result<(Vec<(UseKey, BudgetUse)>, i64)> {
-        self.forward(self.inner.largest_uses(budget, period, limit)).await
+        self.forward(self.inner.largest_uses(budget, periods, limit)).await
     }
 
     async fn mark_counted(&self, budget: &str, defined: u64) -> Result<()> {

@@ -463,8 +463,12 @@ async fn take_one(on: &Counting, step: &HistoryStep) -> String {
     shown.unwrap_or_else(|error| format!("{:?}: {}", error.kind(), error.detail()))
 }
 
-/// Changes budgets as a write of a person does, and counts what was used of them.
-pub(super) async fn change_budgets(
+/// Changes budgets as a write of a person does, inserts `runs` with their groups, and counts what was used
+/// of the budgets.
+///
+/// # Errors
+/// Those of the store.
+pub async fn change_budgets(
     store: &dyn RunStore,
     budgets: Vec<BudgetChange>,
     runs: Vec<RunRecord>,

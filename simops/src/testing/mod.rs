@@ -15,7 +15,7 @@ pub use clock::ManualClock;
 pub use conformance::{CounterBuilder, StoreBuilder};
 pub use disturbed::{Disturbance, DisturbedStore};
 pub use faulty::{Fault, FaultyStore};
-pub use history::{Counting, History, HistoryStep, replay};
+pub use history::{Counting, History, HistoryStep, change_budgets, replay};
 pub use memory::MemoryStore;
 
 use std::sync::Arc;

@@ -79,6 +79,7 @@ impl Cap {
         let matches = self.measure == Measure::Cost || call.amount(self.measure) > 0;
         Line {
             id: self.id,
+            place: String::new(),
             reason: self.reason,
             adds: matches.then(|| call.amount(self.measure)),
             soft: self.soft,
@@ -92,10 +93,12 @@ impl Cap {
 }
 
 /// A cap or a budget as one call meets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line<'l> {
     /// The id of the cap or budget.
     pub id: &'l str,
+    /// Which of its uses: the window and the value of its key. Empty for a cap.
+    pub place: String,
     /// The reason that a refusal names.
     pub reason: Refused,
     /// What the call adds; `None` if it is none of the calls that are limited, which are degraded at
@@ -129,7 +132,8 @@ impl Line<'_> {
     fn refusal(&self) -> Option<Admission> {
         let (hard, adds) = (self.hard?, self.adds?);
         let refused = |reason, in_flight| {
-            Some(Admission::Refused { reason, budget: Arc::from(self.id), in_flight })
+            let (budget, place) = (Arc::from(self.id), Arc::from(self.place.as_str()));
+            Some(Admission::Refused { reason, budget, place, in_flight })
         };
         let with_call = self.settled.saturating_add(adds);
         // A budget that is spent to the last nano-dollar admits not even a free call.
@@ -258,6 +262,8 @@ pub enum Admission {
         reason: Refused,
         /// The id of the cap or budget that refused it: the first one in order of id.
         budget: Arc<str>,
+        /// Which use of it: the window and the value of its key. Empty for a cap.
+        place: Arc<str>,
         /// True if the call would fit once the calls in flight are over at a lower cost: retry
         /// later. False if the limit is used up.
         in_flight: bool,

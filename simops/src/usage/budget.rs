@@ -128,7 +128,7 @@ pub struct Budgets {
     pub revision: u64,
     /// The budgets, by id.
     pub list: Vec<Budget>,
-    /// The groups of runs, as far as they are needed: run id to group id.
+    /// The groups of the runs for which they are needed: run id to group id.
     pub groups: BTreeMap<String, String>,
 }
 
@@ -337,9 +337,10 @@ impl Budget {
     }
 
     /// What a call that uses `amounts` meets, when `used` is used.
-    pub(crate) fn line(&self, used: BudgetUse, amounts: &Amounts) -> Line<'_> {
+    pub(crate) fn line(&self, key: &UseKey, used: BudgetUse, amounts: &Amounts) -> Line<'_> {
         Line {
             id: &self.id,
+            place: key.place(),
             reason: Refused::BudgetReached,
             adds: Some(amounts.of(self.unit)),
             soft: self.soft,
@@ -359,6 +360,13 @@ fn matches(key: &str, value: &str) -> bool {
         (Some(end), _) => value.ends_with(end),
         (None, Some(start)) => value.starts_with(start),
         (None, None) => key == value,
+    }
+}
+
+impl UseKey {
+    /// Window and value, as refusals name them.
+    pub fn place(&self) -> String {
+        format!("{} {}", self.period, self.part).trim().to_owned()
     }
 }
 

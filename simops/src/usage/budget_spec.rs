@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_what_was_said() {
+    fn a_budget_is_what_was_asked_for() {
         let budget = spec("provider", "Groq").checked("b", date(2026, 3, 1)).unwrap();
         assert_eq!((budget.key.as_str(), budget.hard), ("groq", Some(2_500_000_000)));
         assert_eq!((budget.since, budget.counted), (date(2026, 2, 28), false));

@@ -18,12 +18,12 @@ pub trait BudgetStore: Send + Sync {
     /// The groups of these runs. Runs without a group are left out.
     async fn groups_of_runs(&self, run_ids: &[String]) -> Result<BTreeMap<String, String>>;
 
-    /// At most `limit` uses of a budget in a window, those of which most was used first, and the
-    /// number of all.
+    /// At most `limit` uses of a budget in these windows, at most 500, those of which most was used first,
+    /// and the number of all.
     async fn largest_uses(
         &self,
         budget: &str,
-        period: &str,
+        periods: &[String],
         limit: usize,
     ) -> Result<(Vec<(UseKey, BudgetUse)>, i64)>;
 

@@ -214,7 +214,7 @@ pub struct Changes {
 /// A call counts towards its day and its run, and towards every budget that counts it: as `reserved`
 /// while its lease is open, as `settled` from its row on. [`admit`] compares it with all of them in one
 /// step. Which budgets count it depends on nothing but the call, the group of its run and the budgets
-/// as they are now, so that each change of a budget's uses can be told from the ledger.
+/// as they are now, so that the ledger determines the uses of each budget.
 #[derive(Debug)]
 pub struct LedgerBatch {
     epoch: CounterEpoch,
@@ -312,7 +312,7 @@ impl LedgerBatch {
             // Which of them they count towards is not known here: all, to be safe.
             let unknown = outstanding.amounts().of(budget.unit);
             used.reserved = used.reserved.saturating_add(unknown);
-            budget.line(used, &amounts)
+            budget.line(&key, used, &amounts)
         }));
         if self.is_known(lease.id) {
             return Ok(Admission::Admitted { degraded: is_degraded(&lines) });

@@ -1,5 +1,7 @@
 //! Calls counted by several processes, in the database and in Redis, whatever happens to Redis.
 
+mod budgets;
+mod delays;
 mod failovers;
 mod outages;
 mod races;

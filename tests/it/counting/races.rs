@@ -26,11 +26,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Seconds that no call takes, even on a busy machine.
 const LONG: u32 = 90;
 
-fn race(dir: &TempDir, redis: &str, kind: &str, cap: i64) -> Vec<Child> {
+pub(super) fn race(dir: &TempDir, redis: &str, kind: &str, cap: i64) -> Vec<Child> {
     race_with_leases_of(LONG, dir, redis, kind, cap)
 }
 
-fn race_with_leases_of(
+pub(super) fn race_with_leases_of(
     seconds: u32,
     dir: &TempDir,
     redis: &str,
@@ -48,7 +48,7 @@ fn race_with_leases_of(
 }
 
 /// Waits for the racers; how many calls they settled.
-async fn finished(racers: Vec<Child>) -> i64 {
+pub(super) async fn finished(racers: Vec<Child>) -> i64 {
     let mut settled = 0;
     for racer in racers {
         let output = tokio::time::timeout(LIMIT, racer.wait_with_output()).await;
@@ -64,7 +64,7 @@ async fn used(store: &SqliteStore) -> DayTotals {
 }
 
 /// Until the race is well under way.
-async fn under_way(store: &SqliteStore, calls: i64) {
+pub(super) async fn under_way(store: &SqliteStore, calls: i64) {
     eventually("the race is under way", async || {
         Some(used(store).await.calls_total).filter(|settled| *settled >= calls)
     })

@@ -1,7 +1,9 @@
 //! One of several processes that spend one day's budget as fast as they can.
 //!
-//! `simops-racer DATABASE_URL REDIS_URL|- calls|dollars CAP SECONDS SEED` runs 64 tasks that reserve
-//! for SECONDS and settle until the cap is spent, and prints how many calls it settled.
+//! `simops-racer DATABASE_URL REDIS_URL|- calls|dollars|runs|agents CAP SECONDS SEED` runs 64 tasks that
+//! reserve for SECONDS and settle until the cap is spent, and prints how many calls it settled. With
+//! `runs`, CAP runs call until a budget that is not one run's is spent; with `agents`, CAP agents call
+//! until the budget of each is. The database must have these budgets, named `each-run` and `each-agent`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ async fn main() {
     let seed: u64 = seed.parse().expect("SEED is a number");
     let caps = match kind.as_str() {
         "calls" => Caps { total: Some(cap), ..Caps::default() },
+        "runs" | "agents" => Caps::default(),
         _ => Caps { hard: Some(NanoUsd(cap)), ..Caps::default() },
     };
     let store = Arc::new(SqliteStore::open(database).await.expect("the database opens"));
@@ -40,7 +43,18 @@ async fn main() {
     let expiring = Arc::clone(&counter);
     tokio::spawn(async move { keep_expiring(&*expiring, &SystemClock).await });
     let tasks: Vec<_> = (0..TASKS)
-        .map(|task| tokio::spawn(spend(Arc::clone(&counter), caps, life, seed * TASKS + task + 1)))
+        .map(|task| {
+            let callers = match kind.as_str() {
+                "runs" => (0..cap).map(Caller::Run).collect(),
+                "agents" => {
+                    let agents = (0..cap).filter(|agent| agent.unsigned_abs() % TASKS == task);
+                    agents.map(Caller::Agent).collect()
+                }
+                _ => vec![Caller::Nobody],
+            };
+            let seed = seed * TASKS + task + 1;
+            tokio::spawn(spend(Arc::clone(&counter), caps, life, callers, seed))
+        })
         .collect();
     let mut settled = 0;
     for task in tasks {
@@ -50,8 +64,23 @@ async fn main() {
     println!("{settled}");
 }
 
-/// Reserves and settles until the cap is spent; how often it settled.
-async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut random: u64) -> u64 {
+/// For whom a call is made.
+#[derive(Clone, Copy)]
+enum Caller {
+    Nobody,
+    Run(i64),
+    Agent(i64),
+}
+
+/// Reserves and settles for one of the callers at a time, until what all share is spent or what each of
+/// them has; how often it settled.
+async fn spend(
+    counter: Arc<dyn UsageCounter>,
+    caps: Caps,
+    life: Duration,
+    mut callers: Vec<Caller>,
+    mut random: u64,
+) -> u64 {
     let mut next = |below: u64| {
         random = (random * 48_271 + 11) % 2_147_483_647;
         random % below
@@ -60,7 +89,11 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
     loop {
         let bound = i64::try_from(1 + next(MAX_COST)).unwrap_or(1);
         let (pause, outcome) = (next(4_000), next(10));
-        let lease = lease(bound, life);
+        if callers.is_empty() {
+            return settled;
+        }
+        let place = usize::try_from(next(callers.len() as u64)).unwrap_or(0);
+        let lease = lease(callers[place], bound, life);
         // As a router: a lease of which nothing is known is released, and another one asked for.
         let verdict = match counter.reserve(&lease, &caps).await {
             Ok(verdict) => verdict,
@@ -71,7 +104,10 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
             }
         };
         match verdict {
-            Admission::Refused { in_flight: false, .. } => return settled,
+            Admission::Refused { in_flight: false, budget, .. } => match &*budget {
+                "each-run" | "each-agent" => drop(callers.swap_remove(place)),
+                _ => return settled,
+            },
             Admission::Refused { .. } => tokio::time::sleep(Duration::from_millis(5)).await,
             Admission::Admitted { .. } => {
                 tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -92,13 +128,18 @@ async fn spend(counter: Arc<dyn UsageCounter>, caps: Caps, life: Duration, mut r
     }
 }
 
-fn lease(bound: i64, life: Duration) -> Lease {
+fn lease(caller: Caller, bound: i64, life: Duration) -> Lease {
     let now = SystemClock.now();
+    let (run_id, agent_id) = match caller {
+        Caller::Nobody => ("race".to_owned(), None),
+        Caller::Run(run) => (format!("run-{run}"), None),
+        Caller::Agent(agent) => ("race".to_owned(), Some(agent)),
+    };
     Lease {
         id: Uuid::now_v7(),
         day: day_of(now),
-        run_id: Some("race".to_owned()),
-        agent_id: None,
+        run_id: Some(run_id),
+        agent_id,
         checkpoint: None,
         provider: "groq".to_owned(),
         model: "m".to_owned(),

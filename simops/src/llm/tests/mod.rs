@@ -6,3 +6,4 @@ mod peer;
 mod pure;
 mod router;
 mod scene;
+mod waiting;

@@ -208,7 +208,7 @@ async fn a_spent_hard_budget_refuses_and_the_run_is_remembered() {
     let error = router.chat(&context, &request()).await.unwrap_err();
     let reason = Refused::HardBudgetReached;
     let budget = "llm_daily_budget_usd".into();
-    assert_eq!(error, CallError::Refused { reason, budget, retry_after: None });
+    assert_eq!(error, CallError::Refused { reason, budget, place: "".into(), retry_after: None });
     assert_eq!(
         error.to_string(),
         "a budget refuses the call: hard_budget_reached (llm_daily_budget_usd)"
@@ -238,7 +238,8 @@ async fn a_refusal_by_calls_in_flight_says_when_to_ask_again_and_is_not_remember
     while fake.asked().is_empty() {
         tokio::task::yield_now().await;
     }
-    let error = router.chat(&context(&caps), &request()).await.unwrap_err();
+    let impatient = context(&caps).with_timeout(SECOND);
+    let error = router.chat(&impatient, &request()).await.unwrap_err();
     assert!(matches!(error, CallError::Refused { retry_after: Some(_), .. }), "{error:?}");
     assert!(error.is_retryable());
     assert!(router.refusals().on_day("r", day_of(ManualClock::default().now())).is_none());

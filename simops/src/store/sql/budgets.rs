@@ -1,128 +1,18 @@
-//! Budgets and what is used of them.
+//! Changes and listings of budgets.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement};
-use super::{all_leases, count, in_parts, later_column, upsert};
+use super::budget_rows::{
+    BUDGET_COLUMNS, ReadBudgets, USE_COLUMNS, groups_of_all_runs, groups_of_runs, put_budget_use,
+};
+use super::{SqlOperation, SqlStore, SqlTx, Statement, all_leases, count, upsert};
 use crate::Result;
 use crate::usage::{
     Budget, BudgetChange, BudgetStore, BudgetUse, Budgets, CounterBackend, Lease, UseKey,
 };
-
-const BUDGET_COLUMNS: &str =
-    "id, scope, key, time_window, unit, soft, hard, since, counted, defined";
-
-impl SqlRecord for Budget {
-    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
-        Ok(Self {
-            id: row.text()?,
-            scope: row.word()?,
-            key: row.text()?,
-            window: row.word()?,
-            unit: row.word()?,
-            soft: row.optional(R::int)?,
-            hard: row.optional(R::int)?,
-            since: row.day()?,
-            counted: row.flag()?,
-            defined: row.int()?.cast_unsigned(),
-        })
-    }
-}
-
-/// The columns that name a use of a budget.
-pub const USE_KEY: &str = "budget, period, part";
-
-/// The columns of a use of a budget.
-pub const USE_COLUMNS: &str = "budget, period, part, settled, reserved, pruned, version";
-
-impl SqlRecord for UseKey {
-    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
-        Ok(Self { budget: row.text()?, period: row.text()?, part: row.text()? })
-    }
-}
-
-impl SqlRecord for BudgetUse {
-    fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
-        Ok(Self {
-            settled: row.int()?,
-            reserved: row.int()?,
-            pruned: row.int()?,
-            version: row.int()?.cast_unsigned(),
-        })
-    }
-}
-
-/// The query of all budgets.
-pub fn all_budgets() -> Statement {
-    Statement::new(format!("SELECT {BUDGET_COLUMNS} FROM budgets ORDER BY id"))
-}
-
-/// The query of a use of a budget.
-pub fn budget_use(key: &UseKey) -> Statement {
-    Statement::new(format!(
-        "SELECT settled, reserved, pruned, version FROM budget_use \
-         WHERE budget = $1 AND period = $2 AND part = $3"
-    ))
-    .bind(&key.budget)
-    .bind(&key.period)
-    .bind(&key.part)
-}
-
-/// Replaces a use of a budget.
-pub fn put_budget_use(key: &UseKey, used: &BudgetUse) -> Statement {
-    Statement::new(upsert("budget_use", USE_KEY, USE_COLUMNS))
-        .bind(&key.budget)
-        .bind(&key.period)
-        .bind(&key.part)
-        .bind_all([used.settled, used.reserved, used.pruned, used.version.cast_signed()])
-}
-
-/// The queries of the groups of these runs, each with its run.
-pub fn groups_of_runs(run_ids: &[String]) -> Vec<Statement> {
-    let parts = in_parts("run_id", run_ids).map(|(is_wanted, part)| {
-        let sql = "SELECT run_id, group_id FROM runs WHERE group_id IS NOT NULL AND";
-        part.iter().fold(Statement::new(format!("{sql} {is_wanted}")), Statement::bind)
-    });
-    parts.collect()
-}
-
-/// The query of the groups of all runs, each with its run.
-fn groups_of_all_runs() -> Statement {
-    Statement::new("SELECT run_id, group_id FROM runs WHERE group_id IS NOT NULL")
-}
-
-/// The revision of the budgets; 0 in a schema of an earlier version.
-pub(super) fn budgets_revision() -> Statement {
-    Statement::new(format!(
-        "SELECT {} FROM fence",
-        later_column("fence", "id", ("budgets", "CAST(0 AS BIGINT)"))
-    ))
-}
-
-/// All budgets, with the groups of all runs if they are needed.
-pub(super) struct ReadBudgets {
-    pub(super) with_groups: bool,
-}
-
-impl SqlOperation for ReadBudgets {
-    type Output = Budgets;
-
-    async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Budgets, T::Error> {
-        let revision: i64 = tx.fetch_one(&budgets_revision()).await?;
-        let mut budgets = Budgets { revision: revision.cast_unsigned(), ..Budgets::default() };
-        if revision > 0 {
-            budgets.list = tx.fetch_all(&all_budgets()).await?;
-        }
-        if self.with_groups && budgets.need_groups() {
-            let groups: Vec<(String, String)> = tx.fetch_all(&groups_of_all_runs()).await?;
-            budgets.groups = groups.into_iter().collect();
-        }
-        Ok(budgets)
-    }
-}
 
 /// Stores changes of budgets. If calls are counted in Redis, the database counts them from now on:
 /// Redis is built again with the budgets as they are now.
@@ -231,11 +121,11 @@ impl<S: SqlStore> BudgetStore for S {
     async fn largest_uses(
         &self,
         budget: &str,
-        period: &str,
+        periods: &[String],
         limit: usize,
     ) -> Result<(Vec<(UseKey, BudgetUse)>, i64)> {
-        let (budget, period) = (budget.to_owned(), period.to_owned());
-        self.read(LargestUses { budget, period, limit }).await
+        let (budget, periods) = (budget.to_owned(), periods.to_owned());
+        self.read(LargestUses { budget, periods, limit }).await
     }
 
     async fn mark_counted(&self, budget: &str, defined: u64) -> Result<()> {
@@ -243,30 +133,9 @@ impl<S: SqlStore> BudgetStore for S {
     }
 }
 
-/// Reads uses of budgets. Those that are not stored are left out.
-pub(super) struct ReadUses(pub(super) Vec<UseKey>);
-
-impl SqlOperation for ReadUses {
-    type Output = BTreeMap<UseKey, BudgetUse>;
-
-    fn is_control(&self) -> bool {
-        true
-    }
-
-    async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Self::Output, T::Error> {
-        let mut uses = BTreeMap::new();
-        for key in &self.0 {
-            if let Some(used) = tx.fetch_optional(&budget_use(key)).await? {
-                uses.insert(key.clone(), used);
-            }
-        }
-        Ok(uses)
-    }
-}
-
 struct LargestUses {
     budget: String,
-    period: String,
+    periods: Vec<String>,
     limit: usize,
 }
 
@@ -274,14 +143,19 @@ impl SqlOperation for LargestUses {
     type Output = (Vec<(UseKey, BudgetUse)>, i64);
 
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Self::Output, T::Error> {
-        let of_window = "FROM budget_use WHERE budget = $1 AND period = $2";
-        let all = Statement::new(format!("SELECT count(*) {of_window}"));
-        let all = tx.fetch_one(&all.bind(&self.budget).bind(&self.period)).await?;
-        let largest = Statement::new(format!(
-            "SELECT {USE_COLUMNS} {of_window} ORDER BY settled DESC, part LIMIT $3"
+        let places: Vec<_> = (2..self.periods.len() + 2).map(|place| format!("${place}")).collect();
+        let of_windows =
+            format!("FROM budget_use WHERE budget = $1 AND period IN ({})", places.join(", "));
+        let bound = |sql: String| {
+            let statement = Statement::new(sql).bind(&self.budget);
+            self.periods.iter().fold(statement, Statement::bind)
+        };
+        let all = tx.fetch_one(&bound(format!("SELECT count(*) {of_windows}"))).await?;
+        let limit = places.len() + 2;
+        let largest = bound(format!(
+            "SELECT {USE_COLUMNS} {of_windows} ORDER BY settled DESC, period, part LIMIT ${limit}"
         ));
-        let largest = largest.bind(&self.budget).bind(&self.period).bind(count(self.limit));
-        Ok((tx.fetch_all(&largest).await?, all))
+        Ok((tx.fetch_all(&largest.bind(count(self.limit))).await?, all))
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use uuid::Uuid;
 
-use super::budgets::ReadUses;
+use super::budget_rows::ReadUses;
 use super::usage::{TOTALS_COLUMNS, USAGE_COLUMNS, all_leases, day_use, due_leases};
 use super::{SqlOperation, SqlRecord, SqlRow, SqlStore, SqlTx, Statement, later_column, upsert};
 use crate::Result;

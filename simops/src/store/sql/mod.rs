@@ -6,6 +6,7 @@
 //! statements and column lists here where they fit.
 
 mod alerts;
+mod budget_rows;
 mod budgets;
 mod control;
 mod counter;
@@ -29,7 +30,9 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-pub use budgets::{USE_COLUMNS, USE_KEY, all_budgets, budget_use, groups_of_runs, put_budget_use};
+pub use budget_rows::{
+    USE_COLUMNS, USE_KEY, all_budgets, budget_use, groups_of_runs, put_budget_use,
+};
 pub use counter::{counter_clients, epoch, lock_counter};
 pub use events::{
     EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, event_counts,

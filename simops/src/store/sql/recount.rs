@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::budgets::{ReadBudgets, USE_COLUMNS, budget_use, put_budget_use};
+use super::budget_rows::{ReadBudgets, USE_COLUMNS, budget_use, put_budget_use};
 use super::counter::lock_counter;
 use super::usage::{
     DAY_USE_COLUMNS, RUN_TOTALS_COLUMNS, USAGE_COLUMNS, all_leases, day_use, pruned_calls,

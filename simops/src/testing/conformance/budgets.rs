@@ -72,7 +72,7 @@ pub async fn a_budget_is_kept_until_it_is_deleted(store: Arc<dyn RunStore>) -> R
     let shown = |budget: &Budget| Budget { counted: true, ..budget.clone() };
     let with = |budget: &Budget, defined| Budget { defined, ..shown(budget) };
     assert_eq!(kept.list, [with(&model, 1), with(&soft, 1)]);
-    // Other limits do not define it anew.
+    // Other limits are no new definition.
     let other_limits = Budget { hard: Some(12), ..soft.clone() };
     define(&*store, &[&other_limits]).await?;
     let again = store.budgets().await?;
@@ -100,7 +100,13 @@ pub async fn what_was_used_before_a_budget_counts(store: Arc<dyn RunStore>) -> R
         ..crate::control::Change::default()
     };
     store.commit(&change, None).await?;
-    let refused = |reason, in_flight| Admission::Refused { reason, budget: "b".into(), in_flight };
+    let place = key("b", "p").place();
+    let refused = |reason, in_flight| Admission::Refused {
+        reason,
+        budget: "b".into(),
+        place: place.as_str().into(),
+        in_flight,
+    };
     let waiting = store.reserve(&lease("p", "m", 1), &none).await?;
     assert_eq!(waiting, refused(Refused::BudgetReached, true));
     let elsewhere = store.reserve(&lease("other", "m", 1), &none).await?;
@@ -121,7 +127,7 @@ pub async fn what_was_used_before_a_budget_counts(store: Arc<dyn RunStore>) -> R
 }
 
 /// Another scope, key, window or unit counts from the ledger again.
-pub async fn another_definition_counts_anew(store: Arc<dyn RunStore>) -> Result<()> {
+pub async fn another_definition_is_counted_from_the_ledger(store: Arc<dyn RunStore>) -> Result<()> {
     store.record_usage(&[call(Some("r"), "p", "m", 7), call(None, "q", "m", 100)]).await?;
     define(&*store, &[&calls("b", 9)]).await?;
     assert_eq!(used(&*store, &key("b", "")).await?, (2, 0));
@@ -132,7 +138,7 @@ pub async fn another_definition_counts_anew(store: Arc<dyn RunStore>) -> Result<
     define(&*store, &[&each]).await?;
     assert_eq!(used(&*store, &key("b", "")).await?, (0, 0));
     assert_eq!(used(&*store, &key("b", "q")).await?, (120, 0));
-    let (largest, all) = store.largest_uses("b", &day().to_string(), 1).await?;
+    let (largest, all) = store.largest_uses("b", &[day().to_string()], 1).await?;
     assert_eq!((largest.len(), all), (1, 2));
     let by_run = Budget { window: BudgetWindow::Run, ..calls("b", 9) };
     define(&*store, &[&by_run]).await?;

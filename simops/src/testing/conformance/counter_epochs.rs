@@ -38,7 +38,7 @@ fn calls(total: i64) -> Caps {
 }
 
 fn refused(reason: Refused, budget: &str) -> Admission {
-    Admission::Refused { reason, budget: budget.into(), in_flight: true }
+    Admission::Refused { reason, budget: budget.into(), place: "".into(), in_flight: true }
 }
 
 fn client(generation: u64, calls: i64, until: i64) -> CounterClient {

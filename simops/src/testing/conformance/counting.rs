@@ -19,7 +19,7 @@ fn refused(reason: Refused, in_flight: bool) -> Admission {
     let caps = Caps::default().list();
     let cap = caps.iter().find(|cap| cap.reason == reason);
     let budget = cap.map_or("", |cap| cap.id).into();
-    Admission::Refused { reason, budget, in_flight }
+    Admission::Refused { reason, budget, place: "".into(), in_flight }
 }
 
 pub(super) fn lease(provider: &str, model: &str, nanos: i64) -> Lease {

@@ -253,7 +253,7 @@ macro_rules! store_conformance {
             budgets:
                 a_budget_is_kept_until_it_is_deleted,
                 what_was_used_before_a_budget_counts,
-                another_definition_counts_anew,
+                another_definition_is_counted_from_the_ledger,
                 deleted_rows_still_count,
                 wrong_uses_are_found_and_corrected,
                 a_new_budget_ends_counting_in_redis;

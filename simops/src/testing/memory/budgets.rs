@@ -23,12 +23,12 @@ impl BudgetStore for MemoryStore {
     async fn largest_uses(
         &self,
         budget: &str,
-        period: &str,
+        periods: &[String],
         limit: usize,
     ) -> Result<(Vec<(UseKey, BudgetUse)>, i64)> {
         let data = self.data();
         let uses = data.budget_uses.iter();
-        let uses = uses.filter(|(key, _)| key.budget == budget && key.period == period);
+        let uses = uses.filter(|(key, _)| key.budget == budget && periods.contains(&key.period));
         let mut uses: Vec<_> = uses.map(|(key, used)| (key.clone(), *used)).collect();
         let all = i64::try_from(uses.len()).unwrap_or(i64::MAX);
         uses.sort_by_key(|(_, used)| Reverse(used.settled));

@@ -78,7 +78,7 @@ impl<'l> Call<'l> {
         let mut sets = vec![day];
         for (budget, key) in budgets.uses(&facts) {
             let set = name_of(&key);
-            lines.push((set.clone(), AMOUNT, budget.line(BudgetUse::default(), &amounts)));
+            lines.push((set.clone(), AMOUNT, budget.line(&key, BudgetUse::default(), &amounts)));
             sets.push(set);
         }
         lines.sort_by_key(|(_, _, line)| line.id);
@@ -90,7 +90,8 @@ impl<'l> Call<'l> {
     pub(super) fn refusal(&self, line: usize, kind: i64) -> Option<Admission> {
         let (_, _, line) = self.lines.get(line)?;
         let reason = if kind == 1 { Refused::CallExceedsBudget } else { line.reason };
-        Some(Admission::Refused { reason, budget: line.id.into(), in_flight: kind == 2 })
+        let (budget, place) = (line.id.into(), line.place.as_str().into());
+        Some(Admission::Refused { reason, budget, place, in_flight: kind == 2 })
     }
 }
 

@@ -109,7 +109,12 @@ fn a_refusal_distinguishes_reservations_from_a_spent_cap() {
     let two = one + one;
     let day = DayUse { settled: one, reserved: one, version: 0 };
     let (reason, budget) = (Refused::MaxCallsTotalReached, "llm_max_calls_per_day_total");
-    let refused = |in_flight| Admission::Refused { reason, budget: budget.into(), in_flight };
+    let refused = |in_flight| Admission::Refused {
+        reason,
+        budget: budget.into(),
+        place: "".into(),
+        in_flight,
+    };
     assert_eq!(admit(&caps.lines(&day, &one)), refused(true));
     let spent = DayUse { settled: two, ..DayUse::default() };
     assert_eq!(admit(&caps.lines(&spent, &one)), refused(false));
@@ -135,6 +140,7 @@ fn a_call_larger_than_a_whole_limit_is_refused_by_itself() {
 fn the_first_budget_in_order_of_id_is_named() {
     let line = |id, settled| Line {
         id,
+        place: String::new(),
         reason: Refused::BudgetReached,
         adds: Some(1),
         soft: None,

@@ -221,7 +221,10 @@ impl Model {
             let counted = if budget.unit == BudgetUnit::Calls { reserved } else { 0 };
             degraded |= budget.soft.is_some_and(|soft| settled + counted >= soft);
             let Some(hard) = budget.hard else { continue };
-            let refused = |reason, in_flight| Err((budget.id.clone(), reason, in_flight));
+            let (period, part) = call.place(budget).unwrap_or_default();
+            let place = format!("{period} {part}").trim().to_owned();
+            let refused =
+                |reason, in_flight| Err((budget.id.clone(), place.clone(), reason, in_flight));
             if settled < hard && adds > hard {
                 return refused(Refused::CallExceedsBudget, false);
             } else if settled >= hard || settled + adds > hard {
@@ -262,8 +265,9 @@ impl Model {
                 }
                 // Ids of budgets here come before those of the settings.
                 let verdict = match (self.budgets_say(lease), admit(&lines)) {
-                    (Err((budget, reason, in_flight)), _) => {
-                        Admission::Refused { reason, budget: budget.into(), in_flight }
+                    (Err((budget, place, reason, in_flight)), _) => {
+                        let (budget, place) = (budget.into(), place.into());
+                        Admission::Refused { reason, budget, place, in_flight }
                     }
                     (Ok(_), refused @ Admission::Refused { .. }) => refused,
                     (Ok(_), Admission::Admitted { .. }) => Admission::Admitted { degraded },
@@ -294,8 +298,8 @@ impl Model {
     }
 }
 
-/// A budget's id, why it refuses, and whether waiting helps.
-type Refusal = (String, Refused, bool);
+/// A budget's id, which use of it refuses, why, and whether waiting helps.
+type Refusal = (String, String, Refused, bool);
 
 fn budgets() -> impl Strategy<Value = Vec<Budget>> {
     let keys = |scope| match scope {

@@ -274,7 +274,7 @@ impl Shared {
         let used = self.budget_uses(&keys).await?;
         let amounts = Amounts::of_lease(lease);
         lines.extend(uses.iter().map(|(budget, key)| {
-            budget.line(used.get(key).copied().unwrap_or_default(), &amounts)
+            budget.line(key, used.get(key).copied().unwrap_or_default(), &amounts)
         }));
         Ok(is_degraded(&lines))
     }
