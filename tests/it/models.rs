@@ -170,6 +170,49 @@ async fn a_budget_that_cannot_pay_for_a_call_stops_the_run_until_it_is_raised() 
     assert_eq!(server.client.get("status").await.ok()["run_state"], "running");
 }
 
+/// Six calls of a group are made, not a seventh, and the run that makes them ends; another run, and an
+/// agent whose budget is spent, end nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_of_a_group_ends_its_run_and_one_of_agents_ends_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(|_| Reply::action()).await;
+    let server = builder(&dir, &provider).start().await;
+    let budget = async |id: &str, scope: &str, key: &str, hard: i64| {
+        let body = json!({
+            "scope": scope, "key": key, "window": "run", "unit": "calls", "hard": hard,
+        });
+        let request = server.client.request(reqwest::Method::PUT, &format!("budgets/{id}"));
+        server.client.send(request.json(&body)).await.unwrap().ok()
+    };
+    budget("team", "group", "team", 6).await;
+    let start = json!({"mode": "test", "run_id": "r1", "group_id": "team"});
+    server.client.post("control/run/start", &start).await.ok();
+    let event = until_stopped_by(&server, "hard_budget_exceeded").await;
+    assert_eq!(event["metadata"]["details"]["budget"], "team", "{event}");
+    server.until_state("stopped").await;
+    assert_eq!(calls(&server).await, 6);
+
+    budget("each-agent", "agent", "*", 1).await;
+    start_run(&server, "r2").await;
+    let listed = async || server.client.get("budgets").await.ok()["items"].clone();
+    let of_agents = eventually("budgets of agents are spent", async || {
+        let items = listed().await;
+        let mut items = items.as_array().unwrap().iter();
+        let agents = items.find(|budget| budget["id"] == "each-agent").unwrap();
+        let uses = agents["uses"].as_array().unwrap();
+        let spent = uses.iter().filter(|used| used["left"] == 0).count();
+        (spent >= 3).then(|| uses.clone())
+    })
+    .await;
+    assert!(of_agents.iter().all(|used| used["spent"].as_i64() <= Some(1)), "{of_agents:?}");
+    eventually("agents act without a model", async || {
+        let metrics = server.client.get("run/metrics").await.ok();
+        (metrics["activity"]["deterministic_actions"].as_i64() > Some(3)).then_some(())
+    })
+    .await;
+    assert_eq!(server.client.get("status").await.ok()["run_state"], "running");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_turn_and_a_worker_process_ask_the_provider_of_their_flags() {
     let dir = tempfile::tempdir().unwrap();

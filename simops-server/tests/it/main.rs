@@ -3,6 +3,7 @@
 
 mod access;
 mod baseline;
+mod budgets;
 mod config;
 mod console;
 mod controls;
