@@ -166,13 +166,15 @@ async fn uses_are_shown_and_a_limit_that_ends_a_run_needs_agreement() {
     fill(&browser, "id", "agents").await;
     choose(&browser, "scope", "agent").await;
     fill(&browser, "key", "*").await;
+    // A day may end during the test.
+    choose(&browser, "window", "lifetime").await;
     choose(&browser, "unit", "calls").await;
     fill(&browser, "soft", "2").await;
     fill(&browser, "hard", "1000").await;
     browser.click("budget-save").await;
     until_closed(&browser, "the budget is set").await;
     browser.until_text("budget-row-agents", "2 of 1,000 calls").await;
-    browser.until_text("budget-row-agents", "Over the soft limit of 2 calls").await;
+    browser.until_text("budget-row-agents", "The soft limit of 2 calls is reached").await;
     browser.until_text("budget-uses-agents", "2 uses").await;
     browser.run("document.querySelector('[data-testid=budget-uses-agents] summary').click()").await;
     let uses = "return [...document.querySelectorAll('[data-testid=budget-uses-agents] tbody tr')] \

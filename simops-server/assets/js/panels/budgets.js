@@ -36,11 +36,11 @@ const reached = (limit, spent) => limit !== null && spent >= limit;
 function standing({ unit, spent, reserved, soft, hard }) {
   const sentences = [];
   if (reached(hard, spent)) sentences.push('The hard limit is reached: calls are refused.');
-  else if (reached(soft, spent)) sentences.push(`Over the soft limit of ${amount(unit, soft)}: calls are degraded.`);
+  else if (reached(soft, spent)) sentences.push(`The soft limit of ${amount(unit, soft)} is reached: calls are degraded.`);
   else if (soft !== null && hard !== null) sentences.push(`Soft limit ${amount(unit, soft)}.`);
   if (hard === null) sentences.push('No hard limit.');
   sentences.push(reserved > 0 ? `In flight: at most ${amount(unit, reserved)}.` : 'Nothing in flight.');
-  return sentences.join(' ');
+  return sentences;
 }
 
 /** When the hard limit is reached and when the window is over, as sentences. */
@@ -52,7 +52,7 @@ function timing({ spent, hard, resets_at: resetsAt, forecast }, now) {
     else if (resetsAt) sentences.push('At the rate so far the hard limit is not reached in this window.');
   }
   if (resetsAt) sentences.push(`Resets at ${until(resetsAt)}.`);
-  return sentences.join(' ');
+  return sentences;
 }
 
 /** The uses of a budget, opened on demand. */
@@ -119,7 +119,7 @@ export function budgetsPanel(app) {
 
     function build({ id }) {
       const part = { budget: null, figure: h('span', { class: 'figure' }), meter: bar(`Used of ${id}`), uses: usesPart(id) };
-      for (const name of ['what', 'state', 'times']) part[name] = h('p', { class: 'hint' });
+      for (const name of ['what', 'state']) part[name] = h('p', { class: 'hint' });
       part.counting = h('p', { class: 'warning' }, 'Being counted; it admits no call until then.');
       part.setting = h('span', { class: 'mono' });
       part.ofSetting = h('p', { class: 'hint' }, 'Setting ', part.setting, ', changed in the ', h('a', { href: '#config' }, 'settings panel'), '.');
@@ -128,7 +128,7 @@ export function budgetsPanel(app) {
       part.controls = h('div', { class: 'actions' }, part.edit, part.remove);
       const node = h('li', { class: 'block', 'data-budget': id, 'data-testid': `budget-row-${id}` },
         h('div', { class: 'meter-row' }, h('span', { class: 'mono key' }, id), part.figure, part.meter.svg),
-        part.what, part.counting, part.state, part.times, part.ofSetting, part.uses.node, part.controls);
+        part.what, part.counting, part.state, part.ofSetting, part.uses.node, part.controls);
       parts.set(node, part);
       return node;
     }
@@ -142,11 +142,9 @@ export function budgetsPanel(app) {
       part.meter.set({ value: spent, max: hard ?? soft ?? 0, markAt: soft, tone, words: usedOf(budget) });
       text(part.what, `Counts ${counted(budget)}, ${WINDOWS[budget.window]}.`);
       show(part.counting, !budget.counted);
-      text(part.state, standing(budget));
-      text(part.times, timing(budget, app.store.now()));
-      show(part.times, part.times.textContent !== '');
+      text(part.state, [...standing(budget), ...timing(budget, app.store.now())].join(' '));
       const { forecast, resets_at: resetsAt } = budget;
-      attr(part.times, 'title', [forecast, resetsAt].map(bothTimes).filter(Boolean).join('\n') || null);
+      attr(part.state, 'title', [forecast, resetsAt].map(bothTimes).filter(Boolean).join('\n') || null);
       show(part.ofSetting, setting !== null);
       text(part.setting, setting);
       part.uses.set(budget);
