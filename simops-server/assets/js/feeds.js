@@ -28,6 +28,7 @@ const TOPICS = {
     every: 10_000,
     views: ['run'],
   },
+  budgets: { path: () => 'budgets', every: 10_000, views: ['run'] },
   alerts: { path: () => 'kpi/alerts?limit=50', every: 15_000, views: ['visitors'] },
   notifications: { path: () => 'kpi/notifications?limit=5', every: 15_000, views: ['visitors'] },
   digests: { path: () => 'digests?limit=20', every: 60_000, views: ['reports'] },
@@ -167,6 +168,7 @@ export function createFeeds(app) {
       if (type === 'audit') {
         push('audit', data.items);
         invalidate('config');
+        invalidate('budgets');
         invalidate('runs');
       }
     },

@@ -26,7 +26,8 @@ export const FIELDS = [
 /** The greatest length of a reason. */
 const MAX_REASON = 500;
 
-function wrongName(text, max) {
+/** The validation message of a name or id, or null. */
+export function wrongName(text, max) {
   if (text.length > max) return `At most ${max} characters.`;
   return NAME.test(text) ? null : 'Only letters, digits, “_”, “:” and “-”.';
 }

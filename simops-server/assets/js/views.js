@@ -5,6 +5,7 @@ import { alertsPanel } from './panels/alerts.js';
 import { auditPanel } from './panels/audit.js';
 import { baselinePanel } from './panels/baseline.js';
 import { budgetPanel } from './panels/budget.js';
+import { budgetsPanel } from './panels/budgets.js';
 import { comparePanel } from './panels/compare.js';
 import { configPanel } from './panels/config.js';
 import { controlsPanel } from './panels/controls.js';
@@ -19,7 +20,7 @@ import { statusPanel } from './panels/status.js';
 
 /** Views in the order of the navigation; each is columns of panels. */
 const VIEWS = [
-  { id: 'run', label: 'Run', columns: [[controlsPanel], [statusPanel, openRunsPanel, metricsPanel, eventsPanel], [budgetPanel, guardrailsPanel]] },
+  { id: 'run', label: 'Run', columns: [[controlsPanel], [statusPanel, openRunsPanel, metricsPanel, eventsPanel], [budgetPanel, guardrailsPanel, budgetsPanel]] },
   { id: 'visitors', label: 'Visitors', columns: [[rollupsPanel], [alertsPanel]] },
   { id: 'settings', label: 'Settings', columns: [[configPanel]] },
   { id: 'records', label: 'Records', columns: [[runsPanel, comparePanel], [auditPanel]] },

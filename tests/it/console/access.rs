@@ -28,6 +28,8 @@ async fn production_is_read_only_and_a_wrong_token_is_refused() {
         browser.until_enabled(control, false).await;
     }
     assert!(!browser.find("reset-world").await.is_selected().await.unwrap());
+    browser.until_text("panel-budgets", "Read-only").await;
+    browser.until_enabled("new-budget", false).await;
     browser.click("nav-settings").await;
     browser.until_text("panel-config", "Read-only").await;
     let locked =

@@ -1,6 +1,7 @@
 //! The console in a real Chromium, used as its operators use it.
 
 mod access;
+mod budgets;
 mod devices;
 mod flow;
 mod hostile;
