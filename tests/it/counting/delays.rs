@@ -162,14 +162,24 @@ async fn counter(store: &Arc<Late>, redis: &RedisServer) -> Arc<TieredCounter> {
     Arc::new(started.unwrap())
 }
 
+/// Ends a lease that may be open, however often that takes.
+async fn release(counter: &TieredCounter, lease: &Lease) {
+    while counter.release(lease.id).await.is_err() {}
+}
+
 /// Reserves `calls` at once; the leases that were admitted.
 async fn reserve(counter: &Arc<TieredCounter>, calls: usize) -> Vec<Lease> {
     let reserve = |_| {
         let counter = Arc::clone(counter);
         tokio::spawn(async move {
             let lease = lease(1);
-            let verdict = counter.reserve(&lease, &caps()).await;
-            verdict.is_ok_and(|verdict| admitted(Ok(verdict))).then_some(lease)
+            match counter.reserve(&lease, &caps()).await {
+                Ok(verdict) => admitted(Ok(verdict)).then_some(lease),
+                Err(_) => {
+                    release(&counter, &lease).await;
+                    None
+                }
+            }
         })
     };
     let calls: Vec<_> = (0..calls).map(reserve).collect();
@@ -243,7 +253,7 @@ async fn no_cap_is_crossed_whenever_the_database_answers() {
                     // A third is released, the others are made.
                     for (number, lease) in leases.iter().enumerate() {
                         if number % 3 == 0 {
-                            while counter.release(lease.id).await.is_err() {}
+                            release(&counter, lease).await;
                         } else {
                             while counter.settle(&row(lease)).await.is_err() {}
                         }
@@ -251,7 +261,7 @@ async fn no_cap_is_crossed_whenever_the_database_answers() {
                     let probe = lease(1);
                     match counter.reserve(&probe, &caps()).await {
                         Ok(Admission::Refused { in_flight: false, .. }) => return,
-                        _ => while counter.release(probe.id).await.is_err() {},
+                        _ => release(&counter, &probe).await,
                     }
                 }
             })
