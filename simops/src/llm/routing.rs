@@ -72,8 +72,10 @@ impl RouterInner {
             if let Some(place) = &mut place
                 && !place.turn(begin_by, || context.is_current()).await
             {
-                // Others are still before it; the counter has the last word.
-                call.begin_by = Instant::now();
+                return Err(match context.is_current() {
+                    true => place.of().clone().refusal(),
+                    false => CallError::Cancelled,
+                });
             }
             let mut room = pin!(self.ledger.room());
             room.as_mut().enable();
@@ -81,19 +83,14 @@ impl RouterInner {
             // An admission gives the place to the next.
             call.place.put(place.take());
             let outcome = self.try_routes(&candidates, &mut call).await;
-            let of = match &outcome {
-                Err(CallError::Refused { budget, place, retry_after: Some(_), .. })
-                    if Instant::now() < call.begin_by && context.is_current() =>
-                {
-                    (Arc::clone(budget), Arc::clone(place))
-                }
-                _ => return outcome,
-            };
+            let waits = Instant::now() < begin_by && context.is_current();
+            let refused = outcome.as_ref().err().and_then(Waited::of).filter(|_| waits);
+            let Some(of) = refused else { return outcome };
             place = call.place.take();
             match &place {
                 // First in the queue: calls in flight make room, here or in another process.
-                Some(place) if place.is_in(&of) => {
-                    let _ = timeout_at(call.begin_by.min(Instant::now() + ROOM_POLL), room).await;
+                Some(place) if *place.of() == of => {
+                    let _ = timeout_at(begin_by.min(Instant::now() + ROOM_POLL), room).await;
                 }
                 _ => place = Some(self.waiting.join(&of)),
             }
@@ -318,10 +315,10 @@ impl Call<'_> {
 
 /// Whether a call of this context certainly counts towards what others wait for: a cap of the deployment
 /// counts all calls, and a use of a budget that names the run counts the calls of the run.
-fn counts((budget, place): &Waited, context: &CallContext) -> bool {
+fn counts(waited: &Waited, context: &CallContext) -> bool {
     let [dollars, .., total] = Caps::IDS;
-    let names = |run_id: &String| place.split(' ').any(|word| word == run_id);
-    [dollars, total].contains(&&**budget) || context.run_id.as_ref().is_some_and(names)
+    let names = |run_id: &String| waited.place.split(' ').any(|word| word == run_id);
+    [dollars, total].contains(&&*waited.budget) || context.run_id.as_ref().is_some_and(names)
 }
 
 /// The budget of which less is left than the call needs, calls in flight not counted. Caps on calls are

@@ -8,11 +8,39 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
+use super::CallError;
+use crate::usage::Refused;
+use crate::usage::admission::RETRY_IN_FLIGHT;
+
 /// How often a call that waits for its turn looks whether it is still wanted.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The use of a budget that calls wait for: its id and the value of its key.
-pub(super) type Waited = (Arc<str>, Arc<str>);
+/// What calls wait for: a use of a budget, as its refusals name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Waited {
+    pub(super) reason: Refused,
+    pub(super) budget: Arc<str>,
+    pub(super) place: Arc<str>,
+}
+
+impl Waited {
+    /// What a refusal names, if only calls in flight are in the way.
+    pub(super) fn of(error: &CallError) -> Option<Self> {
+        match error {
+            CallError::Refused { reason, budget, place, retry_after: Some(_) } => {
+                let (budget, place) = (Arc::clone(budget), Arc::clone(place));
+                Some(Self { reason: *reason, budget, place })
+            }
+            _ => None,
+        }
+    }
+
+    /// The refusal of a call whose turn does not come in time.
+    pub(super) fn refusal(self) -> CallError {
+        let Self { reason, budget, place } = self;
+        CallError::Refused { reason, budget, place, retry_after: Some(RETRY_IN_FLIGHT) }
+    }
+}
 
 /// The queues of this process, one for each use of a budget that calls wait for.
 #[derive(Debug, Default)]
@@ -65,9 +93,9 @@ impl Waiting {
 }
 
 impl Place {
-    /// Whether it is a place in the queue of this use.
-    pub(super) fn is_in(&self, of: &Waited) -> bool {
-        self.of == *of
+    /// What it waits for.
+    pub(super) fn of(&self) -> &Waited {
+        &self.of
     }
 
     /// Waits until those before have left; false if that takes until `deadline`, or longer than the call
@@ -115,7 +143,8 @@ mod tests {
     use super::*;
 
     fn of(budget: &str) -> Waited {
-        (budget.into(), "".into())
+        let (reason, place) = (Refused::BudgetReached, "".into());
+        Waited { reason, budget: budget.into(), place }
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,7 +154,7 @@ mod tests {
         let (mut first, mut second) = (waiting.join(&of("b")), waiting.join(&of("b")));
         assert!(first.turn(soon(), || true).await && first.turn(soon(), || true).await);
         assert!(!second.turn(soon(), || true).await, "the first has it");
-        assert_eq!(waiting.ahead(|of| &*of.0 == "b"), Some(of("b")));
+        assert_eq!(waiting.ahead(|of| &*of.budget == "b"), Some(of("b")));
         assert!(waiting.join(&of("c")).turn(soon(), || true).await, "another queue");
         let mut third = waiting.join(&of("b"));
         assert!(!third.turn(soon(), || false).await, "it is not wanted any more");

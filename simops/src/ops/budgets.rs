@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use super::{Ops, SystemWriter, Writer};
 use crate::clock::{begin_of, day_of};
 use crate::control::{ControlState, Write};
-use crate::execute::{Intent, found};
+use crate::execute::{Intent, WritePermit, found};
 use crate::number::to_f64;
 use crate::recount::{Limits, UNWATCHED, count_budget};
 use crate::run::RunRecord;
@@ -314,6 +314,14 @@ impl Writer<'_> {
     /// at once unless that is forced, and beyond 1,000 budgets.
     pub async fn put_budget(&self, id: &str, put: &PutBudget) -> Result<BudgetView> {
         let permit = self.permit_for(Write::PutBudget, put.reason.as_deref())?;
+        let executor = &self.ops.executor;
+        match executor.replay(&permit).await? {
+            Some(first) => first,
+            None => executor.respond(&permit, self.put(&permit.without_key(), id, put).await).await,
+        }
+    }
+
+    async fn put(&self, permit: &WritePermit, id: &str, put: &PutBudget) -> Result<BudgetView> {
         let ops = self.ops;
         let spec = BudgetSpec {
             scope: put.scope.clone(),
@@ -331,7 +339,7 @@ impl Writer<'_> {
             return Err(Error::invalid("key", format!("there is no run {}", budget.key)));
         }
         let intent = Intent::PutBudget(Box::new(budget), put.force);
-        ops.executor.execute(&permit, &intent, |_, _| ()).await?;
+        ops.executor.execute(permit, &intent, |_, _| ()).await?;
         // If it fails, the timer goes on with it.
         if let Err(error) = ops.count(id).await {
             warn!(code = "budget_not_counted", budget = id, %error, "budget not counted yet; retrying");
