@@ -50,7 +50,7 @@ async fn main() {
                     let agents = (0..cap).filter(|agent| agent.unsigned_abs() % TASKS == task);
                     agents.map(Caller::Agent).collect()
                 }
-                _ => vec![Caller::Nobody],
+                _ => vec![Caller::Unnamed],
             };
             let seed = seed * TASKS + task + 1;
             tokio::spawn(spend(Arc::clone(&counter), caps, life, callers, seed))
@@ -67,7 +67,7 @@ async fn main() {
 /// For whom a call is made.
 #[derive(Clone, Copy)]
 enum Caller {
-    Nobody,
+    Unnamed,
     Run(i64),
     Agent(i64),
 }
@@ -131,7 +131,7 @@ async fn spend(
 fn lease(caller: Caller, bound: i64, life: Duration) -> Lease {
     let now = SystemClock.now();
     let (run_id, agent_id) = match caller {
-        Caller::Nobody => ("race".to_owned(), None),
+        Caller::Unnamed => ("race".to_owned(), None),
         Caller::Run(run) => (format!("run-{run}"), None),
         Caller::Agent(agent) => ("race".to_owned(), Some(agent)),
     };
