@@ -69,10 +69,12 @@ async fn whatever_a_provider_answers_the_run_goes_on_and_every_call_is_booked() 
     let status = server.until_state("stopped").await;
     let budget = &status["llm_budget"];
     assert_eq!(budget["calls_groq"], budget["calls_total"]);
-    assert!(budget["estimated_cost_usd"].as_f64() > Some(0.0), "{budget}");
     assert_eq!(status["hosts"][0]["in_flight_calls"], 0);
     let asked = provider.seen();
-    assert_eq!(budget["calls_groq"].as_i64().unwrap(), asked.len() as i64, "one row a call");
+    // Of the run: the day may have changed meanwhile.
+    let llm = server.client.get("run/metrics").await.ok()["llm"].clone();
+    assert!(llm["estimated_cost_usd"].as_f64() > Some(0.0), "{llm}");
+    assert_eq!(llm["calls"].as_i64().unwrap(), asked.len() as i64, "one row a call");
     assert!(asked[0].contains(KEY), "the provider gets the key");
 
     let config = server.client.get("config").await.ok();
