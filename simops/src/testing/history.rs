@@ -440,7 +440,9 @@ async fn take(on: &Counting, step: &HistoryStep) -> Vec<String> {
 
 async fn take_one(on: &Counting, step: &HistoryStep) -> String {
     let shown = match step {
-        HistoryStep::Reserve(lease, caps) => on.counter.reserve(lease, caps).await.map(admission),
+        HistoryStep::Reserve(lease, caps) => {
+            on.counter.reserve(lease, caps).await.map(|verdict| admission(&verdict))
+        }
         HistoryStep::Settle(row) => on.counter.settle(row).await.map(done),
         HistoryStep::Record(rows) => on.store.record_usage(rows).await.map(done),
         HistoryStep::Release(id) => on.counter.release(*id).await.map(done),
@@ -487,7 +489,7 @@ pub async fn change_budgets(
     Ok(())
 }
 
-fn admission(admission: Admission) -> String {
+fn admission(admission: &Admission) -> String {
     format!("{admission:?}")
 }
 

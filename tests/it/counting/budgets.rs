@@ -79,7 +79,7 @@ async fn all_of_the_group(store: &SqliteStore) {
         part: part.to_owned(),
     };
     let group = key("group", "", "study");
-    let used = store.budget_uses(&[group.clone()]).await.unwrap()[&group];
+    let used = store.budget_uses(std::slice::from_ref(&group)).await.unwrap()[&group];
     assert_eq!((used.settled, used.reserved), (OF_GROUP, 0));
 }
 

@@ -55,10 +55,10 @@ pub fn all_budgets() -> Statement {
 
 /// The query of a use of a budget.
 pub fn budget_use(key: &UseKey) -> Statement {
-    Statement::new(format!(
+    Statement::new(
         "SELECT settled, reserved, pruned, version FROM budget_use \
-         WHERE budget = $1 AND period = $2 AND part = $3"
-    ))
+         WHERE budget = $1 AND period = $2 AND part = $3",
+    )
     .bind(&key.budget)
     .bind(&key.period)
     .bind(&key.part)
