@@ -54,7 +54,7 @@ async fn a_budget_is_defined_changed_and_deleted() {
     let set = put(&app, "trial", body).await.ok();
     assert_eq!(
         (&set["key"], &set["hard"], &set["spent"]),
-        (&json!("groq"), &json!(2.5), &json!(0))
+        (&json!("groq"), &json!(2.5), &json!(0.0))
     );
     assert_eq!((&set["counted"], &set["setting"]), (&json!(true), &Value::Null));
     assert!(set["resets_at"].as_str().unwrap().ends_with("-01T00:00:00Z"), "{set}");

@@ -63,6 +63,10 @@ impl Data {
     }
 
     pub(super) fn change_budgets(&mut self, changes: &[BudgetChange]) {
+        if changes.is_empty() {
+            return;
+        }
+        self.counter_epoch.budgets += 1;
         for change in changes {
             let (id, put) = match change {
                 BudgetChange::Put(budget) => (&budget.id, Some(budget)),
@@ -71,7 +75,6 @@ impl Data {
             let before = self.budgets.iter().find(|budget| budget.id == *id).cloned();
             let kept = before.filter(|before| put.is_some_and(|put| put.counts_as(before)));
             self.budgets.retain(|budget| budget.id != *id);
-            self.counter_epoch.budgets += 1;
             if let Some(put) = put {
                 let revision = self.counter_epoch.budgets;
                 self.budgets.push(put.clone().following(kept.as_ref(), revision));
