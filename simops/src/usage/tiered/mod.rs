@@ -329,9 +329,13 @@ impl Shared {
         Ok(Arc::new(Budgets { groups, ..Budgets::clone(&budgets) }))
     }
 
-    /// The row that `row` replaces, if it does: that of a lease which expired.
+    /// The row that `row` replaces, if it does and Redis counts it: that of a lease which expired.
     async fn replaced_by(&self, row: &UsageRow) -> Result<Option<UsageRow>> {
-        if self.local().is_open(row.id) {
+        let is_known = {
+            let local = self.local();
+            local.is_open(row.id) || local.server().is_none()
+        };
+        if is_known {
             return Ok(None);
         }
         let old = self.store.settled_row(row.id).await?;
