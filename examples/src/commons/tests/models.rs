@@ -140,7 +140,7 @@ async fn if_the_budget_is_exhausted_the_turn_follows_the_rule() {
     let event = commons.act(&turn, decision).unwrap().events.remove(0);
     assert_eq!(event.runtime_mode(), Some(RuntimeMode::DeterministicFallback));
     let calls = &event.metadata["runtime"]["calls"];
-    assert_eq!((&calls["calls"], &calls["refused"]), (&json!(0), &json!("hard_budget_reached")));
+    assert_eq!((&calls["calls"], &calls["refused"]), (&json!(0), &json!("call_exceeds_budget")));
     assert_eq!(calls["model"], "tiny:free");
     assert_eq!(ledger(&store).await, []);
 }
