@@ -4,7 +4,8 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::{Budget, BudgetScope, BudgetUnit, BudgetWindow, Caps, NanoUsd};
-use crate::text::is_hidden;
+use crate::settings::is_name;
+use crate::text::{composed, is_hidden};
 use crate::{Error, FieldError, Result};
 
 /// The longest id and key, in characters.
@@ -163,7 +164,16 @@ fn checked_key(scope: BudgetScope, given: Option<&str>) -> Result<String, String
             "must be at most {MAX_KEY_CHARS} characters, none of them control or format characters"
         ));
     }
-    Ok(if scope == BudgetScope::Provider { key.to_lowercase() } else { key.to_owned() })
+    if matches!(scope, BudgetScope::Group | BudgetScope::Run) {
+        let name = key.trim_matches('*');
+        if !is_name(name, MAX_ID_CHARS) {
+            return Err(format!(
+                "no {what} has such an id: they have 1 to {MAX_ID_CHARS} letters, digits, _, : or -"
+            ));
+        }
+    }
+    let key = composed(key);
+    Ok(if scope == BudgetScope::Provider { key.to_lowercase() } else { key })
 }
 
 /// An amount of a unit, as it is counted.
@@ -214,6 +224,11 @@ mod tests {
         assert_eq!((budget.since, budget.counted), (date(2026, 2, 28), false));
         let month = BudgetSpec { window: Some("month".to_owned()), ..spec("deployment", "") };
         assert_eq!(month.checked("b", date(2026, 3, 1)).unwrap().since, date(2026, 2, 1));
+        let agent = spec("agent", "Ame\u{301}lie").checked("b", date(2026, 3, 1)).unwrap();
+        assert_eq!(agent.key, "Amélie");
+        for key in ["*", "study-*"] {
+            assert_eq!(spec("group", key).checked("b", date(2026, 3, 1)).unwrap().key, key);
+        }
         for key in ["*", "*:free", "gpt-*"] {
             assert_eq!(spec("model", key).checked("b", date(2026, 3, 1)).unwrap().key, key);
         }
@@ -226,6 +241,9 @@ mod tests {
         assert_eq!(wrong(&spec("deployment", "x")), ["key"]);
         for key in ["", "a*b", "*a*", "a\u{202e}b", &"x".repeat(201)] {
             assert_eq!(wrong(&spec("agent", key)), ["key"], "{key:?}");
+        }
+        for (scope, key) in [("group", "a b"), ("run", "é"), ("group", "a/*")] {
+            assert_eq!(wrong(&spec(scope, key)), ["key"], "{key:?}");
         }
         for hard in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-10, 1_000_000.1] {
             assert_eq!(wrong(&BudgetSpec { hard: Some(hard), ..spec("run", "*") }), ["hard"]);
