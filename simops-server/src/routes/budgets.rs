@@ -1,7 +1,7 @@
 //! Budgets.
 
 use axum::extract::Path;
-use simops::ops::{BudgetView, BudgetsResponse, DeletedBudget, PutBudget, ReasonBody};
+use simops::ops::{BudgetView, BudgetsResponse, DeleteBudget, DeletedBudget, PutBudget};
 
 use crate::request::{ReadOps, WriteRequest};
 use crate::response::{Json, JsonResult};
@@ -27,10 +27,10 @@ pub(super) async fn put(
 /// Deletes a budget, with what is known of its use.
 #[utoipa::path(delete, path = "/api/admin/budgets/{id}", tag = "budgets",
     params(("id" = String, Path, description = "The budget")),
-    request_body = ReasonBody, responses((status = OK, body = DeletedBudget)))]
+    request_body = DeleteBudget, responses((status = OK, body = DeletedBudget)))]
 pub(super) async fn delete(
     Path(id): Path<String>,
-    write: WriteRequest<ReasonBody>,
+    write: WriteRequest<DeleteBudget>,
 ) -> JsonResult<DeletedBudget> {
     let reason = write.body.reason.as_deref();
     Ok(Json(write.writer().await?.delete_budget(&id, reason).await?))

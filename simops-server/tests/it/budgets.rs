@@ -65,6 +65,8 @@ async fn a_budget_is_defined_changed_and_deleted() {
     assert_eq!((&changed_to["soft"], &changed_to["hard"]), (&Value::Null, &json!(3.0)));
     put(&app, "trial", changed).await.ok();
     assert!(listed(&app).await.contains(&"trial".to_owned()));
+    let misspelt = json!({ "resaon": "x" });
+    app.call(Method::DELETE, "budgets/trial").json(&misspelt).send().await.names("resaon");
     let delete =
         || app.call(Method::DELETE, "budgets/trial").json(&json!({ "reason": "over" })).send();
     assert_eq!(delete().await.ok(), json!({ "ok": true, "id": "trial" }));

@@ -381,7 +381,9 @@ fn guardrail_stop(
     // However many workers see it, only the first finds the run open.
     let Some(run) = state.known_run(run_id).filter(|run| run.is_open()) else { return };
     change.put_run(run, run.ended(context.now, EndedBy::Guardrail, reason));
-    let text = format!("Run {} was stopped by a guardrail: {reason}", run.run_id);
+    let budget = details.get("budget").and_then(Value::as_str);
+    let which = budget.map(|budget| format!(" (budget {budget})")).unwrap_or_default();
+    let text = format!("Run {} was stopped by a guardrail: {reason}{which}", run.run_id);
     let event = change.event_in(Some(run), kind::STOPPED_BY_GUARDRAIL, text);
     change.add_event(event.with("reason", reason).with("details", details.clone()));
 }

@@ -7,11 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::Result;
 use crate::clock::day_of;
 use crate::guardrail::{Observed, SpentBudget};
-use crate::llm::{BudgetRefusals, Refusal, RefusedCall};
+use crate::llm::{BudgetRefusals, Refusal};
 use crate::run::RunRecord;
 use crate::settings::{Effective, key};
 use crate::store::RunStore;
-use crate::usage::{CallFacts, Caps};
+use crate::usage::CallFacts;
 
 /// Observations less than this apart count as one check of the pool.
 const CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
@@ -95,34 +95,35 @@ impl Observer {
     }
 }
 
-/// The first budget that refused a call of `run`, if it ends runs and still cannot pay for the call.
+/// The first budget that ends runs and cannot pay for the call of `run` that was refused. It need not be
+/// the one that the refusal names, which may be that of an agent.
 async fn spent_budget(
     store: &dyn RunStore,
     run: &RunRecord,
     refusal: &Refusal,
     now: Timestamp,
 ) -> Result<Option<SpentBudget>> {
-    if refusal.calls.iter().all(|call| Caps::IDS.contains(&&*call.budget)) {
+    let call = CallFacts::of_run(&run.run_id, day_of(now));
+    let ending = store.budgets().await?.list.into_iter();
+    let ending: Vec<_> = ending
+        .filter(|budget| budget.scope.ends_runs())
+        .filter_map(|budget| {
+            Some((budget.use_of(&call, run.group_id.as_deref())?, budget.hard?, budget))
+        })
+        .collect();
+    if ending.is_empty() {
         return Ok(None);
     }
-    let budgets = store.budgets().await?;
-    for RefusedCall { budget, needed } in &refusal.calls {
-        let Some(budget) = budgets.get(budget).filter(|budget| budget.scope.ends_runs()) else {
-            continue;
-        };
-        let call = CallFacts::of_run(&run.run_id, day_of(now));
-        let (Some(key), Some(hard)) = (budget.use_of(&call, run.group_id.as_deref()), budget.hard)
-        else {
-            continue;
-        };
-        let used = store.budget_uses(std::slice::from_ref(&key)).await?;
-        let spent = used.get(&key).copied().unwrap_or_default().settled;
-        if spent.saturating_add(needed.of(budget.unit)) > hard {
-            let [spent, hard] = [spent, hard].map(|amount| budget.unit.figure(amount));
-            return Ok(Some(SpentBudget { id: budget.id.clone(), spent, hard }));
-        }
-    }
-    Ok(None)
+    let keys: Vec<_> = ending.iter().map(|(key, ..)| key.clone()).collect();
+    let uses = store.budget_uses(&keys).await?;
+    let spent = ending.into_iter().find_map(|(key, hard, budget)| {
+        let spent = uses.get(&key).copied().unwrap_or_default().settled;
+        let needed = refusal.calls.iter().map(|call| call.needed.of(budget.unit)).min()?;
+        let [figure, limit] = [spent, hard].map(|amount| budget.unit.figure(amount));
+        let is_spent = spent.saturating_add(needed) > hard;
+        is_spent.then_some(SpentBudget { id: budget.id, spent: figure, hard: limit })
+    });
+    Ok(spent)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::control::Environment;
 use crate::enforcement::{Observer, enforce};
 use crate::execute::Executor;
 use crate::llm::{BudgetRefusals, Refusal, RefusedCall};
-use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, RunBody, StartRun};
+use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, PutBudget, RunBody, StartRun};
 use crate::settings::key;
 use crate::store::{ControlStore, EventFilter, EventStore};
 use crate::testing::{ManualClock, MemoryStore};
@@ -107,4 +107,40 @@ async fn yesterdays_refusal_and_another_runs_stop_nothing() {
     let refusals = desk.refused();
     desk.clock.advance(jiff::SignedDuration::from_hours(24));
     assert_eq!(desk.check(&refusals).await, None);
+}
+
+/// Also if the refusal names the budget of an agent, which ends no run.
+#[tokio::test]
+async fn a_spent_budget_that_the_refusal_does_not_name_ends_the_run_and_is_named() {
+    let desk = Desk::new().await;
+    let needed = Amounts { cost: NanoUsd(1), calls: 1, tokens: 1 };
+    let refusals = Arc::new(BudgetRefusals::default());
+    let refuse = || {
+        let calls = vec![RefusedCall { budget: "agents".into(), needed }];
+        refusals.record("r", Refusal { at: desk.clock.now(), calls });
+    };
+    refuse();
+    assert_eq!(desk.check(&refusals).await, None, "an agent's budget ends no run");
+    let writer = desk.ops.writer(&Caller::default()).await.unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let all = PutBudget {
+        scope: text("deployment"),
+        window: text("lifetime"),
+        unit: text("usd"),
+        hard: Some(0.000_000_001),
+        ..PutBudget::default()
+    };
+    writer.put_budget("zzz", &all).await.unwrap();
+    refuse();
+    assert_eq!(desk.check(&refusals).await, None, "it can still pay for the call");
+    let calls = vec![RefusedCall {
+        budget: "agents".into(),
+        needed: Amounts { cost: NanoUsd(2), ..needed },
+    }];
+    refusals.record("r", Refusal { at: desk.clock.now(), calls });
+    assert_eq!(desk.check(&refusals).await.as_deref(), Some("hard_budget_exceeded"));
+    let filter = EventFilter { limit: 1, ..EventFilter::default() };
+    let event = desk.store.events(&filter).await.unwrap().items.remove(0);
+    assert_eq!(event.metadata["details"]["budget"], "zzz");
+    assert!(event.description.ends_with("(budget zzz)"), "{}", event.description);
 }

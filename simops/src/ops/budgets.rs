@@ -137,6 +137,15 @@ pub struct BudgetsResponse {
 }
 
 /// `DELETE budgets/{id}`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct DeleteBudget {
+    /// The reason, for the audit trail.
+    pub reason: Option<String>,
+}
+
+/// The response to `DELETE budgets/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeletedBudget {

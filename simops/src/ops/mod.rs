@@ -58,7 +58,9 @@ pub use alerts::{
 };
 pub use backtest::{BacktestQuery, BacktestResponse, BacktestedRun};
 pub use baseline::BaselineOptions;
-pub use budgets::{BudgetUseView, BudgetView, BudgetsResponse, DeletedBudget, PutBudget};
+pub use budgets::{
+    BudgetUseView, BudgetView, BudgetsResponse, DeleteBudget, DeletedBudget, PutBudget,
+};
 pub use config::{ConfigResponse, MutableKey, PatchConfig, PatchedConfig};
 pub use digest::{ActivityResponse, CallsResponse, DigestOptions, DigestResponse};
 pub use expiry::DeleteExpiredResponses;

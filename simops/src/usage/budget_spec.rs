@@ -11,7 +11,8 @@ use crate::{Error, FieldError, Result};
 /// The longest id and key, in characters.
 const MAX_ID_CHARS: usize = 64;
 const MAX_KEY_CHARS: usize = 200;
-/// The largest limits.
+/// The smallest and the largest limits.
+const MIN_USD: f64 = 1e-9;
 const MAX_USD: f64 = 1_000_000.0;
 const MAX_COUNT: f64 = 1e12;
 /// The most budgets of a deployment: each call is compared with all that count it.
@@ -180,7 +181,7 @@ fn checked_key(scope: BudgetScope, given: Option<&str>) -> Result<String, String
 fn amount(unit: BudgetUnit, given: f64) -> Result<i64, String> {
     if unit == BudgetUnit::Usd {
         let amount = NanoUsd::from_dollars(given).0;
-        let fits = given.is_finite() && amount > 0 && given <= MAX_USD;
+        let fits = given.is_finite() && (MIN_USD..=MAX_USD).contains(&given);
         return fits.then_some(amount).ok_or_else(|| {
             format!("must be a number from 0.000000001 to {MAX_USD}; to lift a limit leave it out")
         });
@@ -245,7 +246,7 @@ mod tests {
         for (scope, key) in [("group", "a b"), ("run", "é"), ("group", "a/*")] {
             assert_eq!(wrong(&spec(scope, key)), ["key"], "{key:?}");
         }
-        for hard in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-10, 1_000_000.1] {
+        for hard in [0.0, -1.0, f64::NAN, f64::INFINITY, 5e-10, 1_000_000.1] {
             assert_eq!(wrong(&BudgetSpec { hard: Some(hard), ..spec("run", "*") }), ["hard"]);
         }
         for hard in [0.5, 1.5, 2e12] {
