@@ -9,7 +9,7 @@ use crate::Result;
 
 /// How long a run is taken to have no group: it may be called before it is in the registry.
 const UNKNOWN_TTL: Duration = Duration::from_secs(1);
-/// The most runs that are kept; beyond that they are asked for again.
+/// The most runs that are kept; beyond that they are read from the store again.
 const MAX_RUNS: usize = 10_000;
 
 /// Runs with their groups, which never change.
