@@ -176,9 +176,22 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
                 let known = known.trim_start_matches(", ").replace('`', "");
                 Problem::invalid(field, &format!("is not a field of this request: {known}"))
             }
-            (None, None) => {
-                Problem::invalid(&path, &format!("must have the right type: {message}"))
-            }
+            (None, None) => Problem::invalid(&path, &expected(&message)),
         }
     })
+}
+
+/// What a value must be, from the message of a parser that names types of Rust.
+fn expected(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return format!("cannot be used: {message}");
+    };
+    let expected = match expected {
+        "f64" | "f32" => "a number",
+        "i64" | "i32" => "a whole number",
+        "u64" | "u32" | "u16" | "u8" | "usize" => "a whole number that is not negative",
+        other => other,
+    };
+    let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+    format!("must be {expected}, not {found}")
 }

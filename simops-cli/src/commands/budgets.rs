@@ -38,6 +38,7 @@ Examples:
   simops-cli budgets set team-a --scope group --key team-a --window lifetime --unit usd --hard 40
   simops-cli budgets set each-run --scope run --key '*' --window run --unit calls --hard 5000
   simops-cli budgets set each-agent --scope agent --key '*' --window day --unit tokens --hard 200000
+  simops-cli budgets set team-a --hard 60      # the rest stays
   simops-cli budgets set free --scope model --key '*:free' --window day --unit calls --hard 900
 
 What was used before counts. A budget of the scope deployment, group or run that is spent ends the runs

@@ -64,6 +64,11 @@ async fn a_budget_is_defined_changed_and_deleted() {
     let changed_to = put(&app, "trial", changed.clone()).await.ok();
     assert_eq!((&changed_to["soft"], &changed_to["hard"]), (&Value::Null, &json!(3.0)));
     put(&app, "trial", changed).await.ok();
+    let raised = put(&app, "trial", json!({ "soft": 2 })).await.ok();
+    assert_eq!((&raised["soft"], &raised["hard"]), (&json!(2.0), &json!(3.0)));
+    assert_eq!((&raised["window"], &raised["unit"]), (&json!("month"), &json!("usd")));
+    put(&app, "trial", json!({ "hard": 1 })).await.names("soft");
+    put(&app, "trial", json!({ "window": "day", "hard": 1 })).await.names("scope");
     assert!(listed(&app).await.contains(&"trial".to_owned()));
     let misspelt = json!({ "resaon": "x" });
     app.call(Method::DELETE, "budgets/trial").json(&misspelt).send().await.names("resaon");
@@ -73,9 +78,9 @@ async fn a_budget_is_defined_changed_and_deleted() {
     assert!(delete().await.problem(404).contains("trial"));
     let audit = app.get("audit").await.ok();
     let rows: Vec<_> = audit["items"].as_array().unwrap().iter().map(|row| &row["key"]).collect();
-    assert_eq!(rows, ["BUDGET:trial"; 3], "what changes nothing leaves no row");
+    assert_eq!(rows, ["BUDGET:trial"; 4], "what changes nothing leaves no row");
     assert_eq!(audit["items"][0]["new_value"], Value::Null);
-    assert_eq!(audit["items"][2]["reason"], "a trial");
+    assert_eq!(audit["items"][3]["reason"], "a trial");
 }
 
 #[tokio::test]
@@ -101,6 +106,9 @@ async fn wrong_fields_are_named_and_settings_are_no_budgets() {
         put(&app, "b", with(field, value)).await.names(field);
     }
     put(&app, "b", json!({})).await.names("scope");
+    let refused = put(&app, "b", with("hard", json!("many"))).await;
+    let detail = refused.problem(422);
+    assert!(detail.contains("must be a number, not string"), "{detail}");
     put(&app, "b%20c", calls(5)).await.names("id");
     let of_run = json!({ "scope": "run", "key": "nix", "window": "run", "unit": "usd", "hard": 1 });
     put(&app, "b", of_run).await.names("key");

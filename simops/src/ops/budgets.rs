@@ -30,7 +30,7 @@ const MIN_ELAPSED: SignedDuration = SignedDuration::from_mins(5);
 /// How often budgets that are not counted are looked for without a change.
 const IDLE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// `PUT budgets/{id}`.
+/// `PUT budgets/{id}`. Of a budget that exists, limits alone can be given: the rest stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
@@ -159,11 +159,7 @@ impl Ops {
     /// All budgets with what is used of them.
     pub async fn budgets(&self) -> Result<BudgetsResponse> {
         let (now, state) = (self.clock.now(), self.store.load().await?);
-        let day = day_of(now);
-        let day_use = self.counter.day_use(day).await?;
-        let caps = Caps::of(&state.effective(&self.options.registry));
-        let caps = caps.list();
-        let mut items: Vec<_> = caps.iter().map(|cap| of_cap(cap, &day_use, now)).collect();
+        let mut items = self.cap_views(&state, now).await?;
         for budget in self.store.budgets().await?.list {
             items.push(self.budget_view(&budget, &state, now).await?);
         }
@@ -176,8 +172,20 @@ impl Ops {
     /// # Errors
     /// Returns `NotFound` for one that does not exist.
     pub async fn budget(&self, id: &str) -> Result<BudgetView> {
-        let all = self.budgets().await?.items;
-        found("budget", id, all.into_iter().find(|budget| budget.id == id))
+        let (now, state) = (self.clock.now(), self.store.load().await?);
+        if Caps::IDS.contains(&id) {
+            let caps = self.cap_views(&state, now).await?;
+            return found("budget", id, caps.into_iter().find(|cap| cap.id == id));
+        }
+        let all = self.store.budgets().await?;
+        self.budget_view(found("budget", id, all.get(id))?, &state, now).await
+    }
+
+    /// The caps of the settings as budgets.
+    async fn cap_views(&self, state: &ControlState, now: Timestamp) -> Result<Vec<BudgetView>> {
+        let day_use = self.counter.day_use(day_of(now)).await?;
+        let caps = Caps::of(&state.effective(&self.options.registry));
+        Ok(caps.list().iter().map(|cap| of_cap(cap, &day_use, now)).collect())
     }
 
     async fn budget_view(
@@ -202,7 +210,12 @@ impl Ops {
             used.reserved = counted.get(key).map_or(0, |counted| counted.reserved);
         }
         let begin = match budget.window {
-            BudgetWindow::Run => shown_runs(state).map(|run| run.started_at).min(),
+            // Of an ended run nothing is to be expected.
+            BudgetWindow::Run => {
+                let most = uses.first().map(|(key, _)| &key.period);
+                let mut open = state.open_runs();
+                open.find(|run| Some(&run.run_id) == most).map(|run| run.started_at)
+            }
             window => begin_of_window(window, day),
         };
         let view = BudgetView {
@@ -339,6 +352,11 @@ impl Writer<'_> {
             unit: put.unit.clone(),
             soft: put.soft,
             hard: put.hard,
+        };
+        let all = ops.store.budgets().await?;
+        let spec = match all.get(id) {
+            Some(kept) => spec.changing(kept),
+            None => spec,
         };
         let budget = spec.checked(id, day_of(ops.clock.now()))?;
         if budget.scope == BudgetScope::Run

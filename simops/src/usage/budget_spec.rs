@@ -36,6 +36,25 @@ pub(crate) struct BudgetSpec {
 }
 
 impl BudgetSpec {
+    /// The same as a change of `budget`: if neither scope, key, window nor unit are given, those of `budget`
+    /// stay, and so does a limit that is not given.
+    #[must_use]
+    pub(crate) fn changing(self, budget: &Budget) -> Self {
+        let given = [&self.scope, &self.key, &self.window, &self.unit];
+        if given.into_iter().any(Option::is_some) {
+            return self;
+        }
+        let kept = |limit: Option<i64>| limit.and_then(|limit| budget.unit.shown(limit).as_f64());
+        Self {
+            scope: Some(budget.scope.as_str().to_owned()),
+            key: Some(budget.key.clone()).filter(|key| !key.is_empty()),
+            window: Some(budget.window.as_str().to_owned()),
+            unit: Some(budget.unit.as_str().to_owned()),
+            soft: self.soft.or_else(|| kept(budget.soft)),
+            hard: self.hard.or_else(|| kept(budget.hard)),
+        }
+    }
+
     /// The budget `id` that this says, defined on `day`.
     ///
     /// # Errors
