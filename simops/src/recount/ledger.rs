@@ -21,7 +21,8 @@ pub async fn recount_usage<S: UsageStore + ?Sized>(
 ) -> Result<Recount> {
     let mut first = None;
     for _ in 0..MAX_RESTARTS {
-        let found = recount(store, limits, progress).await?;
+        let scan = LedgerScan::new(store.ledger_basis().await?);
+        let found = recount(store, scan, limits, progress).await?;
         let wrong = UsageCorrection::of(&found, limits.corrections);
         let first = first.get_or_insert(found.clone());
         if !corrects || wrong.is_empty() {
@@ -54,7 +55,8 @@ pub async fn count_budget<S: UsageStore + BudgetStore + ?Sized>(
         let Some(budget) = budgets.get(budget).filter(|budget| !budget.counted) else {
             return Ok(());
         };
-        let found = recount(store, limits, progress).await?;
+        let scan = LedgerScan::of_budget(store.ledger_basis().await?, &budget.id);
+        let found = recount(store, scan, limits, progress).await?;
         let wrong = UsageCorrection::of_budget(&found, &budget.id, limits.corrections);
         if wrong.is_empty() {
             store.mark_counted(&budget.id, budget.defined).await?;
@@ -67,10 +69,10 @@ pub async fn count_budget<S: UsageStore + BudgetStore + ?Sized>(
 
 async fn recount<S: UsageStore + ?Sized>(
     store: &S,
+    mut scan: LedgerScan,
     limits: Limits,
     progress: OnProgress<'_>,
 ) -> Result<Recount> {
-    let mut scan = LedgerScan::new(store.ledger_basis().await?);
     let expected = scan.expected_rows();
     loop {
         let piece =

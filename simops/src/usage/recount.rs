@@ -157,6 +157,8 @@ impl LedgerPiece {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LedgerScan {
     basis: LedgerBasis,
+    /// The only budget whose uses are counted; `None`: all.
+    budget: Option<String>,
     pieces: Vec<LedgerPiece>,
     rows: u64,
 }
@@ -165,6 +167,19 @@ impl LedgerScan {
     /// A scan that begins at this basis.
     pub fn new(basis: LedgerBasis) -> Self {
         Self { basis, ..Self::default() }
+    }
+
+    /// A scan that begins at this basis and counts the uses of one budget alone.
+    pub fn of_budget(basis: LedgerBasis, budget: &str) -> Self {
+        let mut scan = Self { basis, budget: Some(budget.to_owned()), ..Self::default() };
+        scan.basis.budgets = Arc::new(scan.narrowed(Budgets::clone(&scan.basis.budgets)));
+        scan
+    }
+
+    /// Those of `budgets` whose uses are counted.
+    pub fn narrowed(&self, mut budgets: Budgets) -> Budgets {
+        budgets.list.retain(|budget| self.budget.as_ref().is_none_or(|only| *only == budget.id));
+        budgets
     }
 
     /// The place of the last row that was counted.
