@@ -211,6 +211,8 @@ fn call(_: usize) -> UsageRow {
         cost: NanoUsd(602_000),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 900,
         error_type: None,

@@ -117,7 +117,7 @@ pub(crate) async fn replace_calls(connection: &mut Link, new: &[UsageRow]) -> Wo
 const GIVEN: &str = "unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
      $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], \
      $12::bigint[], $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], \
-     $18::text[], $19::timestamptz[])";
+     $18::text[], $19::timestamptz[], $20::bool[], $21::bool[])";
 
 async fn write_calls(connection: &mut Link, sql: String, new: &[UsageRow]) -> Work<()> {
     if new.is_empty() {
@@ -143,6 +143,8 @@ async fn write_calls(connection: &mut Link, sql: String, new: &[UsageRow]) -> Wo
         .bind(column(new, |row| row.latency_ms))
         .bind(new.iter().map(|row| row.error_type.as_deref()).collect::<Vec<_>>())
         .bind(column(new, |row| Micros(row.created_at)))
+        .bind(column(new, |row| row.sent))
+        .bind(column(new, |row| row.over_reservation))
         .execute(connection)
         .await?;
     Ok(())
@@ -265,7 +267,7 @@ pub(crate) fn call_sums() -> String {
     format!("count(*), {CALLS_BY_END}, least(coalesce(sum(cost), 0), 9223372036854775807)::bigint")
 }
 
-/// Sums of a day's calls as SQL, as [`simops::usage::DayTotals::of`] counts them.
+/// Sums of a day's calls that were sent as SQL, as [`simops::usage::DayTotals::of`] counts them.
 pub(crate) const DAY_SUMS: &str = "count(*), count(*) FILTER (WHERE model_requested LIKE '%:free'), \
      count(*) FILTER (WHERE provider = 'groq'), count(*) FILTER (WHERE provider = 'gemini'), \
      count(*) FILTER (WHERE NOT priced), least(sum(cost), 9223372036854775807)::bigint";

@@ -112,7 +112,7 @@ async fn delete_calls(connection: &mut Link, places: &[i64], old: &PruneCutoff) 
                  calls_gemini, calls_unpriced, cost, success_calls, fallback_calls, total_tokens, \
                  day, run_id) \
              SELECT {DAY_SUMS}, {CALLS_BY_END}, day, coalesce(run_id, '') \
-             FROM gone GROUP BY day, run_id \
+             FROM gone WHERE sent GROUP BY day, run_id \
              ON CONFLICT (day, run_id) DO UPDATE SET \
                  calls_total = kept.calls_total + excluded.calls_total, \
                  calls_openrouter_free = \

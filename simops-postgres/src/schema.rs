@@ -19,9 +19,9 @@ pub(crate) const STORED: &str = "SELECT version, \
      coalesce((to_jsonb(simops_schema) ->> 'min_writer')::integer, version) FROM simops_schema";
 
 /// The migrations of this program.
-pub(crate) const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 20 };
+pub(crate) const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 21 };
 
-const ALL: [&str; 20] = [
+const ALL: [&str; 21] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -42,6 +42,7 @@ const ALL: [&str; 20] = [
     include_str!("../migrations/0018_run_labels.sql"),
     include_str!("../migrations/0019_open_runs.sql"),
     include_str!("../migrations/0020_budgets.sql"),
+    include_str!("../migrations/0021_sent_calls.sql"),
 ];
 
 /// Checks that this program may write, by the row of [`STORED`].

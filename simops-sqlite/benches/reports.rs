@@ -100,6 +100,8 @@ fn call(at: Timestamp) -> UsageRow {
         cost: NanoUsd(46_000),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 300,
         error_type: None,

@@ -99,6 +99,8 @@ fn write_calls(connection: &Connection, sql: &str, calls: &[UsageRow]) -> Work<(
             call.latency_ms,
             call.error_type,
             Micros(call.created_at),
+            call.sent,
+            call.over_reservation,
         ])?;
     }
     Ok(())

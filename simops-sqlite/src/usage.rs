@@ -10,8 +10,8 @@ use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
-    CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, USAGE_COLUMNS,
-    failure_window, one_more, page, run_totals, run_totals_by_run,
+    CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, failure_window,
+    one_more, page, read_usage_columns, run_totals, run_totals_by_run,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
@@ -71,9 +71,10 @@ impl UsageStore for SqliteStore {
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
         let sql = format!(
-            "SELECT rowid, {USAGE_COLUMNS} FROM usage \
+            "SELECT rowid, {} FROM usage \
              WHERE rowid > $1 AND created_at >= $2 AND ($3 IS NULL OR run_id = $3) \
-             ORDER BY rowid LIMIT $4"
+             ORDER BY rowid LIMIT $4",
+            read_usage_columns("rowid")
         );
         let rows = Statement::new(sql)
             .bind(filter.after.unwrap_or(0))
@@ -118,8 +119,9 @@ fn tally(
     let of_run = if run_id.is_some() { "run_id = ?3" } else { "?3 IS NULL" };
     let index = if run_id.is_some() { "usage_by_run" } else { "usage_by_time" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {USAGE_COLUMNS} FROM usage INDEXED BY {index} \
-         WHERE created_at > ?1 AND created_at <= ?2 AND {of_run}"
+        "SELECT {} FROM usage INDEXED BY {index} \
+         WHERE created_at > ?1 AND created_at <= ?2 AND {of_run}",
+        read_usage_columns("rowid")
     ))?;
     let calls = statement
         .query_map(params![Micros(window.after), Micros(window.until), run_id], |found| {
@@ -157,19 +159,12 @@ fn series(
 }
 
 fn totals_since(connection: &Connection, since: Timestamp) -> Work<CallTotals> {
-    let mut statement = connection.prepare_cached(
-        "SELECT success, fallback_used, input_tokens, output_tokens, cost FROM usage \
-         WHERE created_at >= ?1",
-    )?;
-    let calls = statement.query_map([Micros(since)], |row| {
-        Ok(CallTotals {
-            calls: 1,
-            success_calls: row.get(0)?,
-            fallback_calls: row.get(1)?,
-            total_tokens: row.get::<_, i64>(2)?.saturating_add(row.get(3)?),
-            cost: NanoUsd(row.get(4)?),
-        })
-    })?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM usage WHERE created_at >= ?1",
+        read_usage_columns("rowid")
+    ))?;
+    let calls =
+        statement.query_map([Micros(since)], |found| Ok(CallTotals::of(&Cells::record(found)?)))?;
     let mut totals = CallTotals::default();
     for call in calls {
         totals = totals + call?;

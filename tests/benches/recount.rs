@@ -99,6 +99,8 @@ fn call(after: i64, number: u64) -> UsageRow {
         cost: NanoUsd(1_000),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 12,
         error_type: None,

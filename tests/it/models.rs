@@ -1,5 +1,8 @@
 //! Agents that ask a model: answers of every kind, outages, budgets, power cuts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simops::Clock;
@@ -145,6 +148,48 @@ async fn a_provider_that_keeps_failing_stops_the_run() {
     let run = server.client.get("runs/r1").await.ok();
     assert_eq!(run["end_reason"], "provider_failures_repeated");
     assert_eq!(warnings(), 1, "an outage is logged once");
+}
+
+/// More calls are refused by the circuit breaker than the cap allows to make; then the provider answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_uses_up_no_cap() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_up = Arc::new(AtomicBool::new(false));
+    let provider = Provider::start({
+        let is_up = Arc::clone(&is_up);
+        move |_| match is_up.load(Ordering::SeqCst) {
+            true => Reply::action(),
+            false => Reply::Status(401, String::new(), "no such key".to_owned()),
+        }
+    })
+    .await;
+    let server = builder(&dir, &provider).start().await;
+    let settings = json!({
+        "LLM_MAX_CALLS_PER_DAY_TOTAL": 30, "STOP_PROVIDER_FAILURE_THRESHOLD": 50_000,
+    });
+    server.client.patch(&settings).await.ok();
+    start_run(&server, "r1").await;
+    let unsent = async || {
+        let rows = cli(dir.path(), &["usage", "list", "--run-id=r1", "--limit=500"]).await;
+        let rows: Value = serde_json::from_slice(&rows.stdout).unwrap();
+        let rows = rows["items"].as_array().unwrap().clone();
+        rows.into_iter().filter(|row| row["sent"] == false).collect::<Vec<_>>()
+    };
+    let refused = eventually("more refused calls than the cap", async || {
+        let refused = unsent().await;
+        (refused.len() > 30).then_some(refused)
+    })
+    .await;
+    for row in &refused {
+        assert_eq!((&row["error_type"], &row["cost_usd"]), (&json!("circuit_open"), &json!(0.0)));
+    }
+    assert!(calls(&server).await <= 10, "a few calls and probes were made");
+    is_up.store(true, Ordering::SeqCst);
+    eventually("answers", async || {
+        let metrics = server.client.get("run/metrics").await.ok();
+        (metrics["llm"]["success_calls"].as_i64() > Some(3)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -253,6 +253,8 @@ async fn the_limits_of_a_run_of_a_foreign_host_are_enforced_too() {
             cost: NanoUsd(1_000),
             priced: true,
             success: true,
+            sent: true,
+            over_reservation: false,
             fallback_used: false,
             latency_ms: 5,
             error_type: None,

@@ -25,7 +25,8 @@ pub const SQLITE: &str = "\
     ALTER TABLE audit DROP COLUMN run_id; \
     DROP TABLE budgets; DROP TABLE budget_use; ALTER TABLE fence DROP COLUMN budgets; \
     ALTER TABLE leases DROP COLUMN input_tokens; ALTER TABLE leases DROP COLUMN output_tokens; \
-    ALTER TABLE members DROP COLUMN tokens; ALTER TABLE members DROP COLUMN sequence;";
+    ALTER TABLE members DROP COLUMN tokens; ALTER TABLE members DROP COLUMN sequence; \
+    ALTER TABLE usage DROP COLUMN sent; ALTER TABLE usage DROP COLUMN over_reservation;";
 
 /// Of a Postgres database.
 pub const POSTGRES: &str = "\
@@ -47,4 +48,5 @@ pub const POSTGRES: &str = "\
     ALTER TABLE audit DROP COLUMN run_id; \
     DROP TABLE budgets; DROP TABLE budget_use; ALTER TABLE fence DROP COLUMN budgets; \
     ALTER TABLE leases DROP COLUMN input_tokens, DROP COLUMN output_tokens; \
-    ALTER TABLE members DROP COLUMN tokens, DROP COLUMN sequence;";
+    ALTER TABLE members DROP COLUMN tokens, DROP COLUMN sequence; \
+    ALTER TABLE usage DROP COLUMN sent, DROP COLUMN over_reservation;";

@@ -130,6 +130,8 @@ pub(crate) fn call(at: &str, nanos: i64) -> UsageRow {
         cost: NanoUsd(nanos),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 12,
         error_type: None,

@@ -87,6 +87,8 @@ impl Chance {
             cost: NanoUsd(self.amount()),
             priced: self.below(4) > 0,
             success,
+            sent: true,
+            over_reservation: false,
             fallback_used: self.below(4) == 0,
             latency_ms: 5,
             error_type: (!success).then(|| self.of(&["timeout", "lease_expired"]).to_owned()),

@@ -123,6 +123,8 @@ fn made(number: i64, days: i64, provider: &str) -> UsageRow {
         cost: NanoUsd(number),
         priced: number % 5 > 0,
         success: number % 4 > 0,
+        sent: true,
+        over_reservation: false,
         fallback_used: number % 7 == 0,
         latency_ms: 3,
         error_type: None,

@@ -41,6 +41,8 @@ async fn busy() -> TestApp {
         cost: NanoUsd(5),
         priced: true,
         success,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 1,
         error_type: None,

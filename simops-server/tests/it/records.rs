@@ -148,6 +148,8 @@ fn row(provider: &str, success: bool) -> simops::usage::UsageRow {
         cost: simops::usage::NanoUsd(1_000_000),
         priced: true,
         success,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 5,
         error_type: (!success).then(|| "timeout".to_owned()),

@@ -16,6 +16,7 @@ use tracing::{Instrument, debug};
 use super::breaker::{CallOutcome, SharedPermit};
 use super::call_ledger::{CallLedger, LeaseEnd, PendingPermit};
 use super::limits::RatePermit;
+use super::reservation::RecentCalls;
 use super::route::{ProviderHandle, Route};
 use super::waiting::PlaceUntilAdmitted;
 use super::{
@@ -33,7 +34,12 @@ pub(super) struct Candidate {
     pub(super) route: Route,
     pub(super) provider: Arc<ProviderHandle>,
     pub(super) quote: Quote,
+    /// What calls to the model have used.
+    pub(super) recent: Arc<RecentCalls>,
+    /// The most that the call can cost.
     pub(super) upper_bound: NanoUsd,
+    /// What it reserves.
+    pub(super) reserved: NanoUsd,
     /// Whether another route is tried before.
     pub(super) is_fallback: bool,
 }
@@ -50,12 +56,10 @@ pub(super) struct Attempt {
     pub(super) place: PlaceUntilAdmitted,
 }
 
-/// Whether the request is sent to the provider.
-pub(super) enum AttemptMode {
-    /// The request is sent.
-    Send(RatePermit, SharedPermit),
-    /// Nothing is sent; the attempt is recorded with this failure.
-    RecordOnly(LlmError),
+/// What admits an attempt at a provider.
+pub(super) struct ProviderPermits {
+    pub(super) rate: RatePermit,
+    pub(super) breaker: SharedPermit,
 }
 
 /// The result of an attempt.
@@ -74,21 +78,22 @@ type ProviderResult = Result<ChatResponse, LlmError>;
 
 impl Attempt {
     /// Runs the attempt to completion, also if the returned future is dropped.
-    pub(super) async fn run(self, mode: AttemptMode) -> AttemptOutcome {
-        let unavailable =
-            |why: &str| AttemptOutcome::NotMade(CallError::CounterUnavailable(why.to_owned()));
+    pub(super) async fn run(self, permits: ProviderPermits) -> AttemptOutcome {
         let Some(permit) = self.ledger.permit() else {
-            return unavailable("too many calls are not recorded yet");
+            return AttemptOutcome::NotMade(too_many_pending());
         };
         let (sender, receiver) = oneshot::channel();
-        tokio::spawn(self.run_detached(mode, permit, sender).in_current_span());
+        tokio::spawn(self.run_detached(permits, permit, sender).in_current_span());
         // The sender is dropped without a value only if the usage counter panics.
-        receiver.await.unwrap_or_else(|_| unavailable("the usage counter failed"))
+        receiver.await.unwrap_or_else(|_| {
+            let why = "the usage counter failed".to_owned();
+            AttemptOutcome::NotMade(CallError::CounterUnavailable(why))
+        })
     }
 
     async fn run_detached(
         mut self,
-        mode: AttemptMode,
+        permits: ProviderPermits,
         permit: PendingPermit,
         outcome: oneshot::Sender<AttemptOutcome>,
     ) {
@@ -109,7 +114,7 @@ impl Attempt {
             }
             Err(error) => {
                 // The reservation may exist in spite of the error.
-                drop((mode, in_flight));
+                drop((permits, in_flight));
                 let unavailable = CallError::CounterUnavailable(error.detail().to_owned());
                 let _ = outcome.send(AttemptOutcome::NotMade(unavailable));
                 let end = LeaseEnd::Release(self.lease.id);
@@ -120,7 +125,7 @@ impl Attempt {
             bound::degrade(&mut self.request);
         }
         if outcome.is_closed() || !self.context.is_current() {
-            drop((mode, in_flight));
+            drop((permits, in_flight));
             let _ = outcome.send(AttemptOutcome::NotMade(CallError::Cancelled));
             let end = LeaseEnd::Release(self.lease.id);
             if let Err(error) = self.ledger.record(&end).await {
@@ -129,10 +134,7 @@ impl Attempt {
             return;
         }
         let began = Instant::now();
-        let result = match mode {
-            AttemptMode::Send(rate, breaker) => self.call_provider(rate, breaker).await,
-            AttemptMode::RecordOnly(error) => Err(error),
-        };
+        let result = self.call_provider(permits).await;
         drop(in_flight);
         let row = self.usage_row(&result, degraded, began.elapsed());
         let cost = row.cost;
@@ -156,7 +158,8 @@ impl Attempt {
     }
 
     /// Calls the provider and reports the outcome to its circuit breaker.
-    async fn call_provider(&self, mut rate: RatePermit, breaker: SharedPermit) -> ProviderResult {
+    async fn call_provider(&self, permits: ProviderPermits) -> ProviderResult {
+        let ProviderPermits { mut rate, breaker } = permits;
         rate.begin();
         let provider = &self.candidate.provider.client;
         let call = AssertUnwindSafe(async { provider.chat(&self.request).await }).catch_unwind();
@@ -180,14 +183,17 @@ impl Attempt {
     }
 
     fn usage_row(&self, result: &ProviderResult, degraded: bool, took: Duration) -> UsageRow {
-        let (bound, price) = (self.lease.upper_bound, self.candidate.quote.price);
+        let (bound, price) = (self.candidate.upper_bound, self.candidate.quote.price);
         let most = Tokens {
             input: self.lease.input_tokens,
             cached_input: 0,
             output: self.lease.output_tokens,
         };
         let (tokens, cost) = match result {
-            Ok(ChatResponse { tokens, usage_reported: true, .. }) => (*tokens, price.of(*tokens)),
+            Ok(ChatResponse { tokens, usage_reported: true, .. }) => {
+                self.candidate.recent.add(most, *tokens);
+                (*tokens, price.of(*tokens))
+            }
             Ok(_) => (most, bound),
             Err(error) => match error.spent {
                 Spent::Nothing => (Tokens::default(), NanoUsd(0)),
@@ -209,6 +215,7 @@ impl Attempt {
             output_tokens: tokens.output.max(0),
             reasoning_tokens: response.map_or(0, |r| r.reasoning_tokens.max(0)),
             cost,
+            over_reservation: cost > self.lease.upper_bound,
             success: result.is_ok(),
             fallback_used: degraded || self.candidate.is_fallback,
             latency_ms: i64::try_from(took.as_millis()).unwrap_or(i64::MAX),
@@ -216,4 +223,42 @@ impl Attempt {
             ..self.lease.expired(self.ledger.now())
         }
     }
+}
+
+/// Records a call that was not sent to any provider because of `error`, with what it would have reserved
+/// as `lease`.
+///
+/// # Errors
+/// `CounterUnavailable` if too many calls are not recorded yet. A row that cannot be written now is
+/// written later.
+pub(super) async fn record_unsent(
+    ledger: &Arc<CallLedger>,
+    lease: &Lease,
+    error: LlmErrorKind,
+) -> Result<(), CallError> {
+    let Some(permit) = ledger.permit() else { return Err(too_many_pending()) };
+    let row = UsageRow {
+        input_tokens: 0,
+        output_tokens: 0,
+        cost: NanoUsd(0),
+        sent: false,
+        latency_ms: 0,
+        error_type: Some(error.as_str().to_owned()),
+        ..lease.expired(ledger.now())
+    };
+    let end = LeaseEnd::Settle(Box::new(row));
+    let ledger = Arc::clone(ledger);
+    // Recorded also if the caller is dropped.
+    let recorded = tokio::spawn(async move {
+        if let Err(error) = ledger.record(&end).await {
+            let retry = async move { ledger.retry_until_recorded(end, error, permit).await };
+            tokio::spawn(retry.in_current_span());
+        }
+    });
+    let _ = recorded.await;
+    Ok(())
+}
+
+fn too_many_pending() -> CallError {
+    CallError::CounterUnavailable("too many calls are not recorded yet".to_owned())
 }

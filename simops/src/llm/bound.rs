@@ -20,9 +20,8 @@ pub(super) fn tokens(request: &ChatRequest) -> Tokens {
     }
 }
 
-/// The most that `request` can cost, whatever share of its input is cached.
-pub(super) fn cost(request: &ChatRequest, price: Price) -> NanoUsd {
-    let uncached = tokens(request);
+/// The most that these tokens can cost, whatever share of the input is cached.
+pub(super) fn cost(uncached: Tokens, price: Price) -> NanoUsd {
     let cached = Tokens { cached_input: uncached.input, ..uncached };
     price.of(uncached).max(price.of(cached))
 }

@@ -100,7 +100,7 @@ impl RouterBuilder {
             }
         }
         let routes = self.routes.into_iter().map(|route| match handles.get(&route.provider) {
-            Some(handle) => Ok((route, Arc::clone(handle))),
+            Some(handle) => Ok((route, Arc::clone(handle), Arc::default())),
             None => Err(Error::rejected(format!("the route {route} has no provider"))),
         });
         let RouterOptions { counter_timeout, max_pending, .. } = self.options;

@@ -54,10 +54,10 @@ pub enum Spent {
     Nothing,
     /// Exactly these tokens.
     Exactly(Tokens),
-    /// Unknown: a model may have run. Charged at the reserved upper bound.
+    /// Unknown: a model may have run. Charged at the upper bound of its cost.
     #[default]
     Unknown,
-    /// At least these tokens. Charged at the reserved upper bound or their price, whichever is
+    /// At least these tokens. Charged at the upper bound or their price, whichever is
     /// higher.
     AtLeast(Tokens),
 }

@@ -39,6 +39,11 @@ fn variables() -> impl Iterator<Item = (String, String)> {
             "For a model without a price: fallback (0.50 and 1.50 USD per million tokens; default) \
              or refuse",
         ),
+        (
+            setup::RESERVATION,
+            "What a call reserves of budgets in dollars: learned (what calls to its model have used, \
+             with a margin; default) or bound (what it can cost at most)",
+        ),
         (setup::STREAM, "Whether models stream their responses: true or false [false]"),
     ];
     config::variables().chain(own.map(|(name, help)| (name.to_owned(), help.to_owned())))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::BudgetReservation;
 use super::breaker::BreakerPolicy;
 use super::retry::RetryPolicy;
 use crate::usage::UnpricedPolicy;
@@ -17,7 +18,7 @@ pub struct RouterOptions {
     /// recorded, then is returned anyway while the row is written in the background.
     pub counter_timeout: Duration,
     /// How long a lease outlives its attempt's time-out. A late row replaces an expired lease, so
-    /// this only decides how soon the call of a dead process is charged at its upper bound.
+    /// this only decides how soon the call of a dead process is charged what it had reserved.
     pub lease_margin: Duration,
     /// Retries on one route.
     pub retry: RetryPolicy,
@@ -28,6 +29,8 @@ pub struct RouterOptions {
     pub max_pending: usize,
     /// What to do with a model that has no price.
     pub unpriced: UnpricedPolicy,
+    /// How many dollars a call reserves.
+    pub reservation: BudgetReservation,
 }
 
 impl Default for RouterOptions {
@@ -41,6 +44,7 @@ impl Default for RouterOptions {
             breaker: BreakerPolicy::default(),
             max_pending: 1024,
             unpriced: UnpricedPolicy::default(),
+            reservation: BudgetReservation::default(),
         }
     }
 }

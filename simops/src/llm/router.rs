@@ -2,8 +2,8 @@
 //!
 //! Every attempt is reserved before it is sent and leaves one row in the ledger. If the provider
 //! reports no usage, a request that was refused or never arrived costs nothing, and one after which
-//! a model may have run (a time-out, an incomplete response) costs the reserved upper bound. A call
-//! that all circuit breakers refuse leaves one row of cost 0, `circuit_open`. If only the breaker of
+//! a model may have run (a time-out, an incomplete response) costs the most that it can have cost. A call
+//! that all circuit breakers refuse leaves one row of cost 0, `circuit_open`, which uses up no budget. If only the breaker of
 //! an earlier route is open, the row of the later route has `fallback_used`.
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Router {
 
     /// The routes, in the order in which they are tried.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        self.0.routes.iter().map(|(route, _)| route)
+        self.0.routes.iter().map(|(route, ..)| route)
     }
 
     /// Runs whose calls cost more than the day's remaining budget.
@@ -68,7 +68,7 @@ impl Router {
     ///
     /// # Errors
     /// The number of attempts that are not recorded after `timeout`; when their leases expire, they
-    /// are charged at their upper bounds.
+    /// are charged what they had reserved.
     ///
     /// # Cancel safety
     /// Dropping the future only ends the wait.

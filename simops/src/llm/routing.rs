@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use super::attempt::{Attempt, AttemptMode, AttemptOutcome, Candidate};
+use super::attempt::{Attempt, AttemptOutcome, Candidate, ProviderPermits, record_unsent};
 use super::call_ledger::CallLedger;
+use super::reservation::RecentCalls;
 use super::route::{ProviderHandle, Route};
 use super::waiting::{PlaceUntilAdmitted, Waited, Waiting};
 use super::{
-    BudgetRefusals, CallContext, CallError, ChatRequest, LlmError, LlmErrorKind, Refusal,
+    BudgetRefusals, BudgetReservation, CallContext, CallError, ChatRequest, LlmErrorKind, Refusal,
     RefusedCall, RoutedResponse, RouterOptions, bound,
 };
 use crate::clock::day_of;
@@ -29,7 +30,7 @@ const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state that a router's clones share.
 pub(super) struct RouterInner {
-    pub(super) routes: Vec<(Route, Arc<ProviderHandle>)>,
+    pub(super) routes: Vec<(Route, Arc<ProviderHandle>, Arc<RecentCalls>)>,
     pub(super) ledger: Arc<CallLedger>,
     pub(super) prices: Arc<PriceBook>,
     pub(super) refusals: Arc<BudgetRefusals>,
@@ -116,7 +117,7 @@ impl RouterInner {
                 }
                 Err(error) => {
                     if let Some(budget) = spent_budget(&error) {
-                        let needed = candidate.most(request);
+                        let needed = candidate.reserves(request);
                         refused.push(RefusedCall { budget: Arc::clone(budget), needed });
                     }
                     if failure.as_ref().is_none_or(|(_, old)| takes_precedence(&error, old)) {
@@ -146,13 +147,25 @@ impl RouterInner {
     ) -> Result<Vec<Candidate>, CallError> {
         let day = day_of(self.ledger.now());
         let (mut candidates, mut unpriced) = (Vec::with_capacity(self.routes.len()), None);
-        for (route, provider) in &self.routes {
-            let (route, provider) = (route.clone(), Arc::clone(provider));
+        let bound = bound::tokens(request);
+        for (route, provider, recent) in &self.routes {
+            let (route, provider, recent) =
+                (route.clone(), Arc::clone(provider), Arc::clone(recent));
             match self.prices.quote(&route.provider, &route.model, day, self.options.unpriced) {
                 Ok(quote) => {
-                    let upper_bound = bound::cost(request, quote.price);
-                    let is_fallback = false;
-                    candidates.push(Candidate { route, provider, quote, upper_bound, is_fallback });
+                    let reserved = match self.options.reservation {
+                        BudgetReservation::Learned => recent.tokens(bound),
+                        BudgetReservation::Bound => bound,
+                    };
+                    candidates.push(Candidate {
+                        route,
+                        provider,
+                        recent,
+                        quote,
+                        upper_bound: bound::cost(bound, quote.price),
+                        reserved: bound::cost(reserved, quote.price),
+                        is_fallback: false,
+                    });
                 }
                 Err(error) => unpriced = unpriced.or(Some(error)),
             }
@@ -182,11 +195,11 @@ impl RouterInner {
             if !call.context.is_current() {
                 return Err(CallError::Cancelled);
             }
-            let mode = match candidate.admit(call, wait_until).await {
-                Ok(mode) => mode,
+            let permits = match candidate.admit(call, wait_until).await {
+                Ok(permits) => permits,
                 Err(error) => return Err(failed.unwrap_or(error)),
             };
-            let error = match self.attempt(candidate, call, mode).await {
+            let error = match self.attempt(candidate, call, permits).await {
                 AttemptOutcome::Succeeded { response, cost, degraded } => {
                     return Ok(RoutedResponse {
                         response,
@@ -221,29 +234,12 @@ impl RouterInner {
         &self,
         candidate: &Candidate,
         call: &mut Call<'_>,
-        mode: AttemptMode,
+        permits: ProviderPermits,
     ) -> AttemptOutcome {
         let context = call.context;
         let left = call.deadline.saturating_duration_since(Instant::now());
         let timeout = self.options.attempt_timeout.min(left);
-        let now = self.ledger.now();
-        let tokens = bound::tokens(call.request);
-        let lifetime = timeout.saturating_add(self.options.lease_margin);
-        let lease = Lease {
-            id: Uuid::now_v7(),
-            day: day_of(now),
-            run_id: context.run_id.clone(),
-            agent_id: context.agent_id,
-            checkpoint: context.checkpoint,
-            provider: candidate.route.provider.clone(),
-            model: candidate.route.model.clone(),
-            upper_bound: candidate.upper_bound,
-            input_tokens: tokens.input,
-            output_tokens: tokens.output,
-            priced: candidate.quote.priced,
-            created_at: now,
-            expires_at: now.checked_add(lifetime).unwrap_or(now),
-        };
+        let lease = self.lease(candidate, call, timeout);
         let request = ChatRequest { model: candidate.route.model.clone(), ..call.request.clone() };
         let attempt = Attempt {
             candidate: candidate.clone(),
@@ -254,36 +250,63 @@ impl RouterInner {
             timeout,
             place: call.place.clone(),
         };
-        let outcome = attempt.run(mode).await;
+        let outcome = attempt.run(permits).await;
         call.attempts += u32::from(!matches!(outcome, AttemptOutcome::NotMade(_)));
         outcome
+    }
+
+    /// What a call reserves whose attempt ends after `timeout`.
+    fn lease(&self, candidate: &Candidate, call: &Call<'_>, timeout: Duration) -> Lease {
+        let (context, now) = (call.context, self.ledger.now());
+        let tokens = bound::tokens(call.request);
+        let lifetime = timeout.saturating_add(self.options.lease_margin);
+        Lease {
+            id: Uuid::now_v7(),
+            day: day_of(now),
+            run_id: context.run_id.clone(),
+            agent_id: context.agent_id,
+            checkpoint: context.checkpoint,
+            provider: candidate.route.provider.clone(),
+            model: candidate.route.model.clone(),
+            upper_bound: candidate.reserved,
+            input_tokens: tokens.input,
+            output_tokens: tokens.output,
+            priced: candidate.quote.priced,
+            created_at: now,
+            expires_at: now.checked_add(lifetime).unwrap_or(now),
+        }
     }
 
     /// Records in the ledger that all circuit breakers refused the call, and returns its error.
     async fn record_circuit_open(
         &self,
         candidate: &Candidate,
-        call: &mut Call<'_>,
+        call: &Call<'_>,
         open: CallError,
     ) -> CallError {
-        let error = LlmError::unsent(LlmErrorKind::CircuitOpen, open.to_string());
-        match self.attempt(candidate, call, AttemptMode::RecordOnly(error)).await {
-            AttemptOutcome::NotMade(error) => error,
-            AttemptOutcome::Succeeded { .. } | AttemptOutcome::Failed(_) => open,
+        if !call.context.is_current() {
+            return CallError::Cancelled;
         }
+        let lease = self.lease(candidate, call, Duration::ZERO);
+        let recorded = record_unsent(&self.ledger, &lease, LlmErrorKind::CircuitOpen).await;
+        recorded.err().unwrap_or(open)
     }
 }
 
 impl Candidate {
-    /// What the call uses at most here.
-    fn most(&self, request: &ChatRequest) -> Amounts {
+    /// What the call reserves here.
+    fn reserves(&self, request: &ChatRequest) -> Amounts {
         let tokens = bound::tokens(request);
         let tokens = tokens.input.saturating_add(tokens.output);
-        Amounts { calls: 1, tokens, cost: self.upper_bound }
+        Amounts { calls: 1, tokens, cost: self.reserved }
     }
 
     /// Waits until the provider's breaker and limits admit an attempt, at most until `wait_until`.
-    async fn admit(&self, call: &Call<'_>, wait_until: Instant) -> Result<AttemptMode, CallError> {
+    async fn admit(
+        &self,
+        call: &Call<'_>,
+        wait_until: Instant,
+    ) -> Result<ProviderPermits, CallError> {
         let ProviderHandle { limiter, breaker, .. } = &*self.provider;
         let provider = || self.route.provider.clone();
         let open = |retry_after| CallError::CircuitOpen { provider: provider(), retry_after };
@@ -294,7 +317,7 @@ impl Candidate {
         match rate {
             Ok(rate) if Instant::now() <= call.begin_by => {
                 let breaker = breaker.try_acquire().map_err(open)?;
-                Ok(AttemptMode::Send(rate, breaker))
+                Ok(ProviderPermits { rate, breaker })
             }
             rate => {
                 let retry_after = rate.err().flatten();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ProviderConfig;
+use super::{BudgetReservation, ProviderConfig};
 use crate::usage::{PriceBook, UnpricedPolicy};
 use crate::{Error, Result};
 
@@ -10,6 +10,8 @@ use crate::{Error, Result};
 pub(super) const PRICES: &str = "SIMOPS_PRICES";
 /// What to do with a model that has no price.
 pub(super) const UNPRICED: &str = "LLM_UNPRICED_POLICY";
+/// How many dollars a call reserves.
+pub(super) const RESERVATION: &str = "BUDGET_RESERVATION";
 /// Whether responses are streamed.
 pub(super) const STREAM: &str = "LLM_STREAM";
 
@@ -22,14 +24,16 @@ pub struct LlmConfig {
     pub prices: Arc<PriceBook>,
     /// What to do with a model that has no price.
     pub unpriced: UnpricedPolicy,
+    /// How many dollars a call reserves.
+    pub reservation: BudgetReservation,
     /// Whether responses are streamed, so that a stalled provider is detected sooner.
     pub stream: bool,
 }
 
 impl LlmConfig {
     /// Reads the configuration from `lookup` (the environment): the variables of
-    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES`, `LLM_UNPRICED_POLICY` and `LLM_STREAM`. An
-    /// empty value counts as unset. Also reads the price file.
+    /// [`ProviderConfig::from_lookup`], `SIMOPS_PRICES`, `LLM_UNPRICED_POLICY`,
+    /// `BUDGET_RESERVATION` and `LLM_STREAM`. An empty value counts as unset. Also reads the price file.
     ///
     /// # Errors
     /// `Invalid` with the name of the variable, its value unless it may contain a secret, and the
@@ -45,14 +49,17 @@ impl LlmConfig {
         };
         let unpriced = match read(UNPRICED).as_deref() {
             None => UnpricedPolicy::default(),
-            Some(text) => UnpricedPolicy::parse(&text.to_ascii_lowercase()).ok_or_else(|| {
-                let message = format!("{text:?} is not allowed; must be fallback or refuse");
-                Error::invalid(UNPRICED, message)
-            })?,
+            Some(text) => UnpricedPolicy::parse(&text.to_ascii_lowercase())
+                .ok_or_else(|| not_allowed(UNPRICED, text, "fallback or refuse"))?,
+        };
+        let reservation = match read(RESERVATION).as_deref() {
+            None => BudgetReservation::default(),
+            Some(text) => BudgetReservation::parse(&text.to_ascii_lowercase())
+                .ok_or_else(|| not_allowed(RESERVATION, text, "learned or bound"))?,
         };
         let stream = read(STREAM).as_deref().map_or(Ok(false), parse_flag)?;
         let providers = ProviderConfig::from_lookup(lookup)?;
-        Ok(Self { providers, prices: Arc::new(prices), unpriced, stream })
+        Ok(Self { providers, prices: Arc::new(prices), unpriced, reservation, stream })
     }
 
     /// Builds the router, which counts with `counter`; `None` without a provider.
@@ -69,7 +76,11 @@ impl LlmConfig {
             return Ok(None);
         }
         let client = super::OpenAiOptions { stream: self.stream, ..Default::default() };
-        let options = super::RouterOptions { unpriced: self.unpriced, ..Default::default() };
+        let options = super::RouterOptions {
+            unpriced: self.unpriced,
+            reservation: self.reservation,
+            ..Default::default()
+        };
         let router = super::Router::builder(counter, Arc::clone(&self.prices), clock)
             .configured(&self.providers, client)?
             .options(options)
@@ -91,7 +102,9 @@ fn read_prices(path: &str) -> Result<PriceBook> {
 }
 
 fn parse_flag(text: &str) -> Result<bool> {
-    let invalid =
-        || Error::invalid(STREAM, format!("{text:?} is not allowed; must be true or false"));
-    text.to_ascii_lowercase().parse().map_err(|_| invalid())
+    text.to_ascii_lowercase().parse().map_err(|_| not_allowed(STREAM, text, "true or false"))
+}
+
+fn not_allowed(variable: &str, text: &str, allowed: &str) -> Error {
+    Error::invalid(variable, format!("{text:?} is not allowed; must be {allowed}"))
 }

@@ -345,6 +345,8 @@ impl History {
         UsageRow {
             success,
             error_type,
+            sent: self.below(6) > 0,
+            over_reservation: self.below(9) == 0,
             fallback_used: self.below(5) == 0,
             input_tokens: self.below(1_000).cast_signed(),
             output_tokens: self.below(1_000).cast_signed(),

@@ -74,7 +74,7 @@ impl Cap {
         }
     }
 
-    /// What `call` (one call at its upper bound) meets on `day`.
+    /// What `call` (one call at what it reserves) meets on `day`.
     pub(super) fn line(&self, day: &DayUse, call: &DayTotals) -> Line<'static> {
         let matches = self.measure == Measure::Cost || call.amount(self.measure) > 0;
         Line {
@@ -113,7 +113,7 @@ pub struct Line<'l> {
     /// What calls in flight use at most.
     pub reserved: i64,
     /// Whether reserved amounts count towards the soft limit. Calls do. Dollars and tokens count once
-    /// they are spent, because an upper bound says little about what a call will use.
+    /// they are spent, because a reservation says little about what a call will use.
     pub soft_includes_reserved: bool,
     /// Whether all that was used before is counted. If not, calls wait.
     pub is_counted: bool,
@@ -222,7 +222,7 @@ impl Caps {
 pub struct DayUse {
     /// Calls made and their cost: the sum of the ledger.
     pub settled: DayTotals,
-    /// Calls in flight and their upper bounds: the sum of the open leases.
+    /// Calls in flight and what they reserve: the sum of the open leases.
     pub reserved: DayTotals,
     /// The number of changes to `settled`: the larger of two versions is the newer copy.
     pub version: u64,

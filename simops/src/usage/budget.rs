@@ -148,7 +148,7 @@ pub struct UseKey {
 pub struct BudgetUse {
     /// By calls in the ledger.
     pub settled: i64,
-    /// By open leases, at their upper bounds.
+    /// By open leases, at what they reserve.
     pub reserved: i64,
     /// The part of `settled` whose rows were deleted as old and of which only this is left.
     pub pruned: i64,
@@ -232,6 +232,9 @@ impl Amounts {
 
     /// What a call in the ledger has used.
     pub fn of_row(row: &UsageRow) -> Self {
+        if !row.sent {
+            return Self::default();
+        }
         let tokens = row.input_tokens.saturating_add(row.output_tokens);
         Self { calls: 1, tokens, cost: row.cost }
     }
@@ -347,7 +350,7 @@ impl Budget {
             hard: self.hard,
             settled: used.settled,
             reserved: used.reserved,
-            // As for the caps: upper bounds say little about what calls will use.
+            // As for the caps: reservations say little about what calls will use.
             soft_includes_reserved: self.unit == BudgetUnit::Calls,
             is_counted: self.counted,
         }
@@ -393,6 +396,9 @@ impl Budgets {
 
     /// What a call in the ledger has used of each budget that counts it.
     pub fn amounts_of_row(&self, row: &UsageRow) -> Vec<(UseKey, i64)> {
+        if !row.sent {
+            return Vec::new();
+        }
         self.amounts(&CallFacts::of_row(row), &Amounts::of_row(row))
     }
 

@@ -52,7 +52,7 @@ impl CounterStatus {
 /// # Contract
 /// - [`reserve`](Self::reserve) compares and counts in one atomic step: however many tasks, processes
 ///   and replicas reserve at once, settled and reserved calls never exceed a cap, and neither does
-///   their cost, with reserved calls at their upper bounds.
+///   their cost, with reserved calls at what they reserve.
 /// - A lease ends in exactly one of three ways: settled, released, or expired into a row.
 /// - Every call may be repeated: a lease and its row are identified by their id, which names one
 ///   call. The table of [`LedgerBatch`](super::LedgerBatch) says what each call does in each state.

@@ -25,7 +25,7 @@ pub async fn keep_expiring(counter: &dyn UsageCounter, clock: &dyn Clock) {
                 if expired > 0 {
                     warn!(
                         code = "leases_expired",
-                        expired, "leases expired; charged at upper bound"
+                        expired, "leases expired; charged what they had reserved"
                     );
                 }
                 if std::mem::take(&mut failing) {

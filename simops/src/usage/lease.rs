@@ -1,4 +1,4 @@
-//! A lease: the reservation of one call at its upper bound.
+//! A lease: the reservation of one call.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -25,7 +25,7 @@ pub struct Lease {
     pub provider: String,
     /// The model asked for.
     pub model: String,
-    /// The most that the call may cost.
+    /// What it reserves in dollars: the most that the call may cost, or what others have cost.
     pub upper_bound: NanoUsd,
     /// The most tokens that it may send.
     #[serde(default)]
@@ -37,7 +37,7 @@ pub struct Lease {
     pub priced: bool,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it becomes a row at its upper bound, unless it is settled or released before.
+    /// When it becomes a row at what it reserves, unless it is settled or released before.
     pub expires_at: Timestamp,
 }
 
@@ -47,7 +47,7 @@ impl Lease {
         DayTotals::of_call(&self.provider, &self.model, self.priced, self.upper_bound)
     }
 
-    /// The row that it becomes when it expires: with the most that the call may have used.
+    /// The row that it becomes when it expires: with what it had reserved.
     pub fn expired(&self, now: Timestamp) -> UsageRow {
         UsageRow {
             id: self.id,
@@ -64,6 +64,8 @@ impl Lease {
             reasoning_tokens: 0,
             cost: self.upper_bound,
             priced: self.priced,
+            sent: true,
+            over_reservation: false,
             success: false,
             fallback_used: false,
             latency_ms: now.duration_since(self.created_at).as_millis().try_into().unwrap_or(0),

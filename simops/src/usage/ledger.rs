@@ -23,7 +23,7 @@ pub enum Op {
     Settle(Vec<UsageRow>),
     /// Ends a lease without a row.
     Release(Uuid),
-    /// Ends the loaded leases that expired before this time in rows at their upper bounds.
+    /// Ends the loaded leases that expired before this time in rows at what they reserve.
     Expire(Timestamp),
     /// Opens leases that another counter admitted.
     Transfer(Vec<Lease>),
@@ -201,7 +201,7 @@ pub struct Changes {
 ///   reservation with other amounts, another run or another day neither changes the open lease nor
 ///   opens a second one. After the call has settled, a late repeat of its reservation is admitted
 ///   without a lease, because the row already counts.
-/// - **Late figures.** The row of an expired lease holds an upper bound. Real figures replace it,
+/// - **Late figures.** The row of an expired lease holds what it had reserved. Real figures replace it,
 ///   also if they name another day or run than the lease did: its sums move from the old day and
 ///   run to the new ones. Any other row is final.
 /// - **Days.** A lease counts for its own day and a row for its own, whenever they are written.

@@ -44,6 +44,11 @@ pub struct UsageRow {
     pub cost: NanoUsd,
     /// Whether the price book knows the model. If not, the fallback price was charged.
     pub priced: bool,
+    /// Whether it may have reached the provider. If not, it used up nothing and counts towards no sum
+    /// and no budget, but the stop condition `provider_failures_repeated` counts it as a failure.
+    pub sent: bool,
+    /// Whether it cost more dollars than it had reserved.
+    pub over_reservation: bool,
     /// Whether the call succeeded.
     pub success: bool,
     /// Whether the call was degraded or took a later route.
@@ -55,7 +60,7 @@ pub struct UsageRow {
 }
 
 impl UsageRow {
-    /// Whether this is the row of a lease that expired: its cost is an upper bound.
+    /// Whether this is the row of a lease that expired: its cost is what it had reserved.
     pub fn is_expired(&self) -> bool {
         self.error_type.as_deref() == Some(LEASE_EXPIRED)
     }

@@ -80,6 +80,9 @@ impl DayTotals {
 
     /// What one call adds to its day.
     pub fn of(row: &UsageRow) -> Self {
+        if !row.sent {
+            return Self::default();
+        }
         Self::of_call(&row.provider, &row.model_requested, row.priced, row.cost)
     }
 
@@ -166,6 +169,9 @@ impl CallTotals {
 
     /// What one call adds to its run.
     pub fn of(row: &UsageRow) -> Self {
+        if !row.sent {
+            return Self::default();
+        }
         Self {
             calls: 1,
             success_calls: i64::from(row.success),

@@ -53,6 +53,8 @@ fn call(run_id: &str, agent_id: i64) -> UsageRow {
         cost: NanoUsd(1_000),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 5,
         error_type: None,

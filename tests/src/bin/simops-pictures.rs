@@ -104,6 +104,8 @@ fn call(n: i64, now: Timestamp) -> UsageRow {
         cost: NanoUsd(if success { cost + (n % 7) * 40_000 } else { 0 }),
         priced: true,
         success,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 400,
         error_type: (!success).then(|| "timeout".to_owned()),

@@ -212,6 +212,8 @@ fn row(at: i64, own: bool) -> UsageRow {
         cost: NanoUsd(1_000_000),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 1,
         error_type: None,

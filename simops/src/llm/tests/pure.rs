@@ -176,7 +176,7 @@ proptest! {
         let bytes = (system.len() + prompt.len()) as f64;
         let mut request =
             ChatRequest { model: "m".to_owned(), system, prompt, max_tokens, temperature: 0.9 };
-        let most = bound::cost(&request, price);
+        let most = bound::cost(bound::tokens(&request), price);
         if degraded {
             bound::degrade(&mut request);
             prop_assert!(request.max_tokens <= max_tokens && request.temperature <= 0.5);

@@ -47,7 +47,7 @@ pub use store::{GateLock, SqlOperation, SqlStore, SqlTx};
 pub use usage::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, PrunedCalls, RUN_TOTALS_COLUMNS, TOTALS_COLUMNS, USAGE_COLUMNS,
     all_leases, day_use, due_leases, failure_window, pruned_calls, put_day_use, put_run_totals,
-    run_totals, run_totals_by_run,
+    read_usage_columns, run_totals, run_totals_by_run,
 };
 
 use super::{LogTable, Page};

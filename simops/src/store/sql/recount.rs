@@ -8,8 +8,8 @@ use jiff::civil::Date;
 use super::budget_rows::{ReadBudgets, USE_COLUMNS, budget_use, put_budget_use};
 use super::counter::lock_counter;
 use super::usage::{
-    DAY_USE_COLUMNS, RUN_TOTALS_COLUMNS, USAGE_COLUMNS, all_leases, day_use, pruned_calls,
-    put_day_use, put_run_totals, run_totals,
+    DAY_USE_COLUMNS, RUN_TOTALS_COLUMNS, all_leases, day_use, pruned_calls, put_day_use,
+    put_run_totals, read_usage_columns, run_totals,
 };
 use super::{PrunedCalls, SqlOperation, SqlTx, Statement, count};
 use crate::usage::recount::pruned_uses;
@@ -60,8 +60,9 @@ impl SqlOperation for CountCalls {
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<LedgerPiece, T::Error> {
         let place = T::PLACE;
         let rows = Statement::new(format!(
-            "SELECT {place}, {USAGE_COLUMNS} FROM usage WHERE {place} > $1 AND {place} <= $2 \
-             ORDER BY {place} LIMIT $3"
+            "SELECT {place}, {} FROM usage WHERE {place} > $1 AND {place} <= $2 \
+             ORDER BY {place} LIMIT $3",
+            read_usage_columns(place)
         ));
         let rows = rows.bind(self.after).bind(self.until).bind(count(self.limit));
         let rows: Vec<(i64, UsageRow)> = tx.fetch_all(&rows).await?;
@@ -82,7 +83,7 @@ impl SqlOperation for FinishRecount {
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<Recount, T::Error> {
         let (kept, pruned) = (stored_days(tx).await?, tx.fetch_all(&pruned_calls()).await?);
         let budgets = ReadBudgets { with_groups: true }.run(tx).await?;
-        let now = basis(&kept, &pruned, budgets);
+        let now = basis(&kept, &pruned, self.0.narrowed(budgets));
         let mut sums = Sums::default();
         for (piece, has_changed) in self.0.pieces(&now) {
             if has_changed {
@@ -181,7 +182,11 @@ impl Sums {
             self.runs.entry(run_id).or_default().kept = kept;
         }
         if !budgets.list.is_empty() {
-            let kept = Statement::new(format!("SELECT {USE_COLUMNS} FROM budget_use"));
+            let kept = format!("SELECT {USE_COLUMNS} FROM budget_use");
+            let kept = match budgets.list.as_slice() {
+                [budget] => Statement::new(format!("{kept} WHERE budget = $1")).bind(&budget.id),
+                _ => Statement::new(kept),
+            };
             for (key, kept) in tx.fetch_all::<(UseKey, BudgetUse)>(&kept).await? {
                 let pair = self.uses.entry(key).or_default();
                 let counted = &mut pair.counted;

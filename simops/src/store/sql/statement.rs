@@ -166,10 +166,13 @@ pub(super) fn in_parts<'a>(
 }
 
 /// A column of `table` that older schemas lack, which commands read as they are: there, its name means
-/// `absent`, an SQL expression. `key` is a unique column.
+/// `absent`, an SQL expression. `key` are columns that are unique together, with commas between them.
 pub(super) fn later_column(table: &str, key: &str, (column, absent): (&str, &str)) -> String {
+    let same: Vec<_> =
+        key.split(", ").map(|key| format!("present.{key} = {table}.{key}")).collect();
+    let same = same.join(" AND ");
     format!(
-        "(SELECT (SELECT {column} FROM {table} AS present WHERE present.{key} = {table}.{key}) \
+        "(SELECT (SELECT {column} FROM {table} AS present WHERE {same}) \
              FROM (SELECT {absent} AS {column}) AS absent)"
     )
 }

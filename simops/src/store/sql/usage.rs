@@ -14,7 +14,18 @@ use crate::usage::{
 /// The columns of a row of the ledger.
 pub const USAGE_COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, \
      model_requested, model_resolved, input_tokens, cached_input_tokens, output_tokens, \
-     reasoning_tokens, cost, priced, success, fallback_used, latency_ms, error_type, created_at";
+     reasoning_tokens, cost, priced, success, fallback_used, latency_ms, error_type, created_at, \
+     sent, over_reservation";
+
+/// The columns of a row of the ledger in a query by a command, which may read an earlier schema. `place`
+/// is the column of its place.
+pub fn read_usage_columns(place: &str) -> String {
+    let key = format!("created_at, {place}");
+    let later = [("sent", "TRUE"), ("over_reservation", "FALSE")];
+    let later = later.map(|column| later_column("usage", &key, column)).join(", ");
+    let earlier = USAGE_COLUMNS.trim_end_matches(", sent, over_reservation");
+    format!("{earlier}, {later}")
+}
 
 impl SqlRecord for UsageRow {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
@@ -38,6 +49,8 @@ impl SqlRecord for UsageRow {
             latency_ms: row.int()?,
             error_type: row.optional(R::text)?,
             created_at: row.time()?,
+            sent: row.flag()?,
+            over_reservation: row.flag()?,
         })
     }
 }

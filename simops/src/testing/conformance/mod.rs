@@ -230,6 +230,7 @@ macro_rules! store_conformance {
                 a_day_is_summed_by_provider,
                 a_row_is_recorded_once,
                 a_run_is_summed,
+                calls_that_were_not_sent_use_up_nothing,
                 calls_since_a_time_are_summed,
                 money_is_exact,
                 sums_stop_at_the_greatest_number,

@@ -70,6 +70,8 @@ pub(super) fn call(run_id: Option<&str>, provider: &str, model: &str, nanos: i64
         cost: NanoUsd(nanos),
         priced: true,
         success: true,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 250,
         error_type: None,

@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
+use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp, ToSpan};
+use uuid::Uuid;
 
 use super::counting::lease;
 use super::joined;
 use super::samples::{at, call, day};
 use crate::Result;
 use crate::event::EventWindow;
-use crate::store::{ActivityScope, FailureCounts, RunStore, UsageFilter};
+use crate::recount::RecountExt;
+use crate::store::{ActivityScope, FailureCounts, LogTable, PruneCutoff, RunStore, UsageFilter};
 use crate::testing::Counting;
+use crate::testing::history::change_budgets;
 use crate::testing::{History, MemoryStore, replay};
-use crate::usage::CallTally;
-use crate::usage::CallTotals;
 use crate::usage::series::Bucket;
-use crate::usage::{Caps, DayTotals, Lease, NanoUsd, UsageRow};
+use crate::usage::{
+    Budget, BudgetChange, BudgetScope, BudgetUnit, BudgetWindow, CallTally, CallTotals, Caps,
+    DayTotals, Lease, NanoUsd, UsageRow, UseKey,
+};
 
 fn of_run(run_id: &str) -> ActivityScope {
     ActivityScope::Run(run_id.to_owned())
@@ -90,6 +95,70 @@ pub async fn a_run_is_summed(store: Arc<dyn RunStore>) -> Result<()> {
     };
     assert_eq!(store.llm_totals(&of_run("one")).await?, expected);
     assert_eq!(store.llm_totals(&of_run("three")).await?, CallTotals::default());
+    Ok(())
+}
+
+/// They are in the ledger and among the failures, but in no sum and no budget, also once they are deleted.
+pub async fn calls_that_were_not_sent_use_up_nothing(store: Arc<dyn RunStore>) -> Result<()> {
+    let budget = Budget {
+        id: "calls".to_owned(),
+        scope: BudgetScope::Deployment,
+        key: String::new(),
+        window: BudgetWindow::Lifetime,
+        unit: BudgetUnit::Calls,
+        soft: None,
+        hard: Some(60),
+        since: date(1970, 1, 1),
+        counted: false,
+        defined: 0,
+    };
+    change_budgets(&*store, vec![BudgetChange::Put(budget)], Vec::new()).await?;
+    let unsent = UsageRow {
+        sent: false,
+        success: false,
+        error_type: Some("circuit_open".to_owned()),
+        ..call(Some("run"), "groq", "m:free", 7)
+    };
+    let sent = call(Some("run"), "groq", "m", 5);
+    let before = [UsageRow { id: Uuid::now_v7(), ..unsent.clone() }, sent];
+    store.record_usage(&before).await?;
+    // Real figures replace those of an expired lease: the call was not sent after all.
+    let expired = UsageRow {
+        error_type: Some("lease_expired".to_owned()),
+        success: false,
+        ..call(Some("run"), "groq", "m:free", 9)
+    };
+    store.record_usage(std::slice::from_ref(&expired)).await?;
+    assert_eq!(store.day_totals(day()).await?.calls_total, 2);
+    store.record_usage(&[UsageRow { id: expired.id, ..unsent }]).await?;
+
+    let key = UseKey { budget: "calls".to_owned(), period: String::new(), part: String::new() };
+    for pruned in [false, true] {
+        if pruned {
+            let old = PruneCutoff { before: at(1), except_run: None };
+            store
+                .record_usage(&[UsageRow { created_at: at(1), ..call(None, "p", "m", 0) }])
+                .await?;
+            assert_eq!(store.prune(LogTable::Ledger, &old, 10).await?, 3);
+        }
+        let others = i64::from(pruned);
+        let day = store.day_totals(day()).await?;
+        assert_eq!((day.calls_total, day.calls_groq), (1 + others, 1));
+        assert_eq!((day.calls_openrouter_free, day.cost), (0, NanoUsd(5)));
+        let run = store.llm_totals(&of_run("run")).await?;
+        assert_eq!((run.calls, run.success_calls, run.total_tokens), (1, 1, 120));
+        let uses = store.budget_uses(std::slice::from_ref(&key)).await?;
+        assert_eq!(uses.get(&key).map(|used| used.settled), Some(1 + others));
+        assert_eq!(store.recount().await?.differences(), []);
+        if !pruned {
+            let since = store.llm_totals(&ActivityScope::Since(at(0))).await?;
+            assert_eq!((since.calls, since.cost), (1, NanoUsd(5)));
+            let failures = store.failure_window("run", at(-1)).await?;
+            assert_eq!(failures, FailureCounts { failed: 2, calls: 3 });
+            let listed = store.usage_rows(&UsageFilter::default(), 10).await?.items;
+            assert_eq!(listed.iter().filter(|row| !row.sent).count(), 2);
+        }
+    }
     Ok(())
 }
 

@@ -145,7 +145,10 @@ impl Used {
             agent: row.agent_id,
             provider: row.provider.clone(),
             model: row.model_requested.clone(),
-            amounts: [row.cost.0, 1, row.input_tokens + row.output_tokens],
+            amounts: match row.sent {
+                true => [row.cost.0, 1, row.input_tokens + row.output_tokens],
+                false => [0; 3],
+            },
         }
     }
 
@@ -354,13 +357,14 @@ fn leases() -> impl Strategy<Value = Lease> {
 }
 
 fn rows() -> impl Strategy<Value = UsageRow> {
-    (leases(), 0..100_i64, 0..4_u8).prop_map(|(lease, nanos, end)| match end {
+    (leases(), 0..100_i64, 0..5_u8).prop_map(|(lease, nanos, end)| match end {
         0 => lease.expired(at(50)),
         1 => UsageRow {
             success: false,
             error_type: Some("timeout".to_owned()),
             ..row(&lease, nanos)
         },
+        2 => UsageRow { sent: false, ..row(&lease, nanos) },
         _ => row(&lease, nanos),
     })
 }
