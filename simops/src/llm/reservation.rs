@@ -37,9 +37,31 @@ pub(super) struct RecentCalls(Mutex<Recent>);
 
 #[derive(Debug, Default)]
 struct Recent {
+    /// The calls, the oldest first.
     calls: VecDeque<Used>,
-    /// The percentiles of `calls`; `None` until they are asked for after a call was added.
-    most: Option<Used>,
+    input_shares: Sorted,
+    outputs: Sorted,
+}
+
+/// Numbers in order, so that a percentile is one of them.
+#[derive(Debug, Default)]
+struct Sorted(Vec<i64>);
+
+impl Sorted {
+    fn insert(&mut self, number: i64) {
+        self.0.insert(self.0.partition_point(|other| *other < number), number);
+    }
+
+    /// Removes a number that was inserted.
+    fn remove(&mut self, number: i64) {
+        self.0.remove(self.0.partition_point(|other| *other < number));
+    }
+
+    /// The least of them that at most one in a hundred exceeds.
+    fn percentile(&self) -> i64 {
+        let place = (self.0.len() * PERCENTILE).div_ceil(100).saturating_sub(1);
+        self.0.get(place).copied().unwrap_or_default()
+    }
 }
 
 /// What a call has used.
@@ -58,17 +80,21 @@ impl RecentCalls {
         let used = Used { input_share, output: used.output.max(0) };
         self.with(|recent| {
             recent.calls.push_back(used);
-            if recent.calls.len() > MAX_CALLS {
-                recent.calls.pop_front();
+            recent.input_shares.insert(used.input_share);
+            recent.outputs.insert(used.output);
+            if recent.calls.len() > MAX_CALLS
+                && let Some(oldest) = recent.calls.pop_front()
+            {
+                recent.input_shares.remove(oldest.input_share);
+                recent.outputs.remove(oldest.output);
             }
-            recent.most = None;
         });
     }
 
     /// The tokens that a request reserves which can use `bound` at most; all of it until enough calls
     /// are known.
     pub(super) fn tokens(&self, bound: Tokens) -> Tokens {
-        let Some(most) = self.with(Recent::most) else { return bound };
+        let Some(most) = self.with(|recent| recent.most()) else { return bound };
         let input = share(bound.input, most.input_share.saturating_mul(MARGIN), PARTS * 100);
         Tokens {
             input: input.min(bound.input),
@@ -90,22 +116,12 @@ fn share(amount: i64, times: i64, of: i64) -> i64 {
 }
 
 impl Recent {
-    /// What all but one in a hundred of the calls have used at most.
-    fn most(&mut self) -> Option<Used> {
-        if self.calls.len() < MIN_CALLS {
-            return None;
-        }
-        let calls = &self.calls;
-        let percentile = |of: fn(&Used) -> i64| {
-            let mut amounts: Vec<_> = calls.iter().map(of).collect();
-            let place = (amounts.len() * PERCENTILE).div_ceil(100) - 1;
-            *amounts.select_nth_unstable(place).1
-        };
-        let most = || Used {
-            input_share: percentile(|used| used.input_share),
-            output: percentile(|used| used.output),
-        };
-        Some(*self.most.get_or_insert_with(most))
+    /// What all but one in a hundred of the calls have used at most, once enough are known.
+    fn most(&self) -> Option<Used> {
+        (self.calls.len() >= MIN_CALLS).then(|| Used {
+            input_share: self.input_shares.percentile(),
+            output: self.outputs.percentile(),
+        })
     }
 }
 

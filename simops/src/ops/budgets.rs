@@ -1,7 +1,7 @@
 //! Budgets: listing, defining and deleting them.
 
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use tokio::time::timeout;
@@ -160,8 +160,8 @@ impl Ops {
     pub async fn budgets(&self) -> Result<BudgetsResponse> {
         let (now, state) = (self.clock.now(), self.store.load().await?);
         let mut items = self.cap_views(&state, now).await?;
-        for budget in self.store.budgets().await?.list {
-            items.push(self.budget_view(&budget, &state, now).await?);
+        for budget in self.store.budgets().await?.list.iter() {
+            items.push(self.budget_view(budget, &state, now).await?);
         }
         items.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(BudgetsResponse { items })
@@ -319,7 +319,9 @@ impl BudgetView {
         let elapsed = begin.map(|begin| now.duration_since(begin).max(MIN_ELAPSED));
         self.forecast = hard.zip(elapsed).and_then(|(hard, elapsed)| {
             let per_hour = to_f64(most.settled) / elapsed.as_secs_f64() * 3_600.0;
-            reached(most.settled, hard, per_hour, now, self.resets_at.unwrap_or(Timestamp::MAX))
+            let end = self.resets_at.unwrap_or(Timestamp::MAX);
+            // An estimate is no more exact than a second.
+            reached(most.settled, hard, per_hour, now, end)?.round(Unit::Second).ok()
         });
         self.uses = uses.iter().map(view).collect();
         self

@@ -1,6 +1,6 @@
 //! When the day's caps will be reached at the recent rate of calls: a pure function.
 
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::series::Bucket;
@@ -84,7 +84,5 @@ pub(crate) fn reached(
     if per_hour <= 0.0 || seconds >= until_end {
         return None;
     }
-    let at = now.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?).ok()?;
-    // An estimate is no more exact than that.
-    at.round(Unit::Second).ok()
+    now.checked_add(SignedDuration::try_from_secs_f64(seconds).ok()?).ok()
 }
