@@ -5,19 +5,20 @@
 //! operations of all processes run one batch after another, admission and counting are atomic, and
 //! there are no deadlocks. The operations of a batch share the lock and one commit.
 
+use std::sync::Arc;
+
 use jiff::ToSpan;
 use jiff::civil::Date;
 use simops::Result;
 use simops::clock::day_of;
-use simops::store::sql::{
-    all_budgets, counter_clients, due_leases, groups_of_runs, lock_counter, put_day_use,
-};
+use simops::store::sql::{all_budgets, counter_clients, due_leases, groups_of_runs, lock_counter};
 use simops::usage::{
-    Budgets, Changes, CounterEpoch, Footprint, Lease, LedgerBatch, Loaded, Op, Outcome, UsageRow,
+    Budgets, CounterEpoch, Footprint, KnownBudgets, Lease, LedgerBatch, Loaded, Op, Outcome,
+    UsageRow,
 };
 use uuid::Uuid;
 
-use crate::codec::{all, execute};
+use crate::codec::all;
 use crate::connection::TxMode;
 use crate::error::Work;
 use crate::ledger_rows;
@@ -45,19 +46,15 @@ pub(crate) async fn apply_locked(
     ops: &[Op],
     epoch: CounterEpoch,
 ) -> Work<Vec<Result<Outcome>>> {
-    let ledger_by_time = tx.ledger_by_time;
-    let mut batch = LedgerBatch::new(load(tx, ops, epoch, ledger_by_time).await?);
+    let mut batch = LedgerBatch::new(load(tx, ops, epoch).await?);
     let outcomes = ops.iter().map(|op| batch.apply(op)).collect();
-    write(tx, &batch.into_changes()).await?;
+    ledger_rows::write(tx, &batch.into_changes()).await?;
     Ok(outcomes)
 }
 
-async fn load(
-    connection: &mut Link,
-    ops: &[Op],
-    epoch: CounterEpoch,
-    ledger_by_time: bool,
-) -> Work<Loaded> {
+async fn load(tx: &mut Tx, ops: &[Op], epoch: CounterEpoch) -> Work<Loaded> {
+    let (ledger_by_time, known) = (tx.ledger_by_time, Arc::clone(&tx.budgets));
+    let connection: &mut Link = tx;
     let mut footprint = Footprint::of(ops);
     let ids: Vec<_> = footprint.ids.iter().copied().collect();
     let mut leases = ledger_rows::leases(&mut *connection, &ids).await?;
@@ -68,7 +65,7 @@ async fn load(
     leases.iter().for_each(|lease| footprint.add_lease(lease));
     let rows = rows(connection, &footprint, ledger_by_time).await?;
     rows.iter().for_each(|row| footprint.add_row(row));
-    let budgets = budgets(&mut *connection, epoch.budgets, &footprint).await?;
+    let budgets = budgets(&mut *connection, &known, epoch.budgets, &footprint).await?;
     let uses = footprint.uses(&budgets);
     let uses = ledger_rows::budget_uses(&mut *connection, &uses).await?;
     let runs: Vec<_> = footprint.runs.into_iter().collect();
@@ -88,12 +85,24 @@ async fn load(
 }
 
 /// The budgets of that revision, with the groups of the runs of a footprint.
-async fn budgets(connection: &mut Link, revision: u64, footprint: &Footprint) -> Work<Budgets> {
+async fn budgets(
+    connection: &mut Link,
+    known: &KnownBudgets,
+    revision: u64,
+    footprint: &Footprint,
+) -> Work<Budgets> {
     if revision == 0 {
         return Ok(Budgets::default());
     }
-    let list = all(&mut *connection, &all_budgets()).await?;
-    let mut budgets = Budgets { revision, list, ..Budgets::default() };
+    let mut budgets = match known.of(revision) {
+        Some(budgets) => budgets,
+        None => {
+            let list = Arc::new(all(&mut *connection, &all_budgets()).await?);
+            let budgets = Budgets { revision, list, ..Budgets::default() };
+            known.keep(&budgets);
+            budgets
+        }
+    };
     if budgets.need_groups() {
         let runs: Vec<_> = footprint.runs.iter().cloned().collect();
         for groups in groups_of_runs(&runs) {
@@ -133,18 +142,4 @@ fn made_on(id: &Uuid) -> Option<Date> {
     let (seconds, _) = id.get_timestamp()?.to_unix();
     let at = jiff::Timestamp::from_second(seconds.try_into().ok()?).ok()?;
     Some(day_of(at))
-}
-
-async fn write(connection: &mut Link, changes: &Changes) -> Work<()> {
-    ledger_rows::delete_leases(&mut *connection, &changes.ended).await?;
-    ledger_rows::insert_leases(&mut *connection, &changes.opened).await?;
-    ledger_rows::insert_calls(&mut *connection, &changes.inserted).await?;
-    ledger_rows::replace_calls(&mut *connection, &changes.replaced).await?;
-    for (day, sums) in &changes.days {
-        execute(connection, &put_day_use(*day, sums)).await?;
-    }
-    let runs = changes.runs.iter();
-    let runs = runs.map(|(run_id, sums)| (run_id.as_str(), *sums));
-    ledger_rows::put_run_totals(&mut *connection, runs).await?;
-    ledger_rows::put_budget_uses(connection, &changes.uses).await
 }

@@ -1,14 +1,17 @@
 //! Rows of open leases and of the usage ledger, and of its sums per day and run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use jiff::civil::Date;
 use simops::store::sql::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, RUN_TOTALS_COLUMNS, SqlRecord, USAGE_COLUMNS, USE_COLUMNS,
-    USE_KEY,
+    USE_KEY, USE_SUMS,
 };
-use simops::usage::{BudgetUse, CallTotals, DayUse, Lease, UsageRow, UseKey};
-use sqlx::AssertSqlSafe;
+use simops::usage::{BudgetUse, CallTotals, Changes, DayTotals, DayUse, Lease, UsageRow, UseKey};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres};
 use uuid::Uuid;
 
 use crate::codec::{Day, Micros, records};
@@ -52,7 +55,7 @@ pub(crate) async fn calls_since(
 }
 
 /// Deletes leases.
-pub(crate) async fn delete_leases(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()> {
+async fn delete_leases(connection: &mut Link, ids: &BTreeSet<Uuid>) -> Work<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -63,18 +66,145 @@ pub(crate) async fn delete_leases(connection: &mut Link, ids: &BTreeSet<Uuid>) -
     Ok(())
 }
 
-/// Inserts leases.
-pub(crate) async fn insert_leases(connection: &mut Link, new: &[Lease]) -> Work<()> {
+/// Overwrites recorded calls, which keep their place in listings.
+async fn replace_calls(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
     if new.is_empty() {
         return Ok(());
     }
+    let set: Vec<_> =
+        USAGE_COLUMNS.split(", ").map(|column| format!("{column} = new.{column}")).collect();
+    let given = Arrays::default().next(&CALL_TYPES);
     let sql = format!(
-        "INSERT INTO leases ({LEASE_COLUMNS}) \
-         SELECT * FROM unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
-             $6::text[], $7::text[], $8::bigint[], $9::bool[], $10::timestamptz[], \
-             $11::timestamptz[], $12::bigint[], $13::bigint[])"
+        "UPDATE usage SET {} FROM {given} AS new ({USAGE_COLUMNS}) WHERE usage.id = new.id",
+        set.join(", ")
     );
-    sqlx::query(AssertSqlSafe(sql))
+    bind_calls(sqlx::query(AssertSqlSafe(sql)), new).execute(connection).await?;
+    Ok(())
+}
+
+/// The types of the [`LEASE_COLUMNS`].
+const LEASE_TYPES: [&str; 13] = [
+    "uuid",
+    "date",
+    "text",
+    "bigint",
+    "bigint",
+    "text",
+    "text",
+    "bigint",
+    "bool",
+    "timestamptz",
+    "timestamptz",
+    "bigint",
+    "bigint",
+];
+
+/// The types of the [`USAGE_COLUMNS`].
+const CALL_TYPES: [&str; 21] = [
+    "uuid",
+    "date",
+    "text",
+    "bigint",
+    "bigint",
+    "text",
+    "text",
+    "text",
+    "bigint",
+    "bigint",
+    "bigint",
+    "bigint",
+    "bigint",
+    "bool",
+    "bool",
+    "bool",
+    "bigint",
+    "text",
+    "timestamptz",
+    "bool",
+    "bool",
+];
+
+/// The parameters of a statement, as arrays of which each is a column.
+#[derive(Default)]
+struct Arrays(usize);
+
+impl Arrays {
+    /// The rows of the next parameters.
+    fn next(&mut self, types: &[&str]) -> String {
+        let arrays = types.iter().map(|of| {
+            self.0 += 1;
+            format!("${}::{of}[]", self.0)
+        });
+        format!("unnest({})", arrays.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Inserts the rows of the next parameters into a table, or writes them over those of the same key.
+    fn upsert(&mut self, table: &str, key: (&str, &[&str]), sums: &str) -> String {
+        let (key, key_types) = key;
+        let types: Vec<_> =
+            key_types.iter().copied().chain(sums.split(", ").map(|_| "bigint")).collect();
+        let set: Vec<_> =
+            sums.split(", ").map(|column| format!("{column} = excluded.{column}")).collect();
+        format!(
+            "INSERT INTO {table} ({key}, {sums}) SELECT * FROM {} ON CONFLICT ({key}) DO UPDATE SET {}",
+            self.next(&types),
+            set.join(", ")
+        )
+    }
+}
+
+/// All that a batch changes but rows that it replaces, in one statement: what counts is how often the
+/// server is asked. Its parts see the tables as they were before it.
+static WRITE: LazyLock<String> = LazyLock::new(|| {
+    let mut arrays = Arrays(1);
+    let opened =
+        format!("INSERT INTO leases ({LEASE_COLUMNS}) SELECT * FROM {}", arrays.next(&LEASE_TYPES));
+    // Calls keep the order of their recording.
+    let recorded = format!(
+        "INSERT INTO usage ({USAGE_COLUMNS}) SELECT {USAGE_COLUMNS} FROM {} WITH ORDINALITY \
+         AS new ({USAGE_COLUMNS}, place) ORDER BY new.place",
+        arrays.next(&CALL_TYPES)
+    );
+    let days = arrays.upsert("usage_days", ("day", &["date"]), DAY_USE_COLUMNS);
+    let runs = arrays.upsert("usage_runs", ("run_id", &["text"]), RUN_TOTALS_COLUMNS);
+    let uses = arrays.upsert("budget_use", (USE_KEY, &["text"; 3]), USE_SUMS);
+    format!(
+        "WITH ended AS (DELETE FROM leases WHERE id = ANY($1::uuid[])), opened AS ({opened}), \
+         recorded AS ({recorded}), days AS ({days}), runs AS ({runs}) {uses}"
+    )
+});
+
+/// Writes what a batch changes.
+pub(crate) async fn write(connection: &mut Link, changes: &Changes) -> Work<()> {
+    let Changes { ended, opened, inserted, replaced, days, runs, uses } = changes;
+    if opened.iter().any(|lease| ended.contains(&lease.id)) {
+        // The new lease would meet the old one.
+        delete_leases(&mut *connection, ended).await?;
+    }
+    let ended: Vec<_> = ended.iter().copied().collect();
+    let mut query = sqlx::query(WRITE.as_str()).bind(ended);
+    query = bind_leases(query, opened);
+    query = bind_calls(query, inserted);
+    query = query.bind(column(days, |(day, _)| Day(*day)));
+    for place in 0..DayTotals::NAMES.len() {
+        query = query.bind(column(days, |(_, used)| used.settled.to_array()[place]));
+    }
+    for place in 0..DayTotals::NAMES.len() {
+        query = query.bind(column(days, |(_, used)| used.reserved.to_array()[place]));
+    }
+    query = query.bind(column(days, |(_, used)| used.version.cast_signed()));
+    query = query.bind(runs.iter().map(|(run_id, _)| run_id.as_str()).collect::<Vec<_>>());
+    for place in 0..CallTotals::NAMES.len() {
+        query = query.bind(column(runs, |(_, sums)| sums.to_array()[place]));
+    }
+    bind_uses(query, uses).execute(&mut *connection).await?;
+    replace_calls(connection, replaced).await
+}
+
+type Bound<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bind_leases<'q>(query: Bound<'q>, new: &'q [Lease]) -> Bound<'q> {
+    query
         .bind(column(new, |lease| lease.id))
         .bind(column(new, |lease| Day(lease.day)))
         .bind(new.iter().map(|lease| lease.run_id.as_deref()).collect::<Vec<_>>())
@@ -88,42 +218,10 @@ pub(crate) async fn insert_leases(connection: &mut Link, new: &[Lease]) -> Work<
         .bind(column(new, |lease| Micros(lease.expires_at)))
         .bind(column(new, |lease| lease.input_tokens))
         .bind(column(new, |lease| lease.output_tokens))
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
-/// Inserts calls in this order.
-pub(crate) async fn insert_calls(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
-    let sql = format!(
-        "INSERT INTO usage ({USAGE_COLUMNS}) SELECT {USAGE_COLUMNS} FROM {GIVEN} WITH ORDINALITY \
-         AS new ({USAGE_COLUMNS}, place) ORDER BY new.place"
-    );
-    write_calls(connection, sql, new).await
-}
-
-/// Overwrites recorded calls, which keep their place in listings.
-pub(crate) async fn replace_calls(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
-    let set: Vec<_> =
-        USAGE_COLUMNS.split(", ").map(|column| format!("{column} = new.{column}")).collect();
-    let sql = format!(
-        "UPDATE usage SET {} FROM {GIVEN} AS new ({USAGE_COLUMNS}) WHERE usage.id = new.id",
-        set.join(", ")
-    );
-    write_calls(connection, sql, new).await
-}
-
-/// Calls as parameters: an array for each of the [`USAGE_COLUMNS`].
-const GIVEN: &str = "unnest($1::uuid[], $2::date[], $3::text[], $4::bigint[], $5::bigint[], \
-     $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], \
-     $12::bigint[], $13::bigint[], $14::bool[], $15::bool[], $16::bool[], $17::bigint[], \
-     $18::text[], $19::timestamptz[], $20::bool[], $21::bool[])";
-
-async fn write_calls(connection: &mut Link, sql: String, new: &[UsageRow]) -> Work<()> {
-    if new.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(AssertSqlSafe(sql))
+fn bind_calls<'q>(query: Bound<'q>, new: &'q [UsageRow]) -> Bound<'q> {
+    query
         .bind(column(new, |row| row.id))
         .bind(column(new, |row| Day(row.day)))
         .bind(new.iter().map(|row| row.run_id.as_deref()).collect::<Vec<_>>())
@@ -145,9 +243,17 @@ async fn write_calls(connection: &mut Link, sql: String, new: &[UsageRow]) -> Wo
         .bind(column(new, |row| Micros(row.created_at)))
         .bind(column(new, |row| row.sent))
         .bind(column(new, |row| row.over_reservation))
-        .execute(connection)
-        .await?;
-    Ok(())
+}
+
+fn bind_uses<'q>(query: Bound<'q>, uses: &'q [(UseKey, BudgetUse)]) -> Bound<'q> {
+    query
+        .bind(uses.iter().map(|(key, _)| key.budget.as_str()).collect::<Vec<_>>())
+        .bind(uses.iter().map(|(key, _)| key.period.as_str()).collect::<Vec<_>>())
+        .bind(uses.iter().map(|(key, _)| key.part.as_str()).collect::<Vec<_>>())
+        .bind(column(uses, |(_, used)| used.settled))
+        .bind(column(uses, |(_, used)| used.reserved))
+        .bind(column(uses, |(_, used)| used.pruned))
+        .bind(column(uses, |(_, used)| used.version.cast_signed()))
 }
 
 fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
@@ -176,35 +282,6 @@ pub(crate) async fn day_uses(
     let days: Vec<_> = days.into_iter().map(Day).collect();
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(days).fetch_all(connection).await?;
     Ok(records(&rows)?)
-}
-
-/// Replaces the sums of runs.
-pub(crate) async fn put_run_totals<'r>(
-    connection: &mut Link,
-    sums: impl IntoIterator<Item = (&'r str, CallTotals)>,
-) -> Work<()> {
-    let (runs, sums): (Vec<_>, Vec<_>) = sums.into_iter().unzip();
-    if runs.is_empty() {
-        return Ok(());
-    }
-    let column = |of: fn(&CallTotals) -> i64| sums.iter().map(of).collect::<Vec<_>>();
-    sqlx::query(
-        "INSERT INTO usage_runs (run_id, calls, success_calls, fallback_calls, total_tokens, cost) \
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
-             $6::bigint[]) \
-         ON CONFLICT (run_id) DO UPDATE SET calls = excluded.calls, \
-             success_calls = excluded.success_calls, fallback_calls = excluded.fallback_calls, \
-             total_tokens = excluded.total_tokens, cost = excluded.cost",
-    )
-    .bind(runs)
-    .bind(column(|sum| sum.calls))
-    .bind(column(|sum| sum.success_calls))
-    .bind(column(|sum| sum.fallback_calls))
-    .bind(column(|sum| sum.total_tokens))
-    .bind(column(|sum| sum.cost.0))
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// What is used of budgets. Uses that are not stored are missing.
@@ -237,22 +314,8 @@ pub(crate) async fn put_budget_uses(
     if uses.is_empty() {
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO budget_use ({USE_COLUMNS}) SELECT * FROM unnest($1::text[], $2::text[], \
-             $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) \
-         ON CONFLICT ({USE_KEY}) DO UPDATE SET settled = excluded.settled, \
-             reserved = excluded.reserved, pruned = excluded.pruned, version = excluded.version"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(uses.iter().map(|(key, _)| key.budget.as_str()).collect::<Vec<_>>())
-        .bind(uses.iter().map(|(key, _)| key.period.as_str()).collect::<Vec<_>>())
-        .bind(uses.iter().map(|(key, _)| key.part.as_str()).collect::<Vec<_>>())
-        .bind(column(uses, |(_, used)| used.settled))
-        .bind(column(uses, |(_, used)| used.reserved))
-        .bind(column(uses, |(_, used)| used.pruned))
-        .bind(column(uses, |(_, used)| used.version.cast_signed()))
-        .execute(connection)
-        .await?;
+    let sql = Arrays::default().upsert("budget_use", (USE_KEY, &["text"; 3]), USE_SUMS);
+    bind_uses(sqlx::query(AssertSqlSafe(sql)), uses).execute(connection).await?;
     Ok(())
 }
 

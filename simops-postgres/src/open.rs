@@ -62,6 +62,7 @@ impl PostgresStore {
             channel: channel.into(),
             call_timeout: options.call_timeout,
             ledger_by_time,
+            budgets: Arc::default(),
         };
         Ok(start(base, direct.map(|direct| direct.connect.clone()), &options))
     }

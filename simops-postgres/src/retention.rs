@@ -1,5 +1,7 @@
 //! Prunes old rows. Sums of the pruned rows are kept.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use simops::Result;
 use simops::store::sql::{
@@ -137,7 +139,7 @@ async fn delete_calls(connection: &mut Link, places: &[i64], old: &PruneCutoff) 
 
 /// Keeps what calls have used of budgets, if their deletion would lose it.
 async fn keep_uses(connection: &mut Link, places: &[i64], old: &PruneCutoff) -> Work<()> {
-    let list = all(&mut *connection, &all_budgets()).await?;
+    let list = Arc::new(all(&mut *connection, &all_budgets()).await?);
     let budgets = Budgets { list, ..Budgets::default() };
     let sql =
         format!("SELECT {USAGE_COLUMNS} FROM usage WHERE place = ANY($1) AND created_at < $2");

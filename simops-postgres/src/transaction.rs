@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use simops::store::sql::publish;
+use simops::usage::KnownBudgets;
 use simops::{Error, Result};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -29,6 +30,7 @@ pub(crate) struct Base {
     pub(crate) call_timeout: Duration,
     /// Whether the ledger is partitioned by time.
     pub(crate) ledger_by_time: bool,
+    pub(crate) budgets: Arc<KnownBudgets>,
 }
 
 /// A transaction.
@@ -40,6 +42,7 @@ pub(crate) struct Tx {
     pub(crate) roll_back: bool,
     /// Whether the ledger is partitioned by time.
     pub(crate) ledger_by_time: bool,
+    pub(crate) budgets: Arc<KnownBudgets>,
 }
 
 impl Deref for Tx {
@@ -99,6 +102,7 @@ impl Base {
             notify_watchers: false,
             roll_back: false,
             ledger_by_time: self.ledger_by_time,
+            budgets: Arc::clone(&self.budgets),
         };
         let (mut tx, value) = work(tx).await?;
         if tx.roll_back {

@@ -5,6 +5,7 @@
 //! reads and writes of sums as well as the commit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use simops::store::sql::{
@@ -73,7 +74,7 @@ fn budgets(connection: &Connection, revision: u64, footprint: &Footprint) -> Wor
     if revision == 0 {
         return Ok(Budgets::default());
     }
-    let list = all(connection, &all_budgets())?;
+    let list = Arc::new(all(connection, &all_budgets())?);
     let mut budgets = Budgets { revision, list, ..Budgets::default() };
     if budgets.need_groups() {
         let runs: Vec<_> = footprint.runs.iter().cloned().collect();

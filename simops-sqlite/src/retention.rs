@@ -1,6 +1,7 @@
 //! Prunes old rows. Sums of the pruned rows are kept.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
@@ -127,7 +128,7 @@ fn delete_calls(connection: &Connection, ids: &[i64]) -> Work<u64> {
 }
 
 fn all_budgets_of(connection: &Connection) -> Work<Budgets> {
-    let list = all(connection, &all_budgets())?;
+    let list = Arc::new(all(connection, &all_budgets())?);
     Ok(Budgets { list, ..Budgets::default() })
 }
 

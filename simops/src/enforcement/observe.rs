@@ -104,8 +104,10 @@ async fn spent_budget(
     now: Timestamp,
 ) -> Result<Option<SpentBudget>> {
     let call = CallFacts::of_run(&run.run_id, day_of(now));
-    let ending = store.budgets().await?.list.into_iter();
-    let ending: Vec<_> = ending
+    let budgets = store.budgets().await?;
+    let ending: Vec<_> = budgets
+        .list
+        .iter()
         .filter(|budget| budget.scope.ends_runs())
         .filter_map(|budget| {
             Some((budget.use_of(&call, run.group_id.as_deref())?, budget.hard?, budget))
@@ -121,7 +123,7 @@ async fn spent_budget(
         let needed = refusal.calls.iter().map(|call| call.needed.of(budget.unit)).min()?;
         let [figure, limit] = [spent, hard].map(|amount| budget.unit.figure(amount));
         let is_spent = spent.saturating_add(needed) > hard;
-        is_spent.then_some(SpentBudget { id: budget.id, spent: figure, hard: limit })
+        is_spent.then_some(SpentBudget { id: budget.id.clone(), spent: figure, hard: limit })
     });
     Ok(spent)
 }

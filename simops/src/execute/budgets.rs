@@ -85,8 +85,10 @@ impl Executor {
             }
         }
         let call = CallFacts::of_run(run_id, day);
-        let ending = self.store.budgets().await?.list.into_iter();
-        let ending: Vec<_> = ending
+        let budgets = self.store.budgets().await?;
+        let ending: Vec<_> = budgets
+            .list
+            .iter()
             .filter(|budget| budget.scope.ends_runs())
             .filter_map(|budget| Some((budget.use_of(&call, group)?, budget.hard?, budget)))
             .collect();
@@ -118,7 +120,7 @@ impl Executor {
             groups.extend(runs.filter_map(|run| Some((run.run_id, run.group_id?))));
         }
         let list = vec![budget.clone()];
-        let budgets = Arc::new(Budgets { list, groups, ..Budgets::default() });
+        let budgets = Arc::new(Budgets { list: Arc::new(list), groups, ..Budgets::default() });
         let (mut spent, mut after) = (BTreeMap::<UseKey, i64>::new(), 0);
         loop {
             let piece = self.store.count_calls(after, i64::MAX, PIECE, &budgets).await?;

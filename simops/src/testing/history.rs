@@ -124,7 +124,7 @@ impl History {
     pub fn with_budgets(mut self) -> Self {
         for number in 0..6 {
             let budget = self.new_budget(number);
-            self.budgets.list.push(budget);
+            self.budgets_mut().push(budget);
         }
         self.budgets.groups = BTreeMap::from([("one".to_owned(), "group".to_owned())]);
         self
@@ -242,12 +242,16 @@ impl History {
         }
     }
 
+    fn budgets_mut(&mut self) -> &mut Vec<Budget> {
+        Arc::make_mut(&mut self.budgets.list)
+    }
+
     /// A budget is replaced or deleted, or gets other limits.
     fn budget_step(&mut self) -> HistoryStep {
         let number = self.below(8);
         let mut budget = self.new_budget(number);
         let known = self.budgets.list.iter().position(|known| known.id == budget.id);
-        let known = known.map(|place| self.budgets.list.remove(place));
+        let known = known.map(|place| self.budgets_mut().remove(place));
         if let Some(known) = known {
             self.uses.retain(|key| key.budget != known.id);
             match self.below(3) {
@@ -256,7 +260,7 @@ impl History {
                 _ => {}
             }
         }
-        self.budgets.list.push(budget.clone());
+        self.budgets_mut().push(budget.clone());
         for lease in self.recent.clone() {
             self.note_uses(&lease);
         }

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::ToSpan;
 use jiff::civil::{Date, date};
@@ -127,7 +128,7 @@ pub struct Budgets {
     /// The number of changes to budgets so far.
     pub revision: u64,
     /// The budgets, by id.
-    pub list: Vec<Budget>,
+    pub list: Arc<Vec<Budget>>,
     /// The groups of the runs for which they are needed: run id to group id.
     pub groups: BTreeMap<String, String>,
 }
@@ -363,6 +364,24 @@ fn matches(key: &str, value: &str) -> bool {
         (Some(end), _) => value.ends_with(end),
         (None, Some(start)) => value.starts_with(start),
         (None, None) => key == value,
+    }
+}
+
+/// The budgets of the last revision that a store has read, so that it need not read them for each batch.
+#[derive(Debug, Default)]
+pub struct KnownBudgets(Mutex<Option<Budgets>>);
+
+impl KnownBudgets {
+    /// The budgets of that revision, without groups, if they are known.
+    pub fn of(&self, revision: u64) -> Option<Budgets> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| known.revision == revision).cloned()
+    }
+
+    /// Keeps what a committed revision holds.
+    pub fn keep(&self, budgets: &Budgets) {
+        let kept = Budgets { groups: BTreeMap::new(), ..budgets.clone() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 }
 

@@ -36,7 +36,7 @@ pub use admission::{Admission, Cap, Caps, DayUse, Line, Measure, Refused, admit}
 pub use assemble::counter as open_counter;
 pub use budget::{
     Amounts, Budget, BudgetChange, BudgetScope, BudgetUnit, BudgetUse, BudgetWindow, Budgets,
-    CallFacts, UseKey,
+    CallFacts, KnownBudgets, UseKey,
 };
 pub use budget_store::BudgetStore;
 pub use counter::{CounterStatus, CountingStore, UsageCounter};

@@ -178,7 +178,8 @@ impl LedgerScan {
 
     /// Those of `budgets` whose uses are counted.
     pub fn narrowed(&self, mut budgets: Budgets) -> Budgets {
-        budgets.list.retain(|budget| self.budget.as_ref().is_none_or(|only| *only == budget.id));
+        Arc::make_mut(&mut budgets.list)
+            .retain(|budget| self.budget.as_ref().is_none_or(|only| *only == budget.id));
         budgets
     }
 

@@ -1,6 +1,7 @@
 //! Rows of budgets and of what is used of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{SqlOperation, SqlRecord, SqlRow, SqlTx, Statement, in_parts, later_column, upsert};
 use crate::usage::{Budget, BudgetUse, Budgets, UseKey};
@@ -27,6 +28,9 @@ impl SqlRecord for Budget {
 
 /// The columns that name a use of a budget.
 pub const USE_KEY: &str = "budget, period, part";
+
+/// The sums of a use of a budget.
+pub const USE_SUMS: &str = "settled, reserved, pruned, version";
 
 /// The columns of a use of a budget.
 pub const USE_COLUMNS: &str = "budget, period, part, settled, reserved, pruned, version";
@@ -107,7 +111,7 @@ impl SqlOperation for ReadBudgets {
         let revision: i64 = tx.fetch_one(&budgets_revision()).await?;
         let mut budgets = Budgets { revision: revision.cast_unsigned(), ..Budgets::default() };
         if revision > 0 {
-            budgets.list = tx.fetch_all(&all_budgets()).await?;
+            budgets.list = Arc::new(tx.fetch_all(&all_budgets()).await?);
         }
         if self.with_groups && budgets.need_groups() {
             let groups: Vec<(String, String)> = tx.fetch_all(&groups_of_all_runs()).await?;

@@ -1,6 +1,7 @@
 //! Changes and listings of budgets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -71,7 +72,7 @@ pub(super) async fn change_budgets<T: SqlTx>(
 /// Stores what open leases reserve of `new` budgets, so that their ends find it. What the ledger says
 /// is counted later.
 async fn count_open_leases<T: SqlTx>(tx: &mut T, new: Vec<Budget>) -> Result<(), T::Error> {
-    let mut new = Budgets { list: new, ..Budgets::default() };
+    let mut new = Budgets { list: Arc::new(new), ..Budgets::default() };
     if new.need_groups() {
         let groups: Vec<(String, String)> = tx.fetch_all(&groups_of_all_runs()).await?;
         new.groups = groups.into_iter().collect();

@@ -31,7 +31,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 pub use budget_rows::{
-    USE_COLUMNS, USE_KEY, all_budgets, budget_use, groups_of_runs, put_budget_use,
+    USE_COLUMNS, USE_KEY, USE_SUMS, all_budgets, budget_use, groups_of_runs, put_budget_use,
 };
 pub use counter::{counter_clients, epoch, lock_counter};
 pub use events::{

@@ -71,7 +71,7 @@ pub async fn a_budget_is_kept_until_it_is_deleted(store: Arc<dyn RunStore>) -> R
     let kept = store.budgets().await?;
     let shown = |budget: &Budget| Budget { counted: true, ..budget.clone() };
     let with = |budget: &Budget, defined| Budget { defined, ..shown(budget) };
-    assert_eq!(kept.list, [with(&model, 1), with(&soft, 1)]);
+    assert_eq!(*kept.list, [with(&model, 1), with(&soft, 1)]);
     // Other limits are no new definition.
     let other_limits = Budget { hard: Some(12), ..soft.clone() };
     define(&*store, &[&other_limits]).await?;
@@ -79,7 +79,7 @@ pub async fn a_budget_is_kept_until_it_is_deleted(store: Arc<dyn RunStore>) -> R
     assert!(again.revision > kept.revision);
     assert_eq!(again.list[1], with(&other_limits, 1));
     change_budgets(&*store, vec![BudgetChange::Delete("b".to_owned())], Vec::new()).await?;
-    assert_eq!(store.budgets().await?.list, [with(&model, 1)]);
+    assert_eq!(*store.budgets().await?.list, [with(&model, 1)]);
     assert!(store.budgets().await?.revision > again.revision);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -57,7 +58,7 @@ impl Data {
         let group = |run: &crate::run::RunRecord| Some((run.run_id.clone(), run.group_id.clone()?));
         Budgets {
             revision: self.counter_epoch.budgets,
-            list: self.budgets.clone(),
+            list: Arc::new(self.budgets.clone()),
             groups: self.runs.iter().filter_map(group).collect(),
         }
     }

@@ -1,6 +1,7 @@
 //! The ledger state machine: named transitions, and random histories against a naive model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp};
@@ -401,7 +402,7 @@ proptest! {
         let groups = BTreeMap::from([("one".to_owned(), "group".to_owned())]);
         let list = budgets.clone();
         let mut stored = Stored {
-            budgets: Budgets { revision: 1, list, groups },
+            budgets: Budgets { revision: 1, list: Arc::new(list), groups },
             ..Stored::default()
         };
         let mut model = Model { budgets, ..Model::default() };
