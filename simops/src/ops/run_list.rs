@@ -183,6 +183,7 @@ fn formatted(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => csv::cell(text),
+        Value::Array(_) | Value::Object(_) => csv::cell(&value.to_string()),
         other => other.to_string(),
     }
 }
@@ -192,6 +193,20 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
+    use crate::run::RunLimits;
+
+    #[test]
+    fn limits_are_one_cell() {
+        let limits = RunLimits { max_calls: Some(5), ..RunLimits::default() };
+        let run = RunRecord { limits: Some(limits), ..RunRecord::default() };
+        let text =
+            Listing { items: vec![ListedRun { run, ..ListedRun::default() }], next_cursor: None }
+                .csv();
+        let json = serde_json::json!(limits).to_string();
+        assert!(json.contains(','), "{json}");
+        let cell = format!(",\"{}\",", json.replace('"', "\"\""));
+        assert!(text.contains(&cell), "{cell} in {text}");
+    }
 
     #[test]
     fn every_field_is_a_column() {
