@@ -7,11 +7,15 @@ use jiff::civil::Date;
 use simops::Result;
 use simops::event::{DayTally, Event, EventTally, EventWindow};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, SqlStore, Statement, day_tallies, events_of_type, last_event,
+    EVENT_CLASS_COLUMNS, SqlStore, SqlTx, Statement, day_tallies, day_tallies_of_runs,
+    events_of_type, last_event, run_tallies,
 };
 use simops::store::{TallyStore, TimeCursor};
 
 use crate::PostgresStore;
+use crate::transaction::Tx;
+
+const USING_INDEX: fn(&str) -> String = <Tx as SqlTx>::using_index;
 
 #[async_trait]
 impl TallyStore for PostgresStore {
@@ -32,17 +36,47 @@ impl TallyStore for PostgresStore {
         Ok(tallies)
     }
 
+    async fn tally_runs(
+        &self,
+        run_ids: &[String],
+        window: EventWindow,
+    ) -> Result<Vec<(String, EventTally)>> {
+        let statements = run_tallies(USING_INDEX, run_ids, window);
+        let mut tallies: Vec<(String, EventTally)> = self.fetch_each(statements).await?;
+        tallies.sort_unstable();
+        Ok(tallies)
+    }
+
+    async fn tally_days_of_runs(
+        &self,
+        run_ids: &[String],
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<DayTally>> {
+        let statements = day_tallies_of_runs(run_ids, first, last);
+        let mut tallies: Vec<DayTally> = self.fetch_each(statements).await?;
+        tallies.sort_unstable();
+        Ok(tallies)
+    }
+
     async fn events_of_type(
         &self,
+        run_id: Option<&str>,
         window: EventWindow,
         event_type: &str,
         after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.fetch_all(events_of_type("", window, event_type, after, limit)).await
+        let events = events_of_type(USING_INDEX, run_id, window, event_type, after, limit);
+        self.fetch_all(events).await
     }
 
-    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
-        self.fetch_optional(last_event("", event_type, until)).await
+    async fn last_event(
+        &self,
+        run_id: Option<&str>,
+        event_type: &str,
+        until: Timestamp,
+    ) -> Result<Option<Event>> {
+        self.fetch_optional(last_event(USING_INDEX, run_id, event_type, until)).await
     }
 }

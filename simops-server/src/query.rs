@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use simops::clock::truncate_to_micros;
+use simops::run::RunSelection;
 
 use crate::problem::Problem;
 
@@ -67,6 +68,12 @@ impl Query {
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         let texts = self.0.get(name).into_iter().flatten();
         texts.filter(|text| !text.is_empty()).cloned().collect()
+    }
+
+    /// The runs selected by `run_id`, `group_id` and any number of `label`.
+    pub(crate) fn selection(&self) -> Result<RunSelection, Problem> {
+        let (run_id, group_id) = (self.text("run_id"), self.text("group_id"));
+        Ok(RunSelection::of_query(run_id, group_id, &self.texts("label"))?)
     }
 
     fn first(&self, name: &str) -> Option<&str> {

@@ -41,7 +41,11 @@ async fn main() {
     let output_folder = folder.path().join("output");
     let options = OpsOptions { output_folder, ..OpsOptions::of(Environment::Development) };
     let ops = Ops::new(store, Arc::new(SystemClock), options);
-    let windows = BaselineOptions { windows: Some(24), window_minutes: Some(5) };
+    let windows = BaselineOptions {
+        windows: Some(24),
+        window_minutes: Some(5),
+        ..BaselineOptions::default()
+    };
     let draft = DigestOptions { allow_duplicate_anchor: Some(true), ..DigestOptions::default() };
     let (mut plain, mut baseline, mut digest) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

@@ -9,12 +9,16 @@ use jiff::civil::Date;
 use rusqlite::{Connection, Row, params};
 use simops::Result;
 use simops::event::{DayTally, Event, EventTally, EventWindow};
-use simops::store::sql::{EVENT_CLASS_COLUMNS, SqlStore, day_tallies, events_of_type, last_event};
+use simops::store::sql::{
+    EVENT_CLASS_COLUMNS, SqlStore, SqlTx, day_tallies, day_tallies_of_runs, events_of_type,
+    last_event, run_tallies,
+};
 use simops::store::{TallyStore, TimeCursor};
 
 use crate::SqliteStore;
 use crate::codec::{Cells, Micros};
 use crate::error::Work;
+use crate::job::Tx;
 
 #[async_trait]
 impl TallyStore for SqliteStore {
@@ -28,22 +32,52 @@ impl TallyStore for SqliteStore {
         Ok(tallies)
     }
 
+    async fn tally_runs(
+        &self,
+        run_ids: &[String],
+        window: EventWindow,
+    ) -> Result<Vec<(String, EventTally)>> {
+        let statements = run_tallies(USING_INDEX, run_ids, window);
+        let mut tallies: Vec<(String, EventTally)> = self.fetch_each(statements).await?;
+        tallies.sort_unstable();
+        Ok(tallies)
+    }
+
+    async fn tally_days_of_runs(
+        &self,
+        run_ids: &[String],
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<DayTally>> {
+        let statements = day_tallies_of_runs(run_ids, first, last);
+        let mut tallies: Vec<DayTally> = self.fetch_each(statements).await?;
+        tallies.sort_unstable();
+        Ok(tallies)
+    }
+
     async fn events_of_type(
         &self,
+        run_id: Option<&str>,
         window: EventWindow,
         event_type: &str,
         after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.fetch_all(events_of_type(BY_TYPE_AND_TIME, window, event_type, after, limit)).await
+        let events = events_of_type(USING_INDEX, run_id, window, event_type, after, limit);
+        self.fetch_all(events).await
     }
 
-    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
-        self.fetch_optional(last_event(BY_TYPE_AND_TIME, event_type, until)).await
+    async fn last_event(
+        &self,
+        run_id: Option<&str>,
+        event_type: &str,
+        until: Timestamp,
+    ) -> Result<Option<Event>> {
+        self.fetch_optional(last_event(USING_INDEX, run_id, event_type, until)).await
     }
 }
 
-const BY_TYPE_AND_TIME: &str = " INDEXED BY events_by_type_and_time";
+const USING_INDEX: fn(&str) -> String = <Tx<'_> as SqlTx>::using_index;
 
 fn tally_sql() -> String {
     format!(

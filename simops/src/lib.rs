@@ -72,6 +72,7 @@ mod retry_after;
 pub mod run;
 mod secret;
 pub mod settings;
+mod statistics;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -6,7 +6,9 @@ use clap::{Args, Subcommand};
 use simops::baseline::{BaselineResponse, compare, files, plot};
 use simops::ops::BaselineOptions;
 use simops::output;
+use simops::run::RunSelection;
 
+use crate::commands::values::SelectionArgs;
 use crate::exit::Failure;
 use crate::globals::{FormatAlias, Globals};
 use crate::print::{self, Output};
@@ -20,11 +22,13 @@ use crate::target::{Target, post};
 Examples:
   simops-cli baseline
   simops-cli baseline --windows 24 --window-minutes 10
+  simops-cli baseline --group-id pilot --label temperature=0.7
   simops-cli baseline compare output/baseline/baseline_20260301T120000Z.json latest
   simops-cli baseline plot --out baseline.svg
 
 Without a command it takes one: thresholds, today's budget, recent provider failures, and figures of
-windows that end now. It writes OUTPUT/baseline/baseline_latest.json and
+windows that end now. With a run, a group or labels, failures and figures are of those runs only (at most
+500), with their cost; once all have ended, the windows end with the last of them. It writes OUTPUT/baseline/baseline_latest.json and
 OUTPUT/baseline/metrics/metrics_latest.json and .csv, with time-stamped copies. The file of a baseline
 holds its metrics, so a copy of it can be compared later. Neither Redis nor write access to the database
 is needed."
@@ -38,6 +42,8 @@ pub(crate) struct BaselineArgs {
     /// The length of each, 1 to 1440 minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 5, allow_negative_numbers = true)]
     window_minutes: i64,
+    #[command(flatten)]
+    runs: SelectionArgs,
 }
 
 #[derive(Subcommand)]
@@ -80,8 +86,15 @@ pub(crate) async fn run(globals: &Globals, args: BaselineArgs) -> Result<(), Fai
     let folder = &globals.simops_output_dir;
     match args.command {
         None => {
-            let (windows, window_minutes) = (Some(args.windows), Some(args.window_minutes));
-            take(globals, BaselineOptions { windows, window_minutes }).await
+            let RunSelection { run_id, group_id, labels } = args.runs.selection()?;
+            let options = BaselineOptions {
+                windows: Some(args.windows),
+                window_minutes: Some(args.window_minutes),
+                run_id,
+                group_id,
+                labels,
+            };
+            take(globals, options).await
         }
         Some(BaselineCommand::Compare { a, b, .. }) => {
             let compared = compare(&read(folder, &a)?, &read(folder, &b)?)?;

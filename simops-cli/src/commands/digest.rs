@@ -4,8 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use simops::digest::{DigestStatus, Requirements};
 use simops::ops::{DigestOptions, ReasonBody};
+use simops::run::RunSelection;
 
-use crate::commands::values::PageArgs;
+use crate::commands::values::{PageArgs, SelectionArgs};
 use crate::exit::Failure;
 use crate::globals::Globals;
 use crate::print::{self, Output};
@@ -20,12 +21,14 @@ const COLUMNS: &[&str] = &["slug", "status", "anchor_date", "title", "created_at
 Examples:
   simops-cli digest
   simops-cli digest --anchor-date 2026-03-01 --print-markdown
+  simops-cli digest --group-id pilot --label seed=3
   simops-cli digest list --status draft
   simops-cli digest publish weekly-brief-2026-03-01 --reason 'read and checked'
 
 Without a command it drafts one, of the days that end with the anchor date. `status` is created,
 existing (the date has one) or insufficient_evidence (nothing is drafted; the exit code is 0).
-The text is stored, and written to OUTPUT/digest/SLUG.md."
+With a run, a group or labels it covers those runs only (at most 500), and so does the check of the evidence;
+each such selection has its own draft of a date. The text is stored, and written to OUTPUT/digest/SLUG.md."
 )]
 pub(crate) struct DigestArgs {
     #[command(subcommand)]
@@ -42,6 +45,8 @@ pub(crate) struct DigestArgs {
     /// Draft another one even if the date has one
     #[arg(long)]
     allow_duplicate_anchor: bool,
+    #[command(flatten)]
+    runs: SelectionArgs,
     #[command(flatten)]
     gate: Requirements,
 }
@@ -95,7 +100,11 @@ struct MoveArgs {
 pub(crate) async fn run(globals: &Globals, args: DigestArgs) -> Result<(), Failure> {
     match args.command {
         None => {
+            let RunSelection { run_id, group_id, labels } = args.runs.selection()?;
             let options = DigestOptions {
+                run_id,
+                group_id,
+                labels,
                 lookback_days: Some(args.lookback_days),
                 anchor_date: args.anchor_date,
                 allow_duplicate_anchor: args.allow_duplicate_anchor.then_some(true),

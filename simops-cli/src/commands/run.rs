@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use simops::ops::{
     ListedRun, Listing, Ops, PatchLimits, ReasonBody, RunBody, RunsQuery, StartRun, StopRun, Writer,
 };
-use simops::report::RunComparison;
-use simops::run::{AtLimit, Labels};
+use simops::report::{RunComparison, RunsReport};
+use simops::run::{AtLimit, RunSelection};
 
-use crate::commands::values::{PageArgs, assignment};
+use crate::commands::values::{GroupArgs, PageArgs, label, labels};
 use crate::exit::Failure;
 use crate::globals::{FormatAlias, Globals};
 use crate::print::{self, Output};
@@ -112,7 +112,7 @@ Examples:
   simops-cli run list --limit 10
   simops-cli run list --cursor 41    (the next_cursor of the page before)
   simops-cli run list --group-id pilot --label seed=3
-  simops-cli run list --group-id pilot --figures -o csv > pilot.csv")]
+  simops-cli run list --group-id pilot --figures --all -o csv > pilot.csv")]
     List(ListArgs),
     /// Show a run's registry row
     #[command(after_help = "\
@@ -122,7 +122,7 @@ Examples:
         /// The run
         run_id: String,
     },
-    /// Show the report of a run: activity, cost and end
+    /// Show the report of a run, or of the runs of a group or with a label
     #[command(after_help = "\
 Examples:
   simops-cli run report test-20260301T120000Z
@@ -130,16 +130,15 @@ Examples:
 
 It is written once the run has ended; until then this shows a preview (final: false).
 A run that was resumed after a guardrail's stop has a report of each end, listed as reported_ends:
-  simops-cli run report test-20260301T120000Z --ended-at 2026-03-01T14:30:00Z")]
-    Report {
-        /// The run
-        run_id: String,
-        /// The report of an earlier end, in RFC 3339
-        #[arg(long, value_name = "TIME")]
-        ended_at: Option<Timestamp>,
-        #[command(flatten)]
-        _format: FormatAlias,
-    },
+  simops-cli run report test-20260301T120000Z --ended-at 2026-03-01T14:30:00Z
+
+Of the runs of a group or with a label, at most 500: a row per run with its cost and metrics, and summaries
+by condition, or by the values of a label: n, mean, standard deviation, 95 % interval, least, greatest.
+  simops-cli run report --group-id pilot
+  simops-cli run report --group-id pilot --by temperature -o json
+  simops-cli run report --group-id pilot --label seed=3 -o csv > runs.csv
+  simops-cli run report --group-id pilot --summary -o csv > summary.csv")]
+    Report(ReportArgs),
     /// Show two runs side by side, with actions per dollar
     #[command(after_help = "\
 Examples:
@@ -275,16 +274,64 @@ pub(crate) struct StartArgs {
 
 impl StartArgs {
     fn request(self) -> Result<StartRun, Failure> {
-        let mut labels = Labels::new();
-        for (name, value) in self.labels {
-            if labels.insert(name.clone(), value).is_some() {
-                return Err(Failure::usage(format!("--label {name} is given twice")));
-            }
-        }
+        let labels = labels(self.labels)?;
         let limits = Some(self.limits.given()).filter(|limits| !limits.is_empty());
         let labels = Some(labels).filter(|labels| !labels.is_empty());
         Ok(StartRun { labels, limits, ..self.start })
     }
+}
+
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    /// The run
+    #[arg(required_unless_present_any = ["group_id", "labels"], conflicts_with_all = ["group_id", "labels"])]
+    run_id: Option<String>,
+    /// The report of an earlier end, in RFC 3339
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["group_id", "labels"])]
+    ended_at: Option<Timestamp>,
+    #[command(flatten)]
+    runs: GroupArgs,
+    /// Summarise by the values of this label [default: by condition]
+    #[arg(long, value_name = "LABEL", conflicts_with = "run_id")]
+    by: Option<String>,
+    /// As CSV, print the summaries in place of the runs
+    #[arg(long, conflicts_with = "run_id")]
+    summary: bool,
+    #[command(flatten)]
+    _format: FormatAlias,
+}
+
+impl ReportArgs {
+    async fn read(self, globals: &Globals) -> Result<Output, Failure> {
+        let Some(run_id) = self.run_id else {
+            return runs_report(globals, self.runs.selection()?, self.by, self.summary).await;
+        };
+        let ended_at = self.ended_at;
+        let route = get("runs").named("run", &run_id).at("report").with("ended_at", ended_at);
+        let report = read(globals, route, async |ops| ops.report(&run_id, ended_at).await).await?;
+        let markdown = report["markdown"].as_str().unwrap_or_default().to_owned();
+        Ok(Output::record(report).with_markdown(markdown))
+    }
+}
+
+/// The report of several runs: as a table the summaries, as CSV the runs or the summaries.
+async fn runs_report(
+    globals: &Globals,
+    selection: RunSelection,
+    by: Option<String>,
+    summary: bool,
+) -> Result<Output, Failure> {
+    let mut route = get("run/report").with("group_id", selection.group_id.as_ref());
+    for label in selection.label_filters() {
+        route = route.with("label", Some(label));
+    }
+    let (route, by) = (route.with("by", by.as_ref()), by.as_deref());
+    let report = read(globals, route, async |ops| ops.runs_report(&selection, by).await).await?;
+    let output = Output::record(&report);
+    let report: RunsReport = serde_json::from_value(report)
+        .map_err(|error| Failure::new(format!("the response is not a report: {error}")))?;
+    let csv = if summary { report.summary_csv() } else { report.csv() };
+    Ok(output.with_text(report.table()).with_csv(csv))
 }
 
 #[derive(Args)]
@@ -298,9 +345,15 @@ pub(crate) struct ListArgs {
     /// Add the figures of each run: calls, cost, actions, governance
     #[arg(long)]
     figures: bool,
+    /// List every run, in place of a page
+    #[arg(long, conflicts_with_all = ["limit", "cursor"])]
+    all: bool,
     #[command(flatten)]
     page: PageArgs,
 }
+
+/// The greatest page of a list.
+const MAX_PAGE: i64 = 500;
 
 impl ListArgs {
     fn query(&self) -> RunsQuery {
@@ -309,14 +362,33 @@ impl ListArgs {
             labels: self.labels.iter().map(|(name, value)| format!("{name}:{value}")).collect(),
             figures: self.figures,
             cursor: self.page.cursor.clone(),
-            limit: self.page.limit,
+            limit: if self.all { MAX_PAGE } else { self.page.limit },
         }
     }
-}
 
-/// A label's name and value.
-fn label(text: &str) -> Result<(String, String), String> {
-    assignment(text).map_err(|_| "must be of the form NAME=VALUE".to_owned())
+    /// A page, or all pages as one.
+    async fn read(&self, globals: &Globals) -> Result<Value, Failure> {
+        let target = Target::of(globals, false).await?;
+        let (mut query, mut items) = (self.query(), Vec::new());
+        loop {
+            let mut route = get("runs").with("limit", Some(query.limit));
+            route = route.with("cursor", query.cursor.as_ref());
+            route = route.with("group_id", query.group_id.as_ref());
+            route = route.with("figures", query.figures.then_some(true));
+            for label in &query.labels {
+                route = route.with("label", Some(label));
+            }
+            let mut page = target.read(route, async |ops| ops.runs(&query).await).await?;
+            if !self.all {
+                return Ok(page);
+            }
+            items.append(page["items"].as_array_mut().unwrap_or(&mut Vec::new()));
+            match page["next_cursor"].take() {
+                Value::String(cursor) => query.cursor = Some(cursor),
+                _ => return Ok(json!({ "items": items, "next_cursor": null })),
+            }
+        }
+    }
 }
 
 pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Failure> {
@@ -364,28 +436,14 @@ pub(crate) async fn run(globals: &Globals, command: RunCommand) -> Result<(), Fa
             Output::record(degrade.await?)
         }
         RunCommand::List(args) => {
-            let query = args.query();
-            let mut route = get("runs").with_all(&args.page);
-            route = route.with("group_id", query.group_id.as_ref());
-            route = route.with("figures", query.figures.then_some(true));
-            for label in &query.labels {
-                route = route.with("label", Some(label));
-            }
-            let runs = read(globals, route, async |ops| ops.runs(&query).await).await?;
+            let runs = args.read(globals).await?;
             if args.figures { with_figures(runs)? } else { Output::list(runs, COLUMNS) }
         }
         RunCommand::Show { run_id } => {
             let route = get("runs").named("run", &run_id);
             Output::record(read(globals, route, async |ops| ops.run(&run_id).await).await?)
         }
-        RunCommand::Report { run_id, ended_at, .. } => {
-            let route = get("runs").named("run", &run_id).at("report");
-            let route = route.with("ended_at", ended_at);
-            let report = read(globals, route, async |ops| ops.report(&run_id, ended_at).await);
-            let report = report.await?;
-            let markdown = report["markdown"].as_str().unwrap_or_default().to_owned();
-            Output::record(report).with_markdown(markdown)
-        }
+        RunCommand::Report(args) => args.read(globals).await?,
         RunCommand::Compare { a, b, .. } => {
             let route = get("run/compare").with("a", Some(&a)).with("b", Some(&b));
             let compared = read(globals, route, async |ops| ops.compare_runs(&a, &b).await).await?;

@@ -1,6 +1,6 @@
 //! Run controls on a database without a host.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::TestDir;
 
@@ -219,4 +219,85 @@ fn runs_are_labelled_and_found_again() {
         let (code, error) = dir.fails(args);
         assert!(code == 2 && error.contains("label"), "{args:?}: {error}");
     }
+}
+
+/// Runs of two conditions with three seeds, all ended.
+fn experiment() -> TestDir {
+    let dir = TestDir::with_database();
+    for n in 0..6 {
+        let (id, seed) = (format!("r{n}"), format!("seed={}", n % 3));
+        let condition = if n % 2 == 0 { "warm" } else { "cold" };
+        let start = ["run", "start", "--mode", "test", "--host", "gateway", "--group-id", "pilot"];
+        let named = ["--run-id", &id, "--condition-name", condition, "--label", &seed];
+        dir.ok(&[&start[..], &named].concat());
+        dir.ok(&["run", "stop", "--run-id", &id]);
+    }
+    dir
+}
+
+#[test]
+fn every_run_of_a_group_is_listed_in_one_file() {
+    let dir = experiment();
+    let page = dir.ok(&["run", "list", "--group-id", "pilot", "--limit", "2"]);
+    assert_eq!(page["items"].as_array().unwrap().len(), 2);
+    let all = dir.ok(&["run", "list", "--group-id", "pilot", "--all"]);
+    assert_eq!((all["items"].as_array().unwrap().len(), &all["next_cursor"]), (6, &Value::Null));
+    let csv = dir.run(&["run", "list", "--group-id", "pilot", "--figures", "--all", "-o", "csv"]);
+    assert_eq!((csv.stdout.lines().count(), csv.stderr.as_str()), (7, ""));
+    assert_eq!(dir.fails(&["run", "list", "--all", "--limit", "3"]).0, 2);
+}
+
+#[test]
+fn the_runs_of_a_group_are_reported_together() {
+    let dir = experiment();
+    let report = dir.ok(&["run", "report", "--group-id", "pilot"]);
+    assert_eq!((&report["final"], &report["runs"]["selected"]), (&json!(true), &json!(6)));
+    let values = |report: &Value| -> Vec<Value> {
+        let summaries = report["summaries"].as_array().unwrap().iter();
+        summaries.map(|of| of["value"].clone()).collect()
+    };
+    assert_eq!(values(&report), ["cold", "warm"]);
+    let by_seed = dir.ok(&["run", "report", "--group-id", "pilot", "--by", "seed"]);
+    assert_eq!(values(&by_seed), ["0", "1", "2"]);
+    let csv = dir.run(&["run", "report", "--label", "seed=1", "-o", "csv"]).stdout;
+    let lines: Vec<_> = csv.lines().collect();
+    assert!(lines[0].contains(",label.seed,started_at,") && lines.len() == 3, "{csv}");
+    let summary = dir.run(&["run", "report", "--group-id", "pilot", "--summary", "-o", "csv"]);
+    assert!(summary.stdout.contains("\nwarm,3,0,cost_usd,3,0,0,0,0,0,0\n"), "{}", summary.stdout);
+    let table = dir.run(&["run", "report", "--group-id", "pilot", "-o", "table"]).stdout;
+    assert!(table.starts_with("6 runs, 0 open") && table.contains("\nwarm "), "{table}");
+
+    for args in [
+        &["run", "report"][..],
+        &["run", "report", "r1", "--group-id", "pilot"],
+        &["run", "report", "r1", "--by", "seed"],
+        &["run", "report", "--label", "seed"],
+        &["run", "report", "--label", "seed=1", "--label", "seed=2"],
+        &["run", "report", "--group-id", "pilot", "--by", "size"],
+    ] {
+        assert_eq!(dir.fails(args).0, 2, "{args:?}");
+    }
+    for command in [&["run", "report"][..], &["baseline"], &["digest"]] {
+        let (code, error) = dir.fails(&[command, &["--group-id", "none"]].concat());
+        assert!(code == 1 && error.contains("there is no run of group \"none\""), "{error}");
+    }
+}
+
+#[test]
+fn baselines_and_digests_of_some_runs_say_which() {
+    let dir = experiment();
+    let of = ["--group-id", "pilot", "--label", "seed=1"];
+    let baseline = dir.ok(&[&["baseline"], &of[..]].concat());
+    let runs = &baseline["runs"];
+    assert_eq!((&runs["selected"], &runs["open"]), (&json!(2), &json!(0)));
+    assert_eq!(runs["labels"], json!({ "seed": "1" }));
+    let gates =
+        ["--archive-weekly-draft-min-events", "1", "--archive-weekly-draft-min-llm-calls", "0"];
+    let digest = dir.ok(&[&["digest"], &of[..], &gates].concat());
+    let slug = digest["slug"].as_str().unwrap();
+    assert!(slug.starts_with("runs-brief-") && digest["status"] == "created", "{digest}");
+    // Starts and ends of two runs.
+    assert_eq!(digest["evidence_gate"]["observed"]["total_events"], 4);
+    let one = dir.ok(&["baseline", "--run-id", "r1"]);
+    assert_eq!(one["runs"]["run_id"], "r1");
 }

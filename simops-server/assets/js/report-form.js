@@ -1,6 +1,10 @@
-/** Shared by report forms: number fields with bounds, a submit button with the reason it is disabled, an error line. */
+/**
+ * Shared by report forms: number fields with bounds, fields that select runs, a submit button with the reason it is
+ * disabled, an error line.
+ */
 
 import { attr, button, h, show, text } from './dom.js';
+import { labelsText, parseLabels } from './rules.js';
 
 /** A number from `min` to `max`; `read()` returns it, undefined when empty, or null after showing a validation message. */
 export function numberField({ id, label, min, max, fallback }) {
@@ -21,6 +25,50 @@ export function numberField({ id, label, min, max, fallback }) {
   }
   input.addEventListener('input', read);
   return { node, read, focus: () => input.focus() };
+}
+
+/**
+ * Fields that select runs by id, group and labels. `read()` returns the fields of a request, or null after showing a
+ * validation message.
+ */
+export function runsFields(id) {
+  const field = (name, label, placeholder) => {
+    const message = h('p', { id: `${id}-${name}-message`, class: 'field-message', hidden: true });
+    const input = h('input', {
+      id: `${id}-${name}`, 'data-testid': `${id}-${name}`, type: 'text', autocomplete: 'off', class: 'mono',
+      placeholder, 'aria-describedby': `${id}-${name}-message`,
+    });
+    return { input, message, node: h('div', { class: 'field' }, h('label', { for: `${id}-${name}` }, label), input, message) };
+  };
+  const [run, group, labels] = [field('run', 'Only run', 'all'), field('group', 'Only group', 'all'), field('labels', 'Only labels', 'seed=3')];
+
+  function say(problem) {
+    show(labels.message, Boolean(problem));
+    text(labels.message, problem);
+    attr(labels.input, 'aria-invalid', problem ? 'true' : null);
+  }
+
+  function read() {
+    const [run_id, group_id] = [run.input.value.trim(), group.input.value.trim()];
+    try {
+      const wanted = parseLabels(labels.input.value);
+      say('');
+      return { ...(run_id && { run_id }), ...(group_id && { group_id }), ...(Object.keys(wanted).length && { labels: wanted }) };
+    } catch (error) {
+      say(error.message);
+      labels.input.focus();
+      return null;
+    }
+  }
+  labels.input.addEventListener('input', () => say(''));
+  return { node: h('div', { class: 'compare-form' }, run.node, group.node, labels.node), read };
+}
+
+/** Which runs a report covers, in words; empty when it covers everything. */
+export function coveredRuns(runs) {
+  if (!runs) return '';
+  const by = [runs.run_id && `run ${runs.run_id}`, runs.group_id && `group ${runs.group_id}`, labelsText(runs.labels)].filter(Boolean);
+  return `Covers only ${by.join(', ')}: ${runs.selected} ${runs.selected === 1 ? 'run' : 'runs'}, ${runs.open} open.`;
 }
 
 /** A button that creates a report with `make()`; `held(status)` returns the reason it is disabled. */
@@ -44,9 +92,8 @@ export function maker(app, label, id, make) {
     try {
       await make();
     } catch (error) {
-      const what = error.status === 404 ? `${label} is not available on this server: ${error.message}` : error.message;
       const fields = (error.errors ?? []).map(({ field, message }) => `${field} ${message}`).join('; ');
-      text(failure, fields ? `${what} (${fields})` : what);
+      text(failure, fields ? `${error.message} (${fields})` : error.message);
       show(failure, true);
     } finally {
       busy = false;

@@ -40,7 +40,7 @@ export function labelsText(labels) {
 }
 
 /** The names and values of labels in a text. Throws an error with a message for people. */
-function parseLabels(text) {
+export function parseLabels(text) {
   const labels = new Map();
   for (const part of text.split(',').map((part) => part.trim()).filter(Boolean)) {
     const split = part.indexOf('=');

@@ -10,7 +10,8 @@ use crate::query::{PathParam, Query};
 use crate::request::{ReadOps, WriteRequest};
 use crate::response::{Json, JsonResult};
 
-/// Drafts the digest of a period, unless evidence is insufficient or the anchor date has a draft.
+/// Drafts the digest of a period, of everything or of some runs, unless evidence is insufficient or the
+/// anchor date has a draft of the same. A selection without runs is 404.
 #[utoipa::path(post, path = "/api/admin/digest", tag = "reports",
     request_body = DigestOptions, responses((status = OK, body = DigestResponse)))]
 pub(super) async fn draft(write: WriteRequest<DigestOptions>) -> JsonResult<DigestResponse> {
@@ -22,37 +23,47 @@ pub(super) async fn draft(write: WriteRequest<DigestOptions>) -> JsonResult<Dige
     params(
         ("anchor_date" = Option<String>, Query, description = "The last day (UTC); today by default."),
         ("lookback_days" = Option<i64>, Query, description = "1 to 90; 7 by default."),
+        ("run_id" = Option<String>, Query, description = "Only of this run."),
+        ("group_id" = Option<String>, Query, description = "Only of runs of this group, at most 500."),
+        ("label" = Option<String>, Query,
+            description = "Only of runs with this label, as `NAME:VALUE`. May be given several times: runs with all of them."),
     ),
     responses((status = OK, body = Evidence)))]
 pub(super) async fn evidence(ops: ReadOps, query: Query) -> JsonResult<Evidence> {
     let days = query.int("lookback_days", 7)?;
-    Ok(Json(ops.evidence_of(query.text("anchor_date"), days).await?))
+    Ok(Json(ops.evidence_of(query.text("anchor_date"), days, &query.selection()?).await?))
 }
 
-/// Activity on a range of UTC days, of one run or all.
+/// Activity on a range of UTC days, of everything or of some runs.
 #[utoipa::path(get, path = "/api/admin/activity", tag = "reports",
     params(
         ("first_day" = String, Query, description = "The first day, `YYYY-MM-DD`."),
         ("last_day" = String, Query, description = "The last day, at most 89 days later."),
         ("run_id" = Option<String>, Query, description = "Only of this run."),
+        ("group_id" = Option<String>, Query, description = "Only of runs of this group, at most 500."),
+        ("label" = Option<String>, Query,
+            description = "Only of runs with this label, as `NAME:VALUE`. May be given several times: runs with all of them."),
     ),
     responses((status = OK, body = ActivityResponse)))]
 pub(super) async fn activity(ops: ReadOps, query: Query) -> JsonResult<ActivityResponse> {
     let (first, last) = days(&query)?;
-    Ok(Json(ops.activity(first, last, query.text("run_id")).await?))
+    Ok(Json(ops.activity(first, last, &query.selection()?).await?))
 }
 
-/// Model calls on a range of UTC days, of one run or all.
+/// Model calls on a range of UTC days, of everything or of some runs.
 #[utoipa::path(get, path = "/api/admin/usage/summary", tag = "reports",
     params(
         ("first_day" = String, Query, description = "The first day, `YYYY-MM-DD`."),
         ("last_day" = String, Query, description = "The last day, at most 89 days later."),
         ("run_id" = Option<String>, Query, description = "Only of this run."),
+        ("group_id" = Option<String>, Query, description = "Only of runs of this group, at most 500."),
+        ("label" = Option<String>, Query,
+            description = "Only of runs with this label, as `NAME:VALUE`. May be given several times: runs with all of them."),
     ),
     responses((status = OK, body = CallsResponse)))]
 pub(super) async fn calls(ops: ReadOps, query: Query) -> JsonResult<CallsResponse> {
     let (first, last) = days(&query)?;
-    Ok(Json(ops.calls_summary(first, last, query.text("run_id")).await?))
+    Ok(Json(ops.calls_summary(first, last, &query.selection()?).await?))
 }
 
 /// The digests, newest first.

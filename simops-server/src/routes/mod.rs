@@ -59,6 +59,7 @@ pub(crate) fn admin() -> OpenApiRouter<App> {
         .routes(routes!(kpi::rollups))
         .routes(routes!(reports::report))
         .routes(routes!(reports::compare))
+        .routes(routes!(reports::of_runs))
         .routes(routes!(digests::draft))
         .routes(routes!(digests::evidence))
         .routes(routes!(digests::activity))

@@ -50,3 +50,45 @@ async fn windows_out_of_bounds_are_named() {
         app.post("baseline", body).await.names(field);
     }
 }
+
+#[tokio::test]
+async fn a_baseline_of_some_runs_says_which() {
+    let app = TestApp::new();
+    for (run_id, seed) in [("r1", "1"), ("r2", "2")] {
+        let body = json!({
+            "mode": "test", "host": "gateway", "run_id": run_id, "group_id": "pilot",
+            "labels": { "seed": seed },
+        });
+        app.post("control/run/start", body).await.ok();
+    }
+    let of_group = app.post("baseline", json!({ "windows": 2, "group_id": "pilot" })).await.ok();
+    assert_eq!((&of_group["runs"]["selected"], &of_group["runs"]["open"]), (&json!(2), &json!(2)));
+    assert_eq!(of_group["runs"]["llm"]["estimated_cost_usd"], 0.0);
+    // The starts of both runs, and of one.
+    assert_eq!(of_group["metrics"]["latest_window"]["total_events"], 2);
+    let body = json!({ "windows": 2, "group_id": "pilot", "labels": { "seed": "2" } });
+    let of_label = app.post("baseline", body).await.ok();
+    assert_eq!(of_label["runs"]["labels"], json!({ "seed": "2" }));
+    assert_eq!(of_label["metrics"]["latest_window"]["total_events"], 1);
+    let of_all = app.post("baseline", json!({})).await.ok();
+    assert_eq!(of_all.get("runs"), None, "the shape without a selection is as before");
+
+    for (body, said) in [
+        (json!({ "run_id": "r9" }), "there is no run \"r9\""),
+        (json!({ "group_id": "none" }), "there is no run of group \"none\""),
+        (json!({ "labels": { "seed": "9" } }), "there is no run with label \"seed:9\""),
+    ] {
+        let answer = app.post("baseline", body).await;
+        let problem = answer.problem(404);
+        assert!(problem.contains(said), "{problem}");
+    }
+    for (body, field) in [
+        (json!({ "labels": { "a b": "1" } }), "labels.a b"),
+        (json!({ "labels": { "seed": "" } }), "labels.seed"),
+        (json!({ "labels": { "seed": 3 } }), "labels.seed"),
+        (json!({ "labels": "seed" }), "labels"),
+        (json!({ "group_id": 3 }), "group_id"),
+    ] {
+        app.post("baseline", body).await.names(field);
+    }
+}

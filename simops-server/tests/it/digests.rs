@@ -177,3 +177,46 @@ async fn without_evidence_nothing_is_drafted() {
     );
     assert!(!app.output.path().join("digest").exists());
 }
+
+#[tokio::test]
+async fn every_link_of_a_digest_of_some_runs_answers_with_those_runs() {
+    let app = busy().await;
+    app.post("control/run/stop", json!({})).await.ok();
+    for run_id in ["q1", "q2"] {
+        let body = json!({
+            "mode": "test", "host": "gateway", "run_id": run_id, "group_id": "quiet",
+            "labels": { "model": "a & b" },
+        });
+        app.post("control/run/start", body).await.ok();
+    }
+    let quiet = app.post("digest", json!({ "group_id": "quiet" })).await.ok();
+    assert_eq!(quiet["status"], "insufficient_evidence");
+    assert_eq!(quiet["evidence_gate"]["observed"], json!({ "total_events": 2, "llm_calls": 0 }));
+    let r1 = app.post("digest", json!({ "run_id": "r1" })).await.ok();
+    assert_eq!((&r1["status"], &r1["runs"]["selected"]), (&json!("created"), &json!(1)));
+    let text = r1["markdown"].as_str().unwrap();
+    let links = links(text);
+    assert!(links.iter().any(|link| link.contains("events?type=work&run_id=r1&")), "{text}");
+    for link in links {
+        let path = link.strip_prefix("/api/admin/").unwrap();
+        let answer = app.get(path).await.ok();
+        if path.starts_with("activity") || path.starts_with("usage/summary") {
+            assert_eq!(answer["run_id"], "r1", "{path}");
+        }
+    }
+    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let days = format!("first_day={day}&last_day={day}");
+    let two = app.get(&format!("activity?{days}&label=model:a%20%26%20b")).await.ok();
+    assert_eq!(
+        two["runs"],
+        json!({
+            "run_id": null, "group_id": null, "labels": { "model": "a & b" }, "selected": 2, "open": 2,
+        })
+    );
+    for (path, field) in [("activity", "label"), ("usage/summary", "label")] {
+        app.get(&format!("{path}?{days}&label=seed")).await.names(field);
+        app.get(&format!("{path}?{days}&group_id=none")).await.problem(404);
+    }
+    app.get("digest/evidence?label=seed:1&label=seed:2").await.names("label");
+    app.get("digest/evidence?group_id=quiet").await.ok();
+}

@@ -53,6 +53,7 @@ async fn every_route_of_the_contract_is_described() {
         "post kpi/deliveries/{id}/replay",
         "get run/compare",
         "get run/metrics",
+        "get run/report",
         "get runs/{run_id}/report",
         "get runs",
         "get runs/{run_id}",

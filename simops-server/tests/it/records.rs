@@ -81,6 +81,43 @@ async fn runs_are_found_by_group_and_labels_with_their_figures() {
 }
 
 #[tokio::test]
+async fn a_group_is_reported_with_a_row_per_run_and_summaries() {
+    let app = TestApp::new();
+    for (n, condition) in ["warm", "cold", "warm"].into_iter().enumerate() {
+        let body = json!({
+            "mode": "test", "host": "gateway", "run_id": format!("r{n}"), "group_id": "pilot",
+            "condition_name": condition, "labels": { "seed": n.to_string(), "note": "=1+1" },
+        });
+        app.post("control/run/start", body).await.ok();
+    }
+    let report = app.get("run/report?group_id=pilot").await.ok();
+    assert_eq!((&report["by"], &report["final"]), (&json!("condition_name"), &json!(false)));
+    assert_eq!(report["items"].as_array().unwrap().len(), 3);
+    assert_eq!(report["items"][0]["metrics"]["total_events"], 1.0);
+    let summaries = report["summaries"].as_array().unwrap();
+    let runs: Vec<_> = summaries.iter().map(|of| (&of["value"], &of["runs"])).collect();
+    assert_eq!(runs, [(&json!("cold"), &json!(1)), (&json!("warm"), &json!(2))]);
+    let by_seed = app.get("run/report?label=note:%3D1%2B1&by=seed").await.ok();
+    assert_eq!(by_seed["summaries"].as_array().unwrap().len(), 3);
+
+    let csv = app.get("run/report?group_id=pilot&label=seed:1&format=csv").await;
+    assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8");
+    let lines: Vec<_> = csv.text.lines().collect();
+    assert!(lines[0].starts_with("run_id,group_id,mode,condition_name,label.note,label.seed,"));
+    assert!(lines[1].starts_with("r1,pilot,test,cold,'=1+1,1,"), "{}", lines[1]);
+    assert_eq!(lines.len(), 2);
+    let summary = app.get("run/report?group_id=pilot&format=summary_csv").await.text;
+    assert!(summary.starts_with("condition_name,runs,open,metric,n,mean,"), "{summary}");
+    assert!(summary.contains("\nwarm,2,2,total_events,2,1,0,1,1,1,1\n"), "{summary}");
+
+    app.get("run/report").await.names("group_id");
+    app.get("run/report?group_id=pilot&by=size").await.names("by");
+    app.get("run/report?group_id=pilot&format=xml").await.names("format");
+    app.get("run/report?group_id=pilot&label=seed").await.names("label");
+    app.get("run/report?group_id=none").await.problem(404);
+}
+
+#[tokio::test]
 async fn the_audit_trail_is_verified_against_a_remembered_head() {
     let app = TestApp::new();
     app.post("control/run/start", json!({ "mode": "test" })).await.ok();

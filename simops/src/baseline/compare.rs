@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::window::{ENTROPY, FIGURES};
 use super::{BaselineResponse, WindowRow};
-use crate::number::{rounded, to_f64};
+use crate::number::rounded;
+use crate::statistics::{Level, Sample, critical_t};
 use crate::{Error, Result};
 
 /// The comparison of two baselines.
@@ -137,24 +138,6 @@ fn compare_metric(metric: &str, a: &[f64], b: &[f64]) -> MetricComparison {
 /// Differences up to this are floating-point rounding errors.
 const TOLERANCE: f64 = 1e-9;
 
-/// The count, mean and unbiased variance of a sample.
-struct Sample {
-    n: f64,
-    mean: Option<f64>,
-    variance: Option<f64>,
-}
-
-impl Sample {
-    fn of(values: &[f64]) -> Self {
-        let n = to_f64(values.len());
-        let mean = (n > 0.0).then(|| values.iter().sum::<f64>() / n);
-        let variance = mean
-            .filter(|_| n > 1.0)
-            .map(|mean| values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0));
-        Self { n, mean, variance }
-    }
-}
-
 /// The largest difference of the means that is not significant at the 1 % level (Welch's t-test).
 fn noise(a: &Sample, b: &Sample) -> Option<f64> {
     let (a, b, va, vb) = (a, b, a.variance? / a.n, b.variance? / b.n);
@@ -163,32 +146,7 @@ fn noise(a: &Sample, b: &Sample) -> Option<f64> {
         return Some(0.0);
     }
     let degrees_of_freedom = error.powi(2) / (va.powi(2) / (a.n - 1.0) + vb.powi(2) / (b.n - 1.0));
-    Some(critical_t(degrees_of_freedom) * error.sqrt())
-}
-
-/// The two-sided 1 % critical value of Student's t distribution. Degrees of freedom are rounded down
-/// to the next entry of the table.
-fn critical_t(degrees_of_freedom: f64) -> f64 {
-    const POINTS: [(f64, f64); 16] = [
-        (1.0, 63.657),
-        (2.0, 9.925),
-        (3.0, 5.841),
-        (4.0, 4.604),
-        (5.0, 4.032),
-        (6.0, 3.707),
-        (7.0, 3.499),
-        (8.0, 3.355),
-        (9.0, 3.250),
-        (10.0, 3.169),
-        (12.0, 3.055),
-        (15.0, 2.947),
-        (20.0, 2.845),
-        (30.0, 2.750),
-        (60.0, 2.660),
-        (120.0, 2.617),
-    ];
-    let entry = POINTS.iter().rev().find(|(degrees, _)| *degrees <= degrees_of_freedom);
-    entry.map_or(POINTS[0].1, |(_, point)| *point)
+    Some(critical_t(degrees_of_freedom, Level::Percent1) * error.sqrt())
 }
 
 type Values = BTreeMap<String, Value>;

@@ -18,6 +18,7 @@ pub(crate) mod window;
 
 pub use compare::{Comparison, LatestValue, MetricComparison, SettingDifference, compare};
 pub use emergence::Emergence;
-pub use snapshot::{Baseline, BaselineResponse, FailureRate, Metrics};
+pub(crate) use emergence::Society;
+pub use snapshot::{Baseline, BaselineResponse, BaselineRuns, FailureRate, Metrics};
 pub use wealth::{Concentration, Inventories};
 pub use window::WindowRow;

@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::window::FIGURES;
 use super::{Concentration, Emergence, WindowRow};
 use crate::csv;
+use crate::run::SelectedRuns;
 use crate::settings::Effective;
-use crate::usage::DayBudget;
+use crate::usage::{CallTotals, DayBudget};
 
 /// The column of the only metric that is not a number, in CSV.
 const TOP_ACTION_COLUMN: usize = 6;
@@ -30,9 +31,24 @@ pub struct Baseline {
     pub provider_failure_window: FailureRate,
     /// The path of the metrics file; null if no files were written.
     pub metrics_path: Option<String>,
+    /// The runs that it covers; absent when it covers everything. Failures and metrics are then of these
+    /// runs only; thresholds and budget are always the deployment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<BaselineRuns>,
 }
 
-/// Model calls in the trailing failure window, of all runs and outside of runs.
+/// The runs that a baseline covers, and what they have cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BaselineRuns {
+    /// The selection.
+    #[serde(flatten)]
+    pub of: SelectedRuns,
+    /// All their calls to models since they started.
+    pub llm: CallTotals,
+}
+
+/// Model calls in the trailing failure window: of all runs and outside of runs, or of the runs covered.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailureRate {
@@ -52,7 +68,8 @@ pub struct FailureRate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Metrics {
-    /// When the metrics were taken, which is the end of the latest window.
+    /// When the metrics were taken. The latest window ends then, or when the last of the runs covered had
+    /// ended.
     pub generated_at_utc: Timestamp,
     /// The number of windows.
     pub windows: i64,

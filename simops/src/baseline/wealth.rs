@@ -65,28 +65,42 @@ impl Inventories {
     /// The Gini coefficient of the agents' wealth, which is the sum of all their amounts; `None`
     /// without agents.
     pub fn gini(&self) -> Option<f64> {
-        gini(&self.wealth())
+        gini_of(&[self])
     }
 
     /// The totals and the shares of the richest agents.
     pub fn concentration(&self) -> Concentration {
+        Concentration::of(&[self])
+    }
+
+    fn wealth(&self) -> impl Iterator<Item = f64> {
+        self.0.values().map(|owned| owned.values().sum())
+    }
+}
+
+impl Concentration {
+    /// The totals and the shares of the richest agents of several runs, each with its inventories. Agents
+    /// of different runs are different agents.
+    pub(crate) fn of(runs: &[&Inventories]) -> Self {
         let mut resource_totals = BTreeMap::new();
-        for (resource, amount) in self.0.values().flatten() {
+        for (resource, amount) in runs.iter().flat_map(|owned| owned.0.values().flatten()) {
             *resource_totals.entry(resource.clone()).or_default() += amount;
         }
-        let mut wealth = self.wealth();
+        let mut wealth: Vec<f64> = runs.iter().flat_map(|owned| owned.wealth()).collect();
         wealth.sort_by(|a, b| b.total_cmp(a));
         let whole: f64 = wealth.iter().sum();
         let share = |richest: usize| {
             let part: f64 = wealth.iter().take(richest).sum();
             (whole > 0.0).then(|| part / whole)
         };
-        Concentration { resource_totals, top1_share: share(1), top10_share: share(10) }
+        Self { resource_totals, top1_share: share(1), top10_share: share(10) }
     }
+}
 
-    fn wealth(&self) -> Vec<f64> {
-        self.0.values().map(|owned| owned.values().sum()).collect()
-    }
+/// The Gini coefficient of the wealth of the agents of several runs; `None` without agents.
+pub(crate) fn gini_of(runs: &[&Inventories]) -> Option<f64> {
+    let wealth: Vec<f64> = runs.iter().flat_map(|owned| owned.wealth()).collect();
+    gini(&wealth)
 }
 
 /// All numeric fields except `agent_id`. Negative values and other types are ignored.

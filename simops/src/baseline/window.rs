@@ -64,14 +64,28 @@ pub(super) const FIGURES: [Figure; 10] = [
 impl WindowRow {
     /// Computes the metrics of `window` from its event counts.
     pub fn of(window: EventWindow, tallies: &[EventTally]) -> Self {
-        let by_type = actions_by(tallies, |class| Some(class.event_type.clone()));
-        let by_agent = actions_by(tallies, |class| class.agent_id);
-        let agent_shares = shares(by_agent.values());
+        Self::of_runs(window, &[tallies])
+    }
+
+    /// Computes the metrics of `window` from the event counts of each run. Agents of different runs are
+    /// different agents.
+    pub fn of_runs(window: EventWindow, runs: &[impl AsRef<[EventTally]>]) -> Self {
+        let (mut by_type, mut by_agent) = (BTreeMap::<_, i64>::new(), Vec::new());
+        for tallies in runs {
+            for (name, of) in actions_by(tallies.as_ref(), |class| Some(class.event_type.clone())) {
+                *by_type.entry(name).or_default() += of;
+            }
+            by_agent.extend(actions_by(tallies.as_ref(), |class| class.agent_id).into_values());
+        }
+        let count = |matches: &dyn Fn(&EventClass) -> bool| -> i64 {
+            runs.iter().map(|tallies| count(tallies.as_ref(), matches)).sum()
+        };
+        let agent_shares = shares(by_agent.iter());
         let top = top(&by_type);
         Self {
             window_start_utc: window.after,
             window_end_utc: window.until,
-            total_events: count(tallies, |_| true),
+            total_events: count(&|_| true),
             total_actions: by_type.values().sum(),
             unique_action_types: by_type.len().try_into().unwrap_or(i64::MAX),
             action_entropy_bits: entropy_bits(&shares(by_type.values())),
@@ -79,9 +93,9 @@ impl WindowRow {
             top_action_share: top.and_then(|(_, of)| ratio(*of, by_type.values().sum())),
             top_agent_share: agent_shares.iter().copied().reduce(f64::max),
             agent_hhi: (!agent_shares.is_empty()).then(|| herfindahl(&agent_shares)),
-            governance_events: count(tallies, |class| class.category == category::GOVERNANCE),
-            enforcement_events: count(tallies, |class| class.enforcement),
-            invalid_actions: count(tallies, |class| {
+            governance_events: count(&|class| class.category == category::GOVERNANCE),
+            enforcement_events: count(&|class| class.enforcement),
+            invalid_actions: count(&|class| {
                 class.mode.is_some() && class.category == category::INVALID
             }),
         }

@@ -19,7 +19,7 @@ pub(crate) enum IfExists {
 }
 
 /// Stores `new` under the first free slug of its date, or returns one of the `existing` digests of the
-/// date, which changes nothing. A row that says that evidence was insufficient is replaced by a digest.
+/// date that covers the same runs, which changes nothing. A row that says that evidence was insufficient is replaced by a digest.
 /// Slug, times and actors of the digest are set here.
 pub(crate) fn create(
     state: &ControlState,
@@ -30,7 +30,8 @@ pub(crate) fn create(
 ) -> Change {
     let mut change = ChangeBuilder::new(state, context);
     let skipped = |digest: &Digest| digest.status == DigestStatus::InsufficientEvidence;
-    let returned = existing.iter().rev().find(|known| match if_exists {
+    let same = || existing.iter().filter(|known| known.selection() == new.selection());
+    let returned = same().rev().find(|known| match if_exists {
         _ if skipped(known) => skipped(new),
         IfExists::ReturnUndiscarded => known.status != DigestStatus::Discarded,
         IfExists::ReturnAny => true,
@@ -40,10 +41,10 @@ pub(crate) fn create(
         change.put_digest(Some(known.status), known.clone());
         return change.finish();
     }
-    let replaced = existing.iter().find(|known| skipped(known));
+    let replaced = same().find(|known| skipped(known));
     let slug = match replaced {
         Some(known) => known.slug.clone(),
-        None => free_slug(new.anchor_date, existing),
+        None => free_slug(new.first_slug(), existing),
     };
     let (event_type, text) = match skipped(new) {
         true => (kind::DIGEST_SKIPPED, format!("Digest {slug} was skipped: {}", new.markdown)),

@@ -10,7 +10,7 @@ use crate::baseline::window::{WindowRow, count, governance_participants};
 use crate::clock::begin_of;
 use crate::event::{DayTally, EventTally, EventWindow};
 use crate::event::{category, kind};
-use crate::run::RunRecord;
+use crate::run::{RunRecord, SelectedRuns};
 use crate::usage::{CallTally, NanoUsd};
 use crate::{Error, Result};
 
@@ -197,6 +197,9 @@ pub struct Evidence {
     pub lookback_days: i64,
     /// The period.
     pub period: Period,
+    /// The runs that all figures are of; absent when they are of everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<SelectedRuns>,
     /// The run that the digest is about: the latest one that was open in the period and has events
     /// or model calls in it.
     pub run: Option<EvidenceRun>,
@@ -206,7 +209,7 @@ pub struct Evidence {
     pub activity: ActivitySummary,
     /// The model calls of the period.
     pub calls: CallSummary,
-    /// The population at the end of the period.
+    /// The population at the end of the period; with `runs`, that of `run`.
     pub population: Option<Population>,
     /// The first proposals of the period.
     pub proposals: Vec<Quote>,
@@ -215,28 +218,39 @@ pub struct Evidence {
 impl ActivitySummary {
     /// Summarises the events of `days`, of one run or of all.
     pub fn of(days: &[DayTally], run_id: Option<&str>) -> Self {
-        let tallies = tallies_of(days, run_id);
+        Self::of_runs(&[tallies_of(days, run_id)])
+    }
+
+    /// Summarises the event counts of each run. Agents of different runs are different agents.
+    pub(crate) fn of_runs(runs: &[Vec<EventTally>]) -> Self {
         // The window's times are not used below.
         let unused = EventWindow { after: Timestamp::UNIX_EPOCH, until: Timestamp::UNIX_EPOCH };
-        let row = WindowRow::of(unused, &tallies);
-        let acting = tallies.iter().filter(|tally| tally.class.mode.is_some());
-        let agents: BTreeSet<_> = acting.filter_map(|tally| tally.class.agent_id).collect();
-        let in_category = |name: &str| count(&tallies, |class| class.category == name);
-        let survival = tallies.iter().filter(|tally| tally.class.category == "survival");
+        let row = WindowRow::of_runs(unused, runs);
+        let acting = |tallies: &Vec<EventTally>| {
+            let acting = tallies.iter().filter(|tally| tally.class.mode.is_some());
+            acting.filter_map(|tally| tally.class.agent_id.as_ref()).collect::<BTreeSet<_>>().len()
+        };
+        let in_category = |name: &str| -> i64 {
+            runs.iter().map(|tallies| count(tallies, |class| class.category == name)).sum()
+        };
+        let tallies = || runs.iter().flatten();
+        let survival = tallies().filter(|tally| tally.class.category == "survival");
         Self {
             total_events: row.total_events,
             total_actions: row.total_actions,
-            active_agents: number(agents.len()),
+            active_agents: number(runs.iter().map(acting).sum()),
             action_entropy_bits: row.action_entropy_bits,
             top_agent_share: row.top_agent_share,
             governance_events: row.governance_events,
-            governance_participants: number(governance_participants(&tallies).len()),
+            governance_participants: number(
+                runs.iter().map(|tallies| governance_participants(tallies).len()).sum(),
+            ),
             cooperation_events: in_category(category::COOPERATION),
             conflict_events: in_category(category::CONFLICT),
             enforcement_events: row.enforcement_events,
             invalid_actions: row.invalid_actions,
             survival: by_type(survival),
-            by_type: by_type(tallies.iter()),
+            by_type: by_type(tallies()),
         }
     }
 
@@ -289,15 +303,27 @@ pub(crate) fn events_of_run(days: &[DayTally], run_id: &str) -> i64 {
 /// Sums the event counts of `days` by class, for one run or for all. Events about digests are excluded,
 /// because they are not evidence.
 pub(crate) fn tallies_of(days: &[DayTally], run_id: Option<&str>) -> Vec<EventTally> {
+    tallied(
+        days.iter().filter(|day| run_id.is_none_or(|run_id| day.run_id.as_deref() == Some(run_id))),
+    )
+}
+
+fn tallied<'a>(days: impl Iterator<Item = &'a DayTally>) -> Vec<EventTally> {
     let mut classes = BTreeMap::<_, i64>::new();
-    for day in days {
-        let of_run = run_id.is_none_or(|run_id| day.run_id.as_deref() == Some(run_id));
-        if of_run && !kind::DIGEST_TYPES.contains(&day.class.event_type.as_str()) {
-            *classes.entry(&day.class).or_default() += day.count;
-        }
+    for day in days.filter(|day| !kind::DIGEST_TYPES.contains(&day.class.event_type.as_str())) {
+        *classes.entry(&day.class).or_default() += day.count;
     }
     let classes = classes.into_iter();
     classes.map(|(class, count)| EventTally { class: class.clone(), count }).collect()
+}
+
+/// The event counts of `days` by class, for each run.
+pub(crate) fn tallies_by_run(days: &[DayTally]) -> Vec<Vec<EventTally>> {
+    let mut runs = BTreeMap::<_, Vec<&DayTally>>::new();
+    for day in days {
+        runs.entry(&day.run_id).or_default().push(day);
+    }
+    runs.into_values().map(|days| tallied(days.into_iter())).collect()
 }
 
 fn by_type<'a>(tallies: impl Iterator<Item = &'a EventTally>) -> Vec<TypeCount> {

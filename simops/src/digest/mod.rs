@@ -21,4 +21,4 @@ pub use evidence::{
 pub use evidence_check::{EvidenceCheck, EvidenceCounts, Requirements};
 pub use record::{Digest, DigestStatus};
 pub use schedule::Schedule;
-pub use template::{Brief, Section, TEMPLATE_VERSION};
+pub use template::{Brief, RUNS_TEMPLATE_VERSION, Section, TEMPLATE_VERSION};

@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{Brief, Evidence, EvidenceCheck, TEMPLATE_VERSION, Verification};
+use super::template::template_of;
+use super::{Brief, Evidence, EvidenceCheck, Verification};
 use crate::Result;
+use crate::run::{RunSelection, SelectedRuns};
 
 named! {
     /// The status of a digest.
@@ -26,8 +28,12 @@ named! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Digest {
-    /// Unique name: `weekly-brief-DATE`, followed by `-2`, `-3`, … for further digests of a date.
+    /// Unique name: `weekly-brief-DATE`, or `runs-brief-DATE` when it covers only some runs, followed by
+    /// `-2`, `-3`, … for further digests of a date.
     pub slug: String,
+    /// The runs that it covers; absent when it covers everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<SelectedRuns>,
     /// The last day of the period.
     pub anchor_date: Date,
     /// The length of the period in days.
@@ -64,15 +70,17 @@ impl Digest {
     /// # Errors
     /// Returns `Invalid` if the period exceeds the representable times.
     pub fn of(evidence: &Evidence, gate: EvidenceCheck) -> Result<Self> {
+        let runs = evidence.runs.clone();
         let (status, title, markdown) = if gate.passed {
             let brief = Brief::of(evidence)?;
             (DigestStatus::Draft, brief.title.clone(), brief.markdown())
         } else {
-            let title = format!("No weekly brief for {}", evidence.anchor_date);
+            let title = format!("No {} for {}", kind_of(runs.is_some()), evidence.anchor_date);
             (DigestStatus::InsufficientEvidence, title, gate.message.clone())
         };
         Ok(Self {
             slug: String::new(),
+            runs,
             anchor_date: evidence.anchor_date,
             lookback_days: evidence.lookback_days,
             status,
@@ -80,7 +88,7 @@ impl Digest {
             title,
             evidence_run_id: evidence.run.as_ref().map(|run| run.run_id.clone()),
             verification: evidence.verification,
-            template_version: TEMPLATE_VERSION.to_owned(),
+            template_version: template_of(evidence).to_owned(),
             markdown,
             created_at: Timestamp::UNIX_EPOCH,
             created_by: String::new(),
@@ -88,16 +96,25 @@ impl Digest {
             updated_by: String::new(),
         })
     }
+
+    /// The selection of the runs that it covers. Each selection has digests of its own.
+    pub(crate) fn selection(&self) -> Option<&RunSelection> {
+        self.runs.as_ref().map(|runs| &runs.selection)
+    }
+
+    /// The first slug for a digest of its kind and date.
+    pub(crate) fn first_slug(&self) -> String {
+        let kind = kind_of(self.runs.is_some()).replace(' ', "-");
+        format!("{kind}-{}", self.anchor_date)
+    }
 }
 
-/// The slug of the first digest of a date.
-pub(crate) fn slug_of(anchor: Date) -> String {
-    format!("weekly-brief-{anchor}")
+fn kind_of(of_runs: bool) -> &'static str {
+    if of_runs { "runs brief" } else { "weekly brief" }
 }
 
-/// The first unused slug of a date; `existing` are the digests of that date.
-pub(crate) fn free_slug(anchor: Date, existing: &[Digest]) -> String {
-    let base = slug_of(anchor);
+/// The first unused slug of `base`, `base-2`, `base-3`, …; `existing` are the digests of the date.
+pub(crate) fn free_slug(base: String, existing: &[Digest]) -> String {
     let taken = |slug: &String| existing.iter().any(|draft| draft.slug == *slug);
     let numbered = (2_u32..).map(|number| format!("{base}-{number}"));
     // There are finitely many digests, so the search ends; `unwrap_or` is never used.

@@ -8,9 +8,12 @@ use super::markdown::{Link, encoded, escaped, named};
 use super::{EvidenceCounts, Verification};
 use crate::Result;
 use crate::event::{EventWindow, kind};
+use crate::run::{RunSelection, SelectedRuns};
 
 /// The version of the template.
 pub const TEMPLATE_VERSION: &str = "weekly-brief-v2";
+/// The version of the template of digests that cover only some runs.
+pub const RUNS_TEMPLATE_VERSION: &str = "runs-brief-v1";
 
 const API: &str = "/api/admin";
 /// The maximum number of event types or quotes in a list.
@@ -58,16 +61,21 @@ impl Brief {
         let run = evidence.run.as_ref();
         let run_id = run.map_or("none".to_owned(), |run| named(&run.run_id));
         let state = evidence.verification.as_str();
+        let covered = evidence.runs.as_ref().map(covered);
+        let kind = if covered.is_some() { "Runs brief" } else { "Weekly brief" };
+        let agents = if covered.is_some() { "agents of these runs" } else { "agents" };
+        let head = [
+            format!("- Run: {run_id}"),
+            format!("- Verification: {state}"),
+            format!("- Days: {} to {} (UTC)", period.first_day, period.last_day),
+            format!("- Template: {}", template_of(evidence)),
+        ];
+        let covered = covered.map(|covered| format!("- Covers only: {covered}"));
         Ok(Self {
-            title: format!("Weekly brief {}", evidence.anchor_date),
-            head: vec![
-                format!("- Run: {run_id}"),
-                format!("- Verification: {state}"),
-                format!("- Days: {} to {} (UTC)", period.first_day, period.last_day),
-                format!("- Template: {TEMPLATE_VERSION}"),
-            ],
+            title: format!("{kind} {}", evidence.anchor_date),
+            head: covered.into_iter().chain(head).collect(),
             summary: format!(
-                "From {} to {} (UTC) agents took {} ({}, {}) and made {} at a cost of {} USD. The \
+                "From {} to {} (UTC) {agents} took {} ({}, {}) and made {} at a cost of {} USD. The \
                  evidence is {state}.",
                 period.first_day,
                 period.last_day,
@@ -104,8 +112,29 @@ impl Brief {
     }
 }
 
+/// The version of the template for a digest of `evidence`.
+pub(crate) fn template_of(evidence: &Evidence) -> &'static str {
+    if evidence.runs.is_some() { RUNS_TEMPLATE_VERSION } else { TEMPLATE_VERSION }
+}
+
+/// The runs that a digest covers, in words.
+fn covered(runs: &SelectedRuns) -> String {
+    let RunSelection { run_id, group_id, labels } = &runs.selection;
+    let mut words = Vec::new();
+    words.extend(run_id.iter().map(|run_id| format!("run {}", named(run_id))));
+    words.extend(group_id.iter().map(|group_id| format!("group {}", named(group_id))));
+    words.extend(
+        labels.iter().map(|(name, value)| format!("label {}: {}", named(name), escaped(value))),
+    );
+    format!("{} ({})", words.join(", "), many(runs.selected, "run"))
+}
+
 fn context(evidence: &Evidence, links: &Links<'_>) -> Section {
     let mut claims = Vec::new();
+    if let Some(runs) = &evidence.runs {
+        let text = format!("This brief covers only {}.", covered(runs));
+        claims.push(Claim::new(text, [links.runs(runs)]));
+    }
     match &evidence.run {
         Some(run) => {
             let (mode, protocol) = (named(&run.mode), named(&run.protocol_version));
@@ -134,10 +163,11 @@ fn context(evidence: &Evidence, links: &Links<'_>) -> Section {
                 [links.activity(Some(run)), links.calls(Some(run)), links.all()],
             ));
         }
-        None => claims.push(Claim::new(
-            "No run has records in the period; this brief is unverified.".to_owned(),
-            [links.all()],
-        )),
+        None => {
+            let none = if evidence.runs.is_some() { "None of these runs" } else { "No run" };
+            let text = format!("{none} has records in the period; this brief is unverified.");
+            claims.push(Claim::new(text, [links.all()]));
+        }
     }
     Section { heading: "Run context and verification", claims }
 }
@@ -210,9 +240,11 @@ fn survival(evidence: &Evidence, links: &Links<'_>) -> Section {
     let mut claims = Vec::new();
     if let Some(population) = &evidence.population {
         let gini = population.inequality_gini.map_or("unknown".to_owned(), |g| format!("{g:.3}"));
+        let of_run = evidence.run.as_ref().filter(|_| evidence.runs.is_some());
+        let of_run = of_run.map_or(String::new(), |run| format!(" in run {}", named(&run.run_id)));
         claims.push(Claim::new(
             format!(
-                "{} alive at {}; the Gini coefficient of their wealth was {gini}.",
+                "{} alive{of_run} at {}; the Gini coefficient of their wealth was {gini}.",
                 were(population.living_agents, "agent"),
                 population.at
             ),
@@ -269,7 +301,9 @@ fn confidence(evidence: &Evidence, links: &Links<'_>) -> Section {
 
 impl Claim {
     fn new<const N: usize>(text: String, evidence: [Link; N]) -> Self {
-        Self { text, evidence: evidence.into() }
+        let mut evidence = Vec::from(evidence);
+        evidence.dedup();
+        Self { text, evidence }
     }
 }
 
@@ -292,9 +326,26 @@ impl<'a> Links<'a> {
     }
 
     fn all(&self) -> Link {
-        Link::to("all figures", format!("{API}/digest/evidence"))
+        let link = Link::to("all figures", format!("{API}/digest/evidence"))
             .with("anchor_date", self.evidence.anchor_date)
-            .with("lookback_days", self.evidence.lookback_days)
+            .with("lookback_days", self.evidence.lookback_days);
+        self.selecting(link)
+    }
+
+    /// The link with the selection of the runs that the digest covers.
+    fn selecting(&self, link: Link) -> Link {
+        match &self.evidence.runs {
+            Some(runs) => selecting(link, &runs.selection),
+            None => link,
+        }
+    }
+
+    /// The runs that the digest covers.
+    fn runs(&self, runs: &SelectedRuns) -> Link {
+        match &runs.selection.run_id {
+            Some(run_id) => Link::to("run", format!("{API}/runs/{}", encoded(run_id))),
+            None => selecting(Link::to("runs", format!("{API}/runs")), &runs.selection),
+        }
     }
 
     fn run(&self, run: &EvidenceRun) -> Link {
@@ -317,20 +368,33 @@ impl<'a> Links<'a> {
             Some(run) => {
                 Link { label: format!("{label} of the run"), ..link.with("run_id", &run.run_id) }
             }
-            None => link,
+            None => self.selecting(link),
         }
     }
 
+    /// The events of a type. Those of several runs cannot be listed: their number is in the activity.
     fn events(&self, event_type: &str) -> Link {
-        Link::to(format!("{} events", named(event_type)), format!("{API}/events"))
-            .with("type", event_type)
-            .with("after", self.window.after)
-            .with("until", self.window.until)
+        let run_id = match &self.evidence.runs {
+            Some(runs) if runs.selection.run_id.is_none() => return self.activity(None),
+            Some(runs) => runs.selection.run_id.as_ref(),
+            None => None,
+        };
+        let link = Link::to(format!("{} events", named(event_type)), format!("{API}/events"))
+            .with("type", event_type);
+        let link = run_id.into_iter().fold(link, |link, run_id| link.with("run_id", run_id));
+        link.with("after", self.window.after).with("until", self.window.until)
     }
 
     fn event(&self, id: i64) -> Link {
         Link::to(format!("event {id}"), format!("{API}/events/{id}"))
     }
+}
+
+fn selecting(link: Link, selection: &RunSelection) -> Link {
+    let RunSelection { run_id, group_id, .. } = selection;
+    let link = run_id.iter().fold(link, |link, run_id| link.with("run_id", run_id));
+    let link = group_id.iter().fold(link, |link, group_id| link.with("group_id", group_id));
+    selection.label_filters().fold(link, |link, label| link.with("label", label))
 }
 
 fn many(count: i64, noun: &str) -> String {

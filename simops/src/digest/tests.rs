@@ -113,5 +113,6 @@ fn a_value_in_a_link_cannot_end_it() {
 
 #[test]
 fn names_are_numbered_from_the_second_of_a_date() {
-    assert_eq!(free_slug(date(2026, 2, 26), &[]), "weekly-brief-2026-02-26");
+    let base = "weekly-brief-2026-02-26".to_owned();
+    assert_eq!(free_slug(base.clone(), &[]), base);
 }

@@ -6,19 +6,19 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::records::MAX_PAGE;
+use super::selection::Selected;
 use super::{Listing, Ops, SystemWriter, Writer, blocking, bounded, cursor_position};
 use crate::clock::day_of;
 use crate::control::Write;
 use crate::control::digests::IfExists;
-use crate::digest::evidence::{EvidenceRun, Population, Quote, events_of_run};
-use crate::digest::record::slug_of;
+use crate::digest::evidence::{EvidenceRun, Population, Quote, events_of_run, tallies_by_run};
 use crate::digest::{
     Digest, DigestStatus, Evidence, EvidenceCheck, Period, Verification, evidence,
 };
 use crate::event::kind;
 use crate::event::{DayTally, EventWindow};
 use crate::execute::{Intent, WritePermit, found};
-use crate::run::RunRecord;
+use crate::run::{Labels, RunRecord, RunSelection, SelectedRuns};
 use crate::store::RunFilter;
 use crate::{Error, Result, baseline, output};
 
@@ -38,8 +38,15 @@ pub struct DigestOptions {
     pub lookback_days: Option<i64>,
     /// The last of these days (UTC, `YYYY-MM-DD`); today when absent.
     pub anchor_date: Option<String>,
-    /// Create another digest when the date has one.
+    /// Create another digest when the date has one of the same runs.
     pub allow_duplicate_anchor: Option<bool>,
+    /// Cover only the run with this id.
+    pub run_id: Option<String>,
+    /// Cover only runs of this group.
+    pub group_id: Option<String>,
+    /// Cover only runs with all of these labels: values by name.
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
+    pub labels: Labels,
 }
 
 /// Response of `POST digest`.
@@ -58,7 +65,10 @@ pub struct DigestResponse {
     pub evidence_gate: EvidenceCheck,
     /// Its title; null when there is none.
     pub title: Option<String>,
-    /// The run that it covers.
+    /// The runs that it covers; absent when it covers everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<SelectedRuns>,
+    /// The run that it is about.
     pub evidence_run_id: Option<String>,
     /// The file of its text.
     pub digest_markdown_path: Option<String>,
@@ -81,6 +91,9 @@ pub struct ActivityResponse {
     pub period: Period,
     /// The run, when only its events count.
     pub run_id: Option<String>,
+    /// The runs whose events count; absent when all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<SelectedRuns>,
     /// What happened.
     #[serde(flatten)]
     pub activity: evidence::ActivitySummary,
@@ -95,18 +108,21 @@ pub struct CallsResponse {
     pub period: Period,
     /// The run, when only its calls count.
     pub run_id: Option<String>,
+    /// The runs whose calls count; absent when all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<SelectedRuns>,
     /// The model calls.
     #[serde(flatten)]
     pub calls: evidence::CallSummary,
 }
 
 impl Writer<'_> {
-    /// Creates the digest of some days, unless the evidence is insufficient or the anchor date has a
-    /// digest. The text is also written to the output folder.
+    /// Creates the digest of some days, of everything or of some runs, unless the evidence is insufficient
+    /// or the anchor date has a digest of the same. The text is also written to the output folder.
     ///
     /// # Errors
-    /// Returns `Forbidden` when the gate is closed, `Invalid` for days out of bounds, and
-    /// `Unavailable` naming the file that cannot be written: the digest is stored nevertheless.
+    /// Returns `Forbidden` when the gate is closed, `Invalid` for days out of bounds and too many runs,
+    /// `NotFound` for a selection without runs, and `Unavailable` naming the file that cannot be written: the digest is stored nevertheless.
     pub async fn create_digest(&self, options: &DigestOptions) -> Result<DigestResponse> {
         let permit = self.permit(Write::CreateDigest)?;
         let if_exists = match options.allow_duplicate_anchor {
@@ -116,7 +132,8 @@ impl Writer<'_> {
         let days = options.lookback_days.unwrap_or(LOOKBACK_DAYS);
         let anchor = options.anchor_date.as_deref().filter(|text| !text.trim().is_empty());
         let anchor = self.ops.anchor(anchor)?;
-        self.ops.create_digest(&permit, anchor, days, if_exists).await
+        let selection = options.selection();
+        self.ops.create_digest(&permit, (anchor, days), &selection, if_exists).await
     }
 
     /// Publishes or discards a digest.
@@ -154,11 +171,14 @@ impl SystemWriter<'_> {
             return Ok(None);
         };
         let existing = ops.store.digests_of(anchor).await?;
-        if existing.iter().any(|digest| digest.status != DigestStatus::InsufficientEvidence) {
+        let is_weekly = |digest: &&Digest| digest.runs.is_none();
+        let mut weekly = existing.iter().filter(is_weekly);
+        if weekly.any(|digest| digest.status != DigestStatus::InsufficientEvidence) {
             return Ok(None);
         }
         let permit = WritePermit::system("weekly_digest");
-        ops.create_digest(&permit, anchor, LOOKBACK_DAYS, IfExists::ReturnAny).await.map(Some)
+        let (days, all) = ((anchor, LOOKBACK_DAYS), RunSelection::default());
+        ops.create_digest(&permit, days, &all, IfExists::ReturnAny).await.map(Some)
     }
 }
 
@@ -166,16 +186,16 @@ impl Ops {
     async fn create_digest(
         &self,
         permit: &WritePermit,
-        anchor: Date,
-        days: i64,
+        (anchor, days): (Date, i64),
+        selection: &RunSelection,
         if_exists: IfExists,
     ) -> Result<DigestResponse> {
-        let evidence = self.evidence(anchor, days).await?;
+        let evidence = self.evidence(anchor, days, selection).await?;
         let gate = EvidenceCheck::evaluate(self.options.digest_gate, evidence.observed());
         let digest = Digest::of(&evidence, gate.clone())?;
         let folder = &self.options.output_folder;
         if !gate.passed && permit.write().is_some() {
-            let digest = Digest { slug: slug_of(anchor), ..digest };
+            let digest = Digest { slug: digest.first_slug(), ..digest };
             let answer = DigestResponse::of(&digest, false, gate, folder);
             return self.executor.once(permit, async { Ok(answer) }).await;
         }
@@ -193,17 +213,38 @@ impl Ops {
         Ok(answer)
     }
 
-    /// The evidence for a digest of these days.
+    /// The evidence for a digest of these days: of the runs selected, or of everything.
     ///
     /// # Errors
-    /// Returns `Invalid` for days out of bounds, and an error when the database cannot be read.
-    pub async fn evidence(&self, anchor: Date, lookback_days: i64) -> Result<Evidence> {
+    /// Returns `Invalid` for days out of bounds and too many runs, `NotFound` for a selection without runs,
+    /// and an error when the database cannot be read.
+    pub async fn evidence(
+        &self,
+        anchor: Date,
+        lookback_days: i64,
+        selection: &RunSelection,
+    ) -> Result<Evidence> {
         bounded("lookback_days", lookback_days, MAX_DAYS)?;
         let period = Period::until(anchor, lookback_days)?;
         let window = period.window()?;
-        let days = self.store.tally_days(period.first_day, period.last_day).await?;
-        let run = self.evidence_run(window, &days).await?;
-        let snapshot = self.store.last_event(kind::INVENTORY_SNAPSHOT, window.until).await?;
+        let selected = self.selected(selection).await?;
+        let selected = selected.as_ref();
+        let days = self.days_of(selected, period).await?;
+        let run = match selected {
+            Some(selected) => self.evidence_run_of(&selected.runs, window, &days).await?.newest(),
+            None => self.evidence_run(window, &days).await?,
+        };
+        let of_run = match (selected, &run) {
+            (None, _) => Some(None),
+            (Some(_), Some(run)) => Some(Some(run.run_id.as_str())),
+            (Some(_), None) => None,
+        };
+        let snapshot = match of_run {
+            Some(run_id) => {
+                self.store.last_event(run_id, kind::INVENTORY_SNAPSHOT, window.until).await?
+            }
+            None => None,
+        };
         let snapshot = snapshot.filter(|event| window.contains(event.created_at));
         let population = snapshot.and_then(|event| {
             let owned = baseline::Inventories::of_event(&event)?;
@@ -214,23 +255,74 @@ impl Ops {
                 inequality_gini: owned.gini(),
             })
         });
-        let proposals =
-            self.store.events_of_type(window, kind::PROPOSAL_CREATED, None, QUOTES).await?;
         let (run_calls, run_events) = run.as_ref().map_or((0, 0), |run| (run.calls, run.events));
         Ok(Evidence {
             anchor_date: anchor,
             lookback_days,
             period,
+            runs: selected.map(|selected| selected.summary.clone()),
             verification: Verification::of(run_calls, run_events),
-            activity: evidence::ActivitySummary::of(&days, None),
-            calls: evidence::CallSummary::of(&self.store.tally_calls(None, window).await?),
+            activity: activity_of(selected, &days),
+            calls: self.calls_of(selected, window).await?,
             population,
-            proposals: proposals
-                .into_iter()
-                .map(|event| Quote { event_id: event.id, text: event.description })
-                .collect(),
+            proposals: self.first_proposals(selected, window).await?,
             run,
         })
+    }
+
+    /// The event counts of some days: of the runs selected, or of everything.
+    async fn days_of(&self, selected: Option<&Selected>, period: Period) -> Result<Vec<DayTally>> {
+        let Period { first_day, last_day } = period;
+        match selected {
+            Some(selected) => {
+                self.store.tally_days_of_runs(&selected.ids(), first_day, last_day).await
+            }
+            None => self.store.tally_days(first_day, last_day).await,
+        }
+    }
+
+    /// The first proposals of a period.
+    async fn first_proposals(
+        &self,
+        selected: Option<&Selected>,
+        window: EventWindow,
+    ) -> Result<Vec<Quote>> {
+        let run_ids: Vec<Option<&str>> = match selected {
+            Some(selected) => selected.runs.iter().map(|run| Some(run.run_id.as_str())).collect(),
+            None => vec![None],
+        };
+        let mut proposals = Vec::new();
+        for run_id in run_ids {
+            let created = kind::PROPOSAL_CREATED;
+            proposals
+                .extend(self.store.events_of_type(run_id, window, created, None, QUOTES).await?);
+        }
+        proposals.sort_by_key(|event| (event.created_at, event.id));
+        let quotes = proposals.into_iter().take(QUOTES);
+        Ok(quotes.map(|event| Quote { event_id: event.id, text: event.description }).collect())
+    }
+
+    /// The newest of `runs` that was open in the period and has calls or events in it, and the newest
+    /// that was open.
+    async fn evidence_run_of(
+        &self,
+        runs: &[RunRecord],
+        window: EventWindow,
+        days: &[DayTally],
+    ) -> Result<FoundRun> {
+        let mut found = FoundRun::default();
+        for run in runs.iter().filter(|run| was_open(run, window)) {
+            let calls = self.store.tally_calls(Some(&run.run_id), window).await?;
+            let calls = evidence::CallSummary::of(&calls).calls;
+            let events = events_of_run(days, &run.run_id);
+            let run = EvidenceRun::of(run, window.until, events, calls);
+            if calls > 0 || events > 0 {
+                found.with_records = Some(run);
+                break;
+            }
+            found.without = found.without.or(Some(run));
+        }
+        Ok(found)
     }
 
     /// The newest run that was open in the period and has calls or events in it; without one, the
@@ -240,68 +332,65 @@ impl Ops {
         window: EventWindow,
         days: &[DayTally],
     ) -> Result<Option<EvidenceRun>> {
-        let (mut before, mut without_trace) = (None, None);
+        let (mut before, mut found) = (None, FoundRun::default());
         loop {
             let page = self.store.runs(&RunFilter::page(before, RUNS)).await?;
-            for run in page.items.iter().filter(|run| run.started_at <= window.until) {
-                if !was_open(run, window) {
-                    // One run is open at a time, so earlier runs ended before.
-                    return Ok(without_trace);
-                }
-                let calls = self.store.tally_calls(Some(&run.run_id), window).await?;
-                let calls = evidence::CallSummary::of(&calls).calls;
-                let events = events_of_run(days, &run.run_id);
-                let run = EvidenceRun::of(run, window.until, events, calls);
-                if calls > 0 || events > 0 {
-                    return Ok(Some(run));
-                }
-                without_trace = without_trace.or(Some(run));
-            }
+            let of_page = self.evidence_run_of(&page.items, window, days).await?;
+            found.without = found.without.or(of_page.without);
             before = page.next;
-            if before.is_none() {
-                return Ok(without_trace);
+            if of_page.with_records.is_some() || before.is_none() {
+                return Ok(of_page.with_records.or(found.without));
             }
         }
     }
 
-    /// The activity of some days, of one run or of all.
+    /// The activity of some days, of the runs selected or of everything.
     ///
     /// # Errors
-    /// Returns `Invalid` for days out of bounds, and an error when the database cannot be read.
+    /// Returns `Invalid` for days out of bounds and too many runs, `NotFound` for a selection without runs,
+    /// and an error when the database cannot be read.
     pub async fn activity(
         &self,
         first_day: &str,
         last_day: &str,
-        run_id: Option<&str>,
+        selection: &RunSelection,
     ) -> Result<ActivityResponse> {
         let period = days("first_day", first_day, "last_day", last_day)?;
-        let tallies = self.store.tally_days(period.first_day, period.last_day).await?;
-        let activity = evidence::ActivitySummary::of(&tallies, run_id);
-        Ok(ActivityResponse { period, run_id: run_id.map(str::to_owned), activity })
+        let selected = self.selected(selection).await?;
+        let selected = selected.as_ref();
+        let activity = activity_of(selected, &self.days_of(selected, period).await?);
+        let runs = selected.map(|selected| selected.summary.clone());
+        Ok(ActivityResponse { period, run_id: run_of(runs.as_ref()), runs, activity })
     }
 
-    /// The model calls of some days, of one run or of all.
+    /// The model calls of some days, of the runs selected or of everything.
     ///
     /// # Errors
-    /// Returns `Invalid` for days out of bounds, and an error when the database cannot be read.
+    /// As [`Ops::activity`].
     pub async fn calls_summary(
         &self,
         first_day: &str,
         last_day: &str,
-        run_id: Option<&str>,
+        selection: &RunSelection,
     ) -> Result<CallsResponse> {
         let period = days("first_day", first_day, "last_day", last_day)?;
-        let tallies = self.store.tally_calls(run_id, period.window()?).await?;
-        let calls = evidence::CallSummary::of(&tallies);
-        Ok(CallsResponse { period, run_id: run_id.map(str::to_owned), calls })
+        let selected = self.selected(selection).await?;
+        let calls = self.calls_of(selected.as_ref(), period.window()?).await?;
+        let runs = selected.map(|selected| selected.summary);
+        Ok(CallsResponse { period, run_id: run_of(runs.as_ref()), runs, calls })
     }
 
     /// The evidence for a digest, with the parameters of a request.
     ///
     /// # Errors
     /// As [`Ops::evidence`].
-    pub async fn evidence_of(&self, anchor: Option<&str>, days: i64) -> Result<Evidence> {
-        self.evidence(self.anchor(anchor)?, days).await
+    pub async fn evidence_of(
+        &self,
+        anchor: Option<&str>,
+        days: i64,
+        selection: &RunSelection,
+    ) -> Result<Evidence> {
+        self.evidence(self.anchor(anchor)?, days, selection).await
     }
 
     /// The anchor date of a request; today without one.
@@ -338,6 +427,37 @@ impl Ops {
     }
 }
 
+/// The run that a digest is about, among those looked at.
+#[derive(Default)]
+struct FoundRun {
+    with_records: Option<EvidenceRun>,
+    without: Option<EvidenceRun>,
+}
+
+impl FoundRun {
+    fn newest(self) -> Option<EvidenceRun> {
+        self.with_records.or(self.without)
+    }
+}
+
+impl DigestOptions {
+    fn selection(&self) -> RunSelection {
+        let Self { run_id, group_id, labels, .. } = self.clone();
+        RunSelection { run_id, group_id, labels }
+    }
+}
+
+fn activity_of(selected: Option<&Selected>, days: &[DayTally]) -> evidence::ActivitySummary {
+    match selected {
+        Some(_) => evidence::ActivitySummary::of_runs(&tallies_by_run(days)),
+        None => evidence::ActivitySummary::of(days, None),
+    }
+}
+
+fn run_of(runs: Option<&SelectedRuns>) -> Option<String> {
+    runs?.selection.run_id.clone()
+}
+
 fn was_open(run: &RunRecord, window: EventWindow) -> bool {
     run.started_at <= window.until && run.ended_at.is_none_or(|ended| ended > window.after)
 }
@@ -366,6 +486,7 @@ impl DigestResponse {
             message,
             evidence_gate: gate,
             title: has_text.then(|| digest.title.clone()),
+            runs: digest.runs.clone(),
             evidence_run_id: digest.evidence_run_id.clone(),
             digest_markdown_path: has_text.then(|| path.display().to_string()),
             digest_template_version: digest.template_version.clone(),

@@ -24,6 +24,8 @@ mod run_figures;
 mod run_limits;
 mod run_list;
 mod runs;
+mod runs_report;
+mod selection;
 mod series;
 mod since;
 mod status;
@@ -79,6 +81,7 @@ pub use runs::{
     ControlledRun, ControlledRuns, Degraded, PatchLimits, PatchedLimits, Paused, ReasonBody,
     ResetWorldResponse, RunBody, RunModeChanged, SetRunMode, StartedRun, StopRun, StoppedRun,
 };
+pub use selection::MAX_SELECTED_RUNS;
 pub use series::UsageSeries;
 pub use since::since;
 pub use status::{StatusView, ViewerOps};

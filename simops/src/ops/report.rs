@@ -39,8 +39,7 @@ impl Ops {
             None => None,
         };
         let report = match (stored, ended_at) {
-            (Some(stored), _) => serde_json::from_value(stored.body)
-                .map_err(|error| Error::internal("a report is unreadable").with_source(error))?,
+            (Some(stored), _) => RunReport::of_stored(stored.body)?,
             (None, None) => self.report_on(run, false).await?,
             (None, Some(ended)) => return Err(no_such_end(run_id, ended, &reported_ends)),
         };

@@ -44,7 +44,9 @@ impl Ops {
         // Calls in flight at the end belong to the run.
         let all = EventWindow { until: now.max(end), ..window };
         let calls = self.store.tally_calls(Some(&run.run_id), all).await?;
-        let days = self.store.tally_days(day_of(run.started_at), day_of(end)).await?;
+        let (first, last) = (day_of(run.started_at), day_of(end));
+        let run_ids = std::slice::from_ref(&run.run_id);
+        let days = self.store.tally_days_of_runs(run_ids, first, last).await?;
         let tallies = tallies_of(&days, Some(&run.run_id));
         let activity = ActivitySummary::of(&days, Some(&run.run_id));
         let spend = CallSummary::of(&calls);
@@ -100,11 +102,9 @@ impl Ops {
         let half = window.until.duration_since(window.after) / 2;
         let middle = window.after.checked_add(half).unwrap_or(window.until);
         let (mut all, mut early, mut late) = <(Votes, Votes, Votes)>::default();
-        self.each_vote(window, |vote| {
-            if vote.run_id.as_deref() == run_id {
-                all.add(vote);
-                if vote.created_at <= middle { early.add(vote) } else { late.add(vote) }
-            }
+        self.each_vote(run_id, window, |vote| {
+            all.add(vote);
+            if vote.created_at <= middle { early.add(vote) } else { late.add(vote) }
         })
         .await?;
         let coalitions = Coalitions {
@@ -112,7 +112,7 @@ impl Ops {
             ..late.coalitions(&early)
         };
         let inventory =
-            self.store.events_of_type(window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
+            self.store.events_of_type(run_id, window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
         let first = inventory.first().and_then(Inventories::of_event);
         let last = self.owned_at_end(covered).await?;
         Ok(Emergence::of(tallies, coalitions, last.as_ref(), first.as_ref()))
@@ -130,7 +130,9 @@ impl Ops {
         {
             return Ok(Some(owned));
         }
-        let inventory = self.store.last_event(kind::INVENTORY_SNAPSHOT, covered.end).await?;
+        let run_id = Some(run.run_id.as_str());
+        let inventory =
+            self.store.last_event(run_id, kind::INVENTORY_SNAPSHOT, covered.end).await?;
         let inventory = inventory.filter(|event| covered.window.contains(event.created_at));
         Ok(inventory.as_ref().and_then(Inventories::of_event))
     }
@@ -163,11 +165,9 @@ impl Ops {
     /// The conditions that a guardrail stop recorded.
     async fn conditions_of_stop(&self, covered: &Covered<'_>) -> Result<Option<Vec<Condition>>> {
         let at_end = EventWindow::from(covered.end, covered.end);
-        let stops =
-            self.store.events_of_type(at_end, kind::STOPPED_BY_GUARDRAIL, None, BATCH).await?;
-        let stop = stops
-            .into_iter()
-            .find(|stop| stop.run_id.as_deref() == Some(covered.run.run_id.as_str()));
+        let (run_id, stopped) = (covered.run.run_id.as_str(), kind::STOPPED_BY_GUARDRAIL);
+        let stops = self.store.events_of_type(Some(run_id), at_end, stopped, None, 1).await?;
+        let stop = stops.into_iter().next();
         let found = stop.and_then(|mut stop| stop.metadata.remove("details"));
         let found = found.and_then(|mut details| details.get_mut("conditions").map(|c| c.take()));
         Ok(found.and_then(|conditions| serde_json::from_value(conditions).ok()))

@@ -1,14 +1,19 @@
-//! Run reports: a summary of a run, written once for each of its ends, and comparisons of two runs.
+//! Run reports: a summary of a run, written once for each of its ends, comparisons of two runs, and reports
+//! of several.
 
 mod compare;
 mod markdown;
+mod runs;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use compare::{MetricDelta, RunComparison};
+pub(crate) use runs::{MeasuredRun, SummaryBy};
+pub use runs::{MetricSummary, ReportedRun, RunsReport, RunsSummary};
 
 use crate::baseline::Emergence;
 use crate::digest::evidence::{ActivitySummary, CallSummary};
@@ -16,6 +21,7 @@ use crate::guardrail::Condition;
 use crate::kpi::rollup::Rollup;
 use crate::run::RunRecord;
 use crate::usage::CallTally;
+use crate::{Error, Result};
 
 /// The report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +117,17 @@ pub struct PerDollar {
     pub cooperation_events: f64,
     /// Successful calls.
     pub success_calls: f64,
+}
+
+impl RunReport {
+    /// Reads a stored report.
+    ///
+    /// # Errors
+    /// Returns `Internal` if it is unreadable.
+    pub(crate) fn of_stored(body: Value) -> Result<Self> {
+        serde_json::from_value(body)
+            .map_err(|error| Error::internal("a report is unreadable").with_source(error))
+    }
 }
 
 impl PerDollar {

@@ -31,15 +31,39 @@ pub trait TallyStore: Send + Sync {
     /// events.
     async fn tally_days(&self, first: Date, last: Date) -> Result<Vec<DayTally>>;
 
-    /// At most `limit` events of one type in a window, oldest first, after the cursor `after`.
+    /// The events of a window in these runs, counted by run and class, sorted by both. The cost does not
+    /// depend on the events of other runs.
+    async fn tally_runs(
+        &self,
+        run_ids: &[String],
+        window: EventWindow,
+    ) -> Result<Vec<(String, EventTally)>>;
+
+    /// As [`tally_days`](Self::tally_days), of these runs only. The cost does not depend on other runs.
+    async fn tally_days_of_runs(
+        &self,
+        run_ids: &[String],
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<DayTally>>;
+
+    /// At most `limit` events of one type in a window, oldest first, after the cursor `after`; of one
+    /// run, or of all and outside of runs.
     async fn events_of_type(
         &self,
+        run_id: Option<&str>,
         window: EventWindow,
         event_type: &str,
         after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>>;
 
-    /// The last event of a type at or before `until`, by time and then by id.
-    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>>;
+    /// The last event of a type at or before `until`, by time and then by id; of one run, or of all and
+    /// outside of runs.
+    async fn last_event(
+        &self,
+        run_id: Option<&str>,
+        event_type: &str,
+        until: Timestamp,
+    ) -> Result<Option<Event>>;
 }

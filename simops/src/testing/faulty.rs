@@ -227,18 +227,41 @@ impl TallyStore for FaultyStore {
         self.forward(self.inner.tally_days(first, last)).await
     }
 
+    async fn tally_runs(
+        &self,
+        run_ids: &[String],
+        window: EventWindow,
+    ) -> Result<Vec<(String, EventTally)>> {
+        self.forward(self.inner.tally_runs(run_ids, window)).await
+    }
+
+    async fn tally_days_of_runs(
+        &self,
+        run_ids: &[String],
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<DayTally>> {
+        self.forward(self.inner.tally_days_of_runs(run_ids, first, last)).await
+    }
+
     async fn events_of_type(
         &self,
+        run_id: Option<&str>,
         window: EventWindow,
         event_type: &str,
         after: Option<TimeCursor>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.forward(self.inner.events_of_type(window, event_type, after, limit)).await
+        self.forward(self.inner.events_of_type(run_id, window, event_type, after, limit)).await
     }
 
-    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
-        self.forward(self.inner.last_event(event_type, until)).await
+    async fn last_event(
+        &self,
+        run_id: Option<&str>,
+        event_type: &str,
+        until: Timestamp,
+    ) -> Result<Option<Event>> {
+        self.forward(self.inner.last_event(run_id, event_type, until)).await
     }
 }
 

@@ -10,6 +10,7 @@ use simops::control::Environment;
 use simops::digest::{Brief, DigestStatus, EvidenceCounts};
 use simops::event::{NewEvent, RuntimeMode, kind};
 use simops::ops::{Caller, DigestOptions, Ops, OpsOptions, StartRun, StopRun};
+use simops::run::RunSelection;
 use simops::store::{EventStore, RunStore, UsageStore};
 use simops::testing::{ManualClock, MemoryStore};
 use simops::usage::{NanoUsd, UsageRow};
@@ -177,11 +178,12 @@ async fn too_little_evidence_drafts_nothing() {
 #[tokio::test]
 async fn a_digest_of_events_alone_is_unverified_and_needs_a_lower_gate() {
     let scene = Scene::new().await;
-    let evidence = scene.ops.evidence(date(2026, 2, 25), 7).await.unwrap();
+    let evidence =
+        scene.ops.evidence(date(2026, 2, 25), 7, &RunSelection::default()).await.unwrap();
     assert_eq!(evidence.verification.as_str(), "verified");
     let store = Arc::new(MemoryStore::new());
     let quiet = ops(store, Arc::clone(&scene.clock), Environment::Development);
-    let evidence = quiet.evidence(date(2026, 2, 25), 7).await.unwrap();
+    let evidence = quiet.evidence(date(2026, 2, 25), 7, &RunSelection::default()).await.unwrap();
     assert_eq!((evidence.verification.as_str(), evidence.run.clone()), ("unverified", None));
     // Every claim has a link even when there is nothing.
     for section in Brief::of(&evidence).unwrap().sections {

@@ -8,3 +8,4 @@ mod memory_store;
 mod priority;
 mod reset;
 mod run_metadata;
+mod selection;

@@ -27,7 +27,9 @@ async fn a_baseline_is_generated_read_and_downloaded() {
         (status["hosts"] != json!([])).then_some(())
     })
     .await;
-    let start = json!({"mode": "test", "reset_world": true});
+    let start = json!({
+        "mode": "test", "reset_world": true, "group_id": "pilot", "labels": { "seed": "3" },
+    });
     server.client.post("control/run/start", &start).await.ok();
     server.until_state("running").await;
     let browser = Browser::open(1440, 1000).await;
@@ -46,6 +48,19 @@ async fn a_baseline_is_generated_read_and_downloaded() {
     let file = file_of(kept.path(), "json", |text| serde_json::from_str::<Value>(text).ok()).await;
     assert_eq!(file["metrics"]["rows"].as_array().unwrap().len(), 3);
     assert!(file["thresholds"]["LLM_DAILY_BUDGET_USD_HARD"].is_number());
+
+    browser.type_into("baseline-group", "none").await;
+    browser.click("baseline-generate").await;
+    browser.until_text("baseline-generate-error", "there is no run of group").await;
+    browser.type_into("baseline-group", "pilot").await;
+    browser.type_into("baseline-labels", "seed").await;
+    browser.click("baseline-generate").await;
+    browser.until_text("panel-baseline", "NAME=VALUE").await;
+    browser.type_into("baseline-labels", "seed=3").await;
+    browser.click("baseline-generate").await;
+    browser.until_text("baseline-report", "Covers only group pilot, seed=3: 1 run, 1 open.").await;
+    browser.until_text("baseline-report", "Cost of these runs").await;
+    assert_eq!(browser.inaccessible().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

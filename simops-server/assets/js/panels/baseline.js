@@ -4,7 +4,7 @@ import { csv, download } from '../download.js';
 import { button, h, show, text } from '../dom.js';
 import { breakable, count, fullTime, number, percent, setTime, shortTime, usd, value, words } from '../format.js';
 import { panel } from '../panel.js';
-import { maker, numberField } from '../report-form.js';
+import { coveredRuns, maker, numberField, runsFields } from '../report-form.js';
 
 const WINDOW_COLUMNS = [
   ['Window (UTC)', (row) => `${shortTime(row.window_start_utc)} – ${shortTime(row.window_end_utc)}`],
@@ -41,17 +41,20 @@ export function baselinePanel(app) {
   return panel(app, { id: 'baseline', title: 'Baseline', topic: 'status' }, (body) => {
     const count_ = numberField({ id: 'baseline-windows', label: 'Windows', min: 1, max: 1000, fallback: 12 });
     const minutes = numberField({ id: 'baseline-minutes', label: 'Minutes each', min: 1, max: 1440, fallback: 5 });
+    const runs = runsFields('baseline');
     const go = maker(app, 'Generate baseline', 'baseline-generate', generate);
     const shown = h('div', { class: 'report', hidden: true, 'data-testid': 'baseline-report' });
     body.append(
       h('p', { class: 'hint' }, 'Budget and stop thresholds, today’s counters, recent provider failures and emergence figures of windows that end now. Kept by the server, too.'),
-      h('div', { class: 'compare-form' }, count_.node, minutes.node), go.node, go.failure, shown);
+      h('div', { class: 'compare-form' }, count_.node, minutes.node), runs.node, go.node, go.failure, shown);
 
     async function generate() {
       const [windows, window_minutes] = [count_.read(), minutes.read()];
       if (windows === null) return count_.focus();
       if (window_minutes === null) return minutes.focus();
-      const answer = await app.api.write('baseline', { ...(windows && { windows }), ...(window_minutes && { window_minutes }) });
+      const selected = runs.read();
+      if (selected === null) return undefined;
+      const answer = await app.api.write('baseline', { ...(windows && { windows }), ...(window_minutes && { window_minutes }), ...selected });
       draw(answer);
       app.toast.done('Baseline generated.');
       return undefined;
@@ -62,16 +65,18 @@ export function baselinePanel(app) {
       const stamp = String(answer.generated_at_utc ?? '').replace(/[^0-9TZ]/g, '').slice(0, 15);
       const when = setTime(h('time'), answer.generated_at_utc, fullTime);
       const rows = metrics?.rows ?? [];
+      const covered = coveredRuns(answer.runs);
       const json = (name, content) => () => download(`${name}_${stamp}.json`, `${JSON.stringify(content, null, 2)}\n`, 'application/json');
       const files = h('div', { class: 'actions' },
         button('Download JSON', { 'data-testid': 'baseline-download', on: { click: json('baseline', answer) } }),
         metrics ? button('Download windows as CSV', { on: { click: () => download(`metrics_${stamp}.csv`, csv(rows), 'text/csv') } }) : null);
       const figures = [
         ['Spent today', `${usd(budget.estimated_cost_usd)} of ${usd(budget.hard_cap_usd)}`], ['Calls today', count(budget.calls_total)],
+        ...(answer.runs ? [['Cost of these runs', usd(answer.runs.llm.estimated_cost_usd)], ['Calls of these runs', count(answer.runs.llm.calls)]] : []),
         [`Failures, last ${failures.window_minutes ?? '?'} min`, `${count(failures.failures)} of ${count(failures.total)} (${percent(failures.failure_rate)})`],
       ];
       shown.replaceChildren(
-        ...[h('p', null, h('strong', null, 'Generated at '), when), files, list(figures),
+        ...[h('p', null, h('strong', null, 'Generated at '), when), covered && h('p', { class: 'hint' }, covered), files, list(figures),
           metrics && fold('Emergence, latest window', true, list(pairs(metrics.emergence_metrics_latest_window))),
           metrics && fold('Resources now', false, list(pairs(metrics.resource_concentration_now))),
           metrics && fold(`Windows (${rows.length} of ${metrics.window_minutes} min)`, true, windowsTable([...rows].reverse())),

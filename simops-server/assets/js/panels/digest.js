@@ -7,7 +7,7 @@ import { count, sentence, setTime, shortTime, words } from '../format.js';
 import { markdown } from '../markdown.js';
 import { panel } from '../panel.js';
 import { pill, setPill } from '../parts.js';
-import { maker, numberField } from '../report-form.js';
+import { coveredRuns, maker, numberField, runsFields } from '../report-form.js';
 
 const TONES = { created: 'good', existing: 'busy', insufficient_evidence: 'warn', published: 'good', draft: 'busy', discarded: 'plain', verified: 'good', partial: 'warn', unverified: 'bad' };
 
@@ -48,6 +48,7 @@ export function digestPanel(app) {
     const lookback = numberField({ id: 'digest-lookback', label: 'Days back', min: 1, max: 90, fallback: 7 });
     const anchor = dateField();
     const duplicate = h('input', { id: 'digest-duplicate', type: 'checkbox', 'data-testid': 'digest-duplicate' });
+    const runs = runsFields('digest');
     const go = maker(app, 'Generate digest', 'digest-generate', generate);
     const outcome = h('div', { class: 'report', hidden: true, 'data-testid': 'digest-outcome' });
     const reader = h('div', { class: 'report', hidden: true, 'data-testid': 'digest-report' });
@@ -55,8 +56,8 @@ export function digestPanel(app) {
     const none = h('p', { class: 'empty' });
     let read = null;
     body.append(
-      h('p', { class: 'hint' }, 'A draft report of the days before the anchor date; each claim links to its evidence. One per anchor date; none without enough evidence.'),
-      h('div', { class: 'compare-form' }, lookback.node, anchor.node),
+      h('p', { class: 'hint' }, 'A draft report of the days before the anchor date; each claim links to its evidence. One per anchor date and selection of runs; none without enough evidence.'),
+      h('div', { class: 'compare-form' }, lookback.node, anchor.node), runs.node,
       h('label', { class: 'check' }, duplicate, h('span', null, 'Allow another draft of the same date')),
       go.node, go.failure, outcome, h('h3', null, 'Digests'), list, none, reader);
 
@@ -65,10 +66,13 @@ export function digestPanel(app) {
       if (days === null) return lookback.focus();
       const date = anchor.read();
       if (date === null) return undefined;
+      const selected = runs.read();
+      if (selected === null) return undefined;
       const answer = await app.api.write('digest', {
         ...(days && { lookback_days: days }),
         ...(date && { anchor_date: date }),
         ...(duplicate.checked && { allow_duplicate_anchor: true }),
+        ...selected,
       });
       tell(answer);
       await app.feeds.refresh('digests');
@@ -81,6 +85,7 @@ export function digestPanel(app) {
       const { requirements = {}, observed = {} } = answer.evidence_gate ?? {};
       outcome.replaceChildren(
         h('p', { class: 'with-pill' }, state('', answer.status, { 'data-testid': 'digest-status' }), h('span', null, sentence(answer.message ?? ''))),
+        coveredRuns(answer.runs) && h('p', { class: 'hint' }, coveredRuns(answer.runs)),
         h('p', { class: 'hint' }, `Evidence: ${count(observed.total_events)} events (at least ${count(requirements.min_events)}), ${count(observed.llm_calls)} model calls (at least ${count(requirements.min_llm_calls)}).`));
       show(outcome, true);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
 
 use super::{
     SqlOperation, SqlRecord, SqlRow, SqlTx, SqlValue, Statement, count, in_parts, one_more,
@@ -190,40 +190,105 @@ pub fn day_tallies(first: Date, last: Date) -> Statement {
     .bind(last)
 }
 
+/// The days that one statement asks for. With 500 runs, it stays below the most parameters of SQLite.
+const DAYS_AT_A_TIME: usize = 100;
+
+/// The queries of the numbers of events of these runs on the days `first` to `last`. The key of the sums
+/// is searched for each day and run.
+pub fn day_tallies_of_runs(run_ids: &[String], first: Date, last: Date) -> Vec<Statement> {
+    let days: Vec<_> = first.series(1.day()).take_while(|day| *day <= last).collect();
+    let mut statements = Vec::new();
+    for (of_runs, part) in in_parts("run_id", run_ids) {
+        for days in days.chunks(DAYS_AT_A_TIME) {
+            let places: Vec<_> = (1..=days.len()).map(|n| format!("${}", part.len() + n)).collect();
+            let sql = format!(
+                "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days \
+                 WHERE {of_runs} AND day IN ({})",
+                places.join(", ")
+            );
+            let query = part.iter().fold(Statement::new(sql), Statement::bind);
+            statements.push(days.iter().copied().fold(query, Statement::bind));
+        }
+    }
+    statements
+}
+
+/// The queries of the numbers of events of these runs in a window, by run and class. `using` makes a
+/// statement use an index.
+pub fn run_tallies(
+    using: fn(&str) -> String,
+    run_ids: &[String],
+    window: EventWindow,
+) -> Vec<Statement> {
+    let using = using("events_by_run");
+    let parts = in_parts("run_id", run_ids).map(|(of_runs, part)| {
+        let (after, until) = (part.len() + 1, part.len() + 2);
+        let sql = format!(
+            "SELECT run_id, {EVENT_CLASS_COLUMNS}, count(*) FROM events{using} \
+             WHERE {of_runs} AND created_at > ${after} AND created_at <= ${until} \
+             GROUP BY run_id, {EVENT_CLASS_COLUMNS}"
+        );
+        let query = part.iter().fold(Statement::new(sql), Statement::bind);
+        query.bind(window.after).bind(window.until)
+    });
+    parts.collect()
+}
+
+/// The index of the events of a type in the order of time, of one run or of all.
+fn index_of_type(run_id: Option<&str>) -> &'static str {
+    match run_id {
+        Some(_) => "events_by_run_and_type",
+        None => "events_by_type_and_time",
+    }
+}
+
 /// The query of events of one type in a window, as
-/// [`TallyStore::events_of_type`](crate::store::TallyStore::events_of_type) lists them. `hint` follows
-/// the name of the table.
+/// [`TallyStore::events_of_type`](crate::store::TallyStore::events_of_type) lists them. `using` makes a
+/// statement use an index.
 pub fn events_of_type(
-    hint: &str,
+    using: fn(&str) -> String,
+    run_id: Option<&str>,
     window: EventWindow,
     event_type: &str,
     after: Option<TimeCursor>,
     limit: usize,
 ) -> Statement {
+    let using = using(index_of_type(run_id));
+    let (of_run, limit_place) = if run_id.is_some() { (" AND run_id = $6", 7) } else { ("", 6) };
     let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
     // The bound on the time serves the index; the id excludes events up to the cursor.
-    Statement::new(format!(
-        "SELECT {EVENT_COLUMNS} FROM events{hint} \
+    let events = Statement::new(format!(
+        "SELECT {EVENT_COLUMNS} FROM events{using} \
          WHERE created_at >= $1 AND (created_at > $1 OR id > $2) \
-             AND created_at > $3 AND created_at <= $4 AND event_type = $5 \
-         ORDER BY created_at, id LIMIT $6"
+             AND created_at > $3 AND created_at <= $4 AND event_type = $5{of_run} \
+         ORDER BY created_at, id LIMIT ${limit_place}"
     ))
     .bind(after.at)
     .bind(after.id)
     .bind(window.after)
     .bind(window.until)
-    .bind(event_type)
-    .bind(count(limit))
+    .bind(event_type);
+    run_id.into_iter().fold(events, Statement::bind).bind(count(limit))
 }
 
-/// The query of the last event of a type at or before `until`. `hint` follows the name of the table.
-pub fn last_event(hint: &str, event_type: &str, until: Timestamp) -> Statement {
-    Statement::new(format!(
-        "SELECT {EVENT_COLUMNS} FROM events{hint} \
-         WHERE event_type = $1 AND created_at <= $2 ORDER BY created_at DESC, id DESC LIMIT 1"
+/// The query of the last event of a type at or before `until`, of one run or of all. `using` makes a
+/// statement use an index.
+pub fn last_event(
+    using: fn(&str) -> String,
+    run_id: Option<&str>,
+    event_type: &str,
+    until: Timestamp,
+) -> Statement {
+    let using = using(index_of_type(run_id));
+    let of_run = if run_id.is_some() { " AND run_id = $3" } else { "" };
+    let event = Statement::new(format!(
+        "SELECT {EVENT_COLUMNS} FROM events{using} \
+         WHERE event_type = $1 AND created_at <= $2{of_run} \
+         ORDER BY created_at DESC, id DESC LIMIT 1"
     ))
     .bind(event_type)
-    .bind(until)
+    .bind(until);
+    run_id.into_iter().fold(event, Statement::bind)
 }
 
 /// Stands for no agent in a key, which cannot be null.

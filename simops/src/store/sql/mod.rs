@@ -35,8 +35,9 @@ pub use budget_rows::{
 };
 pub use counter::{counter_clients, epoch, lock_counter};
 pub use events::{
-    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, event_counts,
-    event_counts_by_run, event_of, events_of_type, last_event, list_events,
+    EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, day_tallies, day_tallies_of_runs,
+    event_counts, event_counts_by_run, event_of, events_of_type, last_event, list_events,
+    run_tallies,
 };
 pub use recount::{CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis};
 pub use row::{SqlRecord, SqlRow};

@@ -16,6 +16,7 @@ use crate::store::{RunStore, StoredReport};
 
 fn draft(slug: &str, anchor_date: Date, status: DigestStatus) -> Digest {
     Digest {
+        runs: None,
         slug: slug.to_owned(),
         anchor_date,
         lookback_days: 7,

@@ -210,6 +210,7 @@ macro_rules! store_conformance {
                 a_window_excludes_its_start_and_includes_its_end,
                 events_are_tallied_by_class,
                 days_are_tallied_as_events_come,
+                the_events_of_runs_are_tallied_by_run,
                 events_of_a_window_are_read_in_the_order_of_time,
                 the_last_event_of_a_type_before_a_time_is_found;
             hosts:

@@ -128,6 +128,64 @@ pub async fn days_are_tallied_as_events_come(store: Arc<dyn RunStore>) -> Result
     Ok(())
 }
 
+/// The events of some runs are counted by run, in a window and on days, without those of others.
+pub async fn the_events_of_runs_are_tallied_by_run(store: Arc<dyn RunStore>) -> Result<()> {
+    let of = |run_id: Option<&str>, seconds, event_type: &str| NewEvent {
+        run_id: run_id.map(str::to_owned),
+        ..timed(seconds, event_type)
+    };
+    let day_before = NewEvent { created_at: at(0) - 24.hours(), ..of(Some("b"), 0, "early") };
+    store
+        .append(&[
+            of(Some("a"), 1, "work"),
+            of(Some("a"), 2, "work").of_agent(1),
+            of(Some("a"), 3, "work").of_agent(1),
+            of(Some("b"), 2, "work"),
+            of(Some("b"), 5, "late"),
+            of(Some("c"), 2, "work"),
+            of(None, 2, "work"),
+            day_before,
+        ])
+        .await?;
+    let ids = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let by_agent = EventClass { agent_id: Some(1), ..class("work") };
+    let counted = |run_id: &str, class, count| (run_id.to_owned(), EventTally { class, count });
+    assert_eq!(
+        store.tally_runs(&ids(&["b", "a", "none"]), window(1, 4)).await?,
+        [counted("a", by_agent.clone(), 2), counted("b", class("work"), 1)]
+    );
+    assert_eq!(store.tally_runs(&ids(&["a"]), window(4, 1)).await?, []);
+    assert_eq!(store.tally_runs(&[], window(0, 9)).await?, []);
+
+    let yesterday = day().yesterday().unwrap_or(day());
+    let on = |day, run_id: &str, class, count| DayTally {
+        day,
+        run_id: Some(run_id.to_owned()),
+        class,
+        count,
+    };
+    let early = on(yesterday, "b", class("early"), 1);
+    let today = [
+        on(day(), "a", class("work"), 1),
+        on(day(), "a", by_agent, 2),
+        on(day(), "b", class("late"), 1),
+        on(day(), "b", class("work"), 1),
+    ];
+    let all: Vec<_> = std::iter::once(early).chain(today.iter().cloned()).collect();
+    let runs = ids(&["a", "b", "none"]);
+    assert_eq!(store.tally_days_of_runs(&runs, yesterday, day()).await?, all);
+    assert_eq!(store.tally_days_of_runs(&runs, day(), day()).await?, today);
+    assert_eq!(store.tally_days_of_runs(&ids(&["a"]), day(), day()).await?, today[..2]);
+    assert_eq!(store.tally_days_of_runs(&runs, day(), yesterday).await?, []);
+    // More days and runs than one statement asks for.
+    let long_ago = day().checked_sub(250.days()).unwrap_or(day());
+    let mut many: Vec<_> = (0..1_100).map(|n| format!("none-{n}")).collect();
+    many.extend(runs);
+    assert_eq!(store.tally_days_of_runs(&many, long_ago, day()).await?, all);
+    assert_eq!(store.tally_runs(&many, window(1, 4)).await?.len(), 2);
+    Ok(())
+}
+
 /// Events are read in order of time, in pages without duplicates, whatever the order of insertion.
 pub async fn events_of_a_window_are_read_in_the_order_of_time(
     store: Arc<dyn RunStore>,
@@ -147,15 +205,26 @@ pub async fn events_of_a_window_are_read_in_the_order_of_time(
             at_time(1, "too early"),
         ])
         .await?;
-    for limit in [1, 2, 3, 100] {
+    let of_other = NewEvent { run_id: Some("other".to_owned()), ..at_time(3, "c2") };
+    store.append(&[of_other]).await?;
+    let cases = [
+        (None, &["a", "b", "c", "c2", "d"][..]),
+        (Some("run"), &["a", "b", "c", "d"]),
+        (Some("other"), &["c2"]),
+        (Some("none"), &[]),
+    ];
+    for ((run_id, expected), limit) in
+        cases.into_iter().flat_map(|case| [1, 2, 3, 100].map(|limit| (case, limit)))
+    {
         let (mut texts, mut after) = (Vec::new(), None);
         loop {
-            let page = store.events_of_type(window(1, 4), kind::VOTE_CAST, after, limit).await?;
+            let page =
+                store.events_of_type(run_id, window(1, 4), kind::VOTE_CAST, after, limit).await?;
             let Some(last) = page.last() else { break };
             after = Some(TimeCursor { at: last.created_at, id: last.id });
             texts.extend(page.into_iter().map(|event| event.description));
         }
-        assert_eq!(texts, ["a", "b", "c", "d"], "pages of {limit}");
+        assert_eq!(texts, expected, "{run_id:?}, pages of {limit}");
     }
     Ok(())
 }
@@ -168,13 +237,23 @@ pub async fn the_last_event_of_a_type_before_a_time_is_found(
         description: text.to_owned(),
         ..timed(seconds, kind::INVENTORY_SNAPSHOT)
     };
-    store.append(&[at_time(5, "c"), at_time(2, "a"), at_time(2, "b"), timed(3, "work")]).await?;
-    for (until, expected) in
-        [(1, None), (2, Some("b")), (4, Some("b")), (5, Some("c")), (9, Some("c"))]
-    {
-        let found = store.last_event(kind::INVENTORY_SNAPSHOT, at(until)).await?;
+    let of_other = NewEvent { run_id: Some("other".to_owned()), ..at_time(4, "x") };
+    store
+        .append(&[at_time(5, "c"), at_time(2, "a"), at_time(2, "b"), timed(3, "work"), of_other])
+        .await?;
+    for (run_id, until, expected) in [
+        (Some("run"), 1, None),
+        (Some("run"), 2, Some("b")),
+        (Some("run"), 4, Some("b")),
+        (None, 4, Some("x")),
+        (Some("other"), 9, Some("x")),
+        (Some("other"), 3, None),
+        (Some("run"), 5, Some("c")),
+        (None, 9, Some("c")),
+    ] {
+        let found = store.last_event(run_id, kind::INVENTORY_SNAPSHOT, at(until)).await?;
         assert_eq!(found.map(|event| event.description).as_deref(), expected);
     }
-    assert_eq!(store.last_event("none", at(9)).await?, None);
+    assert_eq!(store.last_event(None, "none", at(9)).await?, None);
     Ok(())
 }

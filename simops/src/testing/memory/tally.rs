@@ -40,8 +40,40 @@ impl TallyStore for MemoryStore {
             .collect())
     }
 
+    async fn tally_runs(
+        &self,
+        run_ids: &[String],
+        window: EventWindow,
+    ) -> Result<Vec<(String, EventTally)>> {
+        let mut counts = BTreeMap::<_, i64>::new();
+        let data = self.data();
+        for (event, class) in data.classified() {
+            let run_id = event.run_id.as_ref().filter(|run_id| run_ids.contains(run_id));
+            if let Some(run_id) = run_id
+                && window.contains(event.created_at)
+                && !data.deleted.events.contains(&event.id)
+            {
+                *counts.entry((run_id.clone(), class)).or_default() += 1;
+            }
+        }
+        let counts = counts.into_iter();
+        Ok(counts.map(|((run_id, class), count)| (run_id, EventTally { class, count })).collect())
+    }
+
+    async fn tally_days_of_runs(
+        &self,
+        run_ids: &[String],
+        first: Date,
+        last: Date,
+    ) -> Result<Vec<DayTally>> {
+        let mut days = self.tally_days(first, last).await?;
+        days.retain(|day| day.run_id.as_ref().is_some_and(|run_id| run_ids.contains(run_id)));
+        Ok(days)
+    }
+
     async fn events_of_type(
         &self,
+        run_id: Option<&str>,
         window: EventWindow,
         event_type: &str,
         after: Option<TimeCursor>,
@@ -52,6 +84,7 @@ impl TallyStore for MemoryStore {
         let found = data.listed().filter(|event| {
             window.contains(event.created_at)
                 && event.event_type == event_type
+                && (run_id.is_none() || event.run_id.as_deref() == run_id)
                 && after.is_none_or(|after| cursor(event) > after)
         });
         let mut found: Vec<_> = found.cloned().collect();
@@ -60,11 +93,18 @@ impl TallyStore for MemoryStore {
         Ok(found)
     }
 
-    async fn last_event(&self, event_type: &str, until: Timestamp) -> Result<Option<Event>> {
+    async fn last_event(
+        &self,
+        run_id: Option<&str>,
+        event_type: &str,
+        until: Timestamp,
+    ) -> Result<Option<Event>> {
         let data = self.data();
-        let found = data.listed();
-        let found =
-            found.filter(|event| event.event_type == event_type && event.created_at <= until);
+        let found = data.listed().filter(|event| {
+            event.event_type == event_type
+                && event.created_at <= until
+                && (run_id.is_none() || event.run_id.as_deref() == run_id)
+        });
         Ok(found.max_by_key(|event| (event.created_at, event.id)).cloned())
     }
 }
