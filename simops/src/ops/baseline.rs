@@ -21,7 +21,7 @@ use crate::number::ratio;
 use crate::progress::Progress;
 use crate::run::{Labels, RunRecord, RunSelection};
 use crate::settings::{Effective, key};
-use crate::store::TimeCursor;
+use crate::store::{RunFilter, TimeCursor};
 use crate::usage::DayBudget;
 
 /// Default number and length of windows.
@@ -29,6 +29,8 @@ const WINDOWS: i64 = 12;
 const WINDOW_MINUTES: i64 = 5;
 pub(super) const MAX_WINDOWS: i64 = 1_000;
 pub(super) const MAX_WINDOW_MINUTES: i64 = 1_440;
+/// Starts among which one in the same world is looked for.
+const LAST_STARTS: usize = 100;
 /// Votes read at a time.
 const BATCH: usize = 1_000;
 
@@ -255,21 +257,32 @@ impl Ops {
         self.inventory_at(None, now).await
     }
 
-    /// The inventories of a run's living agents at `at`: of an open run from the documents of its world,
-    /// else from its last inventory event.
+    /// The inventories of a run's living agents at `at`, which is now or the run's end: from the documents of
+    /// its world while they are as the run left them, else from its last inventory event.
     pub(super) async fn inventory_of_run(
         &self,
         run: &RunRecord,
         at: Timestamp,
     ) -> Result<Option<Inventories>> {
-        if run.is_open()
-            && let Some(epoch) = run.world_epoch
+        if let Some(epoch) = run.world_epoch
+            && self.world_is_unchanged(run).await?
             && let Some(owned) =
                 Inventories::of_documents(&self.store.world(epoch).await?.documents)
         {
             return Ok(Some(owned));
         }
         self.inventory_at(Some(&run.run_id), at).await
+    }
+
+    /// Whether no other run has changed the world of `run` since: none of the last starts was in it.
+    async fn world_is_unchanged(&self, run: &RunRecord) -> Result<bool> {
+        if run.is_open() {
+            return Ok(true);
+        }
+        let last = self.store.runs(&RunFilter::page(None, LAST_STARTS)).await?.items;
+        let later = last.iter().position(|other| other.run_id == run.run_id);
+        let later = later.and_then(|place| last.get(..place));
+        Ok(later.is_some_and(|later| later.iter().all(|other| other.world != run.world)))
     }
 
     /// The inventories of living agents at `at`, from the last inventory event of a run or of all.

@@ -114,27 +114,8 @@ impl Ops {
         let inventory =
             self.store.events_of_type(run_id, window, kind::INVENTORY_SNAPSHOT, None, 1).await?;
         let first = inventory.first().and_then(Inventories::of_event);
-        let last = self.owned_at_end(covered).await?;
+        let last = self.inventory_of_run(covered.run, covered.end).await?;
         Ok(Emergence::of(tallies, coalitions, last.as_ref(), first.as_ref()))
-    }
-
-    /// The inventories when the run ended; `None` when the run recorded none.
-    async fn owned_at_end(&self, covered: &Covered<'_>) -> Result<Option<Inventories>> {
-        let run = covered.run;
-        let current = self.store.load().await?.run;
-        // The world is unchanged until another run starts.
-        if let Some(epoch) = run.world_epoch
-            && current.is_some_and(|current| current.run_id == run.run_id)
-            && let Some(owned) =
-                Inventories::of_documents(&self.store.world(epoch).await?.documents)
-        {
-            return Ok(Some(owned));
-        }
-        let run_id = Some(run.run_id.as_str());
-        let inventory =
-            self.store.last_event(run_id, kind::INVENTORY_SNAPSHOT, covered.end).await?;
-        let inventory = inventory.filter(|event| covered.window.contains(event.created_at));
-        Ok(inventory.as_ref().and_then(Inventories::of_event))
     }
 
     async fn kpis_of(&self, covered: &Covered<'_>) -> Result<Vec<Rollup>> {

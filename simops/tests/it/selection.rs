@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use simops::control::Environment;
+use simops::control::{Environment, HostReport, HostState};
 use simops::digest::EvidenceCounts;
 use simops::event::{NewEvent, RuntimeMode, kind};
 use simops::ops::{
@@ -13,7 +13,7 @@ use simops::ops::{
 };
 use simops::progress::NO_PROGRESS;
 use simops::run::{Labels, RunSelection};
-use simops::store::{EventStore, UsageStore};
+use simops::store::{EventStore, HostStore, UsageStore, WorldStore};
 use simops::testing::{ManualClock, MemoryStore};
 use simops::usage::{NanoUsd, UsageRow};
 use simops::{Clock, ErrorKind};
@@ -347,4 +347,56 @@ async fn a_report_of_a_group_has_a_row_per_run_and_the_spread_of_each_condition(
     let again = scene.ops.runs_report(&group("a", &[]), None).await.unwrap();
     let actions = |of: &simops::report::RunsReport| of.items[0].metrics["total_actions"];
     assert_eq!(actions(&again), actions(&report));
+}
+
+/// A host of the world `main`, which builds each epoch that is asked for with three agents.
+async fn builder(store: Arc<MemoryStore>, now: Timestamp) {
+    let report = HostReport {
+        id: "h".to_owned(),
+        version: simops::VERSION.to_owned(),
+        last_seen: now,
+        generation: 0,
+        state: HostState::Idle,
+        in_flight_calls: 0,
+        kind: "worlds".to_owned(),
+        world: Some("main".to_owned()),
+        run_id: None,
+    };
+    store.report(&report).await.unwrap();
+    loop {
+        for asked in store.requested_epochs("main", Timestamp::UNIX_EPOCH).await.unwrap() {
+            let agent =
+                |n: i64| (format!("agent/{n}"), json!({ "number": n, "stock": { "food": n } }));
+            let documents = (1..=3).map(agent).collect();
+            assert!(store.claim_epoch(asked.epoch, "h").await.unwrap());
+            store.finish_epoch(asked.epoch, &documents, &json!({})).await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_the_current_one_is_reported_with_its_world() {
+    let scene = Scene::new();
+    scene.start("current", "a", "c", "1").await;
+    let host = tokio::spawn(builder(Arc::clone(&scene.store), scene.clock.now()));
+    for (run_id, reset_world) in [("first", true), ("second", false)] {
+        let start = StartRun {
+            mode: Some("test".to_owned()),
+            run_id: Some(run_id.to_owned()),
+            group_id: Some("a".to_owned()),
+            host: Some("worlds".to_owned()),
+            reset_world: Some(reset_world),
+            ..StartRun::default()
+        };
+        scene.ops.writer(&ada()).await.unwrap().start_run(&start).await.unwrap();
+        scene.stop(run_id).await;
+    }
+    host.abort();
+    let report = scene.ops.runs_report(&group("a", &[]), None).await.unwrap();
+    let living: Vec<_> = report.items.iter().map(|run| run.metrics["living_agents"]).collect();
+    // The second run has changed the world of the first since, and the third has none.
+    assert_eq!(living, [Some(3.0), None, None]);
+    let own = scene.ops.report("second", None).await.unwrap().report;
+    assert_eq!(own.emergence.living_agents, Some(3));
 }
