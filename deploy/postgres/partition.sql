@@ -63,7 +63,8 @@ CREATE INDEX events_by_run ON events (run_id, created_at, id);
 CREATE INDEX events_by_run_and_type ON events (run_id, event_type, created_at, id);
 CREATE INDEX events_by_type_and_time ON events (event_type, created_at, id);
 CREATE INDEX events_by_time
-    ON events (created_at, id) INCLUDE (event_type, mode, agent_id, category, enforcement);
+    ON events (created_at, id)
+    INCLUDE (event_type, mode, agent_id, agent, category, enforcement);
 ALTER TABLE usage ADD PRIMARY KEY (id, created_at), ADD UNIQUE (place, created_at);
 CREATE INDEX usage_by_run ON usage (run_id, created_at) INCLUDE (success);
 CREATE INDEX usage_by_time ON usage (created_at);

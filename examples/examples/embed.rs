@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use simops::event::{NewEvent, RuntimeMode};
 use simops::host::{Outcome, Seeded, SimulationHost, Turn, Worker};
 use simops::store::{Documents, World};
-use simops::{Result, async_trait};
+use simops::{AgentId, Result, async_trait};
 use simops_sqlite::SqliteStore;
 
 struct Counters;
@@ -27,17 +27,18 @@ impl SimulationHost for Counters {
         Ok(Seeded { documents, result: json!({ "agents": 3 }) })
     }
 
-    fn agents(&self, world: &World) -> Result<Vec<i64>> {
-        let next = count(world) % 3;
-        Ok((0..3).map(|index| 1 + (next + index) % 3).collect())
+    fn agents(&self, world: &World) -> Result<Vec<AgentId>> {
+        let next = usize::try_from(count(world)).unwrap_or(0);
+        let name = |index| ["Ada", "Bo", "Cleo"][(next + index) % 3];
+        Ok((0..3).map(|index| AgentId::from(name(index))).collect())
     }
 
     fn act(&self, turn: &Turn, _decision: Value) -> Result<Outcome> {
         let count = count(&turn.world) + 1;
         let event =
-            NewEvent::new("count", format!("Agent {} counts to {count}.", turn.agent_id), turn.now)
+            NewEvent::new("count", format!("{} counts to {count}.", turn.agent_id), turn.now)
                 .in_run(Some(&turn.run.run_id))
-                .of_agent(turn.agent_id)
+                .of_agent(turn.agent_id.clone())
                 .as_action(RuntimeMode::DeterministicFallback);
         let documents = Documents::from([("count".to_owned(), json!(count))]);
         Ok(Outcome { documents, events: vec![event] })

@@ -107,7 +107,7 @@ fn lease() -> Lease {
         id: Uuid::now_v7(),
         day: day_of(now),
         run_id: Some("bench".to_owned()),
-        agent_id: Some(7),
+        agent_id: Some(7.into()),
         checkpoint: Some(3),
         provider: "groq".to_owned(),
         model: "llama-3.1-8b-instant".to_owned(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use simops::AgentId;
 use simops::clock::day_of;
 use simops::event::{NewEvent, RuntimeMode};
 use simops::store::{EventStore, UsageStore};
@@ -145,7 +146,12 @@ async fn plain_events(connection: &mut PgConnection) {
     )
     .bind(events.iter().map(|event| event.uid).collect::<Vec<_>>())
     .bind(events.iter().map(|event| event.run_id.as_deref()).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.agent_id).collect::<Vec<_>>())
+    .bind(
+        events
+            .iter()
+            .map(|event| event.agent_id.as_ref().and_then(AgentId::number))
+            .collect::<Vec<_>>(),
+    )
     .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
     .bind(events.iter().map(|_| "checkpoint").collect::<Vec<_>>())
     .bind(events.iter().map(|event| event.description.as_str()).collect::<Vec<_>>())
@@ -199,7 +205,7 @@ fn call(_: usize) -> UsageRow {
         id: Uuid::now_v7(),
         day: day_of(now),
         run_id: Some("run".to_owned()),
-        agent_id: Some(7),
+        agent_id: Some(7.into()),
         checkpoint: Some(1),
         provider: "groq".to_owned(),
         model_requested: "llama-3.3-70b-versatile".to_owned(),

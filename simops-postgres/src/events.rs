@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
     EVENT_CLASS_COLUMNS, EventClassKey, EventSums, ListEvents, SqlStore, event_counts,
     event_counts_by_run, event_of,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
+use simops::{AgentId, Result};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
@@ -77,21 +77,23 @@ pub(crate) async fn append(connection: &mut Link, events: &[NewEvent]) -> Work<(
         events.iter().map(|event| event.runtime_mode().map_or("", RuntimeMode::as_str)).collect();
     let column =
         |of: fn(&NewEvent) -> &str| events.iter().map(|event| of(event)).collect::<Vec<_>>();
+    let agents = || events.iter().map(|event| event.agent_id.as_ref());
     let uids: Vec<Uuid> = events.iter().map(|event| event.uid).collect();
     let inserted: Vec<(Uuid,)> = sqlx::query_as(
-        "INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, \
-             created_at, category, enforcement) \
-         SELECT uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
+        "INSERT INTO events (uid, run_id, agent_id, agent, event_type, mode, description, \
+             metadata, created_at, category, enforcement) \
+         SELECT uid, run_id, agent_id, agent, event_type, mode, description, metadata, created_at, \
              category, enforcement \
          FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], \
-             $7::json[], $8::timestamptz[], $9::text[], $10::bool[]) WITH ORDINALITY AS new \
-             (uid, run_id, agent_id, event_type, mode, description, metadata, created_at, \
-             category, enforcement, place) \
+             $7::text[], $8::json[], $9::timestamptz[], $10::text[], $11::bool[]) \
+             WITH ORDINALITY AS new (uid, run_id, agent_id, agent, event_type, mode, description, \
+             metadata, created_at, category, enforcement, place) \
          ORDER BY place ON CONFLICT DO NOTHING RETURNING uid",
     )
     .bind(uids)
     .bind(events.iter().map(|event| event.run_id.as_deref()).collect::<Vec<_>>())
-    .bind(events.iter().map(|event| event.agent_id).collect::<Vec<_>>())
+    .bind(agents().map(|agent| agent.and_then(AgentId::number)).collect::<Vec<_>>())
+    .bind(agents().map(|agent| agent.and_then(AgentId::name)).collect::<Vec<_>>())
     .bind(column(|event| &event.event_type))
     .bind(&modes)
     .bind(column(|event| &event.description))
@@ -134,7 +136,7 @@ async fn add_sums(connection: &mut Link, sums: &EventSums<'_>) -> Work<()> {
     let sql = format!(
         "INSERT INTO event_days (day, run_id, {EVENT_CLASS_COLUMNS}, count) \
          SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::text[], $5::bigint[], \
-             $6::text[], $7::bool[], $8::bigint[]) \
+             $6::text[], $7::text[], $8::bool[], $9::bigint[]) \
          ON CONFLICT (day, run_id, {EVENT_CLASS_COLUMNS}) DO UPDATE \
          SET count = event_days.count + excluded.count"
     );
@@ -145,7 +147,8 @@ async fn add_sums(connection: &mut Link, sums: &EventSums<'_>) -> Work<()> {
         .bind(class(|class| class.1.to_owned()))
         .bind(days.keys().map(|(_, _, class)| class.2).collect::<Vec<_>>())
         .bind(class(|class| class.3.to_owned()))
-        .bind(days.keys().map(|(_, _, class)| class.4).collect::<Vec<_>>())
+        .bind(class(|class| class.4.to_owned()))
+        .bind(days.keys().map(|(_, _, class)| class.5).collect::<Vec<_>>())
         .bind(days.values().copied().collect::<Vec<_>>())
         .execute(connection)
         .await?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use jiff::civil::Date;
+use simops::AgentId;
 use simops::store::sql::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, RUN_TOTALS_COLUMNS, SqlRecord, USAGE_COLUMNS, USE_COLUMNS,
     USE_KEY, USE_SUMS,
@@ -83,11 +84,12 @@ async fn replace_calls(connection: &mut Link, new: &[UsageRow]) -> Work<()> {
 }
 
 /// The types of the [`LEASE_COLUMNS`].
-const LEASE_TYPES: [&str; 13] = [
+const LEASE_TYPES: [&str; 14] = [
     "uuid",
     "date",
     "text",
     "bigint",
+    "text",
     "bigint",
     "text",
     "text",
@@ -100,11 +102,12 @@ const LEASE_TYPES: [&str; 13] = [
 ];
 
 /// The types of the [`USAGE_COLUMNS`].
-const CALL_TYPES: [&str; 21] = [
+const CALL_TYPES: [&str; 22] = [
     "uuid",
     "date",
     "text",
     "bigint",
+    "text",
     "bigint",
     "text",
     "text",
@@ -208,7 +211,8 @@ fn bind_leases<'q>(query: Bound<'q>, new: &'q [Lease]) -> Bound<'q> {
         .bind(column(new, |lease| lease.id))
         .bind(column(new, |lease| Day(lease.day)))
         .bind(new.iter().map(|lease| lease.run_id.as_deref()).collect::<Vec<_>>())
-        .bind(column(new, |lease| lease.agent_id))
+        .bind(column(new, |lease| lease.agent_id.as_ref().and_then(AgentId::number)))
+        .bind(names(new.iter().map(|lease| lease.agent_id.as_ref())))
         .bind(column(new, |lease| lease.checkpoint))
         .bind(new.iter().map(|lease| lease.provider.as_str()).collect::<Vec<_>>())
         .bind(new.iter().map(|lease| lease.model.as_str()).collect::<Vec<_>>())
@@ -225,7 +229,8 @@ fn bind_calls<'q>(query: Bound<'q>, new: &'q [UsageRow]) -> Bound<'q> {
         .bind(column(new, |row| row.id))
         .bind(column(new, |row| Day(row.day)))
         .bind(new.iter().map(|row| row.run_id.as_deref()).collect::<Vec<_>>())
-        .bind(column(new, |row| row.agent_id))
+        .bind(column(new, |row| row.agent_id.as_ref().and_then(AgentId::number)))
+        .bind(names(new.iter().map(|row| row.agent_id.as_ref())))
         .bind(column(new, |row| row.checkpoint))
         .bind(new.iter().map(|row| row.provider.as_str()).collect::<Vec<_>>())
         .bind(new.iter().map(|row| row.model_requested.as_str()).collect::<Vec<_>>())
@@ -254,6 +259,10 @@ fn bind_uses<'q>(query: Bound<'q>, uses: &'q [(UseKey, BudgetUse)]) -> Bound<'q>
         .bind(column(uses, |(_, used)| used.reserved))
         .bind(column(uses, |(_, used)| used.pruned))
         .bind(column(uses, |(_, used)| used.version.cast_signed()))
+}
+
+fn names<'a>(agents: impl Iterator<Item = Option<&'a AgentId>>) -> Vec<Option<&'a str>> {
+    agents.map(|agent| agent.and_then(AgentId::name)).collect()
 }
 
 fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {

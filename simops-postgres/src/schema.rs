@@ -19,9 +19,9 @@ pub(crate) const STORED: &str = "SELECT version, \
      coalesce((to_jsonb(simops_schema) ->> 'min_writer')::integer, version) FROM simops_schema";
 
 /// The migrations of this program.
-pub(crate) const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 21 };
+pub(crate) const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 22 };
 
-const ALL: [&str; 21] = [
+const ALL: [&str; 22] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -43,6 +43,7 @@ const ALL: [&str; 21] = [
     include_str!("../migrations/0019_open_runs.sql"),
     include_str!("../migrations/0020_budgets.sql"),
     include_str!("../migrations/0021_sent_calls.sql"),
+    include_str!("../migrations/0022_agent_names.sql"),
 ];
 
 /// Checks that this program may write, by the row of [`STORED`].

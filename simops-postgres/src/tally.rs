@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use simops::Result;
 use simops::event::{DayTally, Event, EventTally, EventWindow};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, SqlStore, SqlTx, Statement, day_tallies, day_tallies_of_runs,
+    EVENT_CLASS_COLUMNS, LATER_AGENT, SqlStore, SqlTx, Statement, day_tallies, day_tallies_of_runs,
     events_of_type, last_event, run_tallies,
 };
 use simops::store::{TallyStore, TimeCursor};
@@ -21,7 +21,7 @@ const USING_INDEX: fn(&str) -> String = <Tx as SqlTx>::using_index;
 impl TallyStore for PostgresStore {
     async fn tally(&self, window: EventWindow) -> Result<Vec<EventTally>> {
         let sql = format!(
-            "SELECT {EVENT_CLASS_COLUMNS}, count(*) FROM events \
+            "SELECT {EVENT_CLASS_COLUMNS}, count(*) FROM events{LATER_AGENT} \
              WHERE created_at > $1 AND created_at <= $2 GROUP BY {EVENT_CLASS_COLUMNS}"
         );
         let tallies = Statement::new(sql).bind(window.after).bind(window.until);

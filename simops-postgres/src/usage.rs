@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
-    CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, failure_window,
-    one_more, page, read_usage_columns, run_totals, run_totals_by_run,
+    CorrectUsage, CountCalls, FinishRecount, LATER_OF_CALLS, ReadLedgerBasis, SqlStore, Statement,
+    USAGE_COLUMNS, failure_window, one_more, page, run_totals, run_totals_by_run,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
@@ -34,12 +34,8 @@ impl UsageStore for PostgresStore {
         let totals = match scope {
             ActivityScope::Run(run_id) => run_totals(run_id),
             ActivityScope::Since(since) => {
-                // An earlier schema, which commands may read, has no column `sent`: then its name means
-                // the outer one.
                 let sql = format!(
-                    "SELECT {} FROM (SELECT TRUE AS sent) AS absent CROSS JOIN LATERAL (SELECT \
-                         success, fallback_used, input_tokens, output_tokens, cost, sent AS was_sent \
-                         FROM usage WHERE created_at >= $1) AS calls WHERE was_sent",
+                    "SELECT {} FROM usage{LATER_OF_CALLS} WHERE created_at >= $1 AND sent",
                     call_sums()
                 );
                 Statement::new(sql).bind(*since)
@@ -101,11 +97,10 @@ impl UsageStore for PostgresStore {
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
         let rows = Statement::new(format!(
-            "SELECT place, {} FROM usage \
+            "SELECT place, {USAGE_COLUMNS} FROM usage{LATER_OF_CALLS} \
              WHERE place > $1 AND ($2 IS NULL OR created_at >= $2) \
                  AND ($3 IS NULL OR run_id = $3) \
-             ORDER BY place LIMIT $4",
-            read_usage_columns("place")
+             ORDER BY place LIMIT $4"
         ))
         .bind(filter.after.unwrap_or(0))
         .bind(filter.since)

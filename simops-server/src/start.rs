@@ -89,7 +89,8 @@ pub async fn start(
     let (router, worker) = match config.host {
         HostKind::None => (None, None),
         HostKind::Commons => {
-            let router = config.models.router(Arc::clone(&counter), Arc::clone(&clock))?;
+            let agents = Arc::clone(&store);
+            let router = config.models.router(Arc::clone(&counter), agents, Arc::clone(&clock))?;
             let made = worker::commons(&config, store, &counter, &clock, router.clone());
             (router, Some(worker::spawn(made, stopping)))
         }

@@ -92,7 +92,7 @@ fn call(at: Timestamp) -> UsageRow {
         id: Uuid::now_v7(),
         day: day_of(at),
         run_id: Some("bench".to_owned()),
-        agent_id: Some(7),
+        agent_id: Some(7.into()),
         checkpoint: None,
         provider: "groq".to_owned(),
         model_requested: "m".to_owned(),

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use simops::Result;
 use simops::event::{Event, NewEvent, RuntimeMode};
 use simops::store::sql::{
     EVENT_CLASS_COLUMNS, EventSums, ListEvents, SqlStore, event_counts, event_counts_by_run,
     event_of,
 };
 use simops::store::{ActivityScope, EventCount, EventFilter, EventStore, Page};
+use simops::{AgentId, Result};
 
 use crate::SqliteStore;
 use crate::codec::{Json, Micros};
@@ -42,16 +42,17 @@ impl EventStore for SqliteStore {
 /// Appends events in order, skipping those that are stored already.
 pub(crate) fn append(connection: &Connection, events: &[NewEvent]) -> Work<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, \
+        "INSERT INTO events (uid, run_id, agent_id, agent, event_type, mode, description, metadata, \
              created_at, category, enforcement) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (uid) DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (uid) DO NOTHING",
     )?;
     let mut sums = EventSums::default();
     for event in events {
         let inserted = statement.execute(params![
             event.uid.as_bytes(),
             event.run_id,
-            event.agent_id,
+            event.agent_id.as_ref().and_then(AgentId::number),
+            event.agent_id.as_ref().and_then(AgentId::name),
             event.event_type,
             event.runtime_mode().map_or("", RuntimeMode::as_str),
             event.description,
@@ -77,17 +78,18 @@ fn add_sums(connection: &Connection, sums: EventSums<'_>) -> Work<()> {
     }
     let mut statement = connection.prepare_cached(&format!(
         "INSERT INTO event_days (day, run_id, {EVENT_CLASS_COLUMNS}, count) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
          ON CONFLICT DO UPDATE SET count = count + excluded.count"
     ))?;
     for ((day, run_id, class), count) in sums.of_days {
-        let (event_type, mode, agent_id, category, enforcement) = class;
+        let (event_type, mode, agent_id, agent, category, enforcement) = class;
         statement.execute(params![
             day.to_string(),
             run_id,
             event_type,
             mode,
             agent_id,
+            agent,
             category,
             enforcement,
             count

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
+use simops::AgentId;
 use simops::store::sql::{LEASE_COLUMNS, SqlRecord, Statement, USAGE_COLUMNS, insert, upsert};
 use simops::usage::{Lease, UsageRow};
 use uuid::Uuid;
@@ -38,7 +39,8 @@ pub(crate) fn insert_leases(connection: &Connection, new: &[Lease]) -> Work<()> 
             lease.id.as_bytes(),
             lease.day.to_string(),
             lease.run_id,
-            lease.agent_id,
+            lease.agent_id.as_ref().and_then(AgentId::number),
+            lease.agent_id.as_ref().and_then(AgentId::name),
             lease.checkpoint,
             lease.provider,
             lease.model,
@@ -83,7 +85,8 @@ fn write_calls(connection: &Connection, sql: &str, calls: &[UsageRow]) -> Work<(
             call.id.as_bytes(),
             call.day.to_string(),
             call.run_id,
-            call.agent_id,
+            call.agent_id.as_ref().and_then(AgentId::number),
+            call.agent_id.as_ref().and_then(AgentId::name),
             call.checkpoint,
             call.provider,
             call.model_requested,

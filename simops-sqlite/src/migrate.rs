@@ -15,9 +15,9 @@ const APPLICATION_ID: i32 = 0x5369_4f70;
 /// How long to wait for another process that migrates the schema.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 22 };
+const MIGRATIONS: Migrations = Migrations { all: &ALL, min_writer: 23 };
 
-const ALL: [&str; 22] = [
+const ALL: [&str; 23] = [
     include_str!("../migrations/0001_control.sql"),
     include_str!("../migrations/0002_events.sql"),
     include_str!("../migrations/0003_usage.sql"),
@@ -40,6 +40,7 @@ const ALL: [&str; 22] = [
     include_str!("../migrations/0020_open_runs.sql"),
     include_str!("../migrations/0021_budgets.sql"),
     include_str!("../migrations/0022_sent_calls.sql"),
+    include_str!("../migrations/0023_agent_names.sql"),
 ];
 
 /// The version of the schema. Reads only, so that the file of another program is not changed.

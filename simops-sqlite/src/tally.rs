@@ -10,8 +10,8 @@ use rusqlite::{Connection, Row, params};
 use simops::Result;
 use simops::event::{DayTally, Event, EventTally, EventWindow};
 use simops::store::sql::{
-    EVENT_CLASS_COLUMNS, SqlStore, SqlTx, day_tallies, day_tallies_of_runs, events_of_type,
-    last_event, run_tallies,
+    EVENT_CLASS_COLUMNS, LATER_AGENT, SqlStore, SqlTx, day_tallies, day_tallies_of_runs,
+    events_of_type, last_event, run_tallies,
 };
 use simops::store::{TallyStore, TimeCursor};
 
@@ -81,7 +81,7 @@ const USING_INDEX: fn(&str) -> String = <Tx<'_> as SqlTx>::using_index;
 
 fn tally_sql() -> String {
     format!(
-        "SELECT {EVENT_CLASS_COLUMNS} FROM events INDEXED BY events_by_time \
+        "SELECT {EVENT_CLASS_COLUMNS} FROM events INDEXED BY events_by_time{LATER_AGENT} \
          WHERE created_at > ?1 AND created_at <= ?2"
     )
 }
@@ -109,15 +109,15 @@ fn tally(connection: &Connection, window: EventWindow) -> Work<Vec<EventTally>> 
 
 fn write_key(row: &Row<'_>, key: &mut Vec<u8>) -> rusqlite::Result<()> {
     key.clear();
-    for column in [0, 1, 3] {
-        let text = row.get_ref(column)?.as_bytes()?;
+    for column in [0, 1, 3, 4] {
+        let text = row.get_ref(column)?.as_bytes_or_null()?.unwrap_or_default();
         key.extend_from_slice(&text.len().to_le_bytes());
         key.extend_from_slice(text);
     }
     let agent_id: Option<i64> = row.get(2)?;
     key.push(u8::from(agent_id.is_some()));
     key.extend_from_slice(&agent_id.unwrap_or_default().to_le_bytes());
-    key.push(u8::from(row.get::<_, bool>(4)?));
+    key.push(u8::from(row.get::<_, bool>(5)?));
     Ok(())
 }
 

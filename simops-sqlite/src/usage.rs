@@ -10,8 +10,8 @@ use rusqlite::{Connection, params};
 use simops::Result;
 use simops::event::EventWindow;
 use simops::store::sql::{
-    CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis, SqlStore, Statement, failure_window,
-    one_more, page, read_usage_columns, run_totals, run_totals_by_run,
+    CorrectUsage, CountCalls, FinishRecount, LATER_OF_CALLS, ReadLedgerBasis, SqlStore, Statement,
+    USAGE_COLUMNS, failure_window, one_more, page, run_totals, run_totals_by_run,
 };
 use simops::store::{ActivityScope, FailureCounts, Page, UsageFilter, UsageStore};
 use simops::usage::{
@@ -71,10 +71,9 @@ impl UsageStore for SqliteStore {
 
     async fn usage_rows(&self, filter: &UsageFilter, limit: usize) -> Result<Page<UsageRow>> {
         let sql = format!(
-            "SELECT rowid, {} FROM usage \
+            "SELECT rowid, {USAGE_COLUMNS} FROM usage{LATER_OF_CALLS} \
              WHERE rowid > $1 AND created_at >= $2 AND ($3 IS NULL OR run_id = $3) \
-             ORDER BY rowid LIMIT $4",
-            read_usage_columns("rowid")
+             ORDER BY rowid LIMIT $4"
         );
         let rows = Statement::new(sql)
             .bind(filter.after.unwrap_or(0))
@@ -119,9 +118,8 @@ fn tally(
     let of_run = if run_id.is_some() { "run_id = ?3" } else { "?3 IS NULL" };
     let index = if run_id.is_some() { "usage_by_run" } else { "usage_by_time" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM usage INDEXED BY {index} \
-         WHERE created_at > ?1 AND created_at <= ?2 AND {of_run}",
-        read_usage_columns("rowid")
+        "SELECT {USAGE_COLUMNS} FROM usage INDEXED BY {index}{LATER_OF_CALLS} \
+         WHERE created_at > ?1 AND created_at <= ?2 AND {of_run}"
     ))?;
     let calls = statement
         .query_map(params![Micros(window.after), Micros(window.until), run_id], |found| {
@@ -160,8 +158,7 @@ fn series(
 
 fn totals_since(connection: &Connection, since: Timestamp) -> Work<CallTotals> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM usage WHERE created_at >= ?1",
-        read_usage_columns("rowid")
+        "SELECT {USAGE_COLUMNS} FROM usage{LATER_OF_CALLS} WHERE created_at >= ?1"
     ))?;
     let calls =
         statement.query_map([Micros(since)], |found| Ok(CallTotals::of(&Cells::record(found)?)))?;

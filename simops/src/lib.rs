@@ -44,6 +44,7 @@
 #[macro_use]
 mod named;
 
+mod agent;
 pub mod alert;
 pub mod baseline;
 pub mod clock;
@@ -69,6 +70,7 @@ pub mod recount;
 pub mod report;
 #[cfg(feature = "http")]
 mod retry_after;
+pub mod roster;
 pub mod run;
 mod secret;
 pub mod settings;
@@ -79,6 +81,7 @@ pub mod testing;
 mod text;
 pub mod usage;
 
+pub use agent::{AgentFields, AgentId};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, ErrorKind, FieldError, Result};
 pub use secret::Secret;

@@ -19,7 +19,7 @@ use simops::usage::{
     Admission, Budget, BudgetChange, BudgetScope, BudgetUnit, BudgetWindow, Caps, Lease, NanoUsd,
     UsageCounter, UsageRow,
 };
-use simops::{Clock, SystemClock};
+use simops::{AgentId, Clock, SystemClock};
 use simops_sqlite::SqliteStore;
 use simops_tests::redis::RedisServer;
 use tokio::sync::{mpsc, oneshot};
@@ -139,7 +139,7 @@ fn lease() -> Lease {
         id: Uuid::now_v7(),
         day: day_of(now),
         run_id: Some("bench".to_owned()),
-        agent_id: Some(7),
+        agent_id: Some(7.into()),
         checkpoint: Some(3),
         provider: "groq".to_owned(),
         model: "llama-3.1-8b-instant".to_owned(),
@@ -239,7 +239,7 @@ impl Insert {
                     lease.id.as_bytes(),
                     lease.day.to_string(),
                     lease.run_id,
-                    lease.agent_id,
+                    lease.agent_id.as_ref().and_then(AgentId::number),
                     lease.checkpoint,
                     lease.provider,
                     lease.model,
@@ -258,7 +258,7 @@ impl Insert {
                     row.id.as_bytes(),
                     row.day.to_string(),
                     row.run_id,
-                    row.agent_id,
+                    row.agent_id.as_ref().and_then(AgentId::number),
                     row.checkpoint,
                     row.provider,
                     row.model_requested,

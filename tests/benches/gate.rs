@@ -13,7 +13,7 @@ use simops::ops::{Caller, Ops, OpsOptions, RunBody, StartRun};
 use simops::run::{DEFAULT_WORLD, GATEWAY};
 use simops::settings::Registry;
 use simops::store::{RunStore, World};
-use simops::{Result, SystemClock, async_trait};
+use simops::{AgentId, Result, SystemClock, async_trait};
 use simops_sqlite::SqliteStore;
 
 struct Busy;
@@ -28,14 +28,14 @@ impl SimulationHost for Busy {
         Ok(Seeded { documents: Default::default(), result: Value::Null })
     }
 
-    fn agents(&self, _world: &World) -> Result<Vec<i64>> {
-        Ok((1..=50).collect())
+    fn agents(&self, _world: &World) -> Result<Vec<AgentId>> {
+        Ok((1..=50).map(AgentId::from).collect())
     }
 
     fn act(&self, turn: &Turn, _decision: Value) -> Result<Outcome> {
         let event = NewEvent::new("work", "An agent works", turn.now)
             .in_run(Some(&turn.run.run_id))
-            .of_agent(turn.agent_id)
+            .of_agent(turn.agent_id.clone())
             .as_action(RuntimeMode::DeterministicFallback);
         let documents = [("count".to_owned(), json!(turn.world.version))].into();
         Ok(Outcome { documents, events: vec![event] })

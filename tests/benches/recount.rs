@@ -87,7 +87,7 @@ fn call(after: i64, number: u64) -> UsageRow {
         id: Uuid::now_v7(),
         day: simops::clock::day_of(at),
         run_id: Some(format!("run-{}", number / 1_000)),
-        agent_id: Some(7),
+        agent_id: Some(7.into()),
         checkpoint: Some(3),
         provider: "groq".into(),
         model_requested: "m".into(),

@@ -78,7 +78,7 @@ impl EventLog {
     ) {
         self.add(event_type, category::SURVIVAL, description, details);
         if let Some(event) = self.events.last_mut() {
-            event.agent_id = Some(agent);
+            event.agent_id = Some(agent.into());
         }
     }
 }

@@ -42,7 +42,7 @@ use serde_json::{Value, json};
 use simops::host::{Outcome, Seeded, SimulationHost, Turn};
 use simops::llm::Router;
 use simops::store::World;
-use simops::{Error, Result, async_trait};
+use simops::{AgentId, Error, Result, async_trait};
 use tracing::info;
 
 use decision::Decision;
@@ -126,8 +126,9 @@ impl SimulationHost for Commons {
         Ok(Seeded { documents, result })
     }
 
-    fn agents(&self, world: &World) -> Result<Vec<i64>> {
-        Ok(Society::load(&world.documents)?.turn_order())
+    fn agents(&self, world: &World) -> Result<Vec<AgentId>> {
+        let order = Society::load(&world.documents)?.turn_order();
+        Ok(order.into_iter().map(AgentId::from).collect())
     }
 
     async fn decide(&self, turn: &Turn) -> Result<Value> {

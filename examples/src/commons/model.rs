@@ -54,13 +54,13 @@ impl Model {
         run: Option<&str>,
         society: &Society,
     ) -> Decision {
-        let me = society.living().find(|agent| agent.number == turn.agent_id);
+        let me = society.living().find(|agent| Some(agent.number) == turn.agent_id.number());
         let Some(me) = me.filter(|agent| agent.can_decide()) else {
             return Decision::rule("the agent is dormant or just woke up");
         };
         let gate = turn.clone();
         let mut context = CallContext::new(Arc::clone(&turn.settings))
-            .for_agent(turn.agent_id, Some(me.turns + 1))
+            .for_agent(turn.agent_id.clone(), Some(me.turns + 1))
             .while_current(move || gate.is_current());
         context.run_id = run.map(str::to_owned);
         let mut calls = self.initial_calls();

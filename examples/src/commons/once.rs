@@ -11,7 +11,7 @@ use simops::ops::WritePermit;
 use simops::run::{RunGate, RunRecord};
 use simops::settings::Registry;
 use simops::store::{RunStore, TurnCommit, World};
-use simops::{Clock, Error, ErrorKind, Result, SystemClock};
+use simops::{AgentId, Clock, Error, ErrorKind, Result, SystemClock};
 
 use super::Commons;
 use super::society::Society;
@@ -24,8 +24,10 @@ const PLACEHOLDER_RUN_ID: &str = "dry-run";
 /// The result of a turn on request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OnceReport {
-    /// The agent that took the turn.
+    /// The number of the agent that took the turn.
     pub agent_id: i64,
+    /// The number as text.
+    pub agent: String,
     /// The open run; null for a dry run without one.
     pub run_id: Option<String>,
     /// Whether nothing was stored.
@@ -45,7 +47,7 @@ pub struct OnceReport {
 /// # Errors
 /// - `Conflict` if no run is open, the run is paused, it was paused or stopped during the turn, or
 ///   the agent is dead;
-/// - `NotFound` if the agent does not exist;
+/// - `NotFound` if the agent does not exist, as one that has a name;
 /// - `Unavailable` if workers keep changing the world;
 /// - any error of the store.
 ///
@@ -55,10 +57,15 @@ pub async fn once(
     store: &dyn RunStore,
     commons: &Commons,
     registry: &Registry,
-    agent: i64,
+    agent: &AgentId,
     permit: Option<WritePermit>,
 ) -> Result<OnceReport> {
     let dry_run = permit.is_none();
+    let Some(agent) = agent.number() else {
+        let detail =
+            format!("there is no agent {agent}: the agents of the reference world are numbers");
+        return Err(Error::not_found(detail));
+    };
     let state = store.load().await?;
     let run = run_of(&state, commons);
     if !dry_run {
@@ -107,6 +114,7 @@ pub async fn once(
         }
         return Ok(OnceReport {
             agent_id: agent,
+            agent: agent.to_string(),
             run_id,
             dry_run,
             decision,

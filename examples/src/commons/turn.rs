@@ -16,9 +16,11 @@ use super::{day, fallback};
 /// The changes made by `decision`; none if the agent died after its turn began.
 pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     let before = Society::load(&turn.world.documents)?;
-    let Some(agent) = before.living().find(|agent| agent.number == turn.agent_id) else {
+    let Some(agent) = before.living().find(|agent| Some(agent.number) == turn.agent_id.number())
+    else {
         return Ok(Outcome::default());
     };
+    let number = agent.number;
     let mut rng = SeededRng::new(before.common.seed, Purpose::Turn, agent.number, agent.turns);
     let decision = if agent.can_decide() {
         decision
@@ -28,14 +30,14 @@ pub(super) fn take(turn: &Turn, decision: Decision) -> Result<Outcome> {
     let (mode, action, calls) = match decision {
         Decision::Model { action, calls } => (RuntimeMode::Checkpoint, action, Some(calls)),
         Decision::Rule { calls, .. } => {
-            let action = fallback::choose(&before, turn.agent_id, &mut rng);
+            let action = fallback::choose(&before, number, &mut rng);
             (RuntimeMode::DeterministicFallback, action, calls)
         }
     };
 
     let mut society = before.clone();
     let mut log = EventLog::new(turn, before.common.day);
-    let (agent, rng) = (turn.agent_id, &mut rng);
+    let (agent, rng) = (number, &mut rng);
     let mut context = ActionContext { society: &mut society, agent, log: &mut log, rng };
     if let Err(refusal) = rules::apply(&mut context, &action) {
         society = before.clone();

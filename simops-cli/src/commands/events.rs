@@ -10,7 +10,7 @@ use crate::globals::Globals;
 use crate::print::{self, Output};
 use crate::target::{get, read};
 
-const COLUMNS: &[&str] = &["id", "created_at", "run_id", "agent_id", "event_type", "description"];
+const COLUMNS: &[&str] = &["id", "created_at", "run_id", "agent", "event_type", "description"];
 
 #[derive(Subcommand)]
 pub(crate) enum EventsCommand {

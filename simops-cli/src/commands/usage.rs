@@ -17,7 +17,7 @@ const COUNTING: &str = "counting the ledger";
 const COLUMNS: &[&str] = &[
     "created_at",
     "run_id",
-    "agent_id",
+    "agent",
     "provider",
     "model_requested",
     "input_tokens",

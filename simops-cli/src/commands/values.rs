@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 use simops::run::{Labels, RunSelection};
-use simops::{Clock, SystemClock};
+use simops::{AgentId, Clock, SystemClock};
 
 use crate::exit::Failure;
 
@@ -74,6 +74,12 @@ pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     let moment = simops::ops::since(text, SystemClock.now());
     // clap names the argument already.
     moment.map_err(|error| error.fields().iter().map(|field| field.message.as_str()).collect())
+}
+
+/// The agent that a number or name means.
+pub(super) fn agent_id(text: &str) -> Result<AgentId, String> {
+    let agent = text.parse::<AgentId>();
+    agent.map_err(|error| error.fields().iter().map(|field| field.message.as_str()).collect())
 }
 
 /// A setting and the text of its value.

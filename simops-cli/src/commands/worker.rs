@@ -62,7 +62,7 @@ pub(crate) async fn run(globals: &Globals, args: WorkerArgs) -> Result<(), Failu
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let counter = database::counter(&store, on).await?;
-    let router = models.router(Arc::clone(&counter), Arc::clone(&clock))?;
+    let router = models.router(Arc::clone(&counter), store.clone(), Arc::clone(&clock))?;
     let world = CommonsOptions { agents: args.agents, seed: args.seed };
     let commons = Commons::new(world).with_router(router.clone());
     let defaults = WorkerOptions::named("worker");

@@ -72,7 +72,7 @@ fn csv_has_a_line_of_names_and_a_line_per_row() {
     // What an event holds is a cell, not columns.
     assert_eq!(
         header(&["events"]),
-        "id,created_at,run_id,agent_id,event_type,description,metadata"
+        "id,created_at,run_id,agent,event_type,description,agent_id,metadata"
     );
     let status = dir.run(&["run", "status", "-o", "csv"]).stdout;
     assert!(status.lines().next().unwrap().contains("viewer_ops.run_id"), "{status}");

@@ -118,7 +118,7 @@ pub(crate) fn call(at: &str, nanos: i64) -> UsageRow {
         id: Uuid::now_v7(),
         day: "2026-03-01".parse().unwrap(),
         run_id: Some("r1".into()),
-        agent_id: Some(7),
+        agent_id: Some(7.into()),
         checkpoint: Some(3),
         provider: "groq".into(),
         model_requested: "m".into(),

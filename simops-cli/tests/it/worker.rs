@@ -96,6 +96,10 @@ fn a_dry_turn_shows_what_an_agent_would_do_and_stores_nothing() {
     let dir = TestDir::with_database();
     let report = dir.ok(&["agent", "once", "--agent", "7", "--dry-run"]);
     assert_eq!((&report["agent_id"], &report["dry_run"]), (&7.into(), &true.into()));
+    let event = &report["events"][0];
+    for shown in [&report, event] {
+        assert_eq!((&shown["agent_id"], &shown["agent"]), (&7.into(), &"7".into()), "{shown}");
+    }
     assert!(!report["events"].as_array().unwrap().is_empty());
     assert_eq!(dir.ok(&["events", "list"])["items"].as_array().unwrap().len(), 0);
 
@@ -103,6 +107,18 @@ fn a_dry_turn_shows_what_an_agent_would_do_and_stores_nothing() {
     assert_eq!(code, 1, "no run is open: {error}");
     let (code, error) = dir.fails(&["agent", "once", "--agent", "7000", "--dry-run"]);
     assert_eq!((code, error.contains("7000")), (1, true), "{error}");
+    let (code, error) = dir.fails(&["agent", "once", "--agent-id", "Alice", "--dry-run"]);
+    assert_eq!(
+        (code, error.contains("no agent Alice") && error.contains("numbers")),
+        (1, true),
+        "{error}"
+    );
+    let (code, error) = dir.fails(&["agent", "once", "--dry-run"]);
+    assert_eq!((code, error.contains("--agent N")), (2, true), "{error}");
+    for wrong in ["", "Al\u{200b}ice", &"x".repeat(129)] {
+        let (code, error) = dir.fails(&["agent", "once", "--agent-id", wrong, "--dry-run"]);
+        assert_eq!((code, error.contains("--agent-id")), (2, true), "{error}");
+    }
 }
 
 #[test]

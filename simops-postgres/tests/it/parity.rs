@@ -75,7 +75,7 @@ impl Chance {
             id,
             day: day_of(at),
             run_id,
-            agent_id: self.of(&[None, Some(-1), Some(7)]),
+            agent_id: self.of(&[None, Some((-1).into()), Some(7.into()), Some("Ann".into())]),
             checkpoint: None,
             provider: provider.to_owned(),
             model_requested: self.of(&["m", "x/y:free", "a%:free"]).to_owned(),
@@ -132,7 +132,11 @@ impl Chance {
                 .with("n", self.amount());
         event.uid = self.id();
         if self.below(2) == 0 {
-            return event.of_agent(self.amount());
+            let agent = self.amount();
+            return match self.below(2) {
+                0 => event.of_agent(agent),
+                _ => event.of_agent(self.of(&["Bo", "a", "Zoë", "ä"])),
+            };
         }
         event.as_action(RuntimeMode::DeterministicFallback)
     }

@@ -1,16 +1,19 @@
 //! Schemas of other versions: which are migrated, read as they are, or refused.
 
 use simops::ErrorKind;
+use simops::clock::day_of;
+use simops::event::DayTally;
 use simops::recount::RecountExt;
-use simops::store::{Commit, ControlStore, EventFilter, EventStore};
+use simops::store::{Commit, ControlStore, EventFilter, EventStore, TallyStore};
 use simops_postgres::{PostgresOptions, PostgresStore};
+use simops_tests::older::{add_agents, agents_in};
 use simops_tests::pgbouncer::PgBouncer;
 use simops_tests::postgres::{PostgresServer, TestDatabase};
 use simops_tests::wait::eventually;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use crate::support::change;
+use crate::support::{change, event};
 
 fn version(database: &TestDatabase) -> i64 {
     database.sql("SELECT version FROM simops_schema").trim().parse().unwrap()
@@ -102,6 +105,31 @@ async fn an_older_schema_is_read_as_it_is_and_takes_no_writes() {
     let writer = PostgresStore::open(&database.url()).await.unwrap();
     assert_eq!(commit(&writer).await.unwrap(), Commit::Done);
     assert!(version(&database) > before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_of_an_older_schema_keep_their_figures_and_others_may_have_names() {
+    let database = PostgresServer::shared().database();
+    let store = PostgresStore::open(&database.url()).await.unwrap();
+    add_agents(&store).await;
+    let before = agents_in(&store).await;
+    assert!(before.iter().any(|read| read.contains("agent_id: Some(-8)")), "{before:?}");
+    drop(store);
+    database.sql(simops_tests::older::POSTGRES);
+    let unchanged = open_unchanged(&database.url()).await.unwrap();
+    assert_eq!(agents_in(&unchanged).await, before);
+    assert_eq!(unchanged.recount().await.unwrap().differences(), []);
+    drop(unchanged);
+    let store = PostgresStore::open(&database.url()).await.unwrap();
+    assert_eq!(agents_in(&store).await, before);
+
+    let named = event("said").of_agent("Zoë");
+    let day = day_of(named.created_at);
+    store.append(&[named.clone(), named]).await.unwrap();
+    let days = store.tally_days(day, day).await.unwrap();
+    let of_zoe = |day: &&DayTally| day.class.agent_id == Some("Zoë".into());
+    assert_eq!(days.iter().filter(of_zoe).map(|day| day.count).collect::<Vec<_>>(), [1]);
+    assert_eq!(days.len(), 4, "{days:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

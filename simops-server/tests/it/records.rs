@@ -1,6 +1,8 @@
 //! Audit, events, runs and metrics.
 
+use axum::http::Method;
 use serde_json::json;
+use simops::event::NewEvent;
 
 use crate::support::TestApp;
 
@@ -28,6 +30,29 @@ async fn listings_are_paged_newest_first() {
     assert_eq!((&audit["limit"], &audit["offset"]), (&json!(1), &json!(1)));
     let count = audit["count"].as_i64().unwrap();
     assert_eq!(audit["items"][0]["id"], count - 1);
+}
+
+#[tokio::test]
+async fn events_show_the_number_of_an_agent_and_its_name() {
+    let app = TestApp::new();
+    let event = |at| NewEvent::new("said", "An agent says so.", at);
+    let at = |second: i64| jiff::Timestamp::from_second(1_767_225_600 + second).unwrap();
+    let events =
+        [event(at(0)), event(at(1)).of_agent(7), event(at(2)).of_agent("Zo\u{65}\u{308} \n\"B\"")];
+    app.store.append(&events).await.unwrap();
+    let listed = app.get("events").await.ok();
+    let shown: Vec<_> = listed["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| json!([e["agent_id"], e["agent"]]))
+        .collect();
+    assert_eq!(shown, [json!([null, "Zoë  \"B\""]), json!([7, "7"]), json!([null, null])]);
+    let described = app.bare(Method::GET, "/api/openapi.json").send().await.ok();
+    let event = described["components"]["schemas"]["Event"].to_string();
+    assert!(event.contains("AgentFields"), "{event}");
+    let fields = &described["components"]["schemas"]["AgentFields"]["properties"];
+    assert!(fields["agent_id"].is_object() && fields["agent"].is_object(), "{described}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use simops::ops::{Ops, OpsOptions};
 use simops::settings::Registry;
 use simops::store::{Documents, RunStore, World};
 use simops::testing::MemoryStore;
-use simops::{Result, SystemClock};
+use simops::{AgentId, Result, SystemClock};
 use simops_server::{AccessOptions, Application, IngestOptions, Networks};
 use tempfile::TempDir;
 
@@ -227,8 +227,8 @@ impl SimulationHost for Tiny {
         Ok(Seeded { documents: Documents::new(), result: json!({ "agents": 1 }) })
     }
 
-    fn agents(&self, _: &World) -> Result<Vec<i64>> {
-        Ok(vec![1])
+    fn agents(&self, _: &World) -> Result<Vec<AgentId>> {
+        Ok(vec![1.into()])
     }
 
     fn act(&self, _: &Turn, _: Value) -> Result<Outcome> {

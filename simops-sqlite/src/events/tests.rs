@@ -35,8 +35,11 @@ async fn every_listing_walks_an_index_and_stops_after_a_page() {
             0 if !has(0) && !has(1) => "SCAN events USING INDEX events_by_",
             _ => "SEARCH events USING INDEX events_by_",
         };
+        // The other steps are those of the row that stands for a column of an older schema.
+        let others = ["MATERIALIZE absent", "SCAN CONSTANT ROW", "SCAN absent LEFT-JOIN"];
+        let steps: Vec<_> = plan.split("; ").filter(|step| !others.contains(step)).collect();
+        let [plan] = steps[..] else { panic!("{filter:?} {cursor:?}: {plan}") };
         assert!(plan.starts_with(search), "{filter:?} {cursor:?}: {plan}");
-        assert!(!plan.contains(';'), "{filter:?} {cursor:?}: {plan}");
         // The search begins at the upper end: no event after it is read.
         let bounded = plan.contains("created_at<?") || plan.contains("(created_at,");
         assert_eq!(bounded, has(3) || has(4), "{filter:?} {cursor:?}: {plan}");

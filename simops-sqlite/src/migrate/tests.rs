@@ -49,6 +49,34 @@ fn events_of_an_older_database_are_classified_and_tallied() {
 }
 
 #[test]
+fn sums_and_rows_of_agents_with_numbers_are_kept() {
+    let connection = old(21);
+    connection
+        .execute_batch(
+            "INSERT INTO event_days VALUES ('2026-01-01', 'r', 'work', '', 7, 'economy', 0, 5), \
+                 ('2026-01-01', '', 'note', '', -9223372036854775808, '', 1, 2); \
+             INSERT INTO events (uid, run_id, agent_id, event_type, mode, description, metadata, \
+                 created_at, category, enforcement) \
+             VALUES (x'01', 'r', 7, 'work', '', '', '{}', 1, 'economy', 0);",
+        )
+        .unwrap();
+    migrate(&connection, &AtomicBool::new(false)).unwrap();
+    let all = |sql| {
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let days = "SELECT concat_ws('|', day, run_id, event_type, mode, agent_id, agent, category, \
+                enforcement, count) FROM event_days ORDER BY run_id";
+    let none = i64::MIN;
+    assert_eq!(
+        all(days),
+        [format!("2026-01-01||note||{none}|||1|2"), "2026-01-01|r|work||7||economy|0|5".to_owned()]
+    );
+    assert_eq!(all("SELECT agent_id || quote(agent) FROM events"), ["7NULL"]);
+}
+
+#[test]
 fn visitors_of_an_older_database_are_folded() {
     let connection = old(10);
     connection

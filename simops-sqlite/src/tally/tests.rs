@@ -19,7 +19,7 @@ async fn plan(sql: String) -> String {
 #[tokio::test]
 async fn a_window_is_searched_in_a_covering_index() {
     let read = "SEARCH events USING COVERING INDEX events_by_time (created_at>? AND created_at<?)";
-    assert_eq!(plan(tally_sql()).await, read);
+    assert!(plan(tally_sql()).await.split("; ").any(|step| step == read));
 }
 
 #[tokio::test]
@@ -35,8 +35,8 @@ async fn events_of_a_type_are_searched_by_time_and_need_no_sort() {
         ] {
             let plan = plan(statement.sql.into_owned()).await;
             let read = format!("SEARCH events USING INDEX {index}");
-            assert!(plan.starts_with(&read), "{plan}");
-            assert!(!plan.contains("SCAN") && !plan.contains("B-TREE"), "{plan}");
+            assert!(plan.split("; ").any(|step| step.starts_with(&read)), "{plan}");
+            assert!(!plan.contains("SCAN events") && !plan.contains("B-TREE"), "{plan}");
         }
     }
 }
@@ -55,6 +55,6 @@ async fn events_of_some_runs_are_counted_without_those_of_others() {
         .chain(on_days.into_iter().map(|s| (s, "PRIMARY KEY (day=? AND run_id=?)")))
     {
         let plan = plan(statement.sql.into_owned()).await;
-        assert!(plan.contains(read) && !plan.contains("SCAN"), "{plan}");
+        assert!(plan.contains(read) && !plan.contains("SCAN event"), "{plan}");
     }
 }

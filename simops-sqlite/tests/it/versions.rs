@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use simops::ErrorKind;
+use simops::clock::day_of;
+use simops::event::DayTally;
 use simops::recount::RecountExt;
-use simops::store::{Commit, ControlStore, EventFilter, EventStore};
+use simops::store::{Commit, ControlStore, EventFilter, EventStore, TallyStore};
 use simops_sqlite::{SqliteOptions, SqliteStore};
+use simops_tests::older::{add_agents, agents_in};
 use tempfile::TempDir;
 
-use crate::support::{change, path_in, refusal, stranger, url_in};
+use crate::support::{change, event, path_in, refusal, stranger, url_in};
 
 fn version(folder: &TempDir) -> i64 {
     stranger(folder).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
@@ -88,6 +91,31 @@ async fn an_older_schema_is_read_as_it_is_and_takes_no_writes() {
 
     let writer = SqliteStore::open(&url_in(&folder)).await.unwrap();
     assert_eq!(commit(&writer).await.unwrap(), Commit::Done);
+}
+
+#[tokio::test]
+async fn agents_of_an_older_schema_keep_their_figures_and_others_may_have_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&url_in(&folder)).await.unwrap();
+    add_agents(&store).await;
+    let before = agents_in(&store).await;
+    assert!(before.iter().any(|read| read.contains("agent_id: Some(-8)")), "{before:?}");
+    drop(store);
+    stranger(&folder).execute_batch(simops_tests::older::SQLITE).unwrap();
+    let unchanged = open_unchanged(&folder).await.unwrap();
+    assert_eq!(agents_in(&unchanged).await, before);
+    assert_eq!(unchanged.recount().await.unwrap().differences(), []);
+    drop(unchanged);
+    let store = SqliteStore::open(&url_in(&folder)).await.unwrap();
+    assert_eq!(agents_in(&store).await, before);
+
+    let named = event("said").of_agent("Zoë");
+    let day = day_of(named.created_at);
+    store.append(&[named.clone(), named]).await.unwrap();
+    let days = store.tally_days(day, day).await.unwrap();
+    let of_zoe = |day: &&DayTally| day.class.agent_id == Some("Zoë".into());
+    assert_eq!(days.iter().filter(of_zoe).map(|day| day.count).collect::<Vec<_>>(), [1]);
+    assert_eq!(days.len(), 4, "{days:?}");
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ impl Emergence {
             participants += number(governed.len());
             // A participant may have died since.
             if let Some(owned) = &society.owned {
-                alive += number(governed.iter().filter(|agent| owned.is_living(**agent)).count());
+                alive += number(governed.iter().filter(|agent| owned.is_living(agent)).count());
             }
         }
         let owned: Vec<_> = societies.iter().filter_map(|society| society.owned.as_ref()).collect();

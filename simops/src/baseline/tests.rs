@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::AgentId;
 use crate::baseline::votes::Votes;
 use crate::baseline::wealth::gini;
 use crate::baseline::window::{entropy_bits, governance_participants, herfindahl, windows};
@@ -21,6 +22,11 @@ fn at(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(1_767_225_600_000_000 + micros).unwrap()
 }
 
+/// Agents with numbers, and agents with names.
+fn agent_of(number: i64) -> AgentId {
+    if number % 2 == 0 { number.into() } else { format!("Agent {number}").into() }
+}
+
 prop_compose! {
     fn any_event()(
         micros in 0..40_i64,
@@ -31,7 +37,7 @@ prop_compose! {
         enforcement in prop::option::weighted(0.2, any::<bool>()),
     ) -> NewEvent {
         let mut event = NewEvent::new(event_type, "", at(micros)).with("category", category);
-        event.agent_id = agent;
+        event.agent_id = agent.map(agent_of);
         if let Some(enforcement) = enforcement {
             event = event.with("enforcement", enforcement);
         }
@@ -74,7 +80,7 @@ fn by_hand(window: EventWindow, events: &[NewEvent]) -> WindowRow {
             top = Some(name);
         }
     }
-    let agents: Vec<i64> = actions.iter().filter_map(|event| event.agent_id).collect();
+    let agents: Vec<_> = actions.iter().filter_map(|event| event.agent_id.as_ref()).collect();
     // The chance that two actions drawn at random are of one agent.
     let same = agents.iter().flat_map(|a| agents.iter().map(move |b| a == b));
     let same = same.filter(|same| *same).count() as f64;
@@ -124,7 +130,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 fn vote(agent: i64, proposal: i64, choice: u8) -> Event {
     let new = NewEvent::new(kind::VOTE_CAST, "", at(0))
-        .of_agent(agent)
+        .of_agent(agent_of(agent))
         .with("proposal_id", proposal)
         .with("vote", ["yes", "no", "abstain"][usize::from(choice)]);
     Event {
@@ -194,7 +200,8 @@ proptest! {
                     && event.runtime_mode().is_some()
                     && event.category() == "governance"
             });
-            let governing: BTreeSet<i64> = governing.filter_map(|event| event.agent_id).collect();
+            let governing: BTreeSet<_> =
+                governing.filter_map(|event| event.agent_id.clone()).collect();
             prop_assert_eq!(governance_participants(&tallies), governing);
         }
     }
@@ -290,8 +297,8 @@ fn snapshot(inventories: serde_json::Value) -> Option<Inventories> {
 fn an_inventory_shows_living_agents_and_their_wealth() {
     let owned = snapshot(json!([
         { "agent_id": 1, "state": "alive", "food": 6, "energy": 2, "materials": 0 },
-        { "agent_id": 2, "state": "dormant", "food": 1, "energy": 1, "materials": 0 },
-        { "agent_id": 3, "food": 0.5, "energy": -3, "luck": "great" },
+        { "agent_id": "Ann", "state": "dormant", "food": 1, "energy": 1, "materials": 0 },
+        { "agent_id": null, "agent": "Bob", "food": 0.5, "energy": -3, "luck": "great" },
         { "food": 100 },
         "no entry",
     ]))
@@ -314,13 +321,15 @@ fn of_those_who_governed_only_the_living_count_as_a_share_of_the_living() {
         class: EventClass {
             event_type: kind::VOTE_CAST.to_owned(),
             mode: Some(RuntimeMode::Checkpoint),
-            agent_id: Some(agent),
+            agent_id: Some(agent_of(agent)),
             category: "governance".to_owned(),
             enforcement: false,
         },
         count: 3,
     };
-    let owned = snapshot(json!([{ "agent_id": 1 }, { "agent_id": 2 }, { "agent_id": 3 }])).unwrap();
+    let owned =
+        snapshot(json!([{ "agent_id": "Agent 1" }, { "agent_id": 2 }, { "agent": "Agent 3" }]))
+            .unwrap();
     let tallies = [governed(1), governed(2), governed(8), governed(9)];
     let found = Emergence::of(&tallies, Default::default(), Some(&owned), None);
     assert_eq!(found.governance_participants, 4);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::AgentId;
 use crate::event::Event;
 
 /// The minimum number of proposals on which both agents of a pair voted.
@@ -20,7 +21,7 @@ pub(crate) struct Votes {
     proposals: BTreeMap<String, usize>,
     answers: BTreeMap<(usize, String), usize>,
     // The last vote of each agent on each proposal.
-    cast: BTreeMap<i64, BTreeMap<usize, usize>>,
+    cast: BTreeMap<AgentId, BTreeMap<usize, usize>>,
 }
 
 /// The comparison of the coalition edges of two windows.
@@ -46,27 +47,27 @@ impl Votes {
     pub(crate) fn add(&mut self, event: &Event) {
         let field = |name: &str| event.metadata.get(name).filter(|value| !value.is_null());
         if let (Some(agent), Some(proposal), Some(vote)) =
-            (event.agent_id, field("proposal_id"), field("vote"))
+            (&event.agent_id, field("proposal_id"), field("vote"))
         {
             self.cast(agent, event.run_id.as_deref(), proposal, vote);
         }
     }
 
-    fn cast(&mut self, agent: i64, run_id: Option<&str>, proposal: &Value, vote: &Value) {
+    fn cast(&mut self, agent: &AgentId, run_id: Option<&str>, proposal: &Value, vote: &Value) {
         // Proposals of different runs can have the same id.
         let proposal = format!("{}/{proposal}", run_id.unwrap_or_default());
         let next = self.proposals.len();
         let proposal = *self.proposals.entry(proposal).or_insert(next);
         let next = self.answers.len();
         let answer = *self.answers.entry((proposal, vote.to_string())).or_insert(next);
-        self.cast.entry(agent).or_default().insert(proposal, answer);
+        self.cast.entry(agent.clone()).or_default().insert(proposal, answer);
     }
 
     /// Compares the pairs that agree in `self` with those of the window `before`.
     pub(crate) fn coalitions(&self, before: &Self) -> Coalitions {
-        let agents: BTreeSet<i64> = self.cast.keys().chain(before.cast.keys()).copied().collect();
+        let agents: BTreeSet<_> = self.cast.keys().chain(before.cast.keys()).collect();
         let agent_votes = |votes: &Self| -> Vec<AgentVotes> {
-            agents.iter().map(|agent| votes.agent_votes(*agent)).collect()
+            agents.iter().map(|agent| votes.agent_votes(agent)).collect()
         };
         let (now, before) = (agent_votes(self), agent_votes(before));
         let mut found = Coalitions::default();
@@ -82,12 +83,12 @@ impl Votes {
         found
     }
 
-    fn agent_votes(&self, agent: i64) -> AgentVotes {
+    fn agent_votes(&self, agent: &AgentId) -> AgentVotes {
         let mut agent_votes = AgentVotes {
             proposals: Bits::of(self.proposals.len()),
             answers: Bits::of(self.answers.len()),
         };
-        for (proposal, answer) in self.cast.get(&agent).into_iter().flatten() {
+        for (proposal, answer) in self.cast.get(agent).into_iter().flatten() {
             agent_votes.proposals.set(*proposal);
             agent_votes.answers.set(*answer);
         }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::AgentId;
 use crate::event::Event;
 use crate::number::to_f64;
 
 /// The inventory of each living agent: amounts by resource.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Inventories(BTreeMap<i64, BTreeMap<String, f64>>);
+pub struct Inventories(BTreeMap<AgentId, BTreeMap<String, f64>>);
 
 /// Totals of all resources and the share of the richest agents.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -26,25 +27,26 @@ pub struct Concentration {
 
 impl Inventories {
     /// Reads an [`inventory_snapshot`](crate::event::kind::INVENTORY_SNAPSHOT) event; `None` if it has
-    /// no list of inventories. Entries without an agent id are ignored.
+    /// no list of inventories. Entries without the number or name of an agent are ignored.
     pub fn of_event(event: &Event) -> Option<Self> {
         let entries = event.metadata.get("inventories")?.as_array()?;
         let owned = entries.iter().filter_map(|entry| {
-            let agent = entry.get("agent_id")?.as_i64()?;
+            let named = ["agent_id", "agent"].map(|field| entry.get(field).and_then(agent_id));
+            let agent = named.into_iter().flatten().next()?;
             Some((agent, amounts(entry)))
         });
         Some(Self(owned.collect()))
     }
 
     /// Reads the documents of a world; `None` if it has no agent documents. An agent document is
-    /// named `agent/…` and has the fields `number`, `stock` (amounts by resource) and `state`. Agents
+    /// named `agent/…` and has the fields `number` (or name), `stock` (amounts by resource) and `state`. Agents
     /// in state `dead` are ignored.
     pub fn of_documents<'a>(
         documents: impl IntoIterator<Item = (&'a String, &'a Value)>,
     ) -> Option<Self> {
         let agents = documents.into_iter().filter(|(name, _)| name.starts_with("agent/"));
         let mut agents = agents.filter_map(|(_, agent)| {
-            Some((agent.get("number")?.as_i64()?, agent.get("state"), agent.get("stock")?))
+            Some((agent_id(agent.get("number")?)?, agent.get("state"), agent.get("stock")?))
         });
         let first = agents.next()?;
         let all = std::iter::once(first).chain(agents);
@@ -58,8 +60,8 @@ impl Inventories {
     }
 
     /// Whether an agent is alive.
-    pub fn is_living(&self, agent: i64) -> bool {
-        self.0.contains_key(&agent)
+    pub fn is_living(&self, agent: &AgentId) -> bool {
+        self.0.contains_key(agent)
     }
 
     /// The Gini coefficient of the agents' wealth, which is the sum of all their amounts; `None`
@@ -103,13 +105,20 @@ pub(crate) fn gini_of(runs: &[&Inventories]) -> Option<f64> {
     gini(&wealth)
 }
 
-/// All numeric fields except `agent_id`. Negative values and other types are ignored.
+/// The agent that a value of JSON names, by its number or name.
+fn agent_id(value: &Value) -> Option<AgentId> {
+    AgentId::deserialize(value).ok()
+}
+
+/// All numeric fields except the agent's. Negative values and other types are ignored.
 fn amounts(entry: &Value) -> BTreeMap<String, f64> {
     let fields = entry.as_object().into_iter().flatten();
-    let owned = fields.filter(|(name, _)| *name != "agent_id").filter_map(|(name, value)| {
-        let amount = value.as_f64().filter(|amount| amount.is_finite() && *amount >= 0.0)?;
-        Some((name.clone(), amount))
-    });
+    let owned = fields
+        .filter(|(name, _)| !matches!(name.as_str(), "agent_id" | "agent"))
+        .filter_map(|(name, value)| {
+            let amount = value.as_f64().filter(|amount| amount.is_finite() && *amount >= 0.0)?;
+            Some((name.clone(), amount))
+        });
     owned.collect()
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::AgentId;
 use crate::event::category;
 use crate::event::{EventClass, EventTally, EventWindow};
 use crate::number::{ratio, to_f64};
@@ -75,7 +76,8 @@ impl WindowRow {
             for (name, of) in actions_by(tallies.as_ref(), |class| Some(class.event_type.clone())) {
                 *by_type.entry(name).or_default() += of;
             }
-            by_agent.extend(actions_by(tallies.as_ref(), |class| class.agent_id).into_values());
+            by_agent
+                .extend(actions_by(tallies.as_ref(), |class| class.agent_id.clone()).into_values());
         }
         let count = |matches: &dyn Fn(&EventClass) -> bool| -> i64 {
             runs.iter().map(|tallies| count(tallies.as_ref(), matches)).sum()
@@ -117,12 +119,12 @@ pub(crate) fn windows(end: Timestamp, count: usize, length: SignedDuration) -> V
 }
 
 /// The agents with a governance action.
-pub(crate) fn governance_participants(tallies: &[EventTally]) -> BTreeSet<i64> {
+pub(crate) fn governance_participants(tallies: &[EventTally]) -> BTreeSet<AgentId> {
     let governed = tallies
         .iter()
         .map(|tally| &tally.class)
         .filter(|class| class.mode.is_some() && class.category == category::GOVERNANCE);
-    governed.filter_map(|class| class.agent_id).collect()
+    governed.filter_map(|class| class.agent_id.clone()).collect()
 }
 
 /// The number of events whose class matches the predicate.

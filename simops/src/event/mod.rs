@@ -12,7 +12,8 @@
 //! - [`kind::VOTE_CAST`] has `proposal_id` and `vote` in its metadata, both of any JSON type. Two
 //!   agents agree on a proposal of a run if their votes are equal.
 //! - [`kind::INVENTORY_SNAPSHOT`] has `inventories [{agent_id, RESOURCE: amount, …}]` in its metadata,
-//!   with one entry per living agent. Every numeric field except `agent_id` is an amount the agent owns.
+//!   with one entry per living agent. Its `agent_id` is a number or a name; an agent that has a name may
+//!   be in the field `agent` instead. Every other numeric field is an amount the agent owns.
 
 mod tally;
 
@@ -20,6 +21,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+use crate::AgentId;
 
 pub use tally::{DayTally, EventClass, EventTally, EventWindow};
 
@@ -102,7 +105,8 @@ pub struct NewEvent {
     /// The run the event belongs to, if any.
     pub run_id: Option<String>,
     /// The agent that acted or was affected, if any.
-    pub agent_id: Option<i64>,
+    #[serde(flatten, with = "crate::agent::fields")]
+    pub agent_id: Option<AgentId>,
     /// The event type, in snake case.
     pub event_type: String,
     /// One sentence for people. It can contain text written by agents; escape it before display.
@@ -146,10 +150,10 @@ impl NewEvent {
         self
     }
 
-    /// Sets the agent.
+    /// Sets the agent, by its number or name.
     #[must_use]
-    pub fn of_agent(mut self, agent_id: i64) -> Self {
-        self.agent_id = Some(agent_id);
+    pub fn of_agent(mut self, agent_id: impl Into<AgentId>) -> Self {
+        self.agent_id = Some(agent_id.into());
         self
     }
 
@@ -208,7 +212,9 @@ pub struct Event {
     /// The run the event belongs to, if any.
     pub run_id: Option<String>,
     /// The agent that acted or was affected, if any.
-    pub agent_id: Option<i64>,
+    #[serde(flatten, with = "crate::agent::fields")]
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::AgentFields))]
+    pub agent_id: Option<AgentId>,
     /// The event type, in snake case.
     pub event_type: String,
     /// One sentence for people. It can contain text written by agents; escape it before display.

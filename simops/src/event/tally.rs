@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::RuntimeMode;
+use crate::AgentId;
 
 /// The half-open time window `(after, until]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct EventClass {
     /// How the actions were decided; `None` for events that are not actions.
     pub mode: Option<RuntimeMode>,
     /// The agent that acted or was affected, if any.
-    pub agent_id: Option<i64>,
+    pub agent_id: Option<AgentId>,
     /// The category; see [`crate::event::NewEvent::category`].
     pub category: String,
     /// Whether the events enforce a rule.

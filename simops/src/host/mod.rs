@@ -18,11 +18,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::Result;
 use crate::event::NewEvent;
 use crate::run::{DEFAULT_WORLD, RunRecord};
 use crate::settings::Effective;
 use crate::store::{Documents, World};
+use crate::{AgentId, Result};
 
 pub use worker::{Worker, WorkerOptions};
 
@@ -61,7 +61,7 @@ pub trait SimulationHost: Send + Sync + 'static {
     ///
     /// # Errors
     /// The order cannot be determined. The worker logs the error and calls again one turn later.
-    fn agents(&self, world: &World) -> Result<Vec<i64>>;
+    fn agents(&self, world: &World) -> Result<Vec<AgentId>>;
 
     /// Decides what the agent does, based on the world at the start of the turn.
     ///
@@ -104,7 +104,7 @@ pub struct Outcome {
 #[derive(Debug, Clone)]
 pub struct Turn {
     /// The agent whose turn it is.
-    pub agent_id: i64,
+    pub agent_id: AgentId,
     /// The run it belongs to.
     pub run: Arc<RunRecord>,
     /// The world: as of the turn's start in `decide`, the newest one in `act`.
@@ -124,14 +124,14 @@ pub struct Turn {
 impl Turn {
     /// A turn outside of a worker: for tests, or for a single turn on request.
     pub fn detached(
-        agent_id: i64,
+        agent_id: impl Into<AgentId>,
         run: RunRecord,
         world: World,
         settings: Effective,
         now: Timestamp,
     ) -> Self {
         Self {
-            agent_id,
+            agent_id: agent_id.into(),
             run: Arc::new(run),
             world: Arc::new(world),
             settings: Arc::new(settings),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::AgentId;
 use crate::control::HostReport;
 use crate::number::to_f64;
 use crate::settings::{Effective, key};
@@ -38,9 +39,20 @@ impl AgentShard {
     }
 
     /// The agents of this shard, in the given order.
-    pub(super) fn select(self, agents: &[i64]) -> Vec<i64> {
-        agents.iter().copied().filter(|agent| agent.rem_euclid(self.count) == self.index).collect()
+    pub(super) fn select(self, agents: &[AgentId]) -> Vec<AgentId> {
+        let is_own = |agent: &&AgentId| place(agent).rem_euclid(self.count) == self.index;
+        agents.iter().filter(is_own).cloned().collect()
     }
+}
+
+/// A number that every host computes alike: that of the agent, or a hash of its name (FNV-1a).
+fn place(agent: &AgentId) -> i64 {
+    agent.number().unwrap_or_else(|| {
+        let hash = agent.text().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        hash.cast_signed()
+    })
 }
 
 /// The time between two turns if each of `agents` takes one turn per `AGENT_LOOP_DELAY_SECONDS`,
@@ -79,10 +91,11 @@ mod tests {
         let now = Timestamp::from_second(1_000).unwrap();
         let lost = Timestamp::from_second(900).unwrap();
         let hosts = [host("b", now), host("a", now), host("gone", lost)];
-        let agents: Vec<i64> = (1..=50).collect();
+        let named = ["Alice", "Bob", "a b", "漢"].map(AgentId::from);
+        let agents: Vec<_> = (1..=50).map(AgentId::from).chain(named).collect();
         let of = |host| AgentShard::of_host(&hosts, host, now).select(&agents);
         let mut all = [of("a"), of("b")].concat();
-        assert_eq!(all.len(), 50);
+        assert_eq!(all.len(), 54);
         all.sort_unstable();
         assert_eq!(all, agents);
     }

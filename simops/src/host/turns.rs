@@ -11,8 +11,9 @@ use serde_json::Value;
 use tracing::{debug, warn};
 
 use super::{SimulationHost, Turn};
+use crate::roster::AgentRoster;
 use crate::store::{RunStore, TurnCommit, World};
-use crate::{Error, ErrorKind, Result};
+use crate::{AgentId, Error, ErrorKind, Result};
 
 /// The most attempts to commit a turn while other hosts change the world.
 const MAX_ATTEMPTS: usize = 16;
@@ -22,7 +23,7 @@ pub(super) struct Turns {
     host: Arc<dyn SimulationHost>,
     timeout: Duration,
     deciding: FuturesOrdered<BoxFuture<'static, (Turn, Result<Value>)>>,
-    agents: Vec<i64>,
+    agents: Vec<AgentId>,
 }
 
 impl Turns {
@@ -34,13 +35,13 @@ impl Turns {
         self.agents.len()
     }
 
-    pub(super) fn has_turn(&self, agent: i64) -> bool {
-        self.agents.contains(&agent)
+    pub(super) fn has_turn(&self, agent: &AgentId) -> bool {
+        self.agents.contains(agent)
     }
 
     /// Begins a turn. The host decides it concurrently with the others.
     pub(super) fn begin(&mut self, turn: Turn) {
-        self.agents.push(turn.agent_id);
+        self.agents.push(turn.agent_id.clone());
         let (host, timeout) = (Arc::clone(&self.host), self.timeout);
         let decide = async move {
             let deciding = AssertUnwindSafe(host.decide(&turn)).catch_unwind();
@@ -72,7 +73,7 @@ impl Turns {
 /// # Errors
 /// `Stale` if the run gate moved since the turn began, or any error of the store.
 pub(super) async fn act(
-    (host, store): (&dyn SimulationHost, &dyn RunStore),
+    (host, store, agents): (&dyn SimulationHost, &dyn RunStore, &AgentRoster),
     mut turn: Turn,
     decision: Result<Value>,
     epoch: i64,
@@ -83,7 +84,7 @@ pub(super) async fn act(
     let decision = match decision {
         Ok(decision) => decision,
         Err(error) => {
-            warn!(code = "turn_dropped", agent = turn.agent_id, %error, "turn dropped");
+            warn!(code = "turn_dropped", agent = %turn.agent_id, %error, "turn dropped");
             return Ok(turn.world);
         }
     };
@@ -96,17 +97,19 @@ pub(super) async fn act(
                     Ok(Err(error)) => error.to_string(),
                     _ => "the host panicked".to_owned(),
                 };
-                warn!(code = "turn_dropped", agent = turn.agent_id, reason, "turn dropped");
+                warn!(code = "turn_dropped", agent = %turn.agent_id, reason, "turn dropped");
                 return Ok(turn.world);
             }
         };
+        let mut events = outcome.events;
+        agents.apply(&mut events).await?;
         let commit = TurnCommit {
             run_id: turn.run.run_id.clone(),
             generation,
             epoch,
             expected_version: turn.world.version,
             documents: outcome.documents,
-            events: outcome.events,
+            events,
         };
         match store.commit_turn(&commit).await {
             Ok(version) => return Ok(Arc::new(with_commit(&turn.world, commit, version))),
@@ -116,7 +119,7 @@ pub(super) async fn act(
                 if newest.version == turn.world.version {
                     return Err(error);
                 }
-                debug!(agent = turn.agent_id, "another host changed the world; retrying the turn");
+                debug!(agent = %turn.agent_id, "another host changed the world; retrying the turn");
                 turn.world = Arc::new(newest);
             }
         }

@@ -20,12 +20,13 @@ use crate::enforcement::{Observer, enforce, enforce_limits};
 use crate::execute::{Executor, WritePermit};
 use crate::llm::Router;
 use crate::number::random_fraction;
+use crate::roster::AgentRoster;
 use crate::run::{RunGate, RunRecord};
 use crate::settings::{Effective, Registry};
 use crate::store::{RunStore, World};
 use crate::usage::UsageCounter;
 use crate::usage::expiry::keep_expiring;
-use crate::{Clock, ErrorKind, Result, SystemClock};
+use crate::{AgentId, Clock, ErrorKind, Result, SystemClock};
 
 /// Control state is read at least this often, in case a notification is lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -80,6 +81,7 @@ pub struct Worker {
     observer: Observer,
     counter: Arc<dyn UsageCounter>,
     router: Option<Router>,
+    agents: AgentRoster,
     pub(super) options: WorkerOptions,
 }
 
@@ -137,7 +139,9 @@ impl Worker {
         );
         let counter: Arc<dyn UsageCounter> = store.clone();
         let observer = Observer::default();
-        Self { store, host, registry, clock, executor, observer, counter, router: None, options }
+        let agents = AgentRoster::new(store.clone());
+        let router = None;
+        Self { store, host, registry, clock, executor, observer, counter, router, agents, options }
     }
 
     /// Sets the router that the host calls models with: the worker reports its calls in flight, and
@@ -312,7 +316,7 @@ impl Worker {
     fn begin_turn(&self, view: &View, turns: &mut Turns, gate: &watch::Receiver<u64>) -> Duration {
         let agents = view.shard.select(&self.agents(&view.world));
         if let Some(turn) = self.next_turn(view, &agents, turns, gate) {
-            debug!(agent = turn.agent_id, "turn begins");
+            debug!(agent = %turn.agent_id, "turn begins");
             turns.begin(turn);
         }
         let interval = turn_interval(&view.settings, self.options.speed, agents.len());
@@ -357,7 +361,7 @@ impl Worker {
         Ok(AgentShard::of_host(&hosts, &self.options.host_id, now))
     }
 
-    fn agents(&self, world: &World) -> Vec<i64> {
+    fn agents(&self, world: &World) -> Vec<AgentId> {
         self.host.agents(world).unwrap_or_else(|error| {
             warn!(code = "turn_order_failed", %error, world = self.host.name(), "host failed to order its agents");
             Vec::new()
@@ -368,11 +372,11 @@ impl Worker {
     fn next_turn(
         &self,
         view: &View,
-        agents: &[i64],
+        agents: &[AgentId],
         turns: &Turns,
         gate: &watch::Receiver<u64>,
     ) -> Option<Turn> {
-        let agent_id = *agents.iter().find(|agent| !turns.has_turn(**agent))?;
+        let agent_id = agents.iter().find(|agent| !turns.has_turn(agent))?.clone();
         Some(Turn {
             agent_id,
             run: Arc::clone(view.run.as_ref()?),
@@ -393,11 +397,11 @@ impl Worker {
         decision: Result<serde_json::Value>,
     ) -> Result<Arc<World>> {
         let (Some(epoch), true) = (view.epoch, turn.is_current()) else {
-            debug!(agent = turn.agent_id, "dropped a turn that began before the run gate moved");
+            debug!(agent = %turn.agent_id, "dropped a turn that began before the run gate moved");
             return Ok(Arc::clone(&view.world));
         };
         let generation = turn.gate_generation;
-        let parts = (&*self.host, &*self.store);
+        let parts = (&*self.host, &*self.store, &self.agents);
         match turns::act(parts, turn, decision, epoch, generation, &view.world).await {
             Err(error) if error.kind() == ErrorKind::Stale => {
                 debug!("store refused a turn that began before the run gate moved");

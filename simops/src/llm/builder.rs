@@ -9,6 +9,7 @@ use super::route::{ProviderHandle, Route};
 use super::routing::RouterInner;
 use super::waiting::Waiting;
 use super::{BudgetRefusals, LlmProvider, Router, RouterOptions};
+use crate::roster::AgentRoster;
 use crate::usage::{PriceBook, UsageCounter};
 use crate::{Clock, Error, Result};
 
@@ -27,6 +28,7 @@ impl Router {
             providers: Vec::new(),
             routes: Vec::new(),
             refusals: Arc::default(),
+            agents: None,
             options: RouterOptions::default(),
         }
     }
@@ -40,6 +42,7 @@ pub struct RouterBuilder {
     providers: Vec<(Arc<dyn LlmProvider>, Limits)>,
     routes: Vec<Route>,
     refusals: Arc<BudgetRefusals>,
+    agents: Option<Arc<AgentRoster>>,
     options: RouterOptions,
 }
 
@@ -80,6 +83,12 @@ impl RouterBuilder {
         Self { refusals, ..self }
     }
 
+    /// Bounds the agents of each run under which calls are recorded. Without it they are not bounded.
+    #[must_use]
+    pub fn agents(self, roster: Arc<AgentRoster>) -> Self {
+        Self { agents: Some(roster), ..self }
+    }
+
     /// Replaces the default time-outs and policies.
     #[must_use]
     pub fn options(self, options: RouterOptions) -> Self {
@@ -115,6 +124,7 @@ impl RouterBuilder {
             prices: self.prices,
             refusals: self.refusals,
             waiting: Waiting::default(),
+            agents: self.agents,
             options: self.options,
         })))
     }

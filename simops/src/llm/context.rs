@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::AgentId;
 use crate::settings::Effective;
 
 type IsCurrent = dyn Fn() -> bool + Send + Sync;
@@ -14,7 +15,7 @@ pub struct CallContext {
     /// The run that the call is recorded for, if any.
     pub run_id: Option<String>,
     /// The agent that the call is recorded for, if any.
-    pub agent_id: Option<i64>,
+    pub agent_id: Option<AgentId>,
     /// The agent's checkpoint, counted from 1, if any.
     pub checkpoint: Option<i64>,
     /// The settings in effect: caps, `OPENROUTER_RPM_LIMIT`, `FORCE_CHEAPEST_ROUTE`.
@@ -43,10 +44,10 @@ impl CallContext {
         Self { run_id: Some(run_id.into()), ..self }
     }
 
-    /// Sets the agent and its checkpoint.
+    /// Sets the agent, by its number or name, and its checkpoint.
     #[must_use]
-    pub fn for_agent(self, agent_id: i64, checkpoint: Option<i64>) -> Self {
-        Self { agent_id: Some(agent_id), checkpoint, ..self }
+    pub fn for_agent(self, agent_id: impl Into<AgentId>, checkpoint: Option<i64>) -> Self {
+        Self { agent_id: Some(agent_id.into()), checkpoint, ..self }
     }
 
     /// Lets calls begin only while `is_current` returns true, as in

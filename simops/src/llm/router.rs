@@ -27,7 +27,7 @@ use super::{BudgetRefusals, CallContext, CallError, ChatRequest, RoutedResponse}
 /// let gate = turn.clone();
 /// let context = CallContext::new(Arc::clone(&turn.settings))
 ///     .for_run(&turn.run.run_id)
-///     .for_agent(turn.agent_id, None)
+///     .for_agent(turn.agent_id.clone(), None)
 ///     .while_current(move || gate.is_current());
 /// let response = router.chat(&context, &request).await?;
 /// # Ok(())
@@ -90,6 +90,21 @@ impl Router {
         context: &CallContext,
         request: &ChatRequest,
     ) -> Result<RoutedResponse, CallError> {
-        self.0.chat(context, request).await
+        let recorded = self.recorded(context).await?;
+        self.0.chat(recorded.as_ref().unwrap_or(context), request).await
+    }
+
+    /// `context` with the agent under which the call is recorded, if that is another.
+    async fn recorded(&self, context: &CallContext) -> Result<Option<CallContext>, CallError> {
+        let (Some(roster), Some(agent)) = (&self.0.agents, &context.agent_id) else {
+            return Ok(None);
+        };
+        let unavailable = |why: String| CallError::CounterUnavailable(why);
+        let recorded = roster.recorded(context.run_id.as_deref(), agent);
+        let recorded = tokio::time::timeout(self.0.options.counter_timeout, recorded).await;
+        let recorded = recorded.map_err(|_| unavailable("the store does not answer".to_owned()))?;
+        let recorded = recorded.map_err(|error| unavailable(error.detail().to_owned()))?;
+        let is_other = recorded != *agent;
+        Ok(is_other.then(|| context.clone().for_agent(recorded, context.checkpoint)))
     }
 }

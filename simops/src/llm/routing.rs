@@ -17,6 +17,7 @@ use super::{
     RefusedCall, RoutedResponse, RouterOptions, bound,
 };
 use crate::clock::day_of;
+use crate::roster::AgentRoster;
 use crate::settings::key;
 use crate::usage::{Amounts, Caps, Lease, PriceBook, Refused};
 
@@ -36,6 +37,7 @@ pub(super) struct RouterInner {
     pub(super) refusals: Arc<BudgetRefusals>,
     pub(super) options: RouterOptions,
     pub(super) waiting: Waiting,
+    pub(super) agents: Option<Arc<AgentRoster>>,
 }
 
 /// A call in progress.
@@ -264,7 +266,7 @@ impl RouterInner {
             id: Uuid::now_v7(),
             day: day_of(now),
             run_id: context.run_id.clone(),
-            agent_id: context.agent_id,
+            agent_id: context.agent_id.clone(),
             checkpoint: context.checkpoint,
             provider: candidate.route.provider.clone(),
             model: candidate.route.model.clone(),

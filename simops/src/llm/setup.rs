@@ -62,7 +62,8 @@ impl LlmConfig {
         Ok(Self { providers, prices: Arc::new(prices), unpriced, reservation, stream })
     }
 
-    /// Builds the router, which counts with `counter`; `None` without a provider.
+    /// Builds the router, which counts with `counter` and bounds the agents of runs by those in
+    /// `agents`; `None` without a provider.
     ///
     /// # Errors
     /// See [`OpenAi::new`](super::OpenAi::new).
@@ -70,6 +71,7 @@ impl LlmConfig {
     pub fn router(
         &self,
         counter: Arc<dyn crate::usage::UsageCounter>,
+        agents: Arc<dyn crate::store::AgentStore>,
         clock: Arc<dyn crate::Clock>,
     ) -> Result<Option<super::Router>> {
         if self.providers.is_empty() {
@@ -84,6 +86,7 @@ impl LlmConfig {
         let router = super::Router::builder(counter, Arc::clone(&self.prices), clock)
             .configured(&self.providers, client)?
             .options(options)
+            .agents(Arc::new(crate::roster::AgentRoster::new(agents)))
             .build()?;
         for route in router.routes() {
             tracing::info!(%route, prices = self.prices.source, "model routing enabled");

@@ -14,6 +14,7 @@
 //! succeed) and `Unusable` (the data is corrupt or was written by a newer version). Methods document
 //! their other errors.
 
+mod agents;
 mod alerts;
 mod control;
 mod digests;
@@ -32,6 +33,7 @@ mod tally;
 mod usage;
 mod world;
 
+pub use agents::AgentStore;
 pub use alerts::{AlertStore, MessageRecord};
 pub use control::{
     AuditPage, Commit, ControlStore, IDEMPOTENCY_PERIOD, IdempotencyKey, IdempotencyRecord,
@@ -56,6 +58,7 @@ use crate::usage::CountingStore;
 /// database's transactions.
 pub trait RunStore:
     ControlStore
+    + AgentStore
     + AlertStore
     + LeaderLeaseStore
     + EventStore
@@ -77,6 +80,7 @@ pub trait RunStore:
 
 impl<S> RunStore for S where
     S: ControlStore
+        + AgentStore
         + AlertStore
         + LeaderLeaseStore
         + EventStore

@@ -39,7 +39,7 @@ use crate::usage::{
     Budgets, CallTotals, Caps, CounterClient, DayTotals, DayUse, Lease, NanoUsd, UsageCounter,
     UsageRow, UseKey,
 };
-use crate::{Error, Result};
+use crate::{AgentId, Error, Result};
 
 /// A counter, and the store that its ledger is in.
 pub struct Counting {
@@ -277,13 +277,22 @@ impl History {
         NanoUsd(self.below(120).cast_signed())
     }
 
+    /// An agent with a number, an agent with a name, or none.
+    fn agent(&mut self) -> Option<AgentId> {
+        match self.below(9) {
+            0 => None,
+            number @ 1..5 => Some(AgentId::from(number.cast_signed())),
+            other => Some(AgentId::from(format!("Agent {other}"))),
+        }
+    }
+
     fn new_lease(&mut self) -> Lease {
         let id = u128::from(self.below(u64::MAX)) << 64 | u128::from(self.below(u64::MAX));
         let lease = Lease {
             id: Uuid::from_u128(id),
             day: day_of(self.now),
             run_id: self.one_of(&RUNS, None).map(str::to_owned),
-            agent_id: Some(self.below(9).cast_signed()),
+            agent_id: self.agent(),
             checkpoint: None,
             provider: self.one_of(&["openrouter", "groq", "gemini", "mistral"], "groq").to_owned(),
             model: self.one_of(&["m", "m:free"], "m").to_owned(),

@@ -15,6 +15,7 @@ use serde_json::Number;
 
 use super::admission::{Line, Refused};
 use super::{Lease, NanoUsd, UsageRow};
+use crate::AgentId;
 use crate::number::to_f64;
 
 named! {
@@ -176,7 +177,7 @@ pub struct CallFacts<'c> {
     /// Its run, if any.
     pub run_id: Option<Cow<'c, str>>,
     /// Its agent, if any.
-    pub agent: Option<String>,
+    pub agent: Option<Cow<'c, str>>,
     /// Its provider.
     pub provider: Cow<'c, str>,
     /// The model asked for.
@@ -189,7 +190,7 @@ impl<'c> CallFacts<'c> {
         Self {
             day: lease.day,
             run_id: lease.run_id.as_deref().map(Cow::Borrowed),
-            agent: lease.agent_id.map(|agent| agent.to_string()),
+            agent: lease.agent_id.as_ref().map(AgentId::text),
             provider: Cow::Borrowed(&lease.provider),
             model: Cow::Borrowed(&lease.model),
         }
@@ -206,7 +207,7 @@ impl<'c> CallFacts<'c> {
         CallFacts {
             day: self.day,
             run_id: self.run_id.map(|run_id| Cow::Owned(run_id.into_owned())),
-            agent: self.agent,
+            agent: self.agent.map(|agent| Cow::Owned(agent.into_owned())),
             provider: Cow::Owned(self.provider.into_owned()),
             model: Cow::Owned(self.model.into_owned()),
         }
@@ -217,7 +218,7 @@ impl<'c> CallFacts<'c> {
         Self {
             day: row.day,
             run_id: row.run_id.as_deref().map(Cow::Borrowed),
-            agent: row.agent_id.map(|agent| agent.to_string()),
+            agent: row.agent_id.as_ref().map(AgentId::text),
             provider: Cow::Borrowed(&row.provider),
             model: Cow::Borrowed(&row.model_requested),
         }

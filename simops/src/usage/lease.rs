@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::row::LEASE_EXPIRED;
 use super::{DayTotals, NanoUsd, UsageRow};
+use crate::AgentId;
 
 /// The reservation of one call. It has the id of the ledger row that it ends in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,8 @@ pub struct Lease {
     /// The run it was made for, if any.
     pub run_id: Option<String>,
     /// The agent it was made for, if any.
-    pub agent_id: Option<i64>,
+    #[serde(flatten, with = "crate::agent::fields")]
+    pub agent_id: Option<AgentId>,
     /// The agent's checkpoint, if any.
     pub checkpoint: Option<i64>,
     /// The provider's name in lower case.
@@ -53,7 +55,7 @@ impl Lease {
             id: self.id,
             day: self.day,
             run_id: self.run_id.clone(),
-            agent_id: self.agent_id,
+            agent_id: self.agent_id.clone(),
             checkpoint: self.checkpoint,
             provider: self.provider.clone(),
             model_requested: self.model.clone(),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::money::{NanoUsd, as_dollars};
+use crate::AgentId;
 
 /// The error type of a row whose lease expired.
 pub(super) const LEASE_EXPIRED: &str = "lease_expired";
@@ -22,7 +23,8 @@ pub struct UsageRow {
     /// The run that made the call, if any.
     pub run_id: Option<String>,
     /// The agent that made the call, if any.
-    pub agent_id: Option<i64>,
+    #[serde(flatten, serialize_with = "crate::agent::fields::serialize")]
+    pub agent_id: Option<AgentId>,
     /// The agent's checkpoint, counted from 1, if any.
     pub checkpoint: Option<i64>,
     /// The provider's name in lower case: `openrouter`, `groq`, `gemini`, …

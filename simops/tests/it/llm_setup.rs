@@ -15,7 +15,8 @@ fn of(variables: &[(&str, &str)]) -> simops::Result<LlmConfig> {
 }
 
 fn routes(config: &LlmConfig) -> Option<Vec<String>> {
-    let router = config.router(Arc::new(MemoryStore::new()), Arc::new(ManualClock::default()));
+    let store = Arc::new(MemoryStore::new());
+    let router = config.router(store.clone(), store, Arc::new(ManualClock::default()));
     Some(router.unwrap()?.routes().map(ToString::to_string).collect())
 }
 

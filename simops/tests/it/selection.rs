@@ -121,6 +121,8 @@ fn call(run_id: &str, at: Timestamp, success: bool) -> UsageRow {
         cost: NanoUsd(1_000_000),
         priced: true,
         success,
+        sent: true,
+        over_reservation: false,
         fallback_used: false,
         latency_ms: 1,
         error_type: (!success).then(|| "timeout".to_owned()),

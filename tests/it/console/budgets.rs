@@ -41,7 +41,7 @@ fn call(run_id: &str, agent_id: i64) -> UsageRow {
         id: Uuid::now_v7(),
         day: simops::clock::day_of(now),
         run_id: Some(run_id.to_owned()),
-        agent_id: Some(agent_id),
+        agent_id: Some(agent_id.into()),
         checkpoint: None,
         provider: "groq".to_owned(),
         model_requested: "m".to_owned(),

@@ -27,9 +27,12 @@ async fn markup_in_reasons_and_events_stays_text() {
         NewEvent::new(format!("odd_{MARKUP}"), format!("Agent says {MARKUP}"), Timestamp::now())
             .of_agent(7)
             .with("note", json!({ "</pre>": MARKUP }));
+    let named = NewEvent::new("odd", "says its name", Timestamp::now()).of_agent(MARKUP);
     let path = format!("sqlite://{}", dir.path().join("simops.db").display());
-    SqliteStore::open(&path).await.unwrap().append(&[event]).await.unwrap();
-    browser.type_into("events-filter", "says").await;
+    SqliteStore::open(&path).await.unwrap().append(&[named, event]).await.unwrap();
+    browser.type_into("events-filter", "says its name").await;
+    browser.until_text("panel-events", MARKUP).await;
+    browser.type_into("events-filter", "Agent says").await;
     browser.until_text("panel-events", &format!("Agent says {MARKUP}")).await;
     browser.run("document.querySelector('#events summary').click()").await;
     browser.until_text("panel-events", "</pre>").await;

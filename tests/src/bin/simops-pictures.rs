@@ -92,7 +92,7 @@ fn call(n: i64, now: Timestamp) -> UsageRow {
         id: uuid::Uuid::now_v7(),
         day: day_of(at),
         run_id: None,
-        agent_id: Some(n % 50),
+        agent_id: Some((n % 50).into()),
         checkpoint: None,
         provider: provider.to_owned(),
         model_requested: model.to_owned(),

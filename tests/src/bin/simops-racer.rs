@@ -133,7 +133,7 @@ fn lease(caller: Caller, bound: i64, life: Duration) -> Lease {
     let (run_id, agent_id) = match caller {
         Caller::Unnamed => ("race".to_owned(), None),
         Caller::Run(run) => (format!("run-{run}"), None),
-        Caller::Agent(agent) => ("race".to_owned(), Some(agent)),
+        Caller::Agent(agent) => ("race".to_owned(), Some(agent.into())),
     };
     Lease {
         id: Uuid::now_v7(),

@@ -84,7 +84,7 @@ fn the_same_seed_makes_the_same_history_and_another_seed_another() {
 fn every_turn_is_one_action_that_names_its_agent_its_mode_and_its_run() {
     let mut play = Play::new(20, 42);
     for _ in 0..400 {
-        let agent = play.commons.agents(&play.world).unwrap()[0];
+        let agent = play.commons.agents(&play.world).unwrap()[0].clone();
         let events = play.step();
         let actions: Vec<_> =
             events.iter().filter(|event| event.runtime_mode().is_some()).collect();

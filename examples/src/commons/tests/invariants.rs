@@ -87,7 +87,7 @@ fn check(seed: u64, decisions: Vec<Value>) -> Result<(), TestCaseError> {
 
         let actions = events.iter().filter(|event| event.runtime_mode().is_some()).count();
         prop_assert_eq!(actions, 1);
-        prop_assert_eq!(events[0].agent_id, Some(agent));
+        prop_assert_eq!(&events[0].agent_id, &Some(agent.into()));
         for event in &events {
             prop_assert_eq!(event.run_id.as_deref(), Some("run-1"));
             prop_assert!(!event.description.chars().any(char::is_control));

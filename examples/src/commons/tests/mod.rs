@@ -61,7 +61,7 @@ impl Play {
 
     /// The next agent's turn, decided by the fallback rule.
     fn step(&mut self) -> Vec<NewEvent> {
-        let agent = self.commons.agents(&self.world).unwrap()[0];
+        let agent = self.commons.agents(&self.world).unwrap()[0].number().unwrap();
         self.decide(agent, Decision::rule("test").to_value().unwrap())
     }
 

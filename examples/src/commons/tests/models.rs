@@ -84,7 +84,7 @@ async fn an_invalid_response_is_retried_with_the_parse_error() {
     let rows = ledger(&store).await;
     assert_eq!(rows.len(), 3, "each attempt is recorded: {rows:?}");
     for row in rows {
-        assert_eq!((row.run_id.as_deref(), row.agent_id), (Some("run-1"), Some(1)));
+        assert_eq!((row.run_id.as_deref(), row.agent_id.clone()), (Some("run-1"), Some(1.into())));
         assert_eq!((row.checkpoint, row.success), (Some(1), true));
     }
 }

@@ -48,7 +48,7 @@ impl Setup {
     async fn once(&self, agent: i64, dry_run: bool) -> simops::Result<OnceReport> {
         let writer = self.ops.writer(&Caller::default()).await?;
         let permit = if dry_run { None } else { Some(writer.permit(Write::TakeTurn)?) };
-        once(&*self.store, &self.commons, &self.registry, agent, permit).await
+        once(&*self.store, &self.commons, &self.registry, &agent.into(), permit).await
     }
 
     async fn refused(&self, agent: i64, dry_run: bool) -> (ErrorKind, String) {
@@ -93,7 +93,7 @@ async fn a_dry_run_works_on_an_empty_database_and_stores_nothing() {
     let report = setup.once(7, true).await.unwrap();
     assert_eq!((report.agent_id, report.run_id.as_deref(), report.dry_run), (7, None, true));
     assert_eq!(report.decision["source"], "rule");
-    assert_eq!(report.events[0].agent_id, Some(7));
+    assert_eq!(report.events[0].agent_id, Some(7.into()));
     assert!(report.documents_changed.contains(&"agent/007".to_owned()));
     assert_eq!(setup.events_of_agents().await, 0);
     assert_eq!(serde_json::to_value(&report).unwrap()["run_id"], Value::Null);
@@ -145,7 +145,7 @@ async fn concurrent_turns_are_both_taken() {
         tokio::spawn(async move { setup.once(agent, false).await })
     });
     for (turn, agent) in both.into_iter().zip([1, 2]) {
-        assert_eq!(turn.await.unwrap().unwrap().events[0].agent_id, Some(agent));
+        assert_eq!(turn.await.unwrap().unwrap().events[0].agent_id, Some(agent.into()));
     }
     assert_eq!(setup.events_of_agents().await, 2);
 }

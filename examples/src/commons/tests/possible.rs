@@ -217,7 +217,7 @@ fn hunger_leads_to_dormancy_and_death_and_goods_go_to_the_pool() {
             }
         });
     }
-    let of_agent_1 = play.events.iter().filter(|event| event.agent_id == Some(1));
+    let of_agent_1 = play.events.iter().filter(|event| event.agent_id == Some(1.into()));
     let stages = [log::AGENT_HUNGRY, log::AGENT_DORMANT, log::AGENT_DIED];
     let observed: Vec<_> = of_agent_1
         .map(|event| event.event_type.as_str())

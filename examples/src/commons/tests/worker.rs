@@ -9,7 +9,7 @@ use simops::llm::ChatRequest;
 use simops::ops::{Caller, Ops, OpsOptions, StartRun};
 use simops::store::{ControlStore, EventFilter, EventStore, RunStore};
 use simops::testing::MemoryStore;
-use simops::{Result, SystemClock, async_trait};
+use simops::{AgentId, Result, SystemClock, async_trait};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -51,12 +51,13 @@ impl SimulationHost for Delayed {
         self.0.seed().await
     }
 
-    fn agents(&self, world: &World) -> Result<Vec<i64>> {
+    fn agents(&self, world: &World) -> Result<Vec<AgentId>> {
         self.0.agents(world)
     }
 
     async fn decide(&self, turn: &Turn) -> Result<Value> {
-        let late = turn.agent_id.cast_unsigned() * 7 + turn.world.version.cast_unsigned();
+        let late = turn.agent_id.number().unwrap().cast_unsigned() * 7
+            + turn.world.version.cast_unsigned();
         sleep(Duration::from_micros(late % 5 * 400)).await;
         self.0.decide(turn).await
     }

@@ -10,6 +10,12 @@ const SYSTEM = /^(run_|world_|settings_|simulation_)/;
 const FOUND = 100;
 const KEPT = 2_000;
 
+/** The agent of an event: `#7`, or its name. Empty without one. */
+function agentOf(event) {
+  const number = event.agent_id ?? null;
+  return number === null ? (event.agent ?? '') : `#${number}`;
+}
+
 function create(event) {
   const system = SYSTEM.test(event.event_type);
   const alarm = event.event_type === 'simulation_stopped_guardrail';
@@ -21,7 +27,7 @@ function create(event) {
       null,
       time(event.created_at),
       h('span', { class: 'tag', 'data-kind': alarm ? 'alarm' : system ? 'system' : null }, event.event_type),
-      event.agent_id === null || event.agent_id === undefined ? null : h('span', { class: 'agent' }, `#${event.agent_id}`),
+      agentOf(event) === '' ? null : h('span', { class: 'agent', title: agentOf(event) }, agentOf(event)),
       h('span', { class: 'words' }, event.description),
     ),
   );
@@ -77,7 +83,7 @@ export function eventsPanel(app) {
     function match(event) {
       if (current.checked && event.run_id !== runId()) return false;
       if (type.value && event.event_type !== type.value) return false;
-      const content = `${event.event_type} #${event.agent_id ?? ''} ${event.description} ${event.run_id ?? ''}`.toLowerCase();
+      const content = `${event.event_type} ${agentOf(event)} ${event.description} ${event.run_id ?? ''}`.toLowerCase();
       return wanted.every((word) => content.includes(word));
     }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::ErrorKind;
 use crate::clock::day_of;
 use crate::llm::{
-    CallError, Limits, LlmError, LlmErrorKind, RouterOptions, ScriptedProvider, Spent,
+    CallError, Limits, LlmError, LlmErrorKind, LlmProvider, RouterOptions, ScriptedProvider, Spent,
 };
-use crate::testing::ManualClock;
+use crate::roster::AgentRoster;
+use crate::testing::{ManualClock, MemoryStore};
 use crate::usage::{NanoUsd, Refused, Tokens, UnpricedPolicy};
 use crate::{Clock, settings::key};
 use serde_json::json;
@@ -50,8 +51,8 @@ async fn an_answer_leaves_one_row_with_its_tokens_its_cost_and_whom_it_was_for()
     let rows = counter.rows();
     let [row] = &rows[..] else { panic!("{rows:?}") };
     assert_eq!(
-        (row.run_id.as_deref(), row.agent_id, row.checkpoint),
-        (Some("r"), Some(3), Some(7))
+        (row.run_id.as_deref(), row.agent_id.clone(), row.checkpoint),
+        (Some("r"), Some(3.into()), Some(7))
     );
     assert_eq!((&*row.provider, &*row.model_requested), ("groq", "m"));
     assert_eq!(row.model_resolved.as_deref(), Some("m-resolved"));
@@ -62,6 +63,23 @@ async fn an_answer_leaves_one_row_with_its_tokens_its_cost_and_whom_it_was_for()
     assert_eq!(row.day, day_of(ManualClock::default().now()));
     assert!(counter.leases().is_empty());
     assert_eq!(fake.asked()[0].model, "m");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_agents_beyond_those_that_a_run_keeps_are_those_of_the_others() {
+    let counter = counter();
+    let roster = AgentRoster::with_limit(Arc::new(MemoryStore::new()), 1);
+    let fake = Fake::listed("groq", vec![Ok(answer(10, 5))]);
+    let provider = Arc::clone(&fake) as Arc<dyn LlmProvider>;
+    let router = builder(&counter).provider(provider, Limits::default()).route("groq", "m");
+    let router = router.agents(Arc::new(roster)).build().unwrap();
+    for agent in ["Ann", "Bob", "0", "Ann"] {
+        let context = context(&[]).for_agent(agent, None);
+        router.chat(&context, &request()).await.unwrap();
+    }
+    let recorded: Vec<_> =
+        counter.rows().iter().map(|row| row.agent_id.as_ref().unwrap().to_string()).collect();
+    assert_eq!(recorded, ["Ann", "_other", "0", "Ann"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,22 +5,26 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
+use super::row::NO_AGENT;
 use super::{
-    SqlOperation, SqlRecord, SqlRow, SqlTx, SqlValue, Statement, count, in_parts, one_more,
+    LATER_AGENT, SqlOperation, SqlRecord, SqlRow, SqlTx, SqlValue, Statement, count, in_parts,
+    one_more,
 };
+use crate::AgentId;
 use crate::clock::day_of;
 use crate::event::{DayTally, Event, EventClass, EventTally, EventWindow, NewEvent, RuntimeMode};
 use crate::store::{ActivityScope, EventCount, EventFilter, TimeCursor};
 
 /// The columns of an event.
-const EVENT_COLUMNS: &str = "id, run_id, agent_id, event_type, description, metadata, created_at";
+const EVENT_COLUMNS: &str =
+    "id, run_id, agent_id, agent, event_type, description, metadata, created_at";
 
 impl SqlRecord for Event {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
         Ok(Self {
             id: row.int()?,
             run_id: row.optional(R::text)?,
-            agent_id: row.optional(R::int)?,
+            agent_id: row.agent()?,
             event_type: row.text()?,
             description: row.text()?,
             metadata: row.json()?,
@@ -31,7 +35,8 @@ impl SqlRecord for Event {
 
 /// The query of an event.
 pub fn event_of(id: i64) -> Statement {
-    Statement::new(format!("SELECT {EVENT_COLUMNS} FROM events WHERE id = $1")).bind(id)
+    Statement::new(format!("SELECT {EVENT_COLUMNS} FROM events{LATER_AGENT} WHERE id = $1"))
+        .bind(id)
 }
 
 /// The page of events that a filter selects, and one more: as
@@ -106,7 +111,7 @@ pub fn list_events(
     };
     let (using, limit) = (using(index), values.len() + 1);
     let list = Statement::new(format!(
-        "SELECT {EVENT_COLUMNS} FROM events{using}{wanted} \
+        "SELECT {EVENT_COLUMNS} FROM events{using}{LATER_AGENT}{wanted} \
          ORDER BY created_at DESC, id DESC LIMIT ${limit}"
     ));
     values.into_iter().fold(list, Statement::bind).bind(one_more(filter.limit))
@@ -148,14 +153,14 @@ pub fn event_counts_by_run(run_ids: &[String]) -> Vec<Statement> {
 }
 
 /// The columns of a class of events.
-pub const EVENT_CLASS_COLUMNS: &str = "event_type, mode, agent_id, category, enforcement";
+pub const EVENT_CLASS_COLUMNS: &str = "event_type, mode, agent_id, agent, category, enforcement";
 
 impl SqlRecord for EventClass {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
         Ok(Self {
             event_type: row.text()?,
             mode: RuntimeMode::parse(&row.text()?),
-            agent_id: row.optional(R::int)?,
+            agent_id: row.agent()?,
             category: row.text()?,
             enforcement: row.flag()?,
         })
@@ -170,9 +175,8 @@ impl SqlRecord for EventTally {
 
 impl SqlRecord for DayTally {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
-        let class = EventClass::read(row)?;
         Ok(Self {
-            class: EventClass { agent_id: class.agent_id.filter(|id| *id != NO_AGENT), ..class },
+            class: EventClass::read(row)?,
             day: row.day()?,
             run_id: Some(row.text()?).filter(|run_id| !run_id.is_empty()),
             count: row.int()?,
@@ -183,7 +187,7 @@ impl SqlRecord for DayTally {
 /// The query of the numbers of events of the days `first` to `last`.
 pub fn day_tallies(first: Date, last: Date) -> Statement {
     Statement::new(format!(
-        "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days \
+        "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days{LATER_AGENT} \
          WHERE day BETWEEN $1 AND $2"
     ))
     .bind(first)
@@ -202,7 +206,7 @@ pub fn day_tallies_of_runs(run_ids: &[String], first: Date, last: Date) -> Vec<S
         for days in days.chunks(DAYS_AT_A_TIME) {
             let places: Vec<_> = (1..=days.len()).map(|n| format!("${}", part.len() + n)).collect();
             let sql = format!(
-                "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days \
+                "SELECT {EVENT_CLASS_COLUMNS}, day, run_id, count FROM event_days{LATER_AGENT} \
                  WHERE {of_runs} AND day IN ({})",
                 places.join(", ")
             );
@@ -224,7 +228,7 @@ pub fn run_tallies(
     let parts = in_parts("run_id", run_ids).map(|(of_runs, part)| {
         let (after, until) = (part.len() + 1, part.len() + 2);
         let sql = format!(
-            "SELECT run_id, {EVENT_CLASS_COLUMNS}, count(*) FROM events{using} \
+            "SELECT run_id, {EVENT_CLASS_COLUMNS}, count(*) FROM events{using}{LATER_AGENT} \
              WHERE {of_runs} AND created_at > ${after} AND created_at <= ${until} \
              GROUP BY run_id, {EVENT_CLASS_COLUMNS}"
         );
@@ -258,7 +262,7 @@ pub fn events_of_type(
     let after = after.unwrap_or(TimeCursor { at: window.after, id: i64::MAX });
     // The bound on the time serves the index; the id excludes events up to the cursor.
     let events = Statement::new(format!(
-        "SELECT {EVENT_COLUMNS} FROM events{using} \
+        "SELECT {EVENT_COLUMNS} FROM events{using}{LATER_AGENT} \
          WHERE created_at >= $1 AND (created_at > $1 OR id > $2) \
              AND created_at > $3 AND created_at <= $4 AND event_type = $5{of_run} \
          ORDER BY created_at, id LIMIT ${limit_place}"
@@ -282,7 +286,7 @@ pub fn last_event(
     let using = using(index_of_type(run_id));
     let of_run = if run_id.is_some() { " AND run_id = $3" } else { "" };
     let event = Statement::new(format!(
-        "SELECT {EVENT_COLUMNS} FROM events{using} \
+        "SELECT {EVENT_COLUMNS} FROM events{using}{LATER_AGENT} \
          WHERE event_type = $1 AND created_at <= $2{of_run} \
          ORDER BY created_at DESC, id DESC LIMIT 1"
     ))
@@ -290,9 +294,6 @@ pub fn last_event(
     .bind(until);
     run_id.into_iter().fold(event, Statement::bind)
 }
-
-/// Stands for no agent in a key, which cannot be null.
-const NO_AGENT: i64 = i64::MIN;
 
 /// The sums that appended events change, summed up first so that a batch of one kind costs one
 /// update. Both maps are in key order, in which rows are updated to avoid deadlocks.
@@ -305,7 +306,7 @@ pub struct EventSums<'a> {
 }
 
 /// The columns of [`EVENT_CLASS_COLUMNS`] as a key.
-pub type EventClassKey<'a> = (&'a str, &'static str, i64, &'a str, bool);
+pub type EventClassKey<'a> = (&'a str, &'static str, i64, &'a str, &'a str, bool);
 
 impl<'a> EventSums<'a> {
     /// Counts an event that was inserted.
@@ -315,8 +316,10 @@ impl<'a> EventSums<'a> {
         if let Some(run_id) = &event.run_id {
             *self.of_runs.entry((run_id, event_type, mode)).or_default() += 1;
         }
-        let agent_id = event.agent_id.unwrap_or(NO_AGENT);
-        let class = (event_type, mode, agent_id, event.category(), event.is_enforcement());
+        let agent = event.agent_id.as_ref();
+        let number = agent.and_then(AgentId::number).unwrap_or(NO_AGENT);
+        let name = agent.and_then(AgentId::name).unwrap_or_default();
+        let class = (event_type, mode, number, name, event.category(), event.is_enforcement());
         let run_id = event.run_id.as_deref().unwrap_or_default();
         *self.of_days.entry((day_of(event.created_at), run_id, class)).or_default() += 1;
     }

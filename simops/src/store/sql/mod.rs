@@ -5,6 +5,7 @@
 //! [`SqlStore`], with which it gets those roles. It implements the other roles itself, with the
 //! statements and column lists here where they fit.
 
+mod agents;
 mod alerts;
 mod budget_rows;
 mod budgets;
@@ -42,13 +43,13 @@ pub use events::{
 pub use recount::{CorrectUsage, CountCalls, FinishRecount, ReadLedgerBasis};
 pub use row::{SqlRecord, SqlRow};
 pub use schema::{Migrations, SchemaVersion, misfit, no_schema};
-pub use statement::{SqlValue, Statement, insert, upsert};
+pub use statement::{LATER_AGENT, LATER_OF_CALLS, SqlValue, Statement, insert, upsert};
 use statement::{in_parts, later_column};
 pub use store::{GateLock, SqlOperation, SqlStore, SqlTx};
 pub use usage::{
     DAY_USE_COLUMNS, LEASE_COLUMNS, PrunedCalls, RUN_TOTALS_COLUMNS, TOTALS_COLUMNS, USAGE_COLUMNS,
     all_leases, day_use, due_leases, failure_window, pruned_calls, put_day_use, put_run_totals,
-    read_usage_columns, run_totals, run_totals_by_run,
+    run_totals, run_totals_by_run,
 };
 
 use super::{LogTable, Page};

@@ -8,10 +8,10 @@ use jiff::civil::Date;
 use super::budget_rows::{ReadBudgets, USE_COLUMNS, budget_use, put_budget_use};
 use super::counter::lock_counter;
 use super::usage::{
-    DAY_USE_COLUMNS, RUN_TOTALS_COLUMNS, all_leases, day_use, pruned_calls, put_day_use,
-    put_run_totals, read_usage_columns, run_totals,
+    DAY_USE_COLUMNS, RUN_TOTALS_COLUMNS, USAGE_COLUMNS, all_leases, day_use, pruned_calls,
+    put_day_use, put_run_totals, run_totals,
 };
-use super::{PrunedCalls, SqlOperation, SqlTx, Statement, count};
+use super::{LATER_OF_CALLS, PrunedCalls, SqlOperation, SqlTx, Statement, count};
 use crate::usage::recount::pruned_uses;
 use crate::usage::{
     BudgetUse, Budgets, CallSums, CallTotals, DayUse, Lease, LedgerBasis, LedgerPiece, LedgerScan,
@@ -60,9 +60,8 @@ impl SqlOperation for CountCalls {
     async fn run<T: SqlTx>(&self, tx: &mut T) -> Result<LedgerPiece, T::Error> {
         let place = T::PLACE;
         let rows = Statement::new(format!(
-            "SELECT {place}, {} FROM usage WHERE {place} > $1 AND {place} <= $2 \
-             ORDER BY {place} LIMIT $3",
-            read_usage_columns(place)
+            "SELECT {place}, {USAGE_COLUMNS} FROM usage{LATER_OF_CALLS} \
+             WHERE {place} > $1 AND {place} <= $2 ORDER BY {place} LIMIT $3"
         ));
         let rows = rows.bind(self.after).bind(self.until).bind(count(self.limit));
         let rows: Vec<(i64, UsageRow)> = tx.fetch_all(&rows).await?;

@@ -7,6 +7,11 @@ use serde::de::value::StringDeserializer;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::AgentId;
+
+/// Stands for no number of an agent in a key, which cannot be null.
+pub(super) const NO_AGENT: i64 = i64::MIN;
+
 /// A row of a query result, read from its first column to its last: each method reads the next one.
 ///
 /// # Errors
@@ -47,6 +52,14 @@ pub trait SqlRow {
     fn word<T: DeserializeOwned>(&mut self) -> Result<T, Self::Error> {
         let word = StringDeserializer::<serde::de::value::Error>::new(self.text()?);
         T::deserialize(word).map_err(|error| Self::unreadable(error.to_string()))
+    }
+
+    /// An agent, in the columns `agent_id` and `agent`: its number, or its name. In keys, which take no
+    /// null, the least integer and the empty name stand for it.
+    fn agent(&mut self) -> Result<Option<AgentId>, Self::Error> {
+        let number = self.optional(Self::int)?.filter(|number| *number != NO_AGENT);
+        let name = self.optional(Self::text)?.filter(|name| !name.is_empty());
+        Ok(name.map(AgentId::from).or(number.map(AgentId::from)))
     }
 
     /// A column that may be null, read by one of the other methods.

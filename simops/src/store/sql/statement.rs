@@ -165,14 +165,19 @@ pub(super) fn in_parts<'a>(
     })
 }
 
+/// Follows the name of a table in a query of its column `agent`, which older schemas lack: there it is
+/// null. A natural join has one column of each name that both sides have, that of the table.
+pub const LATER_AGENT: &str = " NATURAL LEFT JOIN (SELECT CAST(NULL AS TEXT) AS agent) AS absent";
+
+/// The same for the later columns of the ledger, which have these values in older schemas.
+pub const LATER_OF_CALLS: &str = " NATURAL LEFT JOIN (SELECT CAST(NULL AS TEXT) AS agent, \
+                                  TRUE AS sent, FALSE AS over_reservation) AS absent";
+
 /// A column of `table` that older schemas lack, which commands read as they are: there, its name means
-/// `absent`, an SQL expression. `key` are columns that are unique together, with commas between them.
+/// `absent`, an SQL expression. `key` is a unique column.
 pub(super) fn later_column(table: &str, key: &str, (column, absent): (&str, &str)) -> String {
-    let same: Vec<_> =
-        key.split(", ").map(|key| format!("present.{key} = {table}.{key}")).collect();
-    let same = same.join(" AND ");
     format!(
-        "(SELECT (SELECT {column} FROM {table} AS present WHERE {same}) \
+        "(SELECT (SELECT {column} FROM {table} AS present WHERE present.{key} = {table}.{key}) \
              FROM (SELECT {absent} AS {column}) AS absent)"
     )
 }

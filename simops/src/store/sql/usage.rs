@@ -5,27 +5,17 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlRecord, SqlRow, Statement, in_parts, later_column, upsert};
+use super::{LATER_AGENT, SqlRecord, SqlRow, Statement, in_parts, later_column, upsert};
 use crate::store::FailureCounts;
 use crate::usage::{
     Bucket, CallClass, CallTally, CallTotals, DayTotals, DayUse, Lease, NanoUsd, UsageRow,
 };
 
 /// The columns of a row of the ledger.
-pub const USAGE_COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, \
+pub const USAGE_COLUMNS: &str = "id, day, run_id, agent_id, agent, checkpoint, provider, \
      model_requested, model_resolved, input_tokens, cached_input_tokens, output_tokens, \
      reasoning_tokens, cost, priced, success, fallback_used, latency_ms, error_type, created_at, \
      sent, over_reservation";
-
-/// The columns of a row of the ledger in a query by a command, which may read an earlier schema. `place`
-/// is the column of its place.
-pub fn read_usage_columns(place: &str) -> String {
-    let key = format!("created_at, {place}");
-    let later = [("sent", "TRUE"), ("over_reservation", "FALSE")];
-    let later = later.map(|column| later_column("usage", &key, column)).join(", ");
-    let earlier = USAGE_COLUMNS.trim_end_matches(", sent, over_reservation");
-    format!("{earlier}, {later}")
-}
 
 impl SqlRecord for UsageRow {
     fn read<R: SqlRow>(row: &mut R) -> Result<Self, R::Error> {
@@ -33,7 +23,7 @@ impl SqlRecord for UsageRow {
             id: row.uuid()?,
             day: row.day()?,
             run_id: row.optional(R::text)?,
-            agent_id: row.optional(R::int)?,
+            agent_id: row.agent()?,
             checkpoint: row.optional(R::int)?,
             provider: row.text()?,
             model_requested: row.text()?,
@@ -56,7 +46,7 @@ impl SqlRecord for UsageRow {
 }
 
 /// The columns of an open lease.
-pub const LEASE_COLUMNS: &str = "id, day, run_id, agent_id, checkpoint, provider, model, \
+pub const LEASE_COLUMNS: &str = "id, day, run_id, agent_id, agent, checkpoint, provider, model, \
      upper_bound, priced, created_at, expires_at, input_tokens, output_tokens";
 
 /// The columns of an open lease in a query.
@@ -73,7 +63,7 @@ impl SqlRecord for Lease {
             id: row.uuid()?,
             day: row.day()?,
             run_id: row.optional(R::text)?,
-            agent_id: row.optional(R::int)?,
+            agent_id: row.agent()?,
             checkpoint: row.optional(R::int)?,
             provider: row.text()?,
             model: row.text()?,
@@ -89,7 +79,7 @@ impl SqlRecord for Lease {
 
 /// The query of all open leases.
 pub fn all_leases() -> Statement {
-    Statement::new(format!("SELECT {} FROM leases ORDER BY id", *READ_LEASE_COLUMNS))
+    Statement::new(format!("SELECT {} FROM leases{LATER_AGENT} ORDER BY id", *READ_LEASE_COLUMNS))
 }
 
 /// The query of at most `most` leases that expired before `now`, the oldest first.

@@ -229,19 +229,19 @@ pub async fn the_first_of_overlapping_budgets_refuses(on: Counting) -> Result<()
         Admission::Refused { budget, .. } => budget.to_string(),
         Admission::Admitted { .. } => "admitted".to_owned(),
     };
-    let of_agent = |agent, provider: &str, nanos| Lease {
-        agent_id: Some(agent),
+    let of_agent = |agent: &str, provider: &str, nanos| Lease {
+        agent_id: Some(agent.into()),
         ..lease(provider, "m", nanos)
     };
     let mut ends = Vec::new();
     for (expected, call) in [
-        ("admitted", of_agent(1, "p", 90)),
-        ("b", of_agent(1, "p", 11)),
-        ("admitted", of_agent(2, "p", 90)),
-        ("a", of_agent(2, "p", 11)),
-        ("b", of_agent(2, "q", 11)),
-        ("admitted", of_agent(3, "q", 90)),
-        ("c", of_agent(4, "q", 1)),
+        ("admitted", of_agent("1", "p", 90)),
+        ("b", of_agent("1", "p", 11)),
+        ("admitted", of_agent("Amélie", "p", 90)),
+        ("a", of_agent("Amélie", "p", 11)),
+        ("b", of_agent("Ame\u{301}lie", "q", 11)),
+        ("admitted", of_agent("3", "q", 90)),
+        ("c", of_agent("Bob", "q", 1)),
     ] {
         assert_eq!(named(reserve(&on, &call).await?), expected, "{call:?}");
         if expected == "admitted" {
@@ -249,7 +249,7 @@ pub async fn the_first_of_overlapping_budgets_refuses(on: Counting) -> Result<()
             ends.push(call);
         }
     }
-    let keys = [key("a", "p"), key("b", "2"), key("c", "")];
+    let keys = [key("a", "p"), key("b", "Amélie"), key("c", "")];
     let uses = on.counter.budget_uses(&keys).await?;
     let spent = |key: &UseKey| uses.get(key).map(|used| (used.settled, used.reserved));
     assert_eq!(keys.each_ref().map(spent), [Some((2, 0)), Some((90, 0)), Some((3, 0))]);

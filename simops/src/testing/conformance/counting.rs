@@ -27,7 +27,7 @@ pub(super) fn lease(provider: &str, model: &str, nanos: i64) -> Lease {
         id: Uuid::now_v7(),
         day: day(),
         run_id: Some("run".to_owned()),
-        agent_id: Some(3),
+        agent_id: Some("Alice".into()),
         checkpoint: Some(1),
         provider: provider.to_owned(),
         model: model.to_owned(),
@@ -182,7 +182,10 @@ pub async fn an_expired_lease_becomes_a_row(on: Counting) -> Result<()> {
     let rows = on.store.usage_rows(&UsageFilter::default(), 10).await?.items;
     let row = present(rows.into_iter().find(|row| row.id == lease.id))?;
     assert!(row.is_expired() && !row.success);
-    assert_eq!((row.day, row.cost, row.agent_id), (day(), NanoUsd(100), Some(3)));
+    assert_eq!(
+        (row.day, row.cost, row.agent_id.clone()),
+        (day(), NanoUsd(100), Some("Alice".into()))
+    );
     on.in_order().await
 }
 

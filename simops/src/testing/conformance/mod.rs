@@ -28,6 +28,7 @@
 //! }
 //! ```
 
+pub mod agents;
 pub mod alerts;
 pub mod audit;
 pub mod budgets;
@@ -194,6 +195,9 @@ macro_rules! store_conformance {
                 attempts_are_recorded_only_by_the_lease_holder,
                 a_delivery_and_its_attempts_are_of_one_moment,
                 an_attempt_moves_the_watch;
+            agents:
+                a_run_keeps_as_many_agents_as_it_may,
+                concurrent_callers_fill_a_run_with_agents;
             known_addresses:
                 a_known_address_is_stored_once,
                 the_newest_known_addresses_are_kept;

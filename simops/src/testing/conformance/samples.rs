@@ -58,7 +58,7 @@ pub(super) fn call(run_id: Option<&str>, provider: &str, model: &str, nanos: i64
         id: Uuid::now_v7(),
         day: day(),
         run_id: run_id.map(str::to_owned),
-        agent_id: Some(3),
+        agent_id: Some(3.into()),
         checkpoint: Some(1),
         provider: provider.to_owned(),
         model_requested: model.to_owned(),
@@ -84,7 +84,7 @@ pub(super) fn settled(lease: &Lease, nanos: i64) -> UsageRow {
     UsageRow {
         id: lease.id,
         day: lease.day,
-        agent_id: lease.agent_id,
+        agent_id: lease.agent_id.clone(),
         checkpoint: lease.checkpoint,
         priced: lease.priced,
         ..call(lease.run_id.as_deref(), &lease.provider, &lease.model, nanos)

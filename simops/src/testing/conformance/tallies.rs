@@ -63,6 +63,9 @@ pub async fn events_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()>
             work().of_agent(2).as_action(rule),
             work().of_agent(1).as_action(model),
             work().of_agent(2).as_action(rule),
+            work().of_agent("Bob").as_action(model),
+            work().of_agent("Ann").as_action(rule),
+            work().of_agent("Ann").as_action(rule),
             sanction().with("enforcement", true),
             sanction().with("enforcement", "no word"),
             sanction(),
@@ -72,14 +75,14 @@ pub async fn events_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()>
         ])
         .await?;
     let tallies = store.tally(window(0, 10)).await?;
-    let economy = |agent_id, mode| EventClass {
-        agent_id: Some(agent_id),
+    let economy = |agent: &str, mode| EventClass {
+        agent_id: Some(agent.into()),
         mode: Some(mode),
         category: "economy".to_owned(),
         ..class("work")
     };
     let conflict = |enforcement| EventClass {
-        agent_id: Some(2),
+        agent_id: Some(2.into()),
         category: "conflict".to_owned(),
         enforcement,
         ..class("sanction")
@@ -88,17 +91,23 @@ pub async fn events_are_tallied_by_class(store: Arc<dyn RunStore>) -> Result<()>
         category: category.to_owned(),
         ..class(event_type)
     };
-    let vote = EventClass { agent_id: Some(-3), ..named("governance", kind::VOTE_CAST) };
+    let vote = EventClass { agent_id: Some((-3).into()), ..named("governance", kind::VOTE_CAST) };
     let expected = [
         (class("day_ended"), 1),
         (named("invalid", kind::INVALID_ACTION), 1),
         (conflict(false), 2),
         (conflict(true), 1),
         (vote, 1),
-        (economy(1, model), 1),
-        (economy(2, rule), 2),
+        (economy("1", model), 1),
+        (economy("Bob", model), 1),
+        (economy("2", rule), 2),
+        (economy("Ann", rule), 2),
     ];
-    assert_eq!(tallies, expected.map(|(class, count)| EventTally { class, count }));
+    assert_eq!(tallies, expected.clone().map(|(class, count)| EventTally { class, count }));
+    let days = store.tally_days(day(), day()).await?;
+    let of_day =
+        |(class, count)| DayTally { day: day(), run_id: Some("run".to_owned()), class, count };
+    assert_eq!(days, expected.map(of_day));
     Ok(())
 }
 
@@ -148,7 +157,7 @@ pub async fn the_events_of_runs_are_tallied_by_run(store: Arc<dyn RunStore>) -> 
         ])
         .await?;
     let ids = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let by_agent = EventClass { agent_id: Some(1), ..class("work") };
+    let by_agent = EventClass { agent_id: Some(1.into()), ..class("work") };
     let counted = |run_id: &str, class, count| (run_id.to_owned(), EventTally { class, count });
     assert_eq!(
         store.tally_runs(&ids(&["b", "a", "none"]), window(1, 4)).await?,

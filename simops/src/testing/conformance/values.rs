@@ -84,7 +84,7 @@ pub async fn large_integers_are_preserved(store: Arc<dyn RunStore>) -> Result<()
         let written = event(None, "count").of_agent(number).with("number", number);
         store.append(&[written]).await?;
         let stored = newest_event(&*store).await?;
-        assert_eq!(stored.agent_id, Some(number));
+        assert_eq!(stored.agent_id, Some(number.into()));
         assert_eq!(stored.metadata.get("number"), Some(&json!(number)));
     }
     Ok(())

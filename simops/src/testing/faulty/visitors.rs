@@ -8,15 +8,15 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::FaultyStore;
-use crate::Result;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::kpi::summary::Days;
 use crate::kpi::{CountedSteps, KpiEvent, LoggedVisit, Steps, VisitorSteps, WrongSteps};
 use crate::progress::Progress;
 use crate::store::{
-    AlertStore, FencingToken, KnownAddress, KnownAddressStore, KpiBasis, KpiSnapshot, KpiStore,
-    LeaderLease, LeaderLeaseStore, MessageRecord, Page, SelectedVisits, VisitFilter,
+    AgentStore, AlertStore, FencingToken, KnownAddress, KnownAddressStore, KpiBasis, KpiSnapshot,
+    KpiStore, LeaderLease, LeaderLeaseStore, MessageRecord, Page, SelectedVisits, VisitFilter,
 };
+use crate::{AgentId, Result};
 
 #[async_trait]
 impl AlertStore for FaultyStore {
@@ -79,6 +79,13 @@ impl LeaderLeaseStore for FaultyStore {
         next: &LeaderLease,
     ) -> Result<bool> {
         self.forward(self.inner.replace_leader_lease(seen, next)).await
+    }
+}
+
+#[async_trait]
+impl AgentStore for FaultyStore {
+    async fn keep_agent(&self, run_id: &str, agent: &AgentId, limit: usize) -> Result<bool> {
+        self.forward(self.inner.keep_agent(run_id, agent, limit)).await
     }
 }
 

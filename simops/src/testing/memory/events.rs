@@ -95,7 +95,7 @@ impl Data {
             let event = Event {
                 id: next_position(self.events.len()),
                 run_id: new.run_id.clone(),
-                agent_id: new.agent_id,
+                agent_id: new.agent_id.clone(),
                 event_type: new.event_type.clone(),
                 description: new.description.clone(),
                 metadata: new.metadata.clone(),

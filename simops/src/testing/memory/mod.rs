@@ -3,6 +3,7 @@
 //! One lock protects plain lists, so every call is a transaction. Lists are searched linearly. Other
 //! stores must return the same results.
 
+mod agents;
 mod alerts;
 mod budgets;
 mod control;
@@ -27,6 +28,7 @@ use jiff::civil::Date;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::AgentId;
 use crate::alert::{Alert, Attempt, Delivery, Message};
 use crate::control::{AuditRow, ControlState, HostReport};
 use crate::digest::Digest;
@@ -69,6 +71,7 @@ struct Data {
     counter_clients: BTreeMap<Uuid, CounterClient>,
     leader_leases: BTreeMap<String, LeaderLease>,
     known_addresses: Vec<KnownAddress>,
+    run_agents: BTreeMap<String, BTreeSet<AgentId>>,
     kpi: Vec<KpiEvent>,
     kpi_revision: i64,
     alerts: Vec<Alert>,
@@ -118,6 +121,7 @@ impl Default for Data {
             counter_clients: BTreeMap::new(),
             leader_leases: BTreeMap::new(),
             known_addresses: Vec::new(),
+            run_agents: BTreeMap::new(),
             kpi: Vec::new(),
             kpi_revision: 0,
             alerts: Vec::new(),

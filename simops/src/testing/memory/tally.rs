@@ -114,7 +114,7 @@ impl Data {
         let class = |mode: &Option<RuntimeMode>, event: &Event| EventClass {
             event_type: event.event_type.clone(),
             mode: *mode,
-            agent_id: event.agent_id,
+            agent_id: event.agent_id.clone(),
             category: category_of(&event.event_type, &event.metadata).to_owned(),
             enforcement: enforces(&event.metadata),
         };

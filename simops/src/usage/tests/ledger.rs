@@ -10,7 +10,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use uuid::Uuid;
 
-use crate::Result;
 use crate::usage::admission::is_degraded;
 use crate::usage::ledger::*;
 use crate::usage::totals::CallTotals;
@@ -19,6 +18,7 @@ use crate::usage::{
     CounterBackend, CounterEpoch, DayTotals, DayUse, Lease, NanoUsd, Refused, UsageRow, UseKey,
     admit,
 };
+use crate::{AgentId, Result};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
@@ -34,7 +34,7 @@ fn lease(id: u128, day: i8, run_id: Option<&str>, nanos: i64) -> Lease {
         id: Uuid::from_u128(id),
         day: date(2026, 1, day),
         run_id: run_id.map(str::to_owned),
-        agent_id: Some(1),
+        agent_id: Some(1.into()),
         checkpoint: None,
         provider: "groq".to_owned(),
         model: "m".to_owned(),
@@ -132,7 +132,7 @@ struct Model {
 struct Used {
     day: Date,
     run: Option<String>,
-    agent: Option<i64>,
+    agent: Option<AgentId>,
     provider: String,
     model: String,
     amounts: [i64; 3],
@@ -143,7 +143,7 @@ impl Used {
         Self {
             day: row.day,
             run: row.run_id.clone(),
-            agent: row.agent_id,
+            agent: row.agent_id.clone(),
             provider: row.provider.clone(),
             model: row.model_requested.clone(),
             amounts: match row.sent {
@@ -171,7 +171,7 @@ impl Used {
                 (self.run.as_deref() == Some("one")).then(|| "group".to_owned())?
             }
             BudgetScope::Run => self.run.clone()?,
-            BudgetScope::Agent => self.agent?.to_string(),
+            BudgetScope::Agent => self.agent.as_ref()?.to_string(),
             BudgetScope::Provider => self.provider.clone(),
             BudgetScope::Model => self.model.clone(),
         };
