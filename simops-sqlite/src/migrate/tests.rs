@@ -50,7 +50,7 @@ fn events_of_an_older_database_are_classified_and_tallied() {
 
 #[test]
 fn sums_and_rows_of_agents_with_numbers_are_kept() {
-    let connection = old(21);
+    let connection = old(22);
     connection
         .execute_batch(
             "INSERT INTO event_days VALUES ('2026-01-01', 'r', 'work', '', 7, 'economy', 0, 5), \
