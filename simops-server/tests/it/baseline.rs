@@ -73,14 +73,14 @@ async fn a_baseline_of_some_runs_says_which() {
     let of_all = app.post("baseline", json!({})).await.ok();
     assert_eq!(of_all.get("runs"), None, "the shape without a selection is as before");
 
-    for (body, said) in [
+    for (body, message) in [
         (json!({ "run_id": "r9" }), "there is no run \"r9\""),
         (json!({ "group_id": "none" }), "there is no run of group \"none\""),
         (json!({ "labels": { "seed": "9" } }), "there is no run with label \"seed:9\""),
     ] {
         let answer = app.post("baseline", body).await;
         let problem = answer.problem(404);
-        assert!(problem.contains(said), "{problem}");
+        assert!(problem.contains(message), "{problem}");
     }
     for (body, field) in [
         (json!({ "labels": { "a b": "1" } }), "labels.a b"),

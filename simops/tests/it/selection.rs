@@ -195,7 +195,7 @@ async fn a_selection_without_runs_or_with_too_many_is_refused_by_name() {
     let scene = Scene::two_groups().await;
     let named =
         |run_id: &str| RunSelection { run_id: Some(run_id.to_owned()), ..RunSelection::default() };
-    for (selection, said) in [
+    for (selection, message) in [
         (named("none"), "there is no run \"none\""),
         (group("c", &[]), "there is no run of group \"c\""),
         (group("a", &[("seed", "9")]), "of group \"a\" with label \"seed:9\""),
@@ -210,7 +210,7 @@ async fn a_selection_without_runs_or_with_too_many_is_refused_by_name() {
             scene.ops.activity("2026-03-01", "2026-03-01", &selection).await.unwrap_err();
         for error in [baseline, digest, report, activity] {
             assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-            assert!(error.detail().contains(said), "{error}");
+            assert!(error.detail().contains(message), "{error}");
         }
     }
     let bad = group("a", &[("a b", "1")]);
