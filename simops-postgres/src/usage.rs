@@ -78,15 +78,22 @@ impl UsageStore for PostgresStore {
         run_id: Option<&str>,
         window: EventWindow,
     ) -> Result<Vec<CallTally>> {
-        let tallies = Statement::new(
-            "SELECT provider, model_requested, success, error_type, count(*), \
-                 count(*) FILTER (WHERE fallback_used), count(*) FILTER (WHERE NOT priced), \
-                 least(sum(input_tokens), 9223372036854775807)::bigint, \
-                 least(sum(output_tokens), 9223372036854775807)::bigint, \
-                 least(sum(cost), 9223372036854775807)::bigint \
-             FROM usage WHERE created_at > $1 AND created_at <= $2 \
+        let sum = |column: &str| {
+            format!(
+                "least(coalesce(sum({column}) FILTER (WHERE sent), 0), 9223372036854775807)::bigint"
+            )
+        };
+        let tallies = Statement::new(format!(
+            "SELECT provider, model_requested, success, error_type, \
+                 count(*) FILTER (WHERE sent), count(*) FILTER (WHERE NOT sent), \
+                 count(*) FILTER (WHERE sent AND fallback_used), \
+                 count(*) FILTER (WHERE sent AND NOT priced), {}, {}, {} \
+             FROM usage{LATER_OF_CALLS} WHERE created_at > $1 AND created_at <= $2 \
                  AND ($3 IS NULL OR run_id = $3) GROUP BY 1, 2, 3, 4",
-        )
+            sum("input_tokens"),
+            sum("output_tokens"),
+            sum("cost")
+        ))
         .bind(window.after)
         .bind(window.until)
         .bind(run_id);

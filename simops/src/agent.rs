@@ -163,7 +163,7 @@ impl FromStr for AgentId {
             return wrong("must not contain control or format characters");
         }
         if text.chars().count() > Self::MAX_CHARS {
-            return wrong("must have 128 characters at most");
+            return wrong("must have at most 128 characters");
         }
         Ok(Self::of_text(&text))
     }

@@ -5,15 +5,20 @@ pub(crate) fn line(cells: &[String]) -> String {
     cells.join(",") + "\n"
 }
 
-/// Formats text from outside as a cell: quoted where that is needed, and prefixed so that a spreadsheet does
-/// not read it as a formula. Numbers stay as they are.
-pub(crate) fn cell(text: &str) -> String {
-    let text = match text.chars().next() {
+/// Text from outside, prefixed so that a spreadsheet does not read it as a formula. Numbers stay as they
+/// are. It is not quoted.
+pub fn no_formula(text: &str) -> String {
+    match text.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r') if text.parse::<f64>().is_err() => {
             format!("'{text}")
         }
         _ => text.to_owned(),
-    };
+    }
+}
+
+/// Formats text from outside as a cell: quoted where that is needed, and no formula.
+pub(crate) fn cell(text: &str) -> String {
+    let text = no_formula(text);
     if text.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }

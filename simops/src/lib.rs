@@ -49,7 +49,7 @@ pub mod alert;
 pub mod baseline;
 pub mod clock;
 pub mod control;
-mod csv;
+pub mod csv;
 pub mod digest;
 mod enforcement;
 pub mod error;

@@ -211,10 +211,12 @@ fn number<T: FromStr>(text: &str, what: &str) -> Result<Value, String>
 where
     Value: From<T>,
 {
-    match text {
-        "none" => Ok(Value::Null),
-        text => text.parse::<T>().map(Value::from).map_err(|_| format!("must be {what}, or none")),
+    if text == "none" {
+        return Ok(Value::Null);
     }
+    // JSON has no other numbers than finite ones: they would be none.
+    let number = text.parse::<T>().map(Value::from).ok().filter(|number| !number.is_null());
+    number.ok_or_else(|| format!("must be {what}, or none"))
 }
 
 fn usd(text: &str) -> Result<Value, String> {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use simops::csv::no_formula;
 
 use crate::exit::Failure;
 
@@ -69,14 +70,14 @@ pub(super) fn csv(rows: &[Value], named: &[&str]) -> Result<Vec<u8>, Failure> {
     }
     let plain = |value: &Value| match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => no_formula(text),
+        other => no_formula(&other.to_string()),
     };
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
     let mut write =
         |cells: Vec<String>| writer.write_record(cells).map_err(|error| failed(error.to_string()));
     if !columns.is_empty() {
-        write(columns.clone())?;
+        write(columns.iter().map(|column| no_formula(column)).collect())?;
     }
     for row in rows {
         write(match row {
@@ -109,6 +110,13 @@ mod tests {
         assert_eq!(shown(json!("2026-03-01T12:00:00.123456Z")), "2026-03-01T12:00:00Z");
         assert_eq!(shown(json!("a\nb")), "a b");
         assert_eq!(shown(json!(["a", 2])), "a, 2");
+    }
+
+    #[test]
+    fn csv_starts_no_formula() {
+        let rows = [json!({ "=a": "=1+1", "b": -1.5, "c": "-x" })];
+        let text = String::from_utf8(csv(&rows, &["=a", "b", "c"]).unwrap()).unwrap();
+        assert_eq!(text, "'=a,b,c\n'=1+1,-1.5,'-x\n");
     }
 
     #[test]

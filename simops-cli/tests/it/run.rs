@@ -301,3 +301,21 @@ fn baselines_and_digests_of_some_runs_say_which() {
     let one = dir.ok(&["baseline", "--run-id", "r1"]);
     assert_eq!(one["runs"]["run_id"], "r1");
 }
+
+/// Numbers that JSON does not have would mean no limit.
+#[test]
+fn a_limit_is_a_finite_number() {
+    let dir = TestDir::with_database();
+    for limit in ["nan", "inf", "1e999"] {
+        for command in [
+            ["run", "limits", "--max-usd", limit].as_slice(),
+            &["run", "start", "--mode", "test", "--max-usd", limit],
+            &["budgets", "set", "b", "--hard", limit],
+            &["budgets", "set", "b", "--soft", limit],
+        ] {
+            let (code, error) = dir.fails(command);
+            assert_eq!(code, 2, "{command:?}: {error}");
+            assert!(error.contains("must be a number"), "{command:?}: {error}");
+        }
+    }
+}

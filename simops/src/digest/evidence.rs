@@ -123,8 +123,12 @@ pub struct ActivitySummary {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CallSummary {
-    /// All calls.
+    /// All calls that were sent.
     pub calls: i64,
+    /// Calls that were not sent to any provider, because all circuit breakers refused them. Counted in
+    /// nothing else.
+    #[serde(default)]
+    pub unsent_calls: i64,
     /// Successful calls.
     pub success_calls: i64,
     /// Failed calls.
@@ -262,11 +266,17 @@ impl ActivitySummary {
 }
 
 impl CallSummary {
+    /// What the stop condition `provider_failures_repeated` counts as failed: also calls that were not sent.
+    pub(crate) fn failures(&self) -> i64 {
+        self.failed_calls + self.unsent_calls
+    }
+
     /// Sums up call counts.
     pub fn of(tallies: &[CallTally]) -> Self {
         let sum = |figure: &dyn Fn(&CallTally) -> i64| tallies.iter().map(figure).sum();
         Self {
             calls: sum(&|tally| tally.calls),
+            unsent_calls: sum(&|tally| tally.unsent_calls),
             success_calls: sum(&|tally| if tally.class.success { tally.calls } else { 0 }),
             failed_calls: sum(&|tally| if tally.class.success { 0 } else { tally.calls }),
             fallback_calls: sum(&|tally| tally.fallback_calls),

@@ -60,7 +60,11 @@ impl Observer {
         let pool_checks = self.count(under_pressure, now);
         let window = SignedDuration::from_mins(settings.int(key::STOP_FAILURE_WINDOW));
         let failures = match run {
-            Some(run) => store.failure_window(&run.run_id, now - window).await?,
+            Some(run) => {
+                // What failed before an operator let the run go on does not stop it again.
+                let since = run.open_since.map_or(now - window, |open| open.max(now - window));
+                store.failure_window(&run.run_id, since).await?
+            }
             None => Default::default(),
         };
         let refusal = match (&self.refusals, run) {

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use crate::Clock;
+use crate::clock::day_of;
 use crate::control::Environment;
 use crate::enforcement::{Observer, enforce};
 use crate::execute::Executor;
 use crate::llm::{BudgetRefusals, Refusal, RefusedCall};
 use crate::ops::{Caller, Ops, OpsOptions, PatchConfig, PutBudget, RunBody, StartRun};
 use crate::settings::key;
-use crate::store::{ControlStore, EventFilter, EventStore};
+use crate::store::{ControlStore, EventFilter, EventStore, UsageStore};
 use crate::testing::{ManualClock, MemoryStore};
-use crate::usage::{Amounts, NanoUsd};
+use crate::usage::{Amounts, Lease, NanoUsd};
 use serde_json::json;
+use uuid::Uuid;
 
 /// A cost just above the default cap of one dollar.
 const OVER_BUDGET: NanoUsd = NanoUsd(1_000_000_001);
@@ -95,6 +97,43 @@ async fn another_workers_old_refusal_does_not_stop_a_run_whose_cap_was_raised() 
     desk.ops.writer(&Caller::default()).await.unwrap().patch_config(patch).await.unwrap();
     desk.resume().await;
     assert_eq!(desk.check(&second).await, None);
+}
+
+/// What failed before the resume stops the run no more; what fails after it does.
+#[tokio::test]
+async fn one_resume_after_an_outage_holds() {
+    let desk = Desk::new().await;
+    let none = Arc::new(BudgetRefusals::default());
+    let fail = async || {
+        desk.clock.advance(jiff::SignedDuration::from_secs(1));
+        let now = desk.clock.now();
+        let lease = |_| Lease {
+            id: Uuid::now_v7(),
+            day: day_of(now),
+            run_id: Some("r".to_owned()),
+            agent_id: None,
+            checkpoint: None,
+            provider: "groq".to_owned(),
+            model: "m".to_owned(),
+            upper_bound: NanoUsd(1),
+            input_tokens: 1,
+            output_tokens: 1,
+            priced: true,
+            created_at: now,
+            expires_at: now,
+        };
+        let rows: Vec<_> = (0..100).map(lease).map(|lease| lease.expired(now)).collect();
+        desk.store.record_usage(&rows).await.unwrap();
+        desk.clock.advance(jiff::SignedDuration::from_secs(1));
+    };
+    let stopped = Some("provider_failures_repeated".to_owned());
+    assert_eq!(desk.check(&none).await, None);
+    fail().await;
+    assert_eq!(desk.check(&none).await, stopped);
+    desk.resume().await;
+    assert_eq!(desk.check(&none).await, None);
+    fail().await;
+    assert_eq!(desk.check(&none).await, stopped);
 }
 
 #[tokio::test]

@@ -307,9 +307,9 @@ impl Ops {
         Ok(FailureRate {
             window_minutes,
             successes: calls.success_calls,
-            failures: calls.failed_calls,
-            total: calls.calls,
-            failure_rate: ratio(calls.failed_calls, calls.calls),
+            failures: calls.failures(),
+            total: calls.calls + calls.unsent_calls,
+            failure_rate: ratio(calls.failures(), calls.calls + calls.unsent_calls),
         })
     }
 }

@@ -50,10 +50,10 @@ pub struct PutBudget {
     #[cfg_attr(feature = "clap", arg(long, value_name = "UNIT"))]
     pub unit: Option<String>,
     /// The amount from which calls are degraded
-    #[cfg_attr(feature = "clap", arg(long, value_name = "AMOUNT", allow_negative_numbers = true))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "AMOUNT", allow_negative_numbers = true, value_parser = finite))]
     pub soft: Option<f64>,
     /// The amount that is never exceeded
-    #[cfg_attr(feature = "clap", arg(long, value_name = "AMOUNT", allow_negative_numbers = true))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "AMOUNT", allow_negative_numbers = true, value_parser = finite))]
     pub hard: Option<f64>,
     /// Set it also if that ends a run at once
     #[cfg_attr(feature = "clap", arg(long))]
@@ -61,6 +61,13 @@ pub struct PutBudget {
     /// The reason, for the audit trail
     #[cfg_attr(feature = "clap", arg(long, value_name = "TEXT"))]
     pub reason: Option<String>,
+}
+
+/// An amount that JSON can hold: other numbers would become null there, and so no limit.
+#[cfg(feature = "clap")]
+fn finite(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| "must be a number".to_owned())
 }
 
 /// A budget, and what is used of it.
@@ -210,7 +217,7 @@ impl Ops {
             used.reserved = counted.get(key).map_or(0, |counted| counted.reserved);
         }
         let begin = match budget.window {
-            // Of an ended run nothing is to be expected.
+            // An ended run reaches no limit.
             BudgetWindow::Run => {
                 let most = uses.first().map(|(key, _)| &key.period);
                 let mut open = state.open_runs();

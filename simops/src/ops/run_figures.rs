@@ -166,8 +166,8 @@ impl Ops {
         let cost = self.store.tally_calls(None, day).await?;
         Ok(Observed {
             cost_today: cost.iter().map(|tally| tally.cost).sum::<NanoUsd>(),
-            failed_calls: calls.failed_calls,
-            window_calls: calls.calls,
+            failed_calls: calls.failures(),
+            window_calls: calls.calls + calls.unsent_calls,
             ..Observed::default()
         })
     }

@@ -177,7 +177,7 @@ impl ErrorCount {
         let mut errors = std::collections::BTreeMap::<&str, i64>::new();
         for tally in tallies.iter().filter(|tally| !tally.class.success) {
             let error_type = tally.class.error_type.as_deref().unwrap_or("unknown");
-            *errors.entry(error_type).or_default() += tally.calls;
+            *errors.entry(error_type).or_default() += tally.calls + tally.unsent_calls;
         }
         let errors = errors.into_iter();
         errors.map(|(name, calls)| Self { error_type: name.to_owned(), calls }).collect()

@@ -202,14 +202,14 @@ fn amount(unit: BudgetUnit, given: f64) -> Result<i64, String> {
         let amount = NanoUsd::from_dollars(given).0;
         let fits = given.is_finite() && (MIN_USD..=MAX_USD).contains(&given);
         return fits.then_some(amount).ok_or_else(|| {
-            format!("must be a number from 0.000000001 to {MAX_USD}; to lift a limit leave it out")
+            format!("must be a number from 0.000000001 to {MAX_USD}; to lift a limit, define the budget again without it")
         });
     }
     let fits = given.is_finite() && given.fract() == 0.0 && (1.0..=MAX_COUNT).contains(&given);
     #[expect(clippy::cast_possible_truncation, reason = "a whole number up to MAX_COUNT")]
     let amount = given as i64;
     fits.then_some(amount).ok_or_else(|| {
-        format!("must be a whole number from 1 to {MAX_COUNT}; to lift a limit leave it out")
+        format!("must be a whole number from 1 to {MAX_COUNT}; to lift a limit, define the budget again without it")
     })
 }
 

@@ -20,8 +20,10 @@ pub struct CallClass {
 pub struct CallTally {
     /// The class.
     pub class: CallClass,
-    /// The number of calls.
+    /// The number of calls that were sent. All other sums are of these, too.
     pub calls: i64,
+    /// Calls that were not sent to any provider.
+    pub unsent_calls: i64,
     /// Calls that used a cheaper or a fallback route.
     pub fallback_calls: i64,
     /// Calls charged at the fallback price because the model has no price.
@@ -37,6 +39,7 @@ pub struct CallTally {
 impl CallTally {
     /// The totals of one call.
     pub fn of(row: &UsageRow) -> Self {
+        let sent = |amount: i64| if row.sent { amount } else { 0 };
         Self {
             class: CallClass {
                 provider: row.provider.clone(),
@@ -44,12 +47,13 @@ impl CallTally {
                 success: row.success,
                 error_type: row.error_type.clone(),
             },
-            calls: 1,
-            fallback_calls: row.fallback_used.into(),
-            unpriced_calls: (!row.priced).into(),
-            input_tokens: row.input_tokens,
-            output_tokens: row.output_tokens,
-            cost: row.cost,
+            calls: sent(1),
+            unsent_calls: (!row.sent).into(),
+            fallback_calls: sent(row.fallback_used.into()),
+            unpriced_calls: sent((!row.priced).into()),
+            input_tokens: sent(row.input_tokens),
+            output_tokens: sent(row.output_tokens),
+            cost: NanoUsd(sent(row.cost.0)),
         }
     }
 
@@ -57,6 +61,7 @@ impl CallTally {
     pub fn add(&mut self, other: &Self) {
         let sum = |mine: &mut i64, more: i64| *mine = mine.saturating_add(more);
         sum(&mut self.calls, other.calls);
+        sum(&mut self.unsent_calls, other.unsent_calls);
         sum(&mut self.fallback_calls, other.fallback_calls);
         sum(&mut self.unpriced_calls, other.unpriced_calls);
         sum(&mut self.input_tokens, other.input_tokens);

@@ -162,6 +162,7 @@ impl SqlRecord for CallTally {
                 error_type: row.optional(R::text)?,
             },
             calls: row.int()?,
+            unsent_calls: row.int()?,
             fallback_calls: row.int()?,
             unpriced_calls: row.int()?,
             input_tokens: row.int()?,

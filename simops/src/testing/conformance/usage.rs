@@ -153,6 +153,14 @@ pub async fn calls_that_were_not_sent_use_up_nothing(store: Arc<dyn RunStore>) -
         if !pruned {
             let since = store.llm_totals(&ActivityScope::Since(at(0))).await?;
             assert_eq!((since.calls, since.cost), (1, NanoUsd(5)));
+            let all = EventWindow { after: at(-1), until: at(10) };
+            let tallies = store.tally_calls(Some("run"), all).await?;
+            let open: Vec<_> = tallies.iter().filter(|tally| !tally.class.success).collect();
+            assert_eq!(
+                open.iter().map(|tally| (tally.calls, tally.unsent_calls)).collect::<Vec<_>>(),
+                [(0, 2)]
+            );
+            assert_eq!(tallies.iter().map(|tally| (tally.calls, tally.cost.0)).max(), Some((1, 5)));
             let failures = store.failure_window("run", at(-1)).await?;
             assert_eq!(failures, FailureCounts { failed: 2, calls: 3 });
             let listed = store.usage_rows(&UsageFilter::default(), 10).await?.items;
